@@ -1,0 +1,49 @@
+# Every target sets up .venv by itself. PYTHON chooses the interpreter it is made from (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+MODEL ?= runs/tiny/grpo
+TASK ?= runs/tiny/problems/held_out.jsonl
+PARALLEL ?=
+NUM_GPUS ?= 1
+
+.PHONY: demo test test-slow quality style evaluate clean
+
+demo: $(VENV)/.train  ## problems -> traces -> SFT -> GRPO -> report, from scratch on two CPU cores
+	$(BIN)/open-r1 run recipes/tiny/pipeline.yaml
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
+
+quality: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+style: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+evaluate: $(VENV)/.train
+	$(BIN)/open-r1 eval $(MODEL) --problems $(TASK) $(if $(PARALLEL),--parallel $(PARALLEL) --num_gpus $(NUM_GPUS))
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Open R1 needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e '.[train]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.train

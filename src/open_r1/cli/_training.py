@@ -1,0 +1,59 @@
+"""What the verbs `sft` and `grpo` share: settings are passed through to TRL's dataclasses and ours."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from open_r1.cli.run import tell
+
+
+def add_training_parser(subparsers: Any, kind: str, summary: str, example: str) -> None:
+    parser = subparsers.add_parser(
+        kind,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}. Any setting of the recipe can be given as --key value.",
+        epilog=f"Example: {example}",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="FILE", help="a recipe (YAML) with the settings")
+    parser.add_argument("--dry-run", "--dry_run", action="store_true", help="check and show the settings, run nothing")
+    parser.add_argument("--settings", action="store_true", help="list every setting with its default, run nothing")
+    parser.set_defaults(run=lambda arguments: run_training(kind, arguments), takes_settings=True)
+
+
+def run_training(kind: Any, arguments: argparse.Namespace) -> int:
+    """Parse, show the notices, and run the stage."""
+    words = [*(["--config", arguments.config] if arguments.config else []), *arguments.extra]
+    if arguments.settings:
+        return list_settings(kind)
+    from open_r1.configs.parse import parse_stage
+
+    parsed = parse_stage(kind, words)
+    for notice in (*parsed.notices, *parsed.adaptations):
+        tell(f"notice: {notice}")
+    if arguments.dry_run:
+        print(parsed.as_yaml(), end="")
+        return 0
+    if kind == "sft":
+        from open_r1.training.sft import run_sft as run_stage
+    else:
+        from open_r1.training.grpo import run_grpo as run_stage
+    stage = run_stage(parsed, tell)
+    tell(f"{stage.steps} steps, model in {stage.folder}")
+    return 0
+
+
+def list_settings(kind: Any) -> int:
+    """Every setting of a stage: name, default, help."""
+    import dataclasses
+
+    from open_r1.configs.parse import stage_classes
+
+    for settings in stage_classes(kind):
+        for field in sorted(dataclasses.fields(settings), key=lambda field: field.name):
+            default = "" if field.default is dataclasses.MISSING else f" = {field.default}"
+            print(f"--{field.name}{default}\n    {field.metadata.get('help', '')}")
+    sys.stdout.flush()
+    return 0

@@ -1,0 +1,88 @@
+"""The command `open-r1`: finds the verb, runs it, turns errors into one sentence and an exit status.
+
+Exit status: 0 done; 2 the request can't be carried out as it stands; 1 a failure while running; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pkgutil import iter_modules
+
+from open_r1 import __version__, cli
+from open_r1.errors import OpenR1Error, nearest
+
+DEBUG = "OPEN_R1_DEBUG"
+"""Environment variable that makes errors show their traceback."""
+
+
+def verb_modules() -> dict[str, str]:
+    """Verb -> the module that carries it out: every module of `cli` but this one and those that start with _."""
+    names = [info.name for info in iter_modules(cli.__path__)]
+    return {name.replace("_", "-"): name for name in names if name != "main" and not name.startswith("_")}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs; each verb's module adds its own by `add_parser(subparsers)`."""
+    parser = argparse.ArgumentParser(
+        prog="open-r1",
+        description="From a pile of problems to a reasoning model: SFT, GRPO, pipelines, evaluation, reports.",
+        epilog="Example: open-r1 run recipes/tiny/pipeline.yaml",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"open-r1 {__version__}")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for module in verb_modules().values():
+        importlib.import_module(f"open_r1.cli.{module}").add_parser(subparsers)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith("-") and words[0] not in verb_modules():
+        known = verb_modules()
+        return fail(f"unknown verb '{words[0]}'{nearest(words[0], known)} Verbs: {', '.join(known)}.", 2)
+    parser = build_parser()
+    parsed, extra = parser.parse_known_args(words)
+    if extra and not getattr(parsed, "takes_settings", False):
+        parser.error(f"unrecognized arguments: {' '.join(extra)}")
+    parsed.extra = extra
+    quieten_libraries()
+    try:
+        return parsed.run(parsed)
+    except OpenR1Error as error:
+        if os.environ.get(DEBUG):
+            raise
+        return fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return fail("interrupted; run the same command again to go on.", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def fail(message: str, status: int) -> int:
+    print(f"open-r1: {message}", file=sys.stderr)
+    return status
+
+
+def quieten_libraries() -> None:
+    """Logs to stderr; the libraries below speak only when something is wrong."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("open_r1").setLevel(logging.INFO)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="(transformers|trl|torch|accelerate)")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""`open-r1 report RUN`: the records of a run as one HTML page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "report",
+        help="write report.html from a run's records",
+        description="Write report.html, one self-contained page, from the records of a pipeline's or stage's run.",
+        epilog="Example: open-r1 report runs/tiny",
+    )
+    parser.add_argument("run_dir", type=Path, help="the folder of a run")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from open_r1.report import build_report
+
+    print(build_report(arguments.run_dir))
+    return 0

@@ -1,0 +1,202 @@
+"""`open-r1 rewards list | describe NAME | score FILE`: the rewards from the shell."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from open_r1.errors import DataError
+
+if TYPE_CHECKING:
+    from open_r1.records import Outcome
+
+EXAMPLE = """examples:
+  open-r1 rewards list
+  open-r1 rewards describe cosine
+  open-r1 rewards score completions.jsonl --rewards accuracy format --set max_completion_len=2048
+
+A line of the file has a `completion` (text, or a chat as a list of messages) and the columns the rewards need; several
+lines of one prompt stand together when rewards compare them.
+"""
+
+TEXT_COLUMNS = ("completion", "completions", "text", "response", "messages")
+BAR_WIDTH = 40
+HISTOGRAM_BINS = 10
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "rewards",
+        help="list, describe and try the reward functions",
+        description="List, describe and try the reward functions.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="every reward in a line")
+    listing.add_argument("--json", action="store_true", help="as JSON")
+    listing.set_defaults(run=run_list)
+    describing = actions.add_parser("describe", help="one reward: formula, source, columns, settings")
+    describing.add_argument("name")
+    describing.add_argument("--json", action="store_true", help="as JSON")
+    describing.set_defaults(run=run_describe)
+    _add_score_parser(actions)
+
+
+def _add_score_parser(actions: argparse._SubParsersAction) -> None:
+    scoring = actions.add_parser("score", help="score a JSONL file of completions")
+    scoring.add_argument("file", type=Path, help="JSONL; a line is a completion with its columns")
+    scoring.add_argument("--rewards", nargs="+", required=True, metavar="NAME", help="names, or module:function")
+    scoring.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the rewards")
+    scoring.add_argument("--output", type=Path, help="write each line's values and reasons to this JSONL file")
+    scoring.add_argument("--json", action="store_true", help="the summary as JSON")
+    scoring.set_defaults(run=run_score)
+
+
+def run_list(arguments: argparse.Namespace) -> int:
+    from open_r1.rewards.registry import reward_specs
+
+    specs = reward_specs().values()
+    if arguments.json:
+        print(json.dumps([_spec_record(spec) for spec in specs], ensure_ascii=False, indent=2))
+        return 0
+    width = max(len(spec.name) for spec in specs)
+    for spec in specs:
+        print(f"{spec.name:<{width}}  {spec.summary}")
+    return 0
+
+
+def run_describe(arguments: argparse.Namespace) -> int:
+    from open_r1.rewards.registry import get_spec
+
+    record = _spec_record(get_spec(arguments.name))
+    if arguments.json:
+        print(json.dumps(record, ensure_ascii=False, indent=2))
+        return 0
+    for label, value in record.items():
+        shown = ", ".join(value) or "none" if isinstance(value, list) else value
+        print(f"{label + ':':<15}{shown}")
+    return 0
+
+
+def run_score(arguments: argparse.Namespace) -> int:
+    from open_r1.rewards.registry import build_reward
+
+    settings = argparse.Namespace(**dict(map(_read_setting, arguments.set)))
+    rewards = {name: build_reward(name, settings) for name in arguments.rewards}
+    columns = read_columns(arguments.file)
+    outcomes = {name: reward.score(**columns) for name, reward in rewards.items()}
+    if arguments.output:
+        _write_outcomes(arguments.output, outcomes)
+    _print_summary(outcomes, as_json=arguments.json)
+    return 0
+
+
+def read_columns(path: Path) -> dict[str, list[Any]]:
+    """The file's columns, the completions under `completions`. DataError names the line that can't be read."""
+    rows = list(_read_rows(path))
+    if not rows:
+        raise DataError(f"{path} has no lines; give a JSONL file with a `completion` a line.")
+    found = next((name for name in TEXT_COLUMNS if name in rows[0]), None)
+    if found is None:
+        raise DataError(
+            f"{path} has no column of completions; found {', '.join(rows[0])}. Name it one of: {', '.join(TEXT_COLUMNS)}."
+        )
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in names if name != found}
+    columns["completions"] = [row.get(found) or "" for row in rows]
+    if "solution" not in columns and "answer" in columns:
+        columns["solution"] = columns["answer"]
+    if "prompt" in columns:
+        columns.setdefault("prompts", columns["prompt"])
+    return columns
+
+
+def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield _read_row(line, f"{path}, line {number}")
+    except OSError as error:
+        raise DataError(f"{path} can't be read: {error.strerror}.") from error
+
+
+def _read_row(line: str, place: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{place} is not JSON: {error}.") from error
+    if not isinstance(row, dict):
+        raise DataError(f'{place} is a {type(row).__name__}, not an object; write {{"completion": …}}.')
+    return row
+
+
+def _read_setting(word: str) -> tuple[str, Any]:
+    key, _, value = word.partition("=")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def _write_outcomes(path: Path, outcomes: dict[str, list[Outcome]]) -> None:
+    with path.open("w", encoding="utf-8") as out:
+        for sample in zip(*outcomes.values(), strict=True):
+            record = {
+                name: {"value": outcome.value, "reason": outcome.reason}
+                for name, outcome in zip(outcomes, sample, strict=True)
+            }
+            out.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _print_summary(outcomes: dict[str, list[Outcome]], as_json: bool) -> None:
+    from open_r1.rewards.combination import summarise
+
+    summaries = {name: summarise(found, group_size=len(found)) for name, found in outcomes.items()}
+    if as_json:
+        shown = {
+            name: {"mean": s.mean, "std": s.std, "unscored_share": s.unscored_share, "reasons": dict(s.reasons)}
+            for name, s in summaries.items()
+        }
+        print(json.dumps(shown, ensure_ascii=False, indent=2))
+        return
+    for name, summary in summaries.items():
+        values = [outcome.value for outcome in outcomes[name] if outcome.value is not None]
+        print(f"{name}: {len(values)} scored, {len(outcomes[name]) - len(values)} unscored")
+        if summary.mean is not None:
+            print(f"  mean {summary.mean:.4f}, std {summary.std:.4f}")
+        for reason, count in sorted(summary.reasons.items(), key=lambda item: (-item[1], item[0])):
+            print(f"  {count:>7}  {reason}")
+        for line in histogram(values):
+            print(f"  {line}")
+
+
+def histogram(values: Sequence[float]) -> list[str]:
+    """The values in ten equal bins, or one a value where they are few, as lines with bars."""
+    distinct = sorted(set(values))
+    if len(distinct) <= HISTOGRAM_BINS:
+        bins = [(f"{value:8.3f}", values.count(value)) for value in distinct]
+    else:
+        low, width = distinct[0], (distinct[-1] - distinct[0]) / HISTOGRAM_BINS
+        places = [min(HISTOGRAM_BINS - 1, int((value - low) / width)) for value in values]
+        bins = [(f"{low + place * width:8.3f}", places.count(place)) for place in range(HISTOGRAM_BINS)]
+    mark = "█" if (sys.stdout.encoding or "").lower().startswith("utf") else "#"
+    most = max((count for _, count in bins), default=1)
+    return [f"{label} {count:>7} {mark * round(BAR_WIDTH * count / most)}" for label, count in bins]
+
+
+def _spec_record(spec: Any) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "function": spec.function_name,
+        "summary": spec.summary,
+        "formula": spec.formula,
+        "source": spec.source,
+        "needs columns": list(spec.needs_columns),
+        "settings": list(spec.options),
+    }

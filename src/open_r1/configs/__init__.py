@@ -1,0 +1,38 @@
+"""The YAML and command-line surface as dataclasses.
+
+    datasets.py   DatasetConfig, DatasetMixtureConfig: what to train on; no heavy import
+    arguments.py  ScriptArguments, GRPOScriptArguments, SFTConfig, GRPOConfig on top of TRL's own (imports TRL)
+    renames.py    names that newer libraries dropped, and what became of them
+    settings.py   a recipe and a command line -> settings with their origin
+    parse.py      settings -> the dataclasses, adapted to the machine and checked
+    checks.py     settings that contradict each other
+
+The classes that extend TRL's load TRL only when they are used, so that `--help` and the core stay light.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from open_r1.configs.datasets import DatasetConfig, DatasetMixtureConfig
+
+if TYPE_CHECKING:
+    from open_r1.configs.arguments import GRPOConfig, GRPOScriptArguments, ModelConfig, ScriptArguments, SFTConfig
+
+__all__ = [
+    "DatasetConfig",
+    "DatasetMixtureConfig",
+    "GRPOConfig",
+    "GRPOScriptArguments",
+    "ModelConfig",
+    "SFTConfig",
+    "ScriptArguments",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from open_r1.configs import arguments
+
+        return getattr(arguments, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,131 @@
+"""The settings of `sft` and `grpo`: TRL's dataclasses with what Open R1 adds.
+
+Whatever TRL's own SFTConfig, GRPOConfig and ModelConfig offer is a key here too and means what TRL says it means.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import trl
+from trl import ModelConfig
+
+from open_r1.configs.datasets import DatasetMixtureConfig
+from open_r1.errors import ConfigError
+
+__all__ = ["GRPOConfig", "GRPOScriptArguments", "ModelConfig", "SFTConfig", "ScriptArguments"]
+
+
+def setting(default: Any, text: str) -> Any:
+    """A dataclass field with its help text, which the settings reference and `--help` show."""
+    metadata = {"help": text}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class ScriptArguments(trl.ScriptArguments):
+    """What to train on, for either stage."""
+
+    dataset_mixture: dict[str, Any] | str | None = setting(
+        None, "Mixture of data sets: {datasets: [{id, config, split, columns, weight}], seed, test_split_size}."
+    )
+    dataset_prompt_column: str = setting("prompt", "Column with the problem.")
+    dataset_solution_column: str | None = setting(
+        None, "Column with the reference solution or answer; by default 'solution', else 'answer'."
+    )
+    dataset_response_column: str | None = setting(
+        None, "SFT on a set without 'messages': column with what to answer; by default 'completion', 'solution' …"
+    )
+    dataset_response_format: Literal["plain", "r1"] = setting(
+        "plain", "plain: the response as it is; r1: worked steps become the thinking, the final answer goes in a box."
+    )
+    max_samples: int | None = setting(None, "Use only the first so many rows of the training split.")
+
+    def __post_init__(self) -> None:
+        if isinstance(self.dataset_mixture, str):
+            try:
+                self.dataset_mixture = json.loads(self.dataset_mixture)
+            except json.JSONDecodeError as error:
+                raise ConfigError(f"dataset_mixture on the command line must be JSON: {error}.") from None
+        if not self.dataset_name and not self.dataset_mixture:
+            raise ConfigError(
+                "Either `dataset_name` or `dataset_mixture` must be provided: name a Hub id, a local file or a folder."
+            )
+        self.mixture = DatasetMixtureConfig.from_mapping(self.dataset_mixture) if self.dataset_mixture else None
+
+
+@dataclass
+class GRPOScriptArguments(ScriptArguments):
+    """What to train on and how to reward it."""
+
+    reward_funcs: list[str] = setting(
+        ["accuracy", "format", "tag_count"], "Rewards by name, or 'module:function' for one of your own."
+    )
+    cosine_min_value_wrong: float = setting(-1.0, "cosine: value of the shortest wrong answer.")
+    cosine_max_value_wrong: float = setting(-0.5, "cosine: value of the longest wrong answer.")
+    cosine_min_value_correct: float = setting(0.5, "cosine: value of the longest correct answer.")
+    cosine_max_value_correct: float = setting(1.0, "cosine: value of the shortest correct answer.")
+    cosine_max_len: int = setting(1000, "cosine: length, in characters, at which the schedule ends.")
+    repetition_n_grams: int = setting(3, "repetition_penalty: words in an n-gram.")
+    repetition_max_penalty: float = setting(-1.0, "repetition_penalty: value of pure repetition, at most 0.")
+    repetition_language: Literal["en", "zh"] = setting("en", "repetition_penalty: language that splits the words.")
+    code_language: str = setting("python", "code_format: language of the fenced block.")
+    code_eval_test_batch_size: int = setting(1, "cf_code: tests run together before looking at their results.")
+    code_eval_scoring_mode: Literal["pass_fail", "partial", "weighted_sum"] = setting(
+        "weighted_sum", "cf_code: score."
+    )
+    parallel_code_exec_per_proc: int = setting(2, "Programs run at once per training process.")
+    e2b_router_url: str | None = setting(None, "URL of an E2B router.")
+    morph_router_url: str | None = setting(None, "URL of a Morph router.")
+    code_provider: Literal["local", "e2b", "morph", "piston"] = setting("local", "Where the model's programs run.")
+    ioi_provider: Literal["local", "piston", "morph"] = setting("local", "Where programs for IOI problems run.")
+    max_completion_len: int = setting(16384, "soft_overlong_punishment: tokens from which the penalty is -1.")
+    soft_punish_cache: int = setting(4096, "soft_overlong_punishment: tokens before the limit where it begins.")
+
+
+@dataclass
+class SFTConfig(trl.SFTConfig):
+    """TRL's SFTConfig with Open R1's settings."""
+
+    benchmarks: list[str] = setting([], "Benchmarks to run when training ends.")
+    callbacks: list[str] = setting([], "Trainer callbacks: 'push_to_hub_revision' or 'module:Class'.")
+    chat_template: str | None = setting(None, "Jinja chat template to use instead of the tokenizer's own.")
+    system_prompt: str | None = setting(None, "System prompt put before every conversation that has none.")
+    hub_model_revision: str = setting("main", "Hub branch to push to.")
+    overwrite_hub_revision: bool = setting(False, "Push even though the Hub branch already exists.")
+    push_to_hub_revision: bool = setting(False, "Push the finished model to `hub_model_revision`.")
+    wandb_entity: str | None = setting(None, "Weights & Biases entity.")
+    wandb_project: str | None = setting(None, "Weights & Biases project.")
+    wandb_run_group: str | None = setting(None, "Weights & Biases run group.")
+    overwrite_output_dir: bool = setting(
+        False, "Start over in an output folder that holds a run: the old one is removed."
+    )
+    assistant_only_loss: bool | None = setting(  # type: ignore[assignment]
+        None, "Loss on the assistant's turns only; by default whenever the data are conversations."
+    )
+
+
+@dataclass
+class GRPOConfig(trl.GRPOConfig):
+    """TRL's GRPOConfig with Open R1's settings."""
+
+    benchmarks: list[str] = setting([], "Benchmarks to run when training ends.")
+    callbacks: list[str] = setting([], "Trainer callbacks: 'push_to_hub_revision' or 'module:Class'.")
+    chat_template: str | None = setting(None, "Jinja chat template to use instead of the tokenizer's own.")
+    system_prompt: str | None = setting(None, "System prompt put before every prompt.")
+    hub_model_revision: str = setting("main", "Hub branch to push to.")
+    overwrite_hub_revision: bool = setting(False, "Push even though the Hub branch already exists.")
+    push_to_hub_revision: bool = setting(False, "Push the finished model to `hub_model_revision`.")
+    wandb_entity: str | None = setting(None, "Weights & Biases entity.")
+    wandb_project: str | None = setting(None, "Weights & Biases project.")
+    wandb_run_group: str | None = setting(None, "Weights & Biases run group.")
+    wandb_log_unique_prompts: bool = setting(True, "Log each prompt once in the completions table.")
+    overwrite_output_dir: bool = setting(
+        False, "Start over in an output folder that holds a run: the old one is removed."
+    )
+    max_prompt_length: int | None = setting(None, "Leave out problems whose prompt has more tokens than this.")
+    num_completions_to_print: int | None = setting(0, "Completions shown in the terminal at each logged step.")

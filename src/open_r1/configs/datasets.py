@@ -1,0 +1,76 @@
+"""What to train on: one data set, or a mixture as the guide's YAML writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from open_r1.errors import ConfigError, nearest
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """One entry of a mixture. `weight` is the share of its rows taken, 0 < weight <= 1, or None for all."""
+
+    id: str
+    config: str | None = None
+    split: str = "train"
+    columns: list[str] | None = None
+    weight: float | None = None
+
+
+@dataclass(frozen=True)
+class DatasetMixtureConfig:
+    """A mixture: each entry's share after a seeded shuffle, concatenated, shuffled with the seed."""
+
+    datasets: list[DatasetConfig] = field(default_factory=list)
+    seed: int = 0
+    test_split_size: float | None = None
+
+    @classmethod
+    def from_mapping(cls, mapping: Any) -> DatasetMixtureConfig:
+        """The mixture written as `dataset_mixture:` in a recipe, checked; ConfigError names the entry at fault."""
+        if not isinstance(mapping, Mapping):
+            raise ConfigError(f"dataset_mixture must be a mapping with a list 'datasets', but is {mapping!r}.")
+        check_keys(mapping, cls, "dataset_mixture")
+        entries = mapping.get("datasets")
+        if not isinstance(entries, list) or not entries:
+            raise ConfigError(f"dataset_mixture.datasets must be a list of at least one data set, but is {entries!r}.")
+        mixture = cls(
+            datasets=[parse_entry(entry, f"dataset_mixture.datasets[{index}]") for index, entry in enumerate(entries)],
+            seed=mapping.get("seed", 0),
+            test_split_size=mapping.get("test_split_size"),
+        )
+        check_columns(mixture.datasets)
+        return mixture
+
+
+def parse_entry(entry: Any, where: str) -> DatasetConfig:
+    if not isinstance(entry, Mapping):
+        raise ConfigError(f"{where} must be a mapping with an 'id', but is {entry!r}.")
+    check_keys(entry, DatasetConfig, where)
+    if not entry.get("id"):
+        raise ConfigError(f"{where} has no 'id'; give the data set's Hub id or path.")
+    weight = entry.get("weight")
+    if weight is not None and not (isinstance(weight, int | float) and 0 < weight <= 1):
+        raise ConfigError(f"{where}.weight must be above 0 and at most 1, or null for all rows, but is {weight!r}.")
+    return DatasetConfig(**entry)
+
+
+def check_keys(mapping: Mapping[str, Any], schema: type, where: str) -> None:
+    known = [field.name for field in fields(schema)]
+    for key in mapping:
+        if key not in known:
+            raise ConfigError(
+                f"{where} has an unknown key '{key}'{nearest(key, known)} Known keys: {', '.join(known)}."
+            )
+
+
+def check_columns(entries: list[DatasetConfig]) -> None:
+    named = {tuple(entry.columns) for entry in entries if entry.columns is not None}
+    if len({frozenset(columns) for columns in named}) > 1:
+        raise ConfigError(
+            "Column names must be consistent across all dataset configurations in a mixture. Found: "
+            + "; ".join(f"{entry.id}: {entry.columns}" for entry in entries)
+        )

@@ -1,0 +1,56 @@
+"""The errors that Open R1 raises on purpose.
+
+    OpenR1Error
+    ├── UsageError            what was asked for can't be done as asked; exit status 2
+    │   ├── ConfigError       a recipe, a flag or a setting
+    │   ├── DataError         a data file, a column, a row
+    │   ├── ModelError        a model folder, a tokenizer, a template
+    │   └── RunFolderError    an output folder that can't be used for this run
+    └── RunError              something failed while running; exit status 1
+
+A message says what is wrong, gives the value, says what is valid, and ends with what to do. The command line
+prints it as one line; a traceback means that Open R1 itself has a fault.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class OpenR1Error(Exception):
+    """Anything that Open R1 refuses or fails at, with a message made for its user."""
+
+    exit_status = 1
+
+
+class UsageError(OpenR1Error):
+    """The request can't be carried out as it stands: the user can mend it and start again."""
+
+    exit_status = 2
+
+
+class ConfigError(UsageError):
+    """A recipe that can't be read, an unknown key, a value out of range, settings that contradict each other."""
+
+
+class DataError(UsageError):
+    """A data file that is missing or broken, a column that isn't there, an empty set."""
+
+
+class ModelError(UsageError):
+    """A folder that holds no model, a tokenizer or chat template that can't serve the training asked for."""
+
+
+class RunFolderError(UsageError):
+    """An output folder that can't be written, is in use, or holds another run."""
+
+
+class RunError(OpenR1Error):
+    """A failure while running: what was finished before stays, and the same command goes on from there."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint `; did you mean 'x'?` for the known name closest to `name`, or "" when none is close."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{matches[0]}'?" if matches else ""

@@ -1,0 +1,98 @@
+"""Completions from a transformers model in this process: batched, left-padded, stopped at the end of the turn.
+
+Prompts are taken longest first, so that a batch that doesn't fit in memory shows at once and little is wasted on
+padding; results come back in the prompts' order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from open_r1.generation.protocol import Sampling
+from open_r1.records import Completion
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class TransformersGenerator:
+    """A model and its tokenizer; `batch_size` counts sequences, samples included."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        batch_size: int = 256,
+        system_prompt: str | None = None,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.batch_size = batch_size
+        self.system_prompt = system_prompt
+        self.report = report
+
+    @classmethod
+    def from_folder(cls, folder: Path | str, **options: Any) -> TransformersGenerator:
+        """The model and tokenizer of a local folder or Hub id, on the accelerator where there is one."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        if torch.accelerator.is_available():
+            model = model.to(torch.accelerator.current_accelerator())
+        return cls(model, tokenizer, **options)
+
+    def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
+        encoded = [self.encode(prompt) for prompt in prompts]
+        order = sorted(range(len(encoded)), key=lambda index: -len(encoded[index]))
+        per_batch = max(1, self.batch_size // sampling.num_samples)
+        done: dict[int, list[Completion]] = {}
+        for start in range(0, len(order), per_batch):
+            batch = order[start : start + per_batch]
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(sampling.seed + start)
+                sequences = self.complete_batch([encoded[index] for index in batch], sampling)
+            for position, index in enumerate(batch):
+                first = position * sampling.num_samples
+                done[index] = [self.decode(tokens) for tokens in sequences[first : first + sampling.num_samples]]
+            self.report(f"{len(done)}/{len(prompts)} prompts")
+        return [done[index] for index in range(len(prompts))]
+
+    def encode(self, prompt: str) -> list[int]:
+        messages = [{"role": "user", "content": prompt}]
+        if self.system_prompt is not None:
+            messages.insert(0, {"role": "system", "content": self.system_prompt})
+        encoded = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        return encoded["input_ids"]  # type: ignore[index, return-value]
+
+    @torch.no_grad()
+    def complete_batch(self, encoded: Sequence[Sequence[int]], sampling: Sampling) -> list[list[int]]:
+        """Token ids of the completions, `num_samples` for each prompt in turn, up to the end-of-turn token."""
+        padded = self.tokenizer.pad({"input_ids": list(encoded)}, padding_side="left", return_tensors="pt")
+        padded = padded.to(self.model.device)
+        choice: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        if sampling.temperature > 0:
+            choice = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        output = self.model.generate(  # type: ignore[operator]
+            input_ids=padded["input_ids"],
+            attention_mask=padded["attention_mask"],
+            max_new_tokens=sampling.max_new_tokens,
+            num_return_sequences=sampling.num_samples,
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=self.tokenizer.eos_token_id,
+            **choice,
+        )
+        return output[:, padded["input_ids"].shape[1] :].tolist()
+
+    def decode(self, tokens: list[int]) -> Completion:
+        """Text without special tokens; cut off when the end of the turn never came."""
+        end = self.tokenizer.eos_token_id
+        if end in tokens:
+            whole = tokens[: tokens.index(end)]
+            return Completion(self.tokenizer.decode(whole, skip_special_tokens=True), len(whole) + 1, "stop")
+        return Completion(self.tokenizer.decode(tokens, skip_special_tokens=True), len(tokens), "length")

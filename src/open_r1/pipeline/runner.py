@@ -1,0 +1,128 @@
+"""Running a pipeline: each stage once, in order; done ones skipped, the interrupted one gone on with.
+
+A stage's folder holds `identity.json` (its fingerprint) from its start and `done.json` at its end. Killed anywhere,
+the same command finds where it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from open_r1.errors import RunFolderError
+from open_r1.pipeline.recipe import Pipeline
+from open_r1.pipeline.stage import Context, Stage
+from open_r1.rundir import RunDir, read_json, write_json
+
+Report = Callable[[str], None]
+
+
+@dataclass
+class Progress:
+    """Where a pipeline stands, kept in pipeline.json for whoever looks."""
+
+    pipeline: Pipeline
+    report: Report
+    stages: list[dict[str, Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stages = [
+            {"name": stage.name, "kind": stage.kind, "folder": stage.name, "status": "pending", "seconds": 0.0}
+            for stage in self.pipeline.stages
+        ]
+
+    def mark(self, index: int, status: str, seconds: float) -> None:
+        self.stages[index] |= {"status": status, "seconds": round(seconds, 1)}
+        content = {"name": self.pipeline.name, "seed": self.pipeline.seed, "stages": self.stages}
+        write_json(self.pipeline.output_dir / "pipeline.json", content)
+
+    def tell(self, index: int, line: str) -> None:
+        self.report(f"[{index + 1}/{len(self.stages)} {self.stages[index]['name']}] {line}")
+
+
+def run_pipeline(pipeline: Pipeline, report: Report, overwrite: bool = False) -> None:
+    """Run every stage that isn't done; RunFolderError when the folder holds another pipeline's stages."""
+    root = RunDir(pipeline.output_dir)
+    fingerprints = fingerprint_stages(pipeline)
+    with root.locked():
+        refuse_foreign_folder(pipeline)
+        make_room(pipeline, fingerprints, overwrite)
+        progress = Progress(pipeline, report)
+        prepare_stages(pipeline, report)
+        for index, stage in enumerate(pipeline.stages):
+            run_stage(pipeline, stage, index, fingerprints[stage.name], progress)
+
+
+def prepare_stages(pipeline: Pipeline, report: Report) -> None:
+    """Refuse what can't work before anything is spent; stages that are done need no check."""
+    waiting = [stage for stage in pipeline.stages if not RunDir(pipeline.output_dir / stage.name).is_done()]
+    if waiting:
+        report(f"checking {len(waiting)} stages of {pipeline.name}")
+    for stage in waiting:
+        stage.prepare(pipeline.output_dir, pipeline.seed)
+
+
+def fingerprint_stages(pipeline: Pipeline) -> dict[str, str]:
+    """Each stage's fingerprint, which contains those of the stages it needs."""
+    known: dict[str, str] = {}
+    for stage in pipeline.stages:
+        known[stage.name] = stage.fingerprint(pipeline.seed, {name: known[name] for name in stage.needs()})
+    return known
+
+
+def refuse_foreign_folder(pipeline: Pipeline) -> None:
+    """RunFolderError for a folder with content that no pipeline wrote."""
+    found = [item.name for item in pipeline.output_dir.iterdir() if not item.name.startswith(".")]
+    if found and "pipeline.json" not in found:
+        raise RunFolderError(
+            f"'{pipeline.output_dir}' is not empty and holds no pipeline's run (found {sorted(found)[0]}); "
+            "choose another output_dir."
+        )
+
+
+def make_room(pipeline: Pipeline, fingerprints: dict[str, str], overwrite: bool) -> None:
+    """Find stages made with other settings: refuse, or with `overwrite` remove them so that they are made anew."""
+    changed = [
+        stage.name
+        for stage in pipeline.stages
+        if (held := held_fingerprint(pipeline, stage)) is not None and held != fingerprints[stage.name]
+    ]
+    if changed and not overwrite:
+        raise RunFolderError(
+            f"'{pipeline.output_dir}' holds a different run: the settings, seed or inputs of "
+            f"{', '.join(changed)} have changed since; choose another --output_dir, "
+            "or make these stages anew with --overwrite."
+        )
+    for name in changed:
+        shutil.rmtree(pipeline.output_dir / name)
+
+
+def held_fingerprint(pipeline: Pipeline, stage: Stage) -> str | None:
+    identity = RunDir(pipeline.output_dir / stage.name).identity
+    return read_json(identity)["fingerprint"] if identity.exists() else None
+
+
+def run_stage(pipeline: Pipeline, stage: Stage, index: int, fingerprint: str, progress: Progress) -> None:
+    run = RunDir(pipeline.output_dir / stage.name)
+    if run.is_done() and not stage.always:
+        seconds = read_json(run.done).get("seconds", 0.0)
+        progress.tell(index, "already done, skipped")
+        progress.mark(index, "done", seconds)
+        return
+    progress.tell(index, "starts" if not run.identity.exists() else "goes on")
+    progress.mark(index, "running", 0.0)
+    if not stage.resumes and run.path.exists():
+        run.clear()
+    run.create()
+    run.claim({"fingerprint": fingerprint})
+    started = time.monotonic()
+    context = Context(pipeline.output_dir, pipeline.seed, run, fingerprint, lambda line: progress.tell(index, line))
+    facts = stage.run(context)
+    seconds = time.monotonic() - started
+    if not stage.resumes:
+        write_json(run.done, {"seconds": round(seconds, 1), **facts})
+    progress.mark(index, "done", seconds)
+    progress.tell(index, f"done in {seconds:.1f} s")

@@ -1,0 +1,98 @@
+"""What a stage is: settings, the stages it needs, a fingerprint, and a way to run.
+
+A kind of stage is a frozen dataclass that extends `Stage`; its fields are its settings in the recipe. A field typed
+`StageName` names an earlier stage whose folder it reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, NewType
+
+from open_r1 import __version__
+from open_r1.errors import ConfigError
+from open_r1.rundir import RunDir
+
+StageName = NewType("StageName", str)
+
+KINDS: dict[str, type[Stage]] = {}
+"""Every kind of stage by its name in a recipe."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage gets to run with: the pipeline's folder, its seed, its own folder, and where to tell progress."""
+
+    root: Path
+    seed: int
+    run: RunDir
+    fingerprint: str
+    report: Callable[[str], None]
+
+    def folder(self, stage: str) -> Path:
+        """The folder of another stage."""
+        return self.root / stage
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Base of all kinds; `makes` names the files it leaves, which later stages read.
+
+    `name` is the stage's in the recipe, `base` the recipe's folder; every other field is a setting.
+    """
+
+    name: str
+    base: Path
+    kind: ClassVar[str]
+    makes: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[tuple[str, ...]] = ()
+    resumes: ClassVar[bool] = False
+    always: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        KINDS[cls.kind] = cls
+
+    def needs(self) -> list[str]:
+        """Names of the stages whose output this one reads."""
+        named = [getattr(self, field) for field in self.inputs]
+        return [stage for value in named if value for stage in ([value] if isinstance(value, str) else value)]
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that decide what the stage makes."""
+        return {key: value for key, value in asdict(self).items() if key != "base"}
+
+    def check(self) -> None:
+        """Cheap checks, made when the recipe is read; ConfigError for what can't work."""
+
+    def prepare(self, root: Path, seed: int) -> None:
+        """Checks that may import heavy libraries, made before the first stage runs."""
+
+    def run(self, context: Context) -> dict[str, Any]:
+        """Do the work; returns facts for done.json."""
+        raise NotImplementedError
+
+    def fingerprint(self, seed: int, needed: Mapping[str, str]) -> str:
+        """Hash of all that decides what the stage makes: its settings, the seed, its inputs' own fingerprints."""
+        content = {
+            "kind": self.kind,
+            "settings": self.settings(),
+            "seed": seed,
+            "needs": dict(needed),
+            "v": __version__,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def setting_names(kind: type[Stage]) -> list[str]:
+    """The settings that a stage of this kind takes in a recipe."""
+    return [field.name for field in fields(kind) if field.name not in ("name", "base")]
+
+
+def positive(name: str, value: Any, where: str) -> None:
+    """ConfigError unless `value` is a whole number of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{where}: {name} must be a whole number of at least 1, but is {value!r}.")

@@ -1,0 +1,73 @@
+"""The records that pass between areas: frozen, typed, free of any library's own shapes.
+
+They become the lists and columns of TRL and `datasets` at those boundaries and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A question with a checkable answer."""
+
+    prompt: str
+    gold: str
+    family: str = ""
+    difficulty: float = 0.0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """16 hex digits, the same for the same family and prompt on every machine."""
+        return hashlib.sha256(f"{self.family}\n{self.prompt}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One worked solution of a problem: the thinking, the answer, and how it was made."""
+
+    problem: Problem
+    thinking: str
+    answer: str
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a model wrote after a prompt; `finish_reason` is "length" when it was cut off."""
+
+    text: str
+    num_tokens: int
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A score, or *unscored* (`value` None) with the reason why. Unscored is never the same as 0."""
+
+    value: float | None
+    reason: str
+
+    @property
+    def is_scored(self) -> bool:
+        return self.value is not None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured quantity with its 95 % interval and the number of independent units behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def as_percent(self) -> str:
+        return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"

@@ -1,0 +1,299 @@
+"""The report page: what the template shows, put together from a run's records, rendered and written.
+
+Every text of the run reaches the page through Jinja's autoescape; no code here makes markup.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from open_r1.report import charts, wording
+from open_r1.report.charts import Chart, Panel, draw_chart
+from open_r1.report.run_files import (
+    Evaluation,
+    RunRecords,
+    Sample,
+    TrainingRun,
+    count_unscored,
+    hide_secrets,
+    mark_of,
+    read_run,
+    text_of,
+)
+from open_r1.report.selection import ProblemChoice, ShownGroup, choose_problems, choose_rollouts
+from open_r1.rundir import write_text
+from open_r1.text.tags import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
+
+PAGE_NAME = "report.html"
+CLIPS = {"prompt": (600, 12), "thinking": (600, 12), "answer": (600, 12), "other": (300, 6)}
+"""Characters and lines shown before a fold; text outside the tags is mostly a model that has not learned them."""
+MAX_SHOWN_CHARS = 20_000
+"""Of one completion, the page holds no more; the run's files hold the rest."""
+
+SFT_PANELS = (
+    Panel("Loss", (("loss", "training"), ("eval_loss", "held-out"))),
+    Panel("Token accuracy", (("mean_token_accuracy", "training"), ("eval_mean_token_accuracy", "held-out")), True),
+    Panel("Entropy", (("entropy", "training"),)),
+)
+GRPO_PANELS = (
+    Panel("Reward", (("reward", "training"), ("eval_reward", "held-out"))),
+    Panel(
+        "Accuracy of the rollouts",
+        (("rewards/accuracy_reward/mean", "training"), ("eval_rewards/accuracy_reward/mean", "held-out")),
+        True,
+    ),
+    Panel("Completion length, tokens", (("completions/mean_length", "training"),)),
+    Panel("Completions cut off", (("completions/clipped_ratio", "training"),), True),
+    Panel("Groups without variance", (("frac_reward_zero_std", "training"),), True),
+    Panel("Entropy", (("entropy", "training"),)),
+    Panel("KL from the reference", (("kl", "training"),)),
+)
+MORE_PANELS = (
+    Panel("Gradient norm", (("grad_norm", "training"),)),
+    Panel("Learning rate", (("learning_rate", "training"),)),
+    Panel("Seconds a step", (("step_time", "training"),)),
+)
+
+
+@dataclass(frozen=True)
+class ShownBenchmark:
+    """The evaluations of one benchmark, earliest first, with their labels."""
+
+    name: str
+    labels: tuple[str, ...]
+    evaluations: tuple[Evaluation, ...]
+    modes: tuple[str, ...]
+    groups: tuple[str, ...]
+    baselines: tuple[str, ...]
+
+    @property
+    def rows(self) -> list[tuple[str, str, Evaluation]]:
+        return list(zip(self.labels, self.baselines, self.evaluations, strict=True))
+
+
+@dataclass(frozen=True)
+class ShownTraining:
+    """One training stage's summary, charts and rollouts."""
+
+    title: str
+    summary: str
+    charts: tuple[Chart, ...]
+    more_charts: tuple[Chart, ...]
+    groups: tuple[ShownGroup, ...]
+    has_rollouts: bool
+    unscored: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A stretch of a completion; `rest` stands behind the fold, `left_out` characters are not on the page."""
+
+    kind: str
+    head: str
+    rest: str
+    left_out: int
+
+
+def build_report(run_dir: Path) -> Path:
+    """Write `run_dir`/report.html from the run's files and return its path.
+
+    The same files give the same bytes. Raises RunFolderError when the folder holds no record of a run, RunError when
+    the page can't be written.
+    """
+    path = run_dir / PAGE_NAME
+    write_text(path, render_page(read_run(run_dir)))
+    return path
+
+
+def render_page(records: RunRecords) -> str:
+    """The whole page as HTML."""
+    benchmarks = tuple(_show_benchmarks(records.evaluations))
+    main = max(benchmarks, key=lambda benchmark: len(benchmark.evaluations), default=None)
+    template = _environment().get_template("page.html.jinja")
+    return template.render(
+        records=records,
+        headline=_headline(records, main),
+        unfinished=wording.say_unfinished(records.stages),
+        benchmarks=benchmarks,
+        main=main,
+        choice=_choose_problems(main),
+        trainings=[_show_training(run) for run in records.trainings],
+        stages=_show_stages(records),
+        total_seconds=sum(stage.seconds or 0.0 for stage in records.stages),
+        environment=_flatten(records.environment),
+    ).lstrip()
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        say=wording,
+        charts=charts,
+        clip=clip,
+        describe_sample=describe_sample,
+        mark_of=mark_of,
+        mark_sample=mark_sample,
+        split_completion=split_completion,
+    )
+    return environment
+
+
+# --- evaluations ----------------------------------------------------------------------------------------------------
+
+
+def _show_benchmarks(evaluations: Sequence[Evaluation]) -> list[ShownBenchmark]:
+    names = list(dict.fromkeys(evaluation.benchmark for evaluation in evaluations))
+    return [_show_benchmark(name, [item for item in evaluations if item.benchmark == name]) for name in names]
+
+
+def _show_benchmark(name: str, evaluations: Sequence[Evaluation]) -> ShownBenchmark:
+    labels = _labels(evaluations)
+    by_name = dict(zip((item.stage for item in evaluations), labels, strict=True))
+    summaries = [summary for item in evaluations for summary in item.modes.values()]
+    return ShownBenchmark(
+        name=name,
+        labels=tuple(labels),
+        evaluations=tuple(evaluations),
+        modes=tuple(dict.fromkeys(mode for item in evaluations for mode in item.modes)),
+        groups=tuple(sorted({group for summary in summaries for group in summary.groups})),
+        baselines=tuple(by_name.get(item.baseline, wording.name_model(item.baseline)) for item in evaluations),
+    )
+
+
+def _labels(evaluations: Sequence[Evaluation]) -> list[str]:
+    """The model's name; with the stage's where one model is evaluated twice."""
+    names = [wording.name_model(evaluation.model) for evaluation in evaluations]
+    counts = Counter(names)
+    return [
+        f"{name} ({item.stage})" if counts[name] > 1 else name for name, item in zip(names, evaluations, strict=True)
+    ]
+
+
+def _headline(records: RunRecords, main: ShownBenchmark | None) -> list[str]:
+    """What happened, in sentences: the accuracies and the last gain, or how training went."""
+    if main is None or not main.modes:
+        return [sentence for run in records.trainings if (sentence := wording.say_training(run))]
+    sentences = [wording.say_accuracies(main.labels, main.evaluations, main.modes[0])]
+    for label, baseline, evaluation in reversed(main.rows):
+        if difference := evaluation.differences.get(main.modes[0]):
+            sentences.append(wording.say_gain(label, baseline, difference))
+            break
+    return [sentence for sentence in sentences if sentence]
+
+
+def _choose_problems(main: ShownBenchmark | None) -> ProblemChoice | None:
+    if main is None or not main.modes:
+        return None
+    choice = choose_problems(main.evaluations, main.modes[0])
+    return choice if choice.shown else None
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+def _show_training(run: TrainingRun) -> ShownTraining:
+    panels = (*GRPO_PANELS[:2], _rewards_panel(run.metrics), *GRPO_PANELS[2:]) if run.kind == "grpo" else SFT_PANELS
+    return ShownTraining(
+        title=wording.name_model(run.name),
+        summary=wording.say_training(run),
+        charts=_draw(panels, run.metrics),
+        more_charts=_draw(MORE_PANELS, run.metrics),
+        groups=choose_rollouts(run.rollout_paths),
+        has_rollouts=run.kind == "grpo" or bool(run.rollout_paths),
+        unscored=tuple(wording.say_unscored(count) for count in count_unscored(run.rollout_paths)),
+    )
+
+
+def _rewards_panel(metrics: Sequence[Mapping[str, Any]]) -> Panel:
+    keys = dict.fromkeys(key for row in metrics for key in row)
+    names = sorted(match[1] for key in keys if (match := re.fullmatch(r"rewards/(.+)/mean", key)))
+    return Panel("Each reward", tuple((f"rewards/{name}/mean", name.removesuffix("_reward")) for name in names))
+
+
+def _draw(panels: Sequence[Panel], metrics: Sequence[Mapping[str, Any]]) -> tuple[Chart, ...]:
+    return tuple(chart for panel in panels if (chart := draw_chart(panel, metrics)))
+
+
+# --- completions ----------------------------------------------------------------------------------------------------
+
+
+def mark_sample(sample: Sample) -> str:
+    """`✓ right`, `✗ wrong`, `◐ partial 0.50`, `? unscored`."""
+    mark = mark_of(sample.score)
+    return f"{wording.MARK_SIGNS[mark]} {mark}" + (f" {sample.score:.2f}" if mark == "partial" else "")
+
+
+def describe_sample(sample: Sample) -> str:
+    """`96 tokens, cut off, no answer`: length, end, and why it isn't right."""
+    parts = [f"{sample.num_tokens:,} tokens"] if sample.num_tokens is not None else []
+    parts += ["cut off"] if sample.finish_reason == "length" else []
+    if mark_of(sample.score) != "right" and sample.reason not in ("", "wrong"):
+        parts.append(sample.reason.replace("_", " "))
+    return ", ".join(parts)
+
+
+def split_completion(text: str) -> list[Passage]:
+    """The completion as passages of "thinking", "answer" and "other", in order and without the tags.
+
+    A prompt may end inside the thinking: what stands before a first </think> is thinking too.
+    """
+    kind = "thinking" if text.find(THINK_CLOSE) >= 0 and THINK_OPEN not in text else "other"
+    after = {THINK_OPEN: "thinking", THINK_CLOSE: "other", ANSWER_OPEN: "answer", ANSWER_CLOSE: "other"}
+    pieces = re.split("(" + "|".join(map(re.escape, after)) + ")", text[:MAX_SHOWN_CHARS])
+    found: list[tuple[str, str]] = []
+    for piece in pieces:
+        if piece in after:
+            kind = after[piece]
+        elif piece.strip():
+            found.append((kind, piece.strip("\n")))
+    passages = [clip(piece, kind) for kind, piece in found]
+    if passages and len(text) > MAX_SHOWN_CHARS:
+        passages[-1] = replace(passages[-1], left_out=len(text) - MAX_SHOWN_CHARS)
+    return passages
+
+
+def clip(text: str, kind: str) -> Passage:
+    """The text's beginning, as much as CLIPS allows, and the rest."""
+    max_chars, max_lines = CLIPS[kind]
+    end = min(max_chars, len("\n".join(text.split("\n")[:max_lines])))
+    if len(text) - end < max_chars // 4 and text.count("\n", end) < max_lines // 3:
+        end = len(text)  # a fold that hides next to nothing is a nuisance
+    return Passage(kind, text[:end], text[end:].removeprefix("\n"), 0)
+
+
+# --- how it was made ------------------------------------------------------------------------------------------------
+
+
+def _show_stages(records: RunRecords) -> list[tuple[str, str, str, float | None]]:
+    return [
+        (stage.name, stage.kind, "this page" if stage.kind == "report" else stage.status, stage.seconds)
+        for stage in records.stages
+    ]
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as rows of dotted names."""
+    rows: list[tuple[str, str]] = []
+    for key, entry in value.items():
+        name = f"{prefix}{text_of(key)}"
+        if isinstance(entry, dict):
+            rows += _flatten(entry, f"{name}.")
+        else:
+            text = text_of(", ".join(map(str, entry)) if isinstance(entry, list) else entry)
+            rows.append((name, hide_secrets(f"{name}: {text}").removeprefix(f"{name}: ")))
+    return rows

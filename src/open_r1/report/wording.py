@@ -1,0 +1,133 @@
+"""Numbers and outcomes in words: how the page says what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from open_r1.records import Estimate
+from open_r1.report.charts import read_points
+from open_r1.report.run_files import Evaluation, Stage, TrainingRun, UnscoredCount, number_of
+
+SPACE = "\u202f"
+"""Narrow and unbreakable, between a number and its unit."""
+
+MODEL_NAMES = {"base": "Base", "model": "Base", "sft": "SFT", "grpo": "GRPO"}
+BENCHMARK_NAMES = {"held_out": "held-out problems"}
+MARK_SIGNS = {"right": "✓", "wrong": "✗", "partial": "◐", "unscored": "?"}
+
+
+def name_model(model: str) -> str:
+    """`sft` -> `SFT`; a name of the user's own stays as it is."""
+    return MODEL_NAMES.get(model, model)
+
+
+def name_benchmark(benchmark: str) -> str:
+    return BENCHMARK_NAMES.get(benchmark, f"problems of {benchmark}")
+
+
+def say_percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}{SPACE}%"
+
+
+def say_interval(estimate: Estimate) -> str:
+    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
+
+
+def say_points(difference: Estimate) -> str:
+    """A difference of two accuracies in percentage points: `+48.1`, with a true minus sign."""
+    return f"{100 * difference.value:+.1f}".replace("-", "−")
+
+
+def say_point_interval(difference: Estimate) -> str:
+    return f"{100 * difference.low:.1f} to {100 * difference.high:.1f}".replace("-", "−")
+
+
+def say_number(value: float | None) -> str:
+    """Three significant digits, or whole where larger: 0.0123, 1.89, 12,345."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}".replace("-", "−")
+
+
+def say_tokens(tokens: float | None) -> str:
+    return "–" if tokens is None else f"{tokens:,.1f}"
+
+
+def say_seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f}{SPACE}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}{SPACE}h {minutes:02}{SPACE}min" if hours else f"{minutes}{SPACE}min {rest:02}{SPACE}s"
+
+
+def say_change(change: tuple[str, ...]) -> str:
+    return " → ".join(change)
+
+
+def say_accuracies(labels: Sequence[str], evaluations: Sequence[Evaluation], mode: str) -> str:
+    """`Greedy accuracy on 600 held-out problems: 0.0 % (Base) → 48.2 % (SFT) → 96.3 % (GRPO).`"""
+    parts = [
+        f"{say_percent(summary.accuracy.value)} ({label})"
+        for label, evaluation in zip(labels, evaluations, strict=True)
+        if (summary := evaluation.modes.get(mode)) and summary.accuracy
+    ]
+    if not parts:
+        return ""
+    number = evaluations[-1].num_problems
+    problems = f"{number:,} " if number is not None else ""
+    benchmark = f"{problems}{name_benchmark(evaluations[-1].benchmark)}"
+    return f"{mode.capitalize()} accuracy on {benchmark}: {' → '.join(parts)}."
+
+
+def say_gain(label: str, baseline: str, difference: Estimate) -> str:
+    """The paired difference, and whether it can be told from chance."""
+    size = f"{say_points(difference)} points"
+    interval = f"[95{SPACE}% interval {say_point_interval(difference)}]"
+    if difference.low > 0:
+        return f"{label}’s gain over {baseline} is {size} {interval}."
+    if difference.high < 0:
+        return f"{label} lost accuracy against {baseline}: {size} {interval}."
+    return f"{label} differs from {baseline} by {size} {interval}: no difference that can be told from chance."
+
+
+def say_training(run: TrainingRun) -> str:
+    """`GRPO, 120 steps: reward 0.41 → 1.82; completion length 45 → 81 tokens.` First and last tenth of the steps."""
+    if run.kind == "grpo":
+        told = [("reward", "reward", ""), ("completions/mean_length", "completion length", " tokens")]
+    else:
+        told = [("loss", "loss", ""), ("mean_token_accuracy", "token accuracy", "")]
+    parts = [part for key, label, unit in told if (part := _say_course(run.metrics, key, label, unit))]
+    steps = [step for row in run.metrics if (step := number_of(row.get("step"))) is not None]
+    length = f", {max(steps):,.0f} steps" if steps else ""
+    return f"{name_model(run.name)}{length}: {'; '.join(parts)}." if parts else ""
+
+
+def _say_course(metrics: Sequence[Mapping[str, Any]], key: str, label: str, unit: str) -> str:
+    values = [value for _, value in read_points(metrics, key)]
+    if len(values) < 2:
+        return ""
+    tenth = max(1, len(values) // 10)
+    first, last = sum(values[:tenth]) / tenth, sum(values[-tenth:]) / tenth
+    return f"{label} {say_number(first)} → {say_number(last)}{unit}"
+
+
+def say_unfinished(stages: Sequence[Stage]) -> str:
+    """What failed and what is still to come; "" for a finished pipeline. The report's own stage doesn't count."""
+    others = [stage for stage in stages if stage.kind != "report"]
+    failed = [stage.name for stage in others if stage.status == "failed"]
+    waiting = [stage.name for stage in others if stage.status not in ("done", "skipped", "failed")]
+    sentences = []
+    if failed:
+        sentences.append(f"Failed: {', '.join(failed)}.")
+    if waiting:
+        sentences.append(f"Not finished yet: {', '.join(waiting)}.")
+    return " ".join(sentences)
+
+
+def say_unscored(count: UnscoredCount) -> str:
+    reasons = ", ".join(f"{reason} {number:,}" for reason, number in count.reasons)
+    return f"{count.reward}: {count.unscored:,} of {count.total:,} unscored ({reasons})."

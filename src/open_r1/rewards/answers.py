@@ -1,0 +1,229 @@
+r"""The answer layer: what a completion answers, and whether that is the gold answer.
+
+Does: find the answer of a completion and of a gold text, bring both into one spelling, and decide whether they are
+equivalent, each decision with a reason. Shared by rewards, trace verification, pass rates and evaluation. Does not:
+import sympy; pairs that need algebra go to a `Verifier`.
+
+    >>> check_answer("1/2", r"<think>\nhalf of it\n</think>\n<answer>\n\boxed{0.5}\n</answer>").reason
+    'correct'
+
+Where the answer of a completion is looked for, first found first taken:
+1. only what stands after the last `</think>`; in thinking that never ended there is no answer;
+2. in the last `<answer>` block: its last box, else an anchored answer in it, else the block itself if it is short;
+3. the last box;
+4. what follows an anchor: "the answer is", "Answer:", "####", "答案是";
+5. the whole text when it is a single short line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from open_r1.records import Outcome
+from open_r1.rewards.equivalence import NeedsAlgebra, are_equivalent, needs_algebra
+from open_r1.rewards.reasons import SCORES, Reason
+from open_r1.rewards.verifier import Pair, Verifier, default_verifier
+from open_r1.text.boxes import last_boxed
+from open_r1.text.latex import MAX_CHARS, canonical
+from open_r1.text.tags import last_answer_block, visible_part
+
+Source = Literal["boxed", "answer_block", "anchored", "bare"]
+
+BARE_CHARS = 120
+"""A longer text without box or anchor is prose, not an answer."""
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """An answer as it was written, and where it stood."""
+
+    text: str
+    source: Source
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The decision on one completion; `answer` and `gold` are what was compared, None where nothing was found."""
+
+    reason: Reason
+    answer: str | None
+    gold: str | None
+
+    @property
+    def is_correct(self) -> bool:
+        return self.reason == "correct"
+
+    @property
+    def outcome(self) -> Outcome:
+        """1.0 or 0.0, or unscored where the fault isn't the answer's."""
+        return Outcome(SCORES[self.reason], self.reason)
+
+
+_MATH = r"\$\$(?P<dd>[^$]+)\$\$|\$(?P<d>(?:\\.|[^$\n\\])*(?:\\.|[^$\s\\]))\$|\\\((?P<p>.+?)\\\)|\\\[(?P<b>.+?)\\\]"
+_ANCHOR = re.compile(
+    r"\banswers?\b[^.\n]{0,60}?(?:\b(?:is|are)\b|[:：=])[\s*_:]*"
+    r"|\bfinal\s+answer[\s*_]*\n\s*"
+    r"|####\s*"
+    r"|答案[^。\n]{0,20}?(?:是|为|：|:)\s*",
+    re.IGNORECASE,
+)
+_AFTER_ANCHOR = re.compile(rf"\s*(?:{_MATH}|(?P<line>[^\n]+))", re.DOTALL)
+_SENTENCE_END = re.compile(r"[.。!！](?:\s|$)|\*\*|<|,\s+(?!and\b|or\b)[a-z]{2,}\s")
+_PROSE_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}(?![A-Za-z])")
+_ANY_MATH = re.compile(_MATH, re.DOTALL)
+
+_PHRASE = re.compile(r"[A-Za-z]+(?:\s+[A-Za-z]+)+")
+
+PROSE_WORDS = 5
+"""A text with so many words is prose, and not itself an answer."""
+
+MAX_ANCHORS = 50
+"""So many anchors from the end are looked at, whatever a completion repeats."""
+
+
+def extract_answer(completion: str) -> Extraction | None:
+    """The answer that `completion` gives, or None; see the module for where it is looked for."""
+    visible = visible_part(completion)
+    block = last_answer_block(visible)
+    if block and (found := _extract_from_block(block)):
+        return found
+    if (boxed := last_boxed(visible)) is not None:
+        return Extraction(boxed, "boxed")
+    if (anchored := _extract_anchored(visible)) is not None:
+        return Extraction(anchored, "anchored")
+    bare = visible.strip()
+    return Extraction(bare, "bare") if block is None and _is_bare(bare) else None
+
+
+@lru_cache(maxsize=16384)
+def extract_gold(gold: str) -> str | None:
+    """The answer in a gold text: a published solution, `#### 72`, `$x$`, or the bare answer; None if there is none.
+
+    A box wins, then an anchor; a short text is the answer itself; in longer prose a single formula is. A phrase after an
+    anchor ("the answer is forty three") is no gold that could be checked.
+    """
+    visible = visible_part(gold)
+    if (boxed := last_boxed(visible)) is not None:
+        return boxed
+    block = last_answer_block(visible)
+    if block:
+        return block
+    if (anchored := _extract_anchored(visible)) is not None:
+        return None if _is_phrase(anchored) else anchored
+    text = visible.strip()
+    return _only_formula(text) if _is_prose(text) else text or None
+
+
+def check_answer(
+    gold: str | None, completion: str, verifier: Verifier | None = None, ordered: bool = False
+) -> Verdict:
+    """The verdict on one completion; see `check_answers`."""
+    return check_answers([gold], [completion], verifier, [ordered])[0]
+
+
+def check_answers(
+    golds: Sequence[str | None],
+    completions: Sequence[str],
+    verifier: Verifier | None = None,
+    ordered: Sequence[bool] | None = None,
+) -> list[Verdict]:
+    """A verdict for each completion against the gold text in the same place.
+
+    Identical text, plain numbers, words, and lists of them are compared here, in microseconds. What needs algebra is
+    sent to `verifier` (by default the shared one, started when first needed) in one batch, equal pairs once.
+
+    Args:
+        golds: Gold texts, as data sets have them; None or an unreadable one gives "unparsable_gold".
+        ordered: True where the order of a bare list matters (`sort 3, 1, 2`); by default it doesn't.
+    """
+    flags = [False] * len(golds) if ordered is None else ordered
+    drafts = [_draft(*case) for case in zip(golds, completions, flags, strict=True)]
+    pairs = [draft for draft in drafts if isinstance(draft, Pair)]
+    settled = iter((verifier or default_verifier()).check(pairs) if pairs else [])
+    return [Verdict(next(settled), draft.answer, draft.gold) if isinstance(draft, Pair) else draft for draft in drafts]
+
+
+def _draft(gold_text: str | None, completion: str, ordered: bool) -> Verdict | Pair:
+    """The verdict as far as plain comparison goes; a pair where algebra is needed."""
+    gold = _canonical_gold(gold_text) if gold_text else None
+    extraction = extract_answer(completion)
+    if not gold:
+        return Verdict("unparsable_gold", extraction and extraction.text[:MAX_CHARS], None)
+    if extraction is None:
+        return Verdict("no_answer", None, gold)
+    return compare(gold, extraction.text, ordered)
+
+
+def compare(gold: str, answer_text: str, ordered: bool) -> Verdict | Pair:
+    """The verdict on an answer that has been extracted, or the pair to be settled by algebra."""
+    if len(answer_text) > MAX_CHARS:
+        return Verdict("unparsable_answer", answer_text[:MAX_CHARS], gold)
+    answer = canonical(answer_text)
+    if not answer:
+        return Verdict("no_answer", answer_text, gold)
+    try:
+        is_equivalent = are_equivalent(gold, answer, needs_algebra, ordered)
+    except NeedsAlgebra:
+        return Pair(gold, answer, ordered)
+    return Verdict("correct" if is_equivalent else "wrong", answer, gold)
+
+
+@lru_cache(maxsize=16384)
+def _canonical_gold(gold_text: str) -> str | None:
+    gold = extract_gold(gold_text)
+    return canonical(gold) if gold and len(gold) <= MAX_CHARS else None
+
+
+def _extract_from_block(block: str) -> Extraction | None:
+    if (boxed := last_boxed(block)) is not None:
+        return Extraction(boxed, "boxed")
+    if (anchored := _extract_anchored(block)) is not None:
+        return Extraction(anchored, "anchored")
+    if (formula := _only_formula(block)) is not None:
+        return Extraction(formula, "answer_block")
+    return None if _is_prose(block) else Extraction(block, "answer_block")
+
+
+def _is_bare(text: str) -> bool:
+    return 0 < len(text) <= BARE_CHARS and "\n" not in text and "\\boxed" not in text and not _is_prose(text)
+
+
+def _is_prose(text: str) -> bool:
+    return len(text) > MAX_CHARS or len(_PROSE_WORD.findall(text)) >= PROSE_WORDS
+
+
+def _is_phrase(text: str) -> bool:
+    """Words of running text, as in "the answer is forty three": a gold that nothing but itself could be equal to."""
+    return _PHRASE.fullmatch(text) is not None
+
+
+def _only_formula(text: str) -> str | None:
+    """The one formula of a text, however often it stands there; None when there are several or none."""
+    formulas = {_math_of(match) for match in _ANY_MATH.finditer(text)}
+    return formulas.pop() if len(formulas) == 1 else None
+
+
+def _extract_anchored(text: str) -> str | None:
+    """What follows the last anchor that something readable follows."""
+    anchors = list(_ANCHOR.finditer(text))[-MAX_ANCHORS:]
+    for anchor in reversed(anchors):
+        following = _AFTER_ANCHOR.match(text, anchor.end(), anchor.end() + MAX_CHARS)
+        if following and (answer := _answer_of(following)):
+            return answer
+    return None
+
+
+def _answer_of(match: re.Match[str]) -> str:
+    if match["line"] is None:
+        return _math_of(match)
+    line = match["line"]
+    end = _SENTENCE_END.search(line.lstrip("*"))
+    return (line.lstrip("*")[: end.start()] if end else line).strip()[:BARE_CHARS]
+
+
+def _math_of(match: re.Match[str]) -> str:
+    return next(text for text in (match["dd"], match["d"], match["p"], match["b"]) if text is not None).strip()

@@ -1,0 +1,125 @@
+"""What a reward is: a function of completions and data columns that gives each sample an `Outcome`.
+
+    reward(completions, **columns)        -> list[float | None]     what TRL calls; None is unscored
+    reward.score(completions, **columns)  -> list[Outcome]          the same with a reason for each sample
+    reward.__name__                       -> "accuracy_reward"      what logs call it
+    reward.needs_columns                  -> ("solution",)          what the data must have
+
+`completions` are chats `[{"role": ..., "content": ...}]` or plain strings. Every data column comes as a keyword, and so
+may whatever a trainer adds; what a reward doesn't know it leaves alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from open_r1.errors import DataError
+from open_r1.records import Outcome
+
+Completion = str | Sequence[Mapping[str, Any]]
+Columns = Mapping[str, Any]
+Scorer = Callable[[list[str], Columns], list[Outcome]]
+
+NOT_APPLICABLE = "not_applicable"
+"""The reason of a sample that a reward has nothing to say about, such as a maths problem to a code reward."""
+
+
+class RewardFunction:
+    """A reward in the shape TRL calls, over a `Scorer` that explains itself.
+
+    Args:
+        name: Its `__name__`, as metrics and rollouts call it.
+        scorer: Given the completions' texts and all columns; returns an outcome for each.
+        needs_columns: The columns that must be there, in the order in which they may be given by position.
+        needs_completions: False for a reward of token ids alone, whose first positional argument is its first column.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        scorer: Scorer,
+        needs_columns: tuple[str, ...] = (),
+        needs_completions: bool = True,
+    ) -> None:
+        self.__name__ = name
+        self.needs_columns = needs_columns
+        self._scorer = scorer
+        self._positional = ("completions", *needs_columns) if needs_completions else needs_columns
+
+    def __call__(self, *args: Any, **columns: Any) -> list[float | None]:
+        return [outcome.value for outcome in self.score(*args, **columns)]
+
+    def __repr__(self) -> str:
+        return f"<reward {self.__name__}>"
+
+    def score(self, *args: Any, **columns: Any) -> list[Outcome]:
+        """An outcome for each completion. DataError when a column it needs isn't there or has another length."""
+        columns |= dict(zip(self._positional, args, strict=False))
+        self._check_columns(columns)
+        return self._scorer([text_of(completion) for completion in columns.get("completions") or ()], columns)
+
+    def _check_columns(self, columns: Columns) -> None:
+        missing = [name for name in self._positional if columns.get(name) is None]
+        if missing:
+            raise DataError(
+                f"{self.__name__} needs the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}, but the data "
+                f"have {', '.join(sorted(columns)) or 'no columns'}; rename a column or choose another reward."
+            )
+        lengths = {name: len(columns[name]) for name in self._positional}
+        if len(set(lengths.values())) > 1:
+            raise DataError(f"{self.__name__} was given columns of different lengths: {lengths}.")
+
+
+@dataclass(frozen=True)
+class RewardSpec:
+    """A reward as the registry knows it: how to build it from the settings, and how to explain it.
+
+    Args:
+        name: The name in recipes.
+        build: Settings (any object with the attributes of `GRPOScriptArguments`) -> the reward.
+        needs_columns: The data columns without which it can't be computed.
+        summary: One line.
+        formula: The value as a formula, or in words where it is none.
+        source: Where the formula is from.
+        options: The settings that `build` reads.
+    """
+
+    name: str
+    function_name: str
+    build: Callable[[Any], RewardFunction]
+    summary: str
+    formula: str
+    source: str
+    needs_columns: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+def text_of(completion: Completion) -> str:
+    """The text of a completion: a string itself, or the last assistant's message of a chat; "" when there is none."""
+    if isinstance(completion, str):
+        return completion
+    messages = [message for message in completion if message.get("role", "assistant") == "assistant"]
+    return _content_text(messages[-1].get("content")) if messages else ""
+
+
+def _content_text(content: Any) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text", "") for part in content)
+
+
+def optional_column(columns: Columns, name: str, length: int, default: Any) -> list[Any]:
+    """A column that may be missing, or hold None, as a list with the default filled in."""
+    values = columns.get(name)
+    if values is None:
+        return [default] * length
+    return [default if value is None else value for value in values]
+
+
+def setting(settings: Any, name: str, default: Any) -> Any:
+    """A setting of the recipe, or the default where the settings object doesn't have it."""
+    return getattr(settings, name, default)

@@ -1,0 +1,235 @@
+"""Weighing several rewards into one, with weights that may change while training goes on.
+
+In a recipe, by position or by name, each weight a number or a schedule over training progress (0 at the start, 1 at
+the end):
+
+    reward_weights: [0.4, 0.3]
+    reward_weights:
+      accuracy: 0.4                                                # constant
+      format: {schedule: linear, from: 0.4, to: 0.0, end: 0.5}     # reaches 0 at half of training and stays there
+      tag_count: {schedule: cosine, from: 0.2, to: 0.0}
+      cosine: {schedule: step, values: [0.0, 0.5, 1.0], at: [0.2, 0.6]}
+
+Does: read weights, give their values at a moment, combine outcomes, and sum up a batch of them for the log. Does not:
+compute advantages (`training`).
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from open_r1.errors import ConfigError, RunError, nearest
+from open_r1.records import Outcome
+from open_r1.rewards.base import NOT_APPLICABLE
+
+Kind = Literal["constant", "linear", "cosine", "step"]
+
+SCHEDULE_KEYS: dict[str, frozenset[str]] = {
+    "constant": frozenset({"value"}),
+    "linear": frozenset({"from", "to", "start", "end"}),
+    "cosine": frozenset({"from", "to", "start", "end"}),
+    "step": frozenset({"values", "at"}),
+}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A weight over training progress.
+
+    `values` are the weight's levels: one of a constant, the first and the last of a linear or cosine one, each in turn
+    of a step. `moments` are the progress at which it starts and ends to change, or at which it steps.
+    """
+
+    kind: Kind
+    values: tuple[float, ...]
+    moments: tuple[float, ...] = ()
+
+    def at(self, progress: float) -> float:
+        """The weight at `progress` in [0, 1]; outside it is taken as 0 or 1."""
+        progress = min(1.0, max(0.0, progress))
+        if self.kind == "constant":
+            return self.values[0]
+        if self.kind == "step":
+            return self.values[bisect_right(self.moments, progress)]
+        first, last = self.values
+        start, end = self.moments
+        share = min(1.0, max(0.0, (progress - start) / (end - start)))
+        if self.kind == "cosine":
+            share = 0.5 * (1.0 - math.cos(math.pi * share))
+        return first + (last - first) * share
+
+
+@dataclass(frozen=True)
+class RewardWeights:
+    """A schedule for each reward, in the order of `reward_funcs`."""
+
+    names: tuple[str, ...]
+    schedules: tuple[Schedule, ...]
+
+    @classmethod
+    def read(cls, weights: Any, names: Sequence[str]) -> RewardWeights:
+        """The setting `reward_weights` for the rewards `names`: None (all 1), a list, or a mapping by name.
+
+        ConfigError for a list of another length, a name that isn't among the rewards or is missing, a bad schedule.
+        """
+        if weights is None:
+            weights = [1.0] * len(names)
+        if isinstance(weights, Mapping):
+            weights = _by_position(weights, names)
+        if len(weights) != len(names):
+            raise ConfigError(
+                f"reward_weights has {len(weights)} values for {len(names)} rewards ({', '.join(names)}); "
+                "give one each, or name them: {accuracy: 1.0, …}."
+            )
+        return cls(tuple(names), tuple(map(read_schedule, weights, names)))
+
+    def at(self, progress: float) -> list[float]:
+        """The weights at a training progress in [0, 1]."""
+        return [schedule.at(progress) for schedule in self.schedules]
+
+    @property
+    def are_constant(self) -> bool:
+        return all(schedule.kind == "constant" for schedule in self.schedules)
+
+
+def read_schedule(weight: Any, name: str) -> Schedule:
+    """A number, or a mapping with the key `schedule`, as a Schedule; ConfigError names reward and fault."""
+    if isinstance(weight, int | float) and not isinstance(weight, bool):
+        return Schedule("constant", (_number(weight, name),))
+    if not isinstance(weight, Mapping):
+        raise ConfigError(f"the weight of reward '{name}' must be a number or a schedule, got {weight!r}.")
+    kind = weight.get("schedule", "constant")
+    if kind not in SCHEDULE_KEYS:
+        raise ConfigError(
+            f"the weight of reward '{name}' has the unknown schedule '{kind}'{nearest(str(kind), SCHEDULE_KEYS)} "
+            f"Choose one of: {', '.join(SCHEDULE_KEYS)}."
+        )
+    if unknown := set(weight) - SCHEDULE_KEYS[kind] - {"schedule"}:
+        raise ConfigError(
+            f"the {kind} weight of reward '{name}' has unknown keys: {', '.join(sorted(map(str, unknown)))}; "
+            f"it takes {', '.join(sorted(SCHEDULE_KEYS[kind]))}."
+        )
+    return _read_step(weight, name) if kind == "step" else _read_curve(kind, weight, name)
+
+
+def combine(outcomes: Sequence[Sequence[Outcome]], weights: Sequence[float]) -> list[Outcome]:
+    """The weighted sum for each sample; `outcomes` has one row a reward.
+
+    A sample is unscored when a reward with a weight failed on it, for a sum without it would be another quantity; a
+    reward that has nothing to say about a sample ("not_applicable") is left out, unless all are.
+    """
+    return [_combine_one(sample, weights) for sample in zip(*outcomes, strict=True)]
+
+
+def _combine_one(sample: Sequence[Outcome], weights: Sequence[float]) -> Outcome:
+    weighted = [(outcome, weight) for outcome, weight in zip(sample, weights, strict=True) if weight]
+    for outcome, _ in weighted:
+        if outcome.value is None and outcome.reason != NOT_APPLICABLE:
+            return outcome
+    values = [weight * outcome.value for outcome, weight in weighted if outcome.value is not None]
+    if weighted and not values:
+        return Outcome(None, NOT_APPLICABLE)
+    return Outcome(math.fsum(values), "combined")
+
+
+@dataclass(frozen=True)
+class RewardSummary:
+    """One reward over one batch, for the log.
+
+    Args:
+        mean: Of the scored samples; None when none is.
+        std: Of the scored samples, as a population.
+        zero_variance_share: Of the groups with two or more scored samples, how many have all the same value.
+        unscored_share: Of the samples to which the reward applies.
+        reasons: How often each reason was given.
+    """
+
+    mean: float | None
+    std: float | None
+    zero_variance_share: float | None
+    unscored_share: float
+    reasons: Mapping[str, int]
+
+
+def summarise(outcomes: Sequence[Outcome], group_size: int) -> RewardSummary:
+    """The summary of a batch whose samples stand group by group, `group_size` to a prompt."""
+    values = [outcome.value for outcome in outcomes if outcome.value is not None]
+    mean = math.fsum(values) / len(values) if values else None
+    std = None if mean is None else math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
+    reasons = Counter(outcome.reason for outcome in outcomes)
+    return RewardSummary(mean, std, _zero_variance_share(outcomes, group_size), unscored_share(outcomes), reasons)
+
+
+def unscored_share(outcomes: Sequence[Outcome]) -> float:
+    """The share of samples that a reward should have scored and couldn't; 0 when it applies to none."""
+    applicable = [outcome for outcome in outcomes if outcome.reason != NOT_APPLICABLE]
+    return sum(not outcome.is_scored for outcome in applicable) / len(applicable) if applicable else 0.0
+
+
+def check_unscored_share(name: str, outcomes: Sequence[Outcome], max_share: float) -> None:
+    """RunError when more than `max_share` of a batch is unscored: training on the rest would mislead."""
+    share = unscored_share(outcomes)
+    if share <= max_share:
+        return
+    reasons = Counter(outcome.reason for outcome in outcomes if not outcome.is_scored)
+    reasons.pop(NOT_APPLICABLE, None)
+    listed = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+    raise RunError(
+        f"{name}: {share:.0%} of {len(outcomes)} samples could not be scored ({listed}), more than the {max_share:.0%} "
+        "allowed; mend the cause, or raise the share allowed. The run goes on from its last checkpoint."
+    )
+
+
+def _zero_variance_share(outcomes: Sequence[Outcome], group_size: int) -> float | None:
+    groups = [outcomes[start : start + group_size] for start in range(0, len(outcomes), group_size)]
+    scored = [[outcome.value for outcome in group if outcome.value is not None] for group in groups]
+    comparable = [values for values in scored if len(values) > 1]
+    return sum(len(set(values)) == 1 for values in comparable) / len(comparable) if comparable else None
+
+
+def _by_position(weights: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    unknown = [name for name in weights if name not in names]
+    if unknown:
+        raise ConfigError(
+            f"reward_weights names '{unknown[0]}', which is not among reward_funcs{nearest(unknown[0], names)} "
+            f"The rewards are: {', '.join(names)}."
+        )
+    missing = [name for name in names if name not in weights]
+    if missing:
+        raise ConfigError(f"reward_weights has no weight for {', '.join(missing)}; add it (0 leaves a reward logged).")
+    return [weights[name] for name in names]
+
+
+def _read_curve(kind: Kind, weight: Mapping[str, Any], name: str) -> Schedule:
+    if kind == "constant":
+        return Schedule("constant", (_number(weight.get("value"), name),))
+    start, end = _number(weight.get("start", 0.0), name), _number(weight.get("end", 1.0), name)
+    if not 0.0 <= start < end <= 1.0:
+        raise ConfigError(
+            f"the weight of reward '{name}' changes from progress {start} to {end}; give 0 ≤ start < end ≤ 1."
+        )
+    return Schedule(kind, (_number(weight.get("from"), name), _number(weight.get("to"), name)), (start, end))
+
+
+def _read_step(weight: Mapping[str, Any], name: str) -> Schedule:
+    values = tuple(_number(value, name) for value in weight.get("values", ()))
+    moments = tuple(_number(moment, name) for moment in weight.get("at", ()))
+    is_rising = all(earlier < later for earlier, later in zip((0.0, *moments), moments, strict=False))
+    if len(values) != len(moments) + 1 or not is_rising or max(moments, default=0.0) > 1.0:
+        raise ConfigError(
+            f"the step weight of reward '{name}' has {len(values)} values and steps at {list(moments)}; give rising "
+            "steps above 0 and up to 1, and one value more than there are steps."
+        )
+    return Schedule("step", values, moments)
+
+
+def _number(value: Any, name: str) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number:
+        raise ConfigError(f"the weight of reward '{name}' needs a finite number where it has {value!r}.")
+    return float(value)

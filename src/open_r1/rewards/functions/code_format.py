@@ -1,0 +1,42 @@
+"""code_format: R1's format with a fenced block of code in the answer."""
+
+from __future__ import annotations
+
+from open_r1.records import Outcome
+from open_r1.rewards.base import Columns, RewardFunction, RewardSpec, optional_column, setting
+from open_r1.rewards.functions.format import WELL_FORMED, check_format
+from open_r1.text.fences import canonical_language, fenced_blocks
+from open_r1.text.tags import last_answer_block
+
+
+def get_code_format_reward(language: str = "python") -> RewardFunction:
+    """1 if the format holds and the answer has a closed fenced block of `language`; a `language` column overrides it.
+
+    Languages are compared as names (`c++` is `cpp`), never as patterns.
+    """
+
+    def score(texts: list[str], columns: Columns) -> list[Outcome]:
+        languages = optional_column(columns, "language", len(texts), language)
+        reasons = [check_code_format(*sample) for sample in zip(texts, languages, strict=True)]
+        return [Outcome(1.0 if reason == WELL_FORMED else 0.0, reason) for reason in reasons]
+
+    return RewardFunction("code_format_reward", score)
+
+
+def check_code_format(text: str, language: str) -> str:
+    """The first condition that fails, or "well_formed"."""
+    if (reason := check_format(text)) != WELL_FORMED:
+        return reason
+    fenced = {fence_language for fence_language, _ in fenced_blocks(last_answer_block(text) or "")}
+    return WELL_FORMED if canonical_language(language) in fenced else "no_code_block_of_the_language"
+
+
+REWARD = RewardSpec(
+    name="code_format",
+    function_name="code_format_reward",
+    build=lambda settings: get_code_format_reward(language=setting(settings, "code_language", "python")),
+    summary="1 if the format holds and the answer has a fenced block of the language",
+    formula="r = 1 if the format holds with ```language …``` in the answer, else 0",
+    source="Open-R1",
+    options=("code_language",),
+)

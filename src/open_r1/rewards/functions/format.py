@@ -1,0 +1,118 @@
+r"""format and its two sisters: whether a completion keeps to R1's tags.
+
+    format        exactly `<think>\n...\n</think>\n<answer>\n...\n</answer>`, 1 or 0
+    format_graded the share of the format's conditions that hold
+    format_think  `<think>...</think>` and then a solution, no answer tags asked for
+
+Each outcome's reason names the first condition that fails, so that a reward stuck at 0 says why. White space around the
+whole and CRLF line ends are no faults of format.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from open_r1.records import Outcome
+from open_r1.rewards.base import Columns, RewardFunction, RewardSpec
+from open_r1.text.tags import ANSWER_CLOSE, ANSWER_OPEN, TAGS, THINK_CLOSE, THINK_OPEN
+
+WELL_FORMED = "well_formed"
+
+Condition = tuple[str, Callable[[str], bool]]
+
+
+def _once(tag: str) -> Condition:
+    name = tag.strip("<>").replace("/", "close_")
+    return f"not_one_{name}_tag", lambda text: text.count(tag) == 1
+
+
+CONDITIONS: tuple[Condition, ...] = (
+    ("does_not_start_with_think", lambda text: text.startswith(f"{THINK_OPEN}\n")),
+    *(_once(tag) for tag in TAGS),
+    ("no_answer_right_after_thinking", lambda text: f"\n{THINK_CLOSE}\n{ANSWER_OPEN}\n" in text),
+    ("does_not_end_with_answer", lambda text: text.endswith(f"\n{ANSWER_CLOSE}")),
+    ("tags_out_of_order", lambda text: _is_ordered(text)),
+)
+"""What the format asks for, each with the reason given when it doesn't hold; all hold iff the format is kept."""
+
+_THINK_THEN_SOLUTION = re.compile(rf"{THINK_OPEN}(?P<thinking>.*?){THINK_CLOSE}(?P<solution>.*)", re.DOTALL)
+
+
+def check_format(text: str) -> str:
+    """The first condition of R1's format that `text` fails, or "well_formed"."""
+    text = normalise_ends(text)
+    return next((reason for reason, holds in CONDITIONS if not holds(text)), WELL_FORMED)
+
+
+def grade_format(text: str) -> float:
+    """The share of the conditions of R1's format that hold."""
+    text = normalise_ends(text)
+    return sum(holds(text) for _, holds in CONDITIONS) / len(CONDITIONS)
+
+
+def check_think_format(text: str) -> str:
+    """As `check_format`, for `<think>...</think> solution`."""
+    text = normalise_ends(text)
+    if not text.startswith(THINK_OPEN):
+        return "does_not_start_with_think"
+    if text.count(THINK_OPEN) != 1 or text.count(THINK_CLOSE) != 1:
+        return "not_one_pair_of_think_tags"
+    match = _THINK_THEN_SOLUTION.fullmatch(text)
+    if match is None or not match["thinking"].strip():
+        return "no_thinking"
+    return WELL_FORMED if match["solution"].strip() else "no_solution"
+
+
+def normalise_ends(text: str) -> str:
+    """`text` without white space around it and with LF line ends."""
+    return text.replace("\r\n", "\n").strip()
+
+
+def _is_ordered(text: str) -> bool:
+    positions = [text.find(tag) for tag in TAGS]
+    return positions == sorted(positions) and positions[0] >= 0
+
+
+def _all_or_nothing(check: Callable[[str], str]) -> Callable[[list[str], Columns], list[Outcome]]:
+    def score(texts: list[str], columns: Columns) -> list[Outcome]:
+        reasons = [check(text) for text in texts]
+        return [Outcome(1.0 if reason == WELL_FORMED else 0.0, reason) for reason in reasons]
+
+    return score
+
+
+def _score_graded(texts: list[str], columns: Columns) -> list[Outcome]:
+    return [Outcome(grade_format(text), check_format(text)) for text in texts]
+
+
+format_reward = RewardFunction("format_reward", _all_or_nothing(check_format))
+graded_format_reward = RewardFunction("graded_format_reward", _score_graded)
+think_format_reward = RewardFunction("think_format_reward", _all_or_nothing(check_think_format))
+
+REWARDS = (
+    RewardSpec(
+        name="format",
+        function_name="format_reward",
+        build=lambda settings: format_reward,
+        summary="1 if the completion is exactly <think>…</think><answer>…</answer>, each on lines of its own",
+        formula="r = 1 if the format holds, else 0",
+        source="DeepSeek-R1 (arXiv:2501.12948), section 2.2.2",
+    ),
+    RewardSpec(
+        name="format_graded",
+        function_name="graded_format_reward",
+        build=lambda settings: graded_format_reward,
+        summary="the share of the format's conditions that hold: a slope for models that start from nothing",
+        formula=f"r = conditions that hold / {len(CONDITIONS)}",
+        source="Open R1",
+    ),
+    RewardSpec(
+        name="format_think",
+        function_name="think_format_reward",
+        build=lambda settings: think_format_reward,
+        summary="1 if the completion is <think>…</think> and then a solution, without answer tags",
+        formula="r = 1 if the format holds, else 0",
+        source="TRL think_format_reward; DeepSeek-R1's published chat format",
+    ),
+)

@@ -1,0 +1,32 @@
+"""tag_count: a quarter for each of the format's four tags that stands in its place exactly once."""
+
+from __future__ import annotations
+
+from open_r1.records import Outcome
+from open_r1.rewards.base import Columns, RewardFunction, RewardSpec
+from open_r1.text.tags import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
+
+MARKS = (f"{THINK_OPEN}\n", f"\n{THINK_CLOSE}\n", f"\n{ANSWER_OPEN}\n", f"\n{ANSWER_CLOSE}")
+"""The tags with the line ends that belong to them."""
+
+
+def count_tags(text: str) -> float:
+    """0.25 for each mark that occurs exactly once."""
+    text = text.replace("\r\n", "\n")
+    return sum(text.count(mark) == 1 for mark in MARKS) / len(MARKS)
+
+
+def _score(texts: list[str], columns: Columns) -> list[Outcome]:
+    return [Outcome(count_tags(text), "counted") for text in texts]
+
+
+tag_count_reward = RewardFunction("tag_count_reward", _score)
+
+REWARD = RewardSpec(
+    name="tag_count",
+    function_name="tag_count_reward",
+    build=lambda settings: tag_count_reward,
+    summary="0.25 for each of the four tags that occurs exactly once on a line of its own",
+    formula="r = ¼ · (marks that occur exactly once)",
+    source="Open-R1, after W. Brown's grpo_demo.py",
+)

@@ -1,0 +1,26 @@
+"""Why an answer got the verdict it got."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Reason = Literal[
+    "correct",
+    "wrong",
+    "no_answer",
+    "unparsable_gold",
+    "unparsable_answer",
+    "timeout",
+    "error",
+]
+
+SCORES: dict[Reason, float | None] = {
+    "correct": 1.0,
+    "wrong": 0.0,
+    "no_answer": 0.0,
+    "unparsable_answer": 0.0,
+    "unparsable_gold": None,
+    "timeout": None,
+    "error": None,
+}
+"""What each reason is worth: an answer that isn't there or can't be read is wrong; a fault of ours is unscored."""

@@ -1,0 +1,155 @@
+"""Finding rewards by name, and building those that a recipe asks for.
+
+A recipe names rewards of `functions/` (`accuracy`), or one of the user's own as `module:function`; the latter may be a
+function, a coroutine function, or a class that is called with no arguments to make one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any
+
+from open_r1.errors import ConfigError, nearest
+from open_r1.records import Outcome
+from open_r1.rewards.base import Columns, RewardFunction, RewardSpec
+
+DEFAULT_REWARDS = ("accuracy", "format", "tag_count")
+
+
+@cache
+def reward_specs() -> dict[str, RewardSpec]:
+    """Every reward in `functions/`, by its name in recipes."""
+    package = import_module("open_r1.rewards.functions")
+    modules = (import_module(f"{package.__name__}.{info.name}") for info in iter_modules(package.__path__))
+    specs = [spec for module in modules for spec in _specs_of(module)]
+    return {spec.name: spec for spec in sorted(specs, key=lambda spec: spec.name)}
+
+
+def get_spec(name: str) -> RewardSpec:
+    """The reward called `name`; ConfigError names the nearest and all known ones."""
+    known = reward_specs()
+    if name not in known:
+        raise ConfigError(
+            f"unknown reward '{name}'{nearest(name, known)} Known rewards: {', '.join(known)}; "
+            "a reward of your own is named module:function."
+        )
+    return known[name]
+
+
+def get_reward_funcs(script_args: Any) -> list[RewardFunction]:
+    """The rewards that `script_args.reward_funcs` names, built with its settings, in that order.
+
+    `script_args` is a `GRPOScriptArguments` or any object with some of its attributes; what it lacks has the default.
+    """
+    names = getattr(script_args, "reward_funcs", None) or DEFAULT_REWARDS
+    return [build_reward(name, script_args) for name in names]
+
+
+def build_reward(name: str, settings: Any = None) -> RewardFunction:
+    """One reward by name, or a user's own as `module:function`."""
+    return load_user_reward(name) if ":" in name else get_spec(name).build(settings)
+
+
+def required_columns(reward_names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Reward name -> the data columns it needs, for the check before anything is loaded.
+
+    A user's own reward declares them as its attribute `needs_columns`; without it none are known, and none are asked.
+    """
+    return {
+        name: load_user_reward(name).needs_columns if ":" in name else get_spec(name).needs_columns
+        for name in reward_names
+    }
+
+
+def load_user_reward(reference: str) -> RewardFunction:
+    """The reward at `module:attribute`, importable from the current folder too. ConfigError says what is wrong."""
+    module_name, _, attribute = reference.partition(":")
+    target = _import_attribute(module_name, attribute, reference)
+    function = target() if inspect.isclass(target) else target
+    if isinstance(function, RewardFunction):
+        return function
+    if not callable(function):
+        raise ConfigError(
+            f"reward '{reference}' is a {type(function).__name__}, not a function; name a function "
+            "`f(completions, **columns) -> list[float | None]`."
+        )
+    name = getattr(function, "__name__", type(function).__name__)
+    return RewardFunction(name, _scorer_of(function, name), tuple(getattr(function, "needs_columns", ())))
+
+
+def _specs_of(module: Any) -> Sequence[RewardSpec]:
+    return getattr(module, "REWARDS", None) or ((module.REWARD,) if hasattr(module, "REWARD") else ())
+
+
+def _import_attribute(module_name: str, attribute: str, reference: str) -> Any:
+    if not module_name or not attribute:
+        raise ConfigError(
+            f"reward '{reference}' is not of the form module:function; write it as my_rewards:my_reward."
+        )
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"reward '{reference}': no module named '{error.name}'; put {module_name.replace('.', '/')}.py into the "
+            "current folder or install the package that has it."
+        ) from error
+    if not hasattr(module, attribute):
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise ConfigError(f"reward '{reference}': {module_name} has no '{attribute}'{nearest(attribute, public)}")
+    return getattr(module, attribute)
+
+
+def _scorer_of(function: Callable[..., Any], name: str) -> Callable[[list[str], Columns], list[Outcome]]:
+    """A user's function as a scorer: it gets completions and columns as TRL would pass them."""
+
+    def score(texts: list[str], columns: Columns) -> list[Outcome]:
+        values = function(**columns)
+        if inspect.isawaitable(values):
+            values = _run_awaitable(values)
+        if values is None or len(values) != len(texts):
+            raise ConfigError(
+                f"reward '{name}' returned {'None' if values is None else f'{len(values)} values'} for {len(texts)} "
+                "completions; return one number or None for each completion."
+            )
+        return [_outcome_of(value) for value in values]
+
+    return score
+
+
+def _outcome_of(value: Any) -> Outcome:
+    if isinstance(value, Outcome):
+        return value
+    return Outcome(None, "returned_none") if value is None else Outcome(float(value), "scored")
+
+
+def _run_awaitable(awaitable: Any) -> Any:
+    """The result of an awaitable, from any thread, whether or not an event loop runs in this one."""
+    result: list[Any] = []
+    failure: list[BaseException] = []
+
+    async def await_it() -> Any:
+        return await awaitable
+
+    def run() -> None:
+        try:
+            result.append(asyncio.run(await_it()))
+        except BaseException as error:  # noqa: BLE001  raised again below, in the caller's thread
+            failure.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]

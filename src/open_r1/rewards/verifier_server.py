@@ -1,0 +1,218 @@
+"""The process that checks pairs for a `Verifier`: `python -m open_r1.rewards.verifier_server --workers 2 --limit-s 3`.
+
+Does: load the algebra system once, fork a child a worker, hand each a pair at a time, and kill a child that takes
+longer than its limit; a new one is forked from the loaded process in milliseconds. Being small, single-threaded and
+free of torch, it may fork safely whatever the trainer looks like. Does not: decide anything itself (`algebra`).
+
+One JSON line in is a batch, `[[gold, answer, ordered], ...]`; one JSON line out a verdict, `[index, reason]`, in any
+order. It ends, and its children with it, when its standard input closes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from open_r1.rewards.reasons import Reason
+
+PATIENCE_S = 0.15
+"""A child that has worked on one pair for longer gives way to the others: lower priority, and its place is filled."""
+
+NICENESS = 10
+
+MAX_SET_ASIDE = 16
+"""At most so many children may be set aside at once; then the batch waits for one of them to end or be killed."""
+
+MEMORY_LIMIT_BYTES = 2 << 30
+
+Checker = Callable[[str, str, bool], Reason]
+
+Task = tuple[int, str, str, bool]
+
+
+@dataclass
+class Worker:
+    """A forked child, and the pair it is at."""
+
+    process: Any
+    connection: Connection
+    task: int | None = None
+    started: float = 0.0
+    is_set_aside: bool = False
+
+
+class Crew:
+    """The children of this process."""
+
+    def __init__(self, checker: Checker, size: int, limit_s: float) -> None:
+        self.checker = checker
+        self.size = size
+        self.limit_s = limit_s
+        self.workers: list[Worker] = []
+
+    def check(self, tasks: list[Task]) -> Iterator[tuple[int, Reason]]:
+        """The verdict of every task as it falls, in any order."""
+        waiting = deque(tasks)
+        while waiting or self._busy():
+            while waiting and (worker := self._free_worker()) is not None:
+                self._give(worker, waiting.popleft())
+            busy = self._busy()
+            for connection in wait([worker.connection for worker in busy], self._seconds_to_next_event(busy)):
+                yield self._take(next(worker for worker in busy if worker.connection is connection))
+            for worker in self._busy():
+                elapsed = time.monotonic() - worker.started
+                if elapsed >= self.limit_s:
+                    yield self._drop(worker, "timeout")
+                elif elapsed >= PATIENCE_S and not worker.is_set_aside:
+                    self._set_aside(worker)
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.process.kill()
+
+    def _busy(self) -> list[Worker]:
+        return [worker for worker in self.workers if worker.task is not None]
+
+    def _free_worker(self) -> Worker | None:
+        idle = next((worker for worker in self.workers if worker.task is None), None)
+        if idle is not None:
+            return idle
+        set_aside = sum(worker.is_set_aside for worker in self.workers)
+        if len(self.workers) - set_aside < self.size and set_aside <= MAX_SET_ASIDE:
+            return self._fork()
+        return None
+
+    def _fork(self) -> Worker:
+        context = get_context("fork")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=work, args=(self.checker, theirs, self.limit_s), daemon=True)
+        process.start()
+        theirs.close()
+        self.workers.append(Worker(process, ours))
+        return self.workers[-1]
+
+    def _give(self, worker: Worker, task: Task) -> None:
+        index, *pair = task
+        worker.task, worker.started = index, time.monotonic()
+        try:
+            worker.connection.send(pair)
+        except OSError:
+            pass  # the child is gone; reading its verdict will say so
+
+    def _take(self, worker: Worker) -> tuple[int, Reason]:
+        try:
+            reason = worker.connection.recv()
+        except (EOFError, OSError):
+            return self._drop(worker, "error")
+        if worker.is_set_aside:
+            return self._drop(worker, reason)  # its priority can't be raised again
+        index, worker.task = worker.task, None
+        assert index is not None
+        return index, reason
+
+    def _drop(self, worker: Worker, reason: Reason) -> tuple[int, Reason]:
+        worker.process.kill()
+        worker.process.join()
+        worker.connection.close()
+        self.workers.remove(worker)
+        assert worker.task is not None
+        return worker.task, reason
+
+    def _set_aside(self, worker: Worker) -> None:
+        worker.is_set_aside = True
+        try:
+            os.setpriority(os.PRIO_PROCESS, worker.process.pid, NICENESS)
+        except OSError:
+            pass  # it has just ended
+
+    def _seconds_to_next_event(self, busy: list[Worker]) -> float:
+        now = time.monotonic()
+        moments = [
+            worker.started + (self.limit_s if worker.is_set_aside else min(PATIENCE_S, self.limit_s))
+            for worker in busy
+        ]
+        return max(0.0, min(moments, default=now) - now)
+
+
+def work(checker: Checker, connection: Connection, limit_s: float) -> None:
+    """A child's life: verdicts on the pairs that come, until it is killed or its parent is gone."""
+    _limit_resources()
+    while True:
+        try:
+            gold, answer, ordered = connection.recv()
+        except EOFError:
+            return
+        _limit_processor_time(limit_s)
+        connection.send(checker(gold, answer, ordered))
+
+
+def _limit_resources() -> None:
+    """Memory bounded, no core dumps, death with the parent: nothing that was started here outlives its use."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _limit_processor_time(limit_s: float) -> None:
+    """The kernel's own limit behind ours, for the case that the parent is not there to enforce it."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time() + limit_s) + 2, hard))
+
+
+def load_checker(reference: str) -> Checker:
+    """The function at `module:function`, warmed up: what it loads at first use must not be paid by every child."""
+    module, _, name = reference.partition(":")
+    checker = getattr(import_module(module), name)
+    checker(r"\frac{\sqrt{2}}{2}", r"\frac{1}{\sqrt{2}}", False)
+    checker(r"(2,\infty)", r"\begin{pmatrix}1\\x^{2}\end{pmatrix}", False)
+    return checker
+
+
+def serve(checker_reference: str, workers: int, limit_s: float) -> None:
+    out = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(2, 1)  # whatever a library prints must not come between the verdicts
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's; this process ends when its input closes
+    crew = Crew(load_checker(checker_reference), workers, limit_s)
+    try:
+        out.write("ready\n")
+        out.flush()
+        for line in sys.stdin:
+            tasks = [(index, *task) for index, task in enumerate(json.loads(line))]
+            for verdict in crew.check(tasks):
+                out.write(json.dumps(verdict) + "\n")
+                out.flush()
+    except BrokenPipeError:
+        pass  # the trainer is gone
+    finally:
+        crew.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Checks answers for a Verifier; not for use by hand.")
+    parser.add_argument("--checker", required=True)
+    parser.add_argument("--workers", type=int, required=True)
+    parser.add_argument("--limit-s", type=float, required=True)
+    options = parser.parse_args()
+    serve(options.checker, options.workers, options.limit_s)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""Every path of a run, and the only ways in which a run is written.
+
+Files are written beside and renamed, so that a reader never sees half of one; a log is appended line by line, and a
+torn last line (the process was killed while writing it) is dropped when it is next opened. `done.json` is written
+last: a folder without it is unfinished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from open_r1.errors import RunError, RunFolderError
+
+CHECKPOINT = re.compile(r"checkpoint-(\d+)$")
+CHECKPOINT_MARKER = "open_r1_complete.json"
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears under `path` only when it was written whole; RunError when the disk is full."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise writing_failed(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def writing_failed(path: Path, error: OSError) -> RunError:
+    """What a failed write means to the user; nothing finished before it is lost."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(
+            f"the disk is full: '{path}' could not be written; free some space and run the same command again."
+        )
+    return RunError(
+        f"'{path}' could not be written: {error.strerror or error}; mend that and run the same command again."
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic_file(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
+    with atomic_file(path) as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_jsonl(path: Path) -> list[Any]:
+    """All whole lines; a torn last line is left out."""
+    rows = []
+    for line in path.read_bytes().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """SHA-256 over the names and contents of files, in sorted order."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The folder of one run or one stage."""
+
+    path: Path
+
+    @property
+    def resolved(self) -> Path:
+        return self.path / "resolved.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def rollouts(self) -> Path:
+        return self.path / "rollouts"
+
+    @property
+    def done(self) -> Path:
+        return self.path / "done.json"
+
+    @property
+    def identity(self) -> Path:
+        return self.path / "identity.json"
+
+    def rollout_file(self, step: int) -> Path:
+        return self.rollouts / f"step-{step:06d}.parquet"
+
+    def is_done(self) -> bool:
+        return self.done.exists()
+
+    def create(self) -> None:
+        """Make the folder; RunFolderError when it can't be made or written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise RunFolderError(
+                f"output folder '{self.path}' can't be written: {error.strerror or error}; "
+                "choose another output_dir or change its permissions."
+            ) from None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process; RunFolderError when another run is writing to it.
+
+        The lock is the kernel's and dies with the process, so a killed run never leaves a stale one.
+        """
+        self.create()
+        with (self.path / ".lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunFolderError(
+                    f"another run is writing to '{self.path}'; wait for it, stop it, or choose another output_dir."
+                ) from None
+            yield
+
+    def clear(self) -> None:
+        """Remove the run that the folder holds, the lock file aside."""
+        for item in self.path.iterdir():
+            if item.name == ".lock":
+                continue
+            if item.is_dir() and not item.is_symlink():
+                shutil.rmtree(item)
+            else:
+                item.unlink()
+
+    def claim(self, identity: dict[str, Any], overwrite: bool = False, remedy: str = "") -> None:
+        """Make the folder this run's, or find that it already is.
+
+        `identity` is what makes two runs the same (settings and inputs that change the result). RunFolderError when
+        the folder holds a run of another identity, naming the first difference.
+        """
+        if overwrite:
+            self.clear()
+        if self.identity.exists():
+            held = read_json(self.identity)
+            changed = sorted(key for key in {*held, *identity} if held.get(key) != identity.get(key))
+            if changed:
+                first = changed[0]
+                raise RunFolderError(
+                    f"'{self.path}' holds a different run: {first} was {held.get(first)!r} and is now "
+                    f"{identity.get(first)!r}{f' (and {len(changed) - 1} more)' if len(changed) > 1 else ''}; "
+                    + (remedy or "choose another output_dir, or start over with --overwrite_output_dir true.")
+                )
+            return
+        if foreign := sorted(item.name for item in self.path.iterdir() if not item.name.startswith(".")):
+            raise RunFolderError(
+                f"'{self.path}' is not empty and holds no run of Open R1 (found {foreign[0]}); choose another output_dir."
+            )
+        write_json(self.identity, identity)
+
+    def checkpoints(self) -> list[Path]:
+        """Complete checkpoints, oldest first."""
+        return [path for path in self.all_checkpoints() if (path / CHECKPOINT_MARKER).exists()]
+
+    def all_checkpoints(self) -> list[Path]:
+        found = [
+            (int(match[1]), path) for path in self.path.glob("checkpoint-*") if (match := CHECKPOINT.match(path.name))
+        ]
+        return [path for _, path in sorted(found)]
+
+    def drop_broken_checkpoints(self) -> list[Path]:
+        """Remove checkpoints that a killed process left half-written; returns those removed."""
+        broken = [path for path in self.all_checkpoints() if not (path / CHECKPOINT_MARKER).exists()]
+        for path in broken:
+            shutil.rmtree(path)
+        return broken
+
+    def forget_after(self, step: int) -> None:
+        """Drop the records of steps after `step`, which a resumed run will write again."""
+        if self.metrics.exists():
+            kept = [row for row in read_jsonl(self.metrics) if row.get("step", 0) <= step]
+            write_jsonl(self.metrics, kept)
+        for path in self.rollouts.glob("step-*.parquet"):
+            if int(path.stem.removeprefix("step-")) > step:
+                path.unlink()
+
+
+def append_line(path: Path, row: Any) -> None:
+    """Append one JSON line in a single write."""
+    try:
+        with path.open("ab") as file:
+            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    except OSError as error:
+        raise writing_failed(path, error) from error

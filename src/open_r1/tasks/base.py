@@ -1,0 +1,126 @@
+"""What a family of procedural problems is, and how one is found by name.
+
+A family is one file in this folder that ends in a `FAMILY = Family(...)`: a name, the range of its difficulty, a
+function that draws a problem, and a function that works one. Nothing else needs to be edited to add one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Literal
+
+from open_r1.errors import ConfigError, nearest
+from open_r1.records import Problem
+
+Split = Literal["train", "held_out"]
+
+HELD_OUT_SHARE = 16
+"""One problem in this many belongs to the held-out split, whatever the seed."""
+
+
+MOST_MISSES = 1000 * HELD_OUT_SHARE
+"""Draws in a row without a new problem after which a family counts as exhausted."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a worked solution.
+
+    `line` is the step as a careful worker writes it ("7 + 5 = 12"); `detail` breaks it further down; `slip` is the
+    same step with a believable mistake, used to show a correction.
+    """
+
+    line: str
+    detail: tuple[str, ...]
+    slip: str
+
+
+@dataclass(frozen=True)
+class Worked:
+    """A problem worked by hand, from which every style of trace is written (see `traces.py`)."""
+
+    analysis: str
+    plan: str
+    steps: tuple[Step, ...]
+    check: str
+    shortcut: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of problems.
+
+    `sample(rng, difficulty)` draws a problem of that whole-number difficulty; `work(problem)` solves it from its
+    prompt alone. `difficulties` is the inclusive range.
+    """
+
+    name: str
+    difficulties: tuple[int, int]
+    sample: Callable[[random.Random, int], Problem]
+    work: Callable[[Problem], Worked]
+
+
+@cache
+def families() -> dict[str, Family]:
+    """Every family in this folder, by name."""
+    package = import_module("open_r1.tasks")
+    modules = (import_module(f"open_r1.tasks.{info.name}") for info in iter_modules(package.__path__))
+    found = [module.FAMILY for module in modules if hasattr(module, "FAMILY")]
+    return {family.name: family for family in sorted(found, key=lambda family: family.name)}
+
+
+def get_family(name: str) -> Family:
+    """The family called `name`; ConfigError names the known ones."""
+    known = families()
+    if name not in known:
+        raise ConfigError(f"unknown task family '{name}'{nearest(name, known)} Known families: {', '.join(known)}.")
+    return known[name]
+
+
+def split_of(problem: Problem) -> Split:
+    """The split a problem belongs to: a function of its text alone.
+
+    Training and held-out problems are therefore disjoint for every seed, count and order of drawing: no problem can
+    be in both, because membership isn't drawn.
+    """
+    digest = hashlib.sha256(problem.prompt.encode()).digest()
+    return "held_out" if int.from_bytes(digest[:4], "big") % HELD_OUT_SHARE == 0 else "train"
+
+
+def draw_problems(
+    family: Family, n: int, split: Split, seed: int, difficulties: tuple[int, int] | None = None
+) -> list[Problem]:
+    """`n` distinct problems of one split, the difficulties taken in turn.
+
+    Difficulties are about equally frequent until one has no new problem left. Deterministic in all its arguments.
+    ConfigError when the range is outside the family's, or when the family has fewer than `n` distinct problems there.
+    """
+    low, high = difficulties or family.difficulties
+    if not family.difficulties[0] <= low <= high <= family.difficulties[1]:
+        raise ConfigError(
+            f"difficulty [{low}, {high}] of task family '{family.name}' is outside its range "
+            f"{list(family.difficulties)}; choose a range within it."
+        )
+    rng = random.Random(f"{family.name}/{split}/{seed}")
+    levels = range(low, high + 1)
+    drawn: dict[str, Problem] = {}
+    attempts = misses = 0
+    while len(drawn) < n and misses < MOST_MISSES:
+        problem = family.sample(rng, levels[attempts % len(levels)])
+        attempts, misses = attempts + 1, misses + 1
+        if split_of(problem) == split and problem.prompt not in drawn:
+            drawn[problem.prompt] = problem
+            misses = 0
+    if len(drawn) < n:
+        raise ConfigError(
+            f"task family '{family.name}' has only about {len(drawn)} distinct {split} problems at difficulty "
+            f"[{low}, {high}], but {n} were asked for; ask for fewer or widen the range."
+        )
+    return list(drawn.values())

@@ -1,0 +1,47 @@
+"""Sorting: "Sort 31 7 24 9". Difficulty is how many numbers there are, less one."""
+
+from __future__ import annotations
+
+import random
+
+from open_r1.records import Problem
+from open_r1.tasks.base import Family, Step, Worked
+
+
+def sample(rng: random.Random, difficulty: int) -> Problem:
+    numbers = rng.sample(range(1, 100), difficulty + 1)
+    return Problem(f"Sort {' '.join(map(str, numbers))}", join(sorted(numbers)), "sorting", difficulty)
+
+
+def join(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def work(problem: Problem) -> Worked:
+    left = [int(word) for word in problem.prompt.split()[1:]]
+    numbers = list(left)
+    steps = []
+    while len(left) > 1:
+        smallest, largest = min(left), max(left)
+        listed = " ".join(map(str, left))
+        left = [number for number in left if number != smallest]
+        remaining = " ".join(map(str, left))
+        steps.append(
+            Step(
+                line=f"{smallest} then {remaining}",
+                detail=(f"Of {listed} the smallest is {smallest}.",),
+                slip=f"{largest} then {remaining}",
+            )
+        )
+    answer = join(sorted(numbers))
+    return Worked(
+        analysis=f"There are {len(numbers)} numbers.",
+        plan="Take the smallest that is left, again and again.",
+        steps=tuple(steps),
+        check=f"{' < '.join(map(str, sorted(numbers)))} and all {len(numbers)} are there",
+        shortcut=f"Sorted it is {answer}",
+        answer=answer,
+    )
+
+
+FAMILY = Family("sorting", (1, 9), sample, work)

@@ -1,0 +1,61 @@
+"""The audit of one training sample: what the model sees, what it is trained on, and whether that can teach it to stop.
+
+Pure functions over token ids and a loss mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from open_r1.errors import ModelError
+from open_r1.text.tags import THINK_OPEN
+
+Decode = Callable[[Sequence[int]], str]
+
+
+@dataclass(frozen=True)
+class SampleAudit:
+    """One sample as alternating stretches of (is_trained, text), and its counts of tokens."""
+
+    stretches: tuple[tuple[bool, str], ...]
+    num_tokens: int
+    num_trained: int
+
+    def as_text(self) -> str:
+        """The sample with its supervised stretches between ⟦ and ⟧."""
+        return "".join(f"⟦{text}⟧" if is_trained else text for is_trained, text in self.stretches)
+
+
+def audit_sample(token_ids: Sequence[int], is_trained: Sequence[bool], decode: Decode) -> SampleAudit:
+    """Group a sample's tokens by whether they carry loss."""
+    stretches: list[tuple[bool, list[int]]] = []
+    for token, trained in zip(token_ids, is_trained, strict=True):
+        if not stretches or stretches[-1][0] != trained:
+            stretches.append((trained, []))
+        stretches[-1][1].append(token)
+    shown = tuple((trained, decode(tokens)) for trained, tokens in stretches)
+    return SampleAudit(shown, len(token_ids), sum(map(bool, is_trained)))
+
+
+def check_sample(
+    token_ids: Sequence[int], is_trained: Sequence[bool], eos_id: int, audit: SampleAudit, has_thinking: bool
+) -> None:
+    """ModelError when the mask is empty or everything, the turn's end isn't trained, or the thinking got lost."""
+    if audit.num_trained == 0:
+        raise ModelError(
+            "no token of the first sample carries loss: it may be cut off before the answer; raise max_length."
+        )
+    if audit.num_trained == audit.num_tokens and audit.num_tokens > 1:
+        raise ModelError(
+            "every token of the first sample carries loss, the prompt too; "
+            "set assistant_only_loss true, or use a chat template with generation markers."
+        )
+    last = max(index for index, trained in enumerate(is_trained) if trained)
+    if token_ids[last] != eos_id:
+        raise ModelError(
+            "the last supervised token of the first sample does not end the turn, so the model would not learn to stop: "
+            f"it ends in {audit.stretches[-1][1][-40:]!r}; raise max_length or mend the chat template."
+        )
+    if has_thinking and THINK_OPEN not in "".join(text for trained, text in audit.stretches if trained):
+        raise ModelError(f"the sample's {THINK_OPEN} is not in what is trained; mend the chat template.")

@@ -1,0 +1,89 @@
+"""What happens beside the training loop: records, progress, markers of whole checkpoints, the user's own callbacks."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from open_r1.errors import ConfigError, nearest
+from open_r1.rundir import CHECKPOINT_MARKER, RunDir, append_line, write_json
+
+Report = Callable[[str], None]
+
+
+class MetricsCallback(TrainerCallback):
+    """Appends every log of the trainer to metrics.jsonl; a value that is not a finite number becomes null."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+
+    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
+        if state.is_world_process_zero and logs:
+            row = {"step": state.global_step, **{key: finite(value) for key, value in logs.items()}}
+            append_line(self.run.metrics, row)
+
+
+def finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class CheckpointCallback(TrainerCallback):
+    """Marks a checkpoint as whole once everything of it is on disk."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            folder = self.run.path / f"checkpoint-{state.global_step}"
+            write_json(folder / CHECKPOINT_MARKER, {"step": state.global_step})
+
+
+class ProgressCallback(TrainerCallback):
+    """One line now and then: how far, the numbers that matter, how long still."""
+
+    SHOWN = ("loss", "mean_token_accuracy", "reward", "rewards/accuracy_reward/mean", "completions/mean_length")
+    SECONDS_BETWEEN = 5.0
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.first_step = 0
+        self.started = self.last_shown = 0.0
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.first_step, self.started = state.global_step, time.monotonic()
+
+    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
+        now = time.monotonic()
+        is_last = state.global_step >= state.max_steps
+        if not state.is_world_process_zero or (now - self.last_shown < self.SECONDS_BETWEEN and not is_last):
+            return
+        self.last_shown = now
+        done = state.global_step - self.first_step
+        left = (now - self.started) / done * (state.max_steps - state.global_step) if done else math.nan
+        numbers = [
+            f"{key.split('/')[-2] if key.endswith('/mean') else key.split('/')[-1]} {logs[key]:.3g}"
+            for key in self.SHOWN
+            if isinstance((logs or {}).get(key), int | float)
+        ]
+        self.report(f"step {state.global_step}/{state.max_steps}  {'  '.join(numbers)}  {left:.0f} s left")
+
+
+def load_callbacks(names: list[str]) -> list[TrainerCallback]:
+    """Callbacks by `module:Class`; ConfigError names what can't be found."""
+    loaded = []
+    for name in names:
+        module_name, has_class, class_name = name.partition(":")
+        if not has_class:
+            raise ConfigError(f"callback '{name}' is unknown{nearest(name, [])}; name your own as 'module:Class'.")
+        try:
+            callback_class = getattr(importlib.import_module(module_name), class_name)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"callback '{name}' can't be loaded: {error}; check that it can be imported.") from None
+        loaded.append(callback_class())
+    return loaded

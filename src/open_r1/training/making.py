@@ -1,0 +1,113 @@
+"""A tokenizer and a small model made on the spot, saved as an ordinary Hugging Face folder.
+
+The tokenizer is byte-level BPE, so any text can be encoded; digits stay single tokens, the tags of R1's format and
+the box are one token each. The model has Qwen3's or Qwen2's shape with random weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from open_r1.errors import ConfigError
+from open_r1.text.tags import TAGS
+from open_r1.training.templates import CHATML, CHATML_TOKENS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+PADDING = "<|endoftext|>"
+WORDS = r"\d| ?[A-Za-z]+|\s+|[^\sA-Za-z\d]"
+"""What the tokenizer never merges across: single digits, words with the space before them, runs of space, symbols."""
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Shape of a small model; the defaults are what the tiny recipe was measured with."""
+
+    architecture: Literal["qwen3", "qwen2"] = "qwen3"
+    hidden_size: int = 128
+    num_layers: int = 3
+    num_heads: int = 4
+    num_key_value_heads: int = 2
+    intermediate_size: int = 384
+    max_positions: int = 512
+    initializer_range: float = 0.06
+    rope_theta: float = 10000.0
+    tie_word_embeddings: bool = False
+    vocab_size: int = 512
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_heads:
+            raise ConfigError(f"hidden_size {self.hidden_size} must be a multiple of num_heads {self.num_heads}.")
+
+
+def make_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer trained on `texts`, with ChatML as its chat template."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+        [
+            pre_tokenizers.Split(Regex(WORDS), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[PADDING, *CHATML_TOKENS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens([*TAGS, "\\boxed{"])
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=CHATML_TOKENS[1],
+        pad_token=PADDING,
+        additional_special_tokens=[CHATML_TOKENS[0]],
+        padding_side="left",
+    )
+    made.chat_template = CHATML
+    return made
+
+
+def make_model(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
+    """A model of that shape with random weights from `seed`, in float32."""
+    from transformers import AutoModelForCausalLM, Qwen2Config, Qwen3Config, set_seed
+
+    common = {
+        "vocab_size": -(-len(tokenizer) // 64) * 64,
+        "hidden_size": shape.hidden_size,
+        "num_hidden_layers": shape.num_layers,
+        "num_attention_heads": shape.num_heads,
+        "num_key_value_heads": shape.num_key_value_heads,
+        "intermediate_size": shape.intermediate_size,
+        "max_position_embeddings": shape.max_positions,
+        "initializer_range": shape.initializer_range,
+        "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta},
+        "tie_word_embeddings": shape.tie_word_embeddings,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": None,
+    }
+    config = (
+        Qwen3Config(head_dim=shape.hidden_size // shape.num_heads, **common)
+        if shape.architecture == "qwen3"
+        else Qwen2Config(**common)
+    )
+    set_seed(seed)
+    return AutoModelForCausalLM.from_config(config).float()
+
+
+def make_model_folder(folder: Path, texts: Iterable[str], shape: ModelShape, seed: int) -> int:
+    """Write tokenizer and model to `folder`; returns the number of parameters."""
+    tokenizer = make_tokenizer(texts, shape.vocab_size)
+    model = make_model(shape, tokenizer, seed)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model.num_parameters()

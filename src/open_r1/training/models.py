@@ -1,0 +1,119 @@
+"""Models and tokenizers: loading any local or Hub model as the guide does, and bringing its special tokens in line."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from open_r1.errors import ModelError
+from open_r1.training.templates import CHATML, CHATML_TOKENS, check_template
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
+
+
+def check_model_path(name: str) -> None:
+    """ModelError when `name` is meant as a local folder but holds no model."""
+    path = Path(name).expanduser()
+    looks_local = name.startswith((".", "/", "~")) or path.exists() or name.count("/") > 1
+    if not looks_local:
+        return
+    if not path.is_dir():
+        raise ModelError(f"model folder '{name}' does not exist; give a folder with config.json or a Hub id.")
+    config = path / "config.json"
+    if not config.exists():
+        found = ", ".join(sorted(item.name for item in path.iterdir())[:5]) or "nothing"
+        raise ModelError(f"'{name}' is not a model folder: it has no config.json (found {found}).")
+    try:
+        json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"'{config}' is not JSON: {error}; the model folder is damaged.") from None
+    if not any(path.glob("*.safetensors")) and not any(path.glob("pytorch_model*.bin")):
+        raise ModelError(f"model folder '{name}' has a config.json but no weights (*.safetensors); copy them there.")
+
+
+def get_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBase:
+    """The model's tokenizer with the settings' chat template and end-of-sequence token, or ChatML where it has none."""
+    from transformers import AutoTokenizer
+
+    check_model_path(model_args.model_name_or_path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            model_args.model_name_or_path,
+            revision=model_args.model_revision,
+            trust_remote_code=getattr(training_args, "trust_remote_code", False),
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"no tokenizer could be loaded from '{model_args.model_name_or_path}': {one_line(error)}"
+        ) from None
+    if training_args.chat_template is not None:
+        tokenizer.chat_template = training_args.chat_template
+    if tokenizer.chat_template is None:
+        logger.info("The tokenizer has no chat template: using ChatML.")
+        tokenizer.add_special_tokens({"additional_special_tokens": list(CHATML_TOKENS)})
+        tokenizer.chat_template = CHATML
+        tokenizer.eos_token = CHATML_TOKENS[1]
+    align_end_of_sequence(tokenizer, getattr(training_args, "eos_token", None))
+    check_template(tokenizer)
+    return tokenizer
+
+
+def align_end_of_sequence(tokenizer: Any, eos_token: str | None) -> None:
+    """Make the end-of-sequence token the one asked for, and padding another than it."""
+    if eos_token is not None:
+        if tokenizer.convert_tokens_to_ids(eos_token) in (None, tokenizer.unk_token_id):
+            raise ModelError(f"eos_token {eos_token!r} is not in the tokenizer's vocabulary; choose one that is.")
+        tokenizer.eos_token = eos_token
+    if tokenizer.eos_token is None:
+        raise ModelError("the tokenizer has no end-of-sequence token; set eos_token.")
+    if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
+        candidates = ("<|endoftext|>", "<|end_of_text|>", "<pad>", "<|pad|>")
+        known = tokenizer.get_vocab()
+        free = [token for token in candidates if token in known and token != tokenizer.eos_token]
+        tokenizer.pad_token = free[0] if free else tokenizer.eos_token
+
+
+def get_model(model_args: Any, training_args: Any) -> PreTrainedModel:
+    """The model with the guide's loading options: dtype, attention, revision, quantization, cache."""
+    import torch
+    from accelerate import PartialState
+    from transformers import AutoModelForCausalLM
+    from trl import get_quantization_config
+
+    quantization = get_quantization_config(model_args)
+    dtype = model_args.dtype if model_args.dtype in ("auto", None) else getattr(torch, model_args.dtype)
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            model_args.model_name_or_path,
+            revision=model_args.model_revision,
+            trust_remote_code=getattr(training_args, "trust_remote_code", False),
+            attn_implementation=model_args.attn_implementation,
+            dtype=dtype,
+            use_cache=not training_args.gradient_checkpointing,
+            device_map={"": PartialState().local_process_index} if quantization is not None else None,
+            quantization_config=quantization,
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(
+            f"no model could be loaded from '{model_args.model_name_or_path}': {one_line(error)}"
+        ) from None
+
+
+def align_model(model: Any, tokenizer: Any) -> None:
+    """The model's embedding size and special tokens follow the tokenizer's."""
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer))
+    model.config.eos_token_id = tokenizer.eos_token_id
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+
+
+def one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if text.endswith(".") else f"{text}."

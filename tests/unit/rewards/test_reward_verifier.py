@@ -1,0 +1,207 @@
+"""The verifier: limits that hold, results in order, the same from everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from open_r1.errors import RunError
+from open_r1.rewards.verifier import Pair, Verifier, default_workers
+
+LIMIT_S = 1.0
+SLOW_CHECKER = "slow_checker:check"
+
+
+@pytest.fixture
+def slow_verifier(monkeypatch: pytest.MonkeyPatch) -> Iterator[Verifier]:
+    """A verifier whose checker misbehaves as the answer tells it to."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+    verifier = Verifier(workers=2, limit_s=LIMIT_S, checker=SLOW_CHECKER)
+    verifier.check([Pair("warm", "up")])
+    yield verifier
+    verifier.close()
+
+
+@pytest.mark.parametrize("trouble", ["sleep", "hang in C", "ignore signals"])
+def test_a_check_that_hangs_is_killed_at_its_limit(slow_verifier, trouble):
+    started = time.monotonic()
+    assert slow_verifier.check([Pair("a", trouble), Pair("a", "a")]) == ["timeout", "correct"]
+    assert time.monotonic() - started < LIMIT_S + 1.0
+
+
+@pytest.mark.parametrize("trouble", ["die", "abort", "eat memory"])
+def test_a_worker_that_dies_costs_only_its_pair(slow_verifier, trouble):
+    assert slow_verifier.check([Pair("a", trouble), Pair("a", "a"), Pair("a", "b")]) == ["error", "correct", "wrong"]
+
+
+def test_verdicts_come_in_order_and_hangs_don_t_hold_up_the_rest(slow_verifier):
+    hangs = [Pair(str(number), "sleep") for number in range(8)]
+    others = [Pair(str(number % 7), str(number % 5)) for number in range(300)]
+    started = time.monotonic()
+    verdicts = slow_verifier.check([*hangs, *others])
+    assert time.monotonic() - started < 2 * LIMIT_S + 1.0
+    assert verdicts[:8] == ["timeout"] * 8
+    assert verdicts[8:] == ["correct" if pair.gold == pair.answer else "wrong" for pair in others]
+
+
+def test_equal_pairs_are_checked_once(slow_verifier):
+    started = time.monotonic()
+    assert slow_verifier.check([Pair("a", "pause 0.3")] * 50) == ["wrong"] * 50
+    assert time.monotonic() - started < 5
+
+
+def test_output_of_a_library_does_not_come_between(slow_verifier):
+    assert slow_verifier.check([Pair("a", "print"), Pair("a", "a")]) == ["correct", "correct"]
+
+
+def test_a_lost_server_is_started_again(slow_verifier):
+    os.kill(slow_verifier._server._process.pid, signal.SIGKILL)
+    assert slow_verifier.check([Pair("a", "a"), Pair("a", "b")]) == ["correct", "wrong"]
+
+
+def test_close_ends_the_server_and_the_next_check_starts_one(slow_verifier):
+    process = slow_verifier._server._process
+    slow_verifier.close()
+    assert process.poll() is not None
+    assert slow_verifier.check([Pair("a", "a")]) == ["correct"]
+
+
+def test_a_checker_that_is_not_there_is_an_error_with_a_remedy():
+    with pytest.raises(RunError, match="could not be started"):
+        Verifier(workers=1, checker="no_such_module:check").check([Pair("a", "b")])
+
+
+PAIRS = [Pair("x+1", "1+x"), Pair("x+1", "x-1"), Pair(r"\sqrt{12}", r"2\sqrt{3}"), Pair("5", r"\frac{5}")]
+VERDICTS = ["correct", "wrong", "correct", "unparsable_answer"]
+
+
+def test_serial_and_pooled_agree(verifier):
+    assert Verifier(workers=0).check(PAIRS) == verifier.check(PAIRS) == VERDICTS
+
+
+def test_the_same_from_many_threads(verifier):
+    results: list[list[str]] = []
+    threads = [threading.Thread(target=lambda: results.append(verifier.check(PAIRS))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert results == [VERDICTS] * 4
+
+
+def test_the_same_inside_an_event_loop(verifier):
+    async def check() -> list[str]:
+        return verifier.check(PAIRS)
+
+    assert asyncio.run(check()) == VERDICTS
+
+
+def _check_in_child(connection) -> None:
+    from open_r1.rewards import accuracy_reward
+
+    connection.send(accuracy_reward([r"\boxed{1+x}", r"\boxed{x-1}"], ["x+1", "x+1"]))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_the_same_in_a_child_process(method):
+    from open_r1.rewards import accuracy_reward
+
+    assert accuracy_reward([r"\boxed{1+x}"], ["x+1"]) == [1.0]  # the parent's server is running
+    context = multiprocessing.get_context(method)
+    ours, theirs = context.Pipe()
+    child = context.Process(target=_check_in_child, args=(theirs,), daemon=True)
+    child.start()
+    assert ours.poll(60)
+    assert ours.recv() == [1.0, 0.0]
+    child.join(30)
+    assert child.exitcode == 0
+    assert accuracy_reward([r"\boxed{x+1+0}"], ["x+1"]) == [1.0]
+
+
+def test_the_same_with_torch_s_threads_running():
+    pytest.importorskip("torch")
+    script = """
+        import torch
+        torch.set_num_threads(2)
+        from open_r1.rewards import accuracy_reward
+        assert accuracy_reward([r"\\boxed{1+x}"], ["x+1"]) == [1.0]
+        torch.randn(300, 300).mm(torch.eye(300))
+        print("fine")
+    """
+    assert _run(script) == "fine"
+
+
+def test_nothing_is_left_running_when_the_process_ends():
+    script = """
+        from open_r1.rewards.verifier import Pair, Verifier
+        verifier = Verifier(workers=2)
+        verifier.check([Pair("x+1", "1+x")])
+        print(verifier._server._process.pid)
+    """
+    pid = int(_run(script))
+    assert _ends(pid)
+
+
+def test_nothing_is_left_running_when_the_process_is_killed():
+    script = """
+        import os, signal
+        from open_r1.rewards.verifier import Pair, Verifier
+        verifier = Verifier(workers=2)
+        verifier.check([Pair("x+1", "1+x")])
+        print(verifier._server._process.pid, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    assert _ends(int(_run(script)))
+
+
+def test_plain_answers_start_no_process_and_import_no_sympy():
+    script = """
+        import sys
+        from open_r1.rewards import accuracy_reward
+        from open_r1.rewards.verifier import default_verifier
+        golds = ["12", "Thu", "3, 7, 12", "-4"] * 3
+        answers = ["12", "Thu", "3, 7, 12", "-4", "13", "Fri", "3 7 12", "x = 4", "7+", "Thu Thu", "3, 7", "2x + 3 = 5"]
+        values = accuracy_reward([f"<answer>\\\\boxed{{{answer}}}</answer>" for answer in answers], golds)
+        assert values == [1.0] * 4 + [0.0] * 8, values
+        assert default_verifier()._server is None
+        heavy = {"sympy", "math_verify", "torch", "transformers", "trl", "datasets", "numpy"} & set(sys.modules)
+        assert not heavy, heavy
+        print("light")
+    """
+    assert _run(script) == "light"
+
+
+def test_the_cores_are_shared_out_among_the_processes_of_a_machine(monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000")
+    assert default_workers() == 1
+
+
+def _run(script: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout, done.stderr
+    return done.stdout.strip()
+
+
+def _ends(pid: int) -> bool:
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        if Path(f"/proc/{pid}/stat").exists() and " Z " in Path(f"/proc/{pid}/stat").read_text(encoding="ascii"):
+            return True
+        time.sleep(0.05)
+    return False
