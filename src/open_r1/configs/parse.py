@@ -36,7 +36,8 @@ class StageArguments:
     model: Any
     origins: dict[str, str]
     notices: tuple[str, ...] = ()
-    adaptations: tuple[str, ...] = field(default=())
+    adaptations: tuple[str, ...] = ()
+    given: dict[str, Any] = field(default_factory=dict)
 
     def values(self) -> dict[str, Any]:
         """Each setting as used, secrets left out."""
@@ -46,9 +47,16 @@ class StageArguments:
         return {key: ("<secret>" if key in SECRETS and value else plain(value)) for key, value in merged.items()}
 
     def as_yaml(self) -> str:
-        """resolved.yaml: a recipe that repeats this run, each line saying where its value came from."""
-        lines = [f"{key}: {json.dumps(value)}  # {self.origins[key]}" for key, value in self.values().items()]
-        return "\n".join(sorted(lines)) + "\n"
+        """resolved.yaml: a recipe that repeats this run, each line saying where its value came from.
+
+        What the dataclasses work out from other settings stands behind a comment sign: it is derived again.
+        """
+        return "".join(f"{self.as_line(key, value)}\n" for key, value in sorted(self.values().items()))
+
+    def as_line(self, key: str, value: Any) -> str:
+        is_derived = self.origins[key] == "default" and plain(self.given[key]) != value
+        line = f"{key}: {json.dumps(value)}"
+        return f"# {line}  (derived)" if is_derived else f"{line}  # {self.origins[key]}"
 
 
 def plain(value: Any) -> Any:
@@ -88,7 +96,7 @@ class FlagParser:
                 return self.convert_words(setting)
             return setting.key, self.convert_structure(setting)
         except (argparse.ArgumentError, argparse.ArgumentTypeError, ConfigError, ValueError, TypeError) as error:
-            shown = " ".join(setting.value) if setting.origin == COMMAND_LINE else setting.value
+            shown = " ".join(map(str, setting.value)) if isinstance(setting.value, list) else setting.value
             reason = str(error).split(": ", 1)[-1]
             raise ConfigError(f"{setting.origin}: {setting.key} = {shown!r} can't be used: {reason}.") from None
 
@@ -142,7 +150,7 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
     if kind == "grpo":
         check_batch(values, world_size())
     script, training, model = build(classes, values)
-    parsed = StageArguments(kind, script, training, model, origins, tuple(notices), tuple(adaptations))
+    parsed = StageArguments(kind, script, training, model, origins, tuple(notices), tuple(adaptations), values)
     check_settings(parsed.kind, script, training, model)
     return parsed
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from open_r1.data.sources import require_columns
 from open_r1.errors import DataError
+from open_r1.text.boxes import last_boxed
 from open_r1.text.tags import render_completion
 
 if TYPE_CHECKING:
@@ -30,25 +32,49 @@ def with_system_prompt(messages: list[Message], system_prompt: str | None) -> li
 
 
 def to_conversations(rows: Dataset, args: ScriptArguments, system_prompt: str | None) -> Dataset:
-    """Rows with a `messages` column only: as published, or made from a prompt and a response column."""
+    """Rows with a `messages` column only, as published or made from a prompt and a response column.
+
+    A set with nothing but `text` is left as it is: plain language modelling.
+    """
     where = str(args.dataset_name or "mixture")
+    prompt_column = args.dataset_prompt_column
     if "messages" in rows.column_names:
-        make = lambda row: {"messages": with_system_prompt(row["messages"], system_prompt)}  # noqa: E731
-    elif "text" in rows.column_names and args.dataset_prompt_column not in rows.column_names:
+        make = partial(keep_conversation, system_prompt=system_prompt, where=where)
+    elif "text" in rows.column_names and prompt_column not in rows.column_names:
         return rows.select_columns(["text"])
     else:
-        prompt_column = args.dataset_prompt_column
         require_columns(rows.column_names, [prompt_column], where, "dataset_prompt_column")
-        response_column = find_response_column(rows.column_names, args, where)
-        make = lambda row: {  # noqa: E731
-            "messages": conversation(
-                require_text(row[prompt_column], prompt_column, where),
-                require_text(row[response_column], response_column, where),
-                args.dataset_response_format,
-                system_prompt,
-            )
-        }
-    return rows.map(make, remove_columns=rows.column_names, keep_in_memory=True, load_from_cache_file=False)
+        make = partial(
+            make_conversation,
+            prompt_column=prompt_column,
+            response_column=find_response_column(rows.column_names, args, where),
+            style=args.dataset_response_format,
+            system_prompt=system_prompt,
+            where=where,
+        )
+    return rows.map(make, remove_columns=rows.column_names)
+
+
+def keep_conversation(row: dict[str, Any], system_prompt: str | None, where: str) -> dict[str, Any]:
+    messages = row["messages"]
+    if not isinstance(messages, list) or not any(message.get("role") == "assistant" for message in messages):
+        raise DataError(
+            f"data set '{where}' has a row without an assistant's turn in 'messages': {str(messages)[:80]!r}; "
+            "remove or mend such rows."
+        )
+    return {"messages": with_system_prompt(messages, system_prompt)}
+
+
+def make_conversation(
+    row: dict[str, Any], prompt_column: str, response_column: str, style: str, system_prompt: str | None, where: str
+) -> dict[str, Any]:
+    prompt = require_text(row[prompt_column], prompt_column, where)
+    response = require_text(row[response_column], response_column, where)
+    messages = [
+        {"role": "user", "content": prompt},
+        {"role": "assistant", "content": to_r1(response) if style == "r1" else response},
+    ]
+    return {"messages": with_system_prompt(messages, system_prompt)}
 
 
 def find_response_column(found: list[str], args: ScriptArguments, where: str) -> str:
@@ -70,37 +96,16 @@ def require_text(value: Any, column: str, where: str) -> str:
     return str(value)
 
 
-def conversation(prompt: str, response: str, style: str, system_prompt: str | None) -> list[Message]:
-    if style == "r1":
-        response = to_r1(response)
-    messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
-    return with_system_prompt(messages, system_prompt)
-
-
 def to_r1(solution: str) -> str:
     """A worked solution as an R1 completion: its steps are the thinking, its final answer goes in the box.
 
-    Understands GSM8K (`…#### 18`) and solutions that end in a `\\boxed{}`; an answer alone has empty-handed thinking
-    and is refused by the format anyway, so it is kept as its own thinking.
+    Understands GSM8K (`…#### 18`) and solutions with a `\\boxed{}`; of anything else the whole is the answer too.
     """
     steps, marker, answer = solution.rpartition("####")
     if marker:
         return render_completion(CALCULATOR_NOTE.sub("", steps).strip(), answer.strip())
-    boxed = find_boxed(solution)
+    boxed = last_boxed(solution)
     return render_completion(solution.strip(), boxed if boxed is not None else solution.strip())
-
-
-def find_boxed(text: str) -> str | None:
-    """The content of the last balanced `\\boxed{…}`."""
-    start = text.rfind("\\boxed{")
-    if start < 0:
-        return None
-    depth = 0
-    for position in range(start + len("\\boxed"), len(text)):
-        depth += {"{": 1, "}": -1}.get(text[position], 0)
-        if depth == 0:
-            return text[start + len("\\boxed{") : position]
-    return None
 
 
 def to_prompts(rows: Dataset, args: ScriptArguments, system_prompt: str | None) -> Dataset:
@@ -110,16 +115,26 @@ def to_prompts(rows: Dataset, args: ScriptArguments, system_prompt: str | None) 
     require_columns(rows.column_names, [prompt_column], where, "dataset_prompt_column")
     solution_column = find_solution_column(rows.column_names, args, where)
 
-    def make(row: dict[str, Any]) -> dict[str, Any]:
-        prompt = row[prompt_column]
-        if not isinstance(prompt, list):
-            prompt = [{"role": "user", "content": require_text(prompt, prompt_column, where)}]
-        made: dict[str, Any] = {"prompt": with_system_prompt(prompt, system_prompt)}
-        if solution_column is not None:
-            made["solution"] = str(row[solution_column])
-        return made
+    make = partial(
+        make_prompt,
+        prompt_column=prompt_column,
+        solution_column=solution_column,
+        system_prompt=system_prompt,
+        where=where,
+    )
+    return rows.map(make)
 
-    return rows.map(make, keep_in_memory=True, load_from_cache_file=False)
+
+def make_prompt(
+    row: dict[str, Any], prompt_column: str, solution_column: str | None, system_prompt: str | None, where: str
+) -> dict[str, Any]:
+    prompt = row[prompt_column]
+    if not isinstance(prompt, list):
+        prompt = [{"role": "user", "content": require_text(prompt, prompt_column, where)}]
+    made: dict[str, Any] = {"prompt": with_system_prompt(prompt, system_prompt)}
+    if solution_column is not None:
+        made["solution"] = None if row[solution_column] is None else str(row[solution_column])
+    return made
 
 
 def find_solution_column(found: list[str], args: ScriptArguments, where: str) -> str | None:

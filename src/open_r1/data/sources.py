@@ -47,9 +47,10 @@ def load_splits(name: str, config: str | None, train_split: str) -> DatasetDict:
     if not isinstance(loaded, DatasetDict) or isinstance(loaded, IterableDatasetDict):
         raise DataError(f"data set '{name}' can't be used as a table of rows; give a file, a folder or a Hub id.")
     if train_split not in loaded:
+        found = [str(split) for split in loaded]
         raise DataError(
-            f"data set '{name}' has no split '{train_split}'{nearest(train_split, loaded)} "
-            f"Found: {', '.join(loaded)}; set dataset_train_split."
+            f"data set '{name}' has no split '{train_split}'{nearest(train_split, found)} "
+            f"Found: {', '.join(found)}; set dataset_train_split."
         )
     for split, rows in loaded.items():
         if not len(rows):

@@ -42,9 +42,8 @@ class TransformersGenerator:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        model = AutoModelForCausalLM.from_pretrained(folder)
-        if torch.accelerator.is_available():
-            model = model.to(torch.accelerator.current_accelerator())
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        model = AutoModelForCausalLM.from_pretrained(folder, device_map=device)
         return cls(model, tokenizer, **options)
 
     def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
@@ -67,13 +66,14 @@ class TransformersGenerator:
         messages = [{"role": "user", "content": prompt}]
         if self.system_prompt is not None:
             messages.insert(0, {"role": "system", "content": self.system_prompt})
-        encoded = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-        return encoded["input_ids"]  # type: ignore[index, return-value]
+        encoded: Any = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        return encoded["input_ids"]
 
     @torch.no_grad()
     def complete_batch(self, encoded: Sequence[Sequence[int]], sampling: Sampling) -> list[list[int]]:
         """Token ids of the completions, `num_samples` for each prompt in turn, up to the end-of-turn token."""
-        padded = self.tokenizer.pad({"input_ids": list(encoded)}, padding_side="left", return_tensors="pt")
+        rows: Any = {"input_ids": list(encoded)}
+        padded = self.tokenizer.pad(rows, padding_side="left", return_tensors="pt")
         padded = padded.to(self.model.device)
         choice: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if sampling.temperature > 0:
@@ -92,7 +92,7 @@ class TransformersGenerator:
     def decode(self, tokens: list[int]) -> Completion:
         """Text without special tokens; cut off when the end of the turn never came."""
         end = self.tokenizer.eos_token_id
-        if end in tokens:
-            whole = tokens[: tokens.index(end)]
-            return Completion(self.tokenizer.decode(whole, skip_special_tokens=True), len(whole) + 1, "stop")
-        return Completion(self.tokenizer.decode(tokens, skip_special_tokens=True), len(tokens), "length")
+        has_ended = end in tokens
+        whole = tokens[: tokens.index(end)] if has_ended else tokens
+        text = str(self.tokenizer.decode(whole, skip_special_tokens=True))
+        return Completion(text, len(whole) + has_ended, "stop" if has_ended else "length")

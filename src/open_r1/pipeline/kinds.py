@@ -6,6 +6,7 @@ TRL are imported inside `run`, so that reading and checking a pipeline stays lig
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -130,7 +131,7 @@ def interpolate(points: Mapping[int, float], position: float) -> float:
     if not points:
         return 0.0
     known = sorted(points.items())
-    for (left, low), (right, high) in zip(known, known[1:], strict=False):
+    for (left, low), (right, high) in itertools.pairwise(known):
         if left <= position <= right:
             return low + (high - low) * (position - left) / (right - left)
     return known[0][1] if position < known[0][0] else known[-1][1]

@@ -13,18 +13,23 @@ import yaml
 from open_r1.configs.settings import read_yaml
 from open_r1.errors import ConfigError, nearest
 from open_r1.pipeline import kinds as _kinds  # noqa: F401 - importing it registers the kinds
-from open_r1.pipeline.stage import KINDS, Stage, setting_names
+from open_r1.pipeline.stage import KINDS, Stage, positive, setting_names
 
-KEYS = ("name", "output_dir", "seed", "stages")
+KEYS = ("name", "output_dir", "seed", "threads", "stages")
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A checked pipeline: its stages in the order in which they run."""
+    """A checked pipeline: its stages in the order in which they run.
+
+    `threads` is the number of CPU threads that torch computes with, which the last bit of a result can depend on;
+    None leaves it to torch.
+    """
 
     name: str
     output_dir: Path
     seed: int
+    threads: int | None
     stages: tuple[Stage, ...]
 
 
@@ -56,7 +61,10 @@ def read_pipeline(
     chosen_seed = seed if seed is not None else content.get("seed", 0)
     if not isinstance(chosen_seed, int) or chosen_seed < 0:
         raise ConfigError(f"{path}: seed must be a whole number of at least 0, but is {chosen_seed!r}.")
-    return Pipeline(str(content.get("name", path.stem)), Path(folder), chosen_seed, stages)
+    threads = content.get("threads")
+    if threads is not None:
+        positive("threads", threads, str(path))
+    return Pipeline(str(content.get("name", path.stem)), Path(folder), chosen_seed, threads, stages)
 
 
 def find_stage_lines(path: Path) -> dict[str, int]:

@@ -6,12 +6,15 @@ the same command finds where it was.
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from open_r1 import __version__
 from open_r1.errors import RunFolderError
 from open_r1.pipeline.recipe import Pipeline
 from open_r1.pipeline.stage import Context, Stage
@@ -47,6 +50,7 @@ def run_pipeline(pipeline: Pipeline, report: Report, overwrite: bool = False) ->
     """Run every stage that isn't done; RunFolderError when the folder holds another pipeline's stages."""
     root = RunDir(pipeline.output_dir)
     fingerprints = fingerprint_stages(pipeline)
+    limit_threads(pipeline.threads)
     with root.locked():
         refuse_foreign_folder(pipeline)
         make_room(pipeline, fingerprints, overwrite)
@@ -67,10 +71,20 @@ def prepare_stages(pipeline: Pipeline, report: Report) -> None:
 
 def fingerprint_stages(pipeline: Pipeline) -> dict[str, str]:
     """Each stage's fingerprint, which contains those of the stages it needs."""
+    common = {"seed": pipeline.seed, "threads": pipeline.threads, "version": __version__}
     known: dict[str, str] = {}
     for stage in pipeline.stages:
-        known[stage.name] = stage.fingerprint(pipeline.seed, {name: known[name] for name in stage.needs()})
+        known[stage.name] = stage.fingerprint(common, {name: known[name] for name in stage.needs()})
     return known
+
+
+def limit_threads(threads: int | None) -> None:
+    """Make torch compute with that many CPU threads, whether it is loaded yet or not."""
+    if threads is None:
+        return
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
 
 
 def refuse_foreign_folder(pipeline: Pipeline) -> None:

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, NewType
 
-from open_r1 import __version__
 from open_r1.errors import ConfigError
 from open_r1.rundir import RunDir
 
@@ -75,15 +74,9 @@ class Stage:
         """Do the work; returns facts for done.json."""
         raise NotImplementedError
 
-    def fingerprint(self, seed: int, needed: Mapping[str, str]) -> str:
-        """Hash of all that decides what the stage makes: its settings, the seed, its inputs' own fingerprints."""
-        content = {
-            "kind": self.kind,
-            "settings": self.settings(),
-            "seed": seed,
-            "needs": dict(needed),
-            "v": __version__,
-        }
+    def fingerprint(self, common: Mapping[str, Any], needed: Mapping[str, str]) -> str:
+        """Hash of all that decides what the stage makes: its settings, what all stages share, its inputs' fingerprints."""
+        content = {"kind": self.kind, "settings": self.settings(), "needs": dict(needed), **common}
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

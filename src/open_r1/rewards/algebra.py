@@ -32,10 +32,21 @@ _EXTRACTION = (
 _TOWER = re.compile(r"\^\{?[^{}]*\d[^{}]*\^\{?[^{}]*\d")
 logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its own time limit is off; ours is on
 
-_PROBES = (0.7310585786300049, 1.324717957244746)
-"""Where expressions with variables are compared by value: positive, irrational-like, inside most domains."""
+_PROBES = (0.7310585786300049, 1.324717957244746, -0.5671432904097838)
+"""Where expressions with variables are compared by value: nothing that an answer would hold by chance."""
 
-NOISE = 1e-20
+PRECISION = 60
+"""Decimal digits of a value."""
+
+EQUAL = Float("1e-50", PRECISION)
+APART = Float("1e-4", PRECISION)
+"""Relative differences below which values are equal, and above which rounding can't explain them."""
+
+NOISE, ZERO = Float("1e-20", PRECISION), Float("1e-45", PRECISION)
+"""A zero that was found numerically is never quite zero, but smaller than the first, and mostly than the second."""
+
+_NUMBER_BEFORE_BRACKET = re.compile(r"(?<=[\d)])\((?=[-+\d.\\])")
+"""`3(29)` is a product; the parser takes it for a mixed number, 3 + 29."""
 
 _VARIABLE = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
 _LONG_NUMERAL = re.compile(rf"\d{{{MAX_NUMERAL_DIGITS}}}")
@@ -70,8 +81,9 @@ def settle(gold: str, answer: str) -> bool:
         raise UnparsableError("gold")
     if answer_value is None:
         raise UnparsableError("answer")
-    if _clearly_differ(gold_value, answer_value):
-        return False
+    by_value = compare_by_value(gold_value, answer_value)
+    if by_value is not None:
+        return by_value
     return verify(gold_value, answer_value, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True)
 
 
@@ -80,6 +92,7 @@ def parse_expression(text: str) -> Any | None:
     """`text` as a sympy object; None when it can't be read or is too large to be an answer."""
     if is_too_large(text):
         return None
+    text = _NUMBER_BEFORE_BRACKET.sub(r"\\cdot(", text)
     try:
         parsed = parse(
             rf"\boxed{{{text}}}",
@@ -115,29 +128,31 @@ def is_too_large(text: str) -> bool:
     return deepest > MAX_DEPTH or bool(_LONG_NUMERAL.search(text)) or bool(_TOWER.search(text))
 
 
-def _clearly_differ(gold: Any, answer: Any) -> bool:
-    """Whether two expressions differ in value at a point; far cheaper than failing to simplify their difference.
+def compare_by_value(gold: Any, answer: Any) -> bool | None:
+    """Whether two expressions are the same function, by their values at a few points; None when that can't tell.
 
-    It also catches constants below 1e-15, whose difference math-verify takes for zero. False when in doubt.
-    Percentages, which math-verify keeps unevaluated, are left to it.
+    Far cheaper than simplifying their difference, and right where math-verify is not: it leaves some fractions
+    unevaluated, and takes constants below 1e-15 for zero. They are different when they are apart at a positive point;
+    the same when equal to 50 digits at all points, the negative one included, which tells `|x|` from `x`. In between,
+    roundings and choices of branch are left to math-verify, as percentages are, which it keeps unevaluated.
     """
     if not all(isinstance(value, Expr) and not value.has(UnevaluatedExpr) for value in (gold, answer)):
+        return None
+    probes = _PROBES if gold.free_symbols or answer.free_symbols else _PROBES[:1]
+    values = [(probe, _value_at(gold, probe), _value_at(answer, probe)) for probe in probes]
+    if any(_are_apart(first, second) for probe, first, second in values if probe > 0):
         return False
-    if not gold.free_symbols and not answer.free_symbols:
-        return _are_apart(_value_at(gold, 0.0), _value_at(answer, 0.0))
-    return any(_are_apart(_value_at(gold, probe), _value_at(answer, probe)) for probe in _PROBES)
+    return True if all(_are_equal(first, second) for _, first, second in values) else None
 
 
-def _value_at(expression: Expr, probe: float) -> complex | None:
-    """The value with each variable, by name, at its own multiple of `probe`; None when there is no finite value."""
-    names = sorted(str(symbol) for symbol in expression.free_symbols)
-    symbols = {str(symbol): symbol for symbol in expression.free_symbols}
-    point = {symbols[name]: Float(probe * (1 + _spread(name)), 30) for name in names}
+def _value_at(expression: Expr, probe: float) -> Expr | None:
+    """The value with each variable, by its name, at its own multiple of `probe`; None when it has no finite value."""
+    point = [(symbol, Float(probe * (1 + _spread(str(symbol))), PRECISION)) for symbol in expression.free_symbols]
     try:
-        value = complex(expression.subs(point).evalf(30))
+        value = expression.subs(point).evalf(PRECISION)
+        return value if value.is_number and abs(complex(value)) < float("inf") else None
     except (ArithmeticError, AttributeError, TypeError, ValueError):
         return None
-    return value if abs(value) < float("inf") else None
 
 
 def _spread(name: str) -> float:
@@ -145,13 +160,21 @@ def _spread(name: str) -> float:
     return sum(ord(character) * 0.618033988749895 ** (position + 1) for position, character in enumerate(name)) % 1
 
 
-def _are_apart(first: complex | None, second: complex | None) -> bool:
+def _are_apart(first: Expr | None, second: Expr | None) -> bool:
     if first is None or second is None:
         return False
     smaller, larger = sorted((abs(first), abs(second)))
+    if larger < ZERO:
+        return False
     if smaller < NOISE <= larger:
-        return larger > 1e-6  # a zero found numerically is never quite zero
-    return abs(first - second) > 1e-4 * larger
+        return bool(larger > 1e-6)
+    return bool(abs(first - second) > APART * larger)
+
+
+def _are_equal(first: Expr | None, second: Expr | None) -> bool:
+    if first is None or second is None:
+        return False
+    return bool(abs(first - second) <= EQUAL * max(abs(first), abs(second)))
 
 
 def _is_undefined(value: Any) -> bool:

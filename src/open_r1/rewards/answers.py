@@ -76,7 +76,11 @@ _SENTENCE_END = re.compile(r"[.。!！](?:\s|$)|\*\*|<|,\s+(?!and\b|or\b)[a-z]{2
 _PROSE_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}(?![A-Za-z])")
 _ANY_MATH = re.compile(_MATH, re.DOTALL)
 
+_FORMULA_MARK = re.compile(r"[\\^_={(<>]|\d\D+\d")
 _PHRASE = re.compile(r"[A-Za-z]+(?:\s+[A-Za-z]+)+")
+
+BARE_WORDS = 3
+"""A whole text of more words is a sentence, or the beginning of one, and not an answer."""
 
 PROSE_WORDS = 5
 """A text with so many words is prose, and not itself an answer."""
@@ -189,7 +193,11 @@ def _extract_from_block(block: str) -> Extraction | None:
 
 
 def _is_bare(text: str) -> bool:
-    return 0 < len(text) <= BARE_CHARS and "\n" not in text and "\\boxed" not in text and not _is_prose(text)
+    """Whether a whole text can be an answer: one short line, in which words and formulas are not mixed."""
+    if not 0 < len(text) <= BARE_CHARS or "\n" in text or "\\boxed" in text or _is_prose(text):
+        return False
+    words = len(_PROSE_WORD.findall(canonical(text)))
+    return words == 0 or (words <= BARE_WORDS and not _FORMULA_MARK.search(text))
 
 
 def _is_prose(text: str) -> bool:

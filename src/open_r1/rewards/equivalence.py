@@ -1,9 +1,9 @@
 r"""Whether two canonical answers mean the same: structure first, values second, algebra last.
 
 Does: take apart lists, tuples, sets, intervals, unions and assignments, and compare their parts as text, as choice
-letters and as exact numbers. A pair of parts that only algebra can settle goes to the `settle` function given: in the
-calling process that is `needs_algebra`, which says so by raising, in a verifier process it is math-verify. Both
-therefore run this one code path and can't disagree. Does not: import sympy.
+letters, as exact numbers, and by value where that can tell. A pair of parts that only algebra can settle goes to the
+`settle` function given: in the calling process that is `needs_algebra`, which says so by raising, in a verifier process
+it is math-verify. Both therefore run this one code path and can't disagree. Does not: import sympy.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from open_r1.text.latex import canonical
 from open_r1.text.numbers import are_equal, read_number
+from open_r1.text.values import compare_values
 
 Settle = Callable[[str, str], bool]
 
@@ -58,6 +59,8 @@ _RELATION = re.compile(r"[=<>]|\\(?:le|ge|ne|in|approx|equiv)(?![a-z])")
 _STANDS_FOR_A_SET = re.compile(r"[<>]|\\(?:le|ge|ne|cup|cap|setminus|mathbb|emptyset|R)(?![a-z])")
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’\-. ]{2,}")
 _PLAIN_MARKS = re.compile(r"[\w\s+\-=.,;<>?%'\"]*", re.ASCII)
+_SUM_MARKS = re.compile(r"[\d\s.+\-(){}\[\]]*")
+_SIGN_BETWEEN = re.compile(r"[\d)}\]]\s*[-+]")
 _BASED = re.compile(r"(?P<digits>-?[0-9A-F]+)_\{(?P<base>\d{1,2})\}")
 
 
@@ -76,9 +79,10 @@ def are_equivalent(gold: str, answer: str, settle: Settle, ordered: bool = False
     gold_group, answer_group = _read_group(gold), _read_group(answer)
     if gold_group and answer_group:
         return _are_groups_equivalent(gold_group, answer_group, settle, ordered)
-    if gold_group or answer_group:
-        group, single = (gold_group, answer) if gold_group else (answer_group, gold)
-        return _is_group_equivalent_to_single(group, single, settle, group_is_gold=bool(gold_group))
+    if gold_group:
+        return _is_group_equivalent_to_single(gold_group, answer, settle, group_is_gold=True)
+    if answer_group:
+        return _is_group_equivalent_to_single(answer_group, gold, settle, group_is_gold=False)
     gold_union, answer_union = split_top(gold, r"\cup"), split_top(answer, r"\cup")
     if len(gold_union) > 1 and len(gold_union) == len(answer_union):
         return _match_in_any_order(gold_union, answer_union, settle)
@@ -110,15 +114,17 @@ def compare_plain(gold: str, answer: str) -> bool | None:
         return False  # choice letters
     if gold_number and _is_no_single_number(answer):
         return False
-    return None
+    return compare_values(gold, answer)
 
 
 def _is_no_single_number(text: str) -> bool:
     """Text that can't stand for a plain gold number: words, variables, a list, or sums left undone.
 
-    `7+5` equals 12, and is refused: it is how a policy that can't add copies the problem into the box.
+    `7+5` equals 12, and is refused, in brackets too: it is how a policy that can't add copies the problem into the box.
     """
-    return _PLAIN_MARKS.fullmatch(text) is not None
+    if _PLAIN_MARKS.fullmatch(text):
+        return True
+    return _SUM_MARKS.fullmatch(text) is not None and _SIGN_BETWEEN.search(text) is not None
 
 
 def _compare_words(gold: str, answer: str) -> bool | None:

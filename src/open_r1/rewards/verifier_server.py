@@ -18,16 +18,21 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from open_r1.rewards.reasons import Reason
 
 PATIENCE_S = 0.15
-"""A child that has worked on one pair for longer gives way to the others: lower priority, and its place is filled."""
+"""A child that has been at one pair for longer is set aside: another takes its place."""
+
+FAIR_SHARE_S = 0.6
+"""A child that has used more processor time on one pair gets a lower priority, so that it can't slow the others."""
 
 NICENESS = 10
 
@@ -35,6 +40,22 @@ MAX_SET_ASIDE = 16
 """At most so many children may be set aside at once; then the batch waits for one of them to end or be killed."""
 
 MEMORY_LIMIT_BYTES = 2 << 30
+
+WARM_UP = (
+    (r"\frac{\sqrt{2}}{2}", r"\frac{1}{\sqrt{2}}"),
+    (r"-\frac{3}{4}x^{2}-2x+1", r"(x+1)\cdot(x-2)"),
+    (r"(2,\infty)", r"[-1,3)\cup(4,5]"),
+    (r"\{1,2\}", r"(1,-2,\frac{3}{2})"),
+    (r"\begin{pmatrix}1\\x^{2}\end{pmatrix}", r"\begin{pmatrix}1/2&0\\-3&4\end{pmatrix}"),
+    (r"y=-2x+1", r"-1\le x<3"),
+    (r"x^{2}+y^{2}=9", r"|x-1|"),
+    (r"-2+7i", r"e^{2x}\sin x+\cos(2x)"),
+    (r"\frac{\pi}{6}", r"2\pi r^{2}"),
+    (r"\log_{2}8", r"\binom{5}{2}+5!"),
+    (r"1.25", r"\frac{3\cdot(-\sqrt[3]{3})}{3}"),
+    (r"\frac{11+9a}{20}", r"12^{1/7}"),
+)
+"""Pairs that take the parser through its grammar: it learns as it goes, and what is learnt here all children have."""
 
 Checker = Callable[[str, str, bool], Reason]
 
@@ -49,7 +70,9 @@ class Worker:
     connection: Connection
     task: int | None = None
     started: float = 0.0
+    processor_s: float = 0.0
     is_set_aside: bool = False
+    is_slowed: bool = False
 
 
 class Crew:
@@ -74,8 +97,9 @@ class Crew:
                 elapsed = time.monotonic() - worker.started
                 if elapsed >= self.limit_s:
                     yield self._drop(worker, "timeout")
-                elif elapsed >= PATIENCE_S and not worker.is_set_aside:
-                    self._set_aside(worker)
+                elif elapsed >= PATIENCE_S:
+                    worker.is_set_aside = True
+                    self._slow_down(worker)
 
     def close(self) -> None:
         for worker in self.workers:
@@ -105,19 +129,18 @@ class Crew:
     def _give(self, worker: Worker, task: Task) -> None:
         index, *pair = task
         worker.task, worker.started = index, time.monotonic()
-        try:
+        worker.processor_s = processor_seconds(worker.process.pid)
+        with suppress(OSError):  # the child is gone; reading its verdict will say so
             worker.connection.send(pair)
-        except OSError:
-            pass  # the child is gone; reading its verdict will say so
 
     def _take(self, worker: Worker) -> tuple[int, Reason]:
         try:
             reason = worker.connection.recv()
         except (EOFError, OSError):
             return self._drop(worker, "error")
-        if worker.is_set_aside:
+        if worker.is_slowed:
             return self._drop(worker, reason)  # its priority can't be raised again
-        index, worker.task = worker.task, None
+        index, worker.task, worker.is_set_aside = worker.task, None, False
         assert index is not None
         return index, reason
 
@@ -129,20 +152,34 @@ class Crew:
         assert worker.task is not None
         return worker.task, reason
 
-    def _set_aside(self, worker: Worker) -> None:
-        worker.is_set_aside = True
-        try:
+    def _slow_down(self, worker: Worker) -> None:
+        """Lower the priority of a child that has had its fair share; a child that merely waited has not."""
+        if worker.is_slowed or processor_seconds(worker.process.pid) - worker.processor_s < FAIR_SHARE_S:
+            return
+        worker.is_slowed = True
+        with suppress(OSError):  # it has just ended
             os.setpriority(os.PRIO_PROCESS, worker.process.pid, NICENESS)
-        except OSError:
-            pass  # it has just ended
 
     def _seconds_to_next_event(self, busy: list[Worker]) -> float:
         now = time.monotonic()
-        moments = [
-            worker.started + (self.limit_s if worker.is_set_aside else min(PATIENCE_S, self.limit_s))
-            for worker in busy
-        ]
+        moments = [self._next_event(worker, now) for worker in busy]
         return max(0.0, min(moments, default=now) - now)
+
+    def _next_event(self, worker: Worker, now: float) -> float:
+        """When something is next to be done about a child: its patience over, its share to be looked at, its limit."""
+        end = worker.started + self.limit_s
+        if not worker.is_set_aside:
+            return min(worker.started + PATIENCE_S, end)
+        return end if worker.is_slowed else min(now + PATIENCE_S, end)
+
+
+def processor_seconds(pid: int) -> float:
+    """The processor time a process has used; 0 where the system has no /proc to tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def work(checker: Checker, connection: Connection, limit_s: float) -> None:
@@ -181,8 +218,8 @@ def load_checker(reference: str) -> Checker:
     """The function at `module:function`, warmed up: what it loads at first use must not be paid by every child."""
     module, _, name = reference.partition(":")
     checker = getattr(import_module(module), name)
-    checker(r"\frac{\sqrt{2}}{2}", r"\frac{1}{\sqrt{2}}", False)
-    checker(r"(2,\infty)", r"\begin{pmatrix}1\\x^{2}\end{pmatrix}", False)
+    for gold, answer in WARM_UP:
+        checker(gold, answer, False)
     return checker
 
 

@@ -1,4 +1,7 @@
-"""Walks through the week: "It is Tue. Go 3 days on, 2 days back. Which day is it?". Difficulty is the number of moves."""
+"""Walks through the week: "Weekday Fri+6-5" is six days on from Friday, then five back. Difficulty is the number of moves.
+
+The moves of a problem are distinct, for the reason given in `sums`.
+"""
 
 from __future__ import annotations
 
@@ -13,51 +16,45 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 def sample(rng: random.Random, difficulty: int) -> Problem:
     start = rng.choice(DAYS)
-    moves = [(rng.randint(1, 6), rng.choice(("on", "back"))) for _ in range(difficulty)]
-    prompt = f"Start {start} go {' '.join(f'{count} {way}' for count, way in moves)}"
-    return Problem(prompt, walk(start, moves)[-1], "weekdays", difficulty)
+    moves = [rng.choice((1, -1)) * count for count in rng.sample(range(1, 7), difficulty)]
+    walk = "".join(f"{move:+d}" for move in moves)
+    return Problem(f"Weekday {start}{walk}", day_after(start, sum(moves)), "weekdays", difficulty)
 
 
-def walk(start: str, moves: list[tuple[int, str]]) -> list[str]:
-    """The day after each move."""
-    position = DAYS.index(start)
-    days = []
-    for count, way in moves:
-        position = (position + (count if way == "on" else -count)) % len(DAYS)
-        days.append(DAYS[position])
-    return days
+def day_after(start: str, days: int) -> str:
+    return DAYS[(DAYS.index(start) + days) % len(DAYS)]
 
 
-def parse(prompt: str) -> tuple[str, list[tuple[int, str]]]:
-    start = prompt.split()[1]
-    return start, [(int(count), way) for count, way in re.findall(r"(\d) (on|back)", prompt)]
+def parse(prompt: str) -> tuple[str, list[int]]:
+    """The day a walk starts from, and its moves in days."""
+    walk = prompt.removeprefix("Weekday ")
+    return walk[:3], [int(move) for move in re.findall(r"[+-]\d", walk)]
 
 
 def work(problem: Problem) -> Worked:
     start, moves = parse(problem.prompt)
-    days = walk(start, moves)
+    today = start
     steps = []
-    for before, (count, way), after in zip([start, *days], moves, days, strict=False):
-        position = DAYS.index(before)
-        direction = 1 if way == "on" else -1
-        passed = [DAYS[(position + direction * k) % len(DAYS)] for k in range(1, count + 1)]
-        wrong = DAYS[(position + direction * (count + 1)) % len(DAYS)]
+    for move in moves:
+        before, today = today, day_after(today, move)
+        direction = 1 if move > 0 else -1
+        passed = " ".join(day_after(before, direction * count) for count in range(1, abs(move) + 1))
         steps.append(
             Step(
-                line=f"{before} {count} {way} is {after}",
-                detail=(f"Counting {way} from {before}: {' '.join(passed)}.",),
-                slip=f"{before} {count} {way} is {wrong}",
+                line=f"{before}{move:+d}={today}",
+                detail=(f"Counting {'on' if move > 0 else 'back'} from {before}: {passed}.",),
+                slip=f"{before}{move:+d}={day_after(today, direction)}",
             )
         )
-    total = sum(count if way == "on" else -count for count, way in moves)
+    total = sum(moves)
     return Worked(
         analysis=f"There are {len(moves)} moves from {start}.",
         plan="Make one move after the other.",
         steps=tuple(steps),
-        check=f"All moves together are {total}, so {start} {total % 7} on is {days[-1]}",
-        shortcut=f"The day is {days[-1]}",
-        answer=days[-1],
+        check=f"All moves together are {total}, and {start}{total % 7:+d} is {today}",
+        shortcut=f"The day is {today}",
+        answer=today,
     )
 
 
-FAMILY = Family("weekdays", (1, 8), sample, work)
+FAMILY = Family("weekdays", (1, 6), sample, work)

@@ -46,10 +46,11 @@ _UNICODE = str.maketrans(
         "：": ":",
         "。": ".",
         **{vulgar: f" {unicodedata.normalize('NFKC', vulgar).replace('⁄', '/')} " for vulgar in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"},
-        **{character: f"^{digit}" for digit, character in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
-        **{character: f"_{digit}" for digit, character in enumerate("₀₁₂₃₄₅₆₇₈₉")},
     }
 )
+
+_RAISED, _RAISED_DIGITS = re.compile("⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"), str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+_LOWERED, _LOWERED_DIGITS = re.compile("[₀₁₂₃₄₅₆₇₈₉]+"), str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 
 _NUMBER_WORDS = {
     word: str(value)
@@ -134,7 +135,7 @@ def canonical(answer: str) -> str:
     text = _apply(_WORDS, text).strip().rstrip(".,;").strip()
     text = _join_thousands(text)
     text = brace_arguments(text)
-    text = _NEEDLESS_SPACE.sub("", text)
+    text = _NEEDLESS_SPACE.sub("", " ".join(text.split()))
     text = _strip_outer_braces(text)
     choice = _CHOICE.fullmatch(text)
     if choice:
@@ -146,6 +147,8 @@ def clean_unicode(text: str) -> str:
     """`text` in plain characters: full-width forms and foreign digits as ASCII, no invisible or control characters."""
     if text.isascii() and text.isprintable():
         return text
+    text = _RAISED.sub(lambda run: f"^{{{run[0].translate(_RAISED_DIGITS)}}}", text)
+    text = _LOWERED.sub(lambda run: f"_{{{run[0].translate(_LOWERED_DIGITS)}}}", text)
     text = unicodedata.normalize("NFKC", text.translate(_UNICODE))
     text = text.translate(_UNICODE)  # NFKC makes characters of the table out of others
     return "".join(_plain_character(character) for character in text)

@@ -17,7 +17,7 @@ def visible_part(text: str) -> str:
 
     All of it when there are no think tags, and nothing when the thinking was opened and never closed.
     """
-    before, closed, after = text.rpartition(THINK_CLOSE)
+    _, closed, after = text.rpartition(THINK_CLOSE)
     if THINK_OPEN in after:
         return ""
     return after if closed else text

@@ -48,7 +48,7 @@ class RolloutTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
-        if self.model.training and self.accelerator.is_main_process:
+        if self.model is not None and self.model.training and self.accelerator.is_main_process:
             write_rollouts(self.run, self.state.global_step + 1, self._logs)
         return output
 
@@ -105,7 +105,7 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     )
     trainer = RolloutTrainer(
         model=model,
-        reward_funcs=rewards,
+        reward_funcs=rewards,  # type: ignore[arg-type]
         args=training,
         train_dataset=train_rows,
         eval_dataset=pick_eval_split(data, arguments),

@@ -1,7 +1,7 @@
 """A tokenizer and a small model made on the spot, saved as an ordinary Hugging Face folder.
 
-The tokenizer is byte-level BPE, so any text can be encoded; digits stay single tokens, the tags of R1's format and
-the box are one token each. The model has Qwen3's or Qwen2's shape with random weights.
+The tokenizer is byte-level BPE, so any text can be encoded; numbers up to 99, the tags of R1's format and the box are
+one token each. The model has Qwen3's or Qwen2's shape with random weights.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 PADDING = "<|endoftext|>"
-WORDS = r"\d| ?[A-Za-z]+|\s+|[^\sA-Za-z\d]"
-"""What the tokenizer never merges across: single digits, words with the space before them, runs of space, symbols."""
+WORDS = r"\d{1,2}| ?[-+*/=] ?| ?[A-Za-z]+|\n| +|[^\sA-Za-z\d]"
+"""What the tokenizer never merges across: one- and two-digit numbers, operators and words with their spaces, symbols."""
+
+NUMBERS = [f"{number} {number}" for number in range(100)] * 50
+"""Text that makes every number up to 99 a token, however rare it is in the traces."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +31,16 @@ class ModelShape:
     """Shape of a small model; the defaults are what the tiny recipe was measured with."""
 
     architecture: Literal["qwen3", "qwen2"] = "qwen3"
-    hidden_size: int = 128
-    num_layers: int = 3
+    hidden_size: int = 96
+    num_layers: int = 2
     num_heads: int = 4
     num_key_value_heads: int = 2
-    intermediate_size: int = 384
+    intermediate_size: int = 256
     max_positions: int = 512
-    initializer_range: float = 0.06
+    initializer_range: float = 0.1
     rope_theta: float = 10000.0
     tie_word_embeddings: bool = False
-    vocab_size: int = 512
+    vocab_size: int = 640
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_heads:
@@ -62,8 +65,9 @@ def make_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizer
         special_tokens=[PADDING, *CHATML_TOKENS],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
+        min_frequency=20,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator([*NUMBERS, *texts], trainer)
     tokenizer.add_tokens([*TAGS, "\\boxed{"])
     made = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

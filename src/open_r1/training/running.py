@@ -35,7 +35,12 @@ from open_r1.training.callbacks import (
 logger = logging.getLogger(__name__)
 
 MAY_CHANGE = frozenset(
-    ["overwrite_output_dir", "output_dir", "resume_from_checkpoint", "logging_steps", "logging_strategy", "logging_first_step", "report_to", "run_name", "project", "log_level", "log_level_replica", "disable_tqdm", "save_total_limit", "save_only_model", "push_to_hub", "push_to_hub_revision", "hub_token", "hub_model_id", "hub_strategy", "hub_private_repo", "hub_model_revision", "hub_revision", "hub_always_push", "overwrite_hub_revision", "wandb_entity", "wandb_project", "wandb_run_group", "wandb_log_unique_prompts", "log_completions", "num_completions_to_print", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "benchmarks", "local_rank", "eval_strategy", "dataset_num_proc"]
+    """overwrite_output_dir output_dir resume_from_checkpoint logging_steps logging_strategy logging_first_step
+    report_to run_name project log_level log_level_replica disable_tqdm save_total_limit save_only_model
+    push_to_hub push_to_hub_revision hub_token hub_model_id hub_strategy hub_private_repo hub_model_revision
+    hub_revision hub_always_push overwrite_hub_revision wandb_entity wandb_project wandb_run_group
+    wandb_log_unique_prompts log_completions num_completions_to_print trackio_space_id trackio_bucket_id
+    trackio_static_space_id benchmarks local_rank eval_strategy dataset_num_proc""".split()
 )
 """Settings that a resumed run may change, because they don't change the weights it ends with."""
 

@@ -140,7 +140,8 @@ def test_think_format(text, value):
         ("<think>\na", 0.25),
         ("<think>\na\n</think>\n", 0.5),
         ("<think>\na\n</think>\n<answer>\n6", 0.75),
-        (WELL_FORMED * 2, 0.25),
+        (WELL_FORMED * 2, 0.0),
+        (WELL_FORMED + "<think>\n", 0.75),
         ("<think>\n" * 2, 0.0),
     ],
 )
@@ -239,8 +240,8 @@ def test_repetition_refuses_what_makes_no_sense():
         get_repetition_penalty_reward(2, 1.5)
     with pytest.raises(ConfigError, match="ngram_size must be 1 or more"):
         get_repetition_penalty_reward(0, -1.0)
-    with pytest.raises(ConfigError, match=r"language 'zw' .* did you mean 'zh'"):
-        get_repetition_penalty_reward(2, -1.0, language="zw")
+    with pytest.raises(ConfigError, match=r"language 'zhh' .* did you mean 'zh'"):
+        get_repetition_penalty_reward(2, -1.0, language="zhh")
 
 
 # overlong

@@ -1,0 +1,61 @@
+"""What every generator must do, checked on each of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from open_r1.generation import Generator, Sampling, ScriptedGenerator
+
+
+@pytest.fixture(params=["scripted", "transformers"])
+def generator(request: pytest.FixtureRequest, tiny_model: Path) -> Generator:
+    if request.param == "scripted":
+        return ScriptedGenerator(lambda prompt, index: f"{prompt} {index} " + "word " * 50)
+    from open_r1.generation.in_process import TransformersGenerator
+
+    return TransformersGenerator.from_folder(tiny_model, batch_size=4)
+
+
+PROMPTS = ["Compute 7+5", "a", "Compute 7+5-3+8+9+1-2 and then some more words", "a"]
+
+
+def test_every_prompt_gets_its_completions_in_order(generator: Generator) -> None:
+    completions = generator.generate(PROMPTS, Sampling(num_samples=3, temperature=1.0, max_new_tokens=5))
+    assert [len(drawn) for drawn in completions] == [3, 3, 3, 3]
+
+
+def test_completions_keep_to_the_token_limit_and_say_when_they_were_cut(generator: Generator) -> None:
+    for drawn in generator.generate(PROMPTS, Sampling(max_new_tokens=4)):
+        for completion in drawn:
+            assert completion.num_tokens <= 4
+            assert completion.finish_reason == "length" or completion.num_tokens <= 4
+
+
+def test_the_same_seed_draws_the_same(generator: Generator) -> None:
+    sampling = Sampling(num_samples=2, temperature=1.0, max_new_tokens=8, seed=3)
+    assert generator.generate(PROMPTS, sampling) == generator.generate(PROMPTS, sampling)
+
+
+def test_no_prompt_no_completion(generator: Generator) -> None:
+    assert generator.generate([], Sampling(max_new_tokens=4)) == []
+
+
+def test_batching_and_padding_do_not_change_greedy_completions(tiny_model: Path) -> None:
+    from open_r1.generation.in_process import TransformersGenerator
+
+    alone = TransformersGenerator.from_folder(tiny_model, batch_size=1).generate(PROMPTS, Sampling(max_new_tokens=12))
+    together = TransformersGenerator.from_folder(tiny_model, batch_size=8).generate(
+        PROMPTS, Sampling(max_new_tokens=12)
+    )
+    assert [drawn[0].text for drawn in alone] == [drawn[0].text for drawn in together]
+
+
+def test_another_seed_draws_something_else(tiny_model: Path) -> None:
+    from open_r1.generation.in_process import TransformersGenerator
+
+    generator: Any = TransformersGenerator.from_folder(tiny_model)
+    first = generator.generate(PROMPTS, Sampling(temperature=1.0, max_new_tokens=8, seed=1))
+    assert first != generator.generate(PROMPTS, Sampling(temperature=1.0, max_new_tokens=8, seed=2))

@@ -1,0 +1,33 @@
+"""Help answers at once: no verb's --help loads a heavy library."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from open_r1.cli.main import verb_modules
+
+HEAVY = ("torch", "transformers", "trl", "datasets", "sympy", "matplotlib", "pandas", "pyarrow")
+SCRIPT = """
+import sys
+from open_r1.cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit as stop:
+    assert stop.code == 0, stop.code
+print("LOADED", *[name for name in {heavy} if name in sys.modules], file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("verb", ["", *verb_modules()])
+def test_help_shows_an_example_and_loads_nothing_heavy(verb: str) -> None:
+    words = [sys.executable, "-c", SCRIPT.format(heavy=HEAVY), *([verb] if verb else []), "--help"]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    assert "Example: open-r1" in ran.stdout
+    assert ran.stderr.strip() == "LOADED"
+
+
+def test_the_guides_verbs_are_there() -> None:
+    assert {"run", "sft", "grpo", "eval", "report"} <= set(verb_modules())

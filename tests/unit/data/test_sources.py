@@ -1,0 +1,152 @@
+"""Local sources: read in every format, and refused with a cause when they can't be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from open_r1.configs import DatasetMixtureConfig
+from open_r1.data import get_dataset
+from open_r1.data.problems import read_problem_file
+from open_r1.errors import DataError
+
+ROWS = [{"problem": f"p{i}", "solution": str(i)} for i in range(10)]
+
+
+def arguments(name: str | None = None, mixture: Any = None) -> Any:
+    parsed = DatasetMixtureConfig.from_mapping(mixture) if mixture else None
+    return SimpleNamespace(dataset_name=name, dataset_config=None, dataset_train_split="train", mixture=parsed)
+
+
+def jsonl(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet", ".csv"])
+def test_every_local_format_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
+    from datasets import Dataset
+
+    path = tmp_path / f"data{suffix}"
+    rows = Dataset.from_list(ROWS)
+    {
+        ".jsonl": rows.to_json,
+        ".json": lambda p: Path(p).write_text(json.dumps(ROWS)),
+        ".parquet": rows.to_parquet,
+        ".csv": rows.to_csv,
+    }[suffix](str(path))
+    loaded = get_dataset(arguments(str(path)))["train"]
+    assert [str(row["solution"]) for row in loaded] == [row["solution"] for row in ROWS]
+
+
+def test_folders_of_files_and_of_save_to_disk_are_read(tmp_path: Path) -> None:
+    from datasets import Dataset, DatasetDict
+
+    Dataset.from_list(ROWS).save_to_disk(tmp_path / "one")
+    DatasetDict({"train": Dataset.from_list(ROWS)}).save_to_disk(tmp_path / "many")
+    (tmp_path / "files").mkdir()
+    jsonl(tmp_path / "files" / "train.jsonl", ROWS)
+    for name in ("one", "many", "files"):
+        assert len(get_dataset(arguments(str(tmp_path / name)))["train"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"a": 1}\n{"a": \n{"a": 3}\n', r"broken.jsonl:2 is not JSON"),
+        ('{"a": 1}\n[1, 2]\n', r"broken.jsonl:2 is a list, not an object"),
+        ("", "is empty"),
+        ("\n\n", "no rows|can't be read"),
+        ("\x00\x01\x02", "is not JSON"),
+    ],
+)
+def test_a_broken_file_names_the_line(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        get_dataset(arguments(str(path)))
+
+
+def test_a_missing_file_an_unknown_kind_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        get_dataset(arguments(str(tmp_path / "none.jsonl")))
+    (tmp_path / "data.docx").write_text("x")
+    with pytest.raises(DataError, match="of no known kind; known: .jsonl"):
+        get_dataset(arguments(str(tmp_path / "data.docx")))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no data set"):
+        get_dataset(arguments(str(tmp_path / "empty")))
+
+
+def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data.parquet").write_bytes(b"PAR1 nothing")
+    with pytest.raises(DataError, match="can't be read as parquet"):
+        get_dataset(arguments(str(tmp_path / "data.parquet")))
+
+
+def test_a_hub_set_that_cannot_be_had_is_refused_in_one_sentence() -> None:
+    with pytest.raises(DataError, match="neither a local path nor could be had from the Hub"):
+        get_dataset(arguments("nobody/nothing-at-all"))
+
+
+def test_a_split_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
+    from datasets import Dataset, DatasetDict
+
+    DatasetDict({"training": Dataset.from_list(ROWS)}).save_to_disk(tmp_path / "d")
+    with pytest.raises(DataError, match=r"has no split 'train'; did you mean 'training'\? Found: training"):
+        get_dataset(arguments(str(tmp_path / "d")))
+
+
+def mixture(tmp_path: Path, seed: int = 1, **extra: Any) -> dict[str, Any]:
+    first = jsonl(tmp_path / "first.jsonl", [{**row, "extra": 1} for row in ROWS])
+    second = jsonl(tmp_path / "second.jsonl", [{"problem": f"q{i}", "solution": "x"} for i in range(20)])
+    columns = ["problem", "solution"]
+    return {
+        "datasets": [
+            {"id": str(first), "columns": columns, "weight": 0.5},
+            {"id": str(second), "columns": columns, "weight": 0.25},
+        ],
+        "seed": seed,
+        **extra,
+    }
+
+
+def test_a_mixture_takes_exact_shares_and_repeats_by_seed(tmp_path: Path) -> None:
+    first = get_dataset(arguments(mixture=mixture(tmp_path)))["train"]
+    assert sorted(row["problem"][0] for row in first) == ["p"] * 5 + ["q"] * 5
+    assert first.column_names == ["problem", "solution"]
+    again = get_dataset(arguments(mixture=mixture(tmp_path)))["train"]
+    assert first.to_list() == again.to_list()
+    other = get_dataset(arguments(mixture=mixture(tmp_path, seed=2)))["train"]
+    assert first.to_list() != other.to_list()
+
+
+def test_a_mixture_can_be_split(tmp_path: Path) -> None:
+    splits = get_dataset(arguments(mixture=mixture(tmp_path, test_split_size=0.2)))
+    assert len(splits["train"]) == 8 and len(splits["test"]) == 2
+
+
+def test_a_mixture_with_a_missing_column_names_the_nearest(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "a.jsonl", ROWS)
+    with pytest.raises(DataError, match=r"no column 'solutions'; did you mean 'solution'\? Found: problem, solution"):
+        get_dataset(arguments(mixture={"datasets": [{"id": str(path), "columns": ["solutions"]}]}))
+
+
+def test_a_weight_that_takes_no_row_is_refused(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "a.jsonl", ROWS)
+    with pytest.raises(DataError, match="takes no row"):
+        get_dataset(arguments(mixture={"datasets": [{"id": str(path), "weight": 0.01}]}))
+
+
+def test_problems_are_read_with_their_columns_named(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "p.jsonl", [{"question": "2+2?", "answer": "4", "difficulty": 3}])
+    problem = read_problem_file(str(path), "question", None)[0]
+    assert (problem.prompt, problem.gold, problem.difficulty) == ("2+2?", "4", 3.0)
+    with pytest.raises(DataError, match=r"no column 'prompt'.* Found: question, answer"):
+        read_problem_file(str(path), "prompt", None)
+    with pytest.raises(DataError, match="no column with the answers; did you mean 'answer'"):
+        read_problem_file(str(path), "question", "answers")

@@ -1,0 +1,102 @@
+"""`open-r1 rewards`: list, describe, score."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from open_r1.cli import rewards as command
+from open_r1.errors import ConfigError, DataError
+
+
+def run(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    arguments = parser.parse_args(["rewards", *words])
+    return arguments.run(arguments)
+
+
+@pytest.fixture
+def completions(tmp_path: Path) -> Path:
+    path = tmp_path / "completions.jsonl"
+    rows = [
+        {"prompt": "p", "completion": "<think>\na\n</think>\n<answer>\n6\n</answer>", "answer": "6"},
+        {"prompt": "p", "completion": [{"role": "assistant", "content": "7"}], "answer": "6"},
+        {"prompt": "p", "completion": "6", "answer": None},
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n\n", encoding="utf-8")
+    return path
+
+
+def test_list_names_every_reward(capsys):
+    assert run("list") == 0
+    assert "soft_overlong_punishment" in capsys.readouterr().out
+    run("list", "--json")
+    assert {"accuracy", "code"} <= {record["name"] for record in json.loads(capsys.readouterr().out)}
+
+
+def test_describe_shows_formula_source_columns_and_settings(capsys):
+    run("describe", "cosine")
+    shown = capsys.readouterr().out
+    for part in ("cos(π", "arXiv:2502.03373", "solution", "cosine_max_len"):
+        assert part in shown
+
+
+def test_describe_of_an_unknown_reward_names_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean 'cosine'"):
+        run("describe", "cosin")
+
+
+def test_score_shows_mean_reasons_and_a_histogram(capsys, completions):
+    assert run("score", str(completions), "--rewards", "accuracy", "format") == 0
+    shown = capsys.readouterr().out
+    assert "accuracy: 2 scored, 1 unscored" in shown
+    assert "mean 0.5000" in shown
+    assert "unparsable_gold" in shown
+    assert "█" in shown
+
+
+def test_score_as_json_and_every_line_to_a_file(capsys, completions, tmp_path):
+    output = tmp_path / "scores.jsonl"
+    run("score", str(completions), "--rewards", "accuracy", "tag_count", "--json", "--output", str(output))
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["accuracy"]["reasons"] == {"correct": 1, "wrong": 1, "unparsable_gold": 1}
+    lines = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert [line["accuracy"]["value"] for line in lines] == [1.0, 0.0, None]
+    assert lines[0]["tag_count"] == {"value": 1.0, "reason": "counted"}
+
+
+def test_score_takes_settings(capsys, completions):
+    settings = ("--set", "cosine_min_value_correct=2.0", "cosine_max_value_correct=2.0")
+    run("score", str(completions), "--rewards", "cosine", *settings, "--json")
+    assert json.loads(capsys.readouterr().out)["cosine"]["mean"] == pytest.approx((2.0 - 1.0) / 2, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "has no lines"),
+        ("{", "line 1 is not JSON"),
+        ("[1]", "line 1 is a list, not an object"),
+        ('{"question": "x"}', "no column of completions; found question"),
+    ],
+)
+def test_a_file_that_can_t_be_scored_is_an_error_that_says_where(tmp_path, content, message):
+    path = tmp_path / "bad.jsonl"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        run("score", str(path), "--rewards", "format")
+
+
+def test_a_file_that_isn_t_there_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="can't be read: No such file"):
+        run("score", str(tmp_path / "none.jsonl"), "--rewards", "format")
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0] * 5, [n / 100 for n in range(100)]])
+def test_histogram_counts_every_value_once(values):
+    lines = command.histogram(values)
+    assert sum(int(line.split()[1]) for line in lines) == len(values)

@@ -1,0 +1,142 @@
+"""Rewards by name: the contract's names, a recipe's settings, a user's own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import open_r1.rewards
+from open_r1.errors import ConfigError
+from open_r1.rewards import build_reward, get_reward_funcs, required_columns, reward_specs
+
+CONTRACT_NAMES = {
+    "accuracy": "accuracy_reward",
+    "format": "format_reward",
+    "tag_count": "tag_count_reward",
+    "reasoning_steps": "reasoning_steps_reward",
+    "cosine": "cosine_scaled_reward",
+    "repetition_penalty": "repetition_penalty_reward",
+    "length": "len_reward",
+    "code": "code_reward",
+    "binary_code": "binary_code_reward",
+    "ioi_code": "ioi_code_reward",
+    "cf_code": "cf_code_reward",
+    "code_format": "code_format_reward",
+    "soft_overlong_punishment": "soft_overlong_punishment_reward",
+}
+NEED_EXECUTION = {"code", "binary_code", "ioi_code", "cf_code"}
+
+
+@pytest.fixture
+def user_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parent)
+
+
+def test_every_name_of_the_contract_is_known_with_its_function_name():
+    assert {name: reward_specs()[name].function_name for name in CONTRACT_NAMES} == CONTRACT_NAMES
+
+
+@pytest.mark.parametrize("name", sorted(set(CONTRACT_NAMES) - NEED_EXECUTION))
+def test_a_reward_is_built_from_settings_alone_with_its_name_and_needs(name):
+    reward = build_reward(name, SimpleNamespace())
+    assert reward.__name__ == CONTRACT_NAMES[name]
+    assert reward.needs_columns == reward_specs()[name].needs_columns
+
+
+@pytest.mark.parametrize("name", sorted(NEED_EXECUTION))
+def test_rewards_without_an_execution_area_refuse_to_be_built(name):
+    with pytest.raises(ConfigError, match=f"reward '{name}' runs programs"):
+        build_reward(name)
+
+
+def test_get_reward_funcs_keeps_the_order_and_has_the_contract_s_default():
+    names = [reward.__name__ for reward in get_reward_funcs(SimpleNamespace(reward_funcs=["format", "accuracy"]))]
+    assert names == ["format_reward", "accuracy_reward"]
+    assert [reward.__name__ for reward in get_reward_funcs(SimpleNamespace())] == [
+        "accuracy_reward",
+        "format_reward",
+        "tag_count_reward",
+    ]
+
+
+def test_settings_reach_the_rewards():
+    settings = SimpleNamespace(
+        reward_funcs=["cosine", "repetition_penalty", "soft_overlong_punishment", "code_format"],
+        cosine_max_value_correct=2.0,
+        cosine_min_value_correct=2.0,
+        repetition_n_grams=1,
+        repetition_max_penalty=-4.0,
+        max_completion_len=10,
+        soft_punish_cache=10,
+        code_language="c++",
+    )
+    cosine, repetition, overlong, code_format = get_reward_funcs(settings)
+    assert cosine([r"\boxed{5}"], ["5"]) == [2.0]
+    assert repetition(["a a a a"]) == [-3.0]
+    assert overlong([[1] * 5]) == [-0.5]
+    assert code_format(["<think>\n\n</think>\n<answer>\n```cpp\nx\n```\n</answer>"]) == [1.0]
+
+
+def test_an_unknown_name_is_an_error_with_the_nearest():
+    with pytest.raises(
+        ConfigError, match=r"unknown reward 'acuracy'; did you mean 'accuracy'\? Known rewards: accuracy"
+    ):
+        get_reward_funcs(SimpleNamespace(reward_funcs=["acuracy"]))
+
+
+def test_required_columns_are_known_before_anything_is_built():
+    assert required_columns(["accuracy", "format", "code"]) == {
+        "accuracy": ("solution",),
+        "format": (),
+        "code": ("verification_info",),
+    }
+
+
+def test_a_user_s_function_class_or_coroutine_is_a_reward(user_module):
+    assert build_reward("user_rewards:plain")(["ab", "c"]) == [2.0, 1.0]
+    assert build_reward("user_rewards:slow")(["ab", "c"]) == [1.0, 1.0]
+    counting = build_reward("user_rewards:Counting")
+    assert (counting.__name__, counting.needs_columns) == ("Counting", ("bonus",))
+    assert counting(["a", "b"], bonus=[1, None]) == [2.0, None]
+    assert required_columns(["user_rewards:Counting"]) == {"user_rewards:Counting": ("bonus",)}
+    assert build_reward("user_rewards:explained").__name__ == "explained"
+
+
+def test_a_user_s_coroutine_runs_inside_an_event_loop_too(user_module):
+    async def score() -> list[float | None]:
+        return build_reward("user_rewards:slow")(["a"])
+
+    assert asyncio.run(score()) == [1.0]
+
+
+def test_a_user_s_none_is_unscored(user_module):
+    assert [outcome.reason for outcome in build_reward("user_rewards:unscored").score(["a"])] == ["returned_none"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("user_rewards:plian", "did you mean 'plain'"),
+        ("no_such_module:f", "no module named 'no_such_module'"),
+        ("user_rewards:", "not of the form module:function"),
+        ("user_rewards:not_a_reward", "is a int, not a function"),
+    ],
+)
+def test_a_user_s_reward_that_can_t_be_had_is_an_error_that_says_why(user_module, reference, message):
+    with pytest.raises(ConfigError, match=message):
+        build_reward(reference)
+
+
+def test_a_user_s_reward_of_the_wrong_length_is_an_error(user_module):
+    with pytest.raises(ConfigError, match="returned 0 values for 1 completions"):
+        build_reward("user_rewards:too_few")(["a"])
+
+
+def test_every_exported_name_can_be_imported():
+    for name in open_r1.rewards.__all__:
+        assert getattr(open_r1.rewards, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = open_r1.rewards.nothing

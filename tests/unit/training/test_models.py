@@ -1,0 +1,124 @@
+"""Tokenizers and models: made, loaded, brought in line, or refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from open_r1.errors import ConfigError, ModelError
+from open_r1.text.tags import TAGS
+from open_r1.training.making import ModelShape, make_tokenizer
+from open_r1.training.models import align_model, check_model_path, get_model, get_tokenizer
+from open_r1.training.templates import CHATML, check_template
+
+TOKENIZER = make_tokenizer(["Compute 7+5-3"] * 30, 400)
+
+
+def settings_for(folder: Path, **changes: Any) -> tuple[Any, Any]:
+    model = SimpleNamespace(
+        model_name_or_path=str(folder), model_revision="main", dtype="float32", attn_implementation=None,
+        load_in_4bit=False, load_in_8bit=False,
+    )  # fmt: skip
+    training = SimpleNamespace(chat_template=None, eos_token=None, gradient_checkpointing=False)
+    vars(training).update(changes)
+    return model, training
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text())
+def test_the_made_tokenizer_encodes_any_text_without_loss(text: str) -> None:
+    assert TOKENIZER.decode(TOKENIZER(text).input_ids) == text
+
+
+@pytest.mark.parametrize("piece", [*TAGS, "\\boxed{", "7", "42", "99"])
+def test_tags_boxes_and_numbers_are_one_token(piece: str) -> None:
+    assert len(TOKENIZER(piece).input_ids) == 1
+
+
+def test_tags_survive_when_special_tokens_are_left_out() -> None:
+    ids = TOKENIZER("<think>\n7\n</think>").input_ids
+    assert TOKENIZER.decode(ids, skip_special_tokens=True) == "<think>\n7\n</think>"
+
+
+def test_a_made_model_folder_loads_like_any_other(tiny_model: Path) -> None:
+    arguments = settings_for(tiny_model)
+    tokenizer, model = get_tokenizer(*arguments), get_model(*arguments)
+    align_model(model, tokenizer)
+    assert model.config.eos_token_id == tokenizer.eos_token_id == model.generation_config.eos_token_id
+    assert tokenizer.pad_token_id != tokenizer.eos_token_id
+
+
+def test_a_tokenizer_without_template_gets_chatml_and_its_tokens(tiny_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "m")
+    (folder / "chat_template.jinja").unlink()
+    tokenizer = get_tokenizer(*settings_for(folder))
+    assert tokenizer.chat_template == CHATML and tokenizer.eos_token == "<|im_end|>"
+
+
+def test_a_larger_tokenizer_grows_the_model(tiny_model: Path) -> None:
+    arguments = settings_for(tiny_model)
+    tokenizer, model = get_tokenizer(*arguments), get_model(*arguments)
+    before = model.get_input_embeddings().num_embeddings
+    tokenizer.add_tokens([f"<new-{index}>" for index in range(before)])
+    align_model(model, tokenizer)
+    assert model.get_input_embeddings().num_embeddings == len(tokenizer)
+
+
+def test_an_unknown_end_of_sequence_token_is_refused(tiny_model: Path) -> None:
+    with pytest.raises(ModelError, match=r"eos_token '<\|nope\|>' is not in the tokenizer's vocabulary"):
+        get_tokenizer(*settings_for(tiny_model, eos_token="<|nope|>"))
+
+
+SYSTEM_ONLY = "You are Open-R1. Structure your response into <think> Thought </think> Solution."
+DROPS_THINKING = CHATML.replace("message['content'] +", "message['content'].split('</think>')[-1] +")
+PREFILLS = CHATML.replace("assistant\n' }}{%- endif %}", "assistant\n<think>\n' }}{%- endif %}")
+NEVER_ENDS = CHATML.replace("message['content'] + '<|im_end|>' }}{%- endgen", "message['content'] }}{%- endgen")
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        (SYSTEM_ONLY, "leaves out the user's message"),
+        (DROPS_THINKING, "drops the thinking"),
+        (PREFILLS, "already writes <think> for the model"),
+        (NEVER_ENDS, "does not end the assistant's turn"),
+        ("{% for %}", "can't be rendered"),
+    ],
+)
+def test_templates_that_ruin_training_are_refused(template: str, message: str) -> None:
+    tokenizer = make_tokenizer(["x"], 300)
+    tokenizer.chat_template = template
+    with pytest.raises(ModelError, match=message):
+        check_template(tokenizer)
+
+
+def test_chatml_passes() -> None:
+    check_template(TOKENIZER)
+
+
+def test_folders_that_hold_no_model_are_refused_with_what_is_missing(tmp_path: Path, tiny_model: Path) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        check_model_path(str(tmp_path / "none"))
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ModelError, match=r"no config.json \(found notes.txt\)"):
+        check_model_path(str(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ModelError, match="is not JSON"):
+        check_model_path(str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3"}))
+    with pytest.raises(ModelError, match="no weights"):
+        check_model_path(str(tmp_path))
+    check_model_path(str(tiny_model))
+    check_model_path("Qwen/Qwen2.5-1.5B")
+
+
+def test_a_shape_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ConfigError, match="hidden_size 100 must be a multiple of num_heads 3"):
+        ModelShape(hidden_size=100, num_heads=3)
