@@ -40,8 +40,8 @@ PATHOLOGICAL = {
     + r"\\".join("&".join(f"x_{{{r}}}^{{{c}}}" for c in range(9)) for r in range(9))
     + r"\end{pmatrix}",
     "megabyte of braces": "{" * 500_000 + "}" * 500_000,
-    "endless sum": r"\sum_{n=1}^{10^{9}} \frac{\sin(n^{2})}{n}",
-    "hard product": "".join(rf"(x^{{{n}}}-\sin^{{{n}}}(x+{n}))" for n in range(1, 25)),
+    "huge factorial": r"(10^{8})!",
+    "huge power": r"99999999^{9999999}",
 }
 
 

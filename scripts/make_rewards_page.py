@@ -66,8 +66,8 @@ From Python, with nothing but the completions and the columns a reward needs:
 ```python
 from open_r1.rewards import accuracy_reward
 
-accuracy_reward(["So it is \\\\boxed{1/2}."], solution=["0.5"])          # [1.0]
-accuracy_reward.score(["So it is \\\\boxed{1/2}."], solution=["0.5"])    # [Outcome(value=1.0, reason='correct')]
+accuracy_reward([r"So it is \\\\boxed{1/2}."], solution=["0.5"])          # [1.0]
+accuracy_reward.score([r"So it is \\\\boxed{1/2}."], solution=["0.5"])    # [Outcome(value=1.0, reason='correct')]
 ```
 
 From the shell:
@@ -159,12 +159,21 @@ def render_page() -> str:
 
 
 def render_table() -> str:
-    rows = [f"| [`{spec.name}`](#{spec.name}) | {spec.summary} | {names(spec.needs_columns)} |" for spec in specs()]
+    rows = [
+        f"| [`{spec.name}`](#{spec.name}) | {escape(spec.summary)} | {names(spec.needs_columns)} |" for spec in specs()
+    ]
     return "\n".join(["## Overview\n", "| reward | value | needs columns |", "|---|---|---|", *rows, ""])
 
 
 def render_reward(spec: RewardSpec) -> str:
-    lines = [f"## {spec.name}", "", f"{spec.summary[0].upper()}{spec.summary[1:]}.", "", f"    {spec.formula}", ""]
+    lines = [
+        f"## {spec.name}",
+        "",
+        f"{escape(spec.summary[0].upper() + spec.summary[1:])}.",
+        "",
+        f"    {spec.formula}",
+        "",
+    ]
     lines += [f"- Source: {spec.source}", f"- Called `{spec.function_name}` in metrics"]
     lines += [f"- Needs columns: {names(spec.needs_columns)}", f"- Settings: {names(spec.options)}", ""]
     if spec.name in DRAWINGS:
@@ -178,6 +187,11 @@ def specs() -> list[RewardSpec]:
 
 def names(values: Sequence[str]) -> str:
     return ", ".join(f"`{value}`" for value in values) or "none"
+
+
+def escape(text: str) -> str:
+    """`text` with its tags kept from being taken for HTML."""
+    return text.replace("<", "&lt;").replace(">", "&gt;")
 
 
 def draw_examples(axes: Axes, reward: RewardFunction, texts: dict[str, str], **columns: list[str]) -> None:

@@ -170,14 +170,11 @@ class RunDir:
             else:
                 item.unlink()
 
-    def claim(self, identity: dict[str, Any], overwrite: bool = False, remedy: str = "") -> None:
-        """Make the folder this run's, or find that it already is.
+    def check_identity(self, identity: dict[str, Any]) -> None:
+        """RunFolderError when the folder holds a run of another identity, naming the first difference, or foreign files.
 
-        `identity` is what makes two runs the same (settings and inputs that change the result). RunFolderError when
-        the folder holds a run of another identity, naming the first difference.
+        `identity` is what makes two runs the same: the settings and inputs that change the result.
         """
-        if overwrite:
-            self.clear()
         if self.identity.exists():
             held = read_json(self.identity)
             changed = sorted(key for key in {*held, *identity} if held.get(key) != identity.get(key))
@@ -186,14 +183,18 @@ class RunDir:
                 raise RunFolderError(
                     f"'{self.path}' holds a different run: {first} was {held.get(first)!r} and is now "
                     f"{identity.get(first)!r}{f' (and {len(changed) - 1} more)' if len(changed) > 1 else ''}; "
-                    + (remedy or "choose another output_dir, or start over with --overwrite_output_dir true.")
+                    "choose another output_dir, or start over with --overwrite_output_dir true."
                 )
-            return
-        if foreign := sorted(item.name for item in self.path.iterdir() if not item.name.startswith(".")):
+        elif foreign := sorted(item.name for item in self.path.iterdir() if not item.name.startswith(".")):
             raise RunFolderError(
                 f"'{self.path}' is not empty and holds no run of Open R1 (found {foreign[0]}); choose another output_dir."
             )
-        write_json(self.identity, identity)
+
+    def claim(self, identity: dict[str, Any]) -> None:
+        """Make the folder this run's, or find that it already is; see `check_identity`."""
+        self.check_identity(identity)
+        if not self.identity.exists():
+            write_json(self.identity, identity)
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""

@@ -23,6 +23,15 @@ def test_rollouts_find_trl_s_logs_where_they_read_them() -> None:
         assert f'self._logs["{key}"]' in text, key
 
 
+def test_the_sampler_that_is_made_epoch_aware_has_the_shape_it_is_rebuilt_from() -> None:
+    from trl.trainer.utils import RepeatSampler
+
+    parameters = list(inspect.signature(RepeatSampler).parameters)
+    assert parameters == ["data_source", "mini_repeat_count", "batch_size", "repeat_count", "shuffle", "seed"]
+    assert "set_epoch" not in vars(RepeatSampler), "TRL has its own now: ours can go"
+    assert "underlying_sampler.set_epoch(epoch)" in source(Trainer._run_epoch)
+
+
 def test_rewards_are_called_with_what_the_explained_reward_expects() -> None:
     text = source(trl.GRPOTrainer._calculate_rewards)
     assert "prompts=prompts, completions=completions, completion_ids=completion_ids_list, **reward_kwargs" in text

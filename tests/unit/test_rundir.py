@@ -35,9 +35,14 @@ def make_checkpoint(run: RunDir, step: int, whole: bool = True) -> Path:
 def test_a_failed_write_leaves_the_old_file_and_no_partial_one(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     write_json(path, {"old": True})
-    with pytest.raises(ValueError, match="stop"), atomic_file(path) as file:
-        file.write(b"half of")
-        raise ValueError("stop")
+
+    def write_half_and_fail() -> None:
+        with atomic_file(path) as file:
+            file.write(b"half of")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        write_half_and_fail()
     assert json.loads(path.read_text()) == {"old": True}
     assert os.listdir(tmp_path) == ["summary.json"]
 
@@ -75,12 +80,15 @@ def test_a_folder_with_someone_elses_files_is_refused(tmp_path: Path) -> None:
         RunDir(tmp_path).claim({"seed": 0})
 
 
-def test_overwriting_starts_over(tmp_path: Path) -> None:
+def test_clearing_removes_the_old_run_but_not_the_lock(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     run.claim({"seed": 0})
     make_checkpoint(run, 5)
-    run.claim({"seed": 1}, overwrite=True)
+    with run.locked():
+        run.clear()
+        run.claim({"seed": 1})
     assert not run.all_checkpoints()
+    assert (tmp_path / ".lock").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from open_r1.errors import ModelError
 from open_r1.generation.protocol import Sampling
+from open_r1.model_folder import check_model_path
 from open_r1.records import Completion
 
 if TYPE_CHECKING:
@@ -41,9 +43,13 @@ class TransformersGenerator:
         """The model and tokenizer of a local folder or Hub id, on the accelerator where there is one."""
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        check_model_path(str(folder))
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        model = AutoModelForCausalLM.from_pretrained(folder, device_map=device)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+            model = AutoModelForCausalLM.from_pretrained(folder, device_map=device)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"no model could be loaded from '{folder}': {' '.join(str(error).split())}") from None
         return cls(model, tokenizer, **options)
 
     def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:

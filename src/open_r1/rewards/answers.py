@@ -31,6 +31,9 @@ from open_r1.text.boxes import last_boxed
 from open_r1.text.latex import MAX_CHARS, canonical
 from open_r1.text.tags import last_answer_block, visible_part
 
+Gold = str | int | float | None
+"""A gold as data sets have it: a text, a bare number, or nothing."""
+
 Source = Literal["boxed", "answer_block", "anchored", "bare"]
 
 BARE_CHARS = 120
@@ -130,7 +133,7 @@ def check_answer(
 
 
 def check_answers(
-    golds: Sequence[str | None],
+    golds: Sequence[Gold],
     completions: Sequence[str],
     verifier: Verifier | None = None,
     ordered: Sequence[bool] | None = None,
@@ -151,9 +154,9 @@ def check_answers(
     return [Verdict(next(settled), draft.answer, draft.gold) if isinstance(draft, Pair) else draft for draft in drafts]
 
 
-def _draft(gold_text: str | None, completion: str, ordered: bool) -> Verdict | Pair:
+def _draft(gold_text: Gold, completion: str, ordered: bool) -> Verdict | Pair:
     """The verdict as far as plain comparison goes; a pair where algebra is needed."""
-    gold = _canonical_gold(gold_text) if gold_text else None
+    gold = None if gold_text is None else _canonical_gold(str(gold_text))
     extraction = extract_answer(completion)
     if not gold:
         return Verdict("unparsable_gold", extraction and extraction.text[:MAX_CHARS], None)

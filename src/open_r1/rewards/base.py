@@ -22,6 +22,9 @@ Completion = str | Sequence[Mapping[str, Any]]
 Columns = Mapping[str, Any]
 Scorer = Callable[[list[str], Columns], list[Outcome]]
 
+FROM_TRAINER = frozenset({"prompts", "completions", "completion_ids"})
+"""Columns that a trainer makes; no data need have them."""
+
 NOT_APPLICABLE = "not_applicable"
 """The reason of a sample that a reward has nothing to say about, such as a maths problem to a code reward."""
 
@@ -79,7 +82,7 @@ class RewardSpec:
     Args:
         name: The name in recipes.
         build: Settings (any object with the attributes of `GRPOScriptArguments`) -> the reward.
-        needs_columns: The data columns without which it can't be computed.
+        needs_columns: The columns without which it can't be computed, of the data or from the trainer.
         summary: One line.
         formula: The value as a formula, or in words where it is none.
         source: Where the formula is from.

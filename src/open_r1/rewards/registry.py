@@ -19,7 +19,7 @@ from typing import Any
 
 from open_r1.errors import ConfigError, nearest
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction, RewardSpec
+from open_r1.rewards.base import FROM_TRAINER, Columns, RewardFunction, RewardSpec
 
 DEFAULT_REWARDS = ("accuracy", "format", "tag_count")
 
@@ -63,10 +63,11 @@ def required_columns(reward_names: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
     A user's own reward declares them as its attribute `needs_columns`; without it none are known, and none are asked.
     """
-    return {
-        name: load_user_reward(name).needs_columns if ":" in name else get_spec(name).needs_columns
-        for name in reward_names
-    }
+    return {name: tuple(column for column in _columns_of(name) if column not in FROM_TRAINER) for name in reward_names}
+
+
+def _columns_of(name: str) -> tuple[str, ...]:
+    return load_user_reward(name).needs_columns if ":" in name else get_spec(name).needs_columns
 
 
 def load_user_reward(reference: str) -> RewardFunction:

@@ -17,6 +17,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -28,6 +29,7 @@ from open_r1.rewards.reasons import Reason
 ALGEBRA_CHECKER = "open_r1.rewards.algebra:check_pair"
 DEFAULT_LIMIT_S = 3.0
 START_LIMIT_S = 120.0
+CLOSE_LIMIT_S = 1.0
 GRACE_S = 60.0
 """How much longer than a worker's limit the server may be silent before it is taken for lost."""
 
@@ -142,11 +144,16 @@ class _Server:
         return tuple(json.loads(self._read_line(limit_s)))
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        """End the server by closing its input, so that it ends its children; by force when it doesn't."""
         self._selector.close()
-        self._stdin.close()
+        with suppress(OSError):
+            self._stdin.close()
         self._stdout.close()
+        try:
+            self._process.wait(CLOSE_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def _expect_ready(self) -> None:
         try:

@@ -28,10 +28,10 @@ from typing import Any
 
 from open_r1.rewards.reasons import Reason
 
-PATIENCE_S = 0.15
+PATIENCE_S = 0.05
 """A child that has been at one pair for longer is set aside: another takes its place."""
 
-FAIR_SHARE_S = 0.6
+FAIR_SHARE_S = 0.3
 """A child that has used more processor time on one pair gets a lower priority, so that it can't slow the others."""
 
 NICENESS = 10

@@ -10,8 +10,12 @@ import re
 
 BOX_COMMANDS = (r"\boxed", r"\fbox", r"\framebox")
 
-_TOKEN = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{|\\(?:boxed|fbox)\s+(?P<bare>[^\s${}\\]+)|\\[\\{}]|[{}]")
+MAX_UNWRAPPED, MAX_UNWRAPPED_CHARS = 4, 10_000
+"""Boxes directly in boxes are opened so many deep, when they are this short; others are nobody's answer."""
+
+_TOKEN = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{|\\(?:boxed|fbox)\s+(?P<bare>[^\s${}\\]+)|\\[\\{}]|\{+|\}+")
 _WHOLE_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
+_BLANK = re.compile(r"\s*")
 
 
 def last_boxed(text: str) -> str | None:
@@ -24,25 +28,46 @@ def last_boxed(text: str) -> str | None:
     if start < 0:
         return None
     content = _last_closed_box(text, start)
-    while content is not None and _is_one_box(content):
+    for _ in range(MAX_UNWRAPPED):
+        if content is None or len(content) > MAX_UNWRAPPED_CHARS or not _is_one_box(content):
+            break
         content = _last_closed_box(content, 0)
     return content
 
 
 def _last_closed_box(text: str, start: int) -> str | None:
-    last: str | None = None
-    open_braces: list[int] = []  # where the content of a box starts; -1 for any other brace
+    last: tuple[int, int] | None = None
+    opened: list[tuple[int, int]] = []  # (where a box's content starts, 1), or (-1, how many other braces in a row)
     for token in _TOKEN.finditer(text, start):
         mark = token.group()
         if token["bare"]:
-            last = token["bare"]
+            last = token.span("bare")
+        elif mark[0] == "{":
+            opened.append((-1, len(mark)))
+        elif mark[0] == "}":
+            last = _close(text, opened, token.start(), len(mark)) or last
         elif len(mark) > 2:
-            open_braces.append(token.end())
-        elif mark == "{":
-            open_braces.append(-1)
-        elif mark == "}" and open_braces and (content_start := open_braces.pop()) >= 0:
-            last = text[content_start : token.start()].strip() or last
+            opened.append((token.end(), 1))
+    return text[last[0] : last[1]].strip() if last else None
+
+
+def _close(text: str, opened: list[tuple[int, int]], place: int, count: int) -> tuple[int, int] | None:
+    """Close so many braces from `place` on; the span of the last box that this closed, if it held anything."""
+    last = None
+    while count and opened:
+        content_start, depth = opened.pop()
+        closed = min(depth, count)
+        if closed < depth:
+            opened.append((content_start, depth - closed))
+        if content_start >= 0 and _is_filled(text, content_start, place):
+            last = (content_start, place)
+        place, count = place + closed, count - closed
     return last
+
+
+def _is_filled(text: str, start: int, end: int) -> bool:
+    blank = _BLANK.match(text, start, end)
+    return blank is not None and blank.end() < end
 
 
 def _is_one_box(text: str) -> bool:

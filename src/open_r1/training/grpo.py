@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from trl import GRPOTrainer, get_peft_config
+from trl.trainer.utils import RepeatSampler
 
 from open_r1.configs.parse import StageArguments
 from open_r1.data import get_dataset, to_prompts
@@ -37,14 +38,37 @@ class ExplainedReward:
         return [outcome.value for outcome in outcomes]
 
 
-class RolloutTrainer(GRPOTrainer):
-    """TRL's GRPOTrainer that keeps its rollouts: one Parquet file per generation, named by its step.
+class EpochSampler(RepeatSampler):
+    """TRL's sampler with an order that depends on the epoch alone.
 
-    Leans on one private thing of TRL 1.16, the `_logs` of the last generation batch;
-    `tests/contract/test_trl_internals.py` fails when that moves.
+    TRL draws each epoch's order from where the last one left its generator, so a run resumed in its second epoch would
+    see the first epoch's order again and end elsewhere than an unbroken one.
+    """
+
+    def set_epoch(self, epoch: int) -> None:
+        if self.shuffle:
+            self.generator.manual_seed((self.seed or 0) + epoch)
+
+
+class RolloutTrainer(GRPOTrainer):
+    """TRL's GRPOTrainer that keeps its rollouts, one Parquet file per generation, and resumes in any epoch.
+
+    Leans on two private things of TRL 1.16: the `_logs` of the last generation batch, and `_get_train_sampler`;
+    `tests/contract/test_trl_internals.py` fails when they move.
     """
 
     run: RunDir
+
+    def _get_train_sampler(self, dataset: Any = None) -> EpochSampler:
+        sampler = super()._get_train_sampler(dataset)
+        return EpochSampler(
+            sampler.data_source,
+            sampler.mini_repeat_count,
+            sampler.batch_size,
+            sampler.repeat_count,
+            sampler.shuffle,
+            sampler.seed,
+        )
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
@@ -83,9 +107,9 @@ def run_grpo(arguments: StageArguments, report: Report, identity: dict[str, Any]
     """Carry out a GRPO stage; a stage that is already done is left as it is."""
     with open_run(arguments, identity) as run:
         if run.is_done():
-            report(f"already done in {run.path}")
+            report(f"already done in {run.folder.path}")
             return finished(run)
-        trainer, tokenizer = build_trainer(arguments, run, report)
+        trainer, tokenizer = build_trainer(arguments, run.folder, report)
         return train_and_save(trainer, tokenizer, run, report)
 
 

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.errors import ModelError
+from open_r1.model_folder import check_model_path
 from open_r1.training.templates import CHATML, CHATML_TOKENS, check_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
-
-
-def check_model_path(name: str) -> None:
-    """ModelError when `name` is meant as a local folder but holds no model."""
-    path = Path(name).expanduser()
-    looks_local = name.startswith((".", "/", "~")) or path.exists() or name.count("/") > 1
-    if not looks_local:
-        return
-    if not path.is_dir():
-        raise ModelError(f"model folder '{name}' does not exist; give a folder with config.json or a Hub id.")
-    config = path / "config.json"
-    if not config.exists():
-        found = ", ".join(sorted(item.name for item in path.iterdir())[:5]) or "nothing"
-        raise ModelError(f"'{name}' is not a model folder: it has no config.json (found {found}).")
-    try:
-        json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"'{config}' is not JSON: {error}; the model folder is damaged.") from None
-    if not any(path.glob("*.safetensors")) and not any(path.glob("pytorch_model*.bin")):
-        raise ModelError(f"model folder '{name}' has a config.json but no weights (*.safetensors); copy them there.")
 
 
 def get_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBase:

@@ -23,7 +23,7 @@ import transformers
 from open_r1 import __version__
 from open_r1.configs.parse import StageArguments
 from open_r1.errors import OpenR1Error, RunError, RunFolderError
-from open_r1.rundir import RunDir, hash_files, write_json, write_text, writing_failed
+from open_r1.rundir import RunDir, hash_files, read_json, write_json, write_text
 from open_r1.training.callbacks import (
     CheckpointCallback,
     MetricsCallback,
@@ -56,34 +56,61 @@ class FinishedStage:
     weights: str
 
 
+@dataclass(frozen=True)
+class OpenRun:
+    """A run folder held by this process, and what it is held for."""
+
+    folder: RunDir
+    arguments: StageArguments
+    identity: dict[str, Any]
+
+    def is_done(self) -> bool:
+        return self.folder.is_done() and not self.arguments.training.overwrite_output_dir
+
+    def begin(self) -> None:
+        """Claim the folder for this run and write down its settings and environment."""
+        if self.arguments.training.overwrite_output_dir:
+            self.folder.clear()
+        self.folder.claim(self.identity)
+        write_text(self.folder.resolved, self.arguments.as_yaml())
+        write_json(self.folder.environment, describe_environment(self.arguments.training.seed))
+
+
 @contextmanager
-def open_run(arguments: StageArguments, identity: dict[str, Any] | None = None) -> Iterator[RunDir]:
-    """The stage's folder, locked and claimed; errors of the libraries below become one-sentence RunErrors."""
-    run = RunDir(Path(arguments.training.output_dir))
-    with run.locked():
-        run.claim(identity or run_identity(arguments), overwrite=arguments.training.overwrite_output_dir)
-        write_text(run.resolved, arguments.as_yaml())
-        write_json(run.environment, describe_environment(arguments.training.seed))
-        try:
-            yield run
-        except OpenR1Error:
+def open_run(arguments: StageArguments, identity: dict[str, Any] | None = None) -> Iterator[OpenRun]:
+    """The stage's folder, locked, and free for this run or already its own.
+
+    Nothing is written into it before the stage's checks have passed and `OpenRun.begin` is called.
+    """
+    folder = RunDir(Path(arguments.training.output_dir))
+    with folder.locked(), naming_full_disks(folder.path):
+        run = OpenRun(folder, arguments, identity or run_identity(arguments))
+        if not arguments.training.overwrite_output_dir:
+            folder.check_identity(run.identity)
+        yield run
+
+
+@contextmanager
+def naming_full_disks(folder: Path) -> Iterator[None]:
+    """Turns what torch, safetensors and the system say of a full disk into one sentence with the remedy."""
+    try:
+        yield
+    except OpenR1Error:
+        raise
+    except Exception as error:  # every library has its own error for it; all others go through untouched
+        if not is_disk_full(folder, error):
             raise
-        except OSError as error:
-            raise writing_failed(Path(error.filename or run.path), error) from error
-        except RuntimeError as error:
-            if is_disk_full(run.path, error):
-                raise RunError(
-                    f"the disk that holds '{run.path}' is full and a file could not be written; free some space and "
-                    "run the same command again, it goes on from the last whole checkpoint."
-                ) from error
-            raise
+        raise RunError(
+            f"the disk that holds '{folder}' is full and a file could not be written; free some space and "
+            "run the same command again: it goes on from the last whole checkpoint."
+        ) from error
 
 
 def is_disk_full(folder: Path, error: BaseException) -> bool:
-    """Whether a failed write (torch and safetensors report it as their own errors) met a full disk."""
+    """Whether a failed write met a full disk; torch's own writer names no cause, so the disk is asked."""
     text = str(error).lower()
-    wrote = any(word in text for word in ("no space left", "os error 28", "write", "file_writer", "inline_container"))
-    return (wrote and shutil.disk_usage(folder).free < 1 << 20) or "no space left" in text
+    is_torch_writer = "pytorchstreamwriter" in text or "inline_container" in text
+    return "no space left" in text or (is_torch_writer and shutil.disk_usage(folder).free < 1 << 20)
 
 
 def run_identity(arguments: StageArguments) -> dict[str, Any]:
@@ -164,8 +191,10 @@ def prepare_trainer(trainer: Any, run: RunDir, report: Report) -> None:
         trainer.add_callback(callback)
 
 
-def train_and_save(trainer: Any, tokenizer: Any, run: RunDir, report: Report) -> FinishedStage:
+def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report) -> FinishedStage:
     """Train from the resume point to the end; save model, tokenizer and generation config; write the marker last."""
+    opened.begin()
+    run = opened.folder
     point = find_resume_point(run, trainer.args)
     if point is not None:
         report(f"going on from {point.name}")
@@ -184,9 +213,7 @@ def train_and_save(trainer: Any, tokenizer: Any, run: RunDir, report: Report) ->
     return FinishedStage(run.path, steps, weights)
 
 
-def finished(run: RunDir) -> FinishedStage:
+def finished(run: OpenRun) -> FinishedStage:
     """What a stage that is already done left behind."""
-    from open_r1.rundir import read_json
-
-    record = read_json(run.done)
-    return FinishedStage(run.path, record["steps"], record["weights"])
+    record = read_json(run.folder.done)
+    return FinishedStage(run.folder.path, record["steps"], record["weights"])

@@ -27,9 +27,9 @@ def run_sft(arguments: StageArguments, report: Report, identity: dict[str, Any] 
     """Carry out an SFT stage; a stage that is already done is left as it is."""
     with open_run(arguments, identity) as run:
         if run.is_done():
-            report(f"already done in {run.path}")
+            report(f"already done in {run.folder.path}")
             return finished(run)
-        trainer, tokenizer = build_trainer(arguments, run, report)
+        trainer, tokenizer = build_trainer(arguments, run.folder, report)
         audit = audit_first_sample(trainer, tokenizer)
         report(f"loss on {audit.num_trained} of {audit.num_tokens} tokens of the first sample: {audit.as_text()!r}")
         return train_and_save(trainer, tokenizer, run, report)

@@ -38,7 +38,8 @@ def test_the_guides_sft_command_line_is_understood() -> None:
     parsed = parse_stage("sft", words)
     assert parsed.training.max_length == 16384
     assert parsed.training.eos_token == "<|im_end|>"
-    assert parsed.training.bf16 is True and parsed.training.gradient_checkpointing is True
+    assert parsed.training.bf16 is True
+    assert parsed.training.gradient_checkpointing is True
     assert parsed.script.dataset_config == "math"
     assert any("'max_seq_length' is now 'max_length'" in notice for notice in parsed.notices)
 
@@ -153,7 +154,9 @@ def test_recipes_for_gpus_are_adapted_where_there_is_none(tmp_path: Path) -> Non
     config = recipe(tmp_path, "attn_implementation: flash_attention_2\nuse_liger_kernel: true\n")
     parsed = parse_stage("sft", [*BASE, *config])
     assert parsed.model.attn_implementation == "sdpa"
-    assert parsed.training.use_cpu and not parsed.training.use_liger_kernel and not parsed.training.bf16
+    assert parsed.training.use_cpu
+    assert not parsed.training.use_liger_kernel
+    assert not parsed.training.bf16
     assert len(parsed.adaptations) == 2
     assert parsed.origins["use_cpu"] == "adapted: there is no accelerator"
 

@@ -97,7 +97,9 @@ def test_old_names_are_translated_with_one_notice(old: str, new: str) -> None:
 @pytest.mark.parametrize("dropped", ["vllm_device", "vllm_device_map", "save_safetensors"])
 def test_dropped_names_are_noticed_and_left_out(dropped: str) -> None:
     settings, notices = translate([Setting(dropped, "auto", "r.yaml:3")], KNOWN)
-    assert not settings and len(notices) == 1 and "not used any more" in notices[0]
+    assert not settings
+    assert len(notices) == 1
+    assert "not used any more" in notices[0]
 
 
 def test_unknown_key_names_file_line_and_nearest() -> None:
@@ -126,7 +128,8 @@ GUIDE_MIXTURE = {
 
 def test_the_guides_mixture_is_understood() -> None:
     mixture = DatasetMixtureConfig.from_mapping(GUIDE_MIXTURE)
-    assert mixture.seed == 42 and mixture.test_split_size == 0.1
+    assert mixture.seed == 42
+    assert mixture.test_split_size == 0.1
     assert [(entry.id, entry.config, entry.split, entry.weight) for entry in mixture.datasets] == [
         ("a", "math", "train", 0.4),
         ("b", None, "train", 0.3),

@@ -72,7 +72,8 @@ def test_prompts_keep_other_columns_and_the_gold_comes_under_solution() -> None:
     rows = Dataset.from_list([{"problem": "q", "answer": 4, "level": 2}])
     made = to_prompts(rows, arguments(dataset_prompt_column="problem"), "Think.")
     assert made[0]["prompt"] == [{"role": "system", "content": "Think."}, {"role": "user", "content": "q"}]
-    assert made[0]["solution"] == "4" and made[0]["level"] == 2
+    assert made[0]["solution"] == "4"
+    assert made[0]["level"] == 2
 
 
 def test_solution_wins_over_answer_unless_another_is_named() -> None:

@@ -23,7 +23,7 @@ def arguments(name: str | None = None, mixture: Any = None) -> Any:
 
 
 def jsonl(path: Path, rows: list[Any]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 
@@ -35,7 +35,7 @@ def test_every_local_format_gives_the_same_rows(tmp_path: Path, suffix: str) -> 
     rows = Dataset.from_list(ROWS)
     {
         ".jsonl": rows.to_json,
-        ".json": lambda p: Path(p).write_text(json.dumps(ROWS)),
+        ".json": lambda p: Path(p).write_text(json.dumps(ROWS), encoding="utf-8"),
         ".parquet": rows.to_parquet,
         ".csv": rows.to_csv,
     }[suffix](str(path))
@@ -127,7 +127,8 @@ def test_a_mixture_takes_exact_shares_and_repeats_by_seed(tmp_path: Path) -> Non
 
 def test_a_mixture_can_be_split(tmp_path: Path) -> None:
     splits = get_dataset(arguments(mixture=mixture(tmp_path, test_split_size=0.2)))
-    assert len(splits["train"]) == 8 and len(splits["test"]) == 2
+    assert len(splits["train"]) == 8
+    assert len(splits["test"]) == 2
 
 
 def test_a_mixture_with_a_missing_column_names_the_nearest(tmp_path: Path) -> None:

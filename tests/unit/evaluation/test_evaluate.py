@@ -33,14 +33,16 @@ def test_accuracy_is_what_the_script_makes_it() -> None:
     evaluation = run(lambda prompt, index: prompt.split()[1] if int(prompt.split()[1]) % 2 == 0 else "no")
     greedy = evaluation.summary["modes"]["greedy"]  # type: ignore[attr-defined]
     assert greedy["accuracy"]["value"] == 0.5
-    assert greedy["groups"]["even"]["value"] == 1.0 and greedy["groups"]["odd"]["value"] == 0.0
+    assert greedy["groups"]["even"]["value"] == 1.0
+    assert greedy["groups"]["odd"]["value"] == 0.0
     assert greedy["accuracy"]["n"] == 10
 
 
 def test_samples_are_averaged_within_a_problem() -> None:
     evaluation = run(lambda prompt, index: prompt.split()[1] if index == 0 else "no")
     sampled = evaluation.summary["modes"]["sampled"]  # type: ignore[attr-defined]
-    assert sampled["accuracy"]["value"] == 0.25 and sampled["accuracy"]["n"] == 10
+    assert sampled["accuracy"]["value"] == 0.25
+    assert sampled["accuracy"]["n"] == 10
     assert len([row for row in evaluation.samples if row["mode"] == "sampled"]) == 40  # type: ignore[attr-defined]
 
 

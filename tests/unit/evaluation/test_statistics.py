@@ -30,7 +30,8 @@ def test_interval_never_leaves_the_unit_interval() -> None:
 
 def test_no_problem_gives_no_estimate() -> None:
     estimate = estimate_share([])
-    assert math.isnan(estimate.value) and estimate.n == 0
+    assert math.isnan(estimate.value)
+    assert estimate.n == 0
 
 
 def test_samples_of_one_problem_do_not_count_as_independent() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from open_r1.rewards import check_answer, extract_answer, extract_gold
+from open_r1.rewards import Verifier, check_answer, check_answers, extract_answer, extract_gold
 
 R1 = "<think>\n{thinking}\n</think>\n<answer>\n{answer}\n</answer>"
 
@@ -233,6 +235,11 @@ def test_gold_is_found_in_its_text(gold, expected):
     assert extract_gold(gold) == expected
 
 
+@pytest.mark.parametrize(("gold", "answer"), [(0, "0"), (72, "72"), (-1.5, r"-\frac{3}{2}")])
+def test_gold_may_be_a_number_of_its_own(gold, answer):
+    assert check_answer(gold, rf"\boxed{{{answer}}}").is_correct
+
+
 def test_order_of_a_bare_list_counts_where_the_data_say_so(verifier):
     assert check_answer("3, 7, 12", r"\boxed{12, 3, 7}", verifier).is_correct
     assert not check_answer("3, 7, 12", r"\boxed{12, 3, 7}", verifier, ordered=True).is_correct
@@ -246,11 +253,13 @@ def test_order_of_a_bare_list_counts_where_the_data_say_so(verifier):
         r"\boxed{7}" + "}" * 1_000_000,
         "{" * 1_000_000 + r"\boxed{7}",
         r"\boxed{" * 500_000 + r"\boxed{7}",
+        r"\boxed{" * 500_000 + "}" * 500_000 + r"\boxed{7}",
+        r"\boxed{}" * 500_000 + r"\boxed{7}" + r"\boxed{}" * 500_000,
         "the answer is " * 100_000 + r"\boxed{7}",
         "<answer>" * 500_000 + "7</answer>",
         "$" * 1_000_000 + r"\boxed{7}",
     ],
-    ids=["prose", "closing", "opening", "unclosed boxes", "anchors", "tags", "dollars"],
+    ids=["prose", "closing", "opening", "unclosed boxes", "nested boxes", "empty boxes", "anchors", "tags", "dollars"],
 )
 @pytest.mark.timeout(30)
 def test_megabytes_are_read_in_linear_time(text):
@@ -263,3 +272,32 @@ def test_megabytes_are_read_in_linear_time(text):
 @pytest.mark.timeout(30)
 def test_megabytes_without_an_answer_end_too(text):
     assert extract_answer(text) is None
+
+
+PATHOLOGICAL = [
+    r"9^{9^{9^9}}",
+    "9" * 10_000,
+    r"\frac{1}{1+" * 300 + "1" + "}" * 300,
+    "+".join(rf"\sqrt{{{n}}}" for n in range(2, 200)),
+    r"\begin{pmatrix}"
+    + r"\\".join("&".join(f"x_{{{r}}}^{{{c}}}" for c in range(9)) for r in range(9))
+    + r"\end{pmatrix}",
+    "{" * 500_000 + "}" * 500_000,
+    r"(10^{8})!",
+    r"99999999^{9999999}",
+]
+
+
+def test_pathological_answers_cost_one_limit_and_change_no_other_value():
+    limit_s = 2.0
+    verifier = Verifier(workers=2, limit_s=limit_s)
+    others = [("x+1", "1+x"), ("x+1", "x-1"), ("5", "5"), (r"\sqrt{12}", r"2\sqrt{3}"), (r"\sin x", r"\cos x")] * 20
+    golds = [gold for gold, _ in others] + ["x+1"] * len(PATHOLOGICAL)
+    completions = [rf"\boxed{{{answer}}}" for answer in (*(answer for _, answer in others), *PATHOLOGICAL)]
+    alone = check_answers(golds[: len(others)], completions[: len(others)], verifier)
+    started = time.monotonic()
+    together = check_answers(golds, completions, verifier)
+    assert time.monotonic() - started < limit_s + 1.5
+    assert together[: len(others)] == alone
+    assert not any(verdict.is_correct for verdict in together[len(others) :])
+    verifier.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -88,10 +90,11 @@ def test_an_unknown_name_is_an_error_with_the_nearest():
 
 
 def test_required_columns_are_known_before_anything_is_built():
-    assert required_columns(["accuracy", "format", "code"]) == {
+    assert required_columns(["accuracy", "format", "code", "soft_overlong_punishment"]) == {
         "accuracy": ("solution",),
         "format": (),
         "code": ("verification_info",),
+        "soft_overlong_punishment": (),  # its token ids come from the trainer
     }
 
 
@@ -133,6 +136,14 @@ def test_a_user_s_reward_that_can_t_be_had_is_an_error_that_says_why(user_module
 def test_a_user_s_reward_of_the_wrong_length_is_an_error(user_module):
     with pytest.raises(ConfigError, match="returned 0 values for 1 completions"):
         build_reward("user_rewards:too_few")(["a"])
+
+
+def test_the_page_about_rewards_is_what_the_code_says():
+    script = Path(__file__).resolve().parents[3] / "scripts" / "make_rewards_page.py"
+    done = subprocess.run(
+        [sys.executable, script, "--check"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_exported_name_can_be_imported():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 
@@ -39,7 +40,9 @@ def test_train_and_held_out_are_disjoint_for_every_pair_of_seeds(name: str) -> N
     family = get_family(name)
     train = {problem.prompt for seed in range(5) for problem in draw_problems(family, 200, "train", seed)}
     held_out = {problem.prompt for seed in range(5) for problem in draw_problems(family, 20, "held_out", seed)}
-    assert train and held_out and not train & held_out
+    assert train
+    assert held_out
+    assert not train & held_out
 
 
 @given(st.text())
@@ -114,8 +117,9 @@ def test_verified_traces_show_a_slip_and_its_correction(name: str) -> None:
     corrected = 0
     for problem in problems:
         lines = careful_lines(problem, "verified")
-        assert lines[-1].startswith("Check: ") and lines[-1].endswith("Correct.")
-        for before, after in zip(lines, lines[1:], strict=False):
+        assert lines[-1].startswith("Check: ")
+        assert lines[-1].endswith("Correct.")
+        for before, after in itertools.pairwise(lines):
             if after.startswith("Wait, that is wrong: "):
                 corrected += 1
                 assert not holds(before), before
@@ -127,7 +131,8 @@ def test_verified_traces_show_a_slip_and_its_correction(name: str) -> None:
 def test_lazy_traces_show_no_work(name: str) -> None:
     for problem in draw_problems(get_family(name), 20, "train", 5):
         lazy = write_trace(problem, "lazy").thinking
-        assert len(lazy.splitlines()) == 1 and problem.gold in lazy
+        assert len(lazy.splitlines()) == 1
+        assert problem.gold in lazy
         assert len(lazy) <= len(write_trace(problem, "structured").thinking)
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from open_r1.errors import ConfigError, ModelError
 from open_r1.text.tags import TAGS
 from open_r1.training.making import ModelShape, make_tokenizer
-from open_r1.training.models import align_model, check_model_path, get_model, get_tokenizer
+from open_r1.model_folder import check_model_path
+from open_r1.training.models import align_model, get_model, get_tokenizer
 from open_r1.training.templates import CHATML, check_template
 
 TOKENIZER = make_tokenizer(["Compute 7+5-3"] * 30, 400)
@@ -59,7 +60,8 @@ def test_a_tokenizer_without_template_gets_chatml_and_its_tokens(tiny_model: Pat
     folder = shutil.copytree(tiny_model, tmp_path / "m")
     (folder / "chat_template.jinja").unlink()
     tokenizer = get_tokenizer(*settings_for(folder))
-    assert tokenizer.chat_template == CHATML and tokenizer.eos_token == "<|im_end|>"
+    assert tokenizer.chat_template == CHATML
+    assert tokenizer.eos_token == "<|im_end|>"
 
 
 def test_a_larger_tokenizer_grows_the_model(tiny_model: Path) -> None:

@@ -44,7 +44,7 @@ def get_cosine_scaled_reward(
     max_value_correct: float = 1.0,
     max_len: int = 1000,
 ) -> RewardFunction:
-    """The cosine-scaled accuracy reward (arXiv:2502.03373, section 4.2); ConfigError for a `max_len` below 1."""
+    """The cosine-scaled accuracy reward (arXiv:2502.03373); ConfigError for a `max_len` below 1."""
     scale = CosineScale(min_value_wrong, max_value_wrong, min_value_correct, max_value_correct, max_len)
 
     def score(texts: list[str], columns: Columns) -> list[Outcome]:
@@ -70,7 +70,7 @@ REWARD = RewardSpec(
     ),
     summary="accuracy scaled by length: short and right is best, short and wrong is worst",
     formula="r = min + ½·(max - min)·(1 + cos(π·min(1, len / max_len))); wrong answers swap min and max",
-    source="Demystifying Long Chain-of-Thought Reasoning (arXiv:2502.03373), section 4.2",
+    source="Demystifying Long Chain-of-Thought Reasoning (arXiv:2502.03373)",
     needs_columns=("solution",),
     options=tuple(f"cosine_{option}" for option in OPTIONS),
 )

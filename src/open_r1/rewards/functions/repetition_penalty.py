@@ -9,7 +9,7 @@ from open_r1.text.words import check_language, ngrams, split_words
 
 
 def get_repetition_penalty_reward(ngram_size: int, max_penalty: float, language: str = "en") -> RewardFunction:
-    """The reward (1 - unique / total) · max_penalty over the n-grams of lower-cased words (arXiv:2502.03373, app. C).
+    """The reward (1 - unique / total) · max_penalty over the n-grams of lower-cased words (arXiv:2502.03373).
 
     A completion with fewer than `ngram_size` words repeats nothing: 0. ConfigError for a positive penalty, an n-gram
     size below 1, and a language whose words can't be split here (`zh` needs jieba).
@@ -42,6 +42,6 @@ REWARD = RewardSpec(
     ),
     summary="a penalty for n-grams that repeat; words of English at white space, of Chinese by jieba",
     formula="r = (1 - unique / total) · max_penalty",
-    source="Demystifying Long Chain-of-Thought Reasoning (arXiv:2502.03373), appendix C.2",
+    source="Demystifying Long Chain-of-Thought Reasoning (arXiv:2502.03373)",
     options=("repetition_n_grams", "repetition_max_penalty", "repetition_language"),
 )
