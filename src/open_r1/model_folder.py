@@ -17,6 +17,8 @@ def check_model_path(name: str) -> None:
     if not path.is_dir():
         raise ModelError(f"model folder '{name}' does not exist; give a folder with config.json or a Hub id.")
     config = path / "config.json"
+    if not config.exists() and (path / "adapter_config.json").exists():
+        return
     if not config.exists():
         found = ", ".join(sorted(item.name for item in path.iterdir())[:5]) or "nothing"
         raise ModelError(f"'{name}' is not a model folder: it has no config.json (found {found}).")

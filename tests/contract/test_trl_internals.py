@@ -23,6 +23,11 @@ def test_rollouts_find_trl_s_logs_where_they_read_them() -> None:
         assert f'self._logs["{key}"]' in text, key
 
 
+def test_the_share_of_groups_without_variance_stands_where_it_is_corrected() -> None:
+    text = source(trl.GRPOTrainer._generate_and_score_completions)
+    assert 'self._metrics[mode]["frac_reward_zero_std"].append(' in text
+
+
 def test_the_sampler_that_is_made_epoch_aware_has_the_shape_it_is_rebuilt_from() -> None:
     from trl.trainer.utils import RepeatSampler
 

@@ -38,9 +38,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from open_r1.data.problems import read_problem_file
-    from open_r1.evaluation import Mode, evaluate, write_evaluation
+    from open_r1.evaluation import Mode, evaluate, score_answers, write_evaluation
     from open_r1.generation import Sampling
-    from open_r1.rewards import accuracy_reward
     from open_r1.rundir import RunDir
 
     sampled = Sampling(
@@ -55,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         load_generator(arguments),
         problems,
         modes,
-        lambda completions, golds: accuracy_reward.score(completions, solution=golds),
+        score_answers,
         Path(arguments.problems).stem,
         arguments.model,
     )

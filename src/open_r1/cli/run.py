@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -50,4 +51,6 @@ def show(pipeline: Any) -> int:
 
 
 def tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    """One line of progress on stderr, from the process of a distributed launch that writes."""
+    if os.environ.get("RANK", "0") == "0":
+        print(line, file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ from open_r1.errors import ConfigError
 def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
     """ConfigError for the first contradiction; the message names the nearest settings that work."""
     check_model(model)
+    check_benchmarks(training)
     check_schedule(training)
     if kind == "sft":
         check_sft(training)
@@ -21,6 +22,14 @@ def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
 def check_model(model: Any) -> None:
     if not model.model_name_or_path:
         raise ConfigError("model_name_or_path is not set; give a local folder or a Hub id.")
+
+
+def check_benchmarks(training: Any) -> None:
+    if training.benchmarks:
+        raise ConfigError(
+            f"benchmarks = {training.benchmarks} can't be run by a training stage yet; leave it empty and run "
+            "`open-r1 eval` on the finished model."
+        )
 
 
 def check_schedule(training: Any) -> None:

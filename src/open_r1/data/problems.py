@@ -26,6 +26,7 @@ def read_problem_file(name: str, prompt_column: str, solution_column: str | None
             gold=str(row[column]),
             family=str(row.get("family") or ""),
             difficulty=float(row.get("difficulty") or 0),
+            metadata={"ordered": bool(row.get("ordered"))},
         )
         for row in rows.to_list()
     ]

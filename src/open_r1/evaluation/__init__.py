@@ -5,5 +5,6 @@ Does not: know where completions come from (`generation`) or what makes an answe
 """
 
 from open_r1.evaluation.evaluate import Evaluation, Mode, compare, evaluate, read_evaluation, write_evaluation
+from open_r1.evaluation.scoring import score_answers
 
-__all__ = ["Evaluation", "Mode", "compare", "evaluate", "read_evaluation", "write_evaluation"]
+__all__ = ["Evaluation", "Mode", "compare", "evaluate", "read_evaluation", "score_answers", "write_evaluation"]

@@ -14,8 +14,8 @@ from open_r1.generation import Generator, Sampling
 from open_r1.records import Completion, Estimate, Outcome, Problem
 from open_r1.rundir import read_json, read_jsonl, write_json, write_jsonl
 
-Scorer = Callable[[Sequence[str], Sequence[str]], list[Outcome]]
-"""(completions, golds) -> outcomes, one each."""
+Scorer = Callable[[Sequence[str], Sequence[Problem]], list[Outcome]]
+"""(completions, the problem of each) -> outcomes, one each."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def sample_mode(generator: Generator, problems: Sequence[Problem], mode: Mode, s
         for problem, drawn in zip(problems, completions, strict=True)
         for index, completion in enumerate(drawn)
     ]
-    outcomes = score([completion.text for _, _, completion in flat], [problem.gold for problem, _, _ in flat])
+    outcomes = score([completion.text for _, _, completion in flat], [problem for problem, _, _ in flat])
     return [
         Sample(problem, mode.name, index, completion, outcome)
         for (problem, index, completion), outcome in zip(flat, outcomes, strict=True)

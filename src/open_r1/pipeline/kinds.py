@@ -29,12 +29,13 @@ def problem_row(problem: Problem) -> dict[str, Any]:
         "solution": problem.gold,
         "family": problem.family,
         "difficulty": problem.difficulty,
+        "ordered": bool(problem.metadata.get("ordered")),
     }
 
 
 def read_problems(path: Path) -> list[Problem]:
     return [
-        Problem(row["prompt"], row["solution"], row["family"], row["difficulty"], {"id": row["id"]})
+        Problem(row["prompt"], row["solution"], row["family"], row["difficulty"], {"ordered": row["ordered"]})
         for row in read_jsonl(path)
     ]
 
@@ -274,9 +275,8 @@ class EvaluateStage(Stage):
             positive(name, getattr(self, name), f"stage '{self.name}'")
 
     def run(self, context: Context) -> dict[str, Any]:
-        from open_r1.evaluation import compare, evaluate, read_evaluation, write_evaluation
+        from open_r1.evaluation import compare, evaluate, read_evaluation, score_answers, write_evaluation
         from open_r1.generation.in_process import TransformersGenerator
-        from open_r1.rewards import accuracy_reward
 
         generator = TransformersGenerator.from_folder(context.folder(self.model), batch_size=self.batch_size)
         problems = read_problems(context.folder(self.problems) / "held_out.jsonl")
@@ -284,7 +284,7 @@ class EvaluateStage(Stage):
             generator,
             problems,
             self.modes(context.seed),
-            lambda completions, golds: accuracy_reward.score(completions, solution=golds),
+            score_answers,
             "held_out",
             self.model,
         )

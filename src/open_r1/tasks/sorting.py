@@ -10,7 +10,8 @@ from open_r1.tasks.base import Family, Step, Worked
 
 def sample(rng: random.Random, difficulty: int) -> Problem:
     numbers = rng.sample(range(1, 100), difficulty + 1)
-    return Problem(f"Sort {' '.join(map(str, numbers))}", join(sorted(numbers)), "sorting", difficulty)
+    prompt, gold = f"Sort {' '.join(map(str, numbers))}", join(sorted(numbers))
+    return Problem(prompt, gold, "sorting", difficulty, {"ordered": True})
 
 
 def join(numbers: list[int]) -> str:

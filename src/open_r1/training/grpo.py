@@ -8,7 +8,7 @@ save. Does not: define rewards (`rewards`) or evaluate (`evaluation`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trl import GRPOTrainer, get_peft_config
@@ -21,8 +21,8 @@ from open_r1.rewards import RewardFunction, get_reward_funcs, required_columns
 from open_r1.rundir import RunDir, atomic_file
 from open_r1.training.callbacks import Report
 from open_r1.training.models import align_model, get_model, get_tokenizer
-from open_r1.training.running import FinishedStage, finished, open_run, prepare_trainer, train_and_save
-from open_r1.training.sft import pick_eval_split, transformers_seed
+from open_r1.training.running import FinishedStage, prepare_trainer, run_stage
+from open_r1.training.sft import pick_eval_split
 
 
 class ExplainedReward:
@@ -53,7 +53,7 @@ class EpochSampler(RepeatSampler):
 class RolloutTrainer(GRPOTrainer):
     """TRL's GRPOTrainer that keeps its rollouts, one Parquet file per generation, and resumes in any epoch.
 
-    Leans on two private things of TRL 1.16: the `_logs` of the last generation batch, and `_get_train_sampler`;
+    Leans on private things of TRL 1.16: `_logs` and `_metrics` of the last generation batch, `_get_train_sampler`;
     `tests/contract/test_trl_internals.py` fails when they move.
     """
 
@@ -72,9 +72,22 @@ class RolloutTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
+        mode = "train" if self.model is not None and self.model.training else "eval"
+        group = self.num_generations if mode == "train" else self.num_generations_eval
+        self._metrics[mode]["frac_reward_zero_std"][-1] = zero_variance_share(self._logs["rewards"], group)
         if self.model is not None and self.model.training and self.accelerator.is_main_process:
             write_rollouts(self.run, self.state.global_step + 1, self._logs)
         return output
+
+
+def zero_variance_share(rewards: Mapping[str, Sequence[float]], group: int) -> float:
+    """Share of groups whose samples all have the same rewards, and so teach nothing.
+
+    Counted on the rewards themselves: TRL looks at the weighted sum, where rounding hides a variance of zero.
+    """
+    samples = [tuple(none_if_nan(value) for value in values) for values in zip(*rewards.values(), strict=True)]
+    groups = [samples[start : start + group] for start in range(0, len(samples), group)]
+    return sum(len(set(members)) == 1 for members in groups) / len(groups)
 
 
 def write_rollouts(run: RunDir, step: int, logs: dict[str, Any]) -> None:
@@ -105,18 +118,12 @@ def none_if_nan(value: float) -> float | None:
 
 def run_grpo(arguments: StageArguments, report: Report, identity: dict[str, Any] | None = None) -> FinishedStage:
     """Carry out a GRPO stage; a stage that is already done is left as it is."""
-    with open_run(arguments, identity) as run:
-        if run.is_done():
-            report(f"already done in {run.folder.path}")
-            return finished(run)
-        trainer, tokenizer = build_trainer(arguments, run.folder, report)
-        return train_and_save(trainer, tokenizer, run, report)
+    return run_stage(arguments, build_trainer, report, identity)
 
 
 def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tuple[RolloutTrainer, Any]:
     """TRL's trainer over our prompts, rewards, model and tokenizer."""
     script, training = arguments.script, arguments.training
-    transformers_seed(training.seed)
     data = load_prompts(arguments)
     rewards = [ExplainedReward(reward) for reward in get_reward_funcs(script)]
     tokenizer = get_tokenizer(arguments.model, training)

@@ -11,8 +11,8 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -31,6 +31,7 @@ from open_r1.training.callbacks import (
     Report,
     load_callbacks,
 )
+from open_r1.training.hub import check_revision, export_tracker_settings, push_revision
 
 logger = logging.getLogger(__name__)
 
@@ -83,9 +84,10 @@ def open_run(arguments: StageArguments, identity: dict[str, Any] | None = None) 
     Nothing is written into it before the stage's checks have passed and `OpenRun.begin` is called.
     """
     folder = RunDir(Path(arguments.training.output_dir))
-    with folder.locked(), naming_full_disks(folder.path):
+    held = folder.locked() if is_main_process() else nullcontext()
+    with held, naming_full_disks(folder.path):
         run = OpenRun(folder, arguments, identity or run_identity(arguments))
-        if not arguments.training.overwrite_output_dir:
+        if is_main_process() and not arguments.training.overwrite_output_dir:
             folder.check_identity(run.identity)
         yield run
 
@@ -167,7 +169,7 @@ def find_resume_point(run: RunDir, training_args: Any) -> Path | None:
     Half-written checkpoints are removed, and the records of steps after the resume point are dropped, because the
     resumed run writes them again.
     """
-    for broken in run.drop_broken_checkpoints():
+    for broken in run.drop_broken_checkpoints() if is_main_process() else []:
         logger.warning("removed the half-written %s", broken.name)
     wanted = training_args.resume_from_checkpoint
     whole = run.checkpoints()
@@ -178,7 +180,8 @@ def find_resume_point(run: RunDir, training_args: Any) -> Path | None:
         point = Path(wanted)
     else:
         point = whole[-1] if whole else None
-    run.forget_after(int(point.name.rpartition("-")[2]) if point else 0)
+    if is_main_process():
+        run.forget_after(int(point.name.rpartition("-")[2]) if point else 0)
     return point
 
 
@@ -191,11 +194,41 @@ def prepare_trainer(trainer: Any, run: RunDir, report: Report) -> None:
         trainer.add_callback(callback)
 
 
+def run_stage(
+    arguments: StageArguments,
+    build_trainer: Callable[[StageArguments, RunDir, Report], tuple[Any, Any]],
+    report: Report,
+    identity: dict[str, Any] | None = None,
+) -> FinishedStage:
+    """Carry out a training stage: hold its folder, build its trainer, train, save, push; a finished one is left alone."""
+    training = arguments.training
+    export_tracker_settings(training)
+    with open_run(arguments, identity) as run:
+        if run.is_done():
+            report(f"already done in {run.folder.path}")
+            stage = finished(run)
+        else:
+            check_revision(training)
+            transformers.set_seed(training.seed)
+            trainer, tokenizer = build_trainer(arguments, run.folder, report)
+            stage = train_and_save(trainer, tokenizer, run, report)
+        if is_main_process():
+            push_revision(run.folder.path, training)
+    return stage
+
+
+def is_main_process() -> bool:
+    """Whether this is the process of a distributed launch that writes; true where there is only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report) -> FinishedStage:
     """Train from the resume point to the end; save model, tokenizer and generation config; write the marker last."""
-    opened.begin()
     run = opened.folder
-    point = find_resume_point(run, trainer.args)
+    with trainer.args.main_process_first(local=False):
+        if is_main_process():
+            opened.begin()
+        point = find_resume_point(run, trainer.args)
     if point is not None:
         report(f"going on from {point.name}")
     started = time.monotonic()
@@ -204,10 +237,10 @@ def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.config.use_cache = True
     trainer.save_model(str(run.path))
-    model.generation_config.save_pretrained(run.path)
-    weights = hash_files(run.path.glob("*.safetensors"))
-    steps = trainer.state.global_step
-    if trainer.is_world_process_zero():
+    steps, weights = trainer.state.global_step, ""
+    if is_main_process():
+        model.generation_config.save_pretrained(run.path)
+        weights = hash_files(run.path.glob("*.safetensors"))
         seconds = round(time.monotonic() - started, 1)
         write_json(run.done, {"steps": steps, "weights": weights, "seconds": seconds, "resumed": point is not None})
     return FinishedStage(run.path, steps, weights)

@@ -14,31 +14,23 @@ from trl import SFTTrainer, get_peft_config
 
 from open_r1.configs.parse import StageArguments
 from open_r1.data import get_dataset, to_conversations
-from open_r1.errors import ModelError
+from open_r1.errors import DataError, ModelError
 from open_r1.rundir import RunDir
 from open_r1.text.tags import THINK_OPEN
 from open_r1.training.audit import SampleAudit, audit_sample, check_sample
 from open_r1.training.callbacks import Report
 from open_r1.training.models import align_model, get_model, get_tokenizer
-from open_r1.training.running import FinishedStage, finished, open_run, prepare_trainer, train_and_save
+from open_r1.training.running import FinishedStage, prepare_trainer, run_stage
 
 
 def run_sft(arguments: StageArguments, report: Report, identity: dict[str, Any] | None = None) -> FinishedStage:
     """Carry out an SFT stage; a stage that is already done is left as it is."""
-    with open_run(arguments, identity) as run:
-        if run.is_done():
-            report(f"already done in {run.folder.path}")
-            return finished(run)
-        trainer, tokenizer = build_trainer(arguments, run.folder, report)
-        audit = audit_first_sample(trainer, tokenizer)
-        report(f"loss on {audit.num_trained} of {audit.num_tokens} tokens of the first sample: {audit.as_text()!r}")
-        return train_and_save(trainer, tokenizer, run, report)
+    return run_stage(arguments, build_trainer, report, identity)
 
 
 def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tuple[SFTTrainer, Any]:
     """TRL's trainer over our data, model and tokenizer."""
     script, training = arguments.script, arguments.training
-    transformers_seed(training.seed)
     tokenizer = get_tokenizer(arguments.model, training)
     data = load_conversations(arguments)
     model = get_model(arguments.model, training)
@@ -54,13 +46,9 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
         peft_config=get_peft_config(arguments.model),
     )
     prepare_trainer(trainer, run, report)
+    audit = audit_first_sample(trainer, tokenizer)
+    report(f"loss on {audit.num_trained} of {audit.num_tokens} tokens of the first sample: {audit.as_text()!r}")
     return trainer, tokenizer
-
-
-def transformers_seed(seed: int) -> None:
-    from transformers import set_seed
-
-    set_seed(seed)
 
 
 def load_conversations(arguments: StageArguments) -> Any:
@@ -79,9 +67,7 @@ def load_conversations(arguments: StageArguments) -> Any:
 
 
 def pick_eval_split(data: Any, arguments: StageArguments) -> Any:
-    """The evaluation split when evaluation is on; ModelError names the splits when it isn't there."""
-    from open_r1.errors import DataError
-
+    """The evaluation split when evaluation is on; DataError names the splits when it isn't there."""
     if arguments.training.eval_strategy == "no":
         return None
     split = arguments.script.dataset_test_split

@@ -16,12 +16,12 @@ PROBLEMS = [Problem(f"problem {index}", str(index), "even" if index % 2 == 0 els
 MODES = [Mode("greedy", Sampling()), Mode("sampled", Sampling(num_samples=4, temperature=1.0))]
 
 
-def score_exactly(texts: Sequence[str], golds: Sequence[str]) -> list[Outcome]:
+def score_exactly(texts: Sequence[str], problems: Sequence[Problem]) -> list[Outcome]:
     return [
         Outcome(None, "timeout")
         if text == "unscorable"
-        else Outcome(float(text == gold), "correct" if text == gold else "wrong")
-        for text, gold in zip(texts, golds, strict=True)
+        else Outcome(float(text == problem.gold), "correct" if text == problem.gold else "wrong")
+        for text, problem in zip(texts, problems, strict=True)
     ]
 
 
@@ -93,3 +93,13 @@ def test_an_empty_set_is_refused() -> None:
 def test_sampling_that_makes_no_sense_is_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         Sampling(**settings)  # type: ignore[arg-type]
+
+
+def test_a_sorting_answer_counts_only_in_order() -> None:
+    from open_r1.evaluation import score_answers
+    from open_r1.tasks import draw_problems, get_family
+
+    problem = draw_problems(get_family("sorting"), 1, "train", 0, (2, 2))[0]
+    backwards = ", ".join(reversed(problem.gold.split(", ")))
+    outcomes = score_answers([f"\\boxed{{{problem.gold}}}", f"\\boxed{{{backwards}}}"], [problem, problem])
+    assert [outcome.value for outcome in outcomes] == [1.0, 0.0]

@@ -1,0 +1,94 @@
+"""Pushing to a branch of a Hub repository, and the trackers' settings.
+
+Does: check before training that the branch may be written, push the finished model, hand the Weights & Biases settings to
+its environment. Does not: make model cards (TRL does) or publish with measured results.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+from open_r1.errors import ConfigError, RunError
+
+logger = logging.getLogger(__name__)
+
+LEFT_OUT = ["checkpoint-*", "rollouts/*", ".lock", "training_args.bin", "identity.json"]
+"""What of a run folder is not part of the model."""
+
+TRACKER_VARIABLES = {
+    "wandb_entity": "WANDB_ENTITY",
+    "wandb_project": "WANDB_PROJECT",
+    "wandb_run_group": "WANDB_RUN_GROUP",
+}
+
+
+class HubApi(Protocol):
+    """The part of `huggingface_hub.HfApi` that is used here."""
+
+    def repo_exists(self, repo_id: str) -> bool: ...
+    def list_repo_refs(self, repo_id: str) -> Any: ...
+    def create_repo(self, repo_id: str, *, private: bool | None, exist_ok: bool) -> Any: ...
+    def create_branch(self, repo_id: str, *, branch: str, exist_ok: bool) -> None: ...
+    def upload_folder(self, **options: Any) -> Any: ...
+
+
+def default_api(token: str | None) -> HubApi:
+    from huggingface_hub import HfApi
+
+    return HfApi(token=token)
+
+
+def export_tracker_settings(training_args: Any) -> None:
+    """Weights & Biases reads its entity, project and group from the environment."""
+    for setting, variable in TRACKER_VARIABLES.items():
+        if value := getattr(training_args, setting):
+            os.environ[variable] = value
+
+
+def check_revision(training_args: Any, api: HubApi | None = None) -> None:
+    """Before anything is spent: the repository is named, and the branch is new, main, or may be overwritten."""
+    if not training_args.push_to_hub_revision:
+        return
+    repo, branch = training_args.hub_model_id, training_args.hub_model_revision
+    if not repo:
+        raise ConfigError("push_to_hub_revision is set but hub_model_id is not; name the repository as 'user/model'.")
+    api = api or default_api(training_args.hub_token)
+    try:
+        branches = [ref.name for ref in api.list_repo_refs(repo).branches] if api.repo_exists(repo) else []
+    except Exception as error:  # noqa: BLE001 - network and access fail in many ways; all mean the same here
+        raise ConfigError(
+            f"the Hub repository '{repo}' can't be looked up: {error}; check network and token."
+        ) from None
+    if branch in branches and branch != "main" and not training_args.overwrite_hub_revision:
+        raise ConfigError(
+            f"revision '{branch}' of '{repo}' already exists; choose another hub_model_revision or set "
+            "overwrite_hub_revision true."
+        )
+
+
+def push_revision(folder: Path, training_args: Any, api: HubApi | None = None) -> None:
+    """Upload the finished model to its branch; RunError when that fails, with the model kept where it is."""
+    if not training_args.push_to_hub_revision:
+        return
+    repo, branch = training_args.hub_model_id, training_args.hub_model_revision
+    api = api or default_api(training_args.hub_token)
+    try:
+        api.create_repo(repo, private=training_args.hub_private_repo, exist_ok=True)
+        if branch != "main":
+            api.create_branch(repo, branch=branch, exist_ok=True)
+        api.upload_folder(
+            repo_id=repo,
+            folder_path=folder,
+            revision=branch,
+            commit_message=f"Add {folder.name}",
+            ignore_patterns=LEFT_OUT,
+        )
+    except Exception as error:
+        raise RunError(
+            f"the model is finished in '{folder}' but could not be pushed to '{repo}' ({error}); "
+            "run the same command again to push it."
+        ) from error
+    logger.info("pushed %s to %s, revision %s", folder, repo, branch)

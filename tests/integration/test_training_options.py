@@ -1,0 +1,173 @@
+"""The settings of a stage do what they say: LoRA, evaluation split, callbacks, system prompt, limits, entry points."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import TrainerCallback
+
+from open_r1.rundir import read_json, read_jsonl
+
+SEEN: list[int] = []
+
+
+class CountingCallback(TrainerCallback):
+    """A user's own callback."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        SEEN.append(state.global_step)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    rows = [{"prompt": f"Compute {a}+{b}", "solution": str(a + b)} for a in range(1, 10) for b in range(1, 10)]
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def words(kind: str, model: Path, data: Path, out: Path, *more: object) -> list[str]:
+    common = [
+        kind, "--model_name_or_path", model, "--dataset_name", data, "--output_dir", out, "--max_steps", 4,
+        "--per_device_train_batch_size", 4, "--gradient_checkpointing", "false", "--report_to", "none",
+        "--logging_steps", 1, "--save_steps", 2, "--learning_rate", "1e-3",
+    ]  # fmt: skip
+    group = ["--num_generations", 2, "--max_completion_length", 8] if kind == "grpo" else []
+    return [str(word) for word in [*common, *group, *more]]
+
+
+@pytest.mark.parametrize("kind", ["sft", "grpo"])
+def test_lora_trains_an_adapter_resumes_exactly_and_can_be_evaluated(
+    kind: str, open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "lora"
+    lora = ["--use_peft", "true", "--lora_r", "4", "--lora_target_modules", "q_proj", "v_proj"]
+    command = words(kind, tiny_model, data, out, *lora)
+    ran = open_r1(*command)
+    assert ran.status == 0, ran.err
+    assert (out / "adapter_model.safetensors").exists()
+    unbroken = read_json(out / "done.json")["weights"]
+    shutil.rmtree(out / "checkpoint-4")
+    (out / "done.json").unlink()
+    (out / "adapter_model.safetensors").unlink()
+    assert open_r1(*command).status == 0
+    assert read_json(out / "done.json") | {"seconds": 0} == {
+        "steps": 4, "weights": unbroken, "seconds": 0, "resumed": True,
+    }  # fmt: skip
+    ran = open_r1("eval", out, "--problems", data, "--max_problems", "3", "--max_new_tokens", "4", "--json")
+    assert ran.status == 0, ran.err
+    assert json.loads(ran.out)["num_problems"] == 3
+
+
+def test_an_evaluation_split_is_evaluated_while_training(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    mixture = json.dumps({"datasets": [{"id": str(data)}], "seed": 1, "test_split_size": 0.2})
+    command = words("sft", tiny_model, data, tmp_path / "out", "--eval_strategy", "steps", "--eval_steps", "2")
+    at = command.index("--dataset_name")
+    command[at : at + 2] = ["--dataset_mixture", mixture]
+    ran = open_r1(*command)
+    assert ran.status == 0, ran.err
+    losses = [row["eval_loss"] for row in read_jsonl(tmp_path / "out" / "metrics.jsonl") if "eval_loss" in row]
+    assert len(losses) == 2
+
+
+def test_evaluation_without_a_split_is_refused(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    ran = open_r1(*words("sft", tiny_model, data, tmp_path / "out", "--eval_strategy", "steps", "--eval_steps", "2"))
+    assert ran.status == 2
+    assert "there is no split 'test' (found: train)" in ran.err
+
+
+def test_a_callback_of_the_users_own_is_called(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    SEEN.clear()
+    name = f"{CountingCallback.__module__}:CountingCallback"
+    sys.modules.setdefault(CountingCallback.__module__, sys.modules[__name__])
+    assert open_r1(*words("sft", tiny_model, data, tmp_path / "out", "--callbacks", name)).status == 0
+    assert SEEN == [1, 2, 3, 4]
+    ran = open_r1(*words("sft", tiny_model, data, tmp_path / "out2", "--callbacks", "nowhere:Nothing"))
+    assert ran.status == 2
+    assert "callback 'nowhere:Nothing' can't be loaded" in ran.err
+
+
+def test_the_system_prompt_is_in_what_the_model_sees(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    ran = open_r1(*words("sft", tiny_model, data, tmp_path / "out", "--system_prompt", "Think first."))
+    assert "<|im_start|>system\\nThink first.<|im_end|>" in ran.err
+
+
+def test_long_prompts_are_left_out_and_counted(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    data.write_text(data.read_text() + json.dumps({"prompt": "Compute " + "1+" * 300, "solution": "300"}) + "\n")
+    ran = open_r1(*words("grpo", tiny_model, data, tmp_path / "out", "--max_prompt_length", "100"))
+    assert ran.status == 0, ran.err
+    assert "left out 1 of 82 problems" in ran.err
+    ran = open_r1(*words("grpo", tiny_model, data, tmp_path / "out2", "--max_prompt_length", "3"))
+    assert ran.status == 2
+    assert "max_prompt_length = 3" in ran.err
+
+
+def test_a_reward_of_the_users_own_is_used(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_own_rewards.py").write_text(
+        "def shortness(completions, **columns):\n    return [-len(c[0]['content']) / 100 for c in completions]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    ran = open_r1(*words("grpo", tiny_model, data, tmp_path / "out", "--reward_funcs", "my_own_rewards:shortness"))
+    assert ran.status == 0, ran.err
+    assert "rewards/shortness/mean" in read_jsonl(tmp_path / "out" / "metrics.jsonl")[0]
+
+
+def test_the_guides_entry_points_are_the_same_commands(
+    repo: Path, tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    for kind in ("sft", "grpo"):
+        script = [sys.executable, str(repo / "src" / "open_r1" / f"{kind}.py")]
+        given = words(kind, tiny_model, data, tmp_path / kind)[1:]
+        ran = subprocess.run([*script, *given, "--dry_run"], capture_output=True, text=True, timeout=120, check=False)
+        assert ran.returncode == 0, ran.stderr
+        assert "max_steps: 4  # command line" in ran.stdout
+        assert not (tmp_path / kind).exists()
+
+
+def launch(module: str, command: list[str], processes: int) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    return subprocess.run(
+        [*launcher, module, *command], capture_output=True, text=True, timeout=400, check=False, env=environment
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sft", "grpo"])
+def test_two_processes_train_one_model_and_resume_it(
+    kind: str, repo: Path, tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "ddp"
+    script = str(repo / "src" / "open_r1" / f"{kind}.py")
+    command = words(kind, tiny_model, data, out)[1:]
+    ran = launch(script, command, 2)
+    assert ran.returncode == 0, ran.stderr
+    unbroken = read_json(out / "done.json")["weights"]
+    assert len(read_jsonl(out / "metrics.jsonl")) >= 4
+    shutil.rmtree(out / "checkpoint-4")
+    (out / "done.json").unlink()
+    (out / "model.safetensors").unlink()
+    ran = launch(script, command, 2)
+    assert ran.returncode == 0, ran.stderr
+    assert read_json(out / "done.json")["weights"] == unbroken
+    assert ran.stderr.count("going on from checkpoint-2") == 1

@@ -1,0 +1,90 @@
+"""Pushing to a branch of the Hub, against a fake of its API."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from open_r1.errors import ConfigError, RunError
+from open_r1.training.hub import check_revision, export_tracker_settings, push_revision
+
+
+class FakeHub:
+    """A Hub that remembers what it was asked, with one repository and its branches."""
+
+    def __init__(self, branches: tuple[str, ...] = ("main",), fails: bool = False) -> None:
+        self.branches, self.fails, self.calls = branches, fails, []
+
+    def repo_exists(self, repo_id: str) -> bool:
+        if self.fails:
+            raise ConnectionError("no network")
+        return bool(self.branches)
+
+    def list_repo_refs(self, repo_id: str) -> Any:
+        return SimpleNamespace(branches=[SimpleNamespace(name=name) for name in self.branches])
+
+    def create_repo(self, repo_id: str, *, private: bool | None, exist_ok: bool) -> None:
+        self.calls.append(("create_repo", repo_id))
+
+    def create_branch(self, repo_id: str, *, branch: str, exist_ok: bool) -> None:
+        self.calls.append(("create_branch", branch))
+
+    def upload_folder(self, **options: Any) -> None:
+        if self.fails:
+            raise ConnectionError("no network")
+        self.calls.append(("upload_folder", options["revision"]))
+        assert "checkpoint-*" in options["ignore_patterns"]
+
+
+def settings(**changes: Any) -> Any:
+    defaults = {
+        "push_to_hub_revision": True, "hub_model_id": "me/model", "hub_model_revision": "v1", "hub_token": None,
+        "overwrite_hub_revision": False, "hub_private_repo": None,
+        "wandb_entity": None, "wandb_project": None, "wandb_run_group": None,
+    }  # fmt: skip
+    return SimpleNamespace(**{**defaults, **changes})
+
+
+def test_the_finished_model_goes_to_its_branch(tmp_path: Path) -> None:
+    hub = FakeHub()
+    check_revision(settings(), hub)
+    push_revision(tmp_path, settings(), hub)
+    assert hub.calls == [("create_repo", "me/model"), ("create_branch", "v1"), ("upload_folder", "v1")]
+
+
+def test_nothing_is_pushed_unless_asked(tmp_path: Path) -> None:
+    hub = FakeHub(fails=True)
+    check_revision(settings(push_to_hub_revision=False), hub)
+    push_revision(tmp_path, settings(push_to_hub_revision=False), hub)
+    assert hub.calls == []
+
+
+def test_an_existing_branch_is_refused_before_training_unless_it_may_be_overwritten() -> None:
+    with pytest.raises(ConfigError, match="revision 'v1' of 'me/model' already exists"):
+        check_revision(settings(), FakeHub(branches=("main", "v1")))
+    check_revision(settings(overwrite_hub_revision=True), FakeHub(branches=("main", "v1")))
+    check_revision(settings(hub_model_revision="main"), FakeHub(branches=("main",)))
+
+
+def test_a_missing_repository_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match="hub_model_id is not"):
+        check_revision(settings(hub_model_id=None), FakeHub())
+
+
+def test_no_network_is_told_before_training_and_loses_nothing_after(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't be looked up: no network"):
+        check_revision(settings(), FakeHub(fails=True))
+    with pytest.raises(RunError, match="the model is finished in .* but could not be pushed"):
+        push_revision(tmp_path, settings(), FakeHub(fails=True))
+
+
+def test_tracker_settings_reach_their_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("WANDB_ENTITY", "WANDB_PROJECT", "WANDB_RUN_GROUP"):
+        monkeypatch.delenv(variable, raising=False)
+    export_tracker_settings(settings(wandb_entity="us", wandb_project="r1"))
+    assert (os.environ.pop("WANDB_ENTITY"), os.environ.pop("WANDB_PROJECT")) == ("us", "r1")
+    assert "WANDB_RUN_GROUP" not in os.environ
