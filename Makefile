@@ -6,8 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 MODEL ?= runs/tiny/grpo
 TASK ?= runs/tiny/problems/held_out.jsonl
+OPTIONS ?=
 PARALLEL ?=
-NUM_GPUS ?= 1
 
 .PHONY: demo test test-slow quality style evaluate clean
 
@@ -30,8 +30,9 @@ style: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-evaluate: $(VENV)/.train
-	$(BIN)/open-r1 eval $(MODEL) --problems $(TASK) $(if $(PARALLEL),--parallel $(PARALLEL) --num_gpus $(NUM_GPUS))
+evaluate: $(VENV)/.train  ## MODEL=folder TASK=problems.jsonl OPTIONS='--prompt_column problem'
+	$(if $(PARALLEL),$(error PARALLEL=$(PARALLEL) needs the vLLM backend, which evaluation does not have yet: leave it out))
+	$(BIN)/open-r1 eval $(MODEL) --problems $(TASK) $(OPTIONS)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache

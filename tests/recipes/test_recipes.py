@@ -43,3 +43,26 @@ def test_every_pipeline_plans(path: Path, open_r1: Callable[..., Any], tmp_path:
 def test_there_are_recipes_to_test() -> None:
     assert len(STAGES) >= 2
     assert len(PIPELINES) >= 1
+
+
+@pytest.mark.parametrize("path", sorted((RECIPES / "accelerate_configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_accelerate_file_is_one_for_accelerate(path: Path) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(path))
+    assert config.num_processes == 8
+    assert config.mixed_precision == "bf16"
+
+
+def test_the_shipped_chat_template_keeps_thinking_and_marks_the_loss(tiny_model: Path) -> None:
+    from transformers import AutoTokenizer
+
+    from open_r1.training.templates import CHATML, check_template
+
+    recipe = yaml.safe_load((RECIPES / "OpenR1-Distill-7B/sft/config_distill.yaml").read_text())
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "<think>\nt\n</think>\na"}]
+    expected = tokenizer.apply_chat_template(messages, tokenize=False, chat_template=CHATML)
+    tokenizer.chat_template = recipe["chat_template"]
+    check_template(tokenizer)
+    assert tokenizer.apply_chat_template(messages, tokenize=False) == expected

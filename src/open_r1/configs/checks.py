@@ -46,11 +46,6 @@ def check_sft(training: Any) -> None:
 
 def check_grpo(training: Any) -> None:
     """Checkpoints must fall between generations, or a resumed run would redo half of one and end elsewhere."""
-    if training.use_vllm:
-        import importlib.util
-
-        if importlib.util.find_spec("vllm") is None:
-            raise ConfigError("use_vllm is true but vllm isn't installed; run: pip install 'open-r1[vllm]'.")
     steps_a_generation = training.steps_per_generation * training.num_iterations
     updates = steps_a_generation / training.gradient_accumulation_steps
     if training.save_strategy == "steps" and updates > 1 and training.save_steps % updates:

@@ -8,6 +8,7 @@ save. Does not: define rewards (`rewards`) or evaluate (`evaluation`).
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from trl.trainer.utils import RepeatSampler
 
 from open_r1.configs.parse import StageArguments
 from open_r1.data import get_dataset, to_prompts
-from open_r1.errors import DataError
+from open_r1.errors import ConfigError, DataError
 from open_r1.rewards import RewardFunction, get_reward_funcs, required_columns
 from open_r1.rundir import RunDir, atomic_file
 from open_r1.training.callbacks import Report
@@ -124,6 +125,8 @@ def run_grpo(arguments: StageArguments, report: Report, identity: dict[str, Any]
 def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tuple[RolloutTrainer, Any]:
     """TRL's trainer over our prompts, rewards, model and tokenizer."""
     script, training = arguments.script, arguments.training
+    if training.use_vllm and importlib.util.find_spec("vllm") is None:
+        raise ConfigError("use_vllm is true but vllm isn't installed here; run: pip install 'open-r1[vllm]'.")
     data = load_prompts(arguments)
     rewards = [ExplainedReward(reward) for reward in get_reward_funcs(script)]
     tokenizer = get_tokenizer(arguments.model, training)
