@@ -60,18 +60,23 @@ class ProgressCallback(TrainerCallback):
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
         now = time.monotonic()
-        is_last = state.global_step >= state.max_steps
-        if not state.is_world_process_zero or (now - self.last_shown < self.SECONDS_BETWEEN and not is_last):
+        numbers = [f"{short_name(key)} {logs[key]:.3g}" for key in self.SHOWN if is_number((logs or {}).get(key))]
+        is_due = now - self.last_shown >= self.SECONDS_BETWEEN or state.global_step >= state.max_steps
+        if not (state.is_world_process_zero and numbers and is_due):
             return
         self.last_shown = now
         done = state.global_step - self.first_step
         left = (now - self.started) / done * (state.max_steps - state.global_step) if done else math.nan
-        numbers = [
-            f"{key.split('/')[-2] if key.endswith('/mean') else key.split('/')[-1]} {logs[key]:.3g}"
-            for key in self.SHOWN
-            if isinstance((logs or {}).get(key), int | float)
-        ]
         self.report(f"step {state.global_step}/{state.max_steps}  {'  '.join(numbers)}  {left:.0f} s left")
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def short_name(metric: str) -> str:
+    """How a metric is called in a line of progress: rewards/accuracy_reward/mean -> accuracy_reward."""
+    return metric.removesuffix("/mean").rpartition("/")[2]
 
 
 def load_callbacks(names: list[str]) -> list[TrainerCallback]:

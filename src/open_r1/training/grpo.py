@@ -61,7 +61,7 @@ class RolloutTrainer(GRPOTrainer):
     run: RunDir
 
     def _get_train_sampler(self, dataset: Any = None) -> EpochSampler:
-        sampler = super()._get_train_sampler(dataset)
+        sampler: Any = super()._get_train_sampler(dataset)
         return EpochSampler(
             sampler.data_source,
             sampler.mini_repeat_count,
@@ -74,7 +74,7 @@ class RolloutTrainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
         mode = "train" if self.model is not None and self.model.training else "eval"
-        group = self.num_generations if mode == "train" else self.num_generations_eval
+        group = (self.num_generations if mode == "train" else self.num_generations_eval) or self.num_generations
         self._metrics[mode]["frac_reward_zero_std"][-1] = zero_variance_share(self._logs["rewards"], group)
         if self.model is not None and self.model.training and self.accelerator.is_main_process:
             write_rollouts(self.run, self.state.global_step + 1, self._logs)

@@ -35,7 +35,8 @@ class HubApi(Protocol):
     def upload_folder(self, **options: Any) -> Any: ...
 
 
-def default_api(token: str | None) -> HubApi:
+def default_api(token: str | None) -> Any:
+    """The real Hub, as `HubApi`."""
     from huggingface_hub import HfApi
 
     return HfApi(token=token)
@@ -55,9 +56,9 @@ def check_revision(training_args: Any, api: HubApi | None = None) -> None:
     repo, branch = training_args.hub_model_id, training_args.hub_model_revision
     if not repo:
         raise ConfigError("push_to_hub_revision is set but hub_model_id is not; name the repository as 'user/model'.")
-    api = api or default_api(training_args.hub_token)
+    hub: Any = api or default_api(training_args.hub_token)
     try:
-        branches = [ref.name for ref in api.list_repo_refs(repo).branches] if api.repo_exists(repo) else []
+        branches = [ref.name for ref in hub.list_repo_refs(repo).branches] if hub.repo_exists(repo) else []
     except Exception as error:  # noqa: BLE001 - network and access fail in many ways; all mean the same here
         raise ConfigError(
             f"the Hub repository '{repo}' can't be looked up: {error}; check network and token."
@@ -74,12 +75,12 @@ def push_revision(folder: Path, training_args: Any, api: HubApi | None = None) -
     if not training_args.push_to_hub_revision:
         return
     repo, branch = training_args.hub_model_id, training_args.hub_model_revision
-    api = api or default_api(training_args.hub_token)
+    hub: Any = api or default_api(training_args.hub_token)
     try:
-        api.create_repo(repo, private=training_args.hub_private_repo, exist_ok=True)
+        hub.create_repo(repo, private=training_args.hub_private_repo, exist_ok=True)
         if branch != "main":
-            api.create_branch(repo, branch=branch, exist_ok=True)
-        api.upload_folder(
+            hub.create_branch(repo, branch=branch, exist_ok=True)
+        hub.upload_folder(
             repo_id=repo,
             folder_path=folder,
             revision=branch,
