@@ -9,7 +9,13 @@ from typing import Any
 
 import trl
 
-from open_r1.configs import GRPOConfig, GRPOScriptArguments, ScriptArguments, SFTConfig
+from open_r1.configs.arguments import (
+    GRPOConfig,
+    GRPOScriptArguments,
+    ScriptArguments,
+    SFTConfig,
+    StageSettings,
+)
 from open_r1.configs.renames import RENAMES
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
@@ -17,6 +23,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 SECTIONS: list[tuple[str, type, type]] = [
     ("Data, of `sft` and `grpo`", ScriptArguments, trl.ScriptArguments),
     ("Rewards and data, of `grpo`", GRPOScriptArguments, ScriptArguments),
+    ("Training, of `sft` and `grpo`", StageSettings, object),
     ("Training, of `sft`", SFTConfig, trl.SFTConfig),
     ("Training, of `grpo`", GRPOConfig, trl.GRPOConfig),
 ]
@@ -38,7 +45,9 @@ def default_of(field: dataclasses.Field[Any]) -> str:
 
 
 def section(title: str, ours: type, base: type) -> str:
-    inherited = {field.name: field for field in dataclasses.fields(base)}
+    inherited = {field.name: field for field in dataclasses.fields(base)} if dataclasses.is_dataclass(base) else {}
+    if ours is not StageSettings and issubclass(ours, StageSettings):
+        inherited |= {field.name: field for field in dataclasses.fields(StageSettings)}
     lines = [f"## {title}\n", "| setting | default | what it does |", "|---|---|---|"]
     for field in dataclasses.fields(ours):
         known = inherited.get(field.name)

@@ -206,6 +206,19 @@ class RunDir:
         ]
         return [path for _, path in sorted(found)]
 
+    def mark_checkpoint(self, step: int) -> None:
+        """Say that the checkpoint of `step` is whole."""
+        write_json(self.path / f"checkpoint-{step}" / CHECKPOINT_MARKER, {"step": step})
+
+    def drop_old_checkpoints(self, limit: int | None, best: str | None = None) -> None:
+        """Keep the newest `limit` whole checkpoints, and the best; the marker goes first, the folder after it."""
+        if not limit or limit < 0:
+            return
+        for path in self.checkpoints()[:-limit]:
+            if best is None or path.name != Path(best).name:
+                (path / CHECKPOINT_MARKER).unlink()
+                shutil.rmtree(path)
+
     def drop_broken_checkpoints(self) -> list[Path]:
         """Remove checkpoints that a killed process left half-written; returns those removed."""
         broken = [path for path in self.all_checkpoints() if not (path / CHECKPOINT_MARKER).exists()]

@@ -30,8 +30,8 @@ def test_every_prompt_gets_its_completions_in_order(generator: Generator) -> Non
 def test_completions_keep_to_the_token_limit_and_say_when_they_were_cut(generator: Generator) -> None:
     for drawn in generator.generate(PROMPTS, Sampling(max_new_tokens=4)):
         for completion in drawn:
-            assert completion.num_tokens <= 4
-            assert completion.finish_reason == "length" or completion.num_tokens <= 4
+            assert 1 <= completion.num_tokens <= 4
+            assert completion.finish_reason in ("length", "stop")
 
 
 def test_the_same_seed_draws_the_same(generator: Generator) -> None:
@@ -59,3 +59,20 @@ def test_another_seed_draws_something_else(tiny_model: Path) -> None:
     generator: Any = TransformersGenerator.from_folder(tiny_model)
     first = generator.generate(PROMPTS, Sampling(temperature=1.0, max_new_tokens=8, seed=1))
     assert first != generator.generate(PROMPTS, Sampling(temperature=1.0, max_new_tokens=8, seed=2))
+
+
+def test_a_completion_over_the_limit_says_that_it_was_cut(tiny_model: Path) -> None:
+    scripted = ScriptedGenerator(lambda prompt, index: "a b c d e")
+    assert scripted.generate(["p"], Sampling(max_new_tokens=3))[0][0].finish_reason == "length"
+    assert scripted.generate(["p"], Sampling(max_new_tokens=5))[0][0].finish_reason == "stop"
+
+
+def test_tokens_after_the_end_of_the_turn_are_no_part_of_a_completion(tiny_model: Path) -> None:
+    from open_r1.generation.in_process import TransformersGenerator
+
+    generator = TransformersGenerator.from_folder(tiny_model)
+    end = generator.tokenizer.eos_token_id
+    ids = [*generator.tokenizer("7+5").input_ids, end, *generator.tokenizer("=12").input_ids]
+    completion = generator.decode(ids)
+    assert (completion.text, completion.finish_reason) == ("7+5", "stop")
+    assert generator.decode(ids[: ids.index(end)]).finish_reason == "length"

@@ -6,7 +6,6 @@ import inspect
 
 import trl
 from transformers import Trainer
-from trl.trainer import grpo_trainer
 
 
 def source(function: object) -> str:
@@ -34,7 +33,6 @@ def test_the_sampler_that_is_made_epoch_aware_has_the_shape_it_is_rebuilt_from()
     parameters = list(inspect.signature(RepeatSampler).parameters)
     assert parameters == ["data_source", "mini_repeat_count", "batch_size", "repeat_count", "shuffle", "seed"]
     assert "set_epoch" not in vars(RepeatSampler), "TRL has its own now: ours can go"
-    assert "underlying_sampler.set_epoch(epoch)" in source(Trainer._run_epoch)
 
 
 def test_rewards_are_called_with_what_the_explained_reward_expects() -> None:
@@ -53,11 +51,17 @@ def test_a_generation_is_reused_for_as_many_steps_as_the_checkpoint_check_assume
     assert "self.args.steps_per_generation * self.num_iterations" in text
 
 
-def test_on_save_comes_after_the_whole_checkpoint_is_written() -> None:
-    text = source(Trainer._maybe_log_save_evaluate)
-    assert text.index("self._save_checkpoint(") < text.index("callback_handler.on_save(")
+def test_checkpoints_are_written_and_rotated_where_we_step_in() -> None:
+    assert "self._save_checkpoint(model, trial)" in source(Trainer._maybe_log_save_evaluate)
+    assert "save_total_limit=self.args.save_total_limit" in source(Trainer._save_checkpoint)
+    assert {"epoch", "train_dataloader"} <= set(inspect.signature(Trainer._run_epoch).parameters)
 
 
 def test_the_training_template_is_only_swapped_where_markers_are_missing() -> None:
-    assert "has_generation_markers" in source(trl.SFTTrainer.__init__)
-    assert hasattr(grpo_trainer, "GRPOTrainer")
+    assert "not has_generation_markers(processing_class.chat_template)" in source(trl.SFTTrainer.__init__)
+
+
+def test_a_sample_with_no_reward_at_all_is_left_out_of_its_group() -> None:
+    text = source(trl.GRPOTrainer._generate_and_score_completions)
+    assert "unscorable_mask = torch.isnan(rewards_per_func).all(dim=1)" in text
+    assert "rewards[unscorable_mask] = torch.nan" in text

@@ -158,6 +158,7 @@ def test_two_processes_train_one_model_and_resume_it(
     kind: str, repo: Path, tiny_model: Path, data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "ddp"
+    data.write_text("".join(data.read_text().splitlines(keepends=True)[:8]))  # so that four steps take several epochs
     script = str(repo / "src" / "open_r1" / f"{kind}.py")
     command = words(kind, tiny_model, data, out)[1:]
     ran = launch(script, command, 2)
@@ -171,3 +172,169 @@ def test_two_processes_train_one_model_and_resume_it(
     assert ran.returncode == 0, ran.stderr
     assert read_json(out / "done.json")["weights"] == unbroken
     assert ran.stderr.count("going on from checkpoint-2") == 1
+
+
+def logits_of(model: Any) -> Any:
+    import torch
+
+    with torch.no_grad():
+        return model.eval()(input_ids=torch.arange(10).unsqueeze(0)).logits
+
+
+def test_lora_after_lora_goes_on_from_the_adapter(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from open_r1.configs.parse import parse_stage
+    from open_r1.training.models import get_model
+
+    lora = ["--use_peft", "true", "--lora_r", "4", "--lora_target_modules", "q_proj", "v_proj"]
+    assert open_r1(*words("sft", tiny_model, data, tmp_path / "sft", "--learning_rate", "0.1", *lora)).status == 0
+    base = logits_of(AutoModelForCausalLM.from_pretrained(tiny_model))
+    tuned = logits_of(AutoModelForCausalLM.from_pretrained(tmp_path / "sft"))
+    assert not torch.allclose(base, tuned, atol=1e-3)
+    for more in (lora, []):
+        parsed = parse_stage("grpo", words("grpo", tmp_path / "sft", data, tmp_path / "x", *more)[1:])
+        assert torch.allclose(logits_of(get_model(parsed.model, parsed.training)), tuned, atol=1e-5)
+    ran = open_r1(*words("grpo", tmp_path / "sft", data, tmp_path / "grpo", *lora))
+    assert ran.status == 0, ran.err
+    ran = open_r1(*words("grpo", tmp_path / "sft", data, tmp_path / "whole"))
+    assert ran.status == 0, ran.err
+    assert (tmp_path / "grpo" / "adapter_model.safetensors").exists()
+    assert (tmp_path / "whole" / "model.safetensors").exists()
+
+
+def test_overwriting_never_removes_what_is_no_run_and_goes_on_with_what_is_unfinished(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.tex").touch()
+    over = ["--overwrite_output_dir", "true"]
+    ran = open_r1(*words("sft", tiny_model, data, precious, *over))
+    assert ran.status == 2
+    assert "holds no run of Open R1" in ran.err
+    assert (precious / "thesis.tex").exists()
+    ran = open_r1(*words("sft", tiny_model, data, data.parent, *over))
+    assert ran.status == 2
+    assert data.exists()
+    out = tmp_path / "run"
+    assert open_r1(*words("sft", tiny_model, data, out, *over)).status == 0
+    (out / "done.json").unlink()
+    shutil.rmtree(out / "checkpoint-4")
+    ran = open_r1(*words("sft", tiny_model, data, out, *over))
+    assert "going on from checkpoint-2" in ran.err
+    ran = open_r1(*words("sft", tiny_model, data, out, *over))
+    assert ran.status == 0
+    assert "going on" not in ran.err
+    assert "already done" not in ran.err
+
+
+UNSCORED = """
+from open_r1.records import Outcome
+
+def flaky(completions, prompts, **columns):
+    return [Outcome(None, "timeout") if index % 2 else Outcome(1.0, "fine") for index in range(len(completions))]
+
+def broken(completions, **columns):
+    return [Outcome(None, "error") for _ in completions]
+"""
+
+
+def test_a_sample_that_a_reward_failed_on_is_left_out_not_punished(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow.parquet
+
+    (tmp_path / "unscored_rewards.py").write_text(UNSCORED)
+    monkeypatch.chdir(tmp_path)
+    rewards = ["--reward_funcs", "unscored_rewards:flaky", "tag_count"]
+    ran = open_r1(*words("grpo", tiny_model, data, tmp_path / "out", *rewards))
+    assert ran.status == 0, ran.err
+    rows = pyarrow.parquet.read_table(tmp_path / "out" / "rollouts" / "step-000001.parquet").to_pylist()
+    failed = [row for row in rows if row["flaky_reason"] == "timeout"]
+    assert len(failed) == 2
+    for row in failed:
+        assert row["flaky"] is row["tag_count_reward"] is None
+        assert row["advantage"] == 0
+    assert read_jsonl(tmp_path / "out" / "metrics.jsonl")[0]["rewards/flaky/unscored"] == 0.5
+
+
+def test_a_run_stops_when_a_reward_cannot_score(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from open_r1.training import grpo
+
+    (tmp_path / "unscored_rewards.py").write_text(UNSCORED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(grpo, "RECENT_OUTCOMES", 8)
+    rewards = ["--reward_funcs", "unscored_rewards:broken", "tag_count"]
+    ran = open_r1(*words("grpo", tiny_model, data, tmp_path / "out", *rewards))
+    assert ran.status == 1
+    assert "100% of 8 samples could not be scored (error 8)" in ran.err
+
+
+PLAIN_TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def test_a_template_without_markers_puts_the_loss_on_the_last_turn(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    ran = open_r1(*words("sft", tiny_model, data, tmp_path / "out", "--chat_template", PLAIN_TEMPLATE))
+    assert ran.status == 0, ran.err
+    assert "no generation markers" in ran.err
+    assert "<|im_start|>assistant\\n⟦2<|im_end|>" in ran.err
+
+
+def test_grpo_takes_a_template_that_leaves_thinking_out_of_history(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    template = PLAIN_TEMPLATE.replace("{{ m.content }}", "{{ m.content.split('</think>')[-1] }}")
+    assert open_r1(*words("grpo", tiny_model, data, tmp_path / "out", "--chat_template", template)).status == 0
+    ran = open_r1(*words("sft", tiny_model, data, tmp_path / "out2", "--chat_template", template))
+    assert ran.status == 2
+    assert "drops the thinking" in ran.err
+
+
+def test_a_first_sample_that_is_cut_off_does_not_stop_the_run_but_all_of_them_do(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    long = json.dumps({"prompt": "q", "solution": "1+" * 200}) + "\n"
+    data.write_text(long + data.read_text())
+    assert open_r1(*words("sft", tiny_model, data, tmp_path / "out", "--max_length", "64")).status == 0
+    data.write_text(long * 5)
+    ran = open_r1(*words("sft", tiny_model, data, tmp_path / "out2", "--max_length", "64"))
+    assert ran.status == 2
+    assert "each of the first 5 samples has max_length = 64 tokens or more" in ran.err
+
+
+def test_checkpoints_that_could_not_be_resumed_from_are_refused(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    ran = open_r1(*words("sft", tiny_model, data, tmp_path / "out", "--save_only_model", "true"))
+    assert ran.status == 2
+    assert "leaves the optimizer out of checkpoints" in ran.err
+
+
+@pytest.mark.parametrize(("iterations", "per_generation", "accumulation"), [(2, 1, 1), (1, 4, 2), (1, 1, 2)])
+def test_grpo_resumes_exactly_however_generations_and_updates_interleave(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path,
+    iterations: int, per_generation: int, accumulation: int,
+) -> None:  # fmt: skip
+    out = tmp_path / "out"
+    more = ["--num_iterations", iterations, "--steps_per_generation", per_generation]
+    command = words("grpo", tiny_model, data, out, *more, "--gradient_accumulation_steps", accumulation)
+    ran = open_r1(*command)
+    assert ran.status == 0, ran.err
+    unbroken = read_json(out / "done.json")["weights"]
+    rollouts = sorted(path.name for path in (out / "rollouts").iterdir())
+    shutil.rmtree(out / "checkpoint-4")
+    (out / "done.json").unlink()
+    assert open_r1(*command).status == 0
+    assert read_json(out / "done.json")["weights"] == unbroken
+    assert sorted(path.name for path in (out / "rollouts").iterdir()) == rollouts

@@ -88,44 +88,42 @@ class GRPOScriptArguments(ScriptArguments):
 
 
 @dataclass
-class SFTConfig(trl.SFTConfig):
-    """TRL's SFTConfig with Open R1's settings."""
+class StageSettings:
+    """What Open R1 adds to the training settings of either stage."""
 
     benchmarks: list[str] = setting([], "Benchmarks to run when training ends.")
-    callbacks: list[str] = setting([], "Trainer callbacks: 'push_to_hub_revision' or 'module:Class'.")
+    callbacks: list[str] = setting([], "Trainer callbacks of your own, as 'module:Class'.")
     chat_template: str | None = setting(None, "Jinja chat template to use instead of the tokenizer's own.")
     system_prompt: str | None = setting(None, "System prompt put before every conversation that has none.")
-    hub_model_revision: str = setting("main", "Hub branch to push to.")
+    hub_model_revision: str = setting("main", "Hub branch that push_to_hub_revision pushes to.")
     overwrite_hub_revision: bool = setting(False, "Push even though the Hub branch already exists.")
-    push_to_hub_revision: bool = setting(False, "Push the finished model to `hub_model_revision`.")
+    push_to_hub_revision: bool = setting(False, "Push the finished model to `hub_model_revision` of `hub_model_id`.")
     wandb_entity: str | None = setting(None, "Weights & Biases entity.")
     wandb_project: str | None = setting(None, "Weights & Biases project.")
     wandb_run_group: str | None = setting(None, "Weights & Biases run group.")
-    overwrite_output_dir: bool = setting(
-        False, "Start over in an output folder that holds a run: the old one is removed."
-    )
+    overwrite_output_dir: bool = setting(False, "Start over in a folder that holds a run: the old one is removed.")
+
+
+@dataclass
+class SFTConfig(StageSettings, trl.SFTConfig):
+    """TRL's SFTConfig with Open R1's settings."""
+
     assistant_only_loss: bool | None = setting(  # type: ignore[assignment]
         None, "Loss on the assistant's turns only; by default whenever the data are conversations."
     )
 
 
 @dataclass
-class GRPOConfig(trl.GRPOConfig):
+class GRPOConfig(StageSettings, trl.GRPOConfig):
     """TRL's GRPOConfig with Open R1's settings."""
 
-    benchmarks: list[str] = setting([], "Benchmarks to run when training ends.")
-    callbacks: list[str] = setting([], "Trainer callbacks: 'push_to_hub_revision' or 'module:Class'.")
-    chat_template: str | None = setting(None, "Jinja chat template to use instead of the tokenizer's own.")
-    system_prompt: str | None = setting(None, "System prompt put before every prompt.")
-    hub_model_revision: str = setting("main", "Hub branch to push to.")
-    overwrite_hub_revision: bool = setting(False, "Push even though the Hub branch already exists.")
-    push_to_hub_revision: bool = setting(False, "Push the finished model to `hub_model_revision`.")
-    wandb_entity: str | None = setting(None, "Weights & Biases entity.")
-    wandb_project: str | None = setting(None, "Weights & Biases project.")
-    wandb_run_group: str | None = setting(None, "Weights & Biases run group.")
-    wandb_log_unique_prompts: bool = setting(True, "Log each prompt once in the completions table.")
-    overwrite_output_dir: bool = setting(
-        False, "Start over in an output folder that holds a run: the old one is removed."
+    wandb_log_unique_prompts: bool = setting(True, "Log each prompt once in the table of completions.")
+    max_unscored_share: float = setting(
+        0.5, "Stop when a reward could not score more than this share of recent samples."
     )
     max_prompt_length: int | None = setting(None, "Leave out problems whose prompt has more tokens than this.")
     num_completions_to_print: int | None = setting(0, "Completions shown in the terminal at each logged step.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.log_unique_prompts = self.log_unique_prompts or self.wandb_log_unique_prompts

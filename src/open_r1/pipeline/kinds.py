@@ -217,6 +217,14 @@ class TrainingStage(Stage):
     def prepare(self, root: Path, seed: int) -> None:
         self.arguments(root, seed)
 
+    def run(self, context: Context) -> dict[str, Any]:
+        arguments = self.arguments(context.root, context.seed)
+        return {"steps": self.train(arguments, context.report, {"fingerprint": context.fingerprint}).steps}
+
+    def train(self, *stage: Any) -> Any:
+        """The area's function that carries the stage out."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class SFTStage(TrainingStage):
@@ -229,11 +237,10 @@ class SFTStage(TrainingStage):
     model: StageName = StageName("model")
     traces: StageName = StageName("traces")
 
-    def run(self, context: Context) -> dict[str, Any]:
+    def train(self, *stage: Any) -> Any:
         from open_r1.training.sft import run_sft
 
-        arguments = self.arguments(context.root, context.seed)
-        return {"steps": run_sft(arguments, context.report, {"fingerprint": context.fingerprint}).steps}
+        return run_sft(*stage)
 
 
 @dataclass(frozen=True)
@@ -247,11 +254,10 @@ class GRPOStage(TrainingStage):
     model: StageName = StageName("sft")
     problems: StageName = StageName("problems")
 
-    def run(self, context: Context) -> dict[str, Any]:
+    def train(self, *stage: Any) -> Any:
         from open_r1.training.grpo import run_grpo
 
-        arguments = self.arguments(context.root, context.seed)
-        return {"steps": run_grpo(arguments, context.report, {"fingerprint": context.fingerprint}).steps}
+        return run_grpo(*stage)
 
 
 @dataclass(frozen=True)

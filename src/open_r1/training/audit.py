@@ -38,24 +38,33 @@ def audit_sample(token_ids: Sequence[int], is_trained: Sequence[bool], decode: D
     return SampleAudit(shown, len(token_ids), sum(map(bool, is_trained)))
 
 
-def check_sample(
-    token_ids: Sequence[int], is_trained: Sequence[bool], eos_id: int, audit: SampleAudit, has_thinking: bool
-) -> None:
-    """ModelError when the mask is empty or everything, the turn's end isn't trained, or the thinking got lost."""
+def check_mask(audit: SampleAudit, may_be_everything: bool = False) -> None:
+    """ModelError when no token carries loss, or, unless that is meant, every token does."""
     if audit.num_trained == 0:
+        raise ModelError("no token of the sample carries loss: it may be cut off before the answer; raise max_length.")
+    if audit.num_trained == audit.num_tokens and audit.num_tokens > 1 and not may_be_everything:
         raise ModelError(
-            "no token of the first sample carries loss: it may be cut off before the answer; raise max_length."
-        )
-    if audit.num_trained == audit.num_tokens and audit.num_tokens > 1:
-        raise ModelError(
-            "every token of the first sample carries loss, the prompt too; "
+            "every token of the sample carries loss, the prompt too; "
             "set assistant_only_loss true, or use a chat template with generation markers."
         )
-    last = max(index for index, trained in enumerate(is_trained) if trained)
-    if token_ids[last] != eos_id:
+
+
+def check_sample(
+    token_ids: Sequence[int],
+    is_trained: Sequence[bool],
+    eos_id: int,
+    audit: SampleAudit,
+    decode: Decode,
+    has_thinking: bool,
+) -> None:
+    """ModelError when the turn's end isn't trained, or the thinking got lost. White space may follow the end."""
+    trained = [token for token, carries_loss in zip(token_ids, is_trained, strict=True) if carries_loss]
+    while trained and trained[-1] != eos_id and not decode(trained[-1:]).strip():
+        trained.pop()
+    if not trained or trained[-1] != eos_id:
         raise ModelError(
-            "the last supervised token of the first sample does not end the turn, so the model would not learn to stop: "
-            f"it ends in {audit.stretches[-1][1][-40:]!r}; raise max_length or mend the chat template."
+            "the last supervised token of the sample does not end the turn, so the model would not learn to stop: "
+            f"it ends in {audit.stretches[-1][1][-40:]!r}; set eos_token to what the chat template ends a turn with."
         )
-    if has_thinking and THINK_OPEN not in "".join(text for trained, text in audit.stretches if trained):
+    if has_thinking and THINK_OPEN not in "".join(text for carries_loss, text in audit.stretches if carries_loss):
         raise ModelError(f"the sample's {THINK_OPEN} is not in what is trained; mend the chat template.")

@@ -1,4 +1,4 @@
-"""What happens beside the training loop: records, progress, markers of whole checkpoints, the user's own callbacks."""
+"""What happens beside the training loop: records, progress, the user's own callbacks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from open_r1.errors import ConfigError, nearest
-from open_r1.rundir import CHECKPOINT_MARKER, RunDir, append_line, write_json
+from open_r1.errors import ConfigError
+from open_r1.rundir import RunDir, append_line
 
 Report = Callable[[str], None]
 
@@ -30,18 +30,6 @@ class MetricsCallback(TrainerCallback):
 
 def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-class CheckpointCallback(TrainerCallback):
-    """Marks a checkpoint as whole once everything of it is on disk."""
-
-    def __init__(self, run: RunDir) -> None:
-        self.run = run
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if state.is_world_process_zero:
-            folder = self.run.path / f"checkpoint-{state.global_step}"
-            write_json(folder / CHECKPOINT_MARKER, {"step": state.global_step})
 
 
 class ProgressCallback(TrainerCallback):
@@ -85,7 +73,7 @@ def load_callbacks(names: list[str]) -> list[TrainerCallback]:
     for name in names:
         module_name, has_class, class_name = name.partition(":")
         if not has_class:
-            raise ConfigError(f"callback '{name}' is unknown{nearest(name, [])}; name your own as 'module:Class'.")
+            raise ConfigError(f"callback '{name}' is unknown; name your own as 'module:Class'.")
         try:
             callback_class = getattr(importlib.import_module(module_name), class_name)
         except (ImportError, AttributeError) as error:

@@ -9,34 +9,56 @@ save. Does not: define rewards (`rewards`) or evaluate (`evaluation`).
 from __future__ import annotations
 
 import importlib.util
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trl import GRPOTrainer, get_peft_config
+import pyarrow
+import pyarrow.parquet
+import torch
+from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from open_r1.configs.parse import StageArguments
 from open_r1.data import get_dataset, to_prompts
 from open_r1.errors import ConfigError, DataError
-from open_r1.rewards import RewardFunction, get_reward_funcs, required_columns
+from open_r1.records import Outcome
+from open_r1.rewards import RewardFunction, check_unscored_share, get_reward_funcs, required_columns
+from open_r1.rewards.base import NOT_APPLICABLE
 from open_r1.rundir import RunDir, atomic_file
 from open_r1.training.callbacks import Report
-from open_r1.training.models import align_model, get_model, get_tokenizer
+from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
+from open_r1.training.resuming import ResumableTrainer
 from open_r1.training.running import FinishedStage, prepare_trainer, run_stage
-from open_r1.training.sft import pick_eval_split
+from open_r1.training.sft import cut_training_split, pick_eval_split
 
 
 class ExplainedReward:
-    """A reward as TRL calls it, which also tells the rollout records why each value is what it is."""
+    """A reward as TRL calls it, which also tells why each value is what it is, and which samples it failed on."""
 
-    def __init__(self, reward: RewardFunction) -> None:
+    def __init__(self, reward: RewardFunction, max_unscored_share: float) -> None:
         self.reward = reward
         self.__name__ = reward.__name__
+        self.max_unscored_share = max_unscored_share
+        self.recent: deque[Outcome] = deque(maxlen=RECENT_OUTCOMES)
+        self.has_failed: list[bool] = []
 
     def __call__(self, **columns: Any) -> list[float | None]:
         outcomes = self.reward.score(**columns)
+        self.has_failed = [not outcome.is_scored and outcome.reason not in NO_OPINION for outcome in outcomes]
         columns["log_extra"](f"{self.__name__}_reason", [outcome.reason for outcome in outcomes])
+        columns["log_metric"](f"rewards/{self.__name__}/unscored", sum(self.has_failed) / len(outcomes))
+        self.recent.extend(outcomes)
+        if len(self.recent) == RECENT_OUTCOMES:
+            check_unscored_share(self.__name__, list(self.recent), self.max_unscored_share)
         return [outcome.value for outcome in outcomes]
+
+
+RECENT_OUTCOMES = 256
+"""Outcomes of a reward over which the share of unscored ones is watched."""
+
+NO_OPINION = (NOT_APPLICABLE, "returned_none")
+"""Reasons of a reward that has nothing to say about a sample, which is no failure."""
 
 
 class EpochSampler(RepeatSampler):
@@ -51,14 +73,15 @@ class EpochSampler(RepeatSampler):
             self.generator.manual_seed((self.seed or 0) + epoch)
 
 
-class RolloutTrainer(GRPOTrainer):
-    """TRL's GRPOTrainer that keeps its rollouts, one Parquet file per generation, and resumes in any epoch.
+class RolloutTrainer(ResumableTrainer, GRPOTrainer):
+    """TRL's GRPOTrainer that keeps its rollouts, leaves unscored samples out, and resumes in any epoch.
 
-    Leans on private things of TRL 1.16: `_logs` and `_metrics` of the last generation batch, `_get_train_sampler`;
-    `tests/contract/test_trl_internals.py` fails when they move.
+    Leans on private things of TRL 1.16: `_logs` and `_metrics` of the last generation batch, `_calculate_rewards`,
+    `_get_train_sampler`; `tests/contract/test_trl_internals.py` fails when they move.
     """
 
-    run: RunDir
+    explained: Sequence[ExplainedReward] = ()
+    rollouts: pyarrow.Table | None = None
 
     def _get_train_sampler(self, dataset: Any = None) -> EpochSampler:
         sampler: Any = super()._get_train_sampler(dataset)
@@ -71,14 +94,36 @@ class RolloutTrainer(GRPOTrainer):
             sampler.seed,
         )
 
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """TRL's rewards, shape (samples of all processes, rewards), with the rows that a reward failed on all NaN.
+
+        TRL would count a reward that could not be computed as 0 as soon as another one was: a verifier that is down
+        would then teach format alone. A row of NaN is left out of its group's mean and has no advantage.
+        """
+        rewards = super()._calculate_rewards(*args, **kwargs)
+        failed = [any(of_sample) for of_sample in zip(*(reward.has_failed for reward in self.explained), strict=True)]
+        if not failed:
+            return rewards
+        everywhere: Any = self.accelerator.gather(torch.tensor(failed, device=rewards.device))
+        return rewards.masked_fill(everywhere.unsqueeze(1), torch.nan)
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
-        mode = "train" if self.model is not None and self.model.training else "eval"
-        group = (self.num_generations if mode == "train" else self.num_generations_eval) or self.num_generations
-        self._metrics[mode]["frac_reward_zero_std"][-1] = zero_variance_share(self._logs["rewards"], group)
-        if self.model is not None and self.model.training and self.accelerator.is_main_process:
-            write_rollouts(self.run, self.state.global_step + 1, self._logs)
+        if self.model is not None and self.model.training:
+            self._metrics["train"]["frac_reward_zero_std"][-1] = zero_variance_share(
+                self._logs["rewards"], int(self.num_generations or 1)
+            )
+            if self.accelerator.is_main_process:
+                self.keep_rollouts(self.state.global_step + 1)
         return output
+
+    def keep_rollouts(self, step: int) -> None:
+        """Write the generation's rollouts under its step; a step may need several generations."""
+        table = rollout_table(step, self._logs)
+        is_same_step = self.rollouts is not None and self.rollouts.column("step")[0].as_py() == step
+        self.rollouts = pyarrow.concat_tables([self.rollouts, table]) if is_same_step else table
+        with atomic_file(self.run.rollout_file(step)) as file:
+            pyarrow.parquet.write_table(self.rollouts, file)
 
 
 def zero_variance_share(rewards: Mapping[str, Sequence[float]], group: int) -> float:
@@ -91,13 +136,10 @@ def zero_variance_share(rewards: Mapping[str, Sequence[float]], group: int) -> f
     return sum(len(set(members)) == 1 for members in groups) / len(groups)
 
 
-def write_rollouts(run: RunDir, step: int, logs: dict[str, Any]) -> None:
-    """The last generation batch as Parquet: prompt, completion, each reward or its reason, advantage."""
-    import pyarrow
-    import pyarrow.parquet
-
+def rollout_table(step: int, logs: Mapping[str, Any]) -> pyarrow.Table:
+    """The last generation batch: prompt, completion, each reward or its reason, advantage."""
     size = len(logs["advantages"])
-    table = {
+    columns = {
         "step": [step] * size,
         "prompt": [last_content(prompt) for prompt in logs["prompt"]],
         "completion": [last_content(completion) for completion in logs["completion"]],
@@ -105,8 +147,8 @@ def write_rollouts(run: RunDir, step: int, logs: dict[str, Any]) -> None:
         **{name: list(values) for name, values in logs["extra"].items() if len(values) == size},
         "advantage": list(logs["advantages"]),
     }
-    with atomic_file(run.rollout_file(step)) as file:
-        pyarrow.parquet.write_table(pyarrow.table(table), file)
+    numbers = {name: pyarrow.float64() for name in [*logs["rewards"], "advantage"]}
+    return pyarrow.table({name: pyarrow.array(values, numbers.get(name)) for name, values in columns.items()})
 
 
 def last_content(conversation: Any) -> str:
@@ -128,11 +170,11 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     if training.use_vllm and importlib.util.find_spec("vllm") is None:
         raise ConfigError("use_vllm is true but vllm isn't installed here; run: pip install 'open-r1[vllm]'.")
     data = load_prompts(arguments)
-    rewards = [ExplainedReward(reward) for reward in get_reward_funcs(script)]
-    tokenizer = get_tokenizer(arguments.model, training)
+    rewards = [ExplainedReward(reward, training.max_unscored_share) for reward in get_reward_funcs(script)]
+    tokenizer = get_tokenizer(arguments.model, training, trains_on_thinking=False)
     data = drop_long_prompts(data, tokenizer, training.max_prompt_length, report)
     model = get_model(arguments.model, training)
-    align_model(model, tokenizer)
+    align_model(model, tokenizer, arguments.model)
     train_rows = data[script.dataset_train_split]
     report(
         f"{len(train_rows)} problems, {model.num_parameters():,} parameters, rewards {', '.join(script.reward_funcs)}"
@@ -143,10 +185,10 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
         args=training,
         train_dataset=train_rows,
         eval_dataset=pick_eval_split(data, arguments),
-        peft_config=get_peft_config(arguments.model),
+        peft_config=new_adapter(model, arguments.model),
         processing_class=tokenizer,
     )
-    trainer.run = run
+    trainer.explained = rewards
     prepare_trainer(trainer, run, report)
     return trainer, tokenizer
 
@@ -160,10 +202,8 @@ def load_prompts(arguments: StageArguments) -> Any:
     splits = {name: to_prompts(rows, script, training.system_prompt) for name, rows in data.items()}
     train = script.dataset_train_split
     check_reward_columns(splits[train].column_names, script)
-    if script.max_samples is not None:
-        splits[train] = splits[train].select(range(min(script.max_samples, len(splits[train]))))
     training.remove_unused_columns = False
-    return DatasetDict(splits)
+    return cut_training_split(DatasetDict(splits), script)
 
 
 def check_reward_columns(found: Sequence[str], script: Any) -> None:

@@ -28,6 +28,7 @@ TRACKER_VARIABLES = {
 class HubApi(Protocol):
     """The part of `huggingface_hub.HfApi` that is used here."""
 
+    def whoami(self) -> Any: ...
     def repo_exists(self, repo_id: str) -> bool: ...
     def list_repo_refs(self, repo_id: str) -> Any: ...
     def create_repo(self, repo_id: str, *, private: bool | None, exist_ok: bool) -> Any: ...
@@ -49,21 +50,28 @@ def export_tracker_settings(training_args: Any) -> None:
             os.environ[variable] = value
 
 
-def check_revision(training_args: Any, api: HubApi | None = None) -> None:
-    """Before anything is spent: the repository is named, and the branch is new, main, or may be overwritten."""
-    if not training_args.push_to_hub_revision:
+def check_hub(training_args: Any, api: HubApi | None = None) -> None:
+    """Before anything is spent: whoever pushes is known to the Hub, and the branch may be written.
+
+    ConfigError when the Hub can't be reached, knows no token, or already has the branch.
+    """
+    if not training_args.push_to_hub and not training_args.push_to_hub_revision:
         return
     repo, branch = training_args.hub_model_id, training_args.hub_model_revision
-    if not repo:
+    if training_args.push_to_hub_revision and not repo:
         raise ConfigError("push_to_hub_revision is set but hub_model_id is not; name the repository as 'user/model'.")
     hub: Any = api or default_api(training_args.hub_token)
     try:
-        branches = [ref.name for ref in hub.list_repo_refs(repo).branches] if hub.repo_exists(repo) else []
+        hub.whoami()
+        branches = [ref.name for ref in hub.list_repo_refs(repo).branches] if repo and hub.repo_exists(repo) else []
     except Exception as error:  # noqa: BLE001 - network and access fail in many ways; all mean the same here
+        reason = " ".join(str(error).split())
         raise ConfigError(
-            f"the Hub repository '{repo}' can't be looked up: {error}; check network and token."
+            f"the model is to be pushed, but the Hub can't be used: {reason}; check network and token, "
+            "or set push_to_hub and push_to_hub_revision false."
         ) from None
-    if branch in branches and branch != "main" and not training_args.overwrite_hub_revision:
+    is_taken = branch in branches and branch != "main"
+    if training_args.push_to_hub_revision and is_taken and not training_args.overwrite_hub_revision:
         raise ConfigError(
             f"revision '{branch}' of '{repo}' already exists; choose another hub_model_revision or set "
             "overwrite_hub_revision true."

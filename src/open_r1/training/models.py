@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.errors import ModelError
@@ -10,13 +11,16 @@ from open_r1.model_folder import check_model_path
 from open_r1.training.templates import CHATML, CHATML_TOKENS, check_template
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
 
 
-def get_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBase:
-    """The model's tokenizer with the settings' chat template and end-of-sequence token, or ChatML where it has none."""
+def get_tokenizer(model_args: Any, training_args: Any, trains_on_thinking: bool = True) -> PreTrainedTokenizerBase:
+    """The model's tokenizer with the settings' chat template and end-of-sequence token, or ChatML where it has none.
+
+    `trains_on_thinking` is for SFT, whose template must keep the thinking of the assistant's turn.
+    """
     from transformers import AutoTokenizer
 
     check_model_path(model_args.model_name_or_path)
@@ -38,7 +42,7 @@ def get_tokenizer(model_args: Any, training_args: Any) -> PreTrainedTokenizerBas
         tokenizer.chat_template = CHATML
         tokenizer.eos_token = CHATML_TOKENS[1]
     align_end_of_sequence(tokenizer, getattr(training_args, "eos_token", None))
-    check_template(tokenizer)
+    check_template(tokenizer, trains_on_thinking)
     return tokenizer
 
 
@@ -57,8 +61,12 @@ def align_end_of_sequence(tokenizer: Any, eos_token: str | None) -> None:
         tokenizer.pad_token = free[0] if free else tokenizer.eos_token
 
 
-def get_model(model_args: Any, training_args: Any) -> PreTrainedModel:
-    """The model with the guide's loading options: dtype, attention, revision, quantization, cache."""
+def get_model(model_args: Any, training_args: Any) -> Any:
+    """The model with the guide's loading options: dtype, attention, revision, quantization, cache.
+
+    A folder that holds a LoRA adapter gives its base model with the adapter: trained further under `use_peft`, merged
+    into the weights otherwise.
+    """
     import torch
     from accelerate import PartialState
     from transformers import AutoModelForCausalLM
@@ -66,26 +74,58 @@ def get_model(model_args: Any, training_args: Any) -> PreTrainedModel:
 
     quantization = get_quantization_config(model_args)
     dtype = model_args.dtype if model_args.dtype in ("auto", None) else getattr(torch, model_args.dtype)
+    options = {
+        "revision": model_args.model_revision,
+        "trust_remote_code": getattr(training_args, "trust_remote_code", False),
+        "attn_implementation": model_args.attn_implementation,
+        "dtype": dtype,
+        "use_cache": not training_args.gradient_checkpointing,
+        "device_map": {"": PartialState().local_process_index} if quantization is not None else None,
+        "quantization_config": quantization,
+    }
+    name = model_args.model_name_or_path
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            model_args.model_name_or_path,
-            revision=model_args.model_revision,
-            trust_remote_code=getattr(training_args, "trust_remote_code", False),
-            attn_implementation=model_args.attn_implementation,
-            dtype=dtype,
-            use_cache=not training_args.gradient_checkpointing,
-            device_map={"": PartialState().local_process_index} if quantization is not None else None,
-            quantization_config=quantization,
-        )
+        if (Path(name) / "adapter_config.json").exists():
+            return load_adapter(name, options, is_trainable=model_args.use_peft)
+        return AutoModelForCausalLM.from_pretrained(name, **options)
     except (OSError, ValueError, ImportError) as error:
-        raise ModelError(
-            f"no model could be loaded from '{model_args.model_name_or_path}': {one_line(error)}"
-        ) from None
+        raise ModelError(f"no model could be loaded from '{name}': {one_line(error)}") from None
 
 
-def align_model(model: Any, tokenizer: Any) -> None:
-    """The model's embedding size and special tokens follow the tokenizer's."""
+def load_adapter(folder: str, options: dict[str, Any], is_trainable: bool) -> Any:
+    """The base model that an adapter was trained on, with that adapter."""
+    from peft import PeftConfig, PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = PeftConfig.from_pretrained(folder).base_model_name_or_path
+    if not base:
+        raise ModelError(f"the adapter in '{folder}' does not say which model it belongs to; merge it first.")
+    check_model_path(base)
+    whole = AutoModelForCausalLM.from_pretrained(base, **options)
+    model = PeftModel.from_pretrained(whole, folder, is_trainable=is_trainable)
+    return model if is_trainable else model.merge_and_unload().requires_grad_(True)
+
+
+def new_adapter(model: Any, model_args: Any) -> Any:
+    """The LoRA adapter to put on a model, or None: without `use_peft`, or when the model already carries one."""
+    from peft import PeftModel
+    from trl import get_peft_config
+
+    return None if isinstance(model, PeftModel) else get_peft_config(model_args)
+
+
+def align_model(model: Any, tokenizer: Any, model_args: Any) -> None:
+    """The model's embedding size and special tokens follow the tokenizer's.
+
+    ModelError where new tokens would need new embeddings that a LoRA adapter neither trains nor saves.
+    """
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        if model_args.use_peft:
+            raise ModelError(
+                f"the tokenizer has {len(tokenizer)} tokens but the model only "
+                f"{model.get_input_embeddings().num_embeddings} embeddings, and a LoRA adapter would not hold the new "
+                "ones; set use_peft false, or start from a model whose tokenizer has a chat template."
+            )
         model.resize_token_embeddings(len(tokenizer))
     model.config.eos_token_id = tokenizer.eos_token_id
     model.config.pad_token_id = tokenizer.pad_token_id

@@ -21,29 +21,31 @@ from typing import Any
 import transformers
 
 from open_r1 import __version__
-from open_r1.configs.parse import StageArguments
-from open_r1.errors import OpenR1Error, RunError, RunFolderError
+from open_r1.configs.parse import StageArguments, plain
+from open_r1.errors import ConfigError, OpenR1Error, RunError, RunFolderError
 from open_r1.rundir import RunDir, hash_files, read_json, write_json, write_text
 from open_r1.training.callbacks import (
-    CheckpointCallback,
     MetricsCallback,
     ProgressCallback,
     Report,
     load_callbacks,
 )
-from open_r1.training.hub import check_revision, export_tracker_settings, push_revision
+from open_r1.training.hub import check_hub, export_tracker_settings, push_revision
 
 logger = logging.getLogger(__name__)
 
 MAY_CHANGE = frozenset(
     """overwrite_output_dir output_dir resume_from_checkpoint logging_steps logging_strategy logging_first_step
-    report_to run_name project log_level log_level_replica disable_tqdm save_total_limit save_only_model
+    report_to run_name project log_level log_level_replica disable_tqdm save_total_limit
     push_to_hub push_to_hub_revision hub_token hub_model_id hub_strategy hub_private_repo hub_model_revision
     hub_revision hub_always_push overwrite_hub_revision wandb_entity wandb_project wandb_run_group
     wandb_log_unique_prompts log_completions num_completions_to_print trackio_space_id trackio_bucket_id
-    trackio_static_space_id benchmarks local_rank eval_strategy dataset_num_proc""".split()
+    trackio_static_space_id benchmarks local_rank dataset_num_proc""".split()
 )
 """Settings that a resumed run may change, because they don't change the weights it ends with."""
+
+INPUT_SUFFIXES = frozenset(".safetensors .bin .json .jinja .model .txt .jsonl .parquet .csv .arrow .py".split())
+"""Files of a model or data folder whose contents count."""
 
 VERSIONED = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "tokenizers", "math-verify", "vllm")
 
@@ -65,12 +67,18 @@ class OpenRun:
     arguments: StageArguments
     identity: dict[str, Any]
 
+    def starts_over(self) -> bool:
+        """Whether `overwrite_output_dir` applies: to a finished or different run, never to this one left unfinished."""
+        if not self.arguments.training.overwrite_output_dir or not self.folder.identity.exists():
+            return False
+        return self.folder.is_done() or read_json(self.folder.identity) != plain(self.identity)
+
     def is_done(self) -> bool:
         return self.folder.is_done() and not self.arguments.training.overwrite_output_dir
 
     def begin(self) -> None:
         """Claim the folder for this run and write down its settings and environment."""
-        if self.arguments.training.overwrite_output_dir:
+        if self.starts_over():
             self.folder.clear()
         self.folder.claim(self.identity)
         write_text(self.folder.resolved, self.arguments.as_yaml())
@@ -87,9 +95,24 @@ def open_run(arguments: StageArguments, identity: dict[str, Any] | None = None) 
     held = folder.locked() if is_main_process() else nullcontext()
     with held, naming_full_disks(folder.path):
         run = OpenRun(folder, arguments, identity or run_identity(arguments))
-        if is_main_process() and not arguments.training.overwrite_output_dir:
-            folder.check_identity(run.identity)
+        if is_main_process() and not run.starts_over():
+            folder.check_identity(plain(run.identity))
+        refuse_inputs_inside(folder.path, arguments)
         yield run
+
+
+def refuse_inputs_inside(folder: Path, arguments: StageArguments) -> None:
+    """ConfigError when the run would write into, or over, the model or data it starts from."""
+    for name in local_inputs(arguments):
+        if Path(name).resolve() == folder.resolve() or folder.resolve() in Path(name).resolve().parents:
+            raise ConfigError(f"'{name}' lies inside output_dir '{folder}'; choose an output_dir of its own.")
+
+
+def local_inputs(arguments: StageArguments) -> list[str]:
+    """The files and folders of this machine that a stage starts from."""
+    script = arguments.script
+    data = [entry.id for entry in script.mixture.datasets] if script.mixture else [script.dataset_name]
+    return [str(name) for name in [arguments.model.model_name_or_path, *data] if name and Path(str(name)).exists()]
 
 
 @contextmanager
@@ -118,12 +141,21 @@ def is_disk_full(folder: Path, error: BaseException) -> bool:
 def run_identity(arguments: StageArguments) -> dict[str, Any]:
     """The settings and local inputs that decide what a run ends with."""
     identity = {key: value for key, value in arguments.values().items() if key not in MAY_CHANGE}
-    model, data = Path(arguments.model.model_name_or_path), Path(str(arguments.script.dataset_name or ""))
-    if (model / "config.json").exists():
-        identity["model_files"] = hash_files(model.glob("*.safetensors"))
-    if data.is_file():
-        identity["dataset_file"] = hash_files([data])
-    return {"stage": arguments.kind, **identity}
+    inputs = {f"contents of {name}": fingerprint_input(Path(name)) for name in local_inputs(arguments)}
+    return {"stage": arguments.kind, "processes": os.environ.get("WORLD_SIZE", "1"), **identity, **inputs}
+
+
+def fingerprint_input(path: Path) -> str:
+    """A hash of a file, or of the files directly inside a folder that make it a model or a data set."""
+    if path.is_file():
+        return hash_files([path])
+    passing = {"done.json", "environment.json", "identity.json", "training_args.bin"}
+    kept = [
+        item
+        for item in path.iterdir()
+        if item.is_file() and item.suffix in INPUT_SUFFIXES and item.name not in passing
+    ]
+    return hash_files(kept)
 
 
 def describe_environment(seed: int) -> dict[str, Any]:
@@ -167,29 +199,35 @@ def find_resume_point(run: RunDir, training_args: Any) -> Path | None:
     """The checkpoint to go on from: the one named by the settings, else the last whole one.
 
     Half-written checkpoints are removed, and the records of steps after the resume point are dropped, because the
-    resumed run writes them again.
+    resumed run writes them again. `resume_from_checkpoint false` starts from the beginning.
     """
     for broken in run.drop_broken_checkpoints() if is_main_process() else []:
         logger.warning("removed the half-written %s", broken.name)
-    wanted = training_args.resume_from_checkpoint
+    wanted = str(training_args.resume_from_checkpoint or "")
     whole = run.checkpoints()
-    if isinstance(wanted, str) and wanted.lower() not in ("true", "false"):
-        if Path(wanted) not in whole and not (Path(wanted) / "trainer_state.json").exists():
-            names = ", ".join(path.name for path in whole) or "none"
-            raise RunFolderError(f"'{wanted}' is not a whole checkpoint; whole ones in '{run.path}': {names}.")
-        point = Path(wanted)
-    else:
+    if wanted.lower() in ("", "true"):
         point = whole[-1] if whole else None
+    else:
+        point = None if wanted.lower() == "false" else named_checkpoint(Path(wanted), whole, run)
     if is_main_process():
-        run.forget_after(int(point.name.rpartition("-")[2]) if point else 0)
+        run.forget_after(read_json(point / "trainer_state.json")["global_step"] if point else 0)
     return point
 
 
+def named_checkpoint(path: Path, whole: list[Path], run: RunDir) -> Path:
+    """The checkpoint that a setting names; RunFolderError when it can't be resumed from."""
+    if not (path / "trainer_state.json").exists():
+        names = ", ".join(checkpoint.name for checkpoint in whole) or "none"
+        raise RunFolderError(f"'{path}' is not a whole checkpoint; whole ones in '{run.path}': {names}.")
+    return path
+
+
 def prepare_trainer(trainer: Any, run: RunDir, report: Report) -> None:
-    """Hang our callbacks on a trainer, the user's among them, and take its own printing off."""
+    """Give a trainer its run folder and our callbacks, the user's among them, and take its own printing off."""
+    trainer.run = run
     for callback_class in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(callback_class)
-    callbacks = [MetricsCallback(run), CheckpointCallback(run), ProgressCallback(report)]
+    callbacks = [MetricsCallback(run), ProgressCallback(report)]
     for callback in [*callbacks, *load_callbacks(trainer.args.callbacks)]:
         trainer.add_callback(callback)
 
@@ -208,13 +246,23 @@ def run_stage(
             report(f"already done in {run.folder.path}")
             stage = finished(run)
         else:
-            check_revision(training)
+            check_saving(training)
+            check_hub(training)
             transformers.set_seed(training.seed)
             trainer, tokenizer = build_trainer(arguments, run.folder, report)
             stage = train_and_save(trainer, tokenizer, run, report)
         if is_main_process():
             push_revision(run.folder.path, training)
     return stage
+
+
+def check_saving(training_args: Any) -> None:
+    """ConfigError for checkpoints that could not be resumed from."""
+    if training_args.save_only_model and training_args.save_strategy != "no":
+        raise ConfigError(
+            "save_only_model leaves the optimizer out of checkpoints, so a run could not go on from one; "
+            "set save_only_model false, or save_strategy no."
+        )
 
 
 def is_main_process() -> bool:

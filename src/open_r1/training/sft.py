@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from trl import SFTTrainer, get_peft_config
+from trl import SFTTrainer
 
 from open_r1.configs.parse import StageArguments
 from open_r1.data import get_dataset, to_conversations
 from open_r1.errors import DataError, ModelError
 from open_r1.rundir import RunDir
 from open_r1.text.tags import THINK_OPEN
-from open_r1.training.audit import SampleAudit, audit_sample, check_sample
+from open_r1.training.audit import SampleAudit, audit_sample, check_mask, check_sample
 from open_r1.training.callbacks import Report
-from open_r1.training.models import align_model, get_model, get_tokenizer
+from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
+from open_r1.training.resuming import ResumableTrainer
 from open_r1.training.running import FinishedStage, prepare_trainer, run_stage
 
 
@@ -28,42 +29,83 @@ def run_sft(arguments: StageArguments, report: Report, identity: dict[str, Any] 
     return run_stage(arguments, build_trainer, report, identity)
 
 
-def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tuple[SFTTrainer, Any]:
+class TraceTrainer(ResumableTrainer, SFTTrainer):
+    """TRL's SFTTrainer, resumable."""
+
+
+def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tuple[TraceTrainer, Any]:
     """TRL's trainer over our data, model and tokenizer."""
     script, training = arguments.script, arguments.training
     tokenizer = get_tokenizer(arguments.model, training)
-    data = load_conversations(arguments)
+    data = choose_loss(load_conversations(arguments), tokenizer, arguments, report)
     model = get_model(arguments.model, training)
-    align_model(model, tokenizer)
+    align_model(model, tokenizer, arguments.model)
     train_rows = data[script.dataset_train_split]
     report(f"{len(train_rows)} samples, {model.num_parameters():,} parameters")
-    trainer = SFTTrainer(
+    trainer = TraceTrainer(
         model=model,
         args=training,
         train_dataset=train_rows,
         eval_dataset=pick_eval_split(data, arguments),
         processing_class=tokenizer,
-        peft_config=get_peft_config(arguments.model),
+        peft_config=new_adapter(model, arguments.model),
     )
     prepare_trainer(trainer, run, report)
-    audit = audit_first_sample(trainer, tokenizer)
-    report(f"loss on {audit.num_trained} of {audit.num_tokens} tokens of the first sample: {audit.as_text()!r}")
+    audit = audit_training(trainer, tokenizer, has_thinking=THINK_OPEN in str(train_rows[0]))
+    report(f"loss on {audit.num_trained} of {audit.num_tokens} tokens of a sample: {audit.as_text()!r}")
     return trainer, tokenizer
 
 
 def load_conversations(arguments: StageArguments) -> Any:
-    """Every split as conversations, the training split cut to `max_samples`; sets the loss mask's default."""
+    """Every split as conversations, the training split cut to `max_samples`."""
     from datasets import DatasetDict
 
-    script, training = arguments.script, arguments.training
-    data = get_dataset(script)
-    splits = {name: to_conversations(rows, script, training.system_prompt) for name, rows in data.items()}
-    train = script.dataset_train_split
-    if script.max_samples is not None:
-        splits[train] = splits[train].select(range(min(script.max_samples, len(splits[train]))))
+    script = arguments.script
+    system_prompt = arguments.training.system_prompt
+    data = {name: to_conversations(rows, script, system_prompt) for name, rows in get_dataset(script).items()}
+    return cut_training_split(DatasetDict(data), script)
+
+
+def cut_training_split(splits: Any, script: Any) -> Any:
+    """The splits, the training one no longer than `max_samples`."""
+    train = splits[script.dataset_train_split]
+    count = len(train) if script.max_samples is None else min(script.max_samples, len(train))
+    splits[script.dataset_train_split] = train.select(range(count))
+    return splits
+
+
+def choose_loss(data: Any, tokenizer: Any, arguments: StageArguments, report: Report) -> Any:
+    """Loss on the assistant's turns wherever the data are conversations, by whatever way the template allows.
+
+    A template with generation markers, or one that TRL knows how to mark, gives loss on every assistant's turn.
+    Otherwise each conversation is split before its last turn, and that one carries the loss.
+    """
+    training = arguments.training
+    is_conversational = "messages" in data[arguments.script.dataset_train_split].column_names
     if training.assistant_only_loss is None:
-        training.assistant_only_loss = "messages" in splits[train].column_names
-    return DatasetDict(splits)
+        training.assistant_only_loss = is_conversational
+    if not (is_conversational and training.assistant_only_loss) or can_mark_turns(tokenizer):
+        return data
+    report("the chat template has no generation markers: loss on the last turn of each conversation only")
+    training.assistant_only_loss, training.completion_only_loss = False, True
+    return data.map(split_before_last_turn, remove_columns=["messages"])
+
+
+def can_mark_turns(tokenizer: Any) -> bool:
+    """Whether the template marks what the assistant generates, or TRL can make it."""
+    from trl.chat_template_utils import get_training_chat_template, has_generation_markers
+
+    if has_generation_markers(tokenizer.chat_template):
+        return True
+    try:
+        get_training_chat_template(tokenizer)
+    except ValueError:
+        return False
+    return True
+
+
+def split_before_last_turn(row: dict[str, Any]) -> dict[str, Any]:
+    return {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
 
 
 def pick_eval_split(data: Any, arguments: StageArguments) -> Any:
@@ -79,15 +121,31 @@ def pick_eval_split(data: Any, arguments: StageArguments) -> Any:
     return data[split]
 
 
-def audit_first_sample(trainer: SFTTrainer, tokenizer: Any) -> SampleAudit:
-    """The first training sample as the trainer will see it, checked."""
-    batch = trainer.data_collator([trainer.train_dataset[0]])  # type: ignore[index]
-    ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
-    is_trained = [label != -100 for label in labels]
-    audit = audit_sample(ids, is_trained, tokenizer.decode)
-    if trainer.args.assistant_only_loss:  # type: ignore[attr-defined]
-        has_thinking = THINK_OPEN in tokenizer.decode(ids)
-        check_sample(ids, is_trained, tokenizer.eos_token_id, audit, has_thinking)
-    elif audit.num_trained == 0:
-        raise ModelError("no token of the first sample carries loss; raise max_length or mend the data.")
-    return audit
+def audit_training(trainer: TraceTrainer, tokenizer: Any, has_thinking: bool) -> SampleAudit:
+    """The first sample that isn't cut off, as the trainer will see it, checked.
+
+    ModelError when the mask can't teach, or when every one of the first samples is cut off at `max_length`.
+    """
+    settings: Any = trainer.args
+    rows: Any = trainer.train_dataset
+    for index in range(min(AUDITED, len(rows))):
+        batch = trainer.data_collator([rows[index]])
+        ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
+        is_trained = [label != -100 for label in labels]
+        audit = audit_sample(ids, is_trained, tokenizer.decode)
+        is_whole = settings.max_length is None or len(ids) < settings.max_length
+        if settings.packing or not (settings.assistant_only_loss or settings.completion_only_loss):
+            check_mask(audit, may_be_everything=not settings.packing)
+            return audit
+        if is_whole:
+            check_mask(audit)
+            check_sample(ids, is_trained, tokenizer.eos_token_id, audit, tokenizer.decode, has_thinking)
+            return audit
+    raise ModelError(
+        f"each of the first {min(AUDITED, len(rows))} samples has max_length = {settings.max_length} tokens or more and is "
+        "cut off before its end, so the model would not learn to stop; raise max_length or leave long samples out."
+    )
+
+
+AUDITED = 100
+"""Samples among which the audit looks for one that isn't cut off."""

@@ -146,6 +146,12 @@ def test_reward_weights_by_name_come_in_the_rewards_order(tmp_path: Path) -> Non
         parse_stage("grpo", [*BASE, *wrong])
 
 
+def test_unique_prompts_are_logged_as_the_guides_setting_says() -> None:
+    assert parse_stage("grpo", BASE).training.log_unique_prompts is True
+    parsed = parse_stage("grpo", [*BASE, "--wandb_log_unique_prompts", "false"])
+    assert parsed.training.log_unique_prompts is False
+
+
 def test_recipes_for_gpus_are_adapted_where_there_is_none(tmp_path: Path) -> None:
     import torch
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from open_r1.errors import ModelError
-from open_r1.training.audit import audit_sample, check_sample
+from open_r1.training.audit import audit_sample, check_mask, check_sample
 
 WORDS = ["<user>", "question", "<assistant>", "<think>", "thought", "</think>", "answer", "<end>", "\n"]
 EOS = 7
@@ -19,7 +19,9 @@ def decode(ids: Sequence[int]) -> str:
 
 def check(mask: str, ids: Sequence[int] = range(9), has_thinking: bool = True) -> None:
     trained = [mark == "x" for mark in mask]
-    check_sample(ids, trained, EOS, audit_sample(ids, trained, decode), has_thinking)
+    audit = audit_sample(ids, trained, decode)
+    check_mask(audit)
+    check_sample(ids, trained, EOS, audit, decode, has_thinking)
 
 
 def test_the_audit_shows_what_carries_loss() -> None:
@@ -35,7 +37,7 @@ def test_loss_on_the_whole_assistants_turn_passes() -> None:
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (".........", "no token of the first sample carries loss"),
+        (".........", "no token of the sample carries loss"),
         ("xxxxxxxxx", "the prompt too"),
         ("...xxxx..", "does not end the turn"),
         ("......xx.", "is not in what is trained"),
@@ -44,3 +46,11 @@ def test_loss_on_the_whole_assistants_turn_passes() -> None:
 def test_masks_that_cannot_teach_are_refused(mask: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         check(mask)
+
+
+def test_white_space_after_the_turns_end_may_carry_loss() -> None:
+    check("...xxxxxx")
+
+
+def test_plain_text_may_carry_loss_everywhere() -> None:
+    check_mask(audit_sample(range(3), [True] * 3, decode), may_be_everything=True)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
-import pyarrow.parquet
-
-from open_r1.rundir import RunDir
-from open_r1.training.grpo import EpochSampler, write_rollouts, zero_variance_share
+from open_r1.training.grpo import EpochSampler, rollout_table, zero_variance_share
 
 NAN = math.nan
 
@@ -21,7 +17,7 @@ def test_groups_without_variance_are_counted_on_the_rewards_themselves() -> None
     assert zero_variance_share({"accuracy": accuracy}, 4) == 0.0
 
 
-def test_an_unscored_reward_is_null_in_the_rollouts_and_has_its_reason(tmp_path: Path) -> None:
+def test_an_unscored_reward_is_null_in_the_rollouts_and_has_its_reason() -> None:
     logs = {
         "prompt": [[{"role": "user", "content": "q"}]] * 2,
         "completion": [[{"role": "assistant", "content": "a"}]] * 2,
@@ -29,9 +25,7 @@ def test_an_unscored_reward_is_null_in_the_rollouts_and_has_its_reason(tmp_path:
         "extra": {"accuracy_reward_reason": ["correct", "timeout"]},
         "advantages": [0.5, 0.0],
     }
-    run = RunDir(tmp_path)
-    write_rollouts(run, 3, logs)
-    rows = pyarrow.parquet.read_table(run.rollout_file(3)).to_pylist()
+    rows = rollout_table(3, logs).to_pylist()
     assert rows[1] == {
         "step": 3, "prompt": "q", "completion": "a", "accuracy_reward": None,
         "accuracy_reward_reason": "timeout", "advantage": 0.0,

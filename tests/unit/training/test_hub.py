@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from open_r1.errors import ConfigError, RunError
-from open_r1.training.hub import check_revision, export_tracker_settings, push_revision
+from open_r1.training.hub import check_hub, export_tracker_settings, push_revision
 
 
 class FakeHub:
@@ -19,9 +19,12 @@ class FakeHub:
     def __init__(self, branches: tuple[str, ...] = ("main",), fails: bool = False) -> None:
         self.branches, self.fails, self.calls = branches, fails, []
 
-    def repo_exists(self, repo_id: str) -> bool:
+    def whoami(self) -> dict[str, str]:
         if self.fails:
             raise ConnectionError("no network")
+        return {"name": "me"}
+
+    def repo_exists(self, repo_id: str) -> bool:
         return bool(self.branches)
 
     def list_repo_refs(self, repo_id: str) -> Any:
@@ -42,7 +45,8 @@ class FakeHub:
 
 def settings(**changes: Any) -> Any:
     defaults = {
-        "push_to_hub_revision": True, "hub_model_id": "me/model", "hub_model_revision": "v1", "hub_token": None,
+        "push_to_hub": False, "push_to_hub_revision": True, "hub_model_id": "me/model", "hub_model_revision": "v1",
+        "hub_token": None,
         "overwrite_hub_revision": False, "hub_private_repo": None,
         "wandb_entity": None, "wandb_project": None, "wandb_run_group": None,
     }  # fmt: skip
@@ -51,33 +55,33 @@ def settings(**changes: Any) -> Any:
 
 def test_the_finished_model_goes_to_its_branch(tmp_path: Path) -> None:
     hub = FakeHub()
-    check_revision(settings(), hub)
+    check_hub(settings(), hub)
     push_revision(tmp_path, settings(), hub)
     assert hub.calls == [("create_repo", "me/model"), ("create_branch", "v1"), ("upload_folder", "v1")]
 
 
 def test_nothing_is_pushed_unless_asked(tmp_path: Path) -> None:
     hub = FakeHub(fails=True)
-    check_revision(settings(push_to_hub_revision=False), hub)
+    check_hub(settings(push_to_hub_revision=False), hub)
     push_revision(tmp_path, settings(push_to_hub_revision=False), hub)
     assert hub.calls == []
 
 
 def test_an_existing_branch_is_refused_before_training_unless_it_may_be_overwritten() -> None:
     with pytest.raises(ConfigError, match="revision 'v1' of 'me/model' already exists"):
-        check_revision(settings(), FakeHub(branches=("main", "v1")))
-    check_revision(settings(overwrite_hub_revision=True), FakeHub(branches=("main", "v1")))
-    check_revision(settings(hub_model_revision="main"), FakeHub(branches=("main",)))
+        check_hub(settings(), FakeHub(branches=("main", "v1")))
+    check_hub(settings(overwrite_hub_revision=True), FakeHub(branches=("main", "v1")))
+    check_hub(settings(hub_model_revision="main"), FakeHub(branches=("main",)))
 
 
 def test_a_missing_repository_name_is_refused() -> None:
     with pytest.raises(ConfigError, match="hub_model_id is not"):
-        check_revision(settings(hub_model_id=None), FakeHub())
+        check_hub(settings(hub_model_id=None), FakeHub())
 
 
 def test_no_network_is_told_before_training_and_loses_nothing_after(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="can't be looked up: no network"):
-        check_revision(settings(), FakeHub(fails=True))
+    with pytest.raises(ConfigError, match="the Hub can't be used: no network"):
+        check_hub(settings(), FakeHub(fails=True))
     with pytest.raises(RunError, match="the model is finished in .* but could not be pushed"):
         push_revision(tmp_path, settings(), FakeHub(fails=True))
 

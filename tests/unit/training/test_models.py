@@ -25,7 +25,7 @@ TOKENIZER = make_tokenizer(["Compute 7+5-3"] * 30, 400)
 def settings_for(folder: Path, **changes: Any) -> tuple[Any, Any]:
     model = SimpleNamespace(
         model_name_or_path=str(folder), model_revision="main", dtype="float32", attn_implementation=None,
-        load_in_4bit=False, load_in_8bit=False,
+        load_in_4bit=False, load_in_8bit=False, use_peft=False,
     )  # fmt: skip
     training = SimpleNamespace(chat_template=None, eos_token=None, gradient_checkpointing=False)
     vars(training).update(changes)
@@ -51,7 +51,7 @@ def test_tags_survive_when_special_tokens_are_left_out() -> None:
 def test_a_made_model_folder_loads_like_any_other(tiny_model: Path) -> None:
     arguments = settings_for(tiny_model)
     tokenizer, model = get_tokenizer(*arguments), get_model(*arguments)
-    align_model(model, tokenizer)
+    align_model(model, tokenizer, arguments[0])
     assert model.config.eos_token_id == tokenizer.eos_token_id == model.generation_config.eos_token_id
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
 
@@ -69,7 +69,7 @@ def test_a_larger_tokenizer_grows_the_model(tiny_model: Path) -> None:
     tokenizer, model = get_tokenizer(*arguments), get_model(*arguments)
     before = model.get_input_embeddings().num_embeddings
     tokenizer.add_tokens([f"<new-{index}>" for index in range(before)])
-    align_model(model, tokenizer)
+    align_model(model, tokenizer, arguments[0])
     assert model.get_input_embeddings().num_embeddings == len(tokenizer)
 
 

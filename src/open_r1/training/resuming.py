@@ -1,0 +1,60 @@
+"""What TRL's trainers lack for a run that ends where an unbroken one ends, as a mixin over both.
+
+    class OurTrainer(ResumableTrainer, trl.SFTTrainer): ...
+
+It leans on `_save_checkpoint`, `_run_epoch` and the nesting of accelerate's samplers;
+`tests/contract/test_trl_internals.py` fails when they move.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from open_r1.rundir import RunDir
+
+
+class ResumableTrainer:
+    """A trainer whose checkpoints are marked when whole, and whose data order depends on the epoch alone."""
+
+    run: RunDir
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write, wait for every process, mark, and only then let older checkpoints go.
+
+        transformers deletes older ones before anything says that the new one is whole: a kill in between, with
+        `save_total_limit` 1, would leave none.
+        """
+        trainer: Any = self
+        limit, trainer.args.save_total_limit = trainer.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        finally:
+            trainer.args.save_total_limit = limit
+        trainer.accelerator.wait_for_everyone()
+        if trainer.args.should_save:
+            self.run.mark_checkpoint(trainer.state.global_step)
+            self.run.drop_old_checkpoints(limit, trainer.state.best_model_checkpoint)
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> Any:
+        """Tell every sampler its epoch; under several processes accelerate's wrappers hide it when batches are skipped."""
+        run_epoch = super()._run_epoch  # type: ignore[misc]
+        given = inspect.signature(run_epoch).bind(*args, **kwargs).arguments
+        for sampler in nested_samplers(given["train_dataloader"]):
+            if hasattr(sampler, "set_epoch"):
+                sampler.set_epoch(given["epoch"])
+        return run_epoch(*args, **kwargs)
+
+
+def nested_samplers(loader: Any) -> Iterator[Any]:
+    """Every sampler inside a data loader, from the outermost in."""
+    waiting, seen = [loader], set()
+    while waiting:
+        holder = waiting.pop()
+        if holder is None or id(holder) in seen:
+            continue
+        seen.add(id(holder))
+        if holder is not loader:
+            yield holder
+        waiting += [getattr(holder, name, None) for name in ("batch_sampler", "sampler")]

@@ -1,0 +1,106 @@
+"""What makes a checkpoint safe to resume from: the marker's moment, and samplers that know their epoch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from accelerate.data_loader import BatchSamplerShard, SkipBatchSampler
+from torch.utils.data import BatchSampler
+
+from open_r1.rundir import RunDir
+from open_r1.training.grpo import EpochSampler
+from open_r1.training.resuming import ResumableTrainer, nested_samplers
+
+
+class FakeTrainer:
+    """The part of transformers' Trainer that writes checkpoints, with nothing to train."""
+
+    def __init__(self, run: RunDir, limit: int, wait: Any) -> None:
+        self.run = run
+        self.args = SimpleNamespace(save_total_limit=limit, should_save=True)
+        self.state = SimpleNamespace(global_step=0, best_model_checkpoint=None)
+        self.accelerator = SimpleNamespace(wait_for_everyone=wait)
+        self.limits_seen: list[Any] = []
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.limits_seen.append(self.args.save_total_limit)
+        folder = self.run.path / f"checkpoint-{self.state.global_step}"
+        folder.mkdir()
+        (folder / "model.safetensors").write_text("x")
+
+
+class Saving(ResumableTrainer, FakeTrainer):
+    pass
+
+
+def whole(run: RunDir) -> list[str]:
+    return [path.name for path in run.checkpoints()]
+
+
+def test_with_a_limit_of_one_there_is_a_whole_checkpoint_at_every_moment(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    moments: list[list[str]] = []
+    trainer = Saving(run, 1, lambda: moments.append(whole(run)))
+    for step in (1, 2, 3):
+        trainer.state.global_step = step
+        trainer._save_checkpoint(None, None)
+    assert moments == [[], ["checkpoint-1"], ["checkpoint-2"]]
+    assert whole(run) == ["checkpoint-3"]
+    assert trainer.limits_seen == [None, None, None]
+    assert trainer.args.save_total_limit == 1
+
+
+def test_the_best_checkpoint_is_kept(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    trainer = Saving(run, 1, lambda: None)
+    for step in (1, 2, 3):
+        trainer.state.global_step = step
+        trainer.state.best_model_checkpoint = str(tmp_path / "checkpoint-1")
+        trainer._save_checkpoint(None, None)
+    assert whole(run) == ["checkpoint-1", "checkpoint-3"]
+
+
+def test_the_marker_waits_for_every_process(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+
+    def fail() -> None:
+        raise ConnectionError("another process died while writing")
+
+    trainer = Saving(run, 2, fail)
+    with pytest.raises(ConnectionError):
+        trainer._save_checkpoint(None, None)
+    assert whole(run) == []
+
+
+def test_a_sampler_is_reached_through_everything_accelerate_wraps_around_it() -> None:
+    sampler = EpochSampler(range(16), 2, 4, 1, True, 0)
+    shard = BatchSamplerShard(BatchSampler(sampler, 4, drop_last=False), 2, 0)
+    loader = SimpleNamespace(batch_sampler=SkipBatchSampler(shard, 1), sampler=None)
+    assert any(found is sampler for found in nested_samplers(loader))
+
+
+class EpochFake:
+    def __init__(self) -> None:
+        self.ran: list[int] = []
+
+    def _run_epoch(self, model: Any, epoch: int, train_dataloader: Any) -> None:
+        self.ran.append(epoch)
+
+
+class Running(ResumableTrainer, EpochFake):
+    pass
+
+
+def test_every_epoch_is_told_to_the_sampler_before_it_is_run() -> None:
+    sampler = EpochSampler(range(8), 1, 2, 1, True, 0)
+    loader = SimpleNamespace(batch_sampler=SkipBatchSampler(BatchSampler(sampler, 2, False), 1), sampler=None)
+    trainer = Running()
+    trainer._run_epoch(model=None, epoch=1, train_dataloader=loader)
+    second = list(sampler)
+    fresh = EpochSampler(range(8), 1, 2, 1, True, 0)
+    fresh.set_epoch(1)
+    assert trainer.ran == [1]
+    assert second == list(fresh)
