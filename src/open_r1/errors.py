@@ -51,6 +51,6 @@ class RunError(OpenR1Error):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint `; did you mean 'x'?` for the known name closest to `name`, or "" when none is close."""
+    """How a sentence about an unknown name ends: `; did you mean 'x'?` with the closest known one, or a full stop."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean '{matches[0]}'?" if matches else ""
+    return f"; did you mean '{matches[0]}'?" if matches else "."

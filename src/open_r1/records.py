@@ -25,8 +25,8 @@ class Problem:
 
     @property
     def id(self) -> str:
-        """16 hex digits, the same for the same family and prompt on every machine."""
-        return hashlib.sha256(f"{self.family}\n{self.prompt}".encode()).hexdigest()[:16]
+        """16 hex digits, the same for the same family, prompt and gold on every machine."""
+        return hashlib.sha256(f"{self.family}\n{self.prompt}\n{self.gold}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

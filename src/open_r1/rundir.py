@@ -12,6 +12,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from open_r1.errors import RunError, RunFolderError
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)$")
 CHECKPOINT_MARKER = "open_r1_complete.json"
@@ -75,13 +78,17 @@ def read_json(path: Path) -> Any:
 
 
 def read_jsonl(path: Path) -> list[Any]:
-    """All whole lines; a torn last line is left out."""
+    """All whole lines; a torn last line is left out. RunError for a line that is broken anywhere else."""
+    lines = path.read_bytes().splitlines()
     rows = []
-    for line in path.read_bytes().splitlines():
+    for number, line in enumerate(lines, start=1):
         try:
             rows.append(json.loads(line))
-        except ValueError:
-            break
+        except ValueError as error:
+            if number < len(lines):
+                raise RunError(
+                    f"{path}:{number} is not JSON: {error}; remove that line or make the file anew."
+                ) from None
     return rows
 
 
@@ -154,10 +161,12 @@ class RunDir:
         with (self.path / ".lock").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise RunFolderError(
                     f"another run is writing to '{self.path}'; wait for it, stop it, or choose another output_dir."
                 ) from None
+            except OSError as error:  # a file system without locks: better unguarded than unusable
+                logger.warning("'%s' can't be locked (%s): don't run twice into it", self.path, error.strerror)
             yield
 
     def clear(self) -> None:

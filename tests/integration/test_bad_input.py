@@ -120,7 +120,7 @@ def test_changed_data_under_a_run_is_noticed(
 ) -> None:
     assert train(open_r1, "sft", tiny_model, traces, tmp_path / "out").status == 0
     traces.write_text(traces.read_text(encoding="utf-8") + '{"prompt": "new", "solution": "row"}\n', encoding="utf-8")
-    assert_refused(train(open_r1, "sft", tiny_model, traces, tmp_path / "out"), "dataset_file was")
+    assert_refused(train(open_r1, "sft", tiny_model, traces, tmp_path / "out"), "traces.jsonl was")
 
 
 PIPELINES = {
@@ -135,6 +135,18 @@ PIPELINES = {
     "output_dir: out\nseeds: 3\nstages:\n  a: {kind: report}\n": "unknown key 'seeds'; did you mean 'seed'",
     "output_dir: out\nseed: -1\nstages:\n  a: {kind: report}\n": "seed must be a whole number",
     "output_dir: out\nthreads: 0\nstages:\n  a: {kind: report}\n": "threads must be a whole number",
+    "output_dir: out\nseed: true\nstages:\n  a: {kind: report}\n": "seed must be a whole number",
+    "output_dir: out\nstages:\n  ..: {kind: report}\n": "pipeline.yaml:3: '..' can't be a stage's name",
+    "output_dir: out\nstages:\n  a/b: {kind: report}\n": "'a/b' can't be a stage's name",
+    "output_dir: out\nstages:\n  a.b: {kind: report}\n": "use letters, digits, '_' and '-'",
+    "output_dir: out\nstages:\n  a: {kind: report}\n  a: {kind: report}\n": "pipeline.yaml:4 sets 'a' a second time",
+    "output_dir: out\nstages:\n  a: {kind: [report]}\n": "is of unknown kind",
+    "output_dir: out\nstages:\n  a: {kind: report, x: 1}\n": "unknown setting 'x'. A report stage has",
+    "output_dir: out\nstages:\n  a: {kind: problems, families: {sums: 3}}\n": "a list of whole numbers, but is",
+    "output_dir: out\nstages:\n  a: {kind: problems, families: 3}\n": "families must be a mapping",
+    "output_dir: out\nstages:\n  a: {kind: traces, lazy_share: [1]}\n": "lazy_share must be a mapping of numbers to",
+    "output_dir: out\nstages:\n  a: {kind: traces, style: [1]}\n": "style must be text, but is [1]",
+    "output_dir: out\nstages:\n  a: {kind: sft, overrides: 3}\n": "overrides must be a mapping, but is 3",
 }
 
 
@@ -146,6 +158,74 @@ def test_pipelines_that_cannot_run(text: str, open_r1: Callable[..., Any], tmp_p
     assert not (tmp_path / "out").exists()
 
 
+WHOLE = """
+output_dir: out
+stages:
+  problems: {kind: problems, families: {sums: [1, 2]}}
+  traces: {kind: traces}
+  base: {kind: model, shape: {num_layers: 1}}
+  sft: {kind: sft, model: base, recipe: sft.yaml}
+  evaluate: {kind: evaluate, model: sft}
+  grpo: {kind: grpo, model: sft, recipe: grpo.yaml}
+"""
+CHANGES = {
+    "sft.overrides.a=[1": "'[1' is not YAML",
+    "traces.style.x=1": "traces.style is 'terse', which has no settings of its own; write --set traces.style=VALUE",
+    "base.shape.depth=3": "stage 'base': shape has an unknown key 'depth'. A shape has: architecture",
+    "base.shape.num_layer=3": "did you mean 'num_layers'?",
+    "base.shape.num_layers=few": "shape.num_layers must be a whole number, but is 'few'",
+    "base.shape.num_heads=0": "shape.num_heads must be a whole number above 0, but is 0",
+    "base.shape.num_heads=7": "stage 'base': hidden_size 96 must be a multiple of num_heads 7",
+    "base.shape.architecture=gpt": "shape.architecture must be qwen3 or qwen2, but is 'gpt'",
+    "evaluate.temperature=0": "stage 'evaluate': temperature 0 draws the same completion every time",
+    "evaluate.temperature=hot": "temperature must be a number, but is 'hot'",
+    "grpo.overrides.reward_funcs=[acuracy]": "did you mean 'accuracy'?",
+    "grpo.overrides.callbacks=[mine]": "not of the form 'module:Class'",
+    "sft.overrides.seed=[1]": "it must be a whole number",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changes_of_a_pipeline_that_cannot_work_are_refused_before_anything_runs(
+    change: str, open_r1: Callable[..., Any], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = WHOLE.replace("{kind: traces}", "{kind: traces, style: terse}")
+    (tmp_path / "pipeline.yaml").write_text(text)
+    (tmp_path / "sft.yaml").write_text("max_steps: 1\n")
+    (tmp_path / "grpo.yaml").write_text("max_steps: 1\n")
+    assert_refused(open_r1("run", "pipeline.yaml", "--set", change), CHANGES[change])
+    assert not [path for path in tmp_path.glob("out/*") if path.name != ".lock"]
+    assert_refused(open_r1("run", "pipeline.yaml", "--dry-run", "--set", change), CHANGES[change])
+
+
+def test_a_training_run_where_a_stage_would_go_is_refused(
+    open_r1: Callable[..., Any], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipeline.yaml").write_text("output_dir: out\nstages:\n  a: {kind: report}\n")
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    (tmp_path / "out" / "pipeline.json").write_text("{}")
+    (tmp_path / "out" / "a" / "identity.json").write_text('{"stage": "sft"}')
+    assert_refused(open_r1("run", "pipeline.yaml"), "holds a run that no pipeline made", "choose another --output_dir")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--reward_funcs", "acuracy"], "did you mean 'accuracy'?"),
+        (["--reward_funcs", "no_such_module:reward"], "no module named 'no_such_module'"),
+        (["--callbacks", "mine"], "not of the form 'module:Class'"),
+        (["--chat_template", "You are helpful."], "is text, not a Jinja template"),
+    ],
+)
+def test_names_that_cannot_be_found_are_told_by_a_dry_run(
+    words: list[str], message: str, open_r1: Callable[..., Any], tmp_path: Path
+) -> None:
+    ran = train(open_r1, "grpo", Path("m"), Path("d"), tmp_path / "out", "--dry-run", *words)
+    assert_refused(ran, message)
+
+
 def test_a_missing_pipeline_and_an_unknown_verb_are_refused(open_r1: Callable[..., Any]) -> None:
     assert_refused(open_r1("run", "no/such/pipeline.yaml"), "does not exist")
     assert_refused(open_r1("grop"), "unknown verb 'grop'; did you mean 'grpo'?")
@@ -155,6 +235,27 @@ def test_an_evaluation_of_what_is_no_model_is_refused(
     open_r1: Callable[..., Any], traces: Path, tmp_path: Path
 ) -> None:
     assert_refused(open_r1("eval", tmp_path / "none", "--problems", traces), "does not exist")
+
+
+def test_an_evaluation_that_was_asked_for_wrongly_loads_nothing(
+    open_r1: Callable[..., Any], traces: Path, tmp_path: Path
+) -> None:
+    ask = ("eval", tmp_path / "no-model", "--problems", traces)
+    assert_refused(open_r1(*ask, "--max_problems", "0"), "--max_problems must be at least 1, but is 0")
+    assert_refused(open_r1(*ask, "--max_problems", "-2"), "--max_problems must be at least 1")
+    assert_refused(open_r1(*ask, "--batch_size", "0"), "--batch_size must be at least 1")
+
+
+def test_an_evaluation_is_written_over_only_when_asked(
+    open_r1: Callable[..., Any], tiny_model: Path, traces: Path, tmp_path: Path
+) -> None:
+    ask = ("eval", tiny_model, "--problems", traces, "--max_problems", "2", "--max_new_tokens", "2",
+           "--output_dir", tmp_path / "out")  # fmt: skip
+    assert open_r1(*ask).status == 0
+    before = (tmp_path / "out" / "samples.jsonl").read_bytes()
+    assert_refused(open_r1(*ask), "already holds an evaluation", "--overwrite")
+    assert (tmp_path / "out" / "samples.jsonl").read_bytes() == before
+    assert open_r1(*ask, "--overwrite").status == 0
 
 
 @pytest.fixture

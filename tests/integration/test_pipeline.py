@@ -115,6 +115,10 @@ def test_other_settings_are_refused_and_made_anew_only_when_asked(
     assert refused.status == 2  # type: ignore[attr-defined]
     assert "grpo, evaluate_grpo have changed since" in refused.err  # type: ignore[attr-defined]
     assert fingerprint_of_results(copy) == before
+    made = open_r1(*changed, "--overwrite")
+    assert made.status == 0 and made.err.count("already done, skipped") == 6  # type: ignore[attr-defined]
+    assert read_json(copy / "grpo" / "done.json")["steps"] == 4
+    assert fingerprint_of_results(copy)["sft"] == before["sft"]
 
 
 def test_a_checkpoint_cut_off_in_writing_is_not_resumed_from(finished_run: Path, tmp_path: Path) -> None:

@@ -65,6 +65,13 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     assert read_jsonl(path) == [{"step": 1}, {"step": 2}]
 
 
+def test_a_broken_line_before_the_last_is_never_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n{"ste\n{"step": 3}\n')
+    with pytest.raises(RunError, match=r"metrics.jsonl:2 is not JSON"):
+        read_jsonl(path)
+
+
 def test_another_run_is_refused_and_the_difference_named(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "run")
     run.create()

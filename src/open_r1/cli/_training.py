@@ -31,6 +31,10 @@ def run_training(kind: Any, arguments: argparse.Namespace) -> int:
     from open_r1.configs.parse import parse_stage
 
     parsed = parse_stage(kind, words)
+    if kind == "grpo":
+        from open_r1.rewards import required_columns
+
+        required_columns(parsed.script.reward_funcs)  # refuses the names it doesn't know
     for notice in (*parsed.notices, *parsed.adaptations):
         tell(f"notice: {notice}")
     if arguments.dry_run:

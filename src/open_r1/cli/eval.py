@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.cli.run import tell
+from open_r1.errors import ConfigError, RunFolderError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -32,6 +33,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--batch_size", type=int, default=256, help="sequences at once (default: 256)")
     parser.add_argument("--system_prompt", help="system prompt before every problem")
     parser.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
+    parser.add_argument("--overwrite", action="store_true", help="write over an evaluation that output_dir holds")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 
@@ -46,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.num_samples, arguments.temperature, max_new_tokens=arguments.max_new_tokens, seed=arguments.seed
     )
     modes = [Mode("greedy", Sampling(max_new_tokens=arguments.max_new_tokens)), Mode("sampled", sampled)]
+    check_request(arguments)
     problems = read_problem_file(arguments.problems, arguments.prompt_column, arguments.solution_column)
     problems = problems[: arguments.max_problems]
     if arguments.output_dir:
@@ -62,6 +65,19 @@ def run(arguments: argparse.Namespace) -> int:
         write_evaluation(arguments.output_dir, evaluation)
     show(evaluation.summary, arguments.json)
     return 0
+
+
+def check_request(arguments: argparse.Namespace) -> None:
+    """What can't be done as asked, found before anything is loaded."""
+    if arguments.max_problems is not None and arguments.max_problems < 1:
+        raise ConfigError(f"--max_problems must be at least 1, but is {arguments.max_problems}; leave it out for all.")
+    if arguments.batch_size < 1:
+        raise ConfigError(f"--batch_size must be at least 1, but is {arguments.batch_size}; raise it.")
+    if arguments.output_dir and (arguments.output_dir / "summary.json").exists() and not arguments.overwrite:
+        raise RunFolderError(
+            f"'{arguments.output_dir}' already holds an evaluation (summary.json); choose another --output_dir, or "
+            "write over it with --overwrite."
+        )
 
 
 def load_generator(arguments: argparse.Namespace) -> Any:

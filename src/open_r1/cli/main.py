@@ -20,6 +20,13 @@ from open_r1.errors import OpenR1Error, nearest
 DEBUG = "OPEN_R1_DEBUG"
 """Environment variable that makes errors show their traceback."""
 
+EXTRA_OF = dict.fromkeys(("torch", "transformers", "trl", "accelerate", "peft", "tokenizers"), "train") | {
+    "vllm": "vllm",
+    "deepspeed": "deepspeed",
+    "jieba": "zh",
+}
+"""Library -> the extra that installs it; the core does without all of them."""
+
 
 def verb_modules() -> dict[str, str]:
     """Verb -> the module that carries it out: every module of `cli` but this one and those that start with _."""
@@ -60,6 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get(DEBUG):
             raise
         return fail(str(error), error.exit_status)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA_OF or os.environ.get(DEBUG):
+            raise
+        extra_name = EXTRA_OF[error.name]
+        return fail(f"'{error.name}' is not installed; run: pip install 'open-r1[{extra_name}]'.", 2)
     except KeyboardInterrupt:
         return fail("interrupted; run the same command again to go on.", 130)
     except BrokenPipeError:

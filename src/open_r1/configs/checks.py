@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from open_r1.errors import ConfigError
@@ -10,7 +11,10 @@ from open_r1.errors import ConfigError
 def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
     """ConfigError for the first contradiction; the message names the nearest settings that work."""
     check_model(model)
+    check_data(script, training)
     check_benchmarks(training)
+    check_callbacks(training)
+    check_template(training)
     check_schedule(training)
     if kind == "sft":
         check_sft(training)
@@ -24,6 +28,44 @@ def check_model(model: Any) -> None:
         raise ConfigError("model_name_or_path is not set; give a local folder or a Hub id.")
 
 
+def check_data(script: Any, training: Any) -> None:
+    if script.max_samples is not None and script.max_samples < 1:
+        raise ConfigError(
+            f"max_samples must be at least 1, or left out for all rows, but is {script.max_samples}; raise it."
+        )
+    if script.dataset_streaming:
+        raise ConfigError(
+            "dataset_streaming is not supported here yet; leave it out, and the data set is loaded whole."
+        )
+    if script.mixture is not None and script.dataset_train_split != "train":
+        raise ConfigError(
+            f"dataset_train_split = '{script.dataset_train_split}' can't be used with a mixture, whose training split is "
+            "'train'; leave it out, and name the split of each data set by its own 'split'."
+        )
+    processes = getattr(training, "dataset_num_proc", None)
+    if processes is not None and processes < 1:
+        raise ConfigError(f"dataset_num_proc must be at least 1, or left out, but is {processes}; raise it.")
+
+
+def check_callbacks(training: Any) -> None:
+    for name in training.callbacks:
+        module, _, attribute = name.partition(":")
+        if not module or not attribute.isidentifier():
+            raise ConfigError(
+                f"callback '{name}' is not of the form 'module:Class'; write it as my_callbacks:MyCallback."
+            )
+
+
+def check_template(training: Any) -> None:
+    template = training.chat_template
+    if template is not None and "{%" not in template and "{{" not in template:
+        start = template if len(template) <= 60 else f"{template[:60]}…"
+        raise ConfigError(
+            f"chat_template = {start!r} is text, not a Jinja template that loops over 'messages'; "
+            "a system prompt belongs in system_prompt."
+        )
+
+
 def check_benchmarks(training: Any) -> None:
     if training.benchmarks:
         raise ConfigError(
@@ -33,10 +75,12 @@ def check_benchmarks(training: Any) -> None:
 
 
 def check_schedule(training: Any) -> None:
-    if training.save_strategy == "steps" and training.save_steps < 1:
-        raise ConfigError(f"save_steps must be at least 1, but is {training.save_steps}.")
-    if training.learning_rate <= 0:
-        raise ConfigError(f"learning_rate must be above 0, but is {training.learning_rate}.")
+    if training.save_strategy == "steps" and not training.save_steps > 0:
+        raise ConfigError(
+            f"save_steps must be at least 1, or below 1 for a share of all steps, but is {training.save_steps}; raise it."
+        )
+    if not training.learning_rate > 0:
+        raise ConfigError(f"learning_rate must be above 0, but is {training.learning_rate}; raise it.")
 
 
 def check_sft(training: Any) -> None:
@@ -46,34 +90,58 @@ def check_sft(training: Any) -> None:
 
 def check_grpo(training: Any) -> None:
     """Checkpoints must fall between generations, or a resumed run would redo half of one and end elsewhere."""
-    steps_a_generation = training.steps_per_generation * training.num_iterations
-    updates = steps_a_generation / training.gradient_accumulation_steps
-    if training.save_strategy == "steps" and updates > 1 and training.save_steps % updates:
-        nearest_steps = max(1, round(training.save_steps / updates)) * int(updates)
+    accumulation = training.gradient_accumulation_steps
+    period = math.lcm(training.steps_per_generation * training.num_iterations, accumulation) // accumulation
+    if training.save_strategy != "steps" or period == 1:
+        return
+    if training.save_steps < 1 and training.max_steps < 1:
         raise ConfigError(
-            f"save_steps = {training.save_steps} falls inside a generation of {updates:g} update steps, and a resumed "
-            f"run would end elsewhere; nearest valid: save_steps = {nearest_steps}."
+            f"save_steps = {training.save_steps} is a share of a number of steps not known beforehand, and checkpoints must "
+            f"fall between generations; give a multiple of {period} steps, or max_steps."
         )
+    steps = training.save_steps if training.save_steps >= 1 else math.ceil(training.max_steps * training.save_steps)
+    if steps % period:
+        nearest_steps = max(1, round(steps / period)) * period
+        raise ConfigError(
+            f"save_steps = {training.save_steps} puts a checkpoint inside a generation, and a resumed run would end "
+            f"elsewhere; generations end every {period} update steps; nearest valid: save_steps = {nearest_steps}."
+        )
+
+
+def check_counts(training_values: dict[str, Any]) -> None:
+    for key in ("per_device_train_batch_size", "gradient_accumulation_steps"):
+        if training_values[key] < 1:
+            raise ConfigError(f"{key} must be at least 1, but is {training_values[key]}; raise it.")
 
 
 def check_batch(training_values: dict[str, Any], num_processes: int) -> None:
     """`num_generations` must divide the generation batch; the nearest valid settings are named."""
     group = training_values["num_generations"]
-    steps = training_values["steps_per_generation"] or training_values["gradient_accumulation_steps"]
-    batch = training_values["generation_batch_size"] or (
-        training_values["per_device_train_batch_size"] * num_processes * steps
-    )
+    batch, origin = generation_batch(training_values, num_processes)
     if group < 2:
-        raise ConfigError(f"num_generations must be at least 2 for a group to compare, but is {group}.")
-    if batch % group:
-        groups = [size for size in range(2, batch + 1) if batch % size == 0]
-        nearest_group = min(groups, key=lambda size: abs(size - group))
-        nearest_batch = max(1, round(batch / group)) * group
+        raise ConfigError(f"num_generations must be at least 2 for a group to compare, but is {group}; raise it.")
+    if batch < 1:
         raise ConfigError(
-            f"num_generations = {group} does not divide the generation batch of {batch} completions "
-            f"({training_values['per_device_train_batch_size']} a device x {num_processes} processes x {steps} steps); "
-            f"nearest valid: num_generations = {nearest_group}, or a batch of {nearest_batch}."
+            f"the generation batch must hold at least 1 completion, but is {batch} ({origin}); raise it."
         )
+    if batch % group:
+        nearest_batch = max(1, round(batch / group)) * group
+        groups = [size for size in range(2, batch + 1) if batch % size == 0]
+        nearest_group = min(groups, key=lambda size: abs(size - group), default=None)
+        by_group = f"num_generations = {nearest_group}, or " if nearest_group else ""
+        raise ConfigError(
+            f"num_generations = {group} does not divide the generation batch of {batch} completions ({origin}); "
+            f"nearest valid: {by_group}a batch of {nearest_batch}."
+        )
+
+
+def generation_batch(training_values: dict[str, Any], num_processes: int) -> tuple[int, str]:
+    """Completions that are generated at once, and what that number comes from."""
+    if training_values["generation_batch_size"] is not None:
+        return training_values["generation_batch_size"], "generation_batch_size"
+    steps = training_values["steps_per_generation"] or training_values["gradient_accumulation_steps"]
+    a_device = training_values["per_device_train_batch_size"]
+    return a_device * num_processes * steps, f"{a_device} a device x {num_processes} processes x {steps} steps"
 
 
 def check_reward_weights(script: Any, training: Any) -> None:
@@ -89,9 +157,17 @@ def check_reward_weights(script: Any, training: Any) -> None:
                 f"reward_weights is for {', '.join(weights)}, but reward_funcs is {', '.join(names)}; "
                 "give exactly one weight for each reward."
             )
-        training.reward_weights = [float(weights[name]) for name in names]
+        training.reward_weights = [weight_of(name, weights[name]) for name in names]
     elif weights is not None and len(weights) != len(names):
         raise ConfigError(
             f"reward_weights has {len(weights)} values ({weights}), but reward_funcs has {len(names)} rewards "
             f"({', '.join(names)}); give one weight for each reward."
         )
+
+
+def weight_of(name: str, weight: Any) -> float:
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
+        raise ConfigError(
+            f"the weight of reward '{name}' must be a number, but is {weight!r}; give one, for example 0.5."
+        )
+    return float(weight)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, get_type_hints
 
+from open_r1.configs.types import fits, in_words
 from open_r1.errors import ConfigError, nearest
 
 
@@ -42,8 +43,25 @@ class DatasetMixtureConfig:
             seed=mapping.get("seed", 0),
             test_split_size=mapping.get("test_split_size"),
         )
+        check_seed(mixture.seed)
+        check_test_split_size(mixture.test_split_size)
         check_columns(mixture.datasets)
         return mixture
+
+
+def check_seed(seed: Any) -> None:
+    if not fits(seed, int) or seed < 0:
+        raise ConfigError(f"dataset_mixture.seed must be a whole number of at least 0, but is {seed!r}; give one.")
+
+
+def check_test_split_size(size: Any) -> None:
+    is_share = isinstance(size, float) and 0 < size < 1
+    is_count = fits(size, int) and size >= 1
+    if size is not None and not is_share and not is_count:
+        raise ConfigError(
+            "dataset_mixture.test_split_size must be a share above 0 and below 1 or a whole number of rows, "
+            f"but is {size!r}; for example 0.1, or leave it out."
+        )
 
 
 def parse_entry(entry: Any, where: str) -> DatasetConfig:
@@ -52,8 +70,12 @@ def parse_entry(entry: Any, where: str) -> DatasetConfig:
     check_keys(entry, DatasetConfig, where)
     if not entry.get("id"):
         raise ConfigError(f"{where} has no 'id'; give the data set's Hub id or path.")
+    hints = get_type_hints(DatasetConfig)
+    for key, value in entry.items():
+        if not fits(value, hints[key]):
+            raise ConfigError(f"{where}.{key} must be {in_words(hints[key])}, but is {value!r}; mend that entry.")
     weight = entry.get("weight")
-    if weight is not None and not (isinstance(weight, int | float) and 0 < weight <= 1):
+    if weight is not None and not 0 < weight <= 1:
         raise ConfigError(f"{where}.weight must be above 0 and at most 1, or null for all rows, but is {weight!r}.")
     return DatasetConfig(**entry)
 

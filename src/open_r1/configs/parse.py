@@ -10,20 +10,39 @@ import argparse
 import dataclasses
 import importlib.util
 import json
+import math
 import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
-from open_r1.configs.checks import check_batch, check_settings
-from open_r1.configs.settings import COMMAND_LINE, Setting, read_flags, read_recipe, split_recipe_flag, translate
-from open_r1.errors import ConfigError
+from open_r1.configs.checks import check_batch, check_counts, check_settings
+from open_r1.configs.settings import (
+    COMMAND_LINE,
+    Setting,
+    read_flags,
+    read_recipe,
+    shown,
+    split_recipe_flag,
+    translate,
+)
+from open_r1.configs.types import fits, in_words
+from open_r1.errors import ConfigError, nearest
 
 StageKind = Literal["sft", "grpo"]
+ADAPTED = "adapted: "
+"""How the origin of a setting begins that this machine asked for."""
+
 SECRETS = ("hub_token",)
 """Settings whose value never reaches a file."""
+
+STRUCTURED = {"reward_weights": dict}
+"""Settings that take more than their type says: weights by the rewards' names."""
+
+TRACKER_PACKAGES = {"azure_ml": ("azureml",), "dagshub": ("dagshub",), "flyte": ("flytekit",), "kubeflow": (),
+                    "tensorboard": ("tensorboard", "tensorboardX")}  # fmt: skip
+"""Packages that a tracker of `report_to` needs one of, where it isn't called as they are; none: it needs no package."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,8 @@ class StageArguments:
     notices: tuple[str, ...] = ()
     adaptations: tuple[str, ...] = ()
     given: dict[str, Any] = field(default_factory=dict)
+    replaced: dict[str, Setting] = field(default_factory=dict)
+    """What was asked for where the machine made us use something else."""
 
     def values(self) -> dict[str, Any]:
         """Each setting as used, secrets left out."""
@@ -49,14 +70,36 @@ class StageArguments:
     def as_yaml(self) -> str:
         """resolved.yaml: a recipe that repeats this run, each line saying where its value came from.
 
-        What the dataclasses work out from other settings stands behind a comment sign: it is derived again.
+        What the dataclasses work out from other settings and what only this machine asked for stands behind a comment
+        sign: it is found out again, wherever the recipe runs. A secret is left to be given again.
         """
         return "".join(f"{self.as_line(key, value)}\n" for key, value in sorted(self.values().items()))
 
     def as_line(self, key: str, value: Any) -> str:
-        is_derived = self.origins[key] == "default" and plain(self.given[key]) != value
-        line = f"{key}: {json.dumps(value)}"
-        return f"# {line}  (derived)" if is_derived else f"{line}  # {self.origins[key]}"
+        origin, line = self.origins[key], f"{key}: {as_yaml(value)}"
+        if key in self.replaced:
+            asked = self.replaced[key]
+            return f"{key}: {as_yaml(plain(asked.value))}  # {asked.origin}; here {as_yaml(value)}, {origin}"
+        if origin.startswith(ADAPTED):
+            return f"# {line}  ({origin})"
+        if origin == "default" and plain(self.given[key]) != value:
+            return f"# {line}  (derived)"
+        return f"# {line}  (secret)" if key in SECRETS and value else f"{line}  # {origin}"
+
+
+def as_yaml(value: Any) -> str:
+    """A value on one line, such that YAML 1.1 reads the same back: 1e-06 would be text, 1.0e-06 is a number."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{as_yaml(key)}: {as_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(as_yaml(item) for item in value) + "]"
+    if isinstance(value, float | str):
+        import yaml
+
+        return yaml.safe_dump(value, default_style='"' if isinstance(value, str) else None, width=math.inf).split(
+            "\n"
+        )[0]
+    return json.dumps(value)
 
 
 def plain(value: Any) -> Any:
@@ -85,6 +128,7 @@ class FlagParser:
 
         self.parser = Parser(list(classes), allow_abbrev=False, exit_on_error=False, add_help=False)  # type: ignore[arg-type]
         self.fields = {f.name: f for cls in classes for f in dataclasses.fields(cls) if f.init}
+        self.hints = {name: hint for cls in classes for name, hint in get_type_hints(cls).items()}
 
     def defaults(self) -> dict[str, Any]:
         return vars(self.parser.parse_args([]))
@@ -96,9 +140,12 @@ class FlagParser:
                 return self.convert_words(setting)
             return setting.key, self.convert_structure(setting)
         except (argparse.ArgumentError, argparse.ArgumentTypeError, ConfigError, ValueError, TypeError) as error:
-            shown = " ".join(map(str, setting.value)) if isinstance(setting.value, list) else setting.value
-            reason = str(error).split(": ", 1)[-1]
-            raise ConfigError(f"{setting.origin}: {setting.key} = {shown!r} can't be used: {reason}.") from None
+            reason = str(error)
+            if reason.startswith("argument "):  # argparse puts the flag's name before the cause
+                reason = reason.split(": ", 1)[-1]
+            raise ConfigError(
+                f"{setting.origin}: {setting.key} = {shown(setting)!r} can't be used: {reason.rstrip('.')}."
+            ) from None
 
     def convert_words(self, setting: Setting) -> tuple[str, Any]:
         words = setting.value if isinstance(setting.value, list) else [str(setting.value)]
@@ -115,11 +162,29 @@ class FlagParser:
         return kind is bool or bool in getattr(kind, "__args__", ())
 
     def convert_structure(self, setting: Setting) -> Any:
-        """A YAML list, mapping or null: items of a typed list are converted, the rest is taken as it is."""
-        item_type = getattr(self.fields[setting.key].type, "__args__", (None,))[0]
-        if isinstance(setting.value, list) and item_type in (int, float, str):
-            return [item_type(item) for item in setting.value]
-        return setting.value
+        """A YAML list, mapping or null, where the field's type has a place for it; items of a list are converted."""
+        hint = self.hints.get(setting.key, bool)
+        value = setting.value
+        if isinstance(value, list):
+            value = convert_items(value, hint)
+        elif not isinstance(value, dict | None):
+            value = str(value)  # a date
+        is_default = setting.key in self.fields and value is None and self.fields[setting.key].default is None
+        if not (fits(value, hint) or is_default or isinstance(value, STRUCTURED.get(setting.key, ()))):
+            advice = "; give one or leave the line out for the default" if value is None else ""
+            raise ConfigError(f"it must be {in_words(hint)}{advice}")
+        return value
+
+
+def convert_items(values: list[Any], hint: Any) -> list[Any]:
+    """The items of a YAML list by the item type of the list that `hint` allows."""
+    allowed = [option for option in (hint, *get_args(hint)) if get_origin(option) is list]
+    item_type = get_args(allowed[0])[0] if allowed else None
+    if item_type not in (int, float, str):
+        return values
+    if unusable := [item for item in values if isinstance(item, list | dict | None)]:
+        raise ConfigError(f"{unusable[0]!r} is not {in_words(item_type)}")
+    return [item_type(item) for item in values]
 
 
 def stage_classes(kind: StageKind) -> tuple[type, type, type]:
@@ -146,13 +211,14 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
     for setting in settings:
         name, value = parser.convert(setting)
         values[name], origins[name] = value, setting.origin
-    adaptations = adapt_to_machine(values, origins)
+    notices += notice_idle_vllm(values, origins)
+    replaced, adaptations = adapt_to_machine(values, origins)
+    check_counts(values)
     if kind == "grpo":
         check_batch(values, world_size())
     script, training, model = build(classes, values)
-    parsed = StageArguments(kind, script, training, model, origins, tuple(notices), tuple(adaptations), values)
-    check_settings(parsed.kind, script, training, model)
-    return parsed
+    check_settings(kind, script, training, model)
+    return StageArguments(kind, script, training, model, origins, tuple(notices), tuple(adaptations), values, replaced)
 
 
 def build(classes: Sequence[type], values: dict[str, Any]) -> list[Any]:
@@ -166,21 +232,36 @@ def build(classes: Sequence[type], values: dict[str, Any]) -> list[Any]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)
                 built.append(cls(**{name: values[name] for name in names}))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
             raise ConfigError(" ".join(str(error).split())) from None
+        except OSError as error:
+            raise ConfigError(f"a file that a setting names can't be read: {error}; check that path.") from None
     return built
 
 
-def adapt_to_machine(values: dict[str, Any], origins: dict[str, str]) -> list[str]:
-    """What a recipe made for GPUs needs changed to run on this machine; each change is told and recorded."""
+def notice_idle_vllm(values: dict[str, Any], origins: dict[str, str]) -> list[str]:
+    """A notice when vLLM is set up but not switched on."""
+    idle = [key for key in values if key.startswith("vllm_") and origins[key] != "default"]
+    if not idle or values["use_vllm"]:
+        return []
+    verb = "is" if len(idle) == 1 else "are"
+    return [
+        f"{', '.join(idle)} {verb} set but use_vllm is not: completions will come from transformers; set use_vllm true."
+    ]
+
+
+def adapt_to_machine(values: dict[str, Any], origins: dict[str, str]) -> tuple[dict[str, Setting], list[str]]:
+    """Change what a recipe needs changed to run on this machine; returns what was asked for, and a line a change."""
     import torch
 
+    replaced: dict[str, Setting] = {}
     changes: list[str] = []
 
     def change(key: str, value: Any, why: str) -> None:
         if origins[key] != "default":
             changes.append(f"{key}: {values[key]!r} becomes {value!r}, {why}.")
-        values[key], origins[key] = value, f"adapted: {why}"
+            replaced[key] = Setting(key, values[key], origins[key])
+        values[key], origins[key] = value, f"{ADAPTED}{why}"
 
     has_accelerator = torch.accelerator.is_available() and not values["use_cpu"]
     if not has_accelerator:
@@ -196,16 +277,33 @@ def adapt_to_machine(values: dict[str, Any], origins: dict[str, str]) -> list[st
     wants_flash = str(values["attn_implementation"] or "").startswith("flash_attention")
     if wants_flash and not (has_accelerator and importlib.util.find_spec("flash_attn")):
         change("attn_implementation", "sdpa", "flash-attn is not usable here")
-    return changes
+    trackers = asked_trackers(values["report_to"])
+    if missing := [name for name in trackers if not is_installed(name)]:
+        why = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed here: "
+        change(
+            "report_to", [name for name in trackers if name not in missing], f"{why}pip install {' '.join(missing)}"
+        )
+    return replaced, changes
+
+
+def asked_trackers(report_to: Any) -> list[str]:
+    """The trackers that `report_to` names, "all" and "none" aside; ConfigError for one that transformers lacks."""
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    names = [report_to] if isinstance(report_to, str) else list(report_to or [])
+    for name in names:
+        if name not in (*INTEGRATION_TO_CALLBACK, "all", "none"):
+            known = sorted(INTEGRATION_TO_CALLBACK)
+            raise ConfigError(f"report_to names the unknown tracker '{name}'{nearest(name, known)} "
+                              f"Trackers: {', '.join(known)}, or none.")  # fmt: skip
+    return [name for name in names if name in INTEGRATION_TO_CALLBACK]
+
+
+def is_installed(tracker: str) -> bool:
+    packages = TRACKER_PACKAGES.get(tracker, (tracker,))
+    return not packages or any(importlib.util.find_spec(package) for package in packages)
 
 
 def world_size() -> int:
     """Number of training processes that the launcher started."""
     return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def read_stage_yaml(path: Path) -> dict[str, Any]:
-    """A resolved.yaml written by an earlier run."""
-    import yaml
-
-    return yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -40,23 +40,41 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"recipe '{path}' can't be read: {error}; a recipe is a YAML text file.") from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return load_mapping(text, path)
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError is an impossible date or number
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise ConfigError(f"recipe '{path}{line}' is not YAML: {problem}; mend that line.") from None
-    if not isinstance(node, yaml.MappingNode) or not isinstance(content, dict):
-        kind = "is empty" if content is None else f"holds a {type(content).__name__}"
+
+
+def load_mapping(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """Keys as they are written with their values, merge keys (`<<`) carried out, and the line of each key."""
+    loader = yaml.SafeLoader(text)
+    node = loader.get_single_node()
+    if not isinstance(node, yaml.MappingNode):
+        kind = {type(None): "is empty", yaml.SequenceNode: "holds a list"}.get(type(node), "holds a single value")
         raise ConfigError(f"recipe '{path}' {kind}; it must be a YAML mapping of 'key: value' lines.")
+    refuse_second_keys(node, path)
+    loader.flatten_mapping(node)
+    pairs = [(str(key.value), key.start_mark.line + 1, value) for key, value in node.value]
+    content = {key: loader.construct_object(value, deep=True) for key, _, value in pairs}
+    return content, {key: line for key, line, _ in pairs}
+
+
+def refuse_second_keys(node: yaml.CollectionNode, path: Path) -> None:
+    """ConfigError for a key that a mapping, at any depth, has twice: YAML itself would drop the first in silence."""
     lines: dict[str, int] = {}
-    for key_node, _ in node.value:
+    for key_node in (pair[0] for pair in node.value if isinstance(node, yaml.MappingNode)):
         key, line = str(key_node.value), key_node.start_mark.line + 1
         if key in lines:
             raise ConfigError(f"{path}:{line} sets '{key}' a second time (first in line {lines[key]}); keep one.")
         lines[key] = line
-    return {str(key): value for key, value in content.items()}, lines
+    for child in node.value:
+        value = child[1] if isinstance(node, yaml.MappingNode) else child
+        is_alias_of_parent = value.start_mark.index <= node.start_mark.index
+        if isinstance(value, yaml.CollectionNode) and not is_alias_of_parent:
+            refuse_second_keys(value, path)
 
 
 def read_recipe(path: Path) -> list[Setting]:
@@ -100,8 +118,11 @@ def split_recipe_flag(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
 def translate(settings: Iterable[Setting], known: Collection[str]) -> tuple[list[Setting], list[str]]:
     """Settings under their present names, with a line of notice for each old name.
 
-    A name that is still `known` is never translated. ConfigError for a name that is neither.
+    A name that is still `known` is never translated. ConfigError for a name that is neither, and for a setting that one
+    source gives under two names with two values.
     """
+    settings = list(settings)
+    refuse_two_names(settings, known)
     translated: list[Setting] = []
     notices: list[str] = []
     for setting in settings:
@@ -121,6 +142,38 @@ def translate(settings: Iterable[Setting], known: Collection[str]) -> tuple[list
     return translated, notices
 
 
+def refuse_two_names(settings: Iterable[Setting], known: Collection[str]) -> None:
+    """ConfigError where one file, or the command line, gives a setting's old and new name with different values."""
+    written: dict[tuple[str, str], Setting] = {}
+    for setting in settings:
+        rename = RENAMES.get(setting.key) if setting.key not in known else None
+        present = setting.key if rename is None else rename.new
+        first = written.setdefault((source_of(setting), present or setting.key), setting)
+        if first.key != setting.key and final_value(first) != final_value(setting):
+            raise ConfigError(
+                f"{setting.origin}: '{first.key}' and '{setting.key}' are one setting, now called '{present}', but are "
+                f"given as {shown(first)!r} ({first.origin}) and {shown(setting)!r}; keep one of them."
+            )
+
+
+def shown(setting: Setting) -> Any:
+    """The value as it was written: the words of the command line in one."""
+    is_words = setting.origin == COMMAND_LINE and isinstance(setting.value, list)
+    return " ".join(setting.value) if is_words else setting.value
+
+
+def source_of(setting: Setting) -> str:
+    """The file of "recipe.yaml:12"; other origins as they are."""
+    return setting.origin.rpartition(":")[0] or setting.origin
+
+
+def final_value(setting: Setting) -> str:
+    """A value as its present name gets it, in a form that YAML's and the command line's can be compared in."""
+    rename = RENAMES.get(setting.key)
+    value = last_word(setting.value)
+    return str(rename.convert(value) if rename and rename.convert else value)
+
+
 def last_word(value: Any) -> Any:
     return (value[-1] if value else "") if isinstance(value, list) else value
 
@@ -128,6 +181,5 @@ def last_word(value: Any) -> Any:
 def unknown_key_message(setting: Setting, known: Collection[str]) -> str:
     name = f"--{setting.key}" if setting.origin == COMMAND_LINE else f"'{setting.key}'"
     hint = nearest(setting.key, [*known, *RENAMES])
-    return f"{setting.origin}: unknown setting {name}{hint or '; remove it'}".rstrip(".") + (
-        "" if hint else " or see docs/reference/settings.md for the known ones."
-    )
+    advice = hint if hint != "." else "; remove it or see docs/reference/settings.md for the known ones."
+    return f"{setting.origin}: unknown setting {name}{advice}"

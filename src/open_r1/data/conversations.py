@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 RESPONSE_COLUMNS = ("completion", "response", "generation", "solution", "answer")
 """Columns that may hold what to answer, first found first taken, where `dataset_response_column` doesn't say."""
 
+TEXT_FIELD = "text"
+"""Column of plain text, where `dataset_text_field` doesn't say."""
+
 CALCULATOR_NOTE = re.compile(r"<<[^<>]*>>")
 """GSM8K's calculator annotations, `<<48/2=24>>`, which are no part of the text."""
 
@@ -31,17 +34,25 @@ def with_system_prompt(messages: list[Message], system_prompt: str | None) -> li
     return [{"role": "system", "content": system_prompt}, *messages]
 
 
-def to_conversations(rows: Dataset, args: ScriptArguments, system_prompt: str | None) -> Dataset:
+def to_conversations(
+    rows: Dataset,
+    args: ScriptArguments,
+    system_prompt: str | None,
+    num_proc: int | None = None,
+    text_field: str = TEXT_FIELD,
+) -> Dataset:
     """Rows with a `messages` column only, as published or made from a prompt and a response column.
 
-    A set with nothing but `text` is left as it is: plain language modelling.
+    A set with nothing but text, under `text_field`, is left as it is: plain language modelling. A `text_field` other
+    than the default is asked for, and wins over other columns. `num_proc` is the number of processes.
     """
     where = str(args.dataset_name or "mixture")
     prompt_column = args.dataset_prompt_column
+    if is_text(rows.column_names, prompt_column, text_field):
+        require_columns(rows.column_names, [text_field], where, "dataset_text_field")
+        return rows.select_columns([text_field])
     if "messages" in rows.column_names:
         make = partial(keep_conversation, system_prompt=system_prompt, where=where)
-    elif "text" in rows.column_names and prompt_column not in rows.column_names:
-        return rows.select_columns(["text"])
     else:
         require_columns(rows.column_names, [prompt_column], where, "dataset_prompt_column")
         make = partial(
@@ -52,12 +63,30 @@ def to_conversations(rows: Dataset, args: ScriptArguments, system_prompt: str | 
             system_prompt=system_prompt,
             where=where,
         )
-    return rows.map(make, remove_columns=rows.column_names)
+    return rows.map(make, remove_columns=rows.column_names, num_proc=num_proc)
+
+
+def is_text(found: list[str], prompt_column: str, text_field: str) -> bool:
+    """Whether the rows are for plain language modelling: asked for by name, or with nothing but text."""
+    if text_field not in (TEXT_FIELD, "messages"):
+        return True
+    return TEXT_FIELD in found and "messages" not in found and prompt_column not in found
+
+
+def is_conversation(value: Any) -> bool:
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(turn, dict) and turn.get("role") for turn in value)
+    )
 
 
 def keep_conversation(row: dict[str, Any], system_prompt: str | None, where: str) -> dict[str, Any]:
     messages = row["messages"]
-    if not isinstance(messages, list) or not any(message.get("role") == "assistant" for message in messages):
+    if not is_conversation(messages):
+        raise DataError(
+            f"data set '{where}' has a row whose 'messages' are no list of {{role, content}}: {str(messages)[:80]!r}; "
+            "remove or mend such rows."
+        )
+    if not any(message["role"] == "assistant" for message in messages):
         raise DataError(
             f"data set '{where}' has a row without an assistant's turn in 'messages': {str(messages)[:80]!r}; "
             "remove or mend such rows."
@@ -108,8 +137,13 @@ def to_r1(solution: str) -> str:
     return render_completion(solution.strip(), boxed if boxed is not None else solution.strip())
 
 
-def to_prompts(rows: Dataset, args: ScriptArguments, system_prompt: str | None) -> Dataset:
-    """Rows with `prompt` as a conversation and the reference under `solution`; other columns stay for the rewards."""
+def to_prompts(
+    rows: Dataset, args: ScriptArguments, system_prompt: str | None, num_proc: int | None = None
+) -> Dataset:
+    """Rows with `prompt` as a conversation and the reference under `solution`; other columns stay for the rewards.
+
+    `num_proc` is the number of processes.
+    """
     where = str(args.dataset_name or "mixture")
     prompt_column = args.dataset_prompt_column
     require_columns(rows.column_names, [prompt_column], where, "dataset_prompt_column")
@@ -122,13 +156,18 @@ def to_prompts(rows: Dataset, args: ScriptArguments, system_prompt: str | None) 
         system_prompt=system_prompt,
         where=where,
     )
-    return rows.map(make)
+    return rows.map(make, num_proc=num_proc)
 
 
 def make_prompt(
     row: dict[str, Any], prompt_column: str, solution_column: str | None, system_prompt: str | None, where: str
 ) -> dict[str, Any]:
     prompt = row[prompt_column]
+    if isinstance(prompt, list) and not is_conversation(prompt):
+        raise DataError(
+            f"data set '{where}' has a row whose '{prompt_column}' is neither text nor a list of {{role, content}}: "
+            f"{str(prompt)[:80]!r}; remove or mend such rows."
+        )
     if not isinstance(prompt, list):
         prompt = [{"role": "user", "content": require_text(prompt, prompt_column, where)}]
     made: dict[str, Any] = {"prompt": with_system_prompt(prompt, system_prompt)}

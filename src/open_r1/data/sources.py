@@ -142,11 +142,33 @@ def mix(mixture: DatasetMixtureConfig) -> DatasetDict:
     from datasets import DatasetDict, concatenate_datasets
 
     parts = [take_share(entry, mixture.seed) for entry in mixture.datasets]
-    combined = concatenate_datasets(parts).shuffle(seed=mixture.seed)
+    try:
+        combined = concatenate_datasets(parts).shuffle(seed=mixture.seed)
+    except ValueError as error:
+        raise DataError(describe_misfit(mixture, parts, error)) from None
     logger.info("mixture of %d sets: %d rows", len(parts), len(combined))
     if mixture.test_split_size is None:
         return DatasetDict({"train": combined})
-    return combined.train_test_split(test_size=mixture.test_split_size, seed=mixture.seed)
+    try:
+        return combined.train_test_split(test_size=mixture.test_split_size, seed=mixture.seed)
+    except ValueError as error:
+        raise DataError(
+            f"test_split_size = {mixture.test_split_size} leaves no row for training or testing of the {len(combined)} "
+            f"rows of the mixture ({error}); choose another."
+        ) from None
+
+
+def describe_misfit(mixture: DatasetMixtureConfig, parts: Sequence[Dataset], error: ValueError) -> str:
+    """Which column of which sets has two types, so that the sets can't be put one after another."""
+    first = parts[0].features
+    for entry, part in zip(mixture.datasets[1:], parts[1:], strict=True):
+        for column, kind in part.features.items():
+            if column in first and first[column] != kind:
+                return (
+                    f"column '{column}' is {first[column]} in '{mixture.datasets[0].id}' but {kind} in '{entry.id}', so "
+                    "they can't be mixed; give it one type, or leave it out by 'columns'."
+                )
+    return f"the data sets of the mixture can't be put together: {error}; choose matching 'columns'."
 
 
 def take_share(entry: DatasetConfig, seed: int) -> Dataset:

@@ -11,11 +11,12 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 
 from open_r1.configs.settings import Setting, read_recipe
+from open_r1.configs.types import fits, in_words
 from open_r1.errors import ConfigError, nearest
-from open_r1.pipeline.stage import Context, Stage, StageName, positive
+from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage, positive
 from open_r1.records import Problem
 from open_r1.rundir import read_jsonl, write_json, write_jsonl
 from open_r1.tasks import STYLES, draw_problems, get_family, write_trace
@@ -103,7 +104,7 @@ class TracesStage(Stage):
 
     problems: StageName = StageName("problems")
     style: str = "terse"
-    lazy_share: dict[int, float] = field(default_factory=dict)
+    lazy_share: dict[float, float] = field(default_factory=dict)
 
     def check(self) -> None:
         if self.style not in STYLES:
@@ -127,7 +128,7 @@ class TracesStage(Stage):
         return {"traces": len(rows), "lazy": lazy}
 
 
-def interpolate(points: Mapping[int, float], position: float) -> float:
+def interpolate(points: Mapping[float, float], position: float) -> float:
     """Linear between the points, flat beyond them, 0 without any."""
     if not points:
         return 0.0
@@ -157,6 +158,24 @@ class ModelStage(Stage):
 
     traces: StageName = StageName("traces")
     shape: dict[str, Any] = field(default_factory=dict)
+
+    def prepare(self, root: Path, seed: int) -> None:
+        from open_r1.training.making import ModelShape
+
+        hints = get_type_hints(ModelShape)
+        for key, value in self.shape.items():
+            if key not in hints:
+                raise ConfigError(
+                    f"stage '{self.name}': shape has an unknown key '{key}'{nearest(key, hints)} "
+                    f"A shape has: {', '.join(hints)}."
+                )
+            limit = " above 0" if fits(value, float) else ""
+            if not fits(value, hints[key]) or (limit and value <= 0):
+                raise ConfigError(
+                    f"stage '{self.name}': shape.{key} must be {in_words(hints[key])}{limit}, but is {value!r}; mend it."
+                )
+        with naming_stage(self.name):
+            ModelShape(**self.shape)
 
     def run(self, context: Context) -> dict[str, Any]:
         from open_r1.training.making import ModelShape, make_model_folder
@@ -254,6 +273,13 @@ class GRPOStage(TrainingStage):
     model: StageName = StageName("sft")
     problems: StageName = StageName("problems")
 
+    def prepare(self, root: Path, seed: int) -> None:
+        from open_r1.rewards import required_columns
+
+        names = self.arguments(root, seed).script.reward_funcs
+        with naming_stage(self.name):
+            required_columns(names)  # refuses the names it doesn't know
+
     def train(self, *stage: Any) -> Any:
         from open_r1.training.grpo import run_grpo
 
@@ -279,13 +305,17 @@ class EvaluateStage(Stage):
     def check(self) -> None:
         for name in ("num_samples", "max_new_tokens", "batch_size"):
             positive(name, getattr(self, name), f"stage '{self.name}'")
+        with naming_stage(self.name):
+            self.sampling(0)
 
     def run(self, context: Context) -> dict[str, Any]:
         from open_r1.evaluation import compare, evaluate, read_evaluation, score_answers, write_evaluation
         from open_r1.generation.in_process import TransformersGenerator
 
-        generator = TransformersGenerator.from_folder(context.folder(self.model), batch_size=self.batch_size)
         problems = read_problems(context.folder(self.problems) / "held_out.jsonl")
+        is_long = len(problems) * self.num_samples > self.batch_size
+        options = {"batch_size": self.batch_size, **({"report": context.report} if is_long else {})}
+        generator = TransformersGenerator.from_folder(context.folder(self.model), **options)
         evaluation = evaluate(
             generator,
             problems,
@@ -310,8 +340,12 @@ class EvaluateStage(Stage):
         from open_r1.evaluation import Mode
         from open_r1.generation import Sampling
 
-        sampled = Sampling(self.num_samples, self.temperature, max_new_tokens=self.max_new_tokens, seed=seed)
-        return [Mode("greedy", Sampling(max_new_tokens=self.max_new_tokens)), Mode("sampled", sampled)]
+        return [Mode("greedy", Sampling(max_new_tokens=self.max_new_tokens)), Mode("sampled", self.sampling(seed))]
+
+    def sampling(self, seed: int) -> Any:
+        from open_r1.generation import Sampling
+
+        return Sampling(self.num_samples, self.temperature, max_new_tokens=self.max_new_tokens, seed=seed)
 
 
 @dataclass(frozen=True)

@@ -115,8 +115,16 @@ def make_room(pipeline: Pipeline, fingerprints: dict[str, str], overwrite: bool)
 
 
 def held_fingerprint(pipeline: Pipeline, stage: Stage) -> str | None:
-    identity = RunDir(pipeline.output_dir / stage.name).identity
-    return read_json(identity)["fingerprint"] if identity.exists() else None
+    folder = RunDir(pipeline.output_dir / stage.name)
+    if not folder.identity.exists():
+        return None
+    held = read_json(folder.identity)
+    if "fingerprint" not in held:
+        raise RunFolderError(
+            f"'{folder.path}' holds a run that no pipeline made (by `open-r1 sft` or `open-r1 grpo`); "
+            "choose another --output_dir, or move that run away."
+        )
+    return held["fingerprint"]
 
 
 def run_stage(pipeline: Pipeline, stage: Stage, index: int, fingerprint: str, progress: Progress) -> None:

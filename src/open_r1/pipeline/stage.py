@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, NewType
@@ -83,6 +84,15 @@ class Stage:
 def setting_names(kind: type[Stage]) -> list[str]:
     """The settings that a stage of this kind takes in a recipe."""
     return [field.name for field in fields(kind) if field.name not in ("name", "base")]
+
+
+@contextmanager
+def naming_stage(name: str) -> Iterator[None]:
+    """Puts the stage's name before what a lower layer refuses."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"stage '{name}': {error}") from None
 
 
 def positive(name: str, value: Any, where: str) -> None:

@@ -106,7 +106,7 @@ def read_schedule(weight: Any, name: str) -> Schedule:
     kind = weight.get("schedule", "constant")
     if kind not in SCHEDULE_KEYS:
         raise ConfigError(
-            f"the weight of reward '{name}' has the unknown schedule '{kind}'{nearest(str(kind), SCHEDULE_KEYS) or '.'} "
+            f"the weight of reward '{name}' has the unknown schedule '{kind}'{nearest(str(kind), SCHEDULE_KEYS)} "
             f"Choose one of: {', '.join(SCHEDULE_KEYS)}."
         )
     if unknown := set(weight) - SCHEDULE_KEYS[kind] - {"schedule"}:
@@ -196,7 +196,7 @@ def _by_position(weights: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
     unknown = [name for name in weights if name not in names]
     if unknown:
         raise ConfigError(
-            f"reward_weights names '{unknown[0]}', which is not among reward_funcs{nearest(unknown[0], names) or '.'} "
+            f"reward_weights names '{unknown[0]}', which is not among reward_funcs{nearest(unknown[0], names)} "
             f"The rewards are: {', '.join(names)}."
         )
     missing = [name for name in names if name not in weights]

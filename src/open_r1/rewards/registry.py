@@ -38,7 +38,7 @@ def get_spec(name: str) -> RewardSpec:
     known = reward_specs()
     if name not in known:
         raise ConfigError(
-            f"unknown reward '{name}'{nearest(name, known) or '.'} Known rewards: {', '.join(known)}; "
+            f"unknown reward '{name}'{nearest(name, known)} Known rewards: {', '.join(known)}; "
             "a reward of your own is named module:function."
         )
     return known[name]
@@ -107,9 +107,7 @@ def _import_attribute(module_name: str, attribute: str, reference: str) -> Any:
         ) from error
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]
-        raise ConfigError(
-            f"reward '{reference}': {module_name} has no '{attribute}'{nearest(attribute, public) or '.'}"
-        )
+        raise ConfigError(f"reward '{reference}': {module_name} has no '{attribute}'{nearest(attribute, public)}")
     return getattr(module, attribute)
 
 

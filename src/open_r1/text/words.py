@@ -15,7 +15,7 @@ def check_language(language: str) -> None:
     """ConfigError when words can't be split in `language`, or when the library that does it isn't installed."""
     if language not in LANGUAGES:
         raise ConfigError(
-            f"language '{language}' can't be split into words{nearest(language, LANGUAGES) or '.'} "
+            f"language '{language}' can't be split into words{nearest(language, LANGUAGES)} "
             f"Choose one of: {', '.join(LANGUAGES)}."
         )
     if language == "zh":

@@ -60,9 +60,9 @@ def load_conversations(arguments: StageArguments) -> Any:
     """Every split as conversations, the training split cut to `max_samples`."""
     from datasets import DatasetDict
 
-    script = arguments.script
-    system_prompt = arguments.training.system_prompt
-    data = {name: to_conversations(rows, script, system_prompt) for name, rows in get_dataset(script).items()}
+    script, training = arguments.script, arguments.training
+    options = (training.system_prompt, training.dataset_num_proc, training.dataset_text_field)
+    data = {name: to_conversations(rows, script, *options) for name, rows in get_dataset(script).items()}
     return cut_training_split(DatasetDict(data), script)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from open_r1.configs.parse import parse_stage
+from open_r1.configs.checks import check_batch
+from open_r1.configs.parse import StageKind, parse_stage
 from open_r1.errors import ConfigError
 
 BASE = ["--model_name_or_path", "m", "--dataset_name", "d", "--output_dir", "out"]
@@ -51,6 +52,39 @@ def test_resolved_yaml_is_a_recipe_that_gives_the_same_settings(tmp_path: Path) 
     assert again.values() == parsed.values()
 
 
+def test_resolved_yaml_brings_back_small_numbers_and_odd_text_inside_structures(tmp_path: Path) -> None:
+    given = (
+        "lr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr: 1.0e-6, note: [yes, 1.0e+20]}\n"
+        'system_prompt: "Think 🧠:\\n# \\u2028 \\x7f \\"no\\"."\n'
+    )
+    parsed = parse_stage("sft", [*BASE, *recipe(tmp_path, given)])
+    again = parse_stage("sft", recipe(tmp_path, parsed.as_yaml()))
+    assert again.training.lr_scheduler_kwargs == {"min_lr": 1e-6, "note": [True, 1e20]}
+    assert again.training.system_prompt == parsed.training.system_prompt
+    assert again.values() == parsed.values()
+
+
+def test_resolved_yaml_leaves_secrets_to_be_given_again(tmp_path: Path) -> None:
+    parsed = parse_stage("sft", [*BASE, "--hub_token", "hf_secret"])
+    again = parse_stage("sft", recipe(tmp_path, parsed.as_yaml()))
+    assert again.training.hub_token is None
+    assert "hub_token" not in yaml.safe_load(parsed.as_yaml())
+
+
+def test_resolved_yaml_does_not_pin_what_only_this_machine_asked_for(tmp_path: Path) -> None:
+    import torch
+
+    if torch.accelerator.is_available():
+        pytest.skip("this machine has an accelerator")
+    config = recipe(tmp_path, "attn_implementation: flash_attention_2\nuse_liger_kernel: true\n")
+    parsed = parse_stage("sft", [*BASE, *config])
+    lines = yaml.safe_load(parsed.as_yaml())
+    assert lines["attn_implementation"] == "flash_attention_2"
+    assert lines["use_liger_kernel"] is True
+    assert not {"use_cpu", "bf16", "dataloader_pin_memory"} & lines.keys()
+    assert parse_stage("sft", recipe(tmp_path, parsed.as_yaml())).values() == parsed.values()
+
+
 def test_resolved_yaml_tells_origins_and_keeps_secrets(tmp_path: Path) -> None:
     parsed = parse_stage("sft", [*BASE, "--hub_token", "hf_secret", "--seed", "3"])
     text = parsed.as_yaml()
@@ -68,6 +102,25 @@ def test_resolved_yaml_tells_origins_and_keeps_secrets(tmp_path: Path) -> None:
         (["--eval_strategy", "sometimes"], "sometimes"),
         (["--learnin_rate", "1"], "did you mean 'learning_rate'"),
         (["--max_length", "0"], "max_length must be at least 1"),
+        (["--save_steps", "0"], "save_steps must be at least 1, or below 1 for a share"),
+        (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps must be at least 1, but is 0"),
+        (["--accelerator_config", "none.json"], "a file that a setting names can't be read: .*none.json"),
+        (["--max_samples", "0"], "max_samples must be at least 1"),
+        (["--max_samples", "-3"], "max_samples must be at least 1"),
+        (["--dataset_streaming", "true"], "dataset_streaming is not supported here yet"),
+        (["--dataset_num_proc", "0"], "dataset_num_proc must be at least 1"),
+        (["--callbacks", "mine"], "'mine' is not of the form 'module:Class'"),
+        (["--callbacks", "mine:"], "not of the form 'module:Class'"),
+        (
+            ["--chat_template", "You are a helpful assistant."],
+            "is text, not a Jinja template.*belongs in system_prompt",
+        ),
+        (["--report_to", "wandbb"], "unknown tracker 'wandbb'; did you mean 'wandb'"),
+        (["--max_seq_length", "5", "--max_length", "6"], "'max_seq_length' and 'max_length' are one setting"),
+        (
+            ["--warmup_ratio", "0.1", "--warmup_steps", "5"],
+            "'warmup_ratio' and 'warmup_steps' .* given as '0.1' .* '5'",
+        ),
     ],
 )
 def test_bad_values_are_refused_by_name(words: list[str], message: str) -> None:
@@ -78,6 +131,67 @@ def test_bad_values_are_refused_by_name(words: list[str], message: str) -> None:
 def test_bad_value_in_a_recipe_names_its_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"recipe.yaml:2: max_steps = 'many' can't be used"):
         parse_stage("sft", [*BASE, *recipe(tmp_path, "seed: 1\nmax_steps: many\n")])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("learning_rate:", "learning_rate = None can't be used: it must be a number; give one or leave the line out"),
+        ("per_device_train_batch_size:", "per_device_train_batch_size = None .* a whole number"),
+        ("seed: [1]", r"seed = \[1\] can't be used: it must be a whole number"),
+        ("seed: 2020-01-01", "seed = .* can't be used: it must be a whole number"),
+        ("max_steps: {a: 1}", "max_steps = {'a': 1} can't be used: it must be a whole number"),
+        ("bf16: [true]", r"bf16 = \[True\] can't be used: it must be true or false"),
+        ("no_gradient_checkpointing: [1]", "can't be used: it must be true or false"),
+        ("callbacks: [a, null]", "None is not text"),
+        ("lr_scheduler_kwargs: [1]", "it must be a mapping"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["sft", "grpo"])
+def test_a_value_of_the_wrong_shape_names_its_line_and_what_is_valid(
+    kind: StageKind, text: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=f"recipe.yaml:2: .*{message}|recipe.yaml:2: {message}"):
+        parse_stage(kind, [*BASE, *recipe(tmp_path, f"weight_decay: 0\n{text}\n")])
+
+
+def test_null_is_kept_where_the_type_allows_it(tmp_path: Path) -> None:
+    parsed = parse_stage("sft", [*BASE, *recipe(tmp_path, "max_length:\nsystem_prompt: null\nbf16:\n")])
+    assert parsed.training.max_length is None
+
+
+@pytest.mark.parametrize("weights", ["{accuracy: x}", "{accuracy: [1]}", "{accuracy: }", "{accuracy: .nan}"])
+def test_a_reward_weight_that_is_no_number_is_refused(weights: str, tmp_path: Path) -> None:
+    config = recipe(tmp_path, f"reward_funcs: [accuracy]\nreward_weights: {weights}\n")
+    with pytest.raises(ConfigError, match="weight of reward 'accuracy' must be a number"):
+        parse_stage("grpo", [*BASE, *config])
+
+
+def test_the_command_line_may_override_a_recipes_old_name(tmp_path: Path) -> None:
+    parsed = parse_stage("sft", [*BASE, *recipe(tmp_path, "max_seq_length: 5\n"), "--max_length", "6"])
+    assert parsed.training.max_length == 6
+    config = recipe(tmp_path, "max_seq_length: 5\nmax_length: 5\n")
+    assert parse_stage("sft", [*BASE, *config]).training.max_length == 5
+
+
+def test_vllm_settings_without_vllm_are_noticed() -> None:
+    parsed = parse_stage("grpo", [*BASE, "--vllm_mode", "server"])
+    assert parsed.notices == (
+        "vllm_mode is set but use_vllm is not: completions will come from transformers; set use_vllm true.",
+    )
+    assert not parse_stage("grpo", [*BASE, "--vllm_mode", "server", "--use_vllm", "true"]).notices
+
+
+def test_a_tracker_that_is_not_installed_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from open_r1.configs import parse
+
+    monkeypatch.setattr(parse, "is_installed", lambda tracker: tracker == "trackio")
+    parsed = parse_stage("sft", [*BASE, "--report_to", "wandb"])
+    assert parsed.training.report_to == []
+    told = "report_to: 'wandb' becomes [], wandb is not installed here: pip install wandb."
+    assert told in parsed.adaptations
+    assert yaml.safe_load(parsed.as_yaml())["report_to"] == "wandb"
+    assert parse_stage("sft", [*BASE, "--report_to", "none"]).training.report_to == []
 
 
 @pytest.mark.parametrize("missing", ["--model_name_or_path", "--dataset_name", "--output_dir"])
@@ -107,11 +221,62 @@ def test_a_group_that_does_not_divide_the_batch_names_the_nearest_settings() -> 
         parse_stage("grpo", words)
 
 
+BATCH = {
+    "num_generations": 8,
+    "steps_per_generation": None,
+    "gradient_accumulation_steps": 1,
+    "generation_batch_size": None,
+    "per_device_train_batch_size": 1,
+}
+
+
+def test_a_batch_of_one_completion_names_the_batch_that_holds_a_group() -> None:
+    with pytest.raises(ConfigError, match=r"batch of 1 completions .*; nearest valid: a batch of 8\.$"):
+        check_batch(BATCH, 1)
+    with pytest.raises(ConfigError, match="must hold at least 1 completion, but is 0"):
+        check_batch({**BATCH, "per_device_train_batch_size": 0}, 1)
+
+
+def test_a_generation_batch_that_was_given_is_not_explained_by_other_settings() -> None:
+    with pytest.raises(ConfigError, match=r"batch of 12 completions \(generation_batch_size\); nearest .* of 16"):
+        check_batch({**BATCH, "generation_batch_size": 12}, 1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "accumulation", "saved", "nearest_valid"), [(3, 2, 10, 9), (3, 2, 7, 6), (4, 1, 10, 8), (6, 4, 10, 9)]
+)
+def test_the_checkpoints_that_are_suggested_fall_between_generations(
+    steps: int, accumulation: int, saved: int, nearest_valid: int
+) -> None:
+    words = [
+        *BASE, "--steps_per_generation", str(steps), "--gradient_accumulation_steps", str(accumulation),
+        "--per_device_train_batch_size", "8", "--save_steps",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match=rf"nearest valid: save_steps = {nearest_valid}\."):
+        parse_stage("grpo", [*words, str(saved)])
+    assert parse_stage("grpo", [*words, str(nearest_valid)])
+
+
+def test_checkpoints_at_a_share_of_all_steps_are_understood() -> None:
+    assert parse_stage("sft", [*BASE, "--save_steps", "0.1"]).training.save_steps == 0.1
+    assert parse_stage("grpo", [*BASE, "--save_steps", "0.1"])
+    between = [*BASE, "--steps_per_generation", "4", "--save_steps", "0.1"]
+    assert parse_stage("grpo", [*between, "--max_steps", "80"])
+    with pytest.raises(ConfigError, match="nearest valid: save_steps = 4"):
+        parse_stage("grpo", [*between, "--max_steps", "30"])
+    with pytest.raises(ConfigError, match="give a multiple of 4 steps, or max_steps"):
+        parse_stage("grpo", between)
+
+
+def test_a_mixture_takes_no_other_name_for_its_training_split() -> None:
+    words = ["--model_name_or_path", "m", "--output_dir", "out", "--dataset_mixture", '{"datasets": [{"id": "a"}]}']
+    with pytest.raises(ConfigError, match="'foo' can't be used with a mixture, whose training split is 'train'"):
+        parse_stage("sft", [*words, "--dataset_train_split", "foo"])
+
+
 def test_world_size_counts_in_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "7")
     words = [*BASE, "--num_generations", "16", "--per_device_train_batch_size", "16"]
-    from open_r1.configs.checks import check_batch
-
     values = {
         "num_generations": 16,
         "steps_per_generation": None,

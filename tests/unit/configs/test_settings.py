@@ -41,14 +41,24 @@ def test_each_setting_knows_its_file_and_line(tmp_path: Path) -> None:
         ("a: [1, 2\nb: 3\n", r"recipe.yaml:2' is not YAML"),
         ("- a\n- b\n", "holds a list; it must be a YAML mapping"),
         ("", "is empty; it must be a YAML mapping"),
-        ("just words\n", "holds a str"),
+        ("just words\n", "holds a single value"),
         ("seed: 1\nseed: 2\n", r"recipe.yaml:2 sets 'seed' a second time \(first in line 1\)"),
         ("a: \x00\n", "is not YAML"),
+        ("a: 2020-13-45\n", "is not YAML: month must be in 1..12"),
+        ("a:\n  b: 1\n  b: 2\n", r"recipe.yaml:3 sets 'b' a second time \(first in line 2\)"),
+        ("a:\n- b: 1\n  b: 2\n", r"recipe.yaml:3 sets 'b' a second time"),
     ],
 )
 def test_a_recipe_that_is_no_mapping_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_recipe(write(tmp_path, text))
+
+
+def test_merge_keys_and_keys_that_yaml_takes_for_values_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path, "<<: {seed: 3, bf16: true}\nseed: 4\nyes: 1\nnull: 2\n")
+    assert {setting.key: setting.value for setting in read_recipe(path)} == {
+        "seed": 4, "bf16": True, "yes": 1, "null": 2,
+    }  # fmt: skip
 
 
 def test_a_missing_and_a_binary_recipe_are_refused(tmp_path: Path) -> None:
@@ -147,6 +157,20 @@ def test_the_guides_mixture_is_understood() -> None:
         ({"datasets": [{"id": "a", "weight": 0}]}, "weight must be above 0 and at most 1"),
         ({"datasets": [{"id": "a", "weight": 1.5}]}, "weight must be above 0 and at most 1"),
         ({"datasets": [{"id": "a", "wieght": 1}]}, "unknown key 'wieght'; did you mean 'weight'"),
+        (
+            {"datasets": [{"id": "a", "columns": "prompt"}]},
+            r"columns must be a list of texts or null, but is 'prompt'",
+        ),
+        ({"datasets": [{"id": "a", "weight": "half"}]}, "weight must be a number or null"),
+        ({"datasets": [{"id": "a", "weight": True}]}, "weight must be a number or null"),
+        ({"datasets": [{"id": 3}]}, "id must be text"),
+        ({"datasets": [{"id": "a"}], "test_split_size": 5.5}, "test_split_size must be a share .* but is 5.5"),
+        ({"datasets": [{"id": "a"}], "test_split_size": 0}, "test_split_size must be a share"),
+        ({"datasets": [{"id": "a"}], "test_split_size": -0.1}, "test_split_size must be a share"),
+        ({"datasets": [{"id": "a"}], "test_split_size": "0.1"}, "test_split_size must be a share"),
+        ({"datasets": [{"id": "a"}], "seed": -1}, "seed must be a whole number of at least 0"),
+        ({"datasets": [{"id": "a"}], "seed": 1.5}, "seed must be a whole number of at least 0"),
+        ({"datasets": [{"id": "a"}], "seed": None}, "seed must be a whole number of at least 0"),
         ({"datasets": [{"id": "a"}], "sed": 1}, "unknown key 'sed'; did you mean 'seed'"),
         (
             {"datasets": [{"id": "a", "columns": ["x"]}, {"id": "b", "columns": ["y"]}]},

@@ -53,6 +53,29 @@ def test_text_alone_is_left_for_plain_language_modelling() -> None:
     assert to_conversations(Dataset.from_list([{"text": "abc"}]), arguments(), None).column_names == ["text"]
 
 
+def test_text_under_another_name_is_taken_when_it_is_asked_for() -> None:
+    rows = Dataset.from_list([{"body": "abc", "prompt": "q"}])
+    assert to_conversations(rows, arguments(), None, text_field="body").column_names == ["body"]
+    with pytest.raises(DataError, match=r"no column 'bodi'; did you mean 'body'\? .*dataset_text_field"):
+        to_conversations(rows, arguments(), None, text_field="bodi")
+
+
+def test_several_processes_make_the_same_rows_and_the_same_refusals() -> None:
+    rows = Dataset.from_list([{"prompt": f"q{i}", "answer": str(i)} for i in range(4)])
+    alone, together = (to_conversations(rows, arguments(), "S", num_proc) for num_proc in (None, 2))
+    assert alone.to_list() == together.to_list()
+    alone, together = (to_prompts(rows, arguments(), "S", num_proc) for num_proc in (None, 2))
+    assert alone.to_list() == together.to_list()
+    with pytest.raises(DataError, match="row whose 'prompt' is ''"):
+        to_conversations(Dataset.from_list([{"prompt": "", "answer": "a"}] * 2), arguments(), None, 2)
+
+
+@pytest.mark.parametrize("prompt", [["hi"], [], [{"content": "q"}]])
+def test_a_prompt_that_is_a_list_of_something_else_is_refused(prompt: list[Any]) -> None:
+    with pytest.raises(DataError, match="neither text nor a list of {role, content}"):
+        to_prompts(Dataset.from_list([{"prompt": prompt}]), arguments(), None)
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
@@ -61,6 +84,10 @@ def test_text_alone_is_left_for_plain_language_modelling() -> None:
         ({"prompt": "", "answer": "a"}, "row whose 'prompt' is ''"),
         ({"prompt": "q", "answer": None}, "row whose 'answer' is None"),
         ({"messages": [{"role": "user", "content": "q"}]}, "without an assistant's turn"),
+        ({"messages": ["hi"]}, "'messages' are no list of {role, content}: .*'hi'"),
+        ({"messages": "hi"}, "'messages' are no list of {role, content}"),
+        ({"messages": []}, "'messages' are no list of {role, content}"),
+        ({"messages": [{"content": "q"}]}, "'messages' are no list of {role, content}"),
     ],
 )
 def test_rows_that_cannot_be_conversations_are_refused(row: dict[str, Any], message: str) -> None:

@@ -131,6 +131,21 @@ def test_a_mixture_can_be_split(tmp_path: Path) -> None:
     assert len(splits["test"]) == 2
 
 
+def test_a_mixture_of_columns_of_two_types_names_the_column(tmp_path: Path) -> None:
+    first = jsonl(tmp_path / "first.jsonl", [{"problem": "p", "solution": 1}])
+    second = jsonl(tmp_path / "second.jsonl", [{"problem": "p", "solution": "1"}])
+    with pytest.raises(
+        DataError, match=r"column 'solution' is .*int64.* in '.*first.jsonl' but .*string.* in '.*second"
+    ):
+        get_dataset(arguments(mixture={"datasets": [{"id": str(first)}, {"id": str(second)}]}))
+
+
+@pytest.mark.parametrize("size", [10, 500])
+def test_a_split_that_leaves_no_row_to_train_on_is_refused(tmp_path: Path, size: int) -> None:
+    with pytest.raises(DataError, match=f"test_split_size = {size} leaves no row"):
+        get_dataset(arguments(mixture=mixture(tmp_path, test_split_size=size)))
+
+
 def test_a_mixture_with_a_missing_column_names_the_nearest(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", ROWS)
     with pytest.raises(DataError, match=r"no column 'solutions'; did you mean 'solution'\? Found: problem, solution"):
@@ -141,6 +156,34 @@ def test_a_weight_that_takes_no_row_is_refused(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", ROWS)
     with pytest.raises(DataError, match="takes no row"):
         get_dataset(arguments(mixture={"datasets": [{"id": str(path), "weight": 0.01}]}))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"prompt": None, "answer": "4"}, "row 2 of data set .* has None as its 'prompt'"),
+        ({"prompt": "q", "answer": None}, "row 2 of data set .* has None as its 'answer'"),
+        ({"prompt": " ", "answer": "4"}, "row 2 of data set .* has ' ' as its 'prompt'"),
+        ({"prompt": "q", "answer": "4", "difficulty": "hard"}, "row 2 of data set .* has the difficulty 'hard'"),
+    ],
+)
+def test_a_row_that_is_no_problem_is_refused_by_its_number(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+    path = jsonl(tmp_path / "p.jsonl", [{"prompt": "1+1", "answer": "2", "difficulty": None}, row])
+    with pytest.raises(DataError, match=message):
+        read_problem_file(str(path), "prompt", None)
+
+
+def test_a_difficulty_that_is_not_known_is_zero(tmp_path: Path) -> None:
+    rows = [{"prompt": "a", "answer": "2", "difficulty": None}, {"prompt": "b", "answer": "2", "difficulty": "3.5"}]
+    problems = read_problem_file(str(jsonl(tmp_path / "p.jsonl", rows)), "prompt", None)
+    assert [problem.difficulty for problem in problems] == [0.0, 3.5]
+
+
+def test_the_same_question_with_two_golds_is_two_problems(tmp_path: Path) -> None:
+    rows = [{"prompt": "a", "answer": "1"}, {"prompt": "a", "answer": "2"}, {"prompt": "a", "answer": "1"}]
+    ids = [problem.id for problem in read_problem_file(str(jsonl(tmp_path / "p.jsonl", rows)), "prompt", None)]
+    assert ids[0] != ids[1]
+    assert ids[0] == ids[2]
 
 
 def test_problems_are_read_with_their_columns_named(tmp_path: Path) -> None:
