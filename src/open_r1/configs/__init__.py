@@ -4,7 +4,9 @@
     arguments.py  ScriptArguments, GRPOScriptArguments, SFTConfig, GRPOConfig on top of TRL's own (imports TRL)
     renames.py    names that newer libraries dropped, and what became of them
     settings.py   a recipe and a command line -> settings with their origin
+    types.py      whether a value from YAML fits a field's type
     parse.py      settings -> the dataclasses, adapted to the machine and checked
+    stage_arguments.py   what parse gives: the dataclasses, each value's origin, resolved.yaml
     checks.py     settings that contradict each other
 
 The classes that extend TRL's load TRL only when they are used, so that `--help` and the core stay light.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from open_r1.configs.parse import StageArguments, plain
+from open_r1.configs.stage_arguments import StageArguments, plain
 from open_r1.errors import ConfigError, OpenR1Error, RunError
 from open_r1.rundir import RunDir, hash_files, read_json, write_json, write_text
 from open_r1.training.environment import describe_environment

@@ -11,7 +11,7 @@ from typing import Any
 
 import transformers
 
-from open_r1.configs.parse import StageArguments
+from open_r1.configs.stage_arguments import StageArguments
 from open_r1.errors import ConfigError, RunFolderError
 from open_r1.rundir import RunDir, hash_files, read_json, write_json
 from open_r1.training.callbacks import MetricsCallback, ProgressCallback, Report, load_callbacks

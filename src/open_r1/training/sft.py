@@ -12,7 +12,7 @@ from typing import Any
 
 from trl import SFTTrainer
 
-from open_r1.configs.parse import StageArguments
+from open_r1.configs.stage_arguments import StageArguments
 from open_r1.data import get_dataset, to_conversations
 from open_r1.errors import DataError, ModelError
 from open_r1.rundir import RunDir
