@@ -338,3 +338,22 @@ def test_grpo_resumes_exactly_however_generations_and_updates_interleave(
     assert open_r1(*command).status == 0
     assert read_json(out / "done.json")["weights"] == unbroken
     assert sorted(path.name for path in (out / "rollouts").iterdir()) == rollouts
+
+
+def test_a_rewards_weight_follows_its_schedule(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "grpo.yaml"
+    schedule = "{schedule: step, values: [1.0, 0.25], at: [0.5]}"
+    recipe.write_text(f"reward_funcs: [accuracy, tag_count]\nreward_weights: {{accuracy: 1, tag_count: {schedule}}}\n")
+    command = words("grpo", tiny_model, data, tmp_path / "out", "--config", recipe)
+    ran = open_r1(*command)
+    assert ran.status == 0, ran.err
+    rows = [row for row in read_jsonl(tmp_path / "out" / "metrics.jsonl") if "reward" in row]
+    assert [row["rewards/tag_count_reward/weight"] for row in rows] == [1.0, 1.0, 0.25, 0.25]
+    assert [row["rewards/accuracy_reward/weight"] for row in rows] == [1.0] * 4
+    assert '"schedule": "step"' in (tmp_path / "out" / "resolved.yaml").read_text()
+    recipe.write_text(recipe.read_text().replace("step", "stepp"))
+    ran = open_r1(*words("grpo", tiny_model, data, tmp_path / "out2", "--config", recipe, "--dry-run"))
+    assert ran.status == 2
+    assert "unknown schedule 'stepp'; did you mean 'step'?" in ran.err

@@ -32,9 +32,9 @@ def run_training(kind: Any, arguments: argparse.Namespace) -> int:
 
     parsed = parse_stage(kind, words)
     if kind == "grpo":
-        from open_r1.rewards import required_columns
+        from open_r1.rewards import check_recipe
 
-        required_columns(parsed.script.reward_funcs)  # refuses the names it doesn't know
+        check_recipe(parsed.script.reward_funcs, parsed.training.reward_weights)
     for notice in (*parsed.notices, *parsed.adaptations):
         tell(f"notice: {notice}")
     if arguments.dry_run:

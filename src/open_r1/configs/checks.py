@@ -145,7 +145,7 @@ def generation_batch(training_values: dict[str, Any], num_processes: int) -> tup
 
 
 def check_reward_weights(script: Any, training: Any) -> None:
-    """As many weights as rewards, each a number; a mapping by name is brought into the rewards' order."""
+    """As many weights as rewards; a mapping by name is brought into the rewards' order, its schedules left as they are."""
     weights, names = training.reward_weights, script.reward_funcs
     if not names:
         raise ConfigError("reward_funcs is empty; name at least one reward, for example accuracy.")
@@ -165,7 +165,9 @@ def check_reward_weights(script: Any, training: Any) -> None:
         )
 
 
-def weight_of(name: str, weight: Any) -> float:
+def weight_of(name: str, weight: Any) -> Any:
+    if isinstance(weight, dict) and "schedule" in weight:
+        return weight
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
         raise ConfigError(
             f"the weight of reward '{name}' must be a number, but is {weight!r}; give one, for example 0.5."

@@ -274,11 +274,11 @@ class GRPOStage(TrainingStage):
     problems: StageName = StageName("problems")
 
     def prepare(self, root: Path, seed: int) -> None:
-        from open_r1.rewards import required_columns
+        from open_r1.rewards import check_recipe
 
-        names = self.arguments(root, seed).script.reward_funcs
+        arguments = self.arguments(root, seed)
         with naming_stage(self.name):
-            required_columns(names)  # refuses the names it doesn't know
+            check_recipe(arguments.script.reward_funcs, arguments.training.reward_weights)
 
     def train(self, *stage: Any) -> Any:
         from open_r1.training.grpo import run_grpo

@@ -22,6 +22,7 @@ _HOMES = {
     "base": ("RewardFunction", "RewardSpec"),
     "combination": ("RewardWeights", "check_unscored_share", "combine", "summarise", "unscored_share"),
     "registry": ("build_reward", "get_reward_funcs", "get_spec", "required_columns", "reward_specs"),
+    "recipe": ("check_recipe",),
     "verifier": ("Verifier",),
     "functions.accuracy": ("accuracy_reward", "get_accuracy_reward"),
     "functions.format": ("format_reward", "graded_format_reward", "think_format_reward"),

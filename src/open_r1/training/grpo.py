@@ -8,6 +8,7 @@ save. Does not: define rewards (`rewards`) or evaluate (`evaluation`).
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,13 @@ from open_r1.configs.stage_arguments import StageArguments
 from open_r1.data import get_dataset, to_prompts
 from open_r1.errors import ConfigError, DataError
 from open_r1.records import Outcome
-from open_r1.rewards import RewardFunction, check_unscored_share, get_reward_funcs, required_columns
+from open_r1.rewards import (
+    RewardFunction,
+    RewardWeights,
+    check_unscored_share,
+    get_reward_funcs,
+    required_columns,
+)
 from open_r1.rewards.base import NOT_APPLICABLE
 from open_r1.rundir import RunDir, atomic_file
 from open_r1.training.callbacks import Report
@@ -81,6 +88,7 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
     """
 
     explained: Sequence[ExplainedReward] = ()
+    weights: RewardWeights
     rollouts: pyarrow.Table | None = None
 
     def _get_train_sampler(self, dataset: Any = None) -> EpochSampler:
@@ -108,6 +116,8 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
         return rewards.masked_fill(everywhere.unsqueeze(1), torch.nan)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        if self.model is not None and self.model.training:
+            self.weigh_rewards(self.state.global_step / self.state.max_steps)
         output = super()._generate_and_score_completions(inputs)
         if self.model is not None and self.model.training:
             self._metrics["train"]["frac_reward_zero_std"][-1] = zero_variance_share(
@@ -116,6 +126,15 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
             if self.accelerator.is_main_process:
                 self.keep_rollouts(self.state.global_step + 1)
         return output
+
+    def weigh_rewards(self, progress: float) -> None:
+        """Set the rewards' weights for this moment of training; logged where they change."""
+        if self.weights.are_constant:
+            return
+        now = self.weights.at(progress)
+        self.reward_weights = torch.tensor(now, dtype=torch.float32)
+        for reward, weight in zip(self.explained, now, strict=True):
+            self._metrics["train"][f"rewards/{reward.__name__}/weight"].append(weight)
 
     def keep_rollouts(self, step: int) -> None:
         """Write the generation's rollouts under its step; a step may need several generations."""
@@ -179,18 +198,26 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     report(
         f"{len(train_rows)} problems, {model.num_parameters():,} parameters, rewards {', '.join(script.reward_funcs)}"
     )
+    weights = RewardWeights.read(training.reward_weights, script.reward_funcs)
     trainer = RolloutTrainer(
         model=model,
         reward_funcs=rewards,  # type: ignore[arg-type]
-        args=training,
+        args=with_weights(training, weights.at(0.0)),
         train_dataset=train_rows,
         eval_dataset=pick_eval_split(data, arguments),
         peft_config=new_adapter(model, arguments.model),
         processing_class=tokenizer,
     )
-    trainer.explained = rewards
+    trainer.explained, trainer.weights = rewards, weights
     prepare_trainer(trainer, run, report)
     return trainer, tokenizer
+
+
+def with_weights(training: Any, weights: list[float]) -> Any:
+    """The settings as TRL takes them, whose weights are numbers; those of the run keep their schedules."""
+    settings = copy.copy(training)
+    settings.reward_weights = weights
+    return settings
 
 
 def load_prompts(arguments: StageArguments) -> Any:
