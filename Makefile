@@ -42,9 +42,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "setting up $(VENV): about 1.6 GB of libraries, a minute or more"
 	$(PIP) install -q -c constraints.txt -e '.[train]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "setting up $(VENV): about 1.8 GB of libraries, a minute or more"
 	$(PIP) install -q -c constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/.train

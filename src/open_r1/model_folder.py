@@ -8,14 +8,23 @@ from pathlib import Path
 from open_r1.errors import ModelError
 
 
+def looks_local(name: str) -> bool:
+    """Whether a name is meant as a path: it is written as one, exists, or lies in a folder that does."""
+    path = Path(name).expanduser()
+    in_a_folder_here = path.parent != Path() and path.parent.is_dir()
+    return name.startswith((".", "/", "~")) or path.exists() or name.count("/") > 1 or in_a_folder_here
+
+
 def check_model_path(name: str) -> None:
     """ModelError when `name` is meant as a local folder but holds no model."""
     path = Path(name).expanduser()
-    looks_local = name.startswith((".", "/", "~")) or path.exists() or name.count("/") > 1
-    if not looks_local:
+    if not looks_local(name):
         return
     if not path.is_dir():
-        raise ModelError(f"model folder '{name}' does not exist; give a folder with config.json or a Hub id.")
+        raise ModelError(
+            f"model folder '{name}' does not exist; check the path (relative paths start at {Path.cwd()}), "
+            "or give a Hub id."
+        )
     config = path / "config.json"
     if not config.exists() and (path / "adapter_config.json").exists():
         return

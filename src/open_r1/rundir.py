@@ -157,6 +157,7 @@ class RunDir:
 
         The lock is the kernel's and dies with the process, so a killed run never leaves a stale one.
         """
+        is_new = not self.path.exists()
         self.create()
         with (self.path / ".lock").open("a") as file:
             try:
@@ -167,7 +168,17 @@ class RunDir:
                 ) from None
             except OSError as error:  # a file system without locks: better unguarded than unusable
                 logger.warning("'%s' can't be locked (%s): don't run twice into it", self.path, error.strerror)
-            yield
+            try:
+                yield
+            finally:
+                self.leave_no_trace(is_new)
+
+    def leave_no_trace(self, is_new: bool) -> None:
+        """Take the lock file, and a folder made for it, away again when nothing was written beside it."""
+        if [item.name for item in self.path.iterdir()] == [".lock"]:
+            (self.path / ".lock").unlink()
+            if is_new:
+                self.path.rmdir()
 
     def clear(self) -> None:
         """Remove the run that the folder holds, the lock file aside."""
@@ -180,21 +191,26 @@ class RunDir:
                 item.unlink()
 
     def check_identity(self, identity: dict[str, Any]) -> None:
-        """RunFolderError when the folder holds a run of another identity, naming the first difference, or foreign files.
+        """RunFolderError when the folder holds a run of another identity, naming what differs, or foreign files.
 
         `identity` is what makes two runs the same: the settings and inputs that change the result.
         """
-        if self.identity.exists():
-            held = read_json(self.identity)
-            changed = sorted(key for key in {*held, *identity} if held.get(key) != identity.get(key))
-            if changed:
-                first = changed[0]
-                raise RunFolderError(
-                    f"'{self.path}' holds a different run: {first} was {held.get(first)!r} and is now "
-                    f"{identity.get(first)!r}{f' (and {len(changed) - 1} more)' if len(changed) > 1 else ''}; "
-                    "choose another output_dir, or start over with --overwrite_output_dir true."
-                )
-        elif foreign := sorted(item.name for item in self.path.iterdir() if not item.name.startswith(".")):
+        self.refuse_foreign()
+        held = read_json(self.identity) if self.identity.exists() else identity
+        changed = [key for key in {**identity, **held} if held.get(key) != identity.get(key)]
+        if changed:
+            more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
+            shown = ", ".join(describe_change(key, held.get(key), identity.get(key)) for key in changed[:3])
+            raise RunFolderError(
+                f"'{self.path}' holds a different run: {shown}{more}; choose another output_dir, "
+                "or start over with --overwrite_output_dir true."
+            )
+
+    def refuse_foreign(self) -> None:
+        """RunFolderError when the folder holds files but no run."""
+        if self.identity.exists() or not self.path.is_dir():
+            return
+        if foreign := sorted(item.name for item in self.path.iterdir() if not item.name.startswith(".")):
             raise RunFolderError(
                 f"'{self.path}' is not empty and holds no run of Open R1 (found {foreign[0]}); choose another output_dir."
             )
@@ -243,6 +259,13 @@ class RunDir:
         for path in self.rollouts.glob("step-*.parquet"):
             if int(path.stem.removeprefix("step-")) > step:
                 path.unlink()
+
+
+def describe_change(key: str, before: Any, now: Any) -> str:
+    """A difference between two runs in words; contents are told by name alone."""
+    if key.startswith("contents of "):
+        return f"the {key} have changed"
+    return f"{key} was {before!r} and is now {now!r}"
 
 
 def append_line(path: Path, row: Any) -> None:

@@ -120,7 +120,7 @@ def test_changed_data_under_a_run_is_noticed(
 ) -> None:
     assert train(open_r1, "sft", tiny_model, traces, tmp_path / "out").status == 0
     traces.write_text(traces.read_text(encoding="utf-8") + '{"prompt": "new", "solution": "row"}\n', encoding="utf-8")
-    assert_refused(train(open_r1, "sft", tiny_model, traces, tmp_path / "out"), "traces.jsonl was")
+    assert_refused(train(open_r1, "sft", tiny_model, traces, tmp_path / "out"), "traces.jsonl have changed")
 
 
 PIPELINES = {

@@ -72,6 +72,15 @@ def test_rollouts_hold_each_reward_its_reason_and_the_advantage(finished_run: Pa
             assert row[f"{reward}_reason"]
 
 
+def test_the_model_card_tells_the_lineage(finished_run: Path) -> None:
+    card = (finished_run / "grpo" / "README.md").read_text()
+    metadata = yaml.safe_load(card.split("---")[1])
+    assert metadata == {"library_name": "transformers", "tags": ["open-r1", "reasoning", "grpo"]}
+    assert f"| started from | {finished_run / 'sft'} |" in card
+    assert "| rewards | accuracy, format, tag_count |" in card
+    assert "None" not in card
+
+
 def test_the_model_stops_where_its_tokenizer_says(finished_run: Path) -> None:
     generation = read_json(finished_run / "grpo" / "generation_config.json")
     from transformers import AutoTokenizer
@@ -114,6 +123,9 @@ def test_other_settings_are_refused_and_made_anew_only_when_asked(
     refused = open_r1(*changed)
     assert refused.status == 2  # type: ignore[attr-defined]
     assert "grpo, evaluate_grpo have changed since" in refused.err  # type: ignore[attr-defined]
+    assert fingerprint_of_results(copy) == before
+    typo = open_r1(*changed, "--set", "grpo.overrides.max_stepz=4", "--overwrite")
+    assert typo.status == 2 and "did you mean 'max_steps'" in typo.err  # type: ignore[attr-defined]
     assert fingerprint_of_results(copy) == before
     made = open_r1(*changed, "--overwrite")
     assert made.status == 0 and made.err.count("already done, skipped") == 6  # type: ignore[attr-defined]

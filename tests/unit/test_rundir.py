@@ -87,6 +87,19 @@ def test_a_folder_with_someone_elses_files_is_refused(tmp_path: Path) -> None:
         RunDir(tmp_path).claim({"seed": 0})
 
 
+def test_a_lock_leaves_no_trace_of_a_run_that_was_refused(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "new").locked():
+        pass
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "theirs").mkdir()
+    with RunDir(tmp_path / "theirs").locked():
+        pass
+    assert list((tmp_path / "theirs").iterdir()) == []
+    with RunDir(tmp_path / "ours").locked():
+        RunDir(tmp_path / "ours").claim({"seed": 0})
+    assert (tmp_path / "ours" / ".lock").exists()
+
+
 def test_clearing_removes_the_old_run_but_not_the_lock(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     run.claim({"seed": 0})

@@ -34,11 +34,15 @@ def run_training(kind: Any, arguments: argparse.Namespace) -> int:
     if kind == "grpo":
         from open_r1.rewards import check_recipe
 
-        check_recipe(parsed.script.reward_funcs, parsed.training.reward_weights)
+        check_recipe(parsed.script, parsed.training.reward_weights)
     for notice in (*parsed.notices, *parsed.adaptations):
         tell(f"notice: {notice}")
     if arguments.dry_run:
+        from open_r1.model_folder import check_model_path
+
+        check_model_path(parsed.model.model_name_or_path)
         print(parsed.as_yaml(), end="")
+        tell(f"these {len(parsed.origins)} settings can be used; data and model were not opened, and nothing was run")
         return 0
     if kind == "sft":
         from open_r1.training.sft import run_sft as run_stage

@@ -63,6 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.output_dir:
         write_evaluation(arguments.output_dir, evaluation)
+        tell(f"every sample is in {arguments.output_dir / 'samples.jsonl'}")
+    else:
+        tell("samples were not kept: name a folder for them with --output_dir")
     show(evaluation.summary, arguments.json)
     return 0
 
@@ -95,7 +98,7 @@ def show(summary: dict[str, Any], as_json: bool) -> None:
         return
     print(f"{summary['model']} on {summary['num_problems']} problems of {summary['name']}")
     for mode, result in summary["modes"].items():
-        rows = {"all": result["accuracy"], **result["groups"]}
+        rows = {"all": result["accuracy"], **(result["groups"] if len(result["groups"]) > 1 else {})}
         for group, share in rows.items():
             interval = f"[{100 * share['low']:5.1f}, {100 * share['high']:5.1f}]"
             print(f"  {mode:8} {group or 'all':20} {100 * share['value']:5.1f} %  {interval}  n = {share['n']}")

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.name not in EXTRA_OF or os.environ.get(DEBUG):
             raise
         extra_name = EXTRA_OF[error.name]
-        return fail(f"'{error.name}' is not installed; run: pip install 'open-r1[{extra_name}]'.", 2)
+        return fail(f"'{error.name}' is not installed; run in the checkout: pip install -e '.[{extra_name}]'.", 2)
     except KeyboardInterrupt:
         return fail("interrupted; run the same command again to go on.", 130)
     except BrokenPipeError:
@@ -86,8 +86,12 @@ def fail(message: str, status: int) -> int:
 
 def quieten_libraries() -> None:
     """Logs to stderr; the libraries below speak only when something is wrong."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("open_r1").setLevel(logging.INFO)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    ours = logging.getLogger("open_r1")
+    ours.handlers, ours.propagate = [handler], False
+    ours.setLevel(logging.INFO)
+    logging.getLogger("datasets.packaged_modules").setLevel(logging.CRITICAL)  # what it says, our error says better
     warnings.filterwarnings("ignore", category=FutureWarning, module="(transformers|trl|torch|accelerate)")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not sys.stderr.isatty():

@@ -42,7 +42,9 @@ class TransformersGenerator:
     def from_folder(cls, folder: Path | str, **options: Any) -> TransformersGenerator:
         """The model and tokenizer of a local folder or Hub id, on the accelerator where there is one."""
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()
         check_model_path(str(folder))
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         try:
@@ -65,7 +67,7 @@ class TransformersGenerator:
             for position, index in enumerate(batch):
                 first = position * sampling.num_samples
                 done[index] = [self.decode(tokens) for tokens in sequences[first : first + sampling.num_samples]]
-            self.report(f"{len(done)}/{len(prompts)} prompts")
+            self.report(f"{len(done)}/{len(prompts)} prompts at temperature {sampling.temperature:g}")
         return [done[index] for index in range(len(prompts))]
 
     def encode(self, prompt: str) -> list[int]:

@@ -278,7 +278,7 @@ class GRPOStage(TrainingStage):
 
         arguments = self.arguments(root, seed)
         with naming_stage(self.name):
-            check_recipe(arguments.script.reward_funcs, arguments.training.reward_weights)
+            check_recipe(arguments.script, arguments.training.reward_weights)
 
     def train(self, *stage: Any) -> Any:
         from open_r1.training.grpo import run_grpo

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,22 +51,27 @@ def run_pipeline(pipeline: Pipeline, report: Report, overwrite: bool = False) ->
     root = RunDir(pipeline.output_dir)
     fingerprints = fingerprint_stages(pipeline)
     limit_threads(pipeline.threads)
+    refuse_foreign_folder(pipeline)
     with root.locked():
-        refuse_foreign_folder(pipeline)
-        make_room(pipeline, fingerprints, overwrite)
+        changed = changed_stages(pipeline, fingerprints)
+        prepare_stages(pipeline, changed, report)
+        make_room(pipeline, changed, overwrite)
         progress = Progress(pipeline, report)
-        prepare_stages(pipeline, report)
         for index, stage in enumerate(pipeline.stages):
             run_stage(pipeline, stage, index, fingerprints[stage.name], progress)
 
 
-def prepare_stages(pipeline: Pipeline, report: Report) -> None:
-    """Refuse what can't work before anything is spent; stages that are done need no check."""
-    waiting = [stage for stage in pipeline.stages if not RunDir(pipeline.output_dir / stage.name).is_done()]
+def prepare_stages(pipeline: Pipeline, changed: Sequence[str], report: Report) -> None:
+    """Refuse what can't work before anything is spent or removed; stages that stay done need no check."""
+    waiting = [stage for stage in pipeline.stages if stage.name in changed or not is_done(pipeline, stage)]
     if waiting:
         report(f"checking {len(waiting)} stages of {pipeline.name}")
     for stage in waiting:
         stage.prepare(pipeline.output_dir, pipeline.seed)
+
+
+def is_done(pipeline: Pipeline, stage: Stage) -> bool:
+    return RunDir(pipeline.output_dir / stage.name).is_done() and not stage.always
 
 
 def fingerprint_stages(pipeline: Pipeline) -> dict[str, str]:
@@ -89,6 +94,8 @@ def limit_threads(threads: int | None) -> None:
 
 def refuse_foreign_folder(pipeline: Pipeline) -> None:
     """RunFolderError for a folder with content that no pipeline wrote."""
+    if not pipeline.output_dir.is_dir():
+        return
     found = [item.name for item in pipeline.output_dir.iterdir() if not item.name.startswith(".")]
     if found and "pipeline.json" not in found:
         raise RunFolderError(
@@ -97,13 +104,17 @@ def refuse_foreign_folder(pipeline: Pipeline) -> None:
         )
 
 
-def make_room(pipeline: Pipeline, fingerprints: dict[str, str], overwrite: bool) -> None:
-    """Find stages made with other settings: refuse, or with `overwrite` remove them so that they are made anew."""
-    changed = [
+def changed_stages(pipeline: Pipeline, fingerprints: dict[str, str]) -> list[str]:
+    """Stages in the folder that were made, or begun, with other settings, another seed or other inputs."""
+    return [
         stage.name
         for stage in pipeline.stages
         if (held := held_fingerprint(pipeline, stage)) is not None and held != fingerprints[stage.name]
     ]
+
+
+def make_room(pipeline: Pipeline, changed: Sequence[str], overwrite: bool) -> None:
+    """Refuse to go on over stages that have changed, or with `overwrite` remove them so that they are made anew."""
     if changed and not overwrite:
         raise RunFolderError(
             f"'{pipeline.output_dir}' holds a different run: the settings, seed or inputs of "
@@ -129,12 +140,12 @@ def held_fingerprint(pipeline: Pipeline, stage: Stage) -> str | None:
 
 def run_stage(pipeline: Pipeline, stage: Stage, index: int, fingerprint: str, progress: Progress) -> None:
     run = RunDir(pipeline.output_dir / stage.name)
-    if run.is_done() and not stage.always:
+    if is_done(pipeline, stage):
         seconds = read_json(run.done).get("seconds", 0.0)
         progress.tell(index, "already done, skipped")
         progress.mark(index, "done", seconds)
         return
-    progress.tell(index, "starts" if not run.identity.exists() else "goes on")
+    progress.tell(index, "goes on" if run.identity.exists() and stage.resumes else "starts")
     progress.mark(index, "running", 0.0)
     if not stage.resumes and run.path.exists():
         run.clear()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from open_r1.rewards.combination import RewardWeights
-from open_r1.rewards.registry import required_columns
+from open_r1.rewards.registry import get_reward_funcs
 
 
-def check_recipe(reward_names: Sequence[str], reward_weights: Any) -> None:
-    """ConfigError for a reward that isn't known, or a weight or schedule that can't be read."""
-    required_columns(reward_names)
-    RewardWeights.read(reward_weights, reward_names)
+def check_recipe(script_args: Any, reward_weights: Any) -> None:
+    """ConfigError for a reward that isn't known or can't be built, or a weight or schedule that can't be read."""
+    get_reward_funcs(script_args)
+    RewardWeights.read(reward_weights, script_args.reward_funcs)

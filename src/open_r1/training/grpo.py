@@ -209,7 +209,7 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
         processing_class=tokenizer,
     )
     trainer.explained, trainer.weights = rewards, weights
-    prepare_trainer(trainer, run, report)
+    prepare_trainer(trainer, arguments, run, report)
     return trainer, tokenizer
 
 

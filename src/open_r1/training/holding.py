@@ -62,6 +62,7 @@ def open_run(arguments: StageArguments, identity: dict[str, Any] | None = None) 
     Nothing is written into it before the stage's checks have passed and `OpenRun.begin` is called.
     """
     folder = RunDir(Path(arguments.training.output_dir))
+    folder.refuse_foreign()
     held = folder.locked() if is_main_process() else nullcontext()
     with held, naming_full_disks(folder.path):
         run = OpenRun(folder, arguments, identity or run_identity(arguments))

@@ -1,4 +1,4 @@
-"""What TRL's trainers lack for a run that ends where an unbroken one ends, as a mixin over both.
+"""What TRL's trainers lack for a run that ends where an unbroken one ends, and a true model card; a mixin over both.
 
     class OurTrainer(ResumableTrainer, trl.SFTTrainer): ...
 
@@ -12,13 +12,22 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from open_r1.rundir import RunDir
+from open_r1.configs.stage_arguments import StageArguments
+from open_r1.rundir import RunDir, write_text
+from open_r1.training.card import model_card
+from open_r1.training.holding import is_main_process
 
 
 class ResumableTrainer:
     """A trainer whose checkpoints are marked when whole, and whose data order depends on the epoch alone."""
 
     run: RunDir
+    arguments: StageArguments
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Our model card instead of TRL's draft, which doesn't know a model that came from a folder."""
+        if is_main_process():
+            write_text(self.run.path / "README.md", model_card(self.arguments, self.run.path.resolve().name))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write, wait for every process, mark, and only then let older checkpoints go.

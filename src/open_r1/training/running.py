@@ -38,6 +38,7 @@ def run_stage(
 ) -> FinishedStage:
     """Carry out a training stage: hold its folder, build its trainer, train, save, push; a finished one is left alone."""
     training = arguments.training
+    transformers.utils.logging.disable_progress_bar()
     export_tracker_settings(training)
     with open_run(arguments, identity) as run:
         if run.is_done():
@@ -81,9 +82,9 @@ def named_checkpoint(path: Path, whole: list[Path], run: RunDir) -> Path:
     return path
 
 
-def prepare_trainer(trainer: Any, run: RunDir, report: Report) -> None:
+def prepare_trainer(trainer: Any, arguments: StageArguments, run: RunDir, report: Report) -> None:
     """Give a trainer its run folder and our callbacks, the user's among them, and take its own printing off."""
-    trainer.run = run
+    trainer.run, trainer.arguments = run, arguments
     for callback_class in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(callback_class)
     callbacks = [MetricsCallback(run), ProgressCallback(report)]
@@ -115,6 +116,7 @@ def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.config.use_cache = True
     trainer.save_model(str(run.path))
+    trainer.create_model_card()
     steps, weights = trainer.state.global_step, ""
     if is_main_process():
         model.generation_config.save_pretrained(run.path)

@@ -50,7 +50,7 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
         processing_class=tokenizer,
         peft_config=new_adapter(model, arguments.model),
     )
-    prepare_trainer(trainer, run, report)
+    prepare_trainer(trainer, arguments, run, report)
     audit = audit_training(trainer, tokenizer, has_thinking=THINK_OPEN in str(train_rows[0]))
     report(f"loss on {audit.num_trained} of {audit.num_tokens} tokens of a sample: {audit.as_text()!r}")
     return trainer, tokenizer

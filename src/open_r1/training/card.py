@@ -1,0 +1,75 @@
+"""The model card of a training stage: what was trained from what, on what, how, and how to use it.
+
+Written from the stage's own settings, since a trainer handed a model from a folder no longer knows where it came from.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from open_r1 import __version__
+from open_r1.configs.stage_arguments import StageArguments
+from open_r1.training.environment import git_commit
+
+METHODS = {
+    "sft": "supervised fine-tuning on reasoning traces",
+    "grpo": "group relative policy optimisation (GRPO, arXiv 2402.03300) from verifiable rewards",
+}
+
+
+def model_card(arguments: StageArguments, name: str) -> str:
+    """README.md of the model `name`: metadata as the Hub reads it, lineage, use."""
+    script, training, model = arguments.script, arguments.training, arguments.model
+    data = [entry.id for entry in script.mixture.datasets] if script.mixture else [str(script.dataset_name)]
+    metadata: dict[str, Any] = {
+        "library_name": "transformers",
+        "tags": ["open-r1", "reasoning", arguments.kind],
+        "datasets": [source for source in data if not Path(source).exists()],
+        "base_model": None if Path(model.model_name_or_path).exists() else model.model_name_or_path,
+    }
+    facts = {
+        "started from": model.model_name_or_path,
+        "method": METHODS[arguments.kind] + (", a LoRA adapter" if model.use_peft else ""),
+        "data": ", ".join(data),
+        "rewards": ", ".join(getattr(script, "reward_funcs", [])),
+        "learning rate": training.learning_rate,
+        "seed": training.seed,
+        "Open R1": " ".join(filter(None, [__version__, git_commit()])),
+    }
+    return CARD.format(
+        metadata=yaml.safe_dump({key: value for key, value in metadata.items() if value}, sort_keys=False),
+        name=name,
+        facts="\n".join(f"| {fact} | {as_cell(value)} |" for fact, value in facts.items() if value not in ("", None)),
+    )
+
+
+def as_cell(value: Any) -> str:
+    """A value inside a Markdown table, whatever a path or name contains."""
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+CARD = """---
+{metadata}---
+
+# {name}
+
+| | |
+|---|---|
+{facts}
+
+Every setting, with where it came from, is in `resolved.yaml`; versions and hardware are in `environment.json`; the
+training's log is `metrics.jsonl`. Measured results are where the model was evaluated, not here.
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("path/to/{name}")
+model = AutoModelForCausalLM.from_pretrained("path/to/{name}")
+messages = [{{"role": "user", "content": "Solve: 2x + 3 = 11"}}]
+inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+print(tokenizer.decode(model.generate(**inputs, max_new_tokens=256)[0]))
+```
+"""
