@@ -73,8 +73,17 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
             file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
 
 
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path) -> dict[str, Any]:
+    """A record of a run; RunFolderError when it is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(
+            f"'{path}' can't be read ({error}); restore it, or remove its folder to make the run anew."
+        ) from None
+    if not isinstance(content, dict):
+        raise RunFolderError(f"'{path}' is damaged: it holds no record; remove its folder to make the run anew.")
+    return content
 
 
 def read_jsonl(path: Path) -> list[Any]:
@@ -223,7 +232,7 @@ class RunDir:
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
-        return [path for path in self.all_checkpoints() if (path / CHECKPOINT_MARKER).exists()]
+        return [path for path in self.all_checkpoints() if is_whole(path)]
 
     def all_checkpoints(self) -> list[Path]:
         found = [
@@ -232,8 +241,10 @@ class RunDir:
         return [path for _, path in sorted(found)]
 
     def mark_checkpoint(self, step: int) -> None:
-        """Say that the checkpoint of `step` is whole."""
-        write_json(self.path / f"checkpoint-{step}" / CHECKPOINT_MARKER, {"step": step})
+        """Say that the checkpoint of `step` is whole, and of which files and sizes it consists."""
+        folder = self.path / f"checkpoint-{step}"
+        files = {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+        write_json(folder / CHECKPOINT_MARKER, {"step": step, "files": files})
 
     def drop_old_checkpoints(self, limit: int | None, best: str | None = None) -> None:
         """Keep the newest `limit` whole checkpoints, and the best; the marker goes first, the folder after it."""
@@ -246,7 +257,7 @@ class RunDir:
 
     def drop_broken_checkpoints(self) -> list[Path]:
         """Remove checkpoints that a killed process left half-written; returns those removed."""
-        broken = [path for path in self.all_checkpoints() if not (path / CHECKPOINT_MARKER).exists()]
+        broken = [path for path in self.all_checkpoints() if not is_whole(path)]
         for path in broken:
             shutil.rmtree(path)
         return broken
@@ -254,11 +265,23 @@ class RunDir:
     def forget_after(self, step: int) -> None:
         """Drop the records of steps after `step`, which a resumed run will write again."""
         if self.metrics.exists():
-            kept = [row for row in read_jsonl(self.metrics) if row.get("step", 0) <= step]
+            rows = [row for row in read_jsonl(self.metrics) if isinstance(row, dict)]
+            kept = [row for row in rows if row.get("step", 0) <= step and "train_runtime" not in row]
             write_jsonl(self.metrics, kept)
         for path in self.rollouts.glob("step-*.parquet"):
             if int(path.stem.removeprefix("step-")) > step:
                 path.unlink()
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint has its marker and every file that the marker names, in its size."""
+    marker = checkpoint / CHECKPOINT_MARKER
+    if not marker.exists():
+        return False
+    files = read_json(marker).get("files", {})
+    return all(
+        (checkpoint / name).is_file() and (checkpoint / name).stat().st_size == size for name, size in files.items()
+    )
 
 
 def describe_change(key: str, before: Any, now: Any) -> str:

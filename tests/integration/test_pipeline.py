@@ -191,3 +191,14 @@ def test_metrics_are_json_with_a_step_in_every_line(finished_run: Path) -> None:
     for stage in ("sft", "grpo"):
         for line in (finished_run / stage / "metrics.jsonl").read_text().splitlines():
             assert "step" in json.loads(line)
+
+
+def test_a_file_changed_after_its_stage_was_done_is_noticed(
+    finished_run: Path, tmp_path: Path, open_r1: Callable[..., object]
+) -> None:
+    copy = shutil.copytree(finished_run, tmp_path / "run")
+    traces = copy / "traces" / "traces.jsonl"
+    traces.write_text(traces.read_text().replace("The total", "The sum", 1))
+    ran = open_r1("run", finished_run.parent / "recipe" / "pipeline.yaml", "--output_dir", copy)
+    assert ran.status == 2  # type: ignore[attr-defined]
+    assert "traces.jsonl' was changed or removed since stage 'traces' made it" in ran.err  # type: ignore[attr-defined]

@@ -357,3 +357,69 @@ def test_a_rewards_weight_follows_its_schedule(
     ran = open_r1(*words("grpo", tiny_model, data, tmp_path / "out2", "--config", recipe, "--dry-run"))
     assert ran.status == 2
     assert "unknown schedule 'stepp'; did you mean 'step'?" in ran.err
+
+
+@pytest.mark.parametrize("kind", ["sft", "grpo"])
+def test_a_run_killed_after_its_last_checkpoint_takes_no_step_more(
+    kind: str, open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    rewards = ["--reward_funcs", "length_of_answers:length"] if kind == "grpo" else []
+    (tmp_path / "length_of_answers.py").write_text(
+        "def length(completions, **columns):\n    return [len(c[0]['content']) / 10 for c in completions]\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    command = words(kind, tiny_model, data, out, "--max_steps", "3", "--lr_scheduler_type", "constant", *rewards)
+    ran = open_r1(*command)
+    assert ran.status == 0, ran.err
+    unbroken = read_json(out / "done.json")
+    (out / "done.json").unlink()
+    (out / "model.safetensors").unlink()
+    ran = open_r1(*command)
+    assert "going on from checkpoint-3" in ran.err
+    assert "step 4/3" not in ran.err
+    resumed = read_json(out / "done.json")
+    assert (resumed["steps"], resumed["weights"]) == (3, unbroken["weights"])
+    steps = [row["step"] for row in read_jsonl(out / "metrics.jsonl") if "train_runtime" not in row]
+    assert steps == [1, 2, 3]
+    sys.path.remove(str(tmp_path))
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_an_older_whole_one(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = words("sft", tiny_model, data, out)
+    assert open_r1(*command).status == 0
+    unbroken = read_json(out / "done.json")["weights"]
+    (out / "done.json").unlink()
+    optimizer = out / "checkpoint-4" / "optimizer.pt"
+    optimizer.write_bytes(optimizer.read_bytes()[:100])
+    ran = open_r1(*command)
+    assert "going on from checkpoint-2" in ran.err
+    assert read_json(out / "done.json")["weights"] == unbroken
+
+
+def test_weights_that_are_no_numbers_are_no_finished_run(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    command = words("sft", tiny_model, data, tmp_path / "out", "--learning_rate", "1e38", "--max_grad_norm", "0")
+    ran = open_r1(*command, "--lr_scheduler_type", "constant", "--optim", "sgd")
+    assert ran.status == 1, ran.err
+    assert "training diverged" in ran.err
+    assert not (tmp_path / "out" / "done.json").exists()
+
+
+def test_a_finished_run_whose_weights_are_gone_does_not_pass_for_done(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    command = words("sft", tiny_model, data, tmp_path / "out")
+    assert open_r1(*command).status == 0
+    (tmp_path / "out" / "model.safetensors").unlink()
+    ran = open_r1(*command)
+    assert ran.status == 2
+    assert "are not those that the finished run wrote" in ran.err
+    (tmp_path / "out" / "done.json").write_text("{")
+    ran = open_r1(*command)
+    assert ran.status == 2
+    assert "done.json' can't be read" in ran.err

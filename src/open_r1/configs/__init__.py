@@ -4,6 +4,7 @@
     arguments.py  ScriptArguments, GRPOScriptArguments, SFTConfig, GRPOConfig on top of TRL's own (imports TRL)
     renames.py    names that newer libraries dropped, and what became of them
     settings.py   a recipe and a command line -> settings with their origin
+    ranges.py     the range of every number that has one
     types.py      whether a value from YAML fits a field's type
     parse.py      settings -> the dataclasses, adapted to the machine and checked
     stage_arguments.py   what parse gives: the dataclasses, each value's origin, resolved.yaml

@@ -79,8 +79,6 @@ def check_schedule(training: Any) -> None:
         raise ConfigError(
             f"save_steps must be at least 1, or below 1 for a share of all steps, but is {training.save_steps}; raise it."
         )
-    if not training.learning_rate > 0:
-        raise ConfigError(f"learning_rate must be above 0, but is {training.learning_rate}; raise it.")
 
 
 def check_sft(training: Any) -> None:
@@ -106,12 +104,6 @@ def check_grpo(training: Any) -> None:
             f"save_steps = {training.save_steps} puts a checkpoint inside a generation, and a resumed run would end "
             f"elsewhere; generations end every {period} update steps; nearest valid: save_steps = {nearest_steps}."
         )
-
-
-def check_counts(training_values: dict[str, Any]) -> None:
-    for key in ("per_device_train_batch_size", "gradient_accumulation_steps"):
-        if training_values[key] < 1:
-            raise ConfigError(f"{key} must be at least 1, but is {training_values[key]}; raise it.")
 
 
 def check_batch(training_values: dict[str, Any], num_processes: int) -> None:

@@ -14,7 +14,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
-from open_r1.configs.checks import check_batch, check_counts, check_settings
+from open_r1.configs.checks import check_batch, check_settings
+from open_r1.configs.ranges import check_ranges
 from open_r1.configs.settings import (
     COMMAND_LINE,
     Setting,
@@ -133,7 +134,7 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
         values[name], origins[name] = value, setting.origin
     notices += notice_idle_vllm(values, origins)
     replaced, adaptations = adapt_to_machine(values, origins)
-    check_counts(values)
+    check_ranges(values, origins)
     if kind == "grpo":
         check_batch(values, world_size())
     script, training, model = build(classes, values)

@@ -75,7 +75,9 @@ def is_text(found: list[str], prompt_column: str, text_field: str) -> bool:
 
 def is_conversation(value: Any) -> bool:
     return (
-        isinstance(value, list) and bool(value) and all(isinstance(turn, dict) and turn.get("role") for turn in value)
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(turn, dict) and turn.get("role") and isinstance(turn.get("content"), str) for turn in value)
     )
 
 

@@ -50,7 +50,7 @@ class TransformersGenerator:
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
             model = AutoModelForCausalLM.from_pretrained(folder, device_map=device)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
             raise ModelError(f"no model could be loaded from '{folder}': {' '.join(str(error).split())}") from None
         return cls(model, tokenizer, **options)
 

@@ -6,6 +6,7 @@ reorders a prompt; a completion that was cut off says so in its finish reason.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -27,8 +28,8 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.num_samples < 1:
             raise ConfigError(f"num_samples must be at least 1, but is {self.num_samples}.")
-        if self.temperature < 0:
-            raise ConfigError(f"temperature must be at least 0, but is {self.temperature}.")
+        if not 0 <= self.temperature < math.inf:
+            raise ConfigError(f"temperature must be a finite number of at least 0, but is {self.temperature}.")
         if self.temperature == 0 and self.num_samples > 1:
             raise ConfigError("temperature 0 draws the same completion every time; use num_samples 1 or raise it.")
         if not 0 < self.top_p <= 1:

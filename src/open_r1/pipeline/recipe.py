@@ -64,7 +64,7 @@ def read_pipeline(
     for stage in stages:
         stage.check()
     chosen_seed = seed if seed is not None else content.get("seed", 0)
-    if not fits(chosen_seed, int) or chosen_seed < 0:
+    if not fits(chosen_seed, int) or not 0 <= chosen_seed < 2**30:
         raise ConfigError(f"{path}: seed must be a whole number of at least 0, but is {chosen_seed!r}.")
     threads = content.get("threads")
     if threads is not None:

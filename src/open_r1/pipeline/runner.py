@@ -18,7 +18,7 @@ from open_r1 import __version__
 from open_r1.errors import RunFolderError
 from open_r1.pipeline.recipe import Pipeline
 from open_r1.pipeline.stage import Context, Stage
-from open_r1.rundir import RunDir, read_json, write_json
+from open_r1.rundir import RunDir, hash_files, read_json, write_json
 
 Report = Callable[[str], None]
 
@@ -141,6 +141,7 @@ def held_fingerprint(pipeline: Pipeline, stage: Stage) -> str | None:
 def run_stage(pipeline: Pipeline, stage: Stage, index: int, fingerprint: str, progress: Progress) -> None:
     run = RunDir(pipeline.output_dir / stage.name)
     if is_done(pipeline, stage):
+        check_made(run, stage)
         seconds = read_json(run.done).get("seconds", 0.0)
         progress.tell(index, "already done, skipped")
         progress.mark(index, "done", seconds)
@@ -157,5 +158,26 @@ def run_stage(pipeline: Pipeline, stage: Stage, index: int, fingerprint: str, pr
     seconds = time.monotonic() - started
     if not stage.resumes:
         write_json(run.done, {"seconds": round(seconds, 1), **facts})
+    write_json(run.path / MADE, hash_made(run, stage))
     progress.mark(index, "done", seconds)
     progress.tell(index, f"done in {seconds:.1f} s")
+
+
+MADE = "made.json"
+"""Hashes of what a finished stage made, so that a file changed afterwards is noticed."""
+
+
+def hash_made(run: RunDir, stage: Stage) -> dict[str, str]:
+    return {name: hash_files([run.path / name]) for name in stage.makes if (run.path / name).is_file()}
+
+
+def check_made(run: RunDir, stage: Stage) -> None:
+    """RunFolderError when a file that a finished stage made is not what it was: later stages would not fit it."""
+    if not (run.path / MADE).exists():  # killed between the stage's own marker and this record
+        write_json(run.path / MADE, hash_made(run, stage))
+    made, found = read_json(run.path / MADE), hash_made(run, stage)
+    if changed := [name for name in made if made[name] != found.get(name)]:
+        raise RunFolderError(
+            f"'{run.path / changed[0]}' was changed or removed since stage '{stage.name}' made it; restore it, or choose "
+            "another --output_dir to start anew."
+        )

@@ -24,7 +24,7 @@ HELD_OUT_SHARE = 16
 """One problem in this many belongs to the held-out split, whatever the seed."""
 
 
-MOST_MISSES = 1000 * HELD_OUT_SHARE
+MOST_MISSES = 200 * HELD_OUT_SHARE
 """Draws in a row without a new problem after which a family counts as exhausted."""
 
 

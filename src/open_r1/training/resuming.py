@@ -47,7 +47,14 @@ class ResumableTrainer:
             self.run.drop_old_checkpoints(limit, trainer.state.best_model_checkpoint)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> Any:
-        """Tell every sampler its epoch; under several processes accelerate's wrappers hide it when batches are skipped."""
+        """Tell every sampler its epoch; under several processes accelerate's wrappers hide it when batches are skipped.
+
+        A run resumed from its last step has nothing left to do, where transformers would take one more.
+        """
+        trainer: Any = self
+        if trainer.state.global_step >= trainer.state.max_steps:
+            trainer.control.should_training_stop = True
+            return None
         run_epoch = super()._run_epoch  # type: ignore[misc]
         given = inspect.signature(run_epoch).bind(*args, **kwargs).arguments
         for sampler in nested_samplers(given["train_dataloader"]):

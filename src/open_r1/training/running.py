@@ -12,7 +12,7 @@ from typing import Any
 import transformers
 
 from open_r1.configs.stage_arguments import StageArguments
-from open_r1.errors import ConfigError, RunFolderError
+from open_r1.errors import ConfigError, RunError, RunFolderError
 from open_r1.rundir import RunDir, hash_files, read_json, write_json
 from open_r1.training.callbacks import MetricsCallback, ProgressCallback, Report, load_callbacks
 from open_r1.training.holding import OpenRun, is_main_process, open_run
@@ -115,6 +115,7 @@ def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report
     model = trainer.accelerator.unwrap_model(trainer.model)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.config.use_cache = True
+    refuse_nan(model)
     trainer.save_model(str(run.path))
     trainer.create_model_card()
     steps, weights = trainer.state.global_step, ""
@@ -126,7 +127,21 @@ def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report
     return FinishedStage(run.path, steps, weights)
 
 
+def refuse_nan(model: Any) -> None:
+    """RunError when training ended in weights that are no numbers, which no one could use."""
+    if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
+        raise RunError(
+            "training diverged: the model has weights that are not finite numbers; lower learning_rate, set "
+            "max_grad_norm, and start over with --overwrite_output_dir true."
+        )
+
+
 def finished(run: OpenRun) -> FinishedStage:
     """What a stage that is already done left behind."""
     record = read_json(run.folder.done)
+    if hash_files(run.folder.path.glob("*.safetensors")) != record.get("weights"):
+        raise RunFolderError(
+            f"the weights in '{run.folder.path}' are not those that the finished run wrote; restore them, or start over "
+            "with --overwrite_output_dir true."
+        )
     return FinishedStage(run.folder.path, record["steps"], record["weights"])

@@ -337,3 +337,29 @@ def test_a_mixture_can_be_given_on_the_command_line() -> None:
     assert parse_stage("sft", words).script.mixture.datasets[0].id == "a"
     with pytest.raises(ConfigError, match="must be JSON"):
         parse_stage("sft", [*words[:-1], "{datasets"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("sft", ["--learning_rate", "inf"]),
+        ("sft", ["--weight_decay", "nan"]),
+        ("sft", ["--max_steps", "0"]),
+        ("sft", ["--num_train_epochs", "0"]),
+        ("sft", ["--seed", "-1"]),
+        ("sft", ["--adam_beta1", "2"]),
+        ("sft", ["--lora_r", "0"]),
+        ("sft", ["--logging_steps", "-1"]),
+        ("sft", ["--per_device_train_batch_size", "99999999999999999999"]),
+        ("grpo", ["--temperature", "0"]),
+        ("grpo", ["--num_iterations", "0"]),
+        ("grpo", ["--steps_per_generation", "0"]),
+        ("grpo", ["--max_completion_length", "0"]),
+        ("grpo", ["--top_p", "2"]),
+        ("grpo", ["--reward_weights", "nan", "1", "1"]),
+        ("grpo", ["--beta", "nan"]),
+    ],
+)
+def test_numbers_outside_their_range_are_refused_by_name(kind: StageKind, words: list[str]) -> None:
+    with pytest.raises(ConfigError, match=f"^command line: {words[0][2:]} must be"):
+        parse_stage(kind, [*BASE, *words])

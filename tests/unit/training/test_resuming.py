@@ -83,8 +83,10 @@ def test_a_sampler_is_reached_through_everything_accelerate_wraps_around_it() ->
 
 
 class EpochFake:
-    def __init__(self) -> None:
+    def __init__(self, step: int = 0) -> None:
         self.ran: list[int] = []
+        self.state = SimpleNamespace(global_step=step, max_steps=5)
+        self.control = SimpleNamespace(should_training_stop=False)
 
     def _run_epoch(self, model: Any, epoch: int, train_dataloader: Any) -> None:
         self.ran.append(epoch)
@@ -104,3 +106,10 @@ def test_every_epoch_is_told_to_the_sampler_before_it_is_run() -> None:
     fresh.set_epoch(1)
     assert trainer.ran == [1]
     assert second == list(fresh)
+
+
+def test_after_the_last_step_no_epoch_is_run() -> None:
+    trainer = Running(step=5)
+    trainer._run_epoch(model=None, epoch=0, train_dataloader=SimpleNamespace(batch_sampler=None, sampler=None))
+    assert trainer.ran == []
+    assert trainer.control.should_training_stop

@@ -1,0 +1,70 @@
+"""The range of every number that has one; what lies outside would fail late, or train to nothing, or never end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from open_r1.errors import ConfigError
+
+MOST = 2**31 - 1
+"""Larger counts than this don't fit the libraries' own integers."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """From `low` to `high`; an open end leaves its limit out."""
+
+    low: float
+    high: float = MOST
+    open_low: bool = False
+    open_high: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return above and below
+
+    def in_words(self) -> str:
+        low = f"above {self.low:g}" if self.open_low else f"at least {self.low:g}"
+        if self.high in (MOST, math.inf):
+            return low
+        return f"{low} and {'below' if self.open_high else 'at most'} {self.high:.10g}"
+
+
+COUNT, SHARE = Range(1), Range(0, 1)
+POSITIVE = Range(0, math.inf, open_low=True)
+
+RANGES: dict[str, Range] = {
+    **dict.fromkeys(
+        """per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps steps_per_generation
+        generation_batch_size num_iterations num_generations max_completion_length max_prompt_length max_samples lora_r
+        repetition_n_grams max_completion_len cosine_max_len""".split(),
+        COUNT,
+    ),
+    **dict.fromkeys("learning_rate temperature repetition_penalty num_train_epochs logging_steps".split(), POSITIVE),
+    **dict.fromkeys("weight_decay warmup_steps max_grad_norm epsilon beta dataloader_num_workers".split(), Range(0)),
+    **dict.fromkeys("adam_beta1 adam_beta2".split(), Range(0, 1, open_high=True)),
+    **dict.fromkeys("min_p max_unscored_share lora_dropout".split(), SHARE),
+    "top_p": Range(0, 1, open_low=True),
+    "seed": Range(0, 2**32 - 1),
+}
+
+
+def check_ranges(values: dict[str, Any], origins: dict[str, str]) -> None:
+    """ConfigError for the first number that is not finite or outside its range, with the place it came from."""
+    for key, value in values.items():
+        numbers = value if isinstance(value, list) else [value]
+        for number in numbers:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ConfigError(f"{origins[key]}: {key} must be a finite number, but is {number}.")
+    for key, limits in RANGES.items():
+        value = values.get(key)
+        if isinstance(value, int | float) and value not in limits:
+            raise ConfigError(f"{origins[key]}: {key} must be {limits.in_words()}, but is {value:g}.")
+    max_steps = values.get("max_steps", -1)
+    if max_steps != -1 and not 1 <= max_steps <= MOST:
+        raise ConfigError(
+            f"{origins['max_steps']}: max_steps must be at least 1, or -1 to go by num_train_epochs, but is {max_steps}."
+        )
