@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.errors import DataError
+from open_r1.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     from open_r1.records import Outcome
@@ -86,7 +86,7 @@ def run_describe(arguments: argparse.Namespace) -> int:
 def run_score(arguments: argparse.Namespace) -> int:
     from open_r1.rewards.registry import build_reward
 
-    settings = argparse.Namespace(**dict(map(_read_setting, arguments.set)))
+    settings = _read_settings(arguments.set, arguments.rewards)
     rewards = {name: build_reward(name, settings) for name in arguments.rewards}
     columns = read_columns(arguments.file)
     outcomes = {name: reward.score(**columns) for name, reward in rewards.items()}
@@ -123,17 +123,37 @@ def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
                 if line.strip():
                     yield _read_row(line, f"{path}, line {number}")
     except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror}.") from error
+        raise DataError(f"{path} can't be read: {error.strerror}; check the path.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; convert it.") from error
 
 
 def _read_row(line: str, place: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{place} is not JSON: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{place} is not JSON that can be read: {error}; mend or remove that line.") from error
     if not isinstance(row, dict):
         raise DataError(f'{place} is a {type(row).__name__}, not an object; write {{"completion": …}}.')
+    for name in TEXT_COLUMNS:
+        if not isinstance(row.get(name), str | list | None):
+            raise DataError(f"{place} has a {name} that is neither text nor a chat: {row[name]!r}; mend that line.")
     return row
+
+
+def _read_settings(words: Sequence[str], rewards: Sequence[str]) -> argparse.Namespace:
+    """The settings given by --set; ConfigError for one that none of the rewards reads."""
+    from open_r1.rewards.registry import get_spec
+
+    known = [option for name in rewards if ":" not in name for option in get_spec(name).options]
+    settings = dict(map(_read_setting, words))
+    for key in settings:
+        if key not in known:
+            raise ConfigError(
+                f"--set {key}: none of {', '.join(rewards)} has that setting{nearest(key, known)} "
+                f"They have: {', '.join(known) or 'none'}."
+            )
+    return argparse.Namespace(**settings)
 
 
 def _read_setting(word: str) -> tuple[str, Any]:
@@ -145,13 +165,16 @@ def _read_setting(word: str) -> tuple[str, Any]:
 
 
 def _write_outcomes(path: Path, outcomes: dict[str, list[Outcome]]) -> None:
-    with path.open("w", encoding="utf-8") as out:
-        for sample in zip(*outcomes.values(), strict=True):
-            record = {
-                name: {"value": outcome.value, "reason": outcome.reason}
-                for name, outcome in zip(outcomes, sample, strict=True)
-            }
-            out.write(json.dumps(record, ensure_ascii=False) + "\n")
+    from open_r1.rundir import write_jsonl
+
+    rows = (
+        {
+            name: {"value": outcome.value, "reason": outcome.reason}
+            for name, outcome in zip(outcomes, sample, strict=True)
+        }
+        for sample in zip(*outcomes.values(), strict=True)
+    )
+    write_jsonl(path, rows)
 
 
 def _print_summary(outcomes: dict[str, list[Outcome]], as_json: bool) -> None:

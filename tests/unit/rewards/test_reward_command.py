@@ -100,3 +100,23 @@ def test_a_file_that_isn_t_there_is_an_error(tmp_path):
 def test_histogram_counts_every_value_once(values):
     lines = command.histogram(values)
     assert sum(int(line.split()[1]) for line in lines) == len(values)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"completion": 5}\n', "neither text nor a chat: 5"),
+        (b'{"completion": "\xff"}\n', "is not UTF-8 text"),
+        (b"[" * 100_000 + b"\n", "is not JSON that can be read"),
+    ],
+)
+def test_a_file_that_cannot_be_scored_names_the_line(tmp_path: Path, content: bytes, message: str):
+    path = tmp_path / "c.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        run("score", str(path), "--rewards", "format")
+
+
+def test_a_setting_that_no_reward_reads_names_the_nearest(completions: Path):
+    with pytest.raises(ConfigError, match="did you mean 'cosine_max_len'"):
+        run("score", str(completions), "--rewards", "cosine", "--set", "cosine_max_length=5")
