@@ -126,6 +126,7 @@ def test_changed_data_under_a_run_is_noticed(
 PIPELINES = {
     "name: x\noutput_dir: out\nstages: {}\n": "'stages' must be a mapping",
     "output_dir: out\nstages:\n  a: {kind: problem}\n": "did you mean 'problems'",
+    "output_dir: out\nstages:\n  a: {kind: training}\n": "unknown kind 'training'",
     "output_dir: out\nstages:\n  a: {kind: traces, problems: b}\n": "needs 'b', which does not stand before it",
     "output_dir: out\nstages:\n  a: {kind: problems, familes: {sums: [1, 2]}}\n": "did you mean 'families'",
     "output_dir: out\nstages:\n  a: {kind: problems, families: {sum: [1, 2]}}\n": "did you mean 'sums'",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,7 +195,6 @@ class TrainingStage(Stage):
     The stage is the command of the same name: same settings, same checks, same run folder.
     """
 
-    kind: ClassVar[str] = "training"
     makes: ClassVar[tuple[str, ...]] = ("model.safetensors",)
     resumes: ClassVar[bool] = True
     reads: ClassVar[str] = ""
@@ -240,9 +240,9 @@ class TrainingStage(Stage):
         arguments = self.arguments(context.root, context.seed)
         return {"steps": self.train(arguments, context.report, {"fingerprint": context.fingerprint}).steps}
 
+    @abstractmethod
     def train(self, *stage: Any) -> Any:
         """The area's function that carries the stage out."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

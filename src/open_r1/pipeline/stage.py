@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -39,7 +40,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(ABC):
     """Base of all kinds; `makes` names the files it leaves, which later stages read.
 
     `name` is the stage's in the recipe, `base` the recipe's folder; every other field is a setting.
@@ -54,7 +55,8 @@ class Stage:
     always: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
-        KINDS[cls.kind] = cls
+        if "kind" in vars(cls):  # a base that several kinds share has none of its own
+            KINDS[cls.kind] = cls
 
     def needs(self) -> list[str]:
         """Names of the stages whose output this one reads."""
@@ -65,15 +67,15 @@ class Stage:
         """The settings that decide what the stage makes."""
         return {key: value for key, value in asdict(self).items() if key != "base"}
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027 - a kind without checks needs none
         """Cheap checks, made when the recipe is read; ConfigError for what can't work."""
 
-    def prepare(self, root: Path, seed: int) -> None:
+    def prepare(self, root: Path, seed: int) -> None:  # noqa: B027 - as above
         """Checks that may import heavy libraries, made before the first stage runs."""
 
+    @abstractmethod
     def run(self, context: Context) -> dict[str, Any]:
         """Do the work; returns facts for done.json."""
-        raise NotImplementedError
 
     def fingerprint(self, common: Mapping[str, Any], needed: Mapping[str, str]) -> str:
         """Hash of all that decides what the stage makes: its settings, what all stages share, its inputs' fingerprints."""
