@@ -1,0 +1,1 @@
+"""Contest problems: the IOI's subtasks and graders, Codeforces' tests and checkers."""
