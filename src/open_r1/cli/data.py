@@ -1,0 +1,31 @@
+"""`open-r1 data ACTION`: the data engine. One private module an action, `_data_<action>.py`, named in `ACTIONS`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+ACTIONS = (
+    "dedup",
+    "decontaminate",
+)
+"""In the order in which data goes through them; each module has `add_parser(actions)` and sets `run=`."""
+
+EXAMPLE = """examples:
+  open-r1 data dedup traces.jsonl --output deduplicated --columns problem
+  open-r1 data decontaminate deduplicated --against math500.jsonl --columns problem --output clean
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "data",
+        help="make, clean and mix data",
+        description="Make, clean and mix data.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for action in ACTIONS:
+        module = f"open_r1.cli._data_{action.replace('-', '_')}"
+        importlib.import_module(module).add_parser(actions)
