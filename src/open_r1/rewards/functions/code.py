@@ -1,4 +1,4 @@
-"""code, binary_code, ioi_code, cf_code: rewards that run programs. Their names and needs; the running isn't here yet.
+"""code, binary_code: rewards that run programs. Their names and needs; the running isn't here yet.
 
 They refuse to be built, and to score, until the execution area is there: a made-up score would be worse than none.
 """
@@ -13,8 +13,6 @@ from open_r1.rewards.base import Columns, RewardFunction, RewardSpec
 _NEEDS = {
     "code": ("verification_info",),
     "binary_code": ("verification_info",),
-    "ioi_code": ("test_cases", "subtask", "id"),
-    "cf_code": ("official_tests", "time_limit", "memory_limit"),
 }
 
 
@@ -34,8 +32,6 @@ def _unavailable(name: str) -> RewardFunction:
 
 code_reward = _unavailable("code")
 binary_code_reward = _unavailable("binary_code")
-ioi_code_reward = _unavailable("ioi_code")
-cf_code_reward = _unavailable("cf_code")
 
 
 def _spec(name: str, summary: str, formula: str, source: str) -> RewardSpec:
@@ -47,11 +43,4 @@ def _spec(name: str, summary: str, formula: str, source: str) -> RewardSpec:
 REWARDS = (
     _spec("code", "the share of a problem's tests that the program passes", "r = passed / tests", "Open-R1"),
     _spec("binary_code", "1 if the program passes its tests", "r = 1 if share > 0.99, else 0", "Open-R1"),
-    _spec("ioi_code", "a subtask's score: the least over its tests", "r = min over tests, 0 to 1", "IOI"),
-    _spec(
-        "cf_code",
-        "a Codeforces problem's tests: passed, or the share of them, or both weighted",
-        "pass_fail: 1 or 0; partial: share; weighted_sum: pass + 0.1·share; no code -1; compile error -0.1",
-        "Open-R1, open-r1/codeforces",
-    ),
 )
