@@ -216,10 +216,11 @@ class RunDir:
             )
 
     def refuse_foreign(self) -> None:
-        """RunFolderError when the folder holds files but no run."""
+        """RunFolderError when the folder holds files but no run; empty folders, as trainers make them, don't count."""
         if self.identity.exists() or not self.path.is_dir():
             return
-        if foreign := sorted(item.name for item in self.path.iterdir() if not item.name.startswith(".")):
+        found = [item for item in self.path.iterdir() if not item.name.startswith(".")]
+        if foreign := sorted(item.name for item in found if not (item.is_dir() and not any(item.iterdir()))):
             raise RunFolderError(
                 f"'{self.path}' is not empty and holds no run of Open R1 (found {foreign[0]}); choose another output_dir."
             )

@@ -87,6 +87,15 @@ def test_a_folder_with_someone_elses_files_is_refused(tmp_path: Path) -> None:
         RunDir(tmp_path).claim({"seed": 0})
 
 
+def test_an_empty_folder_that_a_trainer_made_does_not_count_as_someone_elses(tmp_path: Path) -> None:
+    (tmp_path / "run" / "completions").mkdir(parents=True)
+    RunDir(tmp_path / "run").claim({"seed": 0})
+    (tmp_path / "other" / "photos").mkdir(parents=True)
+    (tmp_path / "other" / "photos" / "1.jpg").touch()
+    with pytest.raises(RunFolderError, match=r"found photos"):
+        RunDir(tmp_path / "other").claim({"seed": 0})
+
+
 def test_a_lock_leaves_no_trace_of_a_run_that_was_refused(tmp_path: Path) -> None:
     with RunDir(tmp_path / "new").locked():
         pass
