@@ -1,0 +1,170 @@
+"""Tier A: namespaces of our own around the server, and a fresh working folder and process tree for each job.
+
+    root        a tmpfs with read-only binds of the interpreter and the system's programs; no /proc, /sys, /home, /root
+    /box        a tmpfs of limited size and number of files, writable, new for each job that finds a used one
+    /dev        null, zero, random, urandom, and stdin where a program asks for it by name
+
+The order differs for root: it builds the root first, while it can read every path, and becomes an ordinary user before
+the user namespace is made. An ordinary user needs the user namespace to be allowed to mount at all.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from open_r1.execution.sandbox.server import kernel
+
+STAGE = "/proc"
+"""Where the new root is put together: a folder that is always there, and holds nothing that a program needs."""
+
+BOX = "/box"
+DEVICES = ("null", "zero", "random", "urandom")
+MAX_FILES = 2048
+INSIDE_ID = 1000
+"""What the user and the group are called inside."""
+
+_TMPFS_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME
+
+
+class Jail:
+    """The namespaces around this server once `enter` is through. A job starts with `fresh_box` and `new_processes`."""
+
+    has_box = True
+
+    def __init__(self) -> None:
+        self._own_processes = os.pidfd_open(os.getpid())
+        self._disk_mb = 0
+        self._untouched: tuple[int, ...] | None = None
+
+    def fresh_box(self, disk_mb: int) -> None:
+        """An empty working folder: the one at hand where no job has touched it, else a new one."""
+        if disk_mb == self._disk_mb and self._untouched == _traces_of_use():
+            return
+        with suppress(OSError):
+            kernel.unmount(BOX)
+        kernel.mount("tmpfs", BOX, "tmpfs", _TMPFS_FLAGS, f"size={disk_mb}m,nr_inodes={MAX_FILES},mode=700")
+        self._disk_mb, self._untouched = disk_mb, _traces_of_use()
+
+    def discard_box(self) -> None:
+        """Give the last job's files back to the machine, and let the next one have a folder of its own."""
+        if self._untouched != _traces_of_use():
+            self._untouched = None
+            kernel.unmount(BOX)
+
+    def new_processes(self) -> None:
+        """The next fork starts a process tree of its own, whose first process takes all others with it."""
+        kernel.setns(self._own_processes, kernel.CLONE_NEWPID)  # a tree can only be made from one's own
+        kernel.unshare(kernel.CLONE_NEWPID, "process namespace")
+
+
+def _traces_of_use() -> tuple[int, ...]:
+    """What any change of the folder's content or attributes changes: a time of change can't be set."""
+    seen = os.stat(BOX)
+    return seen.st_dev, seen.st_mode, seen.st_mtime_ns, seen.st_ctime_ns, len(os.listdir(BOX))
+
+
+def enter(readable: list[str], hidden: list[str], user: int) -> Jail:
+    """Lock this process into namespaces and return in its only child, the server. OSError says which step failed."""
+    about_self = os.open("/proc/self", os.O_DIRECTORY | os.O_CLOEXEC)
+    is_root = os.getuid() == 0
+    if is_root:
+        kernel.unshare(kernel.CLONE_NEWNS, "mount namespace")
+        build_root(readable, hidden)
+        become(user)
+    user, group = os.getuid(), os.getgid()
+    kernel.unshare(kernel.CLONE_NEWUSER, "user namespace")
+    for name, text in (
+        ("setgroups", "deny"),
+        ("gid_map", f"{INSIDE_ID} {group} 1"),
+        ("uid_map", f"{INSIDE_ID} {user} 1"),
+    ):
+        _write(about_self, name, text)
+    os.close(about_self)
+    others = kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWPID
+    kernel.unshare(kernel.CLONE_NEWNS | others, "mount, network, ipc, host name and process namespaces")
+    if not is_root:
+        build_root(readable, hidden)
+    if os.fork():
+        _wait_for_server()
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
+    kernel.drop_bounding_capabilities()
+    return Jail()
+
+
+def become(user: int) -> None:
+    """Stop being root: limits on processes don't bind root."""
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # else what /proc says of us stays root's
+
+
+def build_root(readable: list[str], hidden: list[str]) -> None:
+    """Put the new root together and move into it; nothing of the old one can be named afterwards."""
+    kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.mount("tmpfs", STAGE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=755")
+    for path in readable:
+        if not any(_is_inside(path, folder) for folder in hidden):
+            _show(path)
+    for folder in hidden:
+        if os.path.isdir(STAGE + folder):
+            kernel.mount("tmpfs", STAGE + folder, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=755")
+    for path in readable:
+        if any(_is_inside(path, folder) for folder in hidden):
+            _show(path)
+    for folder in ("dev", "etc", "box"):
+        os.makedirs(f"{STAGE}/{folder}", exist_ok=True)
+    for name in DEVICES:
+        _touch(f"{STAGE}/dev/{name}")
+    os.symlink(f"{BOX}/.stdin", f"{STAGE}/dev/stdin")
+    os.symlink(BOX, f"{STAGE}/tmp")
+    _touch(f"{STAGE}/etc/passwd", f"box:x:{INSIDE_ID}:{INSIDE_ID}::{BOX}:/bin/false\n")
+    kernel.make_read_only(STAGE)
+    for name in DEVICES:
+        kernel.mount(f"/dev/{name}", f"{STAGE}/dev/{name}", "", kernel.MS_BIND)
+    os.chdir(STAGE)
+    kernel.pivot_root(".", ".")
+    kernel.unmount(".")
+    os.chdir("/")
+
+
+def _show(path: str) -> None:
+    """Bind a path of the old root into the new one; a symbolic link is made again."""
+    if os.path.lexists(STAGE + path) or not os.path.lexists(path):
+        return
+    os.makedirs(os.path.dirname(STAGE + path), exist_ok=True)
+    if os.path.islink(path):
+        os.symlink(os.readlink(path), STAGE + path)
+        return
+    if os.path.isdir(path):
+        os.mkdir(STAGE + path)
+    else:
+        _touch(STAGE + path)
+    kernel.mount(path, STAGE + path, "", kernel.MS_BIND | kernel.MS_REC)
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip("/") + "/")
+
+
+def _touch(path: str, text: str = "") -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _write(folder: int, name: str, text: str) -> None:
+    descriptor = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        os.write(descriptor, text.encode())
+    except OSError as error:
+        raise OSError(error.errno, f"write {name} of the user namespace: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_server() -> None:
+    """The process that stays outside the new process tree: it waits, and takes the server with it when it is killed."""
+    kernel.close_from(0)
+    os.wait()
+    os._exit(0)

@@ -1,0 +1,141 @@
+"""The filter of system calls that a program runs under, assembled as classic BPF.
+
+An allow-list: what isn't named gets EPERM; another architecture's calls (32-bit, x32) end the program. Calls that are
+safe with some arguments only (clone, prctl, ...) have a rule each. Numbers are found by bisection, because the kernel
+runs a new filter once for every call there is, and a filter is installed for every job.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from open_r1.execution.sandbox.server import kernel, syscalls
+
+LOAD, JUMP, JUMP_EQUAL, JUMP_GREATER_OR_EQUAL, JUMP_IF_SET, RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
+NUMBER_AT, ARCHITECTURE_AT = 0, 4
+FIRST_ARGUMENT_AT, SECOND_ARGUMENT_AT = 16, 24
+ALLOW, KILL = 0x7FFF0000, 0x80000000
+REFUSE, NOT_THERE = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
+ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+X32_BIT = 0x40000000
+SECCOMP_SET_MODE_FILTER = 1
+
+NAMESPACES = (
+    kernel.CLONE_NEWNS | kernel.CLONE_NEWCGROUP | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC
+    | kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWTIME
+)  # fmt: skip
+TIOCSTI, TIOCLINUX = 0x5412, 0x541C
+HARMLESS_PRCTL = (3, 15, 16, 41, 42, 0x53564D41)
+"""GET_DUMPABLE, SET_NAME, GET_NAME, SET_THP_DISABLE, GET_THP_DISABLE, SET_VMA."""
+
+Code = tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a program may do beyond computing.
+
+    Args:
+        fork: Start processes, not only threads.
+        execute: Start another program in its own place; needed to start any but those of the server's interpreter.
+        write: Change names and attributes of files.
+        signal_only: The one process that may be signalled, where others could be named; None where none could.
+    """
+
+    fork: bool = False
+    execute: bool = False
+    write: bool = True
+    signal_only: int | None = None
+
+
+class Filter:
+    """An assembled filter, ready to be installed in any process forked from this one."""
+
+    def __init__(self, rules: Rules) -> None:
+        code = b"".join(assemble(rules))
+        self._code = ctypes.create_string_buffer(code, len(code))
+        self._program = _Program(len(code) // 8, ctypes.addressof(self._code))
+
+    def install(self) -> None:
+        """For this thread and what it starts, for good. Needs no_new_privs."""
+        kernel.call("seccomp", SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(self._program))
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+
+
+def assemble(rules: Rules) -> Code:
+    """The filter's instructions, 8 bytes each."""
+    same_machine = (_load(ARCHITECTURE_AT), _jump(JUMP_EQUAL, ARCHITECTURES[kernel.MACHINE], 1, 0), _return(KILL))
+    not_x32 = (_jump(JUMP_GREATER_OR_EQUAL, X32_BIT, 0, 1), _return(KILL)) if kernel.MACHINE == "x86_64" else ()
+    return (*same_machine, _load(NUMBER_AT), *not_x32, *_bisect(_ranges(_actions(rules))))
+
+
+def _actions(rules: Rules) -> dict[int, Code]:
+    """Call number -> what to do; calls that aren't here are refused."""
+    allowed = [*syscalls.HARMLESS, *(syscalls.WRITING if rules.write else ())]
+    allowed += syscalls.PROCESSES if rules.signal_only is None else ()
+    allowed += ("fork", "vfork") if rules.fork else ()
+    allowed += ("execve", "execveat") if rules.execute else ()
+    actions = {name: (_return(ALLOW),) for name in allowed}
+    if rules.signal_only is not None:
+        actions["kill"] = actions["tgkill"] = _if_first_argument((rules.signal_only,), ALLOW, REFUSE)
+    actions["clone"] = _clone_rule(rules.fork)
+    actions["clone3"] = (_return(NOT_THERE),)  # its flags are out of a filter's sight; libraries fall back to clone
+    actions["prlimit64"] = _if_first_argument((0,), ALLOW, REFUSE)  # limits of itself alone
+    actions["prctl"] = _if_first_argument(HARMLESS_PRCTL, ALLOW, REFUSE)
+    actions["ioctl"] = (_load(SECOND_ARGUMENT_AT), *_if_any((TIOCSTI, TIOCLINUX), REFUSE, ALLOW))
+    return {kernel.SYSCALLS[name]: code for name, code in actions.items() if name in kernel.SYSCALLS}
+
+
+def _clone_rule(fork: bool) -> Code:
+    """Threads, or processes as well, but never a namespace."""
+    no_namespace = (_load(FIRST_ARGUMENT_AT), _jump(JUMP_IF_SET, NAMESPACES, 0, 1), _return(REFUSE))
+    if fork:
+        return (*no_namespace, _return(ALLOW))
+    return (*no_namespace, _jump(JUMP_IF_SET, kernel.CLONE_THREAD, 1, 0), _return(REFUSE), _return(ALLOW))
+
+
+def _if_first_argument(values: Sequence[int], then: int, otherwise: int) -> Code:
+    return (_load(FIRST_ARGUMENT_AT), *_if_any(values, then, otherwise))
+
+
+def _if_any(values: Sequence[int], then: int, otherwise: int) -> Code:
+    tests = [instruction for value in values for instruction in (_jump(JUMP_EQUAL, value, 0, 1), _return(then))]
+    return (*tests, _return(otherwise))
+
+
+def _ranges(actions: dict[int, Code]) -> list[tuple[int, Code]]:
+    """(first number, code) of each run of numbers that are treated alike, from 0 to the end."""
+    ranges: list[tuple[int, Code]] = []
+    for number in range(max(actions) + 2):
+        code = actions.get(number, (_return(REFUSE),))
+        if not ranges or ranges[-1][1] != code:
+            ranges.append((number, code))
+    return ranges
+
+
+def _bisect(ranges: list[tuple[int, Code]]) -> Code:
+    if len(ranges) == 1:
+        return ranges[0][1]
+    middle = len(ranges) // 2
+    below, above = _bisect(ranges[:middle]), _bisect(ranges[middle:])
+    # A conditional jump reaches 255 instructions, an unconditional one any number.
+    return (_jump(JUMP_GREATER_OR_EQUAL, ranges[middle][0], 0, 1), _jump(JUMP, len(below), 0, 0), *below, *above)
+
+
+def _load(offset: int) -> bytes:
+    return struct.pack("HBBI", LOAD, 0, 0, offset)
+
+
+def _jump(operation: int, value: int, if_true: int, if_false: int) -> bytes:
+    return struct.pack("HBBI", operation, if_true, if_false, value)
+
+
+def _return(action: int) -> bytes:
+    return struct.pack("HBBI", RETURN, 0, 0, action)

@@ -1,0 +1,270 @@
+"""One worker: a server process, the line to it, and the job it is at.
+
+Does: start the server, hand it a job, read what the job writes straight from the pipes, end it where it writes or holds
+too much, and give the server up when it doesn't answer. Does not: know languages (`toolchains`) or share work
+(`local`).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+import open_r1
+from open_r1.execution.sandbox.memory import resident_mb
+from open_r1.execution.sandbox.server import wire
+from open_r1.execution.sandbox.server.job import Job
+
+START_LIMIT_S = 30.0
+GRACE_S = 10.0
+"""How much longer than a job's limit the server may be silent before it is given up."""
+
+MEMORY_CHECK_S = 0.05
+SERVER_MB = 64
+"""What the server and a job's first process have in RAM themselves."""
+
+READ_BYTES = 1 << 16
+HASH_SEED = "0"
+"""Sets and dictionaries are in the same order in every run of a program."""
+
+_TRAMPOLINE = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from open_r1.execution.sandbox.server.main import serve; "
+    "from open_r1.execution.sandbox.server.script import run_script; "
+    "run_script(serve())"
+)
+
+
+class WorkerLost(Exception):
+    """The server did not start, did not answer, or is gone; the message says which."""
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """What a server is started with.
+
+    Args:
+        tier: "A" or "B".
+        readable: Paths that jobs may read.
+        hidden: Folders within them that appear empty, but for what `readable` names below them.
+        packages: Folders to import from, beside the standard library.
+        preload: Modules to import once, before any job.
+        user: Whom to become when started by root.
+    """
+
+    tier: str
+    readable: tuple[str, ...]
+    hidden: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ()
+    user: int = 65534
+
+
+@dataclass
+class Result:
+    """What came of a job. `failure` is set where it could not be run."""
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    exit_code: int = 0
+    timed_out: bool = False
+    output_exceeded: bool = False
+    memory_exceeded: bool = False
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    memory_kb: int = 0
+    collected: int | None = None
+    """A descriptor of the file asked for, the caller's to close."""
+    failure: str = ""
+
+
+class Worker:
+    """A server and the line to it. One job at a time; not to be shared by threads."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.config = config
+        self._process: subprocess.Popen[bytes] | None = None
+        self._line: socket.socket | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that the server and its jobs descend from, if there is one."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start the server. WorkerLost says what this machine doesn't allow."""
+        ours, theirs = wire.pair()
+        folder = str(Path(open_r1.__file__).parent.parent)
+        interpreter = os.path.realpath(sys.executable)
+        command = [interpreter, "-I", "-S", "-B", "-c", _TRAMPOLINE, folder, str(theirs.fileno())]
+        self._process = subprocess.Popen(
+            [*command, dumps(asdict(self.config))],
+            pass_fds=[theirs.fileno()],
+            env={"PYTHONHASHSEED": HASH_SEED, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+        )
+        theirs.close()
+        self._line = ours
+        answer, _ = self.receive(START_LIMIT_S)
+        if "failure" in answer:
+            self.close()
+            raise WorkerLost(answer["failure"])
+
+    def run(self, job: Job, program: int, stdin: bytes, files: Mapping[str, bytes], output_bytes: int) -> Result:
+        """Run a job whose program is the descriptor `program`. WorkerLost when the server did not survive it."""
+        if self._line is None:
+            self.start()
+        given = [memory_file(stdin), *(memory_file(content) for content in files.values())]
+        pipes = [os.pipe(), os.pipe()]
+        try:
+            wire.send(self._line, asdict(job), [pipes[0][1], pipes[1][1], given[0], program, *given[1:]])
+        except OSError as error:
+            self.close()
+            raise WorkerLost(f"the sandbox server is gone: {error}") from error
+        finally:
+            for descriptor in (pipes[0][1], pipes[1][1], *given):
+                os.close(descriptor)
+        watch = _Watch(self, job, (pipes[0][0], pipes[1][0]), output_bytes)
+        try:
+            return watch.until_ended()
+        finally:
+            watch.close()
+
+    def close(self) -> None:
+        """End the server and everything it started."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def forget(self) -> None:
+        """In a forked child: the server is the parent's. Only this side of the line is closed here."""
+        if self._line is not None:
+            self._line.close()
+        self._line = self._process = None
+
+    def end_job(self) -> None:
+        """Ask the server to end the job at hand; its answer comes as for any other."""
+        if self._line is not None:
+            with suppress(OSError):
+                wire.send(self._line, {"end": True})
+
+    def receive(self, timeout_s: float) -> tuple[dict[str, Any], list[int]]:
+        """The server's next message. WorkerLost, and the server closed, when none comes."""
+        if self._line is None:
+            raise WorkerLost("the sandbox server was closed")
+        try:
+            self._line.settimeout(timeout_s)
+            received = wire.receive(self._line)
+        except (OSError, ValueError) as error:
+            self.close()
+            raise WorkerLost(f"the sandbox server did not answer: {error}") from error
+        if received is None:
+            self.close()
+            raise WorkerLost("the sandbox server ended")
+        return received
+
+    def fileno(self) -> int:
+        """Of the line to the server, for `poll`."""
+        return -1 if self._line is None else self._line.fileno()
+
+
+class _Watch:
+    """One job seen from this side: what it writes, what it holds, and the server's word on how it ended."""
+
+    def __init__(self, worker: Worker, job: Job, readers: tuple[int, int], output_bytes: int) -> None:
+        self._worker = worker
+        self._job = job
+        self._written = {reader: bytearray() for reader in readers}
+        self._output_bytes = output_bytes
+        self._result = Result()
+        self._deadline = time.monotonic() + job.wall_s + GRACE_S
+        self._poll = select.poll()
+        for descriptor in (*readers, worker.fileno()):
+            self._poll.register(descriptor, select.POLLIN)
+        self._watches_memory = job.forks or not job.limits_address_space
+        self._next_memory_check = time.monotonic() + MEMORY_CHECK_S
+
+    def until_ended(self) -> Result:
+        while not self._poll_once():
+            if self._watches_memory and time.monotonic() >= self._next_memory_check:
+                self._check_memory()
+        answer, descriptors = self._worker.receive(GRACE_S)
+        for reader in self._written:
+            while self._read(reader):  # all that could write is dead: this ends
+                pass
+        return self._finish(answer, descriptors)
+
+    def close(self) -> None:
+        for reader in self._written:
+            os.close(reader)
+
+    def _poll_once(self) -> bool:
+        """Read what is there; True when the server has answered. WorkerLost when it should have long ago."""
+        now = time.monotonic()
+        if now > self._deadline:
+            self._worker.close()
+            raise WorkerLost("the sandbox server did not answer in time")
+        until = min(self._deadline, self._next_memory_check) if self._watches_memory else self._deadline
+        ready = [descriptor for descriptor, _ in self._poll.poll(max(0.0, until - now) * 1000 + 1)]
+        for reader in set(ready) & self._written.keys():
+            if not self._read(reader):
+                self._poll.unregister(reader)
+        return self._worker.fileno() in ready
+
+    def _read(self, reader: int) -> bool:
+        """Take one piece from a pipe; False when there is no more to take. Too much ends the job."""
+        piece = os.read(reader, READ_BYTES)
+        written = self._written[reader]
+        written += piece
+        if len(written) <= self._output_bytes:
+            return bool(piece)
+        del written[self._output_bytes :]
+        self._result.output_exceeded = True
+        self._worker.end_job()
+        return False
+
+    def _check_memory(self) -> None:
+        self._next_memory_check = time.monotonic() + MEMORY_CHECK_S
+        if self._worker.pid and resident_mb(self._worker.pid) > self._job.memory_mb + SERVER_MB:
+            self._result.memory_exceeded = True
+            self._worker.end_job()
+
+    def _finish(self, answer: dict[str, Any], descriptors: list[int]) -> Result:
+        result = self._result
+        result.stdout, result.stderr = (bytes(written) for written in self._written.values())
+        result.collected = descriptors[0] if descriptors else None
+        for name, value in answer.items():
+            setattr(result, name, value)
+        return result
+
+
+def memory_file(content: bytes) -> int:
+    """A descriptor from which `content` can be read, and nothing written."""
+    writable = os.memfd_create("input", os.MFD_CLOEXEC)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(writable, view) :]
+        return os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(writable)
