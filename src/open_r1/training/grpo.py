@@ -36,6 +36,7 @@ from open_r1.rundir import RunDir, atomic_file
 from open_r1.training.callbacks import Report
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
 from open_r1.training.resuming import ResumableTrainer
+from open_r1.training.reward_metrics import add_metrics, reward_metrics
 from open_r1.training.running import FinishedStage, prepare_trainer, run_stage
 from open_r1.training.sft import cut_training_split, pick_eval_split
 
@@ -120,9 +121,9 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
             self.weigh_rewards(self.state.global_step / self.state.max_steps)
         output = super()._generate_and_score_completions(inputs)
         if self.model is not None and self.model.training:
-            self._metrics["train"]["frac_reward_zero_std"][-1] = zero_variance_share(
-                self._logs["rewards"], int(self.num_generations or 1)
-            )
+            held, group = self._metrics["train"], int(self.num_generations or 1)
+            held["frac_reward_zero_std"][-1] = zero_variance_share(self._logs["rewards"], group)
+            add_metrics(held, reward_metrics(self._logs, group), generations=len(held["frac_reward_zero_std"]))
             if self.accelerator.is_main_process:
                 self.keep_rollouts(self.state.global_step + 1)
         return output
