@@ -1,0 +1,214 @@
+"""A problem's tests as the published data sets write them, as tests of the judge.
+
+    {"language": "python", "test_cases": [{"input": "1 2\\n", "output": "3\\n", "type": "stdin_stdout"}]}
+    {"language": "python", "test_cases": [{"fn_name": "add", "input": [1, 2], "output": [3], "type": "function_call"}]}
+    {"language": "python", "fn_name": "add", "inputs": [[1, 2]], "outputs": [3]}
+
+The first two are open-r1/verifiable-coding-problems-python and SYNTHETIC-1, the last APPS, TACO and DeepCoder. Either may
+be JSON text. Two keys are our own: `comparison`, a mode or the arguments of `Comparison`; and `checker`, a program
+{"language", "source"} that decides (`checkers`).
+
+A call's input, as text: a JSON or Python list of its arguments; or, as LiveCodeBench has it, an argument a line. As a
+value: the list of its arguments. A list that the function can't take as arguments is its one argument. A call's output
+of one item in a list is that item or that list, since the data sets wrap it and don't say so; by "exact" it is the list.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from open_r1.errors import ConfigError
+from open_r1.execution.checkers import ProgramChecker
+from open_r1.execution.comparison import Comparison
+from open_r1.execution.function_call import encode_call, encode_expected
+from open_r1.execution.judge import Kind, Test
+from open_r1.text.fences import canonical_language
+
+MAX_LITERAL_CHARS = 1_000_000
+"""Longer texts are read as JSON alone: Python's parser takes a thousand times their size in memory."""
+
+
+class UnusableTestsError(Exception):
+    """A problem that has tests in name, but none that can be run; `reason` is for metrics, the message for people."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How programs for a problem are verified: their language, and the tests."""
+
+    language: str
+    tests: tuple[Test, ...]
+
+
+def read_verification(info: Any) -> Verification | None:
+    """A row's `verification_info`; None for a row that is no programming problem. UnusableTestsError says what is wrong."""
+    info = _parse_json(info)
+    if info is None or info == {} or (isinstance(info, Mapping) and all(value is None for value in info.values())):
+        return None
+    if not isinstance(info, Mapping):
+        raise _malformed(f"verification_info is a {type(info).__name__}, not an object with test_cases")
+    language = info.get("language") or "python"
+    if not isinstance(language, str):
+        raise _malformed(f"its language is {language!r}, not a name")
+    language = canonical_language(language)
+    comparison, checker = _read_comparison(info.get("comparison")), _read_checker(info.get("checker"))
+    tests = [
+        _read_test(number, case, info.get("fn_name"), language, comparison, checker)
+        for number, case in enumerate(_read_cases(info), start=1)
+    ]
+    return Verification(language, tuple(tests))
+
+
+def _parse_json(info: Any) -> Any:
+    if not isinstance(info, str | bytes):
+        return info
+    if not info.strip():
+        return None
+    try:
+        return json.loads(info)
+    except (ValueError, RecursionError) as error:
+        raise _malformed(f"verification_info is text but no JSON: {error}") from error
+
+
+def _read_cases(info: Mapping[str, Any]) -> Sequence[Any]:
+    """The test cases; the parallel lists of APPS are put together to cases."""
+    cases = info.get("test_cases")
+    if isinstance(cases, str):
+        cases = _parse_json(cases)
+    if cases is None and "inputs" in info:
+        inputs, outputs = info["inputs"], info.get("outputs")
+        if not isinstance(inputs, Sequence) or not isinstance(outputs, Sequence) or len(inputs) != len(outputs):
+            raise _malformed(
+                f"it has {_count(inputs)} inputs and {_count(outputs)} outputs; each test needs one of each"
+            )
+        cases = [{"input": given, "output": right} for given, right in zip(inputs, outputs, strict=True)]
+    if isinstance(cases, Mapping) and cases and all(isinstance(values, list) for values in cases.values()):
+        cases = _cases_of_columns(cases)
+    if cases is not None and (isinstance(cases, str | Mapping) or not isinstance(cases, Sequence)):
+        raise _malformed(f"its test_cases are a {type(cases).__name__}, not a list")
+    if not cases:
+        raise UnusableTestsError("no_tests", "it has no test_cases")
+    return cases
+
+
+def _cases_of_columns(columns: Mapping[str, list]) -> list[dict[str, Any]]:
+    """A list of cases that a data frame has turned into an object of lists."""
+    if len({len(values) for values in columns.values()}) > 1:
+        raise _malformed(
+            f"its test_cases have lists of different lengths: { {name: len(v) for name, v in columns.items()} }"
+        )
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _read_test(
+    number: int, case: Any, function: Any, language: str, comparison: Comparison, checker: ProgramChecker | None
+) -> Test:
+    if not isinstance(case, Mapping):
+        raise _malformed(f"test {number} is a {type(case).__name__}, not an object with input and output")
+    for key in ("input", "output"):
+        if case.get(key) is None and not (key == "output" and checker is not None):
+            raise _malformed(f"test {number} has no {key}")
+    function = case.get("fn_name") or function
+    kind = case.get("type") or (Kind.FUNCTION_CALL if function else Kind.STDIN_STDOUT)
+    if kind == Kind.STDIN_STDOUT:
+        given, right = (_read_text(number, key, case.get(key, "")) for key in ("input", "output"))
+        return Test(given, right, Kind.STDIN_STDOUT, "", comparison, checker)
+    if kind != Kind.FUNCTION_CALL:
+        raise _malformed(f"test {number} is of the type {kind!r}; the types are {', '.join(Kind)}")
+    if not isinstance(function, str) or not function.isidentifier():
+        raise _malformed(f"test {number} calls a function, but its fn_name is {function!r}")
+    if language != "python":
+        raise UnusableTestsError(
+            "unsupported_language", f"test {number} calls a function in {language}; only Python's can be called"
+        )
+    return _read_call(number, case, function, comparison, checker)
+
+
+def _read_call(
+    number: int, case: Mapping[str, Any], function: str, comparison: Comparison, checker: ProgramChecker | None
+) -> Test:
+    try:
+        call = encode_call(function, read_arguments(case["input"]))
+        expected = encode_expected(read_results(case.get("output"), comparison))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _malformed(f"test {number} can't be read: {error}") from error
+    return Test(call, expected, Kind.FUNCTION_CALL, function, comparison, checker)
+
+
+def read_arguments(given: Any) -> list[list[Any]]:
+    """The ways in which a call's input may be meant as arguments, the likeliest first."""
+    if not isinstance(given, str):
+        return [given, [given]] if isinstance(given, list) else [[given]]
+    value, was_read = _read_value(given)
+    if was_read and isinstance(value, tuple):
+        return [[value], list(value)]
+    if was_read:
+        return [value, [value]] if isinstance(value, list) else [[value]]
+    lines = [_read_value(line) for line in given.strip().splitlines()]
+    if len(lines) > 1 and all(was_read for _, was_read in lines):
+        return [[value for value, _ in lines]]
+    return [[given]]
+
+
+def read_results(right: Any, comparison: Comparison) -> list[Any]:
+    """The values that are right where a call's output says `right`."""
+    if isinstance(right, str):
+        right = _read_value(right)[0]
+    is_wrapped = isinstance(right, list) and len(right) == 1 and comparison.mode != "exact"
+    return [right, right[0]] if is_wrapped else [right]
+
+
+def _read_value(text: str) -> tuple[Any, bool]:
+    """A value written as JSON or as a Python literal; the text itself, and False, where it is neither."""
+    readers = (json.loads, ast.literal_eval) if len(text) <= MAX_LITERAL_CHARS else (json.loads,)
+    for read in readers:
+        try:
+            return read(text.strip()), True
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+    return text, False
+
+
+def _read_text(number: int, key: str, value: Any) -> bytes:
+    """A test's input or output as bytes; the lines of a list are put together."""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        value = "\n".join(line.rstrip("\n") for line in value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise _malformed(f"test {number} has an {key} of type {type(value).__name__}; it must be text")
+    return value.encode("utf-8", "surrogatepass")
+
+
+def _read_comparison(comparison: Any) -> Comparison:
+    if comparison is None:
+        return Comparison()
+    arguments: Any = {"mode": comparison} if isinstance(comparison, str) else comparison
+    try:
+        return Comparison(**{name: value for name, value in arguments.items() if value is not None})
+    except (AttributeError, TypeError, ConfigError) as error:
+        raise _malformed(f"its comparison can't be read: {error}") from error
+
+
+def _read_checker(checker: Any) -> ProgramChecker | None:
+    if not checker:
+        return None
+    if not isinstance(checker, Mapping) or not isinstance(checker.get("source"), str):
+        raise _malformed("its checker is no object with language and source")
+    return ProgramChecker(checker["source"], canonical_language(str(checker.get("language") or "python")))
+
+
+def _malformed(message: str) -> UnusableTestsError:
+    return UnusableTestsError("malformed_tests", message)
+
+
+def _count(values: Any) -> str:
+    return str(len(values)) if isinstance(values, Sequence) else "no"
