@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import logging
 import os
 import sys
@@ -94,6 +95,8 @@ def quieten_libraries() -> None:
     logging.getLogger("datasets.packaged_modules").setLevel(logging.CRITICAL)  # what it says, our error says better
     warnings.filterwarnings("ignore", category=FutureWarning, module="(transformers|trl|torch|accelerate)")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode shows ? rather than nothing
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,6 @@ lines of one prompt stand together when rewards compare them.
 """
 
 TEXT_COLUMNS = ("completion", "completions", "text", "response", "messages")
-BAR_WIDTH = 40
-HISTOGRAM_BINS = 10
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -92,7 +90,7 @@ def run_score(arguments: argparse.Namespace) -> int:
     outcomes = {name: reward.score(**columns) for name, reward in rewards.items()}
     if arguments.output:
         _write_outcomes(arguments.output, outcomes)
-    _print_summary(outcomes, as_json=arguments.json)
+    _print_summary(outcomes, columns, as_json=arguments.json)
     return 0
 
 
@@ -177,40 +175,30 @@ def _write_outcomes(path: Path, outcomes: dict[str, list[Outcome]]) -> None:
     write_jsonl(path, rows)
 
 
-def _print_summary(outcomes: dict[str, list[Outcome]], as_json: bool) -> None:
+def _print_summary(outcomes: dict[str, list[Outcome]], columns: dict[str, list[Any]], as_json: bool) -> None:
     from open_r1.rewards.combination import summarise
+    from open_r1.rewards.tables import histogram, summary_table
 
-    summaries = {name: summarise(found, group_size=len(found)) for name, found in outcomes.items()}
+    sizes = group_sizes(columns)
+    summaries = {name: summarise(found, sizes) for name, found in outcomes.items()}
     if as_json:
-        shown = {
-            name: {"mean": s.mean, "std": s.std, "unscored_share": s.unscored_share, "reasons": dict(s.reasons)}
-            for name, s in summaries.items()
-        }
-        print(json.dumps(shown, ensure_ascii=False, indent=2))
+        print(json.dumps({name: vars(summary) for name, summary in summaries.items()}, ensure_ascii=False, indent=2))
         return
+    for line in summary_table(outcomes, summaries):
+        print(line)
     for name, summary in summaries.items():
         values = [outcome.value for outcome in outcomes[name] if outcome.value is not None]
-        print(f"{name}: {len(values)} scored, {len(outcomes[name]) - len(values)} unscored")
-        if summary.mean is not None:
-            print(f"  mean {summary.mean:.4f}, std {summary.std:.4f}")
+        print(f"\n{name}: {len(values)} scored, {len(outcomes[name]) - len(values)} unscored")
         for reason, count in sorted(summary.reasons.items(), key=lambda item: (-item[1], item[0])):
             print(f"  {count:>7}  {reason}")
         for line in histogram(values):
             print(f"  {line}")
 
 
-def histogram(values: Sequence[float]) -> list[str]:
-    """The values in ten equal bins, or one a value where they are few, as lines with bars."""
-    distinct = sorted(set(values))
-    if len(distinct) <= HISTOGRAM_BINS:
-        bins = [(f"{value:8.3f}", values.count(value)) for value in distinct]
-    else:
-        low, width = distinct[0], (distinct[-1] - distinct[0]) / HISTOGRAM_BINS
-        places = [min(HISTOGRAM_BINS - 1, int((value - low) / width)) for value in values]
-        bins = [(f"{low + place * width:8.3f}", places.count(place)) for place in range(HISTOGRAM_BINS)]
-    mark = "█" if (sys.stdout.encoding or "").lower().startswith("utf") else "#"
-    most = max((count for _, count in bins), default=1)
-    return [f"{label} {count:>7} {mark * round(BAR_WIDTH * count / most)}" for label, count in bins]
+def group_sizes(columns: dict[str, list[Any]]) -> list[int]:
+    """How many lines stand together for each prompt; a file without prompts is one group."""
+    keys = columns.get("prompts") or [None] * len(columns["completions"])
+    return [sum(1 for _ in lines) for _, lines in groupby(map(repr, keys))]
 
 
 def _spec_record(spec: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 from open_r1.errors import ConfigError, RunError, nearest
@@ -156,8 +157,8 @@ class RewardSummary:
     reasons: Mapping[str, int]
 
 
-def summarise(outcomes: Sequence[Outcome], group_size: int) -> RewardSummary:
-    """The summary of a batch whose samples stand group by group, `group_size` to a prompt."""
+def summarise(outcomes: Sequence[Outcome], group_size: int | Sequence[int]) -> RewardSummary:
+    """The summary of a batch whose samples stand group by group, `group_size` to a prompt, or as many as it lists."""
     values = [outcome.value for outcome in outcomes if outcome.value is not None]
     mean = math.fsum(values) / len(values) if values else None
     std = None if mean is None else math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
@@ -185,8 +186,10 @@ def check_unscored_share(name: str, outcomes: Sequence[Outcome], max_share: floa
     )
 
 
-def _zero_variance_share(outcomes: Sequence[Outcome], group_size: int) -> float | None:
-    groups = [outcomes[start : start + group_size] for start in range(0, len(outcomes), group_size)]
+def _zero_variance_share(outcomes: Sequence[Outcome], group_size: int | Sequence[int]) -> float | None:
+    sizes = [group_size] * -(-len(outcomes) // group_size) if isinstance(group_size, int) else group_size
+    starts = list(accumulate(sizes, initial=0))
+    groups = [outcomes[start:end] for start, end in pairwise(starts)]
     scored = [[outcome.value for outcome in group if outcome.value is not None] for group in groups]
     comparable = [values for values in scored if len(values) > 1]
     return sum(len(set(values)) == 1 for values in comparable) / len(comparable) if comparable else None

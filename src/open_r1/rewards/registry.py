@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -129,9 +130,12 @@ def _scorer_of(function: Callable[..., Any], name: str) -> Callable[[list[str], 
 
 
 def _outcome_of(value: Any) -> Outcome:
-    if isinstance(value, Outcome):
-        return value
-    return Outcome(None, "returned_none") if value is None else Outcome(float(value), "scored")
+    """A NaN or an infinity is no value: trainers would take it for a missing one, or lose the whole group to it."""
+    if value is None:
+        return Outcome(None, "returned_none")
+    outcome = value if isinstance(value, Outcome) else Outcome(float(value), "scored")
+    is_finite = outcome.value is None or math.isfinite(outcome.value)
+    return outcome if is_finite else Outcome(None, "not_finite")
 
 
 def _run_awaitable(awaitable: Any) -> Any:

@@ -53,8 +53,20 @@ def test_describe_of_an_unknown_reward_names_the_nearest():
 def test_score_shows_mean_reasons_and_a_histogram(capsys, completions):
     assert run("score", str(completions), "--rewards", "accuracy", "format") == 0
     shown = capsys.readouterr().out
+    assert shown.splitlines()[1].split() == [
+        "accuracy",
+        "0.500",
+        "0.500",
+        "0.0%",
+        "33.3%",
+        "0",
+        "×",
+        "1,",
+        "1",
+        "×",
+        "1",
+    ]
     assert "accuracy: 2 scored, 1 unscored" in shown
-    assert "mean 0.5000" in shown
     assert "unparsable_gold" in shown
     assert "█" in shown
 
@@ -96,10 +108,13 @@ def test_a_file_that_isn_t_there_is_an_error(tmp_path):
         run("score", str(tmp_path / "none.jsonl"), "--rewards", "format")
 
 
-@pytest.mark.parametrize("values", [[], [1.0], [1.0] * 5, [n / 100 for n in range(100)]])
-def test_histogram_counts_every_value_once(values):
-    lines = command.histogram(values)
-    assert sum(int(line.split()[1]) for line in lines) == len(values)
+def test_score_compares_the_lines_of_one_prompt(capsys, tmp_path):
+    path = tmp_path / "c.jsonl"
+    prompts = {"a": ("6", "7", "6"), "b": ("6", "6"), "c": ("6",)}
+    rows = [{"prompt": p, "completion": c, "answer": "6"} for p, texts in prompts.items() for c in texts]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    run("score", str(path), "--rewards", "accuracy", "--json")
+    assert json.loads(capsys.readouterr().out)["accuracy"]["zero_variance_share"] == 0.5
 
 
 @pytest.mark.parametrize(

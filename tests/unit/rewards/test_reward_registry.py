@@ -119,6 +119,16 @@ def test_a_user_s_none_is_unscored(user_module):
     assert [outcome.reason for outcome in build_reward("user_rewards:unscored").score(["a"])] == ["returned_none"]
 
 
+def test_a_user_s_value_that_is_no_number_is_unscored(user_module):
+    outcomes = build_reward("user_rewards:diverging").score(["a", "b", "c", "d"])
+    assert [(outcome.value, outcome.reason) for outcome in outcomes] == [
+        (None, "not_finite"),
+        (None, "not_finite"),
+        (None, "not_finite"),
+        (1.0, "scored"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("reference", "message"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from open_r1.records import Outcome
 from open_r1.rewards import RewardFunction
 
 
@@ -33,3 +34,7 @@ def too_few(completions, **columns):
 
 explained = RewardFunction("explained", lambda texts, columns: [])
 not_a_reward = 3
+
+
+def diverging(completions, **columns):
+    return [float("nan"), float("-inf"), Outcome(float("inf"), "mine"), 1]

@@ -18,7 +18,16 @@ def logs(values: list[float], reasons: list[str | None]) -> dict[str, dict[str, 
 
 def test_variance_and_reasons_of_a_batch_are_shares() -> None:
     values = [1.0, 1.0, 1.0, 0.0, NAN, 0.0, NAN, NAN]
-    reasons = ["correct", "correct", "correct", "wrong", "timeout", "no_answer", "unparsable_gold", "unparsable_gold"]
+    reasons: list[str | None] = [
+        "correct",
+        "correct",
+        "correct",
+        "wrong",
+        "timeout",
+        "no_answer",
+        "unparsable_gold",
+        "unparsable_gold",
+    ]
     assert reward_metrics(logs(values, reasons), 2) == {
         "rewards/accuracy/zero_variance": 0.5,
         "rewards/accuracy/reason/correct": 0.375,

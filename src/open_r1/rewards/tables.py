@@ -1,0 +1,65 @@
+"""What rewards gave a batch, as lines of text: a table with a line a reward, and a histogram of one reward's values.
+
+The command `open-r1 rewards score` and the pre-flight check before training show the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from open_r1.records import Outcome
+from open_r1.rewards.combination import RewardSummary
+
+BAR_WIDTH = 40
+HISTOGRAM_BINS = 10
+FEW_VALUES = 4
+"""So many different values are told one by one where a line has to do."""
+
+LEVELS = "▁▂▃▄▅▆▇█"
+
+
+def summary_table(outcomes: Mapping[str, Sequence[Outcome]], summaries: Mapping[str, RewardSummary]) -> list[str]:
+    """A header, and for each reward its mean, std, groups without variance, unscored share and distribution."""
+    width = max(6, *map(len, summaries))
+    lines = [f"{'reward':<{width}}    mean     std  no variance  unscored  values"]
+    for name, summary in summaries.items():
+        values = [outcome.value for outcome in outcomes[name] if outcome.value is not None]
+        lines.append(
+            f"{name:<{width}}  {_number(summary.mean)}  {_number(summary.std)}  {_share(summary.zero_variance_share):>11}"
+            f"  {summary.unscored_share:>8.1%}  {distribution(values)}"
+        )
+    return lines
+
+
+def distribution(values: Sequence[float]) -> str:
+    """The values in a few characters: `0 × 29, 1 × 35`, or ten bins between the ends, `-1 █▂▁▁▁▁▁▁▁▅ 1`."""
+    distinct = sorted(set(values))
+    if len(distinct) <= FEW_VALUES:
+        return ", ".join(f"{value:.3g} × {values.count(value)}" for value in distinct)
+    counts = [count for _, count in equal_bins(values)]
+    bars = "".join(LEVELS[-(-count * (len(LEVELS) - 1) // max(counts))] for count in counts)
+    return f"{distinct[0]:.3g} {bars} {distinct[-1]:.3g}"
+
+
+def histogram(values: Sequence[float]) -> list[str]:
+    """The values in ten equal bins, or one a value where they are few, as lines with bars."""
+    distinct = sorted(set(values))
+    few = [(value, values.count(value)) for value in distinct]
+    bins = few if len(distinct) <= HISTOGRAM_BINS else equal_bins(values)
+    most = max((count for _, count in bins), default=1)
+    return [f"{start:8.3f} {count:>7} {LEVELS[-1] * round(BAR_WIDTH * count / most)}" for start, count in bins]
+
+
+def equal_bins(values: Sequence[float]) -> list[tuple[float, int]]:
+    """Ten bins of equal width between the least and the greatest value: where each begins, how many it holds."""
+    low, width = min(values), (max(values) - min(values)) / HISTOGRAM_BINS
+    places = [min(HISTOGRAM_BINS - 1, int((value - low) / width)) for value in values]
+    return [(low + place * width, places.count(place)) for place in range(HISTOGRAM_BINS)]
+
+
+def _number(value: float | None) -> str:
+    return f"{'–':>6}" if value is None else f"{value:6.3f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
