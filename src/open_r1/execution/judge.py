@@ -143,7 +143,7 @@ class Submission:
     """A program, whose `stdin` is not used, and the tests it is to pass.
 
     Args:
-        max_failures: Tests that may fail before the rest is skipped; None runs them all.
+        max_failures: Tests that may end without any points before the rest is skipped; None runs them all.
         batch_size: How many tests run before their results are looked at for `max_failures`.
     """
 
@@ -323,7 +323,7 @@ class _Trial:
     def start(self) -> list[tuple[_Trial, int]]:
         """The next batch of tests, each as (self, index); none when all are done or enough have failed."""
         first = self.num_started
-        failures = sum(result is not None and result.has_failed for result in self.results[:first])
+        failures = sum(result is not None and result.has_failed and not result.points for result in self.results[:first])
         if self.max_failures is not None and failures > self.max_failures:
             return []
         self.num_started = min(first + self.batch_size, len(self.tests))
