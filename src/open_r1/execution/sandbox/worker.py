@@ -12,7 +12,6 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -42,7 +41,7 @@ _TRAMPOLINE = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from open_r1.execution.sandbox.server.main import serve; "
     "from open_r1.execution.sandbox.server.script import run_script; "
-    "run_script(serve())"
+    "run_script(*serve())"
 )
 
 
@@ -56,6 +55,7 @@ class WorkerConfig:
 
     Args:
         tier: "A" or "B".
+        interpreter: The Python that runs the server and what it forks.
         readable: Paths that jobs may read.
         hidden: Folders within them that appear empty, but for what `readable` names below them.
         packages: Folders to import from, beside the standard library.
@@ -64,6 +64,7 @@ class WorkerConfig:
     """
 
     tier: str
+    interpreter: str
     readable: tuple[str, ...]
     hidden: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
@@ -106,8 +107,7 @@ class Worker:
         """Start the server. WorkerLost says what this machine doesn't allow."""
         ours, theirs = wire.pair()
         folder = str(Path(open_r1.__file__).parent.parent)
-        interpreter = os.path.realpath(sys.executable)
-        command = [interpreter, "-I", "-S", "-B", "-c", _TRAMPOLINE, folder, str(theirs.fileno())]
+        command = [self.config.interpreter, "-I", "-S", "-B", "-c", _TRAMPOLINE, folder, str(theirs.fileno())]
         self._process = subprocess.Popen(
             [*command, dumps(asdict(self.config))],
             pass_fds=[theirs.fileno()],
@@ -129,10 +129,12 @@ class Worker:
         """Run a job whose program is the descriptor `program`. WorkerLost when the server did not survive it."""
         if self._line is None:
             self.start()
+        line = self._line
+        assert line is not None
         given = [memory_file(stdin), *(memory_file(content) for content in files.values())]
         pipes = [os.pipe(), os.pipe()]
         try:
-            wire.send(self._line, asdict(job), [pipes[0][1], pipes[1][1], given[0], program, *given[1:]])
+            wire.send(line, asdict(job), [pipes[0][1], pipes[1][1], given[0], program, *given[1:]])
         except OSError as error:
             self.close()
             raise WorkerLost(f"the sandbox server is gone: {error}") from error

@@ -31,13 +31,19 @@ REPORT, PROGRAM = 3, 4
 """Descriptors of a child that is about to become the program; gone when it has."""
 
 
+Script = tuple[bytes, list[str]]
+"""A Python program's source and arguments."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What a worker asks for.
 
     Args:
-        argv: The program's arguments; empty for a Python program to be run in the child itself.
-        is_binary: The program's descriptor is an executable, to be run with `argv`; else argv[0] is a path.
+        argv: The command; empty for a Python program to be run in the child itself.
+        arguments: The program's own, after the command's.
+        environment: Variables beside those that every program has.
+        is_binary: The program's descriptor is an executable, and argv its name; else argv[0] is a path.
         files: Names in the working folder, in the order of their descriptors.
         stdin_file: Standard input is wanted under the name /dev/stdin as well.
         collect: The file of the working folder to be handed back, if any.
@@ -46,6 +52,8 @@ class Job:
     """
 
     argv: list[str]
+    arguments: list[str]
+    environment: dict[str, str]
     is_binary: bool
     files: list[str]
     stdin_file: bool
@@ -83,8 +91,8 @@ class Outcome:
         }
 
 
-def become_program(job: Job, descriptors: Sequence[int], report: int, lock: Any, base_memory: int) -> bytes:
-    """In the child: lock it down, then turn into the program, or return the Python source to be run. Never raises."""
+def become_program(job: Job, descriptors: Sequence[int], report: int, lock: Any, base_memory: int) -> Script:
+    """In the child: lock it down, then turn into the program, or return the Python program to be run. Never raises."""
     channel = report
     try:
         os.setsid()
@@ -105,7 +113,7 @@ def become_program(job: Job, descriptors: Sequence[int], report: int, lock: Any,
         if job.argv:
             _execute(job, program)
         os.close(REPORT)
-        return source
+        return source, job.arguments
     except BaseException as error:  # noqa: BLE001  told to the server, whatever it is
         os.write(channel, f"E{type(error).__name__}: {error}".encode())
         os._exit(SETUP_FAILED)
@@ -182,10 +190,9 @@ def _set(what: int, value: int) -> None:
 def _execute(job: Job, program: int) -> None:
     for ignored_by_python in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored_by_python, signal.SIG_DFL)
-    environment = dict(ENVIRONMENT)
-    if program >= 0:
-        os.execve(PROGRAM, job.argv, environment)
-    os.execve(job.argv[0], job.argv, environment)
+    environment = ENVIRONMENT | job.environment
+    target = PROGRAM if program >= 0 else job.argv[0]
+    os.execve(target, [*job.argv, *job.arguments], environment)
 
 
 def watch(pid: int, job: Job, control: socket.socket, report: int, started: float) -> Outcome:

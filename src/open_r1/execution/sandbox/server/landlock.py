@@ -37,7 +37,7 @@ def restrict(readable: Iterable[str]) -> None:
     ruleset = kernel.call("landlock_create_ruleset", attributes, ctypes.sizeof(attributes), 0)
     try:
         for path in readable:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, PermissionError):  # what can't be reached need not be allowed
                 _allow_reading(ruleset, path)
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         kernel.call("landlock_restrict_self", ruleset, 0)

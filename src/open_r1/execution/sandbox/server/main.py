@@ -20,7 +20,7 @@ from socket import socket
 from typing import Any
 
 from open_r1.execution.sandbox.server import jail, kernel, landlock, wire
-from open_r1.execution.sandbox.server.job import Job, Outcome, become_program, watch
+from open_r1.execution.sandbox.server.job import Job, Outcome, Script, become_program, watch
 from open_r1.execution.sandbox.server.seccomp import Filter, Rules
 
 PRELOADED = """
@@ -70,6 +70,10 @@ class TierB:
             raise OSError(f"Landlock ABI {found or 'none'}, and {landlock.NEEDED_ABI} is needed (Linux 6.12)")
         if os.getuid() == 0:
             jail.become(config["user"])
+        if not os.access(os.__file__, os.R_OK):
+            raise OSError(
+                f"user {os.getuid()} may not read this interpreter's library, {os.path.dirname(os.__file__)}"
+            )
         self._readable = [*config["readable"], "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"]
 
     def before(self, job: Job) -> None:
@@ -84,7 +88,7 @@ class TierB:
         Filter(Rules(execute=bool(job.argv), write=False, signal_only=os.getpid())).install()
 
 
-def serve() -> bytes:
+def serve() -> Script:
     """Serve jobs until the worker hangs up; returns in each child, with the Python program to be run."""
     sys.path.pop(0)
     control = socket(fileno=int(sys.argv[2]))
@@ -105,7 +109,7 @@ def serve() -> bytes:
     return _serve_jobs(control, tier, base_memory)
 
 
-def _serve_jobs(control: socket, tier: Any, base_memory: int) -> bytes:
+def _serve_jobs(control: socket, tier: Any, base_memory: int) -> Script:
     while True:
         received = wire.receive(control)
         if received is None:

@@ -18,9 +18,9 @@ BROKEN_OUTPUT = 120
 """Exit status of an interpreter that can't write out what it still holds."""
 
 
-def run_script(source: bytes) -> None:
+def run_script(source: bytes, arguments: list[str]) -> None:
     """Run the program and end this process with its exit status. No frame above this one belongs to the server."""
-    main = _prepare()
+    main = _prepare(arguments)
     status = _run(source, main)
     for finish in (threading._shutdown, atexit._run_exitfuncs):  # pyright: ignore[reportAttributeAccessIssue]
         try:
@@ -30,7 +30,7 @@ def run_script(source: bytes) -> None:
     os._exit(_flush(status) & 0xFF)
 
 
-def _prepare() -> types.ModuleType:
+def _prepare(arguments: list[str]) -> types.ModuleType:
     """The interpreter as a program expects to find it: own streams, arguments, environment, `__main__`."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "open_r1"]:
         del sys.modules[name]
@@ -39,9 +39,9 @@ def _prepare() -> types.ModuleType:
     sys.stdin = sys.__stdin__ = _stream(0, "r", "surrogateescape")
     sys.stdout = sys.__stdout__ = _stream(1, "w", "surrogateescape")
     sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")
-    sys.argv = [NAME]
-    vars(builtins)["exit"] = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
-    vars(builtins)["quit"] = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
+    sys.argv = [NAME, *arguments]
+    builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
+    builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
     main = types.ModuleType("__main__")
     vars(main).update(__builtins__=builtins, __file__=NAME)
     sys.modules["__main__"] = main
@@ -50,7 +50,7 @@ def _prepare() -> types.ModuleType:
 
 def _stream(descriptor: int, mode: str, errors: str) -> Any:
     buffering = 1 if descriptor == 2 else -1
-    return open(descriptor, mode, buffering, encoding="utf-8", errors=errors, closefd=False)  # noqa: SIM115
+    return open(descriptor, mode, buffering, encoding="utf-8", errors=errors, closefd=False)
 
 
 def _run(source: bytes, main: types.ModuleType) -> int:

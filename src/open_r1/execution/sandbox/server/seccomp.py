@@ -82,7 +82,7 @@ def _actions(rules: Rules) -> dict[int, Code]:
     allowed += syscalls.PROCESSES if rules.signal_only is None else ()
     allowed += ("fork", "vfork") if rules.fork else ()
     allowed += ("execve", "execveat") if rules.execute else ()
-    actions = {name: (_return(ALLOW),) for name in allowed}
+    actions: dict[str, Code] = {name: (_return(ALLOW),) for name in allowed}
     if rules.signal_only is not None:
         actions["kill"] = actions["tgkill"] = _if_first_argument((rules.signal_only,), ALLOW, REFUSE)
     actions["clone"] = _clone_rule(rules.fork)

@@ -1,0 +1,205 @@
+"""The local provider: programs run in this machine's own sandbox.
+
+Does: hand each program to an idle worker, compile once what is run many times, and say in a provider's words what came
+of it. Does not: isolate (`server`) or judge.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from open_r1.errors import ConfigError, nearest
+from open_r1.execution.base import Execution, Program, Provider
+from open_r1.execution.sandbox import tiers
+from open_r1.execution.sandbox.binaries import BinaryCache, Compiled
+from open_r1.execution.sandbox.jobs import compile_error, compile_job, compile_key, execution_of, fault_of, run_job
+from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, TOOLCHAINS, Toolchain, find_toolchain
+from open_r1.execution.sandbox.worker import Worker, WorkerLost, memory_file
+
+MAX_WORKERS = 64
+MAX_BINARY_BYTES = 128 << 20
+IDLE_LIMIT_S = 3600.0
+
+
+def default_workers() -> int:
+    """One a core that this process may use, shared out among the processes of a multi-GPU run."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MAX_WORKERS, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+class LocalProvider(Provider):
+    """This machine's sandbox.
+
+    Args:
+        workers: How many programs run at once; by default one a core.
+        packages: Installed packages that Python programs may import, such as numpy; imported once, before any program.
+        tier: "A" or "B"; by default the better of those that the machine gives.
+        interpreter: The Python, 3.11 or newer, that runs servers and Python programs; by default the one that runs this.
+    """
+
+    name = "local"
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        packages: Sequence[str] = (),
+        tier: str | None = None,
+        interpreter: str | None = None,
+    ) -> None:
+        super().__init__()
+        if tier not in (None, *tiers.TIERS):
+            raise ConfigError(f"sandbox tier '{tier}' is unknown; the tiers are {', '.join(tiers.TIERS)}.")
+        self.workers = workers or default_workers()
+        self.concurrency = 2 * self.workers  # some wait for a compiler that another one has started
+        self._packages = tuple(packages)
+        self._tier = tier
+        self._interpreter = interpreter
+        self._idle: queue.LifoQueue[Worker] | None = None
+        self._binaries = BinaryCache()
+        _providers.add(self)
+
+    @property
+    def tier(self) -> str:
+        """The tier in use; ConfigError when the machine gives none."""
+        return self._tier or tiers.detect(self._interpreter).require()
+
+    def check(self) -> None:
+        if self._tier and (obstacle := tiers.why_not(self._tier, self._interpreter)):
+            raise ConfigError(f"sandbox tier {self._tier} isn't available here: {obstacle}. {tiers.REMEDY}")
+        tiers.worker_config(self.tier, self._packages, self._interpreter)
+
+    def execute(self, program: Program) -> Execution:
+        toolchain = find_toolchain(program.language)
+        if toolchain is None:
+            return Execution.unavailable(
+                "unsupported_language",
+                f"unknown language '{program.language}'{nearest(program.language, TOOLCHAINS)} "
+                f"Known: {', '.join(TOOLCHAINS)}.",
+            )
+        refusal = self._refusal(toolchain) or fault_of(program)
+        if refusal:
+            return refusal
+        try:
+            return self._run(program, toolchain)
+        except (WorkerLost, OSError) as error:
+            return Execution.unavailable("sandbox_failed", str(error))
+
+    def close(self) -> None:
+        super().close()
+        with self._lock:
+            idle, self._idle = self._idle, None
+        while idle is not None and not idle.empty():
+            idle.get().close()
+        self._binaries.close()
+
+    def _refusal(self, toolchain: Toolchain) -> Execution | None:
+        try:
+            tier = self.tier
+        except ConfigError as error:
+            return Execution.unavailable("no_isolation", str(error))
+        if tier == "B" and toolchain.language != "python":
+            return Execution.unavailable(
+                "unsupported_language",
+                f"tier B runs Python alone, and this is {toolchain.language}: see `open-r1 executor check`.",
+            )
+        missing = toolchain.missing()
+        if missing:
+            return Execution.unavailable(
+                "unsupported_language",
+                f"{toolchain.language} needs {', '.join(missing)}, which this machine lacks; install {toolchain.package}.",
+            )
+        return None
+
+    def _run(self, program: Program, toolchain: Toolchain) -> Execution:
+        if not toolchain.compile:
+            source = memory_file(program.source.encode("utf-8", "replace"))
+            try:
+                return self._run_file(program, toolchain, source)
+            finally:
+                os.close(source)
+        compiled = self._binaries.get(compile_key(program, toolchain), lambda: self._compile(program, toolchain))
+        if isinstance(compiled, Execution):
+            return compiled
+        try:
+            return self._run_file(program, toolchain, compiled)
+        finally:
+            os.close(compiled)
+
+    def _compile(self, program: Program, toolchain: Toolchain) -> Compiled:
+        job, sources = compile_job(program, toolchain)
+        nothing = memory_file(b"")
+        try:
+            with self._worker() as worker:
+                result = worker.run(job, nothing, b"", sources, COMPILE_LIMITS.output_kb << 10)
+        finally:
+            os.close(nothing)
+        if result.failure:
+            raise WorkerLost(result.failure)
+        if result.collected is None:
+            return compile_error(result)
+        try:
+            return _copy(result.collected) if result.exit_code == 0 else compile_error(result)
+        finally:
+            os.close(result.collected)
+
+    def _run_file(self, program: Program, toolchain: Toolchain, file: int) -> Execution:
+        """Run a program of which `file` is the source, or what the compiler made of it."""
+        is_compiled = bool(toolchain.compile) and bool(toolchain.run)
+        job, files = run_job(program, toolchain, _content(file) if is_compiled else None)
+        with self._worker() as worker:
+            result = worker.run(job, file, program.stdin, files, program.limits.output_kb << 10)
+        return execution_of(result, program.limits)
+
+    @contextmanager
+    def _worker(self) -> Iterator[Worker]:
+        idle = self._workers()
+        worker = idle.get(timeout=IDLE_LIMIT_S)
+        try:
+            yield worker
+        finally:
+            idle.put(worker)
+
+    def _workers(self) -> queue.LifoQueue[Worker]:
+        config = None if self._idle else tiers.worker_config(self.tier, self._packages, self._interpreter)
+        with self._lock:
+            if self._idle is None:
+                assert config is not None
+                self._idle = queue.LifoQueue()
+                for _ in range(self.workers):
+                    self._idle.put(Worker(config))
+            return self._idle
+
+    def forget_workers(self) -> None:
+        """In a forked child: the workers and compiled programs are the parent's."""
+        idle, self._idle, self._executor = self._idle, None, None
+        self._lock = threading.Lock()
+        self._binaries = BinaryCache()
+        while idle is not None and not idle.empty():
+            idle.get_nowait().forget()
+
+
+_providers: weakref.WeakSet[LocalProvider] = weakref.WeakSet()
+
+
+def _forget_parents_workers() -> None:
+    for provider in list(_providers):
+        provider.forget_workers()
+
+
+os.register_at_fork(after_in_child=_forget_parents_workers)
+
+
+def _content(descriptor: int) -> bytes:
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+def _copy(descriptor: int) -> int:
+    """The file in memory of this side, so that the sandbox's own can go. OSError when it is too large."""
+    if os.fstat(descriptor).st_size > MAX_BINARY_BYTES:
+        raise OSError(f"an executable of more than {MAX_BINARY_BYTES:,} bytes")
+    return memory_file(_content(descriptor))

@@ -1,0 +1,152 @@
+"""What isolation this machine gives, and why not more.
+
+A   namespaces, a root of its own, a filter of system calls: everything works
+B   Landlock and the filter: Python, nothing written, no process started
+-   neither: programs are not run here
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from open_r1.errors import ConfigError
+from open_r1.execution.sandbox.toolchains import SHOWN_ALWAYS, shown_folders
+from open_r1.execution.sandbox.worker import Worker, WorkerConfig, WorkerLost
+
+TIERS = ("A", "B")
+MACHINES = ("x86_64", "aarch64")
+REMEDY = (
+    "Use a machine with Linux that allows user namespaces (or has Linux 6.12 with Landlock), or run programs elsewhere "
+    "by code_provider: executor, piston, e2b, morph or sandbox_fusion."
+)
+SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
+_SWITCHES = {
+    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1",
+    "/proc/sys/kernel/unprivileged_userns_clone": "0",
+    "/proc/sys/user/max_user_namespaces": "0",
+}
+"""Settings of the system, and the value at which each keeps ordinary users, or all, from making user namespaces."""
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """What was found: the best tier, or "" for none, and why each better one isn't available."""
+
+    tier: str
+    obstacles: dict[str, str]
+
+    def require(self) -> str:
+        """The tier; ConfigError that names the causes and the remedy when there is none."""
+        if not self.tier:
+            causes = "; ".join(f"tier {tier}: {cause}" for tier, cause in self.obstacles.items())
+            raise ConfigError(f"this machine can't isolate programs, so none is run ({causes}). {REMEDY}")
+        return self.tier
+
+
+@cache
+def detect(interpreter: str | None = None) -> Isolation:
+    """Try the tiers, best first. Starts a server or two, and takes a few tenths of a second the first time."""
+    obstacles = {}
+    for tier in TIERS:
+        obstacle = why_not(tier, interpreter)
+        if not obstacle:
+            return Isolation(tier, obstacles)
+        obstacles[tier] = obstacle
+    return Isolation("", obstacles)
+
+
+def why_not(tier: str, interpreter: str | None = None) -> str:
+    """What keeps this machine from a tier; "" when nothing does."""
+    if platform.system() != "Linux":
+        return f"it needs Linux, and this is {platform.system()}"
+    if platform.machine() not in MACHINES:
+        return f"it needs one of {', '.join(MACHINES)}, and this is {platform.machine()}"
+    worker = Worker(worker_config(tier, interpreter=interpreter))
+    try:
+        worker.start()
+    except WorkerLost as error:
+        return "; ".join([str(error), *(_switched_off() if tier == "A" else ())])
+    finally:
+        worker.close()
+    return ""
+
+
+def _switched_off() -> list[str]:
+    """The system's settings that forbid user namespaces."""
+    return [
+        f"{path} is {value}, which forbids user namespaces"
+        for path, value in _SWITCHES.items()
+        if _content(path) == value
+    ]
+
+
+def _content(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def worker_config(tier: str, packages: Sequence[str] = (), interpreter: str | None = None) -> WorkerConfig:
+    """What a worker of this tier is started with: what jobs may read, and the packages they may import."""
+    interpreter = os.path.realpath(interpreter or sys.executable)
+    prefix = _prefix(interpreter)
+    folders, entries = package_files(packages)
+    readable = [*SHOWN_ALWAYS, *SYSTEM_FILES, prefix, *shown_folders(), *entries]
+    return WorkerConfig(
+        tier=tier,
+        interpreter=interpreter,
+        readable=tuple(dict.fromkeys(readable)),
+        hidden=tuple(_site_folders(prefix)),
+        packages=folders,
+        preload=tuple(packages),
+    )
+
+
+@cache
+def _prefix(interpreter: str) -> str:
+    """Where an interpreter and its library are installed. ConfigError when it can't be asked."""
+    if interpreter == os.path.realpath(sys.executable):
+        return sys.base_prefix
+    question = [
+        interpreter,
+        "-I",
+        "-S",
+        "-c",
+        "import sys; assert sys.version_info >= (3, 11); print(sys.base_prefix)",
+    ]
+    try:
+        return subprocess.run(question, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ConfigError(f"sandbox interpreter {interpreter} is not a Python 3.11 or newer: {error}.") from error
+
+
+def _site_folders(prefix: str) -> list[str]:
+    """Where installed packages lie: they are hidden, as answers may lie there too."""
+    roots = [Path(prefix), Path("/usr"), Path("/usr/local")]
+    return sorted({str(path) for root in roots for path in root.glob("lib/python3*/*-packages") if path.is_dir()})
+
+
+def package_files(packages: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(folders to import from, paths to show) for packages of this environment and what they need.
+
+    ConfigError for one that isn't installed.
+    """
+    folders, paths = [], []
+    for name in packages:
+        try:
+            files = metadata.files(name) or []
+            root = Path(str(metadata.distribution(name).locate_file("")))
+        except metadata.PackageNotFoundError as error:
+            raise ConfigError(f"sandbox package '{name}' isn't installed here; pip install it first.") from error
+        folders.append(str(root))
+        paths += sorted({str(root / file.parts[0]) for file in files if file.parts[0] not in ("..", "__pycache__")})
+    return tuple(dict.fromkeys(folders)), tuple(dict.fromkeys(paths))

@@ -1,0 +1,192 @@
+"""How this machine compiles and runs each language: commands, limits, and what the sandbox must show of the disk.
+
+A toolchain is looked for on PATH when it is first asked for. Python needs none: the sandbox's own interpreter runs it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from open_r1.execution.base import Limits
+
+COMPILE_LIMITS = Limits(
+    wall_s=30.0, cpu_s=30.0, memory_mb=2048, output_kb=64, disk_mb=256, processes=64, open_files=256
+)
+RESULT = "program"
+"""What a compile command calls its result."""
+
+SHOWN_ALWAYS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A language on this machine. Words of a command may hold `{memory_mb}` and `{main}`.
+
+    Args:
+        language: Its canonical name.
+        main: The file that the source is written to.
+        compile: The command that makes `RESULT` of it, further sources appended; () for none.
+        run: The command that runs it; () where the result is an executable, or the language is Python.
+        compiled_suffixes: Which further sources the compiler is given.
+        tools: What must be on PATH.
+        package: What to install where a tool is missing, as Debian calls it.
+        forks: Its programs may start processes.
+        limits_address_space: False for runtimes that reserve more than they use: their memory is watched instead.
+        threads: How many its runtime starts before the program is asked.
+    """
+
+    language: str
+    main: str
+    compile: tuple[str, ...] = ()
+    run: tuple[str, ...] = ()
+    compiled_suffixes: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    package: str = ""
+    forks: bool = False
+    limits_address_space: bool = True
+    threads: int = 0
+
+    def missing(self) -> list[str]:
+        """Tools that this machine doesn't have."""
+        return [tool for tool in self.tools if shutil.which(tool) is None]
+
+    def environment(self) -> dict[str, str]:
+        """Variables its tools need where /proc isn't there to tell them where they lie."""
+        home = _home_of(self.language)
+        return {"LD_LIBRARY_PATH": f"{home}/lib", "JAVA_HOME": home} if home else {}
+
+    def main_file(self, source: str) -> str:
+        """The name the source must have: Java's is its public class's."""
+        if self.language != "java":
+            return self.main
+        found = re.search(
+            r"^\s*public\s+(?:(?:final|abstract|strictfp)\s+)*class\s+([A-Za-z_]\w*)", source, re.MULTILINE
+        )
+        return f"{found[1]}.java" if found else self.main
+
+    def compile_command(self, main: str, sources: Mapping[str, bytes]) -> list[str]:
+        further = [name for name in sources if name.endswith(self.compiled_suffixes)]
+        return [*_filled(self.compile, main=main, stem=Path(main).stem), *further]
+
+    def run_command(self, limits: Limits, main: str) -> list[str]:
+        return _filled(self.run, main=main, memory_mb=str(limits.memory_mb))
+
+
+def _filled(words: tuple[str, ...], **values: str) -> list[str]:
+    def fill(word: str) -> str:
+        for name, value in values.items():
+            word = word.replace(f"{{{name}}}", value)
+        return word
+
+    filled = [fill(word) for word in words]
+    return [shutil.which(filled[0]) or filled[0], *filled[1:]] if filled else []
+
+
+def _cpp(standard: str) -> Toolchain:
+    command = ("g++", f"-std=c++{standard}", "-O2", "-pipe", "-o", RESULT, "{main}")
+    return Toolchain("cpp", "main.cpp", command, (), (".cpp", ".cc", ".cxx"), ("g++",), "g++")
+
+
+_BUILD_JAR = 'javac -d classes "$@" && jar --create --file program --main-class "$0" -C classes .'
+
+TOOLCHAINS = {
+    "python": Toolchain("python", "main.py"),
+    "cpp": _cpp("17"),
+    "c": Toolchain(
+        "c", "main.c", ("gcc", "-std=gnu17", "-O2", "-pipe", "-o", RESULT, "{main}", "-lm"),
+        compiled_suffixes=(".c",), tools=("gcc",), package="gcc",
+    ),
+    "javascript": Toolchain(
+        "javascript", "main.js", (), ("node", "--max-old-space-size={memory_mb}", "--stack-size=4000", "{main}"),
+        tools=("node",), package="nodejs", limits_address_space=False, threads=16,
+    ),
+    "bash": Toolchain("bash", "main.sh", (), ("bash", "{main}"), tools=("bash",), package="bash", forks=True),
+    "java": Toolchain(
+        "java", "Main.java", ("bash", "-c", _BUILD_JAR, "{stem}", "{main}"),
+        ("java", "-Xmx{memory_mb}m", "-Xss64m", "-XX:+UseSerialGC", "-jar", RESULT), (".java",),
+        ("bash", "javac", "jar", "java"), "default-jdk-headless", limits_address_space=False, threads=48,
+    ),
+    "rust": Toolchain(
+        "rust", "main.rs", ("rustc", "-O", "--edition=2021", "-o", RESULT, "{main}"), tools=("rustc",), package="rustc"
+    ),
+}  # fmt: skip
+
+ALIASES = {
+    "python3": "python", "py": "python", "pypy": "python", "pypy3": "python",
+    "c++": "cpp", "cc": "cpp", "cxx": "cpp", "g++": "cpp",
+    "js": "javascript", "node": "javascript", "nodejs": "javascript",
+    "sh": "bash", "shell": "bash", "rs": "rust",
+}  # fmt: skip
+
+CPP_STANDARDS = ("11", "14", "17", "20", "23")
+
+
+def find_toolchain(language: str) -> Toolchain | None:
+    """The toolchain of a language by any of its names, `c++20` and `cpp20` among them; None for an unknown one."""
+    name = language.strip().lower()
+    standard = re.fullmatch(r"(?:cpp|c\+\+|g\+\+|gnu\+\+)(\d\d)", name)
+    if standard:
+        return _cpp(standard[1]) if standard[1] in CPP_STANDARDS else None
+    found = TOOLCHAINS.get(ALIASES.get(name, name))
+    return _real(found) if found else None
+
+
+@cache
+def _real(toolchain: Toolchain) -> Toolchain:
+    """With the compiler itself where what is on PATH only finds it, as rustup's does."""
+    if toolchain.language != "rust" or toolchain.missing():
+        return toolchain
+    compiler = f"{_rust_root()}/bin/rustc"
+    return replace(toolchain, compile=(compiler, *toolchain.compile[1:])) if os.path.exists(compiler) else toolchain
+
+
+@cache
+def shown_folders() -> tuple[str, ...]:
+    """Where the toolchains of this machine lie, beyond the system's own folders."""
+    tools = {tool for toolchain in TOOLCHAINS.values() for tool in toolchain.tools}
+    paths = [os.path.realpath(path) for path in map(shutil.which, sorted(tools)) if path]
+    if shutil.which("rustc"):
+        paths.append(f"{_rust_root()}/bin/rustc")
+    return tuple(sorted({_root_of(path) for path in paths} - {""}))
+
+
+def _root_of(tool: str) -> str:
+    """The folder that a tool was installed to, or the tool alone where that is too much to show."""
+    if tool.startswith(tuple(f"{folder}/" for folder in SHOWN_ALWAYS)):
+        return ""
+    root, home = Path(tool).parent.parent, Path.home()
+    return tool if root == home or root in home.parents else str(root)
+
+
+@cache
+def _rust_root() -> str:
+    return _output_of("rustc", "--print", "sysroot")
+
+
+def _home_of(language: str) -> str:
+    if language == "rust":
+        return _rust_root()
+    if language == "java":
+        return str(Path(os.path.realpath(shutil.which("java") or "")).parent.parent)
+    return ""
+
+
+def version(toolchain: Toolchain) -> str:
+    """What its main tool calls itself, in a line; "" where it doesn't say."""
+    flag = "-version" if toolchain.language == "java" else "--version"
+    return _output_of(toolchain.tools[-1], flag).partition("\n")[0] if toolchain.tools else ""
+
+
+def _output_of(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return (done.stdout or done.stderr).strip()
