@@ -27,7 +27,12 @@ REMEDY = (
     "Use a machine with Linux that allows user namespaces (or has Linux 6.12 with Landlock), or run programs elsewhere "
     "by code_provider: executor, piston, e2b, morph or sandbox_fusion."
 )
-SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
+SYSTEM_FILES = (
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/etc/localtime",
+    *sorted(map(str, Path("/etc").glob("java*"))),
+)
 _SWITCHES = {
     "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1",
     "/proc/sys/kernel/unprivileged_userns_clone": "0",

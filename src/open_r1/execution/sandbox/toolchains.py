@@ -66,9 +66,7 @@ class Toolchain:
         """The name the source must have: Java's is its public class's."""
         if self.language != "java":
             return self.main
-        found = re.search(
-            r"^\s*public\s+(?:(?:final|abstract|strictfp)\s+)*class\s+([A-Za-z_]\w*)", source, re.MULTILINE
-        )
+        found = re.search(r"\bpublic\s+(?:(?:final|abstract|strictfp)\s+)*class\s+([A-Za-z_]\w*)", source)
         return f"{found[1]}.java" if found else self.main
 
     def compile_command(self, main: str, sources: Mapping[str, bytes]) -> list[str]:
@@ -110,11 +108,11 @@ TOOLCHAINS = {
     "bash": Toolchain("bash", "main.sh", (), ("bash", "{main}"), tools=("bash",), package="bash", forks=True),
     "java": Toolchain(
         "java", "Main.java", ("bash", "-c", _BUILD_JAR, "{stem}", "{main}"),
-        ("java", "-Xmx{memory_mb}m", "-Xss64m", "-XX:+UseSerialGC", "-jar", RESULT), (".java",),
+        ("java", "-Xmx{memory_mb}m", "-Xss32m", "-XX:+UseSerialGC", "-jar", RESULT), (".java",),
         ("bash", "javac", "jar", "java"), "default-jdk-headless", limits_address_space=False, threads=48,
     ),
     "rust": Toolchain(
-        "rust", "main.rs", ("rustc", "-O", "--edition=2021", "-o", RESULT, "{main}"), tools=("rustc",), package="rustc"
+        "rust", "main.rs", ("rustc", "-O", "--edition=2021", "-Clink-arg=-fuse-ld=bfd", "-o", RESULT, "{main}"), tools=("rustc",), package="rustc"
     ),
 }  # fmt: skip
 

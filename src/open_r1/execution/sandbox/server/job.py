@@ -26,6 +26,9 @@ OWN_PROCESSES = 4
 
 LARGEST_STACK_MB = 1024
 OTHER_STACK_MB = 64
+RESERVED_MB = 1024
+"""What runtimes whose memory is watched may reserve beyond their limit, for stacks of threads they hardly use."""
+
 SETUP_FAILED = 127
 REPORT, PROGRAM = 3, 4
 """Descriptors of a child that is about to become the program; gone when it has."""
@@ -171,7 +174,7 @@ def _limit(job: Job, base_memory: int) -> None:
     if job.limits_address_space:
         _set(resource.RLIMIT_AS, memory + (0 if job.argv else base_memory))
     else:
-        _set(resource.RLIMIT_DATA, memory)
+        _set(resource.RLIMIT_DATA, memory + (RESERVED_MB << 20))
     _set(resource.RLIMIT_CPU, int(job.cpu_s) + 1)
     _set(resource.RLIMIT_FSIZE, job.disk_mb << 20)
     _set(resource.RLIMIT_NOFILE, job.open_files)
