@@ -25,6 +25,9 @@ EXTRA_OF = dict.fromkeys(("torch", "transformers", "trl", "accelerate", "peft", 
     "vllm": "vllm",
     "deepspeed": "deepspeed",
     "jieba": "zh",
+    "fastapi": "code",
+    "uvicorn": "code",
+    "prometheus_client": "code",
 }
 """Library -> the extra that installs it; the core does without all of them."""
 

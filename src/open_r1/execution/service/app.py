@@ -1,0 +1,276 @@
+"""The routes of the executor service.
+
+    GET  /health              whether it lives and its self-test passes       no token needed
+    GET  /metrics             counters for Prometheus
+    GET  /v1/info             languages, limits
+    POST /v1/executions       the service's own protocol: see `wire`
+    GET  /api/v2/runtimes     Piston's, with execute and packages: see `piston`
+    POST /execute_batch       the routers': see `routers`
+
+Each route reads, checks, queues and answers; what runs when is `dispatch`'s, what a body may hold is `schema`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from open_r1 import __version__
+from open_r1.execution.base import Execution, Program, Provider
+from open_r1.execution.service import piston, routers
+from open_r1.execution.service.bodies import BodyReader, discard
+from open_r1.execution.service.dispatch import Answers, Dispatcher
+from open_r1.execution.service.health import Health
+from open_r1.execution.service.languages import Runtime
+from open_r1.execution.service.metrics import Metrics
+from open_r1.execution.service.refusals import Refusal, answer_refusal
+from open_r1.execution.service.schema import ExecutionsRequest, parse
+from open_r1.execution.service.settings import ServiceSettings
+from open_r1.execution.service.wire import CLIENT_HEADER, EXECUTIONS_PATH, HEARTBEAT_S, INFO_PATH, encode_answer
+
+CLIENT_NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+CLIENT_GONE = 499
+"""The status, as nginx has it, of a request whose client did not wait for it."""
+
+
+class Service:
+    """What the routes share: one provider, its queue, and what is known of both."""
+
+    def __init__(self, provider: Provider, settings: ServiceSettings, languages: Mapping[str, str]) -> None:
+        self.provider = provider
+        self.settings = settings
+        self.languages = dict(languages)
+        self.metrics = Metrics()
+        self.bodies = BodyReader(settings)
+        self.dispatcher = Dispatcher(provider, settings, self.metrics)
+        self.health = Health(self.dispatcher, self.metrics)
+
+    async def authorize(self, request: Request) -> None:
+        """Refusal 401 unless the request shows the token, where there is one."""
+        if self.settings.token and not hmac.compare_digest(shown_token(request), self.settings.token.encode()):
+            await discard(request)
+            raise Refusal(401, "unauthorized", "this executor needs its token: send Authorization: Bearer TOKEN.")
+
+    async def run(self, request: Request, programs: list[Program]) -> list[Execution]:
+        """The executions of all programs. What still waits is forgotten if the client leaves."""
+        answers = self.dispatcher.submit(client_of(request), programs)
+        collecting = asyncio.ensure_future(answers.collect())
+        leaving = asyncio.ensure_future(wait_until_gone(request))
+        try:
+            await asyncio.wait({collecting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not collecting.done():
+                raise ClientDisconnect
+            return collecting.result()
+        finally:
+            answers.cancel()
+            collecting.cancel()
+            leaving.cancel()
+
+    def info(self) -> dict[str, Any]:
+        return {
+            "version": __version__,
+            "provider": self.provider.name,
+            "concurrency": self.provider.concurrency,
+            "languages": self.languages,
+            "max_programs": self.settings.max_programs,
+            "max_request_bytes": self.settings.max_request_bytes,
+            "max_limits": asdict(self.settings.max_limits),
+        }
+
+
+def create_app(provider: Provider, settings: ServiceSettings, languages: Mapping[str, str]) -> FastAPI:
+    """The service as an application; `app.state.service` is its `Service`.
+
+    Args:
+        languages: Names and versions, as `languages.languages_here` finds them.
+    """
+    service = Service(provider, settings, languages)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        testing = asyncio.create_task(service.health.keep_testing(settings.self_test_interval_s))
+        yield
+        testing.cancel()
+        service.dispatcher.shut_down()
+        await service.dispatcher.finish()
+
+    app = FastAPI(title="Open R1 executor", version=__version__, openapi_url=None, lifespan=lifespan)
+    app.state.service = service
+    app.include_router(open_routes(service))
+    for routes in (own_routes, piston_routes, router_routes):
+        app.include_router(routes(service), dependencies=[Depends(service.authorize)])
+    app.add_exception_handler(Refusal, answer_refusal)
+    app.add_exception_handler(ClientDisconnect, answer_nobody)
+    app.add_exception_handler(HTTPException, answer_http_error)
+    paths = frozenset(route.path for route in app.routes if isinstance(route, APIRoute))
+    app.add_middleware(CountedRequests, metrics=service.metrics, paths=paths)
+    return app
+
+
+def open_routes(service: Service) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/health")
+    async def health() -> JSONResponse:
+        record, is_healthy = service.health.report()
+        return JSONResponse(record, 200 if is_healthy else 503)
+
+    return router
+
+
+def own_routes(service: Service) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        queue = service.dispatcher.queue
+        return Response(service.metrics.render(queue), media_type=CONTENT_TYPE_LATEST)
+
+    @router.get(INFO_PATH)
+    async def info() -> dict[str, Any]:
+        return service.info()
+
+    @router.post(EXECUTIONS_PATH)
+    async def executions(request: Request) -> Response:
+        async with AsyncExitStack() as held:
+            body = await held.enter_async_context(service.bodies.read(request))
+            programs = parse(ExecutionsRequest, body.take()).to_programs(service.settings)
+            answers = service.dispatcher.submit(client_of(request), programs)
+            held.callback(answers.cancel)
+            return StreamedAnswers(answers, held.pop_all())
+
+    return router
+
+
+class StreamedAnswers(StreamingResponse):
+    """A line an execution as they come, and a blank one now and then while none comes."""
+
+    def __init__(self, answers: Answers, held: AsyncExitStack) -> None:
+        super().__init__(lines(answers), media_type="application/x-ndjson")
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._held:  # however it ends, and even if not a line was asked for
+            await super().__call__(scope, receive, send)
+
+
+async def lines(answers: Answers) -> AsyncIterator[bytes]:
+    while len(answers):
+        try:
+            yield encode_answer(*await answers.read(HEARTBEAT_S))
+        except TimeoutError:
+            yield b"\n"
+
+
+def piston_routes(service: Service) -> APIRouter:
+    router = APIRouter(prefix="/api/v2")
+    runtimes_here = [Runtime(language, version) for language, version in service.languages.items()]
+
+    @router.get("/runtimes")
+    async def runtimes() -> list[dict[str, Any]]:
+        return [
+            {"language": runtime.piston_name, "version": runtime.version, "aliases": runtime.aliases}
+            for runtime in runtimes_here
+        ]
+
+    @router.get("/packages")
+    async def packages() -> list[dict[str, Any]]:
+        return [
+            {"language": runtime.piston_name, "language_version": runtime.version, "installed": True}
+            for runtime in runtimes_here
+        ]
+
+    @router.post("/execute")
+    async def execute(request: Request) -> Response:
+        async with service.bodies.read(request) as body:
+            asked = parse(piston.PistonRequest, body.take(), status=400)
+            program, runtime = asked.to_program(service.languages, service.settings)
+            (execution,) = await service.run(request, [program])
+        return JSONResponse(piston.answer(execution, runtime))
+
+    return router
+
+
+def router_routes(service: Service) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/execute_batch")
+    async def execute_batch(request: Request) -> Response:
+        mark = routers.new_mark()
+        async with service.bodies.read(request) as body:
+            programs = parse(routers.RouterRequest, body.take()).to_programs(service.settings, mark)
+            executions = await service.run(request, programs)
+        return JSONResponse([routers.answer(execution, mark) for execution in executions])
+
+    return router
+
+
+async def wait_until_gone(request: Request) -> None:
+    """Returns when the client has closed its connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def shown_token(request: Request) -> bytes:
+    """The token of the request's Authorization header: a bearer's, or a password for clients that know only URLs."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip().encode()
+    if scheme.lower() == "basic":
+        with suppress(binascii.Error, ValueError):
+            return base64.b64decode(value, validate=True).partition(b":")[2]
+    return b""
+
+
+def client_of(request: Request) -> str:
+    """Who asks: as they call themselves, or else by address."""
+    name = request.headers.get(CLIENT_HEADER, "")
+    if CLIENT_NAME.fullmatch(name):
+        return f"named {name}"
+    return f"at {request.client.host}" if request.client else "unknown"
+
+
+async def answer_nobody(request: Request, error: Exception) -> Response:
+    return Response(status_code=CLIENT_GONE)
+
+
+async def answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    """What FastAPI itself refuses, in our words."""
+    assert isinstance(error, HTTPException)
+    await discard(request)
+    message = f"{request.method} {request.url.path[:100]}: {error.detail}"
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+    return JSONResponse({"error": code, "message": message}, error.status_code, error.headers)
+
+
+class CountedRequests:
+    """Counts what is answered, by route and status."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, paths: frozenset[str]) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._paths = paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def counted_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                path = scope["path"] if scope["path"] in self._paths else "other"
+                self._metrics.requests.labels(path, str(message["status"])).inc()
+            await send(message)
+
+        await self._app(scope, receive, counted_send if scope["type"] == "http" else send)

@@ -1,0 +1,185 @@
+"""Piston's protocol, version 2: its requests become programs, and executions its answers.
+
+Source of the fields and their meaning: Piston's docs/api-v2.md and api/src/api/v2.js. As there, the first text file is
+the program and the others lie beside it, a limit above the server's own is an error, and a run that was stopped has the
+code null and a signal. What can't be set here is checked and otherwise left alone: the compiler has limits of its own.
+"""
+
+from __future__ import annotations
+
+import binascii
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from open_r1.execution.base import Execution, Limits, Program, Status
+from open_r1.execution.service.languages import Runtime, find_runtime
+from open_r1.execution.service.refusals import SHUTTING_DOWN, Refusal
+from open_r1.execution.service.schema import MAX_FILES, Arguments, Language, check_file_name
+from open_r1.execution.service.settings import ServiceSettings
+from open_r1.execution.service.wire import decode_bytes
+
+DEFAULT_WALL_S = 3.0
+"""Piston's own, where a request names no time-out."""
+
+ASKERS_FAULT = frozenset({"bad_request", "too_large", "unsupported_language"})
+"""Reasons of an unavailable execution that no second attempt mends."""
+
+STATUS_WORDS = {Status.TIME_LIMIT: "TO", Status.OUTPUT_LIMIT: "OL", Status.MEMORY_LIMIT: "SG"}
+
+
+class PistonFile(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    content: str
+    name: str | None = None
+    encoding: Literal["utf8", "base64", "hex"] = "utf8"
+
+    def to_bytes(self) -> bytes:
+        """ValueError if the content isn't in its encoding."""
+        if self.encoding == "base64":
+            return decode_bytes(self.content)
+        if self.encoding == "hex":
+            return binascii.unhexlify(self.content)
+        return self.content.encode()
+
+
+class PistonRequest(BaseModel):
+    """Keys that aren't known are ignored, as Piston does."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    language: Language
+    version: str
+    files: list[PistonFile]
+    stdin: str | None = ""
+    args: Arguments | None = None
+    run_timeout: float | None = None
+    compile_timeout: float | None = None
+    run_cpu_time: float | None = None
+    compile_cpu_time: float | None = None
+    run_memory_limit: int | None = None
+    compile_memory_limit: int | None = None
+
+    def to_program(self, languages: Mapping[str, str], settings: ServiceSettings) -> tuple[Program, Runtime]:
+        """What to run and in what; Refusal 400 if that can't be."""
+        runtime = find_runtime(languages, self.language, self.version)
+        if runtime is None:
+            raise malformed(
+                f"{self.language}-{self.version} runtime is unknown; GET runtimes lists those that are here"
+            )
+        source, others = self._read_files()
+        program = Program(
+            source=source,
+            language=runtime.language,
+            stdin=(self.stdin or "").encode(),
+            args=tuple(self.args or ()),
+            sources=others if runtime.is_compiled else {},
+            files=others,
+            limits=self._limits(settings.max_limits),
+        )
+        return program, runtime
+
+    def _read_files(self) -> tuple[str, dict[str, bytes]]:
+        if len(self.files) > MAX_FILES:
+            raise malformed(f"files has {len(self.files)} entries; at most {MAX_FILES} are allowed")
+        main = next((file for file in self.files if file.encoding == "utf8"), None)
+        if main is None:
+            raise malformed("files must include at least one utf8 encoded file")
+        others: dict[str, bytes] = {}
+        for place, file in enumerate(self.files):
+            try:
+                name = check_file_name(file.name or f"file{place}.code")
+                if file is not main:
+                    others[name] = file.to_bytes()
+            except ValueError as error:
+                raise malformed(f"files[{place}]: {error}") from error
+        return main.content, others
+
+    def _limits(self, largest: Limits) -> Limits:
+        most_ms, most_cpu_ms = 1000 * largest.wall_s, 1000 * largest.cpu_s
+        wall_ms = chosen("run_timeout", self.run_timeout, most_ms) or min(1000 * DEFAULT_WALL_S, most_ms)
+        cpu_ms = chosen("run_cpu_time", self.run_cpu_time, most_cpu_ms) or min(wall_ms, most_cpu_ms)
+        memory = chosen("run_memory_limit", self.run_memory_limit, largest.memory_mb << 20, unlimited=-1)
+        return replace(
+            Limits(),
+            wall_s=wall_ms / 1000,
+            cpu_s=cpu_ms / 1000,
+            memory_mb=-(-int(memory) // (1 << 20)) if memory else largest.memory_mb,
+            output_kb=largest.output_kb,
+            disk_mb=largest.disk_mb,
+            processes=largest.processes,
+            open_files=largest.open_files,
+        )
+
+
+def chosen(name: str, value: float | None, largest: float, unlimited: float | None = None) -> float | None:
+    """The value; None where the request leaves it to the server. Refusal if it is out of range."""
+    if not value or value == unlimited:
+        return None
+    if value < 0:
+        raise malformed(f"{name} must be non-negative")
+    if value > largest:
+        raise malformed(f"{name} cannot exceed the configured limit of {largest:g}")
+    return value
+
+
+def malformed(message: str) -> Refusal:
+    return Refusal(400, "malformed", message)
+
+
+def answer(execution: Execution, runtime: Runtime) -> dict[str, Any]:
+    """Piston's answer. Refusal 500 if the program could not be run, where whoever asked may try again."""
+    if execution.status is Status.UNAVAILABLE:
+        raise not_run(execution)
+    record: dict[str, Any] = {"language": runtime.piston_name, "version": runtime.version}
+    if execution.status is Status.COMPILE_ERROR:
+        compiled = stage("", execution.stderr.decode("utf-8", "replace"), execution.exit_code or 1, None)
+        return record | {"compile": compiled, "run": compiled}
+    if runtime.is_compiled:
+        record["compile"] = stage("", "", 0, None)
+    return record | {"run": run_stage(execution)}
+
+
+def not_run(execution: Execution) -> Refusal:
+    message = execution.detail or execution.reason
+    if execution.reason in ASKERS_FAULT:
+        return malformed(message)
+    if execution.reason == SHUTTING_DOWN:
+        return Refusal(503, SHUTTING_DOWN, message, retry_after_s=5)
+    return Refusal(500, execution.reason, message)
+
+
+def run_stage(execution: Execution) -> dict[str, Any]:
+    out, err = (text.decode("utf-8", "replace") for text in (execution.stdout, execution.stderr))
+    code, signal_name = execution.exit_code, None
+    if execution.status is not Status.FINISHED:
+        code, signal_name = None, "SIGKILL"
+    elif code is None or code < 0:
+        code, signal_name = None, name_signal(-(code or 0))
+    word = STATUS_WORDS.get(execution.status) or ("SG" if signal_name else "RE" if code else None)
+    return stage(out, err, code, signal_name) | {
+        "message": execution.detail or None,
+        "status": word,
+        "cpu_time": milliseconds(execution.cpu_s),
+        "wall_time": milliseconds(execution.wall_s),
+        "memory": None if execution.memory_mb is None else round(execution.memory_mb * (1 << 20)),
+    }
+
+
+def stage(stdout: str, stderr: str, code: int | None, signal_name: str | None) -> dict[str, Any]:
+    return {"stdout": stdout, "stderr": stderr, "output": stdout + stderr, "code": code, "signal": signal_name}
+
+
+def name_signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
+def milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(1000 * seconds)

@@ -1,0 +1,150 @@
+"""Harmless programs that show whether a provider runs programs, stops them at their limits, and shows them nothing.
+
+Each would do no harm where it does not hold: none touches a file or a process that isn't its own. The attacks are in the
+test suite.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from open_r1.execution.base import Execution, Limits, Program, Provider, Status
+
+LIMITS = Limits(wall_s=10.0, cpu_s=10.0, memory_mb=256)
+
+HELLO = {
+    "python": "print('hello')",
+    "c": '#include <stdio.h>\nint main(void) { puts("hello"); }',
+    "cpp": '#include <iostream>\nint main() { std::cout << "hello\\n"; }',
+    "javascript": "console.log('hello')",
+    "bash": "echo hello",
+    "java": 'public class Main { public static void main(String[] a) { System.out.println("hello"); } }',
+    "rust": 'fn main() { println!("hello"); }',
+    "go": 'package main\nimport "fmt"\nfunc main() { fmt.Println("hello") }',
+}
+"""A program a language; all write the same."""
+
+LOOK_AROUND = """
+import json, os, socket, sys
+
+def reads(path):
+    try:
+        with open(path, "rb") as file:
+            file.read(1)
+    except OSError:
+        return False
+    return True
+
+def connects():
+    try:
+        socket.create_connection(("127.0.0.1", 9), timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return True
+
+print(json.dumps({
+    "reads": [path for path in sys.argv[1:] if reads(path)],
+    "sees in its environment": [name for name in os.environ if "TOKEN" in name or "KEY" in name or name == "USER"],
+    "reaches": ["the network of this machine"] if connects() else [],
+}))
+"""
+MAX_PRIVATE_FILES = 20
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A program and what its execution has to be.
+
+    Args:
+        name: What it shows, as the end of "it ...".
+        fault: What is wrong with the execution; "" if nothing is.
+    """
+
+    name: str
+    program: Program
+    fault: Callable[[Execution], str]
+
+
+def probes(languages: Mapping[str, str]) -> list[Probe]:
+    """The probes for the languages that are there."""
+    runs = [
+        Probe(f"runs {name}", Program(HELLO[name], name, limits=Limits(wall_s=30, cpu_s=30)), expect_output(b"hello"))
+        for name in languages
+        if name in HELLO
+    ]
+    look_around = Program(LOOK_AROUND, args=tuple(private_files()))
+    return [*runs, *LIMIT_PROBES, Probe("shows programs nothing of this machine", look_around, find_sights)]
+
+
+def private_files() -> list[str]:
+    """Files of this machine that are no program's business; whether they can be read is asked from inside."""
+    home = Path.home()
+    own = sorted(path for path in home.iterdir() if path.is_file()) if home.is_dir() else []
+    return ["/etc/shadow", "/proc/1/cmdline", __file__, *map(str, own[:MAX_PRIVATE_FILES])]
+
+
+def run_probes(provider: Provider, languages: Mapping[str, str]) -> dict[str, str]:
+    """Each probe's name and what was wrong, "" where nothing was."""
+    asked = probes(languages)
+    executions = provider.run([probe.program for probe in asked])
+    return {probe.name: fault_of(probe, found) for probe, found in zip(asked, executions, strict=True)}
+
+
+def fault_of(probe: Probe, execution: Execution) -> str:
+    if execution.status is Status.UNAVAILABLE:
+        return f"could not be run: {execution.reason}: {execution.detail}".rstrip(": ")
+    return probe.fault(execution)
+
+
+def expect_output(output: bytes) -> Callable[[Execution], str]:
+    def fault(execution: Execution) -> str:
+        return "" if execution.succeeded and execution.stdout.strip() == output else describe(execution)
+
+    return fault
+
+
+def expect_status(*statuses: Status) -> Callable[[Execution], str]:
+    def fault(execution: Execution) -> str:
+        return "" if execution.status in statuses else describe(execution)
+
+    return fault
+
+
+def find_sights(execution: Execution) -> str:
+    try:
+        seen = json.loads(execution.stdout)
+        found = [f"{verb} {', '.join(things)}" for verb, things in seen.items() if things]
+    except (ValueError, AttributeError, TypeError):
+        return describe(execution)
+    return f"a program {' and '.join(found)}" if found else ""
+
+
+def describe(execution: Execution) -> str:
+    return (
+        f"ended as {execution.status.value}, exit status {execution.exit_code}, "
+        f"stdout {execution.stdout[:60]!r}, stderr {execution.stderr[-200:]!r}"
+    )
+
+
+LIMIT_PROBES = (
+    Probe(
+        "stops a program at its time limit",
+        Program("while True: pass", limits=Limits(wall_s=1.0, cpu_s=0.5)),
+        expect_status(Status.TIME_LIMIT),
+    ),
+    Probe(
+        "stops a program at its memory limit",
+        Program("print(len(bytearray(200 << 20)))", limits=Limits(memory_mb=64)),
+        expect_status(Status.MEMORY_LIMIT),
+    ),
+    Probe(
+        "stops a program at its output limit",
+        Program("print('x' * 100_000)", limits=Limits(output_kb=8)),
+        expect_status(Status.OUTPUT_LIMIT),
+    ),
+)

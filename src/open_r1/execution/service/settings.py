@@ -1,0 +1,124 @@
+"""What the executor service allows: its address, who may ask, and how much."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import stat
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from open_r1.errors import ConfigError
+from open_r1.execution.base import Limits
+
+logger = logging.getLogger(__name__)
+
+TOKEN_VARIABLE = "OPEN_R1_EXECUTOR_TOKEN"
+MIN_TOKEN_LENGTH = 16
+
+DEFAULT_PORT = 2000
+"""Piston's."""
+
+NEW_TOKEN = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+"""What makes a token."""
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """How the service is to run.
+
+    Args:
+        host: Address to listen on. Anything but loopback needs a token.
+        port: 0 takes a free one.
+        token: What clients must show; empty for none.
+        max_request_mb: Largest body of a request, in MiB.
+        max_programs: Most programs in one request.
+        max_queue: Most programs that wait, of all clients together.
+        max_limits: What one run may use at most.
+        max_held_mb: Bodies of all requests that are being read or not answered yet, in MiB.
+        max_unread_mb: Output of one request's programs that is kept for a client that doesn't read it, in MiB.
+        body_timeout_s: How long a request's body may take to arrive.
+        self_test_interval_s: How often the self-test runs.
+        max_connections: Open connections at once; more are refused with 503.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    token: str = field(default="", repr=False)
+    max_request_mb: int = 64
+    max_programs: int = 4096
+    max_queue: int = 20_000
+    max_limits: Limits = Limits(
+        wall_s=60.0, cpu_s=60.0, memory_mb=2048, output_kb=16_384, disk_mb=256, processes=64, open_files=256
+    )
+    max_held_mb: int = 1024
+    max_unread_mb: int = 128
+    body_timeout_s: float = 120.0
+    self_test_interval_s: float = 60.0
+    max_connections: int = 1024
+
+    def __post_init__(self) -> None:
+        for name in ("max_request_mb", "max_programs", "max_queue", "max_held_mb", "max_unread_mb", "max_connections"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if not 0 <= self.port <= 65_535:
+            raise ConfigError(f"port must be between 0 and 65535 (0 takes a free one); got {self.port}.")
+        check_token(self.host, self.token)
+
+    @property
+    def max_request_bytes(self) -> int:
+        return self.max_request_mb << 20
+
+    @property
+    def max_held_bytes(self) -> int:
+        return self.max_held_mb << 20
+
+    @property
+    def max_unread_bytes(self) -> int:
+        return self.max_unread_mb << 20
+
+    def lower(self, limits: Limits) -> Limits:
+        """The limits asked for, none above the service's own."""
+        lowest = {f.name: min(getattr(limits, f.name), getattr(self.max_limits, f.name)) for f in fields(limits)}
+        return replace(limits, **lowest)
+
+
+def check_token(host: str, token: str) -> None:
+    """ConfigError if this address needs a token that isn't there, or the token could be guessed."""
+    if not token and not is_loopback(host):
+        raise ConfigError(
+            f"--host {host} lets other machines run programs here, so a token is needed: set {TOKEN_VARIABLE} or give "
+            f"--token-file FILE (make one with: {NEW_TOKEN}), or keep to --host 127.0.0.1."
+        )
+    if token and (len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token):
+        raise ConfigError(
+            f"the token has {len(token)} characters; it needs at least {MIN_TOKEN_LENGTH}, all of them ASCII and none "
+            f"a space. Make one with: {NEW_TOKEN}."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address. A name other than localhost may lead anywhere, so it doesn't."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def read_token(path: Path | None) -> str:
+    """The token in the file, or else in the environment, or else none. ConfigError if the file can't serve."""
+    if path is None:
+        return os.environ.get(TOKEN_VARIABLE, "").strip()
+    try:
+        mode = path.stat().st_mode
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--token-file {path} can't be read: {error}; write one line of text into it.") from error
+    if not token:
+        raise ConfigError(f"--token-file {path} is empty; fill it with: {NEW_TOKEN} > {path}.")
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        logger.warning("--token-file %s can be read by other users of this machine; run: chmod 600 %s", path, path)
+    return token
