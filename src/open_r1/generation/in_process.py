@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from open_r1.errors import ModelError
-from open_r1.generation.protocol import Sampling
+from open_r1.generation.protocol import Prompt, Sampling, to_messages
 from open_r1.model_folder import check_model_path
 from open_r1.records import Completion
 
@@ -54,7 +54,7 @@ class TransformersGenerator:
             raise ModelError(f"no model could be loaded from '{folder}': {' '.join(str(error).split())}") from None
         return cls(model, tokenizer, **options)
 
-    def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
         encoded = [self.encode(prompt) for prompt in prompts]
         order = sorted(range(len(encoded)), key=lambda index: -len(encoded[index]))
         per_batch = max(1, self.batch_size // sampling.num_samples)
@@ -70,10 +70,8 @@ class TransformersGenerator:
             self.report(f"{len(done)}/{len(prompts)} prompts at temperature {sampling.temperature:g}")
         return [done[index] for index in range(len(prompts))]
 
-    def encode(self, prompt: str) -> list[int]:
-        messages = [{"role": "user", "content": prompt}]
-        if self.system_prompt is not None:
-            messages.insert(0, {"role": "system", "content": self.system_prompt})
+    def encode(self, prompt: Prompt) -> list[int]:
+        messages = to_messages(prompt, self.system_prompt)
         encoded: Any = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
         return encoded["input_ids"]
 

@@ -1,7 +1,11 @@
 """What it takes to be a generator: prompts in, completions out, in order.
 
-Implementations: `scripted` (a fake for tests, shipped), `in_process` (transformers). A generator never drops or
-reorders a prompt; a completion that was cut off says so in its finish reason.
+Two protocols. `Generator` is for those who want everything at once (evaluation, a pipeline's stage): lists in, lists out.
+`Completer` is for those who keep very many requests in flight and write down each reply as it comes (`data.generation`).
+Neither drops or reorders a prompt; a completion that was cut off says so in its finish reason.
+
+Implementations: `openai_server` (both), `in_process` (transformers) and `vllm_in_process` (`Generator`; `batching` makes a
+`Completer` of any), `scripted` (a fake for tests, shipped).
 """
 
 from __future__ import annotations
@@ -11,8 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from open_r1.errors import ConfigError
+from open_r1.errors import ConfigError, RunError
 from open_r1.records import Completion
+
+Message = dict[str, str]
+"""One turn of a conversation: `role` and `content`."""
+
+Prompt = str | Sequence[Message]
+"""What to complete: the user's words, or a conversation that ends with the user's turn."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +49,65 @@ class Sampling:
 
 
 class Generator(Protocol):
-    """Completes user prompts with a chat model."""
+    """Completes prompts with a chat model."""
 
-    def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
         """`sampling.num_samples` completions for each prompt, in the prompts' order."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back for one request, and from where.
+
+    `completions` may be fewer than were asked for (some servers ignore `n`), never more and never none. Tokens are the
+    whole request's, None where the server doesn't tell. `seconds` is the last attempt's.
+    """
+
+    completions: tuple[Completion, ...]
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    model: str
+    endpoint: str
+    seed: int
+    seconds: float
+    attempts: int
+
+
+class RequestFailed(RunError):
+    """One request that won't be answered, after all its attempts; `reason` is a short code, `detail` says more."""
+
+    def __init__(self, reason: str, detail: str, endpoint: str = "", attempts: int = 1) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail, self.endpoint, self.attempts = reason, detail, endpoint, attempts
+
+
+class EndpointsGone(RunError):
+    """Nobody is left to ask: every endpoint is down, refuses, or has been silent for too long."""
+
+
+class Completer(Protocol):
+    """Answers one request at a time, many of them at once."""
+
+    concurrency: int
+    """How many requests are worth having in flight."""
+    model: str
+    """The model's name, known after `start`."""
+
+    async def start(self) -> list[str]:
+        """Check what can be checked before anything is spent; returns notices. ConfigError for what can't work."""
+        ...
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """RequestFailed when this request won't be answered, EndpointsGone when none will."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def to_messages(prompt: Prompt, system_prompt: str | None = None) -> list[Message]:
+    """A prompt as a conversation, the system prompt first where it has none of its own."""
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+    if system_prompt is not None and (not messages or messages[0]["role"] != "system"):
+        messages.insert(0, {"role": "system", "content": system_prompt})
+    return messages

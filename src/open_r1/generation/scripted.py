@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from open_r1.generation.protocol import Sampling
+from open_r1.generation.protocol import Prompt, Sampling, to_messages
 from open_r1.records import Completion
 
 Script = Callable[[str, int], str]
-"""(prompt, sample index) -> the text to answer with."""
+"""(the last turn's text, sample index) -> the text to answer with."""
 
 
 class ScriptedGenerator:
@@ -17,10 +17,10 @@ class ScriptedGenerator:
     def __init__(self, script: Script) -> None:
         self.script = script
 
-    def generate(self, prompts: Sequence[str], sampling: Sampling) -> list[list[Completion]]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
         return [
             [
-                self.complete(self.script(prompt, index), sampling.max_new_tokens)
+                self.complete(self.script(to_messages(prompt)[-1]["content"], index), sampling.max_new_tokens)
                 for index in range(sampling.num_samples)
             ]
             for prompt in prompts

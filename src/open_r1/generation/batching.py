@@ -1,0 +1,88 @@
+"""A `Completer` made of any `Generator` in this process: requests that wait together become one batch, in a thread.
+
+The whole batch is drawn with the seed of its first request, so that a sample's own draw depends on its batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from open_r1.generation.protocol import Generator, Message, Reply, Sampling
+from open_r1.records import Completion
+
+LINGER_S = 0.02
+"""How long a batch that isn't full waits for more requests."""
+
+Waiting = tuple[Sequence[Message], Sampling, "asyncio.Future[Reply]"]
+
+
+class BatchedGenerator:
+    """Up to `concurrency` requests a batch, one batch at a time."""
+
+    def __init__(self, generator: Generator, model: str, concurrency: int) -> None:
+        self.generator, self.model, self.concurrency = generator, model, concurrency
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
+        self.queue: list[Waiting] = []
+        self.batches: asyncio.Task[None] | None = None
+
+    async def start(self) -> list[str]:
+        return []
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.queue.append((messages, sampling, future))
+        if self.batches is None or self.batches.done():
+            self.batches = asyncio.create_task(self.run_batches())
+        return await future
+
+    async def run_batches(self) -> None:
+        while self.queue:
+            if len(self.queue) < self.concurrency:
+                await asyncio.sleep(LINGER_S)
+            batch = self.take_batch()
+            if batch:
+                await self.run_batch(batch)
+
+    def take_batch(self) -> list[Waiting]:
+        """The first requests of the queue that are to be drawn alike, but for their seeds; those given up left out."""
+        self.queue = [waiting for waiting in self.queue if not waiting[2].done()]
+        if not self.queue:
+            return []
+        kind = dataclasses.replace(self.queue[0][1], seed=0)
+        batch = [waiting for waiting in self.queue if dataclasses.replace(waiting[1], seed=0) == kind]
+        batch = batch[: self.concurrency]
+        taken = {id(waiting) for waiting in batch}
+        self.queue = [waiting for waiting in self.queue if id(waiting) not in taken]
+        return batch
+
+    async def run_batch(self, batch: Sequence[Waiting]) -> None:
+        sampling = batch[0][1]
+        prompts: list[Any] = [messages for messages, _, _ in batch]
+        started = time.monotonic()
+        try:
+            drawn = await asyncio.get_running_loop().run_in_executor(
+                self.thread, self.generator.generate, prompts, sampling
+            )
+        except Exception as error:  # noqa: BLE001 - whatever a model fails with is its requesters' to handle
+            for _, _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        seconds = time.monotonic() - started
+        for (_, _, future), completions in zip(batch, drawn, strict=True):
+            if not future.done():
+                future.set_result(self.reply(completions, sampling.seed, seconds))
+
+    def reply(self, completions: Sequence[Completion], seed: int, seconds: float) -> Reply:
+        tokens = sum(completion.num_tokens for completion in completions)
+        return Reply(tuple(completions), None, tokens, self.model, "in-process", seed, seconds, 1)
+
+    async def close(self) -> None:
+        if self.batches is not None:
+            self.batches.cancel()
+        self.thread.shutdown(wait=False, cancel_futures=True)

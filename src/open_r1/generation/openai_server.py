@@ -1,0 +1,366 @@
+"""Completions from servers that speak OpenAI's chat API: vLLM, SGLang, `transformers serve`, hosted ones.
+
+Does: spread requests over several servers, keep to limits of requests and tokens a minute, ask again with growing and
+jittered pauses what another try may mend, wait as long as a server asks to (Retry-After), give up what no try will mend.
+Does not: stream, call tools, or change what a model wrote, but for putting its thinking back into the text (`replies`).
+
+What a failure means decides what follows:
+
+    request    the server refuses this request (400, 413, 422): not asked again
+    server     5xx, no whole reply, no valid JSON, an error with status 200, no choices: asked again, up to `max_attempts`
+    busy       429, 503 with Retry-After: asked again for as long as it takes, at most an hour without any answer
+    endpoint   401, 402, 403, 404, 405, a redirect: the server is left out, unless it has answered before
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from open_r1.errors import ConfigError, nearest
+from open_r1.generation.endpoints import Blame, Endpoint, EndpointPool
+from open_r1.generation.http_client import Address, HttpClient, Response, TransportError, run_loop
+from open_r1.generation.protocol import (
+    Message,
+    Prompt,
+    Reply,
+    RequestFailed,
+    Sampling,
+    to_messages,
+)
+from open_r1.generation.replies import BadReply, Parsed, describe_body, parse_reply
+from open_r1.records import Completion
+
+LONGEST_PAUSE_S = 60.0
+CHECK_TIMEOUT_S = 10.0
+WAITING_GAP_S = 2.0
+CHARACTERS_A_TOKEN = 4
+OPEN_FILES_SPARE = 64
+
+BLAMES: Mapping[int, tuple[str, Blame]] = {
+    400: ("refused", "request"),
+    401: ("unauthorized", "endpoint"),
+    402: ("payment_required", "endpoint"),
+    403: ("forbidden", "endpoint"),
+    404: ("not_found", "endpoint"),
+    405: ("not_found", "endpoint"),
+    413: ("refused", "request"),
+    422: ("refused", "request"),
+    429: ("rate_limited", "busy"),
+}
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """How to ask. Limits a minute and `concurrency` are for each server.
+
+    `extra_body` adds to every request; a null takes what stands there away.
+    """
+
+    urls: tuple[str, ...]
+    model: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    concurrency: int = 64
+    timeout_s: float = 900.0
+    max_attempts: int = 8
+    pause_s: float = 0.5
+    patience_s: float = 300.0
+    wait_for_server_s: float = 0.0
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    system_prompt: str | None = None
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.urls:
+            raise ConfigError("no server was named; give at least one address, as http://localhost:8000/v1.")
+        for name in ("concurrency", "max_attempts"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, but is {getattr(self, name)}.")
+        for name in ("timeout_s", "requests_per_minute", "tokens_per_minute"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1e12:
+                raise ConfigError(f"{name} must be above 0, but is {value:g}.")
+        for name in ("pause_s", "patience_s", "wait_for_server_s"):
+            if not 0 <= getattr(self, name) < 1e9:
+                raise ConfigError(f"{name} must be at least 0, but is {getattr(self, name):g}.")
+
+
+class OpenAIServer:
+    """One model on one or more servers; a `Completer` and a `Generator`."""
+
+    def __init__(self, settings: ServerSettings, report: Callable[[str], None] = lambda line: None) -> None:
+        addresses = list(dict.fromkeys(Address.parse(url) for url in settings.urls))
+        self.settings = settings
+        self.report = report
+        self.model = settings.model or ""
+        self.concurrency = settings.concurrency * len(addresses)
+        self.addresses = addresses
+        self.key = os.environ.get(settings.api_key_env, "").strip()
+        if not self.key.isascii() or not self.key.isprintable():
+            raise ConfigError(f"the key in {settings.api_key_env} holds characters that no key has; set it anew.")
+        allow_open_files(self.concurrency)
+
+    def open(self) -> None:
+        """Make what belongs to the running event loop."""
+        settings = self.settings
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "open-r1"}
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
+        self.clients = {address.url: HttpClient(address, headers) for address in self.addresses}
+        limits = settings.requests_per_minute, settings.tokens_per_minute
+        self.pool = EndpointPool(
+            [Endpoint(url, settings.concurrency, settings.patience_s, *limits) for url in self.clients], self.report
+        )
+        self.mean_tokens: float | None = None
+
+    async def start(self) -> list[str]:
+        """Ask every server for its models. ConfigError when none is there, the key is refused or the model unknown."""
+        self.open()
+        deadline = time.monotonic() + self.settings.wait_for_server_s
+        while True:
+            found = await asyncio.gather(*(self.list_models(client) for client in self.clients.values()))
+            by_url = dict(zip(self.clients, found, strict=True))
+            absent = {url: error for url, error in by_url.items() if isinstance(error, TransportError)}
+            if len(absent) < len(by_url) or time.monotonic() >= deadline:
+                break
+            await asyncio.sleep(WAITING_GAP_S)
+        if len(absent) == len(by_url):
+            said = "; ".join(f"{url}: {error.detail}" for url, error in absent.items())
+            raise ConfigError(
+                f"no server answers ({said}); start it (vllm serve MODEL), mend the address, or give it time to come up "
+                "with --wait_for_server SECONDS."
+            )
+        for url, models in by_url.items():
+            if isinstance(models, list):
+                self.choose_model(url, models)
+        if not self.model:
+            raise ConfigError("the server doesn't say which models it has; name one with --model.")
+        return [f"{url} does not answer yet ({error.detail}); it is tried again" for url, error in absent.items()]
+
+    async def list_models(self, client: HttpClient) -> list[str] | TransportError | None:
+        """The models that a server lists, None where it doesn't say; the error when it isn't there."""
+        try:
+            response = await client.request("GET", "/models", b"", CHECK_TIMEOUT_S)
+        except TransportError as error:
+            return error
+        if response.status in (401, 403):
+            state = "was refused" if self.key else "is not set"
+            raise ConfigError(
+                f"{client.address.url} wants a key: {self.settings.api_key_env} {state} "
+                f"({describe_body(response.body)}); set it, or name another variable with --api_key_env."
+            )
+        return read_models(response)
+
+    def choose_model(self, url: str, models: Sequence[str]) -> None:
+        if not self.model and len(models) == 1:
+            self.model = models[0]
+        if self.model not in models:
+            shown = ", ".join(models[:10]) + (", …" if len(models) > 10 else "")
+            said = f"has no model '{self.model}'{nearest(self.model, models)}" if self.model else "has several models."
+            raise ConfigError(f"{url} {said} It has: {shown}; choose one with --model.")
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """Ask until there is an answer; see the module's table for when to stop."""
+        body = self.make_body(messages, sampling)
+        expected = len(body) / CHARACTERS_A_TOKEN + self.expected_tokens(sampling)
+        attempts, pauses = 0, self.pauses()
+        avoid: Endpoint | None = None
+        while True:
+            endpoint = await self.pool.acquire(expected, avoid)
+            asked_at = time.monotonic()
+            try:
+                parsed = await self.ask(endpoint, body)
+            except Refusal as refusal:
+                self.note(endpoint, refusal, asked_at)
+                attempts += refusal.blame != "busy"
+                if refusal.blame == "request" or attempts >= self.settings.max_attempts:
+                    raise RequestFailed(refusal.reason, refusal.detail, endpoint.url, attempts) from None
+                avoid, pause = endpoint, next(pauses)
+            else:
+                seconds = time.monotonic() - asked_at
+                self.settle(endpoint, parsed, expected, sampling.num_samples)
+                return Reply(
+                    parsed.completions[: sampling.num_samples],
+                    parsed.prompt_tokens,
+                    parsed.completion_tokens,
+                    parsed.model or self.model,
+                    endpoint.url,
+                    sampling.seed,
+                    seconds,
+                    attempts + 1,
+                )
+            finally:
+                self.pool.release(endpoint)
+            await asyncio.sleep(pause)
+
+    def make_body(self, messages: Sequence[Message], sampling: Sampling) -> bytes:
+        content: dict[str, Any] = {
+            "model": self.model,
+            "messages": to_messages(messages, self.settings.system_prompt),
+            "max_tokens": sampling.max_new_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": sampling.seed,
+        }
+        if sampling.num_samples > 1:
+            content["n"] = sampling.num_samples
+        if self.settings.extra_body:
+            content |= self.settings.extra_body
+            content = {key: value for key, value in content.items() if value is not None}
+        return json.dumps(content).encode()
+
+    async def ask(self, endpoint: Endpoint, body: bytes) -> Parsed:
+        """One request, one answer. Refusal says what went wrong and whose fault it is."""
+        client = self.clients[endpoint.url]
+        try:
+            response = await client.request("POST", "/chat/completions", body, self.settings.timeout_s)
+            if response.status == 200:
+                return parse_reply(response.body)
+        except TransportError as error:
+            raise Refusal("server", error.reason, error.detail) from None
+        except BadReply as error:
+            raise Refusal("server", error.reason, error.detail) from None
+        raise refusal_of(response)
+
+    def note(self, endpoint: Endpoint, refusal: Refusal, asked_at: float) -> None:
+        was_alive = endpoint in self.pool.alive()
+        endpoint.failed(refusal.blame, refusal.reason, refusal.detail, asked_at, refusal.retry_after_s)
+        if was_alive and endpoint not in self.pool.alive():
+            self.pool.gave_up(endpoint)
+
+    def settle(self, endpoint: Endpoint, parsed: Parsed, expected: float, num_samples: int) -> None:
+        """Put the tokens that were really used in place of those expected."""
+        endpoint.answered()
+        if parsed.completion_tokens is None:
+            return
+        endpoint.budgets[1].take((parsed.prompt_tokens or 0) + parsed.completion_tokens - expected)
+        latest = parsed.completion_tokens / num_samples
+        self.mean_tokens = latest if self.mean_tokens is None else 0.98 * self.mean_tokens + 0.02 * latest
+
+    def expected_tokens(self, sampling: Sampling) -> float:
+        each = sampling.max_new_tokens if self.mean_tokens is None else self.mean_tokens
+        return each * sampling.num_samples
+
+    def pauses(self) -> Iterator[float]:
+        """Doubling, each drawn from the upper half of its length."""
+        pause = self.settings.pause_s
+        while True:
+            yield pause * random.uniform(0.5, 1.0)
+            pause = min(LONGEST_PAUSE_S, 2 * pause)
+
+    async def close(self) -> None:
+        if self.pool.alarm is not None:
+            self.pool.alarm.cancel()
+        for client in self.clients.values():
+            client.close()
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        """Everything at once; RequestFailed when a single prompt can't be completed."""
+        return run_loop(self.generate_all(prompts, sampling))
+
+    async def generate_all(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        done: list[list[Completion]] = [[] for _ in prompts]
+        work = iter(range(len(prompts)))
+
+        async def take_turns() -> None:
+            for index in work:
+                done[index] = await self.draw(to_messages(prompts[index]), sampling, index)
+
+        for notice in await self.start():
+            self.report(notice)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.concurrency, len(prompts))):
+                    group.create_task(take_turns())
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        finally:
+            await self.close()
+        return done
+
+    async def draw(self, messages: Sequence[Message], sampling: Sampling, index: int) -> list[Completion]:
+        """All samples of one prompt, one request each, each with a seed of its own."""
+        drawn: list[Completion] = []
+        for sample in range(sampling.num_samples):
+            seed = (sampling.seed * 1_000_003 + index * 8191 + sample) % 2**31
+            one = Sampling(1, sampling.temperature, sampling.top_p, sampling.max_new_tokens, seed)
+            drawn += (await self.complete(messages, one)).completions
+        return drawn
+
+
+class Refusal(Exception):
+    """One attempt that brought nothing: why, and whose fault it is."""
+
+    def __init__(self, blame: Blame, reason: str, detail: str, retry_after_s: float | None = None) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.blame: Blame = blame
+        self.reason, self.detail, self.retry_after_s = reason, detail, retry_after_s
+
+
+def refusal_of(response: Response) -> Refusal:
+    """What a reply with another status than 200 means."""
+    status, detail = response.status, describe_body(response.body)
+    retry_after_s = read_retry_after(response.headers)
+    if 300 <= status < 400:
+        return Refusal(
+            "endpoint", "redirected", f"to {response.headers.get('location', 'nowhere')}; give that address"
+        )
+    unlisted: tuple[str, Blame] = ("server_error" if status >= 500 else "refused", "server")
+    reason, blame = BLAMES.get(status, unlisted)
+    if status == 503 and retry_after_s is not None:
+        reason, blame = "overloaded", "busy"
+    if status == 429 and "insufficient_quota" in detail:
+        reason, blame = "insufficient_quota", "endpoint"
+    return Refusal(blame, reason, f"status {status}: {detail}", retry_after_s)
+
+
+def read_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds from now, from a number of seconds or a date; None when it says neither."""
+    value = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return max(0.0, seconds) if seconds == seconds else None  # a NaN is no number of seconds
+
+
+def read_models(response: Response) -> list[str] | None:
+    """The ids that `GET /models` lists; None when it doesn't."""
+    try:
+        content = json.loads(response.body) if response.status == 200 else None
+    except (ValueError, RecursionError):
+        return None
+    data = content.get("data") if isinstance(content, dict) else None
+    if not isinstance(data, list):
+        return None
+    found = [str(entry["id"]) for entry in data if isinstance(entry, dict) and entry.get("id")]
+    return found or None
+
+
+def allow_open_files(connections: int) -> None:
+    """Raise this process's limit of open files for so many connections; ConfigError when it may not be raised."""
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return
+    needed = connections + OPEN_FILES_SPARE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ConfigError(
+            f"{connections} requests in flight need as many open files, but this process may have {hard}; lower "
+            "--concurrency or raise the limit (ulimit -n)."
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

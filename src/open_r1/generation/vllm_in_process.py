@@ -1,0 +1,49 @@
+"""Completions from vLLM's engine in this process, without a server: one machine, one command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from open_r1.errors import ModelError
+from open_r1.generation.protocol import Prompt, Sampling, to_messages
+from open_r1.model_folder import check_model_path
+from open_r1.records import Completion
+
+
+class VLLMGenerator:
+    """A loaded engine; `options` are those of `vllm.LLM` (tensor_parallel_size, max_model_len, …)."""
+
+    def __init__(self, model: str, system_prompt: str | None = None, **options: Any) -> None:
+        check_model_path(model)
+        from vllm import LLM  # pyright: ignore[reportMissingImports]
+
+        try:
+            self.engine = LLM(model, **options)
+        except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
+            raise ModelError(f"vLLM can't load '{model}': {' '.join(str(error).split())}") from None
+        self.system_prompt = system_prompt
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
+
+        if not prompts:
+            return []
+        wanted = [
+            SamplingParams(
+                n=sampling.num_samples,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                max_tokens=sampling.max_new_tokens,
+                seed=(sampling.seed + index) % 2**31,
+            )
+            for index in range(len(prompts))
+        ]
+        conversations: Any = [to_messages(prompt, self.system_prompt) for prompt in prompts]
+        outputs = self.engine.chat(conversations, wanted, use_tqdm=False)
+        return [[to_completion(drawn) for drawn in output.outputs] for output in outputs]
+
+
+def to_completion(drawn: Any) -> Completion:
+    """vLLM's output as ours: anything but a stop counts as cut off."""
+    return Completion(drawn.text, len(drawn.token_ids), "stop" if drawn.finish_reason == "stop" else "length")
