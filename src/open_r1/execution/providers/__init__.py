@@ -1,1 +1,95 @@
-"""Who runs programs: `get_provider(name)` gives the one that a recipe names, shared by all who ask for the same."""
+"""Who runs programs: `get_provider(name)` gives the one that a recipe names, shared by all who ask for the same.
+
+    provider = get_provider("e2b", settings)     # settings: any object with some of a recipe's attributes
+    provider.check()                             # ConfigError, saying what to do, if it can't be used here
+    executions = provider.run([Program("print(1)")])
+
+A provider of one's own is a module of this package with a `PROVIDER`, or a class or instance named `module:name`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+import os
+import sys
+import threading
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from open_r1.errors import ConfigError, nearest
+from open_r1.execution.base import Provider
+from open_r1.execution.providers.environment import read_environment
+from open_r1.execution.providers.registry import ProviderSpec, get_spec, provider_specs
+
+__all__ = ["ProviderSpec", "close_providers", "get_provider", "provider_specs"]
+
+_lock = threading.Lock()
+_shared: dict[tuple[Any, ...], Provider] = {}
+
+
+def get_provider(name: str, settings: Any = None) -> Provider:
+    """The provider called `name`, or a user's own as `module:name`; the same instance for the same settings.
+
+    It is closed when the process ends; don't close it before. ConfigError when there is no such provider; what else
+    it lacks to work, its `check` says.
+    """
+    environment = read_environment()
+    spec = None if ":" in name else get_spec(name)
+    key = (name,) if spec is None else spec.key(settings, environment)
+    with _lock:
+        if key not in _shared:
+            _shared[key] = _load_user_provider(name) if spec is None else spec.build(settings, environment)
+        return _shared[key]
+
+
+def close_providers() -> None:
+    """Close every shared provider; the next `get_provider` makes new ones."""
+    with _lock:
+        providers = list(_shared.values())
+        _shared.clear()
+    for provider in providers:
+        provider.close()
+
+
+def _load_user_provider(reference: str) -> Provider:
+    module_name, _, attribute = reference.partition(":")
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        module = import_module(module_name)
+    except (ModuleNotFoundError, ValueError) as error:
+        raise ConfigError(
+            f"execution provider '{reference}': {error}; name an importable module, as in my_sandbox:MyProvider."
+        ) from error
+    if not hasattr(module, attribute):
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise ConfigError(
+            f"execution provider '{reference}': {module_name} has no '{attribute}'{nearest(attribute, public)}"
+        )
+    target = getattr(module, attribute)
+    provider = target() if inspect.isclass(target) else target
+    if not isinstance(provider, Provider):
+        raise ConfigError(
+            f"execution provider '{reference}' is a {type(provider).__name__}; it must be an "
+            "open_r1.execution.base.Provider, or a class of them."
+        )
+    return provider
+
+
+def _forget_in_child() -> None:
+    """A forked child makes its own: the parent's hold threads, processes and connections that are not the child's."""
+    global _lock, _shared
+    _lock = threading.Lock()
+    _of_parents.append(_shared)
+    _shared = {}
+
+
+_of_parents: list[dict[tuple[Any, ...], Provider]] = []
+"""Kept, so that nothing of the parent's is finalised in a child."""
+
+atexit.register(close_providers)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,245 @@
+"""The executor service of this package (`open-r1 executor serve`), by its own route; see `service.wire`.
+
+Does: send what waits in batches, and take each program's execution as its line comes. Does not: wait with a time-out a
+program; the service may have a long queue, and says every few seconds that it is alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from open_r1.execution.base import Execution, Limits, Program, Status
+from open_r1.execution.providers.environment import Environment, explain_missing
+from open_r1.execution.providers.failure import Failure, GarbledReply
+from open_r1.execution.providers.http import bearer, get_json, open_reply, service_url
+from open_r1.execution.providers.registry import ProviderSpec
+from open_r1.execution.providers.remote import Patience, RemoteProvider, Session
+from open_r1.execution.providers.replies import as_object, number_of
+from open_r1.execution.service.wire import CLIENT_HEADER, EXECUTIONS_PATH, INFO_PATH, decode_answer, encode_program
+
+CONCURRENCY = 512
+"""Programs that wait at the service at once, so that its workers never lack one."""
+
+BATCH_PROGRAMS = 64
+BATCH_BYTES = 8 << 20
+GATHER_S = 0.002
+"""How long a program waits for others to travel with."""
+
+SILENCE_S = 30.0
+"""A service that says nothing for so long, not even a blank line, is given up."""
+
+LONGEST_WAIT_S = 3600.0
+"""A program's turn in the queue comes within this time, or it is given up."""
+
+LIMIT_OF = {
+    Status.TIME_LIMIT: ("wall_s", "cpu_s"),
+    Status.MEMORY_LIMIT: ("memory_mb",),
+    Status.OUTPUT_LIMIT: ("output_kb",),
+}
+INFO_AGE_S = 300.0
+
+
+@dataclass(eq=False)
+class Passenger:
+    """A program on its way, and where its execution is awaited."""
+
+    program: Program
+    body: bytes
+    arrival: asyncio.Future[Execution]
+
+    def fail(self, failure: Failure) -> None:
+        if not self.arrival.done():
+            self.arrival.set_exception(failure)
+
+
+class Station(Session):
+    """A session with programs that wait to travel."""
+
+    def __init__(self, concurrency: int) -> None:
+        super().__init__(concurrency)
+        self.waiting: list[Passenger] = []
+
+
+class ExecutorProvider(RemoteProvider):
+    """The executor service at `address`.
+
+    Args:
+        token: What the service was started with; "" where it has none.
+        client: The name under which this process takes turns with others.
+    """
+
+    name = "executor"
+
+    def __init__(
+        self,
+        address: str,
+        token: str = "",
+        client: str = "",
+        concurrency: int = CONCURRENCY,
+        patience: Patience | None = None,
+        problem: str = "",
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        self.url = service_url(address) if address else ""
+        if address and not self.url:
+            problem = f"OPEN_R1_EXECUTOR_URL is '{address}', not an address; write http://host:2000."
+        super().__init__(
+            concurrency, patience or Patience(attempt_s=LONGEST_WAIT_S, deadline_s=LONGEST_WAIT_S), problem
+        )
+        self._headers = bearer(token) | {CLIENT_HEADER: client or name_client()}
+        self._silence_s = silence_s
+        self._largest: Limits | None = None
+        self._largest_at = 0.0
+
+    def make_session(self) -> Session:
+        return Station(self.concurrency)
+
+    async def greet(self, session: Session) -> None:
+        await self._ask_limits(session)
+
+    async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
+        execution = await self._travel(program, session)
+        for name in LIMIT_OF.get(execution.status, ()):
+            largest = getattr(await self._ask_limits(session), name)
+            if getattr(program.limits, name) > largest:
+                raise Failure(
+                    "limit_too_low",
+                    f"{name} is {getattr(program.limits, name)} and the executor allows {largest}; raise it there",
+                    can_retry=False,
+                )
+        return execution
+
+    async def _travel(self, program: Program, session: Session) -> Execution:
+        assert isinstance(session, Station)
+        arrival = asyncio.get_running_loop().create_future()
+        if not session.waiting:
+            self._spawn(session, self._depart(session))
+        session.waiting.append(Passenger(program, json.dumps(encode_program(program)).encode(), arrival))
+        return await arrival
+
+    async def _depart(self, session: Station) -> None:
+        """After a moment, send off all who wait by then, in batches."""
+        await asyncio.sleep(GATHER_S)
+        waiting, session.waiting = session.waiting, []
+        for batch in _batches(waiting):
+            self._spawn(session, self._carry(session, batch))
+
+    async def _carry(self, session: Session, batch: Sequence[Passenger]) -> None:
+        """Bring back the executions of a batch; whoever has none when it ends has a Failure."""
+        batch = [passenger for passenger in batch if not passenger.arrival.done()]
+        if not batch:
+            return
+        try:
+            await self._exchange(session, batch)
+            failure = Failure("connection_failed", "the executor ended its answer early")
+        except Failure as error:
+            failure = error
+        if failure.reason in ("too_large", "refused") and len(batch) > 1:
+            for passenger in batch:  # one of them is to blame, and only that one should pay
+                self._spawn(session, self._carry(session, [passenger]))
+            return
+        for passenger in batch:
+            passenger.fail(failure)
+
+    async def _exchange(self, session: Session, batch: Sequence[Passenger]) -> None:
+        body = b'{"programs": [' + b", ".join(passenger.body for passenger in batch) + b"]}"
+        missing = dict(enumerate(batch))
+        most = sum(3 * 1024 * passenger.program.limits.output_kb + (1 << 16) for passenger in batch)
+        async with open_reply(session.http, "POST", f"{self.url}{EXECUTIONS_PATH}", body, self._headers) as response:
+            async for line in self._lines(response, most):
+                index, execution = _read_line(line)
+                passenger = missing.pop(index, None)
+                if passenger is None:
+                    raise GarbledReply(f"the executor answers program {index}, which it doesn't owe")
+                if not passenger.arrival.done():
+                    passenger.arrival.set_result(execution)
+                if not missing:
+                    return
+
+    async def _lines(self, response: Any, most: int) -> AsyncIterator[bytes]:
+        """The lines of an answer that are not blank, as they come."""
+        chunks = response.aiter_raw()
+        buffer = bytearray()
+        received = 0
+        while True:
+            try:
+                async with asyncio.timeout(self._silence_s):
+                    chunk = await anext(chunks, None)
+            except TimeoutError as error:
+                raise Failure("timeout", f"the executor said nothing for {self._silence_s:.0f} s") from error
+            if chunk is None:
+                return
+            received += len(chunk.strip())
+            if received > most:
+                raise GarbledReply(f"an answer of more than {most} bytes")
+            *lines, rest = (bytes(buffer) + chunk).split(b"\n")
+            buffer = bytearray(rest)
+            for line in lines:
+                if line.strip():
+                    yield line
+
+    async def _ask_limits(self, session: Session) -> Limits:
+        """The most that the service allows a program."""
+        if self._largest is None or time.monotonic() - self._largest_at > INFO_AGE_S:
+            info = as_object(
+                await get_json(session.http, f"{self.url}{INFO_PATH}", self._headers, 1 << 20), "the executor's info"
+            )
+            told = as_object(info.get("max_limits"), "'max_limits'")
+            known = {name: number_of(told, name) for name in Limits.__dataclass_fields__}
+            self._largest = Limits(**{name: value for name, value in known.items() if value is not None})  # type: ignore[arg-type]
+            self._largest_at = time.monotonic()
+        return self._largest
+
+    @staticmethod
+    def _spawn(session: Session, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        session.tasks.add(task)
+        task.add_done_callback(session.tasks.discard)
+
+
+def name_client() -> str:
+    """The host and this process of it, in letters that the service takes."""
+    return re.sub(r"[^A-Za-z0-9._:-]", "-", f"{socket.gethostname()[:40]}:{os.getpid()}")
+
+
+def _batches(waiting: Sequence[Passenger]) -> list[list[Passenger]]:
+    batches: list[list[Passenger]] = []
+    size = 0
+    for passenger in waiting:
+        is_full = not batches or len(batches[-1]) >= BATCH_PROGRAMS or size + len(passenger.body) > BATCH_BYTES
+        if is_full:
+            batches.append([])
+            size = 0
+        batches[-1].append(passenger)
+        size += len(passenger.body)
+    return batches
+
+
+def _read_line(line: bytes) -> tuple[int, Execution]:
+    try:
+        return decode_answer(line)
+    except (ValueError, RecursionError) as error:
+        raise GarbledReply(f"a line of the executor's that can't be read ({str(error)[:100]})") from error
+
+
+def build(settings: Any, environment: Environment) -> RemoteProvider:
+    address = environment.get("OPEN_R1_EXECUTOR_URL", "")
+    problem = "" if address else explain_missing("OPEN_R1_EXECUTOR_URL", "provider executor")
+    return ExecutorProvider(address, environment.get("OPEN_R1_EXECUTOR_TOKEN", ""), problem=problem)
+
+
+PROVIDER = ProviderSpec(
+    name="executor",
+    build=build,
+    summary="The executor service that many trainers share.",
+    variables=("OPEN_R1_EXECUTOR_URL", "OPEN_R1_EXECUTOR_TOKEN"),
+)

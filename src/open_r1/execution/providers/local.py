@@ -1,0 +1,18 @@
+"""This machine's own sandbox as a provider; the work is done in `execution.sandbox`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from open_r1.execution.base import Provider
+from open_r1.execution.providers.environment import Environment
+from open_r1.execution.providers.registry import ProviderSpec
+
+
+def build(settings: Any, environment: Environment) -> Provider:
+    from open_r1.execution.sandbox.local import LocalProvider
+
+    return LocalProvider()
+
+
+PROVIDER = ProviderSpec("local", build, "This machine's own sandbox: no account, no server.")

@@ -1,0 +1,65 @@
+"""How providers are found: a module of this package that has a `PROVIDER` is one, under the name it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+from open_r1.errors import ConfigError, nearest
+from open_r1.execution.base import Provider
+from open_r1.execution.providers.environment import Environment
+
+
+@dataclass(frozen=True)
+class ProviderSpec:
+    """A provider as the registry knows it.
+
+    Args:
+        name: In settings.
+        build: Settings and environment -> the provider. Raises nothing for what is missing: its `check` does.
+        summary: One line.
+        settings: The settings that `build` reads.
+        variables: The environment variables that `build` reads.
+    """
+
+    name: str
+    build: Callable[[Any, Environment], Provider]
+    summary: str
+    settings: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+
+    def key(self, settings: Any, environment: Environment) -> tuple[Any, ...]:
+        """The same for the same provider: what instances are shared by."""
+        values = tuple(_hashable(setting(settings, name, None)) for name in self.settings)
+        return (self.name, *values, *(environment.get(name) for name in self.variables))
+
+
+@cache
+def provider_specs() -> dict[str, ProviderSpec]:
+    """Every provider of this package, by name."""
+    package = import_module("open_r1.execution.providers")
+    modules = (import_module(f"{package.__name__}.{info.name}") for info in iter_modules(package.__path__))
+    specs = [module.PROVIDER for module in modules if hasattr(module, "PROVIDER")]
+    return {spec.name: spec for spec in sorted(specs, key=lambda spec: spec.name)}
+
+
+def get_spec(name: str) -> ProviderSpec:
+    """The provider called `name`; ConfigError names the nearest and all known ones."""
+    known = provider_specs()
+    if name not in known:
+        raise ConfigError(f"unknown execution provider '{name}'{nearest(name, known)} Known: {', '.join(known)}.")
+    return known[name]
+
+
+def setting(settings: Any, name: str, default: Any) -> Any:
+    """A setting of the recipe, or the default where the settings object doesn't have it or has None."""
+    value = getattr(settings, name, None)
+    return default if value is None else value
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | None) else id(value)

@@ -1,0 +1,263 @@
+"""What every provider that is a service does alike: turns, attempts, back-off, deadlines, and giving up in time.
+
+    execute -> _run (waits for a turn) -> _persist (is the service worth asking?) -> _try -> attempt (of the subclass)
+
+A subclass says how one attempt goes; it returns an `Execution` or raises `Failure`. Failures that may pass are tried
+again, with exponential back-off and jitter, until the attempts or the time are used up; then exactly this program is
+`unavailable`. When program after program had to be given up, the service is suspect: one program probes it while the
+others wait, and when the probe fails as well, the others are given up at once for a while, so that a dead service costs
+minutes and not a deadline a program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import random
+import time
+from abc import abstractmethod
+from concurrent.futures import Future
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from open_r1.errors import ConfigError
+from open_r1.execution.base import Execution, Limits, Program, Provider
+from open_r1.execution.providers.background import background_loop
+from open_r1.execution.providers.failure import Failure
+from open_r1.execution.providers.replies import bounded
+from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS
+
+logger = logging.getLogger(__name__)
+
+COMPILE_S = COMPILE_LIMITS.wall_s
+"""What a compiler may take, beyond the program's own limits."""
+
+SERVICE_REASONS = frozenset({"connection_failed", "rate_limited", "server_error", "timeout"})
+"""Failures that speak against the service rather than against one program's run there."""
+
+SUSPECT_AFTER = 3
+"""Programs given up one after another that make a service suspect."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to put up with a service. Seconds come on top of what the program itself may take.
+
+    Args:
+        attempts: Tries of one program.
+        attempt_s: One try: the service's queue, starting a sandbox, the network.
+        deadline_s: All tries of one program and the waits between them.
+        first_delay_s, max_delay_s: The wait after the first failure, and the longest; it doubles in between.
+        clean_up_s: Giving back what a try has taken, such as a sandbox.
+        cool_down_s: How long a service is left alone that also failed its probe.
+    """
+
+    attempts: int = 6
+    attempt_s: float = 30.0
+    deadline_s: float = 180.0
+    first_delay_s: float = 1.0
+    max_delay_s: float = 20.0
+    clean_up_s: float = 10.0
+    cool_down_s: float = 30.0
+
+
+def fault_of_limits(limits: Limits) -> Execution | None:
+    """An `unavailable` execution if the limits are none."""
+    least = min(limits.memory_mb, limits.output_kb, limits.disk_mb, limits.processes, limits.open_files)
+    if least >= 1 and 0 < limits.wall_s < math.inf and 0 < limits.cpu_s < math.inf:
+        return None
+    return Execution.unavailable("bad_request", f"limits must be above 0 and finite: {limits}.")
+
+
+class Session:
+    """What a provider holds while it works, in one process and on one event loop."""
+
+    def __init__(self, concurrency: int) -> None:
+        self.pid = os.getpid()
+        self.turns = asyncio.Semaphore(concurrency)
+        self.probe = asyncio.Lock()
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.stack = AsyncExitStack()
+        self.is_closing = False
+
+    @cached_property
+    def http(self) -> Any:
+        """An HTTP client; how long a request may take is the attempt's affair."""
+        from open_r1.execution.providers.http import make_client
+
+        client = make_client()
+        self.stack.push_async_callback(client.aclose)
+        return client
+
+
+class RemoteProvider(Provider):
+    """A service that runs programs.
+
+    Args:
+        concurrency: How many programs it is given at once.
+        problem: Why it can't be used as it is set up, if so; `check` raises it, and every program is `unavailable`.
+    """
+
+    def __init__(self, concurrency: int, patience: Patience | None = None, problem: str = "") -> None:
+        super().__init__()
+        self.concurrency = concurrency
+        self.patience = patience or Patience()
+        self.problem = problem
+        self._session: Session | None = None
+        self._given_up = 0
+        self._down_until = 0.0
+
+    @abstractmethod
+    async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
+        """Run the program there once. Raises Failure; what it pushes on `clean_up` is called afterwards, in any case."""
+
+    async def greet(self, session: Session) -> None:
+        """Ask the service for a sign of life; Failure if there is none. Used by `check`."""
+
+    def refuse(self, program: Program) -> Execution | None:
+        """An `unavailable` execution if this provider can't honour something of the program; nothing is sent then."""
+        return None
+
+    def make_session(self) -> Session:
+        """What it will hold in this process."""
+        return Session(self.concurrency)
+
+    def program_s(self, program: Program) -> float:
+        """How long the program itself may take there, compiling included."""
+        return program.limits.wall_s + COMPILE_S
+
+    def check(self) -> None:
+        if self.problem:
+            raise ConfigError(self.problem)
+        greeting = asyncio.run_coroutine_threadsafe(self._greet(), background_loop())
+        try:
+            greeting.result(timeout=self.patience.attempt_s + self.patience.clean_up_s)
+        except (Failure, TimeoutError) as error:
+            raise ConfigError(
+                f"provider {self.name} does not answer ({error}); start it or mend its address."
+            ) from error
+
+    def execute(self, program: Program) -> Execution:
+        return self.submit(program).result()
+
+    def submit(self, program: Program) -> Future[Execution]:
+        return asyncio.run_coroutine_threadsafe(self._run(program), background_loop())
+
+    def close(self) -> None:
+        """Give up what runs, give back what is held. What was asked for and didn't finish is `unavailable`."""
+        session, self._session = self._session, None
+        if session is None or session.pid != os.getpid():
+            return
+        closing = asyncio.run_coroutine_threadsafe(self._close(session), background_loop())
+        try:
+            closing.result(timeout=2 * self.patience.clean_up_s + 5)
+        except TimeoutError:
+            logger.warning("provider %s did not close in time", self.name)
+
+    async def _run(self, program: Program) -> Execution:
+        if self.problem:
+            return Execution.unavailable("not_configured", self.problem)
+        if refusal := fault_of_limits(program.limits) or self.refuse(program):
+            return refusal
+        session = self._current_session()
+        task = asyncio.current_task()
+        assert task is not None
+        session.tasks.add(task)
+        try:
+            async with session.turns:
+                return await self._persist(program, session)
+        except asyncio.CancelledError:
+            if session.is_closing:
+                return Execution.unavailable("closed", f"{self.name} was closed before the program had run")
+            raise
+        finally:
+            session.tasks.discard(task)
+
+    async def _persist(self, program: Program, session: Session) -> Execution:
+        if self._given_up >= SUSPECT_AFTER:
+            async with session.probe:
+                if self._given_up >= SUSPECT_AFTER:
+                    return await self._probe(program, session)
+        return await self._try(program, session, self.patience.attempts)
+
+    async def _probe(self, program: Program, session: Session) -> Execution:
+        if time.monotonic() < self._down_until:
+            return Execution.unavailable("provider_down", f"{self.name} failed {self._given_up} programs in a row")
+        execution = await self._try(program, session, attempts=1)
+        if self._given_up >= SUSPECT_AFTER:
+            self._down_until = time.monotonic() + self.patience.cool_down_s
+        return execution
+
+    async def _try(self, program: Program, session: Session, attempts: int) -> Execution:
+        deadline = time.monotonic() + self.program_s(program) + self.patience.deadline_s
+        failure = Failure("timeout", "no attempt was made in time")
+        for attempt in range(attempts):
+            try:
+                execution = await self._attempt_in_time(program, session, deadline)
+            except Failure as error:
+                failure = error
+            else:
+                self._given_up = 0
+                return bounded(execution, program.limits)
+            wait_s = max(failure.wait_s, self._delay_s(attempt))
+            is_last = attempt + 1 == attempts or time.monotonic() + wait_s >= deadline
+            if is_last or not failure.can_retry:
+                break
+            logger.debug("provider %s: %s; trying again in %.1f s", self.name, failure, wait_s)
+            await asyncio.sleep(wait_s)
+        return self._give_up(failure)
+
+    async def _attempt_in_time(self, program: Program, session: Session, deadline: float) -> Execution:
+        limit_s = min(self.program_s(program) + self.patience.attempt_s, deadline - time.monotonic())
+        clean_up = AsyncExitStack()
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self.attempt(program, session, clean_up)
+        except TimeoutError as error:
+            raise Failure("timeout", f"no answer within {limit_s:.0f} s") from error
+        except Failure:
+            raise
+        except Exception as error:  # whatever a client library raises is recorded as this program's fate
+            raise Failure("provider_error", f"{type(error).__name__}: {error}") from error
+        finally:
+            await self._put_away(clean_up)
+
+    async def _put_away(self, stack: AsyncExitStack) -> None:
+        try:
+            async with asyncio.timeout(self.patience.clean_up_s):
+                await stack.aclose()
+        except Exception as error:  # noqa: BLE001  the program's fate is known; what stays behind has a life span
+            logger.warning("provider %s could not clean up: %s: %s", self.name, type(error).__name__, error)
+
+    def _delay_s(self, attempt: int) -> float:
+        return min(self.patience.max_delay_s, self.patience.first_delay_s * 2**attempt) * random.uniform(0.5, 1.0)
+
+    def _give_up(self, failure: Failure) -> Execution:
+        if failure.reason in SERVICE_REASONS:
+            self._given_up += 1
+        return Execution.unavailable(failure.reason, f"{self.name}: {failure.detail}"[:500])
+
+    def _current_session(self) -> Session:
+        if self._session is None or self._session.pid != os.getpid():
+            self._session = self.make_session()
+        return self._session
+
+    async def _greet(self) -> None:
+        try:
+            async with asyncio.timeout(self.patience.attempt_s):
+                await self.greet(self._current_session())
+        except TimeoutError as error:
+            raise Failure("timeout", f"no answer within {self.patience.attempt_s:.0f} s") from error
+
+    async def _close(self, session: Session) -> None:
+        session.is_closing = True
+        tasks = list(session.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self.patience.clean_up_s + 1)
+        await self._put_away(session.stack)

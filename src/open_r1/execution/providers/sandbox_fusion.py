@@ -1,0 +1,148 @@
+"""SandboxFusion (https://github.com/bytedance/SandboxFusion).
+
+    POST /run_code {"code", "language", "stdin", "files": {name: base64}, "compile_timeout" s, "run_timeout" s,
+                    "memory_limit_MB"}
+      -> {"status": "Success" | "Failed" | "SandboxError", "message", "compile_result"?, "run_result"?}
+         results: {"status": "Finished" | "Error" | "TimeLimitExceeded", "execution_time", "return_code", "stdout",
+                   "stderr"}
+
+Does: programs of one source file. Does not: arguments, further sources, or stdin that isn't UTF-8: the service has no
+place for them. Its own limits stand for processor time, disk and processes, which can't be asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+from open_r1.execution.base import Execution, Program, Status
+from open_r1.execution.providers.environment import Environment, explain_missing
+from open_r1.execution.providers.failure import Failure, GarbledReply
+from open_r1.execution.providers.http import get_json, parse_json, post_json, service_url
+from open_r1.execution.providers.registry import ProviderSpec
+from open_r1.execution.providers.remote import COMPILE_S, Patience, RemoteProvider, Session
+from open_r1.execution.providers.replies import (
+    as_object,
+    exit_code_of,
+    max_reply_bytes,
+    number_of,
+    output_of,
+    text_of,
+)
+from open_r1.execution.providers.wrapping import fault_of_files, other_cpp_standard, unsupported_language
+from open_r1.execution.sandbox.toolchains import find_toolchain
+
+NAMES = {
+    "python": "python",
+    "cpp": "cpp",
+    "javascript": "nodejs",
+    "bash": "bash",
+    "java": "java",
+    "rust": "rust",
+}
+"""Our languages, as the service calls them."""
+
+OUT_OF_MEMORY = (b"MemoryError", b"std::bad_alloc", b"java.lang.OutOfMemoryError", b"heap out of memory")
+
+
+class SandboxFusionProvider(RemoteProvider):
+    """A SandboxFusion service at `address`, with or without `/run_code` at its end."""
+
+    name = "sandbox_fusion"
+
+    def __init__(
+        self, address: str, concurrency: int = 16, patience: Patience | None = None, problem: str = ""
+    ) -> None:
+        self.url = service_url(address).removesuffix("/run_code") if address else ""
+        if address and not self.url:
+            problem = f"SANDBOX_FUSION_ENDPOINT is '{address}', not an address; write http://host:8080."
+        super().__init__(concurrency, patience, problem)
+
+    async def greet(self, session: Session) -> None:
+        await get_json(session.http, f"{self.url}/v1/ping", {}, 4096)
+
+    def refuse(self, program: Program) -> Execution | None:
+        toolchain = find_toolchain(program.language)
+        if toolchain is None or toolchain.language not in NAMES or other_cpp_standard(program.language):
+            return unsupported_language(program.language, NAMES)
+        if program.args or program.sources:
+            what = "arguments" if program.args else "further sources"
+            return Execution.unavailable("unsupported", f"SandboxFusion has no place for a program's {what}.")
+        try:
+            program.stdin.decode()
+        except UnicodeDecodeError:
+            return Execution.unavailable("unsupported", "SandboxFusion's stdin is text, and this is not UTF-8.")
+        return fault_of_files(program, bool(toolchain.compile))
+
+    async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
+        most = max_reply_bytes(program.limits)
+        reply = await post_json(session.http, f"{self.url}/run_code", _request(program), {}, most)
+        if reply.is_cut and b'"run_result"' in reply.body[:4096]:
+            return Execution(Status.OUTPUT_LIMIT, detail="the reply is longer than any allowed output")
+        return _read(as_object(parse_json(reply), "SandboxFusion's answer"))
+
+
+def _request(program: Program) -> dict[str, Any]:
+    toolchain = find_toolchain(program.language)
+    assert toolchain is not None
+    return {
+        "code": program.source,
+        "language": NAMES[toolchain.language],
+        "stdin": program.stdin.decode(),
+        "files": {name: base64.b64encode(content).decode("ascii") for name, content in program.files.items()},
+        "compile_timeout": COMPILE_S,
+        "run_timeout": program.limits.wall_s,
+        "memory_limit_MB": program.limits.memory_mb if toolchain.limits_address_space else -1,
+    }
+
+
+def _read(answer: Mapping[str, Any]) -> Execution:
+    """What happened, out of an answer. Failure where the service is to blame."""
+    status = text_of(answer, "status")
+    if status == "SandboxError":
+        raise Failure("sandbox_failed", f"SandboxFusion says: {text_of(answer, 'message')[:200]}")
+    if status not in ("Success", "Failed"):
+        raise GarbledReply(f"'status' is {status[:40]!r}")
+    if answer.get("compile_result") is not None:
+        compiled = as_object(answer["compile_result"], "'compile_result'")
+        if compiled.get("status") != "Finished" or exit_code_of(compiled, "return_code") != 0:
+            return _compile_error(compiled)
+    return _run_of(as_object(answer.get("run_result"), "'run_result'"))
+
+
+def _compile_error(compiled: Mapping[str, Any]) -> Execution:
+    if compiled.get("status") not in ("Finished", "TimeLimitExceeded"):
+        raise GarbledReply(f"the compiler's 'status' is {str(compiled.get('status'))[:40]!r}")
+    return Execution(
+        Status.COMPILE_ERROR,
+        stderr=output_of(compiled, "stderr") or output_of(compiled, "stdout"),
+        exit_code=exit_code_of(compiled, "return_code"),
+        detail="the compiler took too long" if compiled["status"] == "TimeLimitExceeded" else "",
+    )
+
+
+def _run_of(run: Mapping[str, Any]) -> Execution:
+    stdout, stderr, wall_s = output_of(run, "stdout"), output_of(run, "stderr"), number_of(run, "execution_time")
+    if run.get("status") == "TimeLimitExceeded":
+        return Execution(Status.TIME_LIMIT, stdout, stderr, wall_s=wall_s)
+    exit_code = exit_code_of(run, "return_code")
+    if run.get("status") != "Finished" or exit_code is None:
+        raise GarbledReply(f"the run's 'status' is {str(run.get('status'))[:40]!r} and its exit status {exit_code}")
+    is_out_of_memory = exit_code != 0 and any(sign in stderr[-4096:] for sign in OUT_OF_MEMORY)
+    return Execution(Status.MEMORY_LIMIT if is_out_of_memory else Status.FINISHED, stdout, stderr, exit_code, wall_s)
+
+
+def build(settings: Any, environment: Environment) -> RemoteProvider:
+    address = environment.get("SANDBOX_FUSION_ENDPOINT", "")
+    problem = "" if address else explain_missing("SANDBOX_FUSION_ENDPOINT", "provider sandbox_fusion")
+    return SandboxFusionProvider(address, problem=problem)
+
+
+PROVIDER = ProviderSpec(
+    name="sandbox_fusion",
+    build=build,
+    summary="A SandboxFusion service.",
+    variables=("SANDBOX_FUSION_ENDPOINT",),
+)
