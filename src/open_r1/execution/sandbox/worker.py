@@ -34,8 +34,8 @@ SERVER_MB = 64
 """What the server and a job's first process have in RAM themselves."""
 
 READ_BYTES = 1 << 16
-HASH_SEED = "0"
-"""Sets and dictionaries are in the same order in every run of a program."""
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""All that a server gets. The hash seed keeps sets in the same order in every run of a program."""
 
 _TRAMPOLINE = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
@@ -107,11 +107,11 @@ class Worker:
         """Start the server. WorkerLost says what this machine doesn't allow."""
         ours, theirs = wire.pair()
         folder = str(Path(open_r1.__file__).parent.parent)
-        command = [self.config.interpreter, "-I", "-S", "-B", "-c", _TRAMPOLINE, folder, str(theirs.fileno())]
+        command = [self.config.interpreter, "-s", "-S", "-P", "-B", "-c", _TRAMPOLINE, folder, str(theirs.fileno())]
         self._process = subprocess.Popen(
             [*command, dumps(asdict(self.config))],
             pass_fds=[theirs.fileno()],
-            env={"PYTHONHASHSEED": HASH_SEED, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -134,7 +134,7 @@ class Worker:
         given = [memory_file(stdin), *(memory_file(content) for content in files.values())]
         pipes = [os.pipe(), os.pipe()]
         try:
-            wire.send(line, asdict(job), [pipes[0][1], pipes[1][1], given[0], program, *given[1:]])
+            wire.send(line, vars(job), [pipes[0][1], pipes[1][1], given[0], program, *given[1:]])
         except OSError as error:
             self.close()
             raise WorkerLost(f"the sandbox server is gone: {error}") from error

@@ -118,7 +118,8 @@ def build_root(readable: list[str], hidden: list[str]) -> None:
     for name in DEVICES:
         _touch(f"{STAGE}/dev/{name}")
     os.symlink(f"{BOX}/.stdin", f"{STAGE}/dev/stdin")
-    os.symlink(BOX, f"{STAGE}/tmp")
+    if not os.path.lexists(f"{STAGE}/tmp"):  # there already where something shown lies in it
+        os.symlink(BOX, f"{STAGE}/tmp")
     _touch(f"{STAGE}/etc/passwd", f"box:x:{INSIDE_ID}:{INSIDE_ID}::{BOX}:/bin/false\n")
     kernel.make_read_only(STAGE)
     for name in DEVICES:

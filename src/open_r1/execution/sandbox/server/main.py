@@ -1,6 +1,6 @@
 """The server: shut itself in, then fork a child a job until the worker hangs up.
 
-    python -I -S -B -c "<trampoline>" FOLDER DESCRIPTOR CONFIG
+    python -s -S -P -B -c "<trampoline>" FOLDER DESCRIPTOR CONFIG
 
 The trampoline calls `serve`, which returns in each child with the Python program to be run there; so no frame of the
 server lies beneath a program.
@@ -24,13 +24,11 @@ from open_r1.execution.sandbox.server.job import Job, Outcome, Script, become_pr
 from open_r1.execution.sandbox.server.seccomp import Filter, Rules
 
 PRELOADED = """
-abc argparse array ast asyncio atexit base64 bisect calendar cmath codecs collections collections.abc contextlib copy
-copyreg csv ctypes dataclasses datetime decimal difflib enum fractions functools gc getpass glob hashlib heapq html
-inspect io itertools json keyword linecache locale logging math numbers operator os pathlib pickle platform pprint
-queue random re secrets select shutil signal socket stat statistics string struct subprocess tempfile textwrap threading
-time timeit traceback types typing unicodedata unittest urllib.parse uuid warnings weakref zlib
+abc array atexit bisect cmath collections collections.abc contextlib copy dataclasses datetime decimal enum fractions
+functools heapq io itertools json math numbers operator os queue random re statistics string struct sys textwrap
+threading time traceback types typing
 """.split()
-"""Modules that programs import most; what isn't here is read from the disk by the program that wants it."""
+"""Modules that programs import most. What isn't here a program reads from the disk; each that is makes a fork dearer."""
 
 
 class TierA:

@@ -6,6 +6,7 @@ import _sitebuiltins
 import atexit
 import builtins
 import os
+import random
 import sys
 import threading
 import traceback
@@ -13,7 +14,7 @@ import types
 from typing import Any
 
 NAME = "main.py"
-ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/box", "LANG": "C.UTF-8"}
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/box", "TMPDIR": "/box", "LANG": "C.UTF-8"}
 BROKEN_OUTPUT = 120
 """Exit status of an interpreter that can't write out what it still holds."""
 
@@ -40,6 +41,7 @@ def _prepare(arguments: list[str]) -> types.ModuleType:
     sys.stdout = sys.__stdout__ = _stream(1, "w", "surrogateescape")
     sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")
     sys.argv = [NAME, *arguments]
+    random.seed(0)  # a program's verdict shouldn't depend on chance; a fork would seed anew
     builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
     builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
     main = types.ModuleType("__main__")

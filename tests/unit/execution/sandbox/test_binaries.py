@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from open_r1.execution.base import Execution, Status
+from open_r1.execution.sandbox import binaries
+from open_r1.execution.sandbox.binaries import BinaryCache
+from open_r1.execution.sandbox.worker import memory_file
+
+
+def content(descriptor: int) -> bytes:
+    try:
+        return os.pread(descriptor, 1 << 20, 0)
+    finally:
+        os.close(descriptor)
+
+
+def test_what_is_kept_is_not_compiled_again():
+    cache, compiled = BinaryCache(), []
+    for _ in range(3):
+        assert content(cache.get("a", lambda: compiled.append(1) or memory_file(b"binary"))) == b"binary"
+    assert len(compiled) == 1
+    cache.close()
+
+
+def test_those_who_ask_meanwhile_wait_for_the_one_compilation():
+    cache, compiled, started, go = BinaryCache(), [], threading.Event(), threading.Event()
+
+    def compile_slowly() -> int:
+        compiled.append(1)
+        started.set()
+        assert go.wait(10)
+        return memory_file(b"binary")
+
+    seen: list[bytes] = []
+    threads = [threading.Thread(target=lambda: seen.append(content(cache.get("a", compile_slowly)))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    assert started.wait(10)
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    assert (seen, len(compiled)) == ([b"binary"] * 5, 1)
+    cache.close()
+
+
+def test_a_compile_error_is_kept_too():
+    cache, compiled = BinaryCache(), []
+    error = Execution(Status.COMPILE_ERROR, stderr=b"no")
+    for _ in range(2):
+        assert cache.get("a", lambda: compiled.append(1) or error) is error
+    assert len(compiled) == 1
+
+
+def test_a_failure_is_raised_and_not_kept():
+    cache = BinaryCache()
+    with pytest.raises(OSError, match="lost"):
+        cache.get("a", lambda: (_ for _ in ()).throw(OSError("lost")))
+    assert content(cache.get("a", lambda: memory_file(b"now"))) == b"now"
+    cache.close()
+
+
+def test_the_least_recently_used_goes_first_and_its_descriptor_is_closed(monkeypatch):
+    monkeypatch.setattr(binaries, "MAX_BYTES", 250)
+    cache = BinaryCache()
+    before = len(os.listdir("/proc/self/fd"))
+    for key in ("a", "b", "a", "c"):
+        os.close(cache.get(key, lambda: memory_file(bytes(100))))
+    assert list(cache._entries) == ["a", "c"]
+    assert len(os.listdir("/proc/self/fd")) == before + 2
+    cache.close()
+    assert len(os.listdir("/proc/self/fd")) == before

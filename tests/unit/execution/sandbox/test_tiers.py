@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import platform
+import sys
+
+import pytest
+
+from open_r1.errors import ConfigError
+from open_r1.execution.base import Program, Status
+from open_r1.execution.sandbox import tiers
+from open_r1.execution.sandbox.local import LocalProvider
+from open_r1.execution.sandbox.tiers import Isolation
+from open_r1.execution.sandbox.toolchains import find_toolchain
+
+
+def test_no_tier_is_a_refusal_with_causes_and_remedy():
+    with pytest.raises(ConfigError) as refusal:
+        Isolation("", {"A": "unshare user namespace: Operation not permitted", "B": "Landlock ABI none"}).require()
+    assert "tier A: unshare user namespace: Operation not permitted; tier B: Landlock ABI none" in str(refusal.value)
+    assert "code_provider: executor, piston" in str(refusal.value)
+
+
+def test_another_system_is_named(monkeypatch):
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    assert tiers.why_not("A") == "it needs Linux, and this is Darwin"
+
+
+def test_another_machine_is_named(monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    assert "this is riscv64" in tiers.why_not("B")
+
+
+def test_where_nothing_isolates_nothing_runs(monkeypatch):
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    tiers.detect.cache_clear()
+    try:
+        with LocalProvider(workers=1) as provider:
+            with pytest.raises(ConfigError, match="can't isolate"):
+                provider.check()
+            execution = provider.execute(Program("print(1)"))
+        assert (execution.status, execution.reason) == (Status.UNAVAILABLE, "no_isolation")
+    finally:
+        tiers.detect.cache_clear()
+
+
+def test_an_unknown_tier_is_refused():
+    with pytest.raises(ConfigError, match="tier 'C' is unknown; the tiers are A, B"):
+        LocalProvider(tier="C")
+
+
+def test_an_interpreter_that_is_none_is_refused():
+    with pytest.raises(ConfigError, match="not a Python 3.11 or newer"):
+        tiers.worker_config("A", interpreter="/bin/true-it-is-not")
+
+
+def test_the_interpreters_library_is_shown_and_its_packages_are_hidden():
+    config = tiers.worker_config("A")
+    assert sys.base_prefix in config.readable
+    assert any(folder.startswith(sys.base_prefix) and folder.endswith("site-packages") for folder in config.hidden)
+    assert not any(path.startswith(("/home", "/proc", "/sys")) for path in config.readable)
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [
+        ("py", "python"),
+        ("Python3", "python"),
+        ("C++", "cpp"),
+        ("c++20", "cpp"),
+        ("node", "javascript"),
+        (" sh ", "bash"),
+    ],
+)
+def test_languages_have_many_names(name, language):
+    toolchain = find_toolchain(name)
+    assert toolchain is not None
+    assert toolchain.language == language
+
+
+@pytest.mark.parametrize("name", ["", "brainfuck", "c++99", "cpp1", "../python"])
+def test_what_is_no_language_is_none(name):
+    assert find_toolchain(name) is None
+
+
+def test_a_standard_of_cpp_reaches_the_compiler():
+    toolchain = find_toolchain("cpp23")
+    assert toolchain is not None
+    assert "-std=c++23" in toolchain.compile_command("main.cpp", {"grader.cpp": b"", "grader.h": b""})
+    assert toolchain.compile_command("main.cpp", {"grader.cpp": b"", "grader.h": b""})[-1] == "grader.cpp"
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("public class Foo {}", "Foo.java"),
+        ("import a; public final class Bar {}", "Bar.java"),
+        ("class Hidden {}", "Main.java"),
+    ],
+)
+def test_a_java_file_is_named_after_its_public_class(source, name):
+    toolchain = find_toolchain("java")
+    assert toolchain is not None
+    assert toolchain.main_file(source) == name
