@@ -50,10 +50,14 @@ class Completion:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A score, or *unscored* (`value` None) with the reason why. Unscored is never the same as 0."""
+    """A score, or *unscored* (`value` None) with the reason why. Unscored is never the same as 0.
+
+    `details` are for people and records: what JSON can hold, such as the result of each test under "tests".
+    """
 
     value: float | None
     reason: str
+    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def is_scored(self) -> bool:

@@ -39,6 +39,14 @@ def test_rewards_are_called_with_what_the_explained_reward_expects() -> None:
     text = source(trl.GRPOTrainer._calculate_rewards)
     assert "prompts=prompts, completions=completions, completion_ids=completion_ids_list, **reward_kwargs" in text
     assert 'reward_kwargs["log_extra"]' in text
+    assert "elif is_async_callable(reward_func):" in text
+    assert "await asyncio.gather(*coros)" in text
+
+
+def test_what_rewards_log_is_flushed_after_they_were_called() -> None:
+    text = source(trl.GRPOTrainer._generate_and_score_completions)
+    assert 0 < text.index("self._calculate_rewards(") < text.index("self._pending_extra_logs.clear()")
+    assert text.index("self._calculate_rewards(") < text.index("self._pending_metrics.clear()")
 
 
 def test_none_is_unscored_for_trl() -> None:

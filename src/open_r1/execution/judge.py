@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
@@ -297,6 +298,16 @@ class Judge:
                     self._cache.popitem(last=False)
 
 
+_judges: weakref.WeakValueDictionary[int, Judge] = weakref.WeakValueDictionary()
+_judges_lock = threading.Lock()
+
+
+def shared_judge(provider: Provider) -> Judge:
+    """The judge that all who hold one of this provider share, so that what one has run the others needn't."""
+    with _judges_lock:
+        return _judges.setdefault(id(provider), Judge(provider))
+
+
 class _Trial:
     """A submission while it is judged: its tests in batches, until enough have failed."""
 
@@ -323,7 +334,9 @@ class _Trial:
     def start(self) -> list[tuple[_Trial, int]]:
         """The next batch of tests, each as (self, index); none when all are done or enough have failed."""
         first = self.num_started
-        failures = sum(result is not None and result.has_failed and not result.points for result in self.results[:first])
+        failures = sum(
+            result is not None and result.has_failed and not result.points for result in self.results[:first]
+        )
         if self.max_failures is not None and failures > self.max_failures:
             return []
         self.num_started = min(first + self.batch_size, len(self.tests))

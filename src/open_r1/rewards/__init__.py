@@ -33,7 +33,7 @@ _HOMES = {
     "functions.repetition_penalty": ("get_repetition_penalty_reward",),
     "functions.soft_overlong_punishment": ("get_soft_overlong_punishment",),
     "functions.code_format": ("get_code_format_reward",),
-    "functions.code": ("binary_code_reward", "code_reward"),
+    "functions.code": ("binary_code_reward", "code_reward", "get_binary_code_reward", "get_code_reward"),
     "functions.ioi_code": ("ioi_code_reward",),
     "functions.cf_code": ("cf_code_reward",),
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,50 +22,15 @@ from trl.trainer.utils import RepeatSampler
 from open_r1.configs.stage_arguments import StageArguments
 from open_r1.data import get_dataset, to_prompts
 from open_r1.errors import ConfigError, DataError
-from open_r1.records import Outcome
-from open_r1.rewards import (
-    RewardFunction,
-    RewardWeights,
-    check_unscored_share,
-    get_reward_funcs,
-    required_columns,
-)
-from open_r1.rewards.base import NOT_APPLICABLE
+from open_r1.rewards import RewardWeights, get_reward_funcs, required_columns
 from open_r1.rundir import RunDir, atomic_file
 from open_r1.training.callbacks import Report
+from open_r1.training.explained import ExplainedReward
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
 from open_r1.training.resuming import ResumableTrainer
 from open_r1.training.reward_metrics import add_metrics, reward_metrics
 from open_r1.training.running import FinishedStage, prepare_trainer, run_stage
 from open_r1.training.sft import cut_training_split, pick_eval_split
-
-
-class ExplainedReward:
-    """A reward as TRL calls it, which also tells why each value is what it is, and which samples it failed on."""
-
-    def __init__(self, reward: RewardFunction, max_unscored_share: float) -> None:
-        self.reward = reward
-        self.__name__ = reward.__name__
-        self.max_unscored_share = max_unscored_share
-        self.recent: deque[Outcome] = deque(maxlen=RECENT_OUTCOMES)
-        self.has_failed: list[bool] = []
-
-    def __call__(self, **columns: Any) -> list[float | None]:
-        outcomes = self.reward.score(**columns)
-        self.has_failed = [not outcome.is_scored and outcome.reason not in NO_OPINION for outcome in outcomes]
-        columns["log_extra"](f"{self.__name__}_reason", [outcome.reason for outcome in outcomes])
-        columns["log_metric"](f"rewards/{self.__name__}/unscored", sum(self.has_failed) / len(outcomes))
-        self.recent.extend(outcomes)
-        if len(self.recent) == RECENT_OUTCOMES:
-            check_unscored_share(self.__name__, list(self.recent), self.max_unscored_share)
-        return [outcome.value for outcome in outcomes]
-
-
-RECENT_OUTCOMES = 256
-"""Outcomes of a reward over which the share of unscored ones is watched."""
-
-NO_OPINION = (NOT_APPLICABLE, "returned_none")
-"""Reasons of a reward that has nothing to say about a sample, which is no failure."""
 
 
 class EpochSampler(RepeatSampler):
@@ -110,6 +74,8 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
         would then teach format alone. A row of NaN is left out of its group's mean and has no advantage.
         """
         rewards = super()._calculate_rewards(*args, **kwargs)
+        for reward in self.explained:
+            reward.log()
         failed = [any(of_sample) for of_sample in zip(*(reward.has_failed for reward in self.explained), strict=True)]
         if not failed:
             return rewards
@@ -141,7 +107,9 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
         """Write the generation's rollouts under its step; a step may need several generations."""
         table = rollout_table(step, self._logs)
         is_same_step = self.rollouts is not None and self.rollouts.column("step")[0].as_py() == step
-        self.rollouts = pyarrow.concat_tables([self.rollouts, table]) if is_same_step else table
+        self.rollouts = (
+            pyarrow.concat_tables([self.rollouts, table], promote_options="default") if is_same_step else table
+        )
         with atomic_file(self.run.rollout_file(step)) as file:
             pyarrow.parquet.write_table(self.rollouts, file)
 
@@ -167,8 +135,14 @@ def rollout_table(step: int, logs: Mapping[str, Any]) -> pyarrow.Table:
         **{name: list(values) for name, values in logs["extra"].items() if len(values) == size},
         "advantage": list(logs["advantages"]),
     }
-    numbers = {name: pyarrow.float64() for name in [*logs["rewards"], "advantage"]}
-    return pyarrow.table({name: pyarrow.array(values, numbers.get(name)) for name, values in columns.items()})
+    types = {name: pyarrow.float64() for name in [*logs["rewards"], "advantage"]}
+    types |= {name: pyarrow.string() for name, values in columns.items() if name not in types and is_text(values)}
+    return pyarrow.table({name: pyarrow.array(values, types.get(name)) for name, values in columns.items()})
+
+
+def is_text(values: Sequence[Any]) -> bool:
+    """A column of text; of nothing but None too, when it is one that is mostly text and happens to be empty here."""
+    return not any(value is not None and not isinstance(value, str) for value in values)
 
 
 def last_content(conversation: Any) -> str:

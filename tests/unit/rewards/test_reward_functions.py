@@ -9,7 +9,6 @@ import pytest
 from open_r1.errors import ConfigError, DataError
 from open_r1.rewards import (
     accuracy_reward,
-    code_reward,
     format_reward,
     get_code_format_reward,
     get_cosine_scaled_reward,
@@ -284,11 +283,6 @@ def test_code_format_wants_a_block_of_the_language_in_the_answer(fence, language
 def test_code_format_does_not_count_a_block_in_the_thinking():
     text = "<think>\n```python\nx\n```\n</think>\n<answer>\nx\n</answer>"
     assert get_code_format_reward()([chat(text)]) == [0.0]
-
-
-def test_rewards_that_run_programs_refuse_rather_than_invent_a_score():
-    with pytest.raises(ConfigError, match="no execution area"):
-        code_reward([chat("x")], verification_info=[{}])
 
 
 # shapes of completions

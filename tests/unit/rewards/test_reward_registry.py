@@ -12,6 +12,7 @@ import pytest
 
 import open_r1.rewards
 from open_r1.errors import ConfigError
+from open_r1.execution.base import Execution, Program, Provider
 from open_r1.rewards import build_reward, get_reward_funcs, required_columns, reward_specs
 
 CONTRACT_NAMES = {
@@ -41,17 +42,38 @@ def test_every_name_of_the_contract_is_known_with_its_function_name():
     assert {name: reward_specs()[name].function_name for name in CONTRACT_NAMES} == CONTRACT_NAMES
 
 
-@pytest.mark.parametrize("name", sorted(set(CONTRACT_NAMES) - NEED_EXECUTION))
+class NoMachine(Provider):
+    """A provider that can't be used."""
+
+    name = "none"
+
+    def execute(self, program: Program) -> Execution:
+        raise AssertionError("a provider that can't be used was used")
+
+    def check(self) -> None:
+        raise ConfigError("this machine can't isolate programs; use code_provider piston.")
+
+
+class AnyMachine(NoMachine):
+    """A provider that passes its check, so that rewards can be built where there is no sandbox."""
+
+    def check(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("name", sorted(CONTRACT_NAMES))
 def test_a_reward_is_built_from_settings_alone_with_its_name_and_needs(name):
-    reward = build_reward(name, SimpleNamespace())
+    machine = f"{__name__}:AnyMachine"
+    reward = build_reward(name, SimpleNamespace(code_provider=machine, ioi_provider=machine))
     assert reward.__name__ == CONTRACT_NAMES[name]
     assert reward.needs_columns == reward_specs()[name].needs_columns
 
 
 @pytest.mark.parametrize("name", sorted(NEED_EXECUTION))
-def test_rewards_without_an_execution_area_refuse_to_be_built(name):
-    with pytest.raises(ConfigError, match=f"reward '{name}' runs programs"):
-        build_reward(name)
+def test_rewards_that_run_programs_refuse_to_be_built_where_none_can_be_run(name):
+    machine = f"{__name__}:NoMachine"
+    with pytest.raises(ConfigError, match=r"can't isolate programs; use code_provider piston"):
+        build_reward(name, SimpleNamespace(code_provider=machine, ioi_provider=machine))
 
 
 def test_get_reward_funcs_keeps_the_order_and_has_the_contract_s_default():

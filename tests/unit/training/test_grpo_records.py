@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pyarrow
+
 from open_r1.training.grpo import EpochSampler, rollout_table, zero_variance_share
 
 NAN = math.nan
@@ -30,6 +32,15 @@ def test_an_unscored_reward_is_null_in_the_rollouts_and_has_its_reason() -> None
         "step": 3, "prompt": "q", "completion": "a", "accuracy_reward": None,
         "accuracy_reward_reason": "timeout", "advantage": 0.0,
     }  # fmt: skip
+
+
+def test_a_column_of_details_has_the_same_type_whether_or_not_a_batch_has_some() -> None:
+    def table(tests: list[str | None]) -> pyarrow.Table:
+        logs = {"prompt": ["q"], "completion": ["a"], "rewards": {"code_reward": [1.0]}, "advantages": [0.0]}
+        return rollout_table(1, {**logs, "extra": {"code_reward_tests": tests}})
+
+    with_tests, without = table(['[{"result":"passed"}]']), table([None])
+    assert with_tests.schema == without.schema
 
 
 def test_the_order_of_an_epoch_does_not_depend_on_the_epochs_before_it() -> None:

@@ -1,0 +1,81 @@
+"""A reward as TRL calls it, which also tells why each value is what it is, and which samples it failed on.
+
+Does: score in a thread of its own, so that all rewards of a step run at the same time; keep the outcomes' reasons and
+details for the rollouts; stop the run when too much stays unscored. Does not: score (`rewards`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from open_r1.records import Outcome
+from open_r1.rewards import RewardFunction, check_unscored_share
+from open_r1.rewards.base import NOT_APPLICABLE
+
+RECENT_OUTCOMES = 256
+"""Outcomes of a reward over which the share of unscored ones is watched."""
+
+NO_OPINION = (NOT_APPLICABLE, "returned_none")
+"""Reasons of a reward that has nothing to say about a sample, which is no failure."""
+
+LOGGERS = ("log_extra", "log_metric")
+"""TRL's keywords for logging. They write to plain dicts, so they are called on the trainer's thread alone."""
+
+
+class ExplainedReward:
+    """TRL awaits all rewards that are coroutine functions together; `log` says what came out, in the trainer's thread."""
+
+    def __init__(self, reward: RewardFunction, max_unscored_share: float) -> None:
+        self.reward = reward
+        self.__name__ = reward.__name__
+        self.max_unscored_share = max_unscored_share
+        self.recent: deque[Outcome] = deque(maxlen=RECENT_OUTCOMES)
+        self.has_failed: list[bool] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=self.__name__)
+        self._calls: list[Callable[[], None]] = []
+        self._detail_names: set[str] = set()
+
+    async def __call__(self, **columns: Any) -> list[float | None]:
+        loggers: dict[str, Any] = {name: columns[name] for name in LOGGERS}
+        self._calls = []
+        columns |= {name: partial(self._call_later, log) for name, log in loggers.items()}
+        score = partial(self.reward.score, **columns)
+        outcomes = await asyncio.get_running_loop().run_in_executor(self._thread, score)
+        self.has_failed = [not outcome.is_scored and outcome.reason not in NO_OPINION for outcome in outcomes]
+        self._calls.append(partial(self._log_outcomes, outcomes, *loggers.values()))
+        return [outcome.value for outcome in outcomes]
+
+    def log(self) -> None:
+        """Log the last call's outcomes, and what the reward itself logged. RunError if too much stays unscored.
+
+        To be called when all rewards are done, so that what is logged stands in the same order whichever ended first.
+        """
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call()
+
+    def _call_later(self, log: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        self._calls.append(partial(log, *args, **kwargs))
+
+    def _log_outcomes(self, outcomes: Sequence[Outcome], log_extra: Any, log_metric: Any) -> None:
+        log_extra(f"{self.__name__}_reason", [outcome.reason for outcome in outcomes])
+        self._detail_names.update(name for outcome in outcomes for name in outcome.details)
+        for name in sorted(self._detail_names):  # once there, always: TRL would go on showing the last batch's
+            log_extra(f"{self.__name__}_{name}", [detail_text(outcome, name) for outcome in outcomes])
+        log_metric(f"rewards/{self.__name__}/unscored", sum(self.has_failed) / len(outcomes))
+        self.recent.extend(outcomes)
+        if len(self.recent) == RECENT_OUTCOMES:
+            check_unscored_share(self.__name__, list(self.recent), self.max_unscored_share)
+
+
+def detail_text(outcome: Outcome, name: str) -> str | None:
+    """One of an outcome's details as a cell of a table: compact JSON, None where it has no such detail."""
+    if name not in outcome.details:
+        return None
+    return json.dumps(outcome.details[name], ensure_ascii=False, separators=(",", ":"))
