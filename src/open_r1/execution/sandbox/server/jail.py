@@ -11,6 +11,7 @@ the user namespace is made. An ordinary user needs the user namespace to be allo
 from __future__ import annotations
 
 import os
+import socket
 from contextlib import suppress
 
 from open_r1.execution.sandbox.server import kernel
@@ -83,6 +84,7 @@ def enter(readable: list[str], hidden: list[str], user: int) -> Jail:
     os.close(about_self)
     others = kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWPID
     kernel.unshare(kernel.CLONE_NEWNS | others, "mount, network, ipc, host name and process namespaces")
+    socket.sethostname("box")
     if not is_root:
         build_root(readable, hidden)
     if os.fork():

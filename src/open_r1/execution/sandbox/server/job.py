@@ -180,7 +180,8 @@ def _limit(job: Job, base_memory: int) -> None:
     _set(resource.RLIMIT_NOFILE, job.open_files)
     _set(resource.RLIMIT_NPROC, job.processes + OWN_PROCESSES)
     _set(resource.RLIMIT_STACK, stack)
-    for nothing in (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE):
+    _set(resource.RLIMIT_CORE, 1)  # 0 would still hand a crashed program to a core_pattern that is a pipe
+    for nothing in (resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE):
         _set(nothing, 0)
 
 
