@@ -54,11 +54,11 @@ def encode_expected(values: list[Any]) -> bytes:
 
 def call_program(program: Program, call: bytes) -> Program:
     """The program that makes the call: the harness with the submission as text. The same source for every call."""
-    return replace(program, source=f"{_harness_text()}\n\nmain({program.source!r})\n", stdin=call)
+    return replace(program, source=f"{harness_text()}\n\nmain({program.source!r})\n", stdin=call)
 
 
 @cache
-def _harness_text() -> str:
+def harness_text() -> str:
     return Path(harness.__file__).read_text(encoding="utf-8")
 
 

@@ -1,0 +1,144 @@
+"""HumanEval's problems as tests of function calls, so that the judge and the code rewards can score them.
+
+    problems = read_problems(Path("humaneval.jsonl"))
+    infos = record_tests(problems, provider)                    # a `verification_info` for each
+    program = complete_program(problems[0], completion)         # what a model wrote, with the prompt before it
+
+Does: run each problem's own `check` on its reference solution in the sandbox, note every call and its result, and write
+them as test cases; a call that `check` accepts several results of is compared by tolerance or by a checker. Does not:
+score (`judge`), or sample a model (`evaluation`). It is here rather than there because it runs programs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from open_r1.errors import DataError, RunError
+from open_r1.execution.base import Limits, Program, Provider
+from open_r1.execution.function_call import UnreadableResultError, harness_text, result_in
+
+COLUMNS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
+
+RECORDING_LIMITS = Limits(wall_s=60.0, cpu_s=30.0, memory_mb=1024, output_kb=8192)
+
+RECORDER = """
+import copy, random
+
+def record(source, name):
+    names = {}
+    exec(compile(source, "problem.py", "exec"), names)
+    calls = {}
+
+    def candidate(*arguments):
+        given = repr(list(copy.deepcopy(arguments)))
+        result = names[name](*arguments)
+        calls.setdefault(given, repr(result))
+        return result
+
+    random.seed(0)
+    names["check"](candidate)
+    write("\\n" + MARK + json.dumps(list(calls.items())) + "\\n")
+"""
+"""Follows the harness: each call that `check` makes, as Python text, with the reference's result."""
+
+ROOT_CHECKER = """
+import json, math
+
+with open("input.txt") as call, open("output.txt") as result:
+    coefficients = json.load(call)["readings"][0][0]
+    root = json.load(result)
+is_number = isinstance(root, (int, float)) and math.isfinite(root) and abs(root) < 1e30
+is_root = is_number and abs(sum(c * math.pow(root, i) for i, c in enumerate(coefficients))) < 1e-4
+raise SystemExit(0 if is_root else 1)
+"""
+"""HumanEval/32 takes any root of a polynomial, which may have several."""
+
+TOLERANT = {"mode": "numeric", "absolute": 1e-6, "relative": 0.0}
+EXACT = {"mode": "exact"}
+
+RULES: Mapping[str, Mapping[str, Any]] = {
+    "HumanEval/2": {"comparison": TOLERANT},
+    "HumanEval/4": {"comparison": TOLERANT},
+    "HumanEval/32": {"checker": {"language": "python", "source": ROOT_CHECKER}},
+    "HumanEval/33": {"comparison": {"mode": "tokens"}},
+    "HumanEval/37": {"comparison": {"mode": "tokens"}},
+}
+"""What a problem's `check` accepts, where that isn't one value alone; 33 and 37 make a tuple of any sequence."""
+
+
+@dataclass(frozen=True)
+class HumanEvalProblem:
+    """A row of HumanEval: `prompt` ends in the function's head and docstring, `test` defines `check(candidate)`."""
+
+    task_id: str
+    prompt: str
+    entry_point: str
+    canonical_solution: str
+    test: str
+
+
+def read_problems(path: Path) -> list[HumanEvalProblem]:
+    """The problems of a JSONL file in HumanEval's columns; DataError names the line that is none."""
+    problems = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} can't be read: {error}.") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            problems.append(HumanEvalProblem(**{column: str(row[column]) for column in COLUMNS}))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}:{number} is no problem of HumanEval, which has {', '.join(COLUMNS)}: {error}."
+            ) from error
+    return problems
+
+
+def complete_program(problem: HumanEvalProblem, completion: str) -> str:
+    """The program that a completion makes: the prompt with the function's body after it, or with the whole function."""
+    is_whole = re.search(rf"^(async )?def {re.escape(problem.entry_point)}\b", completion, re.MULTILINE)
+    return f"{problem.prompt}\n\n{completion}" if is_whole else f"{problem.prompt}{completion}"
+
+
+def record_tests(problems: Sequence[HumanEvalProblem], provider: Provider) -> list[dict[str, Any]]:
+    """A `verification_info` for each problem. RunError when a reference doesn't run, or fails its own check."""
+    executions = provider.run([_recording(problem) for problem in problems])
+    return [
+        _info(problem, _calls(problem, execution)) for problem, execution in zip(problems, executions, strict=True)
+    ]
+
+
+def _recording(problem: HumanEvalProblem) -> Program:
+    source = "\n".join([complete_program(problem, problem.canonical_solution), problem.test])
+    return Program(
+        f"{harness_text()}\n{RECORDER}\nrecord({source!r}, {problem.entry_point!r})\n", limits=RECORDING_LIMITS
+    )
+
+
+def _calls(problem: HumanEvalProblem, execution: Any) -> list[tuple[str, str]]:
+    try:
+        calls = json.loads(result_in(execution.stdout)) if execution.succeeded else []
+    except UnreadableResultError:
+        calls = []
+    if not calls:
+        said = execution.detail or execution.stderr[-500:].decode("utf-8", "replace")
+        raise RunError(
+            f"the reference solution of {problem.task_id} could not be recorded ({execution.status}): {said}"
+        )
+    return calls
+
+
+def _info(problem: HumanEvalProblem, calls: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    cases = [
+        {"fn_name": problem.entry_point, "input": given, "output": result, "type": "function_call"}
+        for given, result in calls
+    ]
+    return {"language": "python", **RULES.get(problem.task_id, {"comparison": EXACT}), "test_cases": cases}
