@@ -24,7 +24,6 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -117,8 +116,7 @@ def create_app(provider: Provider, settings: ServiceSettings, languages: Mapping
     app.add_exception_handler(Refusal, answer_refusal)
     app.add_exception_handler(ClientDisconnect, answer_nobody)
     app.add_exception_handler(HTTPException, answer_http_error)
-    paths = frozenset(route.path for route in app.routes if isinstance(route, APIRoute))
-    app.add_middleware(CountedRequests, metrics=service.metrics, paths=paths)
+    app.add_middleware(CountedRequests, metrics=service.metrics)
     return app
 
 
@@ -261,15 +259,14 @@ async def answer_http_error(request: Request, error: Exception) -> JSONResponse:
 class CountedRequests:
     """Counts what is answered, by route and status."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, paths: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._paths = paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def counted_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                path = scope["path"] if scope["path"] in self._paths else "other"
+                path = getattr(scope.get("route"), "path", "other")
                 self._metrics.requests.labels(path, str(message["status"])).inc()
             await send(message)
 

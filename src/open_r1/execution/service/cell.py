@@ -13,17 +13,17 @@ import json
 import os
 import sys
 import traceback
+import types
 
 MAX_TEXT = 1_000_000
 
 
 def run_cell(source: str, mark: str) -> None:
     """Run a script; write the mark and what came of it after all else that it wrote. Leaves without exit handlers."""
-    names = {"__name__": "__main__", "__builtins__": __builtins__}
-    sys.modules["__main__"].__dict__.update(names)
+    sys.modules["__main__"] = types.ModuleType("__main__")
     text, error = None, None
     try:
-        value = evaluate(source, sys.modules["__main__"].__dict__)
+        value = evaluate(source, vars(sys.modules["__main__"]))
         text = None if value is None else repr(value)[:MAX_TEXT]
     except SystemExit as leaving:
         if leaving.code not in (None, 0):

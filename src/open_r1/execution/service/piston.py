@@ -123,7 +123,7 @@ def chosen(name: str, value: float | None, largest: float, unlimited: float | No
     if value < 0:
         raise malformed(f"{name} must be non-negative")
     if value > largest:
-        raise malformed(f"{name} cannot exceed the configured limit of {largest:g}")
+        raise malformed(f"{name} cannot exceed the configured limit of {int(largest)}")
     return value
 
 

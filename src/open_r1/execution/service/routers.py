@@ -44,7 +44,7 @@ class RouterRequest(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
     scripts: Annotated[list[str], FailFast()]
-    languages: Annotated[list[Language], FailFast()] | None = None
+    languages: list[Language] | None = None
     language: Language = "python"
     timeout: Seconds = 30
     request_timeout: Seconds = 30

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import os
 import stat
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from open_r1.errors import ConfigError
 from open_r1.execution.base import Limits
+from open_r1.execution.providers.environment import read_environment
 
 logger = logging.getLogger(__name__)
 
@@ -109,9 +109,9 @@ def is_loopback(host: str) -> bool:
 
 
 def read_token(path: Path | None) -> str:
-    """The token in the file, or else in the environment, or else none. ConfigError if the file can't serve."""
+    """The token in the file, or else in the environment or `.env`, or else none. ConfigError if the file can't serve."""
     if path is None:
-        return os.environ.get(TOKEN_VARIABLE, "").strip()
+        return read_environment().get(TOKEN_VARIABLE, "").strip()
     try:
         mode = path.stat().st_mode
         token = path.read_text(encoding="utf-8").strip()
