@@ -34,8 +34,8 @@ _HOMES = {
     "functions.soft_overlong_punishment": ("get_soft_overlong_punishment",),
     "functions.code_format": ("get_code_format_reward",),
     "functions.code": ("binary_code_reward", "code_reward", "get_binary_code_reward", "get_code_reward"),
-    "functions.ioi_code": ("ioi_code_reward",),
-    "functions.cf_code": ("cf_code_reward",),
+    "functions.ioi_code": ("get_ioi_code_reward", "ioi_code_reward"),
+    "functions.cf_code": ("cf_code_reward", "get_cf_code_reward"),
 }
 _HOME_OF = {name: f"open_r1.rewards.{home}" for home, names in _HOMES.items() for name in names}
 _HOME_OF["extract_code"] = "open_r1.text.fences"

@@ -1,30 +1,159 @@
-"""cf_code: its name and needs; the running isn't here yet."""
+"""cf_code: whether a program passes a Codeforces problem's tests, or which share of them."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
 
-from open_r1.errors import ConfigError
-from open_r1.rewards.base import RewardFunction, RewardSpec
+from open_r1.execution.base import Provider
+from open_r1.execution.contests.codeforces import (
+    COMPILE_ERROR,
+    NO_CODE_VALUE,
+    SHARE_WEIGHT,
+    CodeforcesJudge,
+    CodeforcesProblem,
+    CodeforcesResult,
+    ScoringMode,
+    check_scoring_mode,
+    submission_language,
+)
+from open_r1.execution.contests.rows import Row
+from open_r1.execution.contests.test_files import GeneratedTests
+from open_r1.records import Outcome
+from open_r1.rewards.base import Columns, RewardFunction, RewardSpec, optional_column, setting
+from open_r1.rewards.contest_batch import ContestBatch, rows_of
+from open_r1.rewards.functions.code import (
+    NO_CODE,
+    PROVIDER_OPTIONS,
+    checked_provider,
+    list_tests,
+    provider_maker,
+)
+from open_r1.text.fences import extract_code
+from open_r1.text.tags import visible_part
 
-_NEEDS = ("official_tests", "time_limit", "memory_limit")
+NEEDS = ("official_tests", "time_limit", "memory_limit")
+MAY_HAVE = (
+    "id",
+    "contest_id",
+    "generated_tests",
+    "generated_checker",
+    "input_mode",
+    "interaction_format",
+    "executable",
+)
 
 
-def _refuse(*_: Any) -> NoReturn:
-    raise ConfigError(
-        "reward 'cf_code' runs programs, and this version has no execution area to run them in; "
-        "take it out of reward_funcs, or train on code with code_format alone."
+class CodeforcesScorer:
+    """The reward's state: a judge, made when first needed, and the generated tests."""
+
+    def __init__(
+        self,
+        make_provider: Callable[[], Provider],
+        mode: ScoringMode,
+        test_batch_size: int,
+        language: str,
+        tests: GeneratedTests | None,
+        time_factors: Mapping[str, float] | None,
+    ) -> None:
+        self._make_provider, self._batch_size = make_provider, test_batch_size
+        self._mode: ScoringMode = mode
+        self._language, self._tests, self._time_factors = language, tests, time_factors
+        self._judge: CodeforcesJudge | None = None
+
+    @property
+    def judge(self) -> CodeforcesJudge:
+        provider = self._make_provider()
+        if self._judge is None or self._judge.provider is not provider:
+            self._judge = CodeforcesJudge(provider, time_factors=self._time_factors)
+        return self._judge
+
+    @cached_property
+    def tests(self) -> GeneratedTests | None:
+        return self._tests or GeneratedTests.from_environment()
+
+    def __call__(self, texts: list[str], columns: Columns) -> list[Outcome]:
+        names = optional_column(columns, "language", len(texts), self._language)
+        languages = [submission_language(name) for name in names]
+        codes = [extract_code(visible_part(text), language) for text, language in zip(texts, languages, strict=True)]
+
+        def judge_all(entries: Sequence[tuple[CodeforcesProblem, int]]) -> list[Outcome]:
+            written = [(problem, codes[place], languages[place]) for problem, place in entries if codes[place].strip()]
+            results = iter(self.judge.score(written, self._mode, self._batch_size))
+            return [
+                outcome_of(next(results), self._mode) if codes[place].strip() else Outcome(NO_CODE_VALUE, NO_CODE)
+                for _, place in entries
+            ]
+
+        return ContestBatch(self._read, judge_all).score(rows_of(columns, (*NEEDS, *MAY_HAVE), len(texts)))
+
+    def _read(self, row: Row) -> CodeforcesProblem:
+        return CodeforcesProblem.from_row(row, self.tests)
+
+
+def outcome_of(result: CodeforcesResult, mode: ScoringMode) -> Outcome:
+    """A result as a reward, with each test's."""
+    return Outcome(result.value(mode), result.reason, {"tests": list_tests(result.verdict)})
+
+
+def get_cf_code_reward(
+    provider: str | Provider = "local",
+    settings: Any = None,
+    test_batch_size: int = 1,
+    scoring_mode: str = "weighted_sum",
+    language: str = "python",
+    tests: GeneratedTests | None = None,
+    time_factors: Mapping[str, float] | None = None,
+) -> RewardFunction:
+    """The reward with other settings.
+
+    Args:
+        provider: Where programs run, or its name: local, piston, morph, or another one.
+        settings: What a named provider is built with: any object with attributes of `GRPOScriptArguments`.
+        test_batch_size: How many tests run before their results are looked at; below 1, all of them.
+        scoring_mode: weighted_sum, pass_fail or partial.
+        language: Of samples without a `language` column.
+        tests: Where generated tests come from; by default CF_TESTS_FOLDER.
+        time_factors: Language -> by how much a problem's time limit is stretched, such as {"python": 3}.
+    """
+    scorer = CodeforcesScorer(
+        provider_maker(provider, settings),
+        check_scoring_mode(scoring_mode),
+        test_batch_size,
+        language,
+        tests,
+        time_factors,
+    )
+    return RewardFunction("cf_code_reward", scorer, needs_columns=NEEDS)
+
+
+cf_code_reward = get_cf_code_reward()
+
+
+def _build(settings: Any) -> RewardFunction:
+    return get_cf_code_reward(
+        checked_provider(settings),
+        test_batch_size=setting(settings, "code_eval_test_batch_size", 1),
+        scoring_mode=setting(settings, "code_eval_scoring_mode", "weighted_sum"),
+        language=setting(settings, "code_language", "python"),
+        tests=GeneratedTests.from_environment(),
     )
 
-
-cf_code_reward = RewardFunction("cf_code_reward", _refuse, needs_columns=_NEEDS)
 
 REWARD = RewardSpec(
     "cf_code",
     "cf_code_reward",
-    _refuse,
-    "a Codeforces problem's tests: passed, or the share of them, or both weighted",
-    "pass_fail: 1 or 0; partial: share; weighted_sum: pass + 0.1·share; no code -1; compile error -0.1",
-    "Open-R1, open-r1/codeforces",
-    needs_columns=_NEEDS,
+    _build,
+    "a Codeforces problem's tests: all passed, or the share of them, or both weighted",
+    f"weighted_sum: pass + {SHARE_WEIGHT}·share; pass_fail: 1 or 0; partial: share; no code {NO_CODE_VALUE:g}; "
+    f"compile error {COMPILE_ERROR:g}",
+    "Open-R1; data as in open-r1/codeforces",
+    needs_columns=NEEDS,
+    options=(
+        *PROVIDER_OPTIONS,
+        "code_eval_test_batch_size",
+        "code_eval_scoring_mode",
+        "code_language",
+    ),
 )

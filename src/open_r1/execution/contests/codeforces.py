@@ -1,0 +1,266 @@
+"""Codeforces problems, as in `open-r1/codeforces`: official tests in the row, generated ones in files, maybe a checker.
+
+    problem = CodeforcesProblem.from_row(row, GeneratedTests.from_environment())
+    result = CodeforcesJudge(provider).score([(problem, code, "cpp")], "partial")[0]
+    result.passed, result.share
+
+Does: run a submission on all tests within the problem's limits, compare by tokens or by the problem's checker. Does not:
+interactive problems, nor those that the card calls not executable: `unsupported`.
+
+Source: the card of `open-r1/codeforces`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from open_r1.errors import ConfigError, nearest
+from open_r1.execution.base import Program, Provider
+from open_r1.execution.comparison import Comparison
+from open_r1.execution.contests.checkers import ContestChecker, Controls
+from open_r1.execution.contests.file_mode import INPUT_FILE, OUTPUT_FILE, can_write_files, in_file_mode
+from open_r1.execution.contests.limits import contest_limits
+from open_r1.execution.contests.rows import ProblemError, Row, TestData, parse_tests, positive_number, text_of
+from open_r1.execution.contests.test_files import CODEFORCES_FOLDER, GeneratedTests
+from open_r1.execution.judge import Judge, Reason, Submission, Test, TestResult, Verdict, shared_judge
+from open_r1.text.fences import canonical_language
+
+ScoringMode = Literal["weighted_sum", "pass_fail", "partial"]
+SCORING_MODES: tuple[ScoringMode, ...] = get_args(ScoringMode)
+
+NO_CODE_VALUE, COMPILE_ERROR = -1.0, -0.1
+SHARE_WEIGHT = 0.1
+
+_JUDGE_DEFINES = '#define ONLINE_JUDGE 1\n#line 1 "main.cpp"\n'
+_NO_PYTHON = re.compile(r"exit status 1: (?:SyntaxError|IndentationError|TabError)\b")
+_YES_NO = frozenset({b"yes", b"no"})
+
+
+@dataclass(frozen=True)
+class CodeforcesProblem:
+    """A problem with all its tests.
+
+    Args:
+        id: Contest and index, such as "852/A".
+        time_s: For each test, of CPU time.
+        has_files: Whether it reads input.txt and writes output.txt.
+    """
+
+    id: str
+    time_s: float
+    memory_mb: float
+    has_files: bool
+    checker: ContestChecker | None
+    tests: tuple[TestData, ...]
+
+    @classmethod
+    def from_row(cls, row: Row, generated: GeneratedTests | None) -> CodeforcesProblem:
+        """A row of the published columns. ProblemError for one that can't be judged, `no_tests` among them."""
+        problem = text_of(row, "id") or "?"
+        check_kind(row, problem)
+        checker = text_of(row, "generated_checker")
+        tests = tuple(read_tests(row, problem, generated))
+        if not tests:
+            raise ProblemError("no_tests", f"problem '{problem}' has no tests.")
+        return cls(
+            id=problem,
+            time_s=positive_number(row, "time_limit", problem),
+            memory_mb=positive_number(row, "memory_limit", problem),
+            has_files=text_of(row, "input_mode") == "file",
+            checker=ContestChecker(str(row["generated_checker"]), "python", may_be_out_of_100=True)
+            if checker
+            else None,
+            tests=tests,
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of its tests."""
+        return sum(test.size for test in self.tests)
+
+    def submission(
+        self, code: str, language: str, mode: ScoringMode, batch_size: int, time_factors: Mapping[str, float]
+    ) -> Submission:
+        """What the judge is to run: all tests, or until one fails where only passing all of them counts."""
+        language = submission_language(language)
+        source = _JUDGE_DEFINES + code if language in ("c", "cpp") else code
+        program = Program(source, language)
+        time_s = self.time_s * time_factors.get(language, 1.0)
+        tests = tuple(self._test(data, time_s) for data in self.tests)
+        return Submission(
+            in_file_mode(program) if self.has_files else program,
+            tests,
+            max_failures=0 if mode == "pass_fail" else None,
+            batch_size=batch_size if batch_size >= 1 else len(tests),
+        )
+
+    def _test(self, data: TestData, time_s: float) -> Test:
+        test = Test(
+            data.input,
+            data.expected,
+            comparison=comparison_for(data.expected),
+            checker=self.checker,
+            limits=contest_limits(time_s, self.memory_mb, data),
+        )
+        return replace(test, input=b"", files={INPUT_FILE: data.input}) if self.has_files else test
+
+
+@dataclass(frozen=True)
+class CodeforcesResult:
+    """What a submission has of a problem; `verdict` has each test."""
+
+    problem: CodeforcesProblem
+    verdict: Verdict
+
+    @property
+    def passed(self) -> bool | None:
+        """Every test passed; None when that isn't known."""
+        return self.verdict.passed
+
+    @property
+    def share(self) -> float | None:
+        """Tests passed of all tests; None when that isn't known."""
+        return self.verdict.share
+
+    @property
+    def is_compile_error(self) -> bool:
+        """It doesn't compile; of Python, it isn't Python."""
+        first = self.verdict.results[0]
+        is_no_python = first.reason is Reason.RUNTIME_ERROR and _NO_PYTHON.match(first.detail) is not None
+        return is_no_python or any(result.reason is Reason.COMPILE_ERROR for result in self.verdict.results)
+
+    @property
+    def reason(self) -> str:
+        """Why, as the judge's code: of the first test that is unknown or failed."""
+        return Reason.COMPILE_ERROR.value if self.is_compile_error else self.verdict.reason
+
+    def value(self, mode: ScoringMode) -> float | None:
+        """The reward: -0.1 where it doesn't compile, else as the mode says; None (unscored) where it isn't known."""
+        if self.is_compile_error:
+            return COMPILE_ERROR
+        if mode == "pass_fail":
+            return None if self.passed is None else float(self.passed)
+        if self.share is None:
+            return None
+        return self.share if mode == "partial" else float(self.share == 1.0) + SHARE_WEIGHT * self.share
+
+
+class CodeforcesJudge:
+    """Scores submissions.
+
+    Args:
+        provider: Where programs run.
+        time_factors: Language -> by how much the time limit is stretched; the problem's own limit for others.
+    """
+
+    def __init__(
+        self, provider: Provider, judge: Judge | None = None, time_factors: Mapping[str, float] | None = None
+    ) -> None:
+        self.provider = provider
+        self._judge = judge or shared_judge(provider)
+        self._controls = Controls(provider)
+        self._time_factors = time_factors or {}
+        self._can_write: bool | None = None
+
+    def score(
+        self,
+        entries: Sequence[tuple[CodeforcesProblem, str, str]],
+        mode: ScoringMode = "weighted_sum",
+        batch_size: int = 1,
+    ) -> list[CodeforcesResult]:
+        """A result for each (problem, code, language), in order. Never raises for what is wrong with one of them."""
+        verdicts: dict[int, Verdict] = {}
+        submissions: dict[int, Submission] = {}
+        for place, (problem, code, language) in enumerate(entries):
+            try:
+                self._check_files(problem)
+                submissions[place] = problem.submission(code, language, mode, batch_size, self._time_factors)
+            except ProblemError as error:
+                verdicts[place] = _unscored(problem, error)
+        waiting = list(submissions.values())
+        judged = self._controls.settle(waiting, self._judge.judge(waiting))
+        verdicts |= dict(zip(submissions, judged, strict=True))
+        return [CodeforcesResult(problem, verdicts[place]) for place, (problem, _, _) in enumerate(entries)]
+
+    def _check_files(self, problem: CodeforcesProblem) -> None:
+        if not problem.has_files or self._can_write:
+            return
+        self._can_write = can_write_files(self.provider)
+        if self._can_write is False:
+            raise ProblemError(
+                "unsupported",
+                f"problem '{problem.id}' is to be written to {OUTPUT_FILE}, but programs can't write files on this provider "
+                "(for the local one, see `open-r1 executor check`); leave out rows whose input_mode is file.",
+            )
+
+
+def _unscored(problem: CodeforcesProblem, error: ProblemError) -> Verdict:
+    unknown = TestResult(Reason.UNAVAILABLE, detail=str(error), cause=error.reason)
+    return Verdict((unknown,) * len(problem.tests))
+
+
+def check_scoring_mode(mode: str) -> ScoringMode:
+    """ConfigError for a mode that there isn't."""
+    for known in SCORING_MODES:
+        if mode == known:
+            return known
+    raise ConfigError(
+        f"code_eval_scoring_mode = '{mode}' is unknown{nearest(mode, SCORING_MODES)} "
+        f"Choose one of {', '.join(SCORING_MODES)}."
+    )
+
+
+def check_kind(row: Row, problem: str) -> None:
+    """ProblemError for a problem that can't be judged by running it on a test's input."""
+    if text_of(row, "interaction_format"):
+        raise ProblemError(
+            "unsupported",
+            f"Codeforces problem '{problem}' is interactive: its submission talks with another program while it runs, "
+            "which a provider can't do; leave such rows out (those with an interaction_format).",
+        )
+    if row.get("executable") is False:
+        raise ProblemError(
+            "unsupported", f"Codeforces problem '{problem}' is marked as not executable; leave such rows out."
+        )
+    mode = text_of(row, "input_mode") or "stdio"
+    if mode not in ("stdio", "file"):
+        raise ProblemError(
+            "unsupported", f"Codeforces problem '{problem}' has input_mode '{mode}'; known: stdio, file."
+        )
+
+
+def read_tests(row: Row, problem: str, generated: GeneratedTests | None) -> list[TestData]:
+    """Official tests, then generated ones where the row says that there are some. ConfigError without their folder."""
+    tests = parse_tests(row.get("official_tests"), f"official_tests of problem '{problem}'")
+    expected = row.get("generated_tests")
+    if isinstance(expected, list | tuple):
+        return tests + parse_tests(expected, f"generated_tests of problem '{problem}'")
+    if not expected:
+        return tests
+    if generated is None:
+        raise ConfigError(
+            f"problem '{problem}' has {expected} generated tests, which are in files of their own, and without which weak "
+            f"programs pass: set {CODEFORCES_FOLDER} to the folder that holds them, or leave the column generated_tests "
+            "out of the data to judge by official tests alone."
+        )
+    contest = text_of(row, "contest_id") or problem.partition("/")[0]
+    return tests + generated.load(problem, contest)
+
+
+def comparison_for(expected: bytes) -> Comparison:
+    """By tokens; where the only words are yes and no, in any case, as Codeforces has it."""
+    words = {token.lower() for token in expected.split() if token[:1].isalpha()}
+    return Comparison("tokens", ignores_case=bool(words) and words <= _YES_NO)
+
+
+def submission_language(name: str) -> str:
+    """The language of the data sets' names: "cpp", "C++17 (GCC 7-32)", "PyPy 3-64", "python3"."""
+    lowered = name.strip().lower()
+    if "pypy" in lowered or "python" in lowered:
+        return "python"
+    if "c++" in lowered or lowered.startswith(("cpp", "g++")):
+        return "cpp"
+    return canonical_language(lowered)

@@ -1,0 +1,115 @@
+"""Reading a row of a contest's data set.
+
+Does: check the values of the published columns and say what is wrong with one. Does not: load data sets (`data`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from open_r1.errors import DataError, nearest
+
+Row = Mapping[str, Any]
+
+BYTES_PER_MB = 1024 * 1024
+
+
+class ProblemError(DataError):
+    """A problem that can't be judged: its row or its tests are at fault, or its kind isn't supported.
+
+    `reason` is a code in snake_case, for metrics.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class TestData:
+    """A test's input and its expected output, line ends as LF."""
+
+    __test__ = False  # not a test of pytest's
+
+    input: bytes
+    expected: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.input) + len(self.expected)
+
+
+def value_of(row: Row, column: str, problem: str) -> Any:
+    """The value of a column that must be there and not be None."""
+    if row.get(column) is None:
+        found = [name for name, value in row.items() if value is not None]
+        raise ProblemError(
+            "missing_column",
+            f"problem '{problem}' has no {column}{nearest(column, found)} Found: {', '.join(sorted(found)) or 'nothing'}.",
+        )
+    return row[column]
+
+
+def positive_number(row: Row, column: str, problem: str) -> float:
+    """A column that must hold a finite number above 0."""
+    value = value_of(row, column, problem)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number) or number <= 0:
+        raise ProblemError("bad_limit", f"problem '{problem}' has {column} = {value!r}; it must be a number above 0.")
+    return number
+
+
+def number_or(row: Row, column: str, default: float) -> float:
+    """A column that may be missing, or hold no finite number."""
+    try:
+        number = float(row[column])
+    except (KeyError, TypeError, ValueError):
+        return default
+    return number if math.isfinite(number) else default
+
+
+def text_of(row: Row, column: str) -> str:
+    """A column of text that may be missing; "" then."""
+    return str(row.get(column) or "").strip()
+
+
+def parse_test(record: Any, where: str, names: tuple[str, str] = ("input", "output")) -> TestData:
+    """One test as it stands in a column or a file: a mapping with the two names, or a pair."""
+    if isinstance(record, Mapping):
+        for name in names:
+            if record.get(name) is None:
+                found = [key for key, value in record.items() if value is not None]
+                raise ProblemError(
+                    "bad_test",
+                    f"{where} has no '{name}'{nearest(name, map(str, found))} "
+                    f"Found: {', '.join(map(str, found)) or 'nothing'}.",
+                )
+        return TestData(encode(record[names[0]]), encode(record[names[1]]))
+    if isinstance(record, list | tuple) and len(record) == 2 and None not in record:
+        return TestData(encode(record[0]), encode(record[1]))
+    raise ProblemError("bad_test", f"{where} is {_kind(record)}; a test has '{names[0]}' and '{names[1]}'.")
+
+
+def parse_tests(records: Any, where: str) -> list[TestData]:
+    """A column of tests; empty where it is None."""
+    if records is None:
+        return []
+    if not isinstance(records, Iterable) or isinstance(records, str | bytes | Mapping):
+        raise ProblemError("bad_test", f"{where} is {_kind(records)}, not a list of tests.")
+    return [parse_test(record, f"{where}, test {number}") for number, record in enumerate(records, start=1)]
+
+
+def encode(text: Any) -> bytes:
+    """What stands in a test as bytes, with line ends as LF: Codeforces' tests come with CRLF."""
+    data = text if isinstance(text, bytes) else str(text).encode("utf-8", "surrogatepass")
+    return data.replace(b"\r\n", b"\n")
+
+
+def _kind(value: Any) -> str:
+    return f"{value!r:.60} ({type(value).__name__})"

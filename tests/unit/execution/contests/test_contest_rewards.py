@@ -1,0 +1,204 @@
+"""ioi_code and cf_code: columns in, values and reasons out."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import contest_tasks as tasks
+import pytest
+
+from open_r1.errors import ConfigError, DataError
+from open_r1.execution.base import Execution
+from open_r1.execution.contests.rows import ProblemError
+from open_r1.execution.providers.scripted import ScriptedProvider, Trouble
+from open_r1.records import Outcome
+from open_r1.rewards import contest_batch
+from open_r1.rewards.contest_batch import ContestBatch, groups_of
+from open_r1.rewards.functions.cf_code import get_cf_code_reward
+from open_r1.rewards.functions.ioi_code import get_ioi_code_reward
+from open_r1.rewards.registry import build_reward, get_spec, required_columns
+
+
+def columns_of(rows):
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def chat(text):
+    return [{"role": "assistant", "content": text}]
+
+
+def test_ioi_code_is_the_subtask_s_score(sandbox, ioi_tests):
+    reward = get_ioi_code_reward(sandbox, tests=ioi_tests)
+    rows = [tasks.ioi_row()] * 5 + [tasks.halves_row()] * 2 + [tasks.ioi_row(task_type="Communication")]
+    texts = [
+        tasks.fenced(tasks.TOTAL_RIGHT, "cpp"),
+        tasks.fenced(tasks.TOTAL_OVERFLOWS, "c++"),
+        tasks.fenced(tasks.TOTAL_BROKEN, "cpp"),
+        "no program at all",
+        f"<think>\n{tasks.fenced(tasks.TOTAL_RIGHT, 'cpp')}\n</think>\nI gave up.",
+        tasks.fenced(tasks.HALVES_PARTIAL, "cpp"),
+        tasks.fenced(tasks.HALVES_RIGHT, "cpp"),
+        tasks.fenced(tasks.TOTAL_RIGHT, "cpp"),
+    ]
+    outcomes = reward.score([chat(text) for text in texts], **columns_of(rows), trainer_state=None)
+    assert [(outcome.value, outcome.reason) for outcome in outcomes] == [
+        (1.0, "passed"),
+        (0.0, "wrong_answer"),
+        (0.0, "compile_error"),
+        (0.0, "no_code"),
+        (0.0, "no_code"),
+        (0.5, "partial"),
+        (1.0, "passed"),
+        (None, "unsupported"),
+    ]
+    listed = outcomes[5].details["tests"]
+    assert [(test["test"], test["result"]) for test in listed] == [("1", "PA"), ("2", "PA"), ("3", "AC")]
+    assert listed[0]["points"] == 0.5
+    assert "Communication" in outcomes[7].details["problem"]
+
+
+def test_cf_code_is_what_the_mode_says(sandbox, generated):
+    rows = [
+        *[tasks.cf_row(generated_tests=3, language="python")] * 5,
+        tasks.cf_row(language="cpp"),
+        tasks.pair_row(language="python"),
+        tasks.double_row(language="python"),
+        tasks.cf_row(official_tests=[], language="python"),
+        tasks.cf_row(interaction_format="Ask.", language="python"),
+    ]
+    texts = [
+        tasks.fenced(tasks.SUM_RIGHT),
+        tasks.fenced(tasks.SUM_PARTIAL),
+        tasks.fenced(tasks.SUM_BROKEN),
+        "```python\nprint(1)",
+        tasks.fenced(tasks.SUM_RIGHT_CPP, "cpp"),  # not in the language that was asked for
+        tasks.fenced(tasks.SUM_RIGHT_CPP, "cpp"),
+        tasks.fenced(tasks.PAIR_RIGHT),
+        tasks.fenced(tasks.DOUBLE_RIGHT),
+        tasks.fenced(tasks.SUM_RIGHT),
+        tasks.fenced(tasks.SUM_RIGHT),
+    ]
+    partial = 6 / 7
+    expected = {
+        "weighted_sum": [1.1, 0.1 * partial, -0.1, -1.0, -1.0, 1.1, 1.1, 1.1, None, None],
+        "pass_fail": [1.0, 0.0, -0.1, -1.0, -1.0, 1.0, 1.0, 1.0, None, None],
+        "partial": [1.0, partial, -0.1, -1.0, -1.0, 1.0, 1.0, 1.0, None, None],
+    }
+    for mode, values in expected.items():
+        reward = get_cf_code_reward(sandbox, scoring_mode=mode, tests=generated, test_batch_size=2)
+        assert reward(texts, **columns_of(rows)) == [
+            None if value is None else pytest.approx(value) for value in values
+        ]
+    reasons = [outcome.reason for outcome in reward.score(texts, **columns_of(rows))]
+    assert reasons[:5] == ["passed", "wrong_answer", "compile_error", "no_code", "no_code"]
+    assert reasons[8:] == ["no_tests", "unsupported"]
+
+
+def test_without_a_language_column_the_setting_counts():
+    reward = get_cf_code_reward(ScriptedProvider(lambda program: b"4\n"), language="c++")
+    row = tasks.cf_row(official_tests=[{"input": "2 2", "output": "4"}])
+    texts = [tasks.fenced(tasks.SUM_RIGHT_CPP, "cpp"), tasks.fenced(tasks.SUM_RIGHT)]
+    assert reward(texts, **columns_of([row, row])) == [1.1, -1.0]
+
+
+def test_trouble_touches_no_other_sample():
+    def script(program):
+        return Trouble.RUBBISH if "unlucky" in program.source else b"4\n"
+
+    row = tasks.cf_row(official_tests=[{"input": "2 2", "output": "4"}])
+    texts = [tasks.fenced(code) for code in ("fine", "unlucky", "fine too")]
+    outcomes = get_cf_code_reward(ScriptedProvider(script)).score(texts, **columns_of([row] * 3))
+    assert [(outcome.value, outcome.reason) for outcome in outcomes] == [
+        (1.1, "passed"),
+        (None, "garbled_reply"),
+        (1.1, "passed"),
+    ]
+
+
+def test_a_provider_that_is_down_scores_nothing_zero(ioi_tests):
+    provider = ScriptedProvider(lambda program: Execution.unavailable("connection_failed"))
+    text = tasks.fenced(tasks.TOTAL_RIGHT, "cpp")
+    ioi = get_ioi_code_reward(provider, tests=ioi_tests, test_batch_size=-1)
+    assert ioi([text], **columns_of([tasks.ioi_row()])) == [None]
+    cf = get_cf_code_reward(provider, language="cpp", test_batch_size=-1)
+    assert cf([text] * 2, **columns_of([tasks.cf_row(), tasks.double_row()])) == [None, None]
+
+
+def test_a_missing_column_is_named_with_what_was_found():
+    row = tasks.cf_row()
+    row["offical_tests"] = row.pop("official_tests")
+    with pytest.raises(
+        DataError, match="cf_code_reward needs the column official_tests, but the data have .*offical_tests"
+    ):
+        get_cf_code_reward(ScriptedProvider())(["text"], **columns_of([row]))
+
+
+def test_needs_are_known_before_anything_runs():
+    assert required_columns(["ioi_code", "cf_code"]) == {
+        "ioi_code": ("id", "subtask", "test_names", "time_limit", "memory_limit", "grader_files"),
+        "cf_code": ("official_tests", "time_limit", "memory_limit"),
+    }
+
+
+def test_settings_reach_the_rewards(monkeypatch, tmp_path):
+    settings = SimpleNamespace(
+        ioi_provider="scripted",
+        code_provider="scripted",
+        scripted_executions=lambda program: b"4\n",
+        code_eval_test_batch_size=3,
+        code_eval_scoring_mode="partial",
+        code_language="cpp",
+    )
+    reward = build_reward("cf_code", settings)
+    assert reward([tasks.fenced("code", "cpp")], **columns_of([tasks.cf_row()])) == [0.25]
+    assert build_reward("ioi_code", settings).__name__ == "ioi_code_reward"
+    with pytest.raises(ConfigError, match="code_eval_scoring_mode = 'all' is unknown"):
+        build_reward("cf_code", SimpleNamespace(code_provider="scripted", code_eval_scoring_mode="all"))
+    monkeypatch.setenv("CF_TESTS_FOLDER", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match="CF_TESTS_FOLDER"):
+        build_reward("cf_code", settings)
+    with pytest.raises(ConfigError, match="unknown execution provider 'pistn'; did you mean 'piston'"):
+        build_reward("ioi_code", SimpleNamespace(ioi_provider="pistn"))
+    assert get_spec("ioi_code").options[0] == "ioi_provider"
+
+
+class Sized:
+    def __init__(self, size):
+        self.size = size
+
+
+def test_problems_are_read_once_a_group_and_judged_together_up_to_a_size():
+    reads, judged = [], []
+
+    def read(row):
+        reads.append(row["id"])
+        if row["id"] == "bad":
+            raise ProblemError("bad_row", "no good")
+        return Sized(60 << 20)
+
+    def judge(entries):
+        judged.append([place for _, place in entries])
+        return [Outcome(1.0, "passed")] * len(entries)
+
+    batch = ContestBatch(read, judge, budget_mb=128)
+    rows = [{"id": name} for name in ("a", "a", "b", "bad", "c", "c", "d")]
+    outcomes = batch.score(rows)
+    assert reads == ["a", "b", "bad", "c", "d"]
+    assert judged == [[0, 1, 2], [4, 5, 6]]
+    assert [outcome.reason for outcome in outcomes] == ["passed"] * 3 + ["bad_row"] + ["passed"] * 3
+    assert batch.score([]) == []
+
+
+def test_equal_neighbours_are_a_group_whatever_the_columns_hold():
+    rows = [{"t": [{"input": "1"}]}, {"t": [{"input": "1"}]}, {"t": None}, {"t": [{"input": "1"}]}]
+    assert [places for _, places in groups_of(rows)] == [[0, 1], [2], [3]]
+
+
+def test_what_is_wrong_with_a_problem_is_said_once(caplog, monkeypatch):
+    monkeypatch.setattr(contest_batch, "_warned", set())
+    reward = get_cf_code_reward(ScriptedProvider())
+    reward(["text"] * 3, **columns_of([tasks.cf_row(id="5/Q", time_limit=0.0)] * 3))
+    reward(["text"], **columns_of([tasks.cf_row(id="5/Q", time_limit=0.0)]))
+    assert [record.message for record in caplog.records if "5/Q" in record.message] == [
+        "unscored (bad_limit): problem '5/Q' has time_limit = 0.0; it must be a number above 0."
+    ]

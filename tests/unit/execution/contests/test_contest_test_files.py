@@ -1,0 +1,204 @@
+"""Tests in files: found, read piece by piece, remembered up to a size; broken ones named."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+
+import contest_tasks as tasks
+import pytest
+
+from open_r1.errors import ConfigError
+from open_r1.execution.contests import test_files
+from open_r1.execution.contests.rows import ProblemError, TestData
+from open_r1.execution.contests.test_files import (
+    CODEFORCES_COLUMNS,
+    IOI_COLUMNS,
+    GeneratedTests,
+    IoiTests,
+    RecentTests,
+    open_test_file,
+)
+
+
+@pytest.mark.parametrize("year", [2031, 2032], ids=["parquet", "jsonl"])
+def test_the_named_tests_of_a_problem_are_read(ioi_tests, year):
+    tests = ioi_tests.load(year, "total", ["2-01", "0-01"])
+    assert tests == {name: TestData(*(text.encode() for text in tasks.TOTAL_TESTS[name])) for name in ("2-01", "0-01")}
+    assert ioi_tests.load(year, "halves", ["1"])["1"].expected == b"0\n"
+
+
+def test_a_single_file_may_be_named(ioi_folder):
+    file = ioi_folder / "2032" / "train.jsonl"
+    assert list(IoiTests(file).load(1999, "halves", ["1", "2"])) == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    "name", ["test_cases_0077.parquet", "test_cases_77.parquet", "generated_tests/test_cases_0077.parquet"]
+)
+@pytest.mark.parametrize("order", ["test_i", "test_case_i", None])
+def test_a_contest_s_file_is_found_however_it_is_called_and_ordered(tmp_path, name, order):
+    rows = [
+        {"problem_id": "77/A", order or "test_i": number, "input": f"{number}", "output": "x"} for number in (2, 10, 0)
+    ]
+    if order is None:
+        with pytest.raises(ProblemError, match="has no column 'test_case_i'; did you mean 'test_case'"):
+            write_and_load(tmp_path / name, [{**row, "test_case": 1, "test_i": None} for row in rows], drop="test_i")
+    else:
+        assert write_and_load(tmp_path / name, rows) == [b"0", b"2", b"10"]
+
+
+def write_and_load(path, rows, drop=None):
+    tasks.write_parquet(path, [{key: value for key, value in row.items() if key != drop} for row in rows])
+    folder = path.parent.parent if path.parent.name == "generated_tests" else path.parent
+    return [test.input for test in GeneratedTests(folder).load("77/A", "77")]
+
+
+def test_a_folder_that_is_not_there_is_an_error_at_once(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="CF_TESTS_FOLDER is '.*nowhere', which is no folder"):
+        GeneratedTests(tmp_path / "nowhere")
+    monkeypatch.setenv("IOI_TESTS_FOLDER", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match="IOI_TESTS_FOLDER is"):
+        IoiTests.from_environment()
+    monkeypatch.setenv("CF_TESTS_FOLDER", "")
+    assert GeneratedTests.from_environment() is None
+
+
+def test_the_folder_may_be_named_in_a_dotenv_file(tmp_path, monkeypatch, cf_folder):
+    pytest.importorskip("dotenv", reason="python-dotenv is in the extra [code]")
+    monkeypatch.delenv("CF_TESTS_FOLDER", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"CF_TESTS_FOLDER={cf_folder}\n", encoding="utf-8")
+    generated = GeneratedTests.from_environment()
+    assert generated is not None and generated.folder == cf_folder
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.parquet", b"not parquet at all", "can't be read: .*get it anew"),
+        ("x.parquet", b"", "can't be read"),
+        ("x.jsonl", b'{"problem_id": "a"\n', "line 1 is not JSON"),
+        ("x.jsonl", b"[1]\n", "line 1 is a list, not an object"),
+        ("x.jsonl", b'{"problem_id": "a", "test_name": "1", "test_inpt": "", "test_output": ""}\n',
+         "no column 'test_input'; did you mean 'test_inpt'. Found: problem_id"),
+    ],
+)  # fmt: skip
+def test_a_broken_file_is_named(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ProblemError, match=message) as raised:
+        IoiTests(tmp_path).load(2031, "total", ["1"])
+    assert raised.value.reason == "tests_unreadable"
+
+
+def test_a_parquet_file_cut_off_after_its_keys_were_read_is_named(tmp_path):
+    path = tasks.write_parquet(tmp_path / "test_cases_9001.parquet", tasks.generated_rows())
+    file = open_test_file(path, CODEFORCES_COLUMNS)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ProblemError, match="can't be read"):
+        file.read("9001/A", ["0"])
+
+
+def test_a_file_that_has_changed_is_read_anew(tmp_path):
+    path = tmp_path / "test_cases_9001.parquet"
+    tasks.write_parquet(path, tasks.generated_rows())
+    tests = GeneratedTests(tmp_path)
+    assert len(tests.load("9001/A", "9001")) == 3
+    tasks.write_parquet(path, [*tasks.generated_rows(), {**tasks.generated_rows()[0], "test_i": 99}])
+    assert len(tests.load("9001/A", "9001")) == 4
+
+
+def test_a_row_without_an_output_is_named(tmp_path):
+    rows = [*tasks.generated_rows(), {"problem_id": "9001/E", "test_i": 0, "input": "1", "output": None}]
+    tasks.write_parquet(tmp_path / "test_cases_9001.parquet", rows)
+    with pytest.raises(ProblemError, match="test 0 of '9001/E' has no 'output'"):
+        GeneratedTests(tmp_path).load("9001/E", "9001")
+
+
+READ_ONE = """
+import resource, sys
+from pathlib import Path
+from open_r1.execution.contests.test_files import CODEFORCES_COLUMNS, open_test_file
+file = open_test_file(Path(sys.argv[1]), CODEFORCES_COLUMNS)
+file.read("1/0", ["0"])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert len(file.read("1/100", ["0"])["0"].input) == 1 << 20
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_only_some_rows_of_a_file_are_in_memory_at_a_time(tmp_path):
+    """128 MB of tests; to read one takes no more than a fraction beyond what reading the first took."""
+    noise = random.Random(0)
+    rows = [
+        {"problem_id": f"1/{number}", "test_i": 0, "input": noise.randbytes(1 << 19).hex(), "output": "x"}
+        for number in range(128)
+    ]
+    path = tasks.write_parquet(tmp_path / "test_cases_0001.parquet", rows, row_group_size=4)
+    command = [sys.executable, "-c", READ_ONE, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert int(done.stdout) < 32 * 1024  # KiB
+
+
+def test_the_tests_read_last_are_remembered_up_to_a_size():
+    recent = RecentTests(megabytes=3 / 1024)
+    kilobyte = TestData(b"x" * 1000, b"x" * 24)
+    for name in "abc":
+        recent.add((name, "p"), {"1": kilobyte})
+    assert recent.get(("a", "p"), ["1", "2"]) == {"1": kilobyte}
+    recent.add(("d", "p"), {"1": kilobyte})  # b goes: a was used since
+    held = {name: bool(recent.get((name, "p"), ["1"])) for name in "abcd"}
+    assert held == {"a": True, "b": False, "c": True, "d": True}
+    recent.add(("e", "p"), {"1": TestData(b"x" * 100_000, b"")})
+    assert recent.get(("e", "p"), ["1"]) == {}
+
+
+def test_a_test_is_read_once_while_it_is_remembered(ioi_folder, monkeypatch):
+    reads = []
+    read = test_files.ParquetTests.read
+    monkeypatch.setattr(
+        test_files.ParquetTests,
+        "read",
+        lambda self, problem, names: reads.append(list(names)) or read(self, problem, names),
+    )
+    tests = IoiTests(ioi_folder)
+    for names in (["1-01"], ["1-01", "1-02"], ["1-01", "1-02"]):
+        tests.load(2031, "total", names)
+    assert reads == [["1-01"], ["1-02"]]
+
+
+def test_without_a_folder_the_hub_is_asked_once_for_a_while(monkeypatch):
+    import huggingface_hub
+
+    asked = []
+
+    def fail(name, **settings):
+        asked.append((name, settings["allow_patterns"]))
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    test_files._download_year.cache_clear()
+    for _ in range(3):
+        with pytest.raises(ProblemError, match=r"could not be had from the Hub \(no network\).*set IOI_TESTS_FOLDER"):
+            IoiTests().load(2031, "total", ["1-01"])
+    assert len(asked) <= 2  # two only where the clock's slot ended in between
+    assert asked[0] == ("open-r1/ioi-test-cases", "2031/*.parquet")
+    test_files._download_year.cache_clear()
+
+
+def test_the_hub_s_files_are_read_like_a_folder_s(monkeypatch, ioi_folder):
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **settings: str(ioi_folder))
+    test_files._download_year.cache_clear()
+    assert list(IoiTests().load(2031, "total", ["1-01"])) == ["1-01"]
+    test_files._download_year.cache_clear()
+
+
+def test_columns_of_json_lines_may_hold_bytes_of_any_kind(tmp_path):
+    rows = [{**row, "test_input": "\ud800 é \x00"} for row in tasks.ioi_test_rows()]
+    (tmp_path / "odd.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    file = open_test_file(tmp_path / "odd.jsonl", IOI_COLUMNS)
+    assert file.read("total", ["1-01"])["1-01"].input == "\ud800 é \x00".encode("utf-8", "surrogatepass")
