@@ -4,7 +4,7 @@ Does: read one call from standard input, run the submission as a module, call it
 of plain JSON. Does not: know what the result should be; whatever a submission does to this code, or writes in its place,
 it can't know what to write. Values that JSON has no word for are objects of one key:
 
-    {"$tuple": [...]}   {"$set": [...]}   {"$dict": [[key, value], ...]}
+    {"$tuple": [...]}   {"$set": [...]}   {"$dict": [[key, value], ...]}   {"$int": "very many digits"}
 
 Uses the standard library alone, of Python 3.8 on. `function_call` imports it for the words of the wire.
 """
@@ -12,6 +12,7 @@ Uses the standard library alone, of Python 3.8 on. `function_call` imports it fo
 from __future__ import annotations
 
 import collections
+import contextlib
 import io
 import json
 import os
@@ -24,6 +25,11 @@ MARK = "\x1eresult "
 """What stands before the result; JSON as written here never holds this byte."""
 
 MAX_DEPTH = 100
+
+MAX_DIGITS = 4000
+"""Integers of more digits are text on the wire: to read them takes time that grows with the square."""
+
+_BIG = 10**MAX_DIGITS
 
 LEETCODE_NAMES = {
     "bisect": "bisect_left bisect_right insort",
@@ -51,10 +57,11 @@ def main(source: str) -> None:
     sys.stdout = Silence()
     try:
         function = find_function(load(source), call["function"])
-        arguments = choose_arguments(function, [decode(reading) for reading in call["readings"]])
-        result = encode(function(*arguments))
-        if hasattr(sys, "set_int_max_str_digits"):
-            sys.set_int_max_str_digits(0)
+        with any_digits():
+            arguments = choose_arguments(function, [decode(reading) for reading in call["readings"]])
+        result = function(*arguments)
+        with any_digits():
+            result = encode(result)
         frame = "\n" + MARK + json.dumps(result) + "\n"
     except BaseException:  # noqa: BLE001  SystemExit too: a submission that leaves early has no result
         traceback.print_exc()
@@ -108,12 +115,30 @@ def choose_arguments(function: typing.Callable, readings: list) -> list:
     return readings[0]
 
 
+class Digits(str):
+    """An integer that isn't worth reading."""
+
+
+@contextlib.contextmanager
+def any_digits() -> typing.Iterator[None]:
+    """Lets integers of any length be read and written, which newer Pythons refuse; not while a submission runs."""
+    if not hasattr(sys, "set_int_max_str_digits"):
+        yield
+        return
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    yield
+    sys.set_int_max_str_digits(limit)
+
+
 def encode(value: typing.Any, depth: int = 0) -> typing.Any:
     """A value as JSON can hold it; TypeError for what has no such form, ValueError for what is nested too deeply."""
     if depth > MAX_DEPTH:
         raise ValueError(f"the value is nested more than {MAX_DEPTH} deep")
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, Digits) or (isinstance(value, int) and not -_BIG < value < _BIG):
+        return {"$int": str(value)}
     for kind in (int, float, str):
         if isinstance(value, kind):
             return value if type(value) is kind else kind(value)
@@ -143,7 +168,7 @@ def decode(value: typing.Any) -> typing.Any:
         return [decode(item) for item in value]
     if not isinstance(value, dict):
         return value
-    for tag, build in (("$tuple", tuple), ("$set", set), ("$dict", dict)):
+    for tag, build in (("$tuple", tuple), ("$set", set), ("$dict", dict), ("$int", int)):
         if tag in value:
             return build(decode(value[tag]))
     return {key: decode(item) for key, item in value.items()}

@@ -25,6 +25,7 @@ from open_r1.errors import ConfigError
 from open_r1.execution.checkers import ProgramChecker
 from open_r1.execution.comparison import Comparison
 from open_r1.execution.function_call import encode_call, encode_expected
+from open_r1.execution.harness import MAX_DIGITS, Digits
 from open_r1.execution.judge import Kind, Test
 from open_r1.text.fences import canonical_language
 
@@ -168,13 +169,21 @@ def read_results(right: Any, comparison: Comparison) -> list[Any]:
 
 def _read_value(text: str) -> tuple[Any, bool]:
     """A value written as JSON or as a Python literal; the text itself, and False, where it is neither."""
-    readers = (json.loads, ast.literal_eval) if len(text) <= MAX_LITERAL_CHARS else (json.loads,)
+    readers = (_read_json, ast.literal_eval) if len(text) <= MAX_LITERAL_CHARS else (_read_json,)
     for read in readers:
         try:
             return read(text.strip()), True
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
     return text, False
+
+
+def _read_json(text: str) -> Any:
+    return json.loads(text, parse_int=_read_integer)
+
+
+def _read_integer(digits: str) -> int | Digits:
+    return int(digits) if len(digits.lstrip("-")) <= MAX_DIGITS else Digits(digits)
 
 
 def _read_text(number: int, key: str, value: Any) -> bytes:
