@@ -134,6 +134,10 @@ class RunDir:
         return self.path / "rollouts"
 
     @property
+    def preflight(self) -> Path:
+        return self.path / "preflight.json"
+
+    @property
     def done(self) -> Path:
         return self.path / "done.json"
 

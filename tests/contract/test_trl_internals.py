@@ -73,3 +73,21 @@ def test_a_sample_with_no_reward_at_all_is_left_out_of_its_group() -> None:
     text = source(trl.GRPOTrainer._generate_and_score_completions)
     assert "unscorable_mask = torch.isnan(rewards_per_func).all(dim=1)" in text
     assert "rewards[unscorable_mask] = torch.nan" in text
+
+
+def test_completions_are_drawn_as_the_pre_flight_check_draws_them() -> None:
+    text = source(trl.GRPOTrainer._generate)
+    assert "return prompt_ids, completion_ids, tool_mask, completions, logprobs, extra_fields" in text
+    assert "self.state.num_input_tokens_seen +=" in text, "what the check puts back"
+    assert 'self._metrics = {"train": defaultdict(list), "eval": defaultdict(list)}' in source(
+        trl.GRPOTrainer.__init__
+    )
+    assert 'mode = "train" if self.model.training else "eval"' in text
+
+
+def test_a_trainer_prepares_where_the_last_check_stands_and_before_trackers_start() -> None:
+    assert list(inspect.signature(Trainer._prepare_for_training).parameters) == [
+        "self", "max_steps", "train_dataloader", "resume_from_checkpoint",
+    ]  # fmt: skip
+    loop = source(Trainer._inner_training_loop)
+    assert loop.index("self._prepare_for_training(") < loop.index("on_train_begin(")

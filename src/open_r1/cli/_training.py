@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from typing import Any
 
@@ -19,6 +20,12 @@ def add_training_parser(subparsers: Any, kind: str, summary: str, example: str) 
     )
     parser.add_argument("--config", metavar="FILE", help="a recipe (YAML) with the settings")
     parser.add_argument("--dry-run", "--dry_run", action="store_true", help="check and show the settings, run nothing")
+    if kind == "grpo":
+        parser.add_argument(
+            "--preflight", action="store_true", help="sample and score a few completions, say what stands in the way of "
+            "learning, train nothing",
+        )  # fmt: skip
+        parser.add_argument("--json", action="store_true", help="the result of --preflight as JSON")
     parser.add_argument("--settings", action="store_true", help="list every setting with its default, run nothing")
     parser.set_defaults(run=lambda arguments: run_training(kind, arguments), takes_settings=True)
 
@@ -44,12 +51,27 @@ def run_training(kind: Any, arguments: argparse.Namespace) -> int:
         print(parsed.as_yaml(), end="")
         tell(f"these {len(parsed.origins)} settings can be used; data and model were not opened, and nothing was run")
         return 0
+    if kind == "grpo" and arguments.preflight:
+        return run_preflight(parsed, arguments.json)
     if kind == "sft":
         from open_r1.training.sft import run_sft as run_stage
     else:
         from open_r1.training.grpo import run_grpo as run_stage
     stage = run_stage(parsed, tell)
     tell(f"{stage.steps} steps, model in {stage.folder}")
+    return 0
+
+
+def run_preflight(parsed: Any, as_json: bool) -> int:
+    """The pre-flight check alone; what it shows goes to stderr as in training, the record to stdout if asked for."""
+    from open_r1.training.grpo import preflight_grpo
+    from open_r1.training.holding import is_main_process
+
+    checked = preflight_grpo(parsed, tell)
+    if as_json and is_main_process():
+        print(json.dumps(checked.record(), ensure_ascii=False, indent=2))
+    checked.refuse_hopeless()
+    tell("nothing speaks against training; nothing was trained, and nothing written")
     return 0
 
 

@@ -121,6 +121,9 @@ class GRPOConfig(StageSettings, trl.GRPOConfig):
     max_unscored_share: float = setting(
         0.5, "Stop when a reward could not score more than this share of recent samples."
     )
+    preflight_prompts: int = setting(
+        8, "Before training, sample the completions of so many problems, and refuse what can't learn; 0: don't."
+    )
     max_prompt_length: int | None = setting(None, "Leave out problems whose prompt has more tokens than this.")
     num_completions_to_print: int | None = setting(0, "Completions shown in the terminal at each logged step.")
 

@@ -42,12 +42,17 @@ def distribution(values: Sequence[float]) -> str:
 
 
 def histogram(values: Sequence[float]) -> list[str]:
-    """The values in ten equal bins, or one a value where they are few, as lines with bars."""
-    distinct = sorted(set(values))
-    few = [(value, values.count(value)) for value in distinct]
-    bins = few if len(distinct) <= HISTOGRAM_BINS else equal_bins(values)
+    """The values' histogram as lines with bars."""
+    bins = histogram_bins(values)
     most = max((count for _, count in bins), default=1)
     return [f"{start:8.3f} {count:>7} {LEVELS[-1] * round(BAR_WIDTH * count / most)}" for start, count in bins]
+
+
+def histogram_bins(values: Sequence[float]) -> list[tuple[float, int]]:
+    """Each value and its count where they are few, else ten equal bins: where each begins, and how many it holds."""
+    distinct = sorted(set(values))
+    is_few = len(distinct) <= HISTOGRAM_BINS
+    return [(value, values.count(value)) for value in distinct] if is_few else equal_bins(values)
 
 
 def equal_bins(values: Sequence[float]) -> list[tuple[float, int]]:

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 import torch
+import transformers
 from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
@@ -23,10 +26,13 @@ from open_r1.configs.stage_arguments import StageArguments
 from open_r1.data import get_dataset, to_prompts
 from open_r1.errors import ConfigError, DataError
 from open_r1.rewards import RewardWeights, get_reward_funcs, required_columns
-from open_r1.rundir import RunDir, atomic_file
+from open_r1.rewards.preflight import Preflight
+from open_r1.rundir import RunDir, atomic_file, write_json
 from open_r1.training.callbacks import Report
 from open_r1.training.explained import ExplainedReward
+from open_r1.training.holding import OpenRun
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
+from open_r1.training.preflight import check_before_training
 from open_r1.training.resuming import ResumableTrainer
 from open_r1.training.reward_metrics import add_metrics, reward_metrics
 from open_r1.training.running import FinishedStage, prepare_trainer, run_stage
@@ -55,6 +61,19 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
     explained: Sequence[ExplainedReward] = ()
     weights: RewardWeights
     rollouts: pyarrow.Table | None = None
+    preflight: Preflight | None = None
+
+    def check_before_training(self) -> None:
+        self.preflight = check_before_training(self)
+        if self.preflight is not None and self.opened is not None:
+            self.preflight.refuse_hopeless()
+
+    def begin(self, opened: OpenRun) -> None:
+        super().begin(opened)
+        if self.preflight is not None:
+            write_json(self.run.preflight, self.preflight.record())
+        if getattr(self.args, "log_completions", False):
+            (self.run.path / "completions").mkdir(exist_ok=True)  # TRL's own may have gone with the run before
 
     def _get_train_sampler(self, dataset: Any = None) -> EpochSampler:
         sampler: Any = super()._get_train_sampler(dataset)
@@ -156,6 +175,19 @@ def none_if_nan(value: float) -> float | None:
 def run_grpo(arguments: StageArguments, report: Report, identity: dict[str, Any] | None = None) -> FinishedStage:
     """Carry out a GRPO stage; a stage that is already done is left as it is."""
     return run_stage(arguments, build_trainer, report, identity)
+
+
+def preflight_grpo(arguments: StageArguments, report: Report) -> Preflight:
+    """The pre-flight check alone, as training would begin with it; nothing is trained, and nothing left behind."""
+    if not arguments.training.preflight_prompts:
+        raise ConfigError("preflight_prompts is 0, so there is nothing to check; give it, for example 8.")
+    with tempfile.TemporaryDirectory(prefix="open-r1-preflight-") as folder:
+        arguments.training.output_dir = folder
+        transformers.set_seed(arguments.training.seed)
+        trainer, _ = build_trainer(arguments, RunDir(Path(folder)), report)
+        trainer._prepare_for_training(1, trainer.get_train_dataloader(), None)
+    assert trainer.preflight is not None
+    return trainer.preflight
 
 
 def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tuple[RolloutTrainer, Any]:

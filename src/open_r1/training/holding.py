@@ -20,7 +20,7 @@ MAY_CHANGE = frozenset(
     report_to run_name project log_level log_level_replica disable_tqdm save_total_limit
     push_to_hub push_to_hub_revision hub_token hub_model_id hub_strategy hub_private_repo hub_model_revision
     hub_revision hub_always_push overwrite_hub_revision wandb_entity wandb_project wandb_run_group
-    wandb_log_unique_prompts log_completions num_completions_to_print trackio_space_id trackio_bucket_id
+    preflight_prompts wandb_log_unique_prompts log_completions num_completions_to_print trackio_space_id trackio_bucket_id
     trackio_static_space_id benchmarks local_rank dataset_num_proc""".split()
 )
 """Settings that a resumed run may change, because they don't change the weights it ends with."""

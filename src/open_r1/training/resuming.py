@@ -2,7 +2,7 @@
 
     class OurTrainer(ResumableTrainer, trl.SFTTrainer): ...
 
-It leans on `_save_checkpoint`, `_run_epoch` and the nesting of accelerate's samplers;
+It leans on `_prepare_for_training`, `_save_checkpoint`, `_run_epoch` and the nesting of accelerate's samplers;
 `tests/contract/test_trl_internals.py` fails when they move.
 """
 
@@ -14,15 +14,41 @@ from typing import Any
 
 from open_r1.configs.stage_arguments import StageArguments
 from open_r1.rundir import RunDir, write_text
+from open_r1.training.callbacks import Report
 from open_r1.training.card import model_card
-from open_r1.training.holding import is_main_process
+from open_r1.training.holding import OpenRun, is_main_process
 
 
 class ResumableTrainer:
-    """A trainer whose checkpoints are marked when whole, and whose data order depends on the epoch alone."""
+    """A trainer that claims its folder when all checks have passed, whose checkpoints are marked when whole, and whose
+    data order depends on the epoch alone."""
 
     run: RunDir
     arguments: StageArguments
+    report: Report
+    opened: OpenRun | None = None
+    """The folder to be claimed when training begins; None where nothing is to be left behind."""
+
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        """Prepare; check what only a prepared model can be checked for; and only then claim the folder."""
+        trainer: Any = self
+        prepare = super()._prepare_for_training  # type: ignore[misc]
+        given = inspect.signature(prepare).bind(*args, **kwargs).arguments
+        prepared = prepare(*args, **kwargs)
+        if given["resume_from_checkpoint"] is None:
+            self.check_before_training()
+        trainer.accelerator.wait_for_everyone()
+        if self.opened is not None and is_main_process():
+            self.begin(self.opened)
+        trainer.accelerator.wait_for_everyone()
+        return prepared
+
+    def check_before_training(self) -> None:
+        """A trainer's own last check; it raises where training can't work."""
+
+    def begin(self, opened: OpenRun) -> None:
+        """Claim the run folder; in the process that writes."""
+        opened.begin()
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Our model card instead of TRL's draft, which doesn't know a model that came from a folder."""

@@ -55,28 +55,31 @@ def run_stage(
     return stage
 
 
-def find_resume_point(run: RunDir, training_args: Any) -> Path | None:
+def find_resume_point(run: RunDir, training_args: Any, starts_over: bool = False) -> Path | None:
     """The checkpoint to go on from: the one named by the settings, else the last whole one.
 
     Half-written checkpoints are removed, and the records of steps after the resume point are dropped, because the
-    resumed run writes them again. `resume_from_checkpoint false` starts from the beginning.
+    resumed run writes them again. `resume_from_checkpoint false` starts from the beginning. A run that starts over has
+    no checkpoints of its own, and leaves those of the run before until training begins.
     """
-    for broken in run.drop_broken_checkpoints() if is_main_process() else []:
-        logger.warning("removed the half-written %s", broken.name)
     wanted = str(training_args.resume_from_checkpoint or "")
-    whole = run.checkpoints()
+    if not starts_over:
+        for broken in run.drop_broken_checkpoints() if is_main_process() else []:
+            logger.warning("removed the half-written %s", broken.name)
+    whole = [] if starts_over else run.checkpoints()
     if wanted.lower() in ("", "true"):
         point = whole[-1] if whole else None
     else:
-        point = None if wanted.lower() == "false" else named_checkpoint(Path(wanted), whole, run)
-    if is_main_process():
+        point = None if wanted.lower() == "false" else named_checkpoint(Path(wanted), whole, run, starts_over)
+    if is_main_process() and not starts_over:
         run.forget_after(read_json(point / "trainer_state.json")["global_step"] if point else 0)
     return point
 
 
-def named_checkpoint(path: Path, whole: list[Path], run: RunDir) -> Path:
+def named_checkpoint(path: Path, whole: list[Path], run: RunDir, starts_over: bool) -> Path:
     """The checkpoint that a setting names; RunFolderError when it can't be resumed from."""
-    if not (path / "trainer_state.json").exists():
+    is_to_be_removed = starts_over and run.path.resolve() in path.resolve().parents
+    if is_to_be_removed or not (path / "trainer_state.json").exists():
         names = ", ".join(checkpoint.name for checkpoint in whole) or "none"
         raise RunFolderError(f"'{path}' is not a whole checkpoint; whole ones in '{run.path}': {names}.")
     return path
@@ -84,7 +87,7 @@ def named_checkpoint(path: Path, whole: list[Path], run: RunDir) -> Path:
 
 def prepare_trainer(trainer: Any, arguments: StageArguments, run: RunDir, report: Report) -> None:
     """Give a trainer its run folder and our callbacks, the user's among them, and take its own printing off."""
-    trainer.run, trainer.arguments = run, arguments
+    trainer.run, trainer.arguments, trainer.report = run, arguments, report
     for callback_class in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(callback_class)
     callbacks = [MetricsCallback(run), ProgressCallback(report)]
@@ -105,12 +108,11 @@ def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report
     """Train from the resume point to the end; save model, tokenizer and generation config; write the marker last."""
     run = opened.folder
     with trainer.args.main_process_first(local=False):
-        if is_main_process():
-            opened.begin()
-        point = find_resume_point(run, trainer.args)
+        point = find_resume_point(run, trainer.args, opened.starts_over())
     if point is not None:
         report(f"going on from {point.name}")
     started = time.monotonic()
+    trainer.opened = opened
     trainer.train(resume_from_checkpoint=str(point) if point else None)
     model = trainer.accelerator.unwrap_model(trainer.model)
     model.generation_config.eos_token_id = tokenizer.eos_token_id

@@ -1,0 +1,260 @@
+"""What a pre-flight check finds in a policy's completions: each rule where it holds, and where it doesn't."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from open_r1.errors import ConfigError, RunError
+from open_r1.records import Outcome
+from open_r1.rewards import accuracy_reward, format_reward, tag_count_reward
+from open_r1.rewards.base import NOT_APPLICABLE
+from open_r1.rewards.preflight import MIN_COMPLETIONS, MIN_PROMPTS, Flight, GoldLook, PolicySample, examine
+from open_r1.text.tags import render_completion
+
+RIGHT, WRONG = render_completion("6", "6"), render_completion("7", "7")
+BARE = r"It is \boxed{6}."
+OURS = (accuracy_reward, format_reward, tag_count_reward)
+
+
+def fly(groups: Sequence[Sequence[str]], cut: Sequence[str] = (), prompt: str = "q", **more: Any) -> Flight:
+    """A flight of the given completions, scored by accuracy, format and tag_count; those in `cut` were cut off."""
+    texts = [text for group in groups for text in group]
+    samples = [PolicySample(prompt, text, len(text), text in cut) for text in texts]
+    outcomes = {reward.__name__: reward.score(completions=texts, solution=["6"] * len(texts)) for reward in OURS}
+    return Flight(samples, outcomes, len(groups[0]), frozenset(outcomes), max_tokens=50, **more)
+
+
+def with_reward(flight: Flight, name: str, outcomes: Sequence[Outcome], is_weighted: bool = True) -> Flight:
+    weighted = flight.weighted | {name} if is_weighted else flight.weighted
+    return replace(flight, outcomes={**flight.outcomes, name: outcomes}, weighted=weighted)
+
+
+def kinds(flight: Flight) -> set[str]:
+    return {found.kind for found in examine(flight).findings}
+
+
+def refused(flight: Flight) -> set[str]:
+    return {found.kind for found in examine(flight).refusals}
+
+
+MIXED = [[RIGHT, WRONG, RIGHT, WRONG]] * MIN_PROMPTS
+
+
+def test_a_policy_that_can_learn_has_no_findings() -> None:
+    checked = examine(fly(MIXED))
+    assert checked.findings == ()
+    checked.refuse_hopeless()
+    assert checked.say_shares() == (
+        f"{len(RIGHT):.1f} tokens on average; 0% cut off, 0% without an answer, 50% right, 0% of those without the "
+        "format; 0% of 32 groups without variance."
+    )
+
+
+def test_no_right_answer_is_refused_and_the_reasons_are_told() -> None:
+    checked = examine(fly([[WRONG, WRONG, "", RIGHT.replace("6", "8")]] * MIN_PROMPTS))
+    with pytest.raises(ConfigError, match=r"none of 128 completions of 32 problems is right by accuracy_reward \(wrong 96, "
+                                          r"no_answer 32\).*preflight_prompts 0"):  # fmt: skip
+        checked.refuse_hopeless()
+
+
+@pytest.mark.parametrize(
+    ("groups", "is_refused"),
+    [
+        ([[WRONG] * 4] * MIN_PROMPTS, True),
+        ([[WRONG] * 4] * (MIN_PROMPTS - 1), False),
+        ([[WRONG] * 2] * MIN_PROMPTS, False),
+        ([[WRONG] * MIN_COMPLETIONS], False),
+    ],
+)
+def test_a_small_sample_is_no_ground_for_a_refusal_but_asks_for_more(
+    groups: list[list[str]], is_refused: bool
+) -> None:
+    checked = examine(fly(groups, num_problems=1000))
+    assert "nothing_right" in {found.kind for found in checked.findings}
+    assert bool(checked.refusals) == is_refused
+    assert checked.wants_more != is_refused
+
+
+def test_a_data_set_smaller_than_the_sample_asked_for_is_evidence_as_a_whole() -> None:
+    assert refused(fly([[WRONG] * 16] * 8, num_problems=8)) == {"nothing_right"}
+
+
+def test_more_samples_stand_behind_the_first() -> None:
+    first, more = fly([[WRONG] * 4] * 8), fly([[RIGHT] * 4] * 24)
+    joined = first.joined(more.samples, more.outcomes)
+    assert (joined.num_prompts, sum(joined.is_right)) == (32, 96)
+    assert not refused(joined)
+
+
+# cut off
+
+CUT = "<think>\nlong"
+
+
+def test_completions_that_are_all_cut_off_are_refused() -> None:
+    checked = examine(fly([[CUT] * 4] * MIN_PROMPTS, cut=[CUT]))
+    assert {found.kind for found in checked.refusals} == {"truncated", "nothing_right"}
+    with pytest.raises(ConfigError, match="every completion was cut off at max_completion_length = 50 tokens; raise"):
+        checked.refuse_hopeless()
+
+
+def test_completions_that_are_cut_off_but_right_are_not_refused_unless_they_carry_no_loss() -> None:
+    flight = fly(MIXED, cut=[RIGHT, WRONG])
+    assert (kinds(flight), refused(flight)) == ({"truncated"}, set())
+    assert refused(replace(flight, leaves_out_truncated=True)) == {"truncated"}
+
+
+def test_most_completions_cut_off_is_a_warning_and_few_are_nothing() -> None:
+    assert kinds(fly([[RIGHT, WRONG, CUT, CUT]] * MIN_PROMPTS, cut=[CUT])) == {"truncated"}
+    assert kinds(fly([[RIGHT, WRONG, RIGHT, CUT]] * MIN_PROMPTS, cut=[CUT])) == set()
+
+
+def test_an_end_of_turn_that_does_not_end_is_named() -> None:
+    flight = fly(MIXED, cut=[RIGHT, WRONG])
+    flight = replace(flight, samples=[replace(sample, strays=("<|im_end|>",)) for sample in flight.samples])
+    (found,) = examine(flight).findings
+    assert "128 of them write '<|im_end|>' and go on: set eos_token to it" in found.text
+
+
+# groups
+
+
+def test_groups_without_variance_are_warned_of_with_their_cause() -> None:
+    (found,) = examine(fly([[RIGHT] * 4] * MIN_PROMPTS)).findings
+    assert (found.kind, found.is_refusal) == ("no_variance", False)
+    assert "no group has completions of different reward (32 groups looked at)" in found.text
+    assert "too easy" in found.text
+    (found,) = examine(fly([[RIGHT] * 4] * 28 + [[RIGHT, WRONG] * 2] * 4)).findings
+    assert "only 12% of the groups" in found.text
+    assert "don't tell them apart" in found.text
+
+
+def test_only_rewards_with_a_weight_make_a_difference() -> None:
+    flight = fly([[RIGHT, RIGHT + " "]] * 4)
+    varied = [Outcome(float(index % 2), "scored") for index in range(8)]
+    assert "no_variance" in kinds(with_reward(flight, "mine", varied, is_weighted=False))
+    assert "no_variance" not in kinds(with_reward(flight, "mine", varied))
+
+
+# rewards that can't score
+
+
+def test_unscored_above_the_share_is_refused_as_a_failure_of_the_run() -> None:
+    outcomes = [Outcome(None, "timeout") if index % 4 else Outcome(1.0, "scored") for index in range(128)]
+    checked = examine(with_reward(fly(MIXED), "slow", outcomes))
+    with pytest.raises(RunError, match=r"slow could not score 75% of the completions \(timeout 96\), more than "
+                                       r"max_unscored_share = 50%"):  # fmt: skip
+        checked.refuse_hopeless()
+    assert not refused(replace(checked.flight, max_unscored_share=0.8))
+
+
+def test_a_reward_that_has_nothing_to_say_is_no_failure() -> None:
+    outcomes = [
+        Outcome(None, NOT_APPLICABLE) if index % 4 else Outcome(float(index), "scored") for index in range(128)
+    ]
+    assert kinds(with_reward(fly(MIXED), "code_only", outcomes)) == set()
+    silent = [Outcome(None, NOT_APPLICABLE)] * 128
+    assert kinds(with_reward(fly(MIXED), "silent", silent)) == {"no_value"}
+
+
+def test_golds_that_can_t_be_read_are_listed_and_refused_when_they_are_too_many() -> None:
+    few = GoldLook(100, ((17, "see the figure"),))
+    (found,) = examine(replace(fly(MIXED), golds=few)).findings
+    assert "1 of 100 gold answers looked at can't be read, the first in row 17: 'see the figure'" in found.text
+    assert not found.is_refusal
+    assert refused(replace(fly(MIXED[:4]), golds=GoldLook(100, ((1, "x"),) * 51))) == {"unreadable_golds"}
+
+
+# format
+
+
+def test_a_format_that_no_completion_keeps_is_explained() -> None:
+    missed = [[BARE, "no"]] * 8
+    asked = "Use <think> </think> <answer> </answer>."
+    texts = {prompt: explain(fly(missed, prompt=prompt)) for prompt in ("q", asked, "q <answer>", "q\n<think>\n")}
+    assert "most often (16 of 16): does_not_start_with_think" in texts["q"]
+    assert "Nothing in the prompt asks for <think> </think> <answer> </answer>" in texts["q"]
+    assert "asks for <think> </think> </answer>" in texts["q <answer>"]
+    assert "The prompt asks for the tags" in texts[asked]
+    assert "ends the prompt with <think>, which the completion then lacks" in texts["q\n<think>\n"]
+
+
+def explain(flight: Flight) -> str:
+    (found,) = [found for found in examine(flight).findings if found.kind == "format_missed"]
+    return found.text
+
+
+def test_right_answers_that_miss_the_format_are_counted() -> None:
+    flight = fly([[RIGHT, BARE, BARE, BARE]] * 8)
+    assert flight.right_without_format_share == 0.75
+    assert kinds(flight) == {"right_without_format"}
+    assert fly(MIXED).right_without_format_share == 0
+    assert fly([[WRONG, ""]] * 8).right_without_format_share is None
+
+
+def test_a_kept_format_without_an_answer_is_told() -> None:
+    prose = "<think>\na\n</think>\n<answer>\nI would say that it is about as much as it was before.\n</answer>"
+    assert "format_without_answer" in kinds(fly([[RIGHT, prose]] * 8))
+
+
+PERFECT = {"format_reward": [Outcome(1.0, "well_formed")] * 4, "tag_count_reward": [Outcome(1.0, "counted")] * 4}
+SWALLOWED = {"format_reward": [Outcome(0.0, "does_not_start_with_think")] * 4}
+
+
+def test_a_format_that_no_completion_could_keep_is_refused_whatever_the_sample() -> None:
+    assert kinds(replace(fly(MIXED), perfect=PERFECT)) == set()
+    checked = examine(replace(fly(MIXED[:2]), perfect=SWALLOWED))
+    with pytest.raises(ConfigError, match=r"gets 0\.0 from format_reward \(does_not_start_with_think\) after it went"):
+        checked.refuse_hopeless()
+    unweighted = replace(fly(MIXED[:2]), perfect=SWALLOWED, weighted=frozenset({"accuracy_reward"}))
+    assert (kinds(unweighted), refused(unweighted)) == ({"imperfect"}, set())
+
+
+def test_a_reward_of_the_user_s_own_that_never_changes_is_told() -> None:
+    assert kinds(with_reward(fly(MIXED), "mine", [Outcome(0.3, "scored")] * 128)) == {"constant"}
+    satisfied = with_reward(fly(MIXED), "repetition_penalty_reward", [Outcome(0.0, "counted")] * 128)
+    assert kinds(satisfied) == set()
+
+
+PROGRAMS: list[tuple[Mapping[int, float], set[str]]] = [({0: 0.1}, set()), ({0: -0.1}, {"nothing_right"})]
+
+
+@pytest.mark.parametrize(("scores", "expected"), PROGRAMS)
+def test_a_program_that_passes_a_test_is_right(scores: Mapping[int, float], expected: set[str]) -> None:
+    outcomes = [Outcome(scores.get(index, -1.0), "scored") for index in range(128)]
+    samples = [PolicySample("q", "x", 1, is_truncated=False)] * 128
+    flight = Flight(samples, {"cf_code_reward": outcomes}, 4, frozenset({"cf_code_reward"}), 50)
+    assert refused(flight) == expected
+
+
+# what is left of it
+
+
+def test_the_record_is_json_and_holds_an_example_of_each_failure() -> None:
+    checked = examine(fly([[RIGHT, WRONG, CUT, "no"]] * 4, cut=[CUT]))
+    record = json.loads(json.dumps(checked.record()))
+    assert record["rewards"]["accuracy_reward"]["histogram"] == [{"from": 0.0, "count": 12}, {"from": 1.0, "count": 4}]
+    assert record["rewards"]["accuracy_reward"]["reasons"] == {"correct": 4, "wrong": 8, "no_answer": 4}
+    failures = {example["failure"]: example["completion"] for example in record["examples"]}
+    assert failures == {
+        "accuracy_reward: wrong": WRONG,
+        "cut off": CUT,
+        "accuracy_reward: no_answer": CUT,
+        "format_reward: not_one_close_think_tag": CUT,
+        "format_reward: does_not_start_with_think": "no",
+    }
+
+
+def test_the_lines_show_the_table_and_the_end_of_an_example() -> None:
+    lines = examine(fly([["\x1b[2J" + "x" * 500 + "end"] * 4] * 2)).lines()
+    assert lines[0].split()[0] == "reward"
+    assert any("accuracy_reward" in line and "0 × 8" in line for line in lines)
+    (example,) = {line for line in lines if "for example" in line}
+    assert example.startswith("    for example: …'xxx")
+    assert example.endswith("xend' (507 tokens)")
+    assert "\x1b" not in "".join(lines)
