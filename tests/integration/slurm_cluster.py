@@ -1,4 +1,4 @@
-"""A Slurm cluster of one node on this machine, with daemons, keys and folders of its own: nothing of the system's is used."""
+"""A Slurm cluster of one node on this machine, with daemons, keys and folders of its own: nothing of the system's."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ def slurm_cluster(folder: Path) -> Iterator[Cluster]:
     try:
         daemons.append(start("slurmctld", folder, environment, "-D"))
         daemons.append(start("slurmd", folder, environment, "-D", "-N", "n1"))
-        wait_for(lambda: cluster.run("sinfo", "--noheader", "--format=%t", check=False) == "idle", "an idle node", folder)
+        wait_for(
+            lambda: cluster.run("sinfo", "--noheader", "--format=%t", check=False) == "idle", "an idle node", folder
+        )
         yield cluster
         cluster.run("scancel", "--state=RUNNING,PENDING", "--user=root", check=False)
         wait_for(lambda: not cluster.run("squeue", "--noheader", check=False), "the jobs' end", folder)
@@ -125,7 +127,9 @@ def start_munged(folder: Path) -> subprocess.Popen[bytes]:
     key.write_bytes(os.urandom(128))
     key.chmod(0o600)
     names = [f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "log", "seed")]
-    process = start("munged", folder, dict(os.environ), "--foreground", "--force", f"--socket={folder}/munge.socket", *names)
+    process = start(
+        "munged", folder, dict(os.environ), "--foreground", "--force", f"--socket={folder}/munge.socket", *names
+    )
     wait_for((folder / "munge.socket").exists, "munge's socket", folder)
     return process
 

@@ -25,7 +25,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def post(url: str, record: dict, token: str) -> bytes:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(record).encode(), headers), timeout=60) as reply:
+    with urllib.request.urlopen(
+        urllib.request.Request(url, json.dumps(record).encode(), headers), timeout=60
+    ) as reply:
         return reply.read()
 
 

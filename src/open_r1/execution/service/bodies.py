@@ -24,6 +24,7 @@ class Body:
 
     def __init__(self) -> None:
         self.size = 0
+        self.is_complete = False
         self._chunks: list[bytes] = []
 
     def add(self, chunk: bytes) -> None:
@@ -59,31 +60,33 @@ class BodyReader:
             await discard(request)
             raise Refusal(415, "unsupported_media_type", "send the request as Content-Type: application/json.")
         if declared_length(request) > self._settings.max_request_bytes:
-            await self._refuse_size(request)
+            await self._refuse_size(request, body)
         try:
             async with asyncio.timeout(self._settings.body_timeout_s):
-                async for chunk in request.stream():
-                    await self._keep(request, body, chunk)
+                while not body.is_complete:
+                    await self._receive_chunk(request, body)
         except TimeoutError as error:
             message = f"the body did not arrive within {self._settings.body_timeout_s:g} s."
             raise Refusal(408, "request_timeout", message) from error
 
-    async def _keep(self, request: Request, body: Body, chunk: bytes) -> None:
+    async def _receive_chunk(self, request: Request, body: Body) -> None:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        body.is_complete = not message.get("more_body")
         if body.size + len(chunk) > self._settings.max_request_bytes:
-            await self._refuse_size(request)
+            await self._refuse_size(request, body)
         body.add(chunk)
         self._held_bytes += len(chunk)
         if self._held_bytes > self._settings.max_held_bytes:
-            await discard(request)
+            await discard(request, body)
             raise Refusal(429, "queue_full", "too much is waiting here already; try again later.", retry_after_s=5)
 
-    async def _refuse_size(self, request: Request) -> None:
-        await discard(request)
-        raise Refusal(
-            413,
-            "request_too_large",
-            f"the body is larger than {self._settings.max_request_mb} MiB. Send several requests.",
-        )
+    async def _refuse_size(self, request: Request, body: Body) -> None:
+        await discard(request, body)
+        limit = self._settings.max_request_mb
+        raise Refusal(413, "request_too_large", f"the body is larger than {limit} MiB. Send several requests.")
 
 
 def declared_length(request: Request) -> int:
@@ -92,13 +95,15 @@ def declared_length(request: Request) -> int:
     return int(length) if length.isdecimal() and len(length) < 20 else 0
 
 
-async def discard(request: Request) -> None:
+async def discard(request: Request, body: Body | None = None) -> None:
     """Read the rest of a body and forget it, for a while. Who asked first whether to send it learns from the answer."""
+    if body is not None and body.is_complete:
+        return
     if request.headers.get("expect", "").lower() == "100-continue":
         return
     try:
         async with asyncio.timeout(DISCARD_S):
             while (await request.receive()).get("more_body"):
                 pass
-    except (TimeoutError, ClientDisconnect):
+    except TimeoutError:
         return
