@@ -55,7 +55,7 @@ def read_verification(info: Any) -> Verification | None:
     if info is None or info == {} or (isinstance(info, Mapping) and all(value is None for value in info.values())):
         return None
     if not isinstance(info, Mapping):
-        raise _malformed(f"verification_info is a {type(info).__name__}, not an object with test_cases")
+        raise _malformed(f"verification_info is of type {type(info).__name__}, not an object with test_cases")
     language = info.get("language") or "python"
     if not isinstance(language, str):
         raise _malformed(f"its language is {language!r}, not a name")
@@ -94,7 +94,7 @@ def _read_cases(info: Mapping[str, Any]) -> Sequence[Any]:
     if isinstance(cases, Mapping) and cases and all(isinstance(values, list) for values in cases.values()):
         cases = _cases_of_columns(cases)
     if cases is not None and (isinstance(cases, str | Mapping) or not isinstance(cases, Sequence)):
-        raise _malformed(f"its test_cases are a {type(cases).__name__}, not a list")
+        raise _malformed(f"its test_cases are of type {type(cases).__name__}, not a list")
     if not cases:
         raise UnusableTestsError("no_tests", "it has no test_cases")
     return cases
@@ -113,7 +113,7 @@ def _read_test(
     number: int, case: Any, function: Any, language: str, comparison: Comparison, checker: ProgramChecker | None
 ) -> Test:
     if not isinstance(case, Mapping):
-        raise _malformed(f"test {number} is a {type(case).__name__}, not an object with input and output")
+        raise _malformed(f"test {number} is of type {type(case).__name__}, not an object with input and output")
     for key in ("input", "output"):
         if case.get(key) is None and not (key == "output" and checker is not None):
             raise _malformed(f"test {number} has no {key}")
