@@ -6,12 +6,14 @@ import argparse
 import importlib
 
 ACTIONS = (
+    "generate",
     "dedup",
     "decontaminate",
 )
 """In the order in which data goes through them; each module has `add_parser(actions)` and sets `run=`."""
 
 EXAMPLE = """examples:
+  open-r1 data generate problems.jsonl --server http://localhost:8000/v1 --num_samples 4 --output_dir traces
   open-r1 data dedup traces.jsonl --output deduplicated --columns problem
   open-r1 data decontaminate deduplicated --against math500.jsonl --columns problem --output clean
 """

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,11 +47,16 @@ class TransportError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole reply; header names are in lower case."""
+    """A whole reply, its headers as they came."""
 
     status: int
-    headers: Mapping[str, str]
+    raw_headers: Sequence[tuple[bytes, bytes]]
     body: bytes
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By their names in lower case."""
+        return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self.raw_headers}
 
 
 @dataclass(frozen=True)
@@ -99,14 +104,16 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-
-    def send(self, request: bytes) -> asyncio.Future[Response]:
         self.parser = httptools.HttpResponseParser(self)
-        self.headers: dict[str, str] = {}
+
+    def send(self, request: bytes, timeout_s: float) -> asyncio.Future[Response]:
+        loop = asyncio.get_running_loop()
+        self.headers: list[tuple[bytes, bytes]] = []
         self.chunks: list[bytes] = []
         self.num_bytes = 0
         self.has_headers = False
-        self.waiter = asyncio.get_running_loop().create_future()
+        self.waiter = loop.create_future()
+        self.timer = loop.call_later(timeout_s, self.fail, "timeout", f"no answer within {timeout_s:g} s")
         self.transport.write(request)
         return self.waiter
 
@@ -120,14 +127,15 @@ class Connection(asyncio.Protocol):
             return
         try:
             self.parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError) as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.fail("not_http", f"what came back is not HTTP ({error}): {data[:80]!r}")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        self.has_headers = self.parser.get_status_code() >= 200
+        self.status = self.parser.get_status_code()
+        self.has_headers = self.status >= 200
 
     def on_body(self, body: bytes) -> None:
         self.chunks.append(body)
@@ -141,18 +149,22 @@ class Connection(asyncio.Protocol):
     def finish(self) -> None:
         waiter, self.waiter = self.waiter, None
         if waiter is not None and not waiter.done():
-            waiter.set_result(Response(self.parser.get_status_code(), self.headers, b"".join(self.chunks)))
+            waiter.set_result(Response(self.status, self.headers, b"".join(self.chunks)))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
         if self.waiter is None or self.waiter.done():
             return
-        if exc is None and self.has_headers and not {"content-length", "transfer-encoding"} & self.headers.keys():
+        if exc is None and self.has_headers and self.ends_with_connection():
             self.finish()
         elif self.num_bytes == 0:
             self.waiter.set_exception(TransportError("disconnected", "the server hung up without an answer"))
         else:
             self.waiter.set_exception(TransportError("cut_body", f"the reply broke off after {self.num_bytes} bytes"))
+
+    def ends_with_connection(self) -> bool:
+        """Whether the reply doesn't say how long it is."""
+        return not any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
 
     def fail(self, reason: str, detail: str) -> None:
         if self.waiter is not None and not self.waiter.done():
@@ -179,34 +191,29 @@ class HttpClient:
         self.head = "".join(f"{name}: {value}\r\n" for name, value in named.items())
 
     async def request(self, method: str, path: str, body: bytes, timeout_s: float) -> Response:
-        """The whole reply, whatever its status; TransportError when none came in time."""
+        """The whole reply, whatever its status; TransportError when none came in `timeout_s`, connecting aside."""
         request = f"{method} {self.address.path}{path} HTTP/1.1\r\n{self.head}Content-Length: {len(body)}\r\n\r\n"
         data = request.encode("latin-1") + body
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self.exchange(data)
-        except TimeoutError:
-            raise TransportError("timeout", f"no answer within {timeout_s:g} s") from None
-
-    async def exchange(self, data: bytes) -> Response:
         while self.idle:
             kept = self.idle.pop()
             if kept.is_open and not kept.transport.is_closing():
                 try:
-                    return await self.send(kept, data)
+                    return await self.send(kept, data, timeout_s)
                 except TransportError as error:
                     if error.reason != "disconnected":
                         raise
                 break  # the server had let go of it: ask on a fresh one
-        return await self.send(await self.connect(), data)
+        return await self.send(await self.connect(), data, timeout_s)
 
-    async def send(self, connection: Connection, data: bytes) -> Response:
-        waiter = connection.send(data)
+    async def send(self, connection: Connection, data: bytes, timeout_s: float) -> Response:
+        waiter = connection.send(data, timeout_s)
         try:
             response = await waiter
         except BaseException:
             connection.close()
             raise
+        finally:
+            connection.timer.cancel()
         if connection.is_open:
             self.idle.append(connection)
         return response

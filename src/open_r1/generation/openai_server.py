@@ -24,6 +24,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from open_r1.errors import ConfigError, nearest
 from open_r1.generation.endpoints import Blame, Endpoint, EndpointPool
 from open_r1.generation.http_client import Address, HttpClient, Response, TransportError, run_loop
@@ -145,6 +147,16 @@ class OpenAIServer:
             raise ConfigError("the server doesn't say which models it has; name one with --model.")
         return [f"{url} does not answer yet ({error.detail}); it is tried again" for url, error in absent.items()]
 
+    def find_model(self) -> str:
+        """The name of the one model that the servers have; ConfigError as `start`."""
+
+        async def start_and_close() -> None:
+            await self.start()
+            await self.close()
+
+        run_loop(start_and_close())
+        return self.model
+
     async def list_models(self, client: HttpClient) -> list[str] | TransportError | None:
         """The models that a server lists, None where it doesn't say; the error when it isn't there."""
         try:
@@ -215,7 +227,7 @@ class OpenAIServer:
         if self.settings.extra_body:
             content |= self.settings.extra_body
             content = {key: value for key, value in content.items() if value is not None}
-        return json.dumps(content).encode()
+        return orjson.dumps(content)
 
     async def ask(self, endpoint: Endpoint, body: bytes) -> Parsed:
         """One request, one answer. Refusal says what went wrong and whose fault it is."""
@@ -307,12 +319,10 @@ class Refusal(Exception):
 
 def refusal_of(response: Response) -> Refusal:
     """What a reply with another status than 200 means."""
-    status, detail = response.status, describe_body(response.body)
-    retry_after_s = read_retry_after(response.headers)
+    status, headers, detail = response.status, response.headers, describe_body(response.body)
+    retry_after_s = read_retry_after(headers)
     if 300 <= status < 400:
-        return Refusal(
-            "endpoint", "redirected", f"to {response.headers.get('location', 'nowhere')}; give that address"
-        )
+        return Refusal("endpoint", "redirected", f"to {headers.get('location', 'nowhere')}; give that address")
     unlisted: tuple[str, Blame] = ("server_error" if status >= 500 else "refused", "server")
     reason, blame = BLAMES.get(status, unlisted)
     if status == 503 and retry_after_s is not None:
