@@ -85,6 +85,8 @@ class ShownTraining:
 
     title: str
     summary: str
+    preflight: str
+    findings: tuple[str, ...]
     charts: tuple[Chart, ...]
     more_charts: tuple[Chart, ...]
     groups: tuple[ShownGroup, ...]
@@ -207,22 +209,37 @@ def _choose_problems(main: ShownBenchmark | None) -> ProblemChoice | None:
 
 
 def _show_training(run: TrainingRun) -> ShownTraining:
-    panels = (*GRPO_PANELS[:2], _rewards_panel(run.metrics), *GRPO_PANELS[2:]) if run.kind == "grpo" else SFT_PANELS
     return ShownTraining(
         title=wording.name_model(run.name),
         summary=wording.say_training(run),
-        charts=_draw(panels, run.metrics),
-        more_charts=_draw(MORE_PANELS, run.metrics),
+        preflight=wording.say_preflight(run.preflight),
+        findings=tuple(wording.say_findings(run.preflight)),
+        charts=_draw(_grpo_panels(run.metrics) if run.kind == "grpo" else SFT_PANELS, run.metrics),
+        more_charts=_draw((*_reward_panels(run.metrics), *MORE_PANELS), run.metrics),
         groups=choose_rollouts(run.rollout_paths),
         has_rollouts=run.kind == "grpo" or bool(run.rollout_paths),
         unscored=tuple(wording.say_unscored(count) for count in count_unscored(run.rollout_paths)),
     )
 
 
-def _rewards_panel(metrics: Sequence[Mapping[str, Any]]) -> Panel:
+def _grpo_panels(metrics: Sequence[Mapping[str, Any]]) -> tuple[Panel, ...]:
+    return (*GRPO_PANELS[:2], _rewards_panel("Each reward", "mean", metrics), *GRPO_PANELS[2:])
+
+
+def _reward_panels(metrics: Sequence[Mapping[str, Any]]) -> tuple[Panel, ...]:
+    return (
+        _rewards_panel("Each reward’s standard deviation", "std", metrics),
+        _rewards_panel("Each reward’s groups without variance", "zero_variance", metrics, is_share=True),
+        _rewards_panel("Each reward’s unscored share", "unscored", metrics, is_share=True),
+    )
+
+
+def _rewards_panel(title: str, measure: str, metrics: Sequence[Mapping[str, Any]], is_share: bool = False) -> Panel:
+    """One measure of every reward that has it."""
     keys = dict.fromkeys(key for row in metrics for key in row)
-    names = sorted(match[1] for key in keys if (match := re.fullmatch(r"rewards/(.+)/mean", key)))
-    return Panel("Each reward", tuple((f"rewards/{name}/mean", name.removesuffix("_reward")) for name in names))
+    names = sorted(match[1] for key in keys if (match := re.fullmatch(rf"rewards/(.+)/{measure}", key)))
+    series = tuple((f"rewards/{name}/{measure}", name.removesuffix("_reward")) for name in names)
+    return Panel(title, series, is_share)
 
 
 def _draw(panels: Sequence[Panel], metrics: Sequence[Mapping[str, Any]]) -> tuple[Chart, ...]:

@@ -126,12 +126,13 @@ class UnscoredCount:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """One training stage: its logged steps, its rollout files in order of step, its settings as text."""
+    """One training stage: its logged steps, its rollout files in order of step, the record of its pre-flight check."""
 
     name: str
     kind: str
     metrics: tuple[Mapping[str, Any], ...]
     rollout_paths: tuple[Path, ...]
+    preflight: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -319,7 +320,8 @@ def _read_trainings(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[Tra
         rollouts = tuple(sorted(RunDir(stage.folder).rollouts.glob("*.parquet"), key=_step_of))
         if metrics or rollouts:
             kind = stage.kind if stage.kind in TRAINING_KINDS else _guess_kind(metrics, bool(rollouts))
-            yield TrainingRun(stage.name or kind, kind, metrics, rollouts)
+            preflight = _mapping(read_json(RunDir(stage.folder).preflight))
+            yield TrainingRun(stage.name or kind, kind, metrics, rollouts, preflight)
         elif stage.status in ("done", "skipped"):
             notes.append(f"The training stage “{stage.name}” left no readable metrics.jsonl.")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from open_r1.records import Estimate
 from open_r1.report.charts import read_points
-from open_r1.report.run_files import Evaluation, Stage, TrainingRun, UnscoredCount, number_of
+from open_r1.report.run_files import Evaluation, Stage, TrainingRun, UnscoredCount, number_of, text_of
 
 SPACE = "\u202f"
 """Narrow and unbreakable, between a number and its unit."""
@@ -131,3 +131,29 @@ def say_unfinished(stages: Sequence[Stage]) -> str:
 def say_unscored(count: UnscoredCount) -> str:
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in count.reasons)
     return f"{count.reward}: {count.unscored:,} of {count.total:,} unscored ({reasons})."
+
+
+def say_preflight(record: Mapping[str, Any]) -> str:
+    """`Before training, 8 problems with 64 completions: 3.1 % cut off, 54.7 % right, …`; "" without a record."""
+    prompts, completions = number_of(record.get("prompts")), number_of(record.get("completions"))
+    if prompts is None or completions is None:
+        return ""
+    told = (
+        ("truncated_share", "cut off"),
+        ("no_answer_share", "without an answer"),
+        ("right_share", "right"),
+        ("right_without_format_share", "of the right ones without the format"),
+        ("zero_variance_share", "of the groups without variance"),
+    )
+    shares = [
+        f"{say_percent(share)} {words}" for key, words in told if (share := number_of(record.get(key))) is not None
+    ]
+    return f"Before training, {prompts:,.0f} problems with {completions:,.0f} completions: {', '.join(shares)}."
+
+
+def say_findings(record: Mapping[str, Any]) -> list[str]:
+    """What the pre-flight check warned of."""
+    findings = record.get("findings")
+    entries = findings if isinstance(findings, list) else []
+    texts = [text_of(found.get("text")) for found in entries if isinstance(found, dict)]
+    return [f"Before training: {text}" for text in texts if text]

@@ -141,9 +141,24 @@ def write_training_run(folder: Path, kind: str, num_steps: int = 120) -> Path:
         "learning_rate: 0.001  # recipe\nhub_token: hf_abcdefghijklmnopqrst\n", "utf-8"
     )
     if kind == "grpo":
+        write_json(folder / "preflight.json", preflight_record())
         for step in range(10, num_steps + 1, 10):
             write_rollouts(folder / "rollouts" / f"step-{step:06}.parquet", step)
     return folder
+
+
+def preflight_record() -> dict[str, Any]:
+    """The parts of a pre-flight check's record that the page shows."""
+    return {
+        "prompts": 8,
+        "completions": 64,
+        "truncated_share": 0.03125,
+        "no_answer_share": 0.015625,
+        "right_share": 0.546875,
+        "right_without_format_share": None,
+        "zero_variance_share": 0.25,
+        "findings": [{"kind": "constant", "text": "tag_count_reward gave every completion 0.25.", "refused": False}],
+    }
 
 
 def _sft_metrics(step: int) -> dict[str, Any]:
@@ -173,6 +188,9 @@ def _grpo_metrics(step: int, num_steps: int) -> dict[str, Any]:
         "rewards/accuracy_reward/mean": accuracy,
         "rewards/format_reward/mean": form,
         "rewards/tag_count_reward/mean": min(1.0, form + 0.02),
+        "rewards/accuracy_reward/std": 0.5,
+        "rewards/accuracy_reward/zero_variance": min(1.0, 0.2 + 0.5 * step / num_steps),
+        "rewards/accuracy_reward/unscored": 0.01,
         "completions/mean_length": 45 + 40 * step / num_steps + rng.gauss(0, 2),
         "completions/clipped_ratio": max(0.0, 0.05 - 0.0004 * step),
         "entropy": 0.6 * math.exp(-step / 80),

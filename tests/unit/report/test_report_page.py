@@ -123,6 +123,17 @@ def test_unscored_is_shown_as_unscored_and_with_its_reason(run_dir):
     assert "accuracy_reward: 12 of 96 unscored (timeout 12)." in text
 
 
+def test_each_reward_has_its_variance_and_unscored_share_drawn_and_the_check_before_training_told(run_dir):
+    text = Page(build_report(run_dir)).text
+    for title in ("standard deviation", "groups without variance", "unscored share"):
+        assert f"Each reward’s {title}" in text
+    assert (
+        "Before training, 8 problems with 64 completions: 3.1 % cut off, 1.6 % without an answer, "
+        "54.7 % right, 25.0 % of the groups without variance." in text
+    )
+    assert "Before training: tag_count_reward gave every completion 0.25." in text
+
+
 def test_right_and_wrong_are_told_apart_without_colour(run_dir):
     text = Page(build_report(run_dir)).text
     assert "✓ right" in text
@@ -186,6 +197,7 @@ def plant_everywhere(run_dir: Path, text: str) -> None:
         edit_json(folder / "summary.json", name=text, model=f"{model} {text}", modes={text: modes["greedy"], **modes})
     write_json_lines(run_dir / "grpo" / "metrics.jsonl", [{"step": 1, f"rewards/{text}/mean": 1.0, "reward": 1.0}])
     write_rollouts(run_dir / "grpo" / "rollouts" / "step-000010.parquet", 10, prompt=text)
+    edit_json(run_dir / "grpo" / "preflight.json", findings=[{"text": text}, text])
     (run_dir / "sft" / "resolved.yaml").write_text(text, "utf-8")
     stages = json.loads((run_dir / "pipeline.json").read_text("utf-8"))["stages"]
     stages = [stage | {"name": f"{stage['name']} {text}", "status": text} for stage in stages]
@@ -246,6 +258,7 @@ FILES = [
     "sft/metrics.jsonl",
     "sft/resolved.yaml",
     "grpo/metrics.jsonl",
+    "grpo/preflight.json",
     "grpo/rollouts/step-000010.parquet",
     "evaluate_base/summary.json",
     "evaluate_sft/samples.jsonl",
@@ -258,7 +271,7 @@ CONTENTS = {
     "bytes that are no text": b"\xff\xfe\x00\x80",
     "a list": b"[1, [2]]\n",
     "nulls": b'{"stages": null, "modes": {"greedy": null}, "step": null, "problem_id": null, "name": null}\n',
-    "words for numbers": b'{"stages": [7], "modes": {"greedy": {"accuracy": {"value": "x"}}}, "step": "x"}\n',
+    "words for numbers": b'{"stages": [7], "prompts": "x", "findings": ["x", {"text": 5}], "modes": {"greedy": {"accuracy": {"value": "x"}}}, "step": "x"}\n',
     "huge and not a number": b'{"step": 1e999, "loss": NaN, "reward": 1' + b"0" * 400 + b"}\n",
     "deep": b"[" * 100_000,
     "lone surrogate": b'{"name": "\\ud800", "stages": [{"name": "\\udfff"}], "problem_id": "\\ud800"}\n',
