@@ -126,3 +126,12 @@ def body_of(*sources: str) -> bytes:
 def asked(provider: ScriptedProvider) -> list[str]:
     """The sources of all programs that came, but for the self-test's."""
     return [program.source for program in provider.asked if program.source != SELF_TEST.source]
+
+
+def request_of(path: str, body: bytes) -> bytes:
+    return head_of(path, len(body)) + body
+
+
+def head_of(path: str, length: object) -> bytes:
+    lines = (f"POST {path} HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {length}", "", "")
+    return "\r\n".join(lines).encode()

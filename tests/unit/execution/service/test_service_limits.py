@@ -11,7 +11,19 @@ from contextlib import suppress
 
 import httpx2
 import pytest
-from service_server import Gate, Running, asked, body_of, echo, read_answers, running, scripted, wait_until
+from service_server import (
+    Gate,
+    Running,
+    asked,
+    body_of,
+    echo,
+    head_of,
+    read_answers,
+    request_of,
+    running,
+    scripted,
+    wait_until,
+)
 
 from open_r1.errors import ConfigError
 from open_r1.execution.base import Execution, Program, Provider
@@ -353,15 +365,6 @@ def test_the_wait_that_is_foretold_grows_with_the_queue(waiting: int, seconds: i
 
 def connect(service: Running) -> socket.socket:
     return socket.create_connection(service.address, timeout=30)
-
-
-def request_of(path: str, body: bytes) -> bytes:
-    return head_of(path, len(body)) + body
-
-
-def head_of(path: str, length: object) -> bytes:
-    lines = (f"POST {path} HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {length}", "", "")
-    return "\r\n".join(lines).encode()
 
 
 def speak(service: Running, message: bytes) -> bytes:

@@ -1,0 +1,100 @@
+"""`open-r1 executor check`: what this machine gives, in plain sentences, and an exit status that scripts can use."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from open_r1.cli import executor
+from open_r1.cli.executor import Check, describe_check
+from open_r1.execution.base import Execution, Program, Provider, Status
+from open_r1.execution.providers.scripted import ScriptedProvider
+from open_r1.execution.sandbox import tiers
+from open_r1.execution.service.probes import LOOK_AROUND, probes, run_probes
+
+
+def needs_sandbox() -> None:
+    if not tiers.detect().tier:
+        pytest.skip(f"NO SANDBOX HERE: {tiers.detect().obstacles}")
+
+
+def test_check_tells_tier_languages_self_test_and_rate(open_r1) -> None:
+    needs_sandbox()
+    ran = open_r1("executor", "check", "--workers", "1")
+    assert ran.status == 0, ran.out
+    assert ran.out.startswith(f"Tier {tiers.detect().tier}: ")
+    assert "python" in ran.out
+    assert "FAILED" not in ran.out
+    assert "programs a second, one at a time" in ran.out
+
+
+def test_check_as_json_holds_the_same(open_r1) -> None:
+    needs_sandbox()
+    ran = open_r1("executor", "check", "--json")
+    found = json.loads(ran.out)
+    assert found["tier"] == tiers.detect().tier
+    assert found["languages"]["python"].startswith("3.")
+    assert not any(found["self_test"].values())
+    assert found["programs_per_s"] > 1
+
+
+def test_a_machine_that_can_not_isolate_is_told_why_and_what_to_do(open_r1, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = tiers.Isolation("", {"A": "user namespaces are blocked", "B": "Landlock is too old"})
+    monkeypatch.setattr(tiers, "detect", lambda: nothing)
+    ran = open_r1("executor", "check")
+    assert ran.status == 2
+    for words in ("No tier", "user namespaces are blocked", "Landlock is too old", "piston"):
+        assert words in ran.out
+    assert "Tier A:" not in ran.out
+
+
+def test_a_self_test_that_fails_is_exit_status_1(open_r1, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Check("A", {}, {"python": "3.11.7"}, {"cpp": "no g++"}, 2, {"runs python": "it did not"}, None)
+    monkeypatch.setattr(executor, "check_machine", lambda workers, packages: found)
+    ran = open_r1("executor", "check")
+    assert ran.status == 1
+    assert "FAILED  runs python: it did not" in ran.out
+    assert "cpp     missing: no g++" in ran.out
+    assert open_r1("executor", "check", "--json").status == 1
+
+
+def test_the_lower_tier_says_why_not_the_higher() -> None:
+    lines = describe_check(Check("B", {"A": "AppArmor restricts it"}, {"python": "3"}, {}, 1, {}, 100.0))
+    assert lines[0].startswith("Tier B")
+    assert "Not tier A: AppArmor restricts it." in lines
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "100000"])
+def test_a_number_of_workers_that_makes_no_sense_is_refused(open_r1, workers: str) -> None:
+    ran = open_r1("executor", "check", "--workers", workers)
+    assert ran.status == 2
+    assert "--workers" in ran.err
+
+
+def test_every_probe_can_fail() -> None:
+    """Against a provider that does nothing, all do; and one that shows this machine is found out."""
+    dead: Provider = ScriptedProvider(lambda program: Execution(Status.FINISHED, b"", b"", 0))
+    faults = run_probes(dead, {"python": "3", "cpp": "12"})
+    assert len(faults) == 6
+    assert all(faults.values())
+    down = run_probes(ScriptedProvider(lambda program: Execution.unavailable("gone", "away")), {"python": "3"})
+    assert all("gone" in fault for fault in down.values())
+
+
+@pytest.mark.parametrize("sight", ["reads", "sees in its environment", "reaches"])
+def test_a_program_that_sees_something_is_told(sight: str) -> None:
+    seen = {"reads": [], "sees in its environment": [], "reaches": []} | {sight: ["a secret"]}
+
+    def answer(program: Program) -> bytes:
+        return json.dumps(seen).encode() if program.source == LOOK_AROUND else b""
+
+    faults = run_probes(ScriptedProvider(answer), {"python": "3"})
+    assert faults["shows programs nothing of this machine"] == f"a program {sight} a secret"
+
+
+def test_the_files_asked_about_are_there(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".netrc").write_text("secret")
+    look_around = probes({"python": "3"})[-1].program
+    assert str(tmp_path / ".netrc") in look_around.args
