@@ -75,9 +75,14 @@ class Attack:
         return self.name or self.probe.__name__
 
 
+def program_text(*functions: Callable[..., Any]) -> str:
+    """What programs are made of, and these functions."""
+    return "\n\n".join([PRELUDE, *map(inspect.getsource, functions)])
+
+
 def program_of(probe: Callable[..., Any], *targets: Any) -> str:
     """The text of a program that runs one probe and reports how it ended."""
-    return f"{PRELUDE}\n\n{inspect.getsource(probe)}\n\nreport({', '.join([probe.__name__, *map(repr, targets)])})\n"
+    return f"{program_text(probe)}\nreport({', '.join([probe.__name__, *map(repr, targets)])})\n"
 
 
 def arguments_of(targets: Targets, world: World) -> tuple[Any, ...]:

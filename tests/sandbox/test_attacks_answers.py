@@ -9,127 +9,9 @@ from typing import Any
 
 import pytest
 from attacks import ROOMY, Box, World, assert_blocked, assert_reached, describe, program_of
-from probing import LIBC, ctypes, report, sys
+from searches import SECRET_PATTERN, name_frames_beneath, search_files, search_frames, search_memory, search_objects
 
 from open_r1.execution.base import Program, Status
-
-HEX = "[0-9a-f]{32}"
-
-
-def search_memory(pattern, plant):
-    """Every page of this process, whatever lies there: what the server has read, it leaves to its children."""
-    import re
-
-    page, gap = 4096, 8192
-    if plant:
-        LIBC.malloc.restype = ctypes.c_void_p
-        place = LIBC.malloc(200)
-        LIBC.read(0, ctypes.c_void_p(place), 200)
-    anchors = [id(report), ctypes.addressof(ctypes.create_string_buffer(200_000)), id(os.read)]
-    anchors += [ctypes.cast(LIBC.getpid, ctypes.c_void_p).value, ctypes.c_void_p.in_dll(LIBC, "environ").value]
-    LIBC.sbrk.restype = ctypes.c_void_p
-    anchors.append(LIBC.sbrk(0) - page)
-    reader, writer = os.pipe()
-    probe = ctypes.create_string_buffer(1)
-    found, seen = set(), set()
-    wanted = re.compile(pattern.encode())
-    for anchor in anchors:
-        for step in (page, -page):
-            address, missed, tail = anchor // page * page, 0, b""
-            while missed < gap and address > 0:
-                if LIBC.mincore(ctypes.c_void_p(address), ctypes.c_size_t(page), probe) != 0:
-                    missed += 1
-                    tail = b""
-                elif address not in seen:
-                    seen.add(address)
-                    missed = 0
-                    if LIBC.write(writer, ctypes.c_void_p(address), ctypes.c_size_t(1)) == 1:
-                        os.read(reader, 1)
-                        content = ctypes.string_at(address, page)
-                        joined = tail + content if step > 0 else content + tail
-                        found.update(match.group() for match in wanted.finditer(joined))
-                        tail = content[-200:] if step > 0 else content[:200]
-                address += step
-    return sorted(found)
-
-
-def search_objects(pattern, plant):
-    """All that the garbage collector knows, and what hangs on it."""
-    import gc
-    import re
-
-    held = [os.read(0, 200)] if plant else []
-    gc.unfreeze()
-    wanted, found, seen, left = re.compile(pattern), set(), set(), [gc.get_objects()]
-    while left:
-        thing = left.pop()
-        if id(thing) in seen:
-            continue
-        seen.add(id(thing))
-        if isinstance(thing, (bytes, bytearray)):
-            found.update(wanted.findall(thing.decode("latin1")))
-        elif isinstance(thing, str):
-            found.update(wanted.findall(thing))
-        else:
-            left += gc.get_referents(thing)
-    del held
-    return sorted(found)
-
-
-def search_frames(pattern, plant):
-    """The variables of every function that is under way beneath this one, in every thread."""
-    import re
-
-    planted = os.read(0, 200) if plant else b""
-    wanted, found = re.compile(pattern), set()
-    frames = [sys._getframe(), *sys._current_frames().values()]
-    while frames:
-        frame = frames.pop()
-        frames += [frame.f_back] if frame.f_back else []
-        for variables in (frame.f_locals, frame.f_globals):
-            for value in list(variables.values()):
-                found.update(wanted.findall(repr(value)[:1_000_000]))
-    del planted
-    return sorted(found)
-
-
-def name_frames_beneath(_pattern, plant):
-    """Whose code lies beneath the program, beyond what runs it."""
-    names, frame = [], sys._getframe().f_back
-    while frame:
-        names.append(frame.f_code.co_qualname)
-        frame = frame.f_back
-    beyond = names[names.index("_run") :] if "_run" in names else ["no _run", *names]
-    return names if plant else [name for name in beyond if name not in ("_run", "run_script", "<module>")]
-
-
-def search_files(pattern, plant):
-    """Every file that can be found, but for the system's own."""
-    import re
-
-    if plant:
-        tops = [os.path.dirname(os.__file__) + "/json"]
-        pattern = "JSONDecoder"
-    else:
-        tops = [".", "..", "/", "/tmp", "/var/tmp", "/box", "/dev/shm", os.path.dirname(sys.prefix), *sys.path]
-    wanted, found = re.compile(pattern), []
-    system = ("/usr", "/lib", "/bin", "/sbin", os.path.dirname(os.__file__) if not plant else "/usr")
-    for top in tops:
-        for folder, folders, names in os.walk(top):
-            if os.path.abspath(folder).startswith(system):
-                folders.clear()
-                continue
-            for name in names:
-                try:
-                    handle = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NONBLOCK)
-                    text = os.read(handle, 1 << 20).decode("latin1")
-                    os.close(handle)
-                except OSError:
-                    continue
-                if wanted.search(text):
-                    found.append((folder, name))
-    return found
-
 
 SEARCHES = [search_memory, search_objects, search_frames, search_files, name_frames_beneath]
 
@@ -143,13 +25,13 @@ def test_a_program_finds_nothing_of_the_one_before_it(box: Box, search: Callable
         f"import sys\nanswer = '{secret}'\nprint(sys.stdin.read() + answer)", stdin=secret.encode() * 50, **given
     )
     assert before.stdout.count(secret.encode()) == 51
-    assert_blocked(box.probe(search, f"SECRET{HEX}", False))
+    assert_blocked(box.probe(search, SECRET_PATTERN, False))
 
 
 @pytest.mark.parametrize("search", SEARCHES)
 def test_a_search_finds_what_is_there(box: Box, search: Callable[..., Any]) -> None:
     secret = f"SECRET{os.urandom(16).hex()}"
-    ran = box.probe(search, f"SECRET{HEX}", True, stdin=secret.encode())
+    ran = box.probe(search, SECRET_PATTERN, True, stdin=secret.encode())
     assert_reached(ran.stdout or describe(ran))
     if search in (search_memory, search_objects, search_frames):
         assert secret.encode() in ran.stdout
@@ -159,7 +41,7 @@ def test_a_neighbour_finds_nothing(two_workers: Box) -> None:
     """Two programs at once: one holds a secret, the other looks for it."""
     secret = f"SECRET{os.urandom(16).hex()}"
     holder = "import sys, time\nanswer = sys.stdin.read()\ntime.sleep(3)\nprint(len(answer))"
-    search = program_of(search_memory, f"SECRET{HEX}", False)
+    search = program_of(search_memory, SECRET_PATTERN, False)
     programs = [Program(holder, stdin=secret.encode(), limits=ROOMY), Program(search, limits=ROOMY)]
     held, searched = two_workers.provider.run(programs)
     assert held.stdout == b"38\n", describe(held)

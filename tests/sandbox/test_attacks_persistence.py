@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attacks import ROOMY, Box, assert_blocked, describe
+from attacks import ROOMY, Box, assert_blocked, describe, program_text
 from probing import LIBC, call
 from processes import family
 
@@ -185,14 +185,6 @@ def surroundings_of(box: Box) -> dict[str, Any]:
     ran = box.run(f"{program_text(describe_surroundings)}\ndescribe_surroundings()")
     assert ran.succeeded, describe(ran)
     return json.loads(ran.stdout)
-
-
-def program_text(*functions: Any) -> str:
-    import inspect
-
-    from attacks import PRELUDE
-
-    return "\n\n".join([PRELUDE, *map(inspect.getsource, functions)])
 
 
 def test_the_next_program_finds_everything_as_it_was(box: Box) -> None:
