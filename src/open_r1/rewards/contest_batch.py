@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from open_r1.execution.contests.rows import BYTES_PER_MB, ProblemError, Row
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns
+from open_r1.rewards.base import NOT_APPLICABLE, Columns
 
 logger = logging.getLogger(__name__)
 
@@ -34,17 +34,19 @@ class ContestBatch(Generic[Problem]):
     """How one contest scores.
 
     Args:
+        needs: Columns of which a contest's row has some: where all are None, it is another kind of problem.
         read: A row -> its problem. ProblemError for one that can't be judged.
         judge: (problem, place) of many samples -> an outcome for each; `place` is the sample's in the batch.
     """
 
     def __init__(
         self,
+        needs: Sequence[str],
         read: Callable[[Row], Problem],
         judge: Callable[[Sequence[tuple[Problem, int]]], list[Outcome]],
         budget_mb: float = BATCH_MB,
     ) -> None:
-        self._read, self._judge = read, judge
+        self._needs, self._read, self._judge = needs, read, judge
         self._budget = budget_mb * BYTES_PER_MB
 
     def score(self, rows: Sequence[Row]) -> list[Outcome]:
@@ -53,6 +55,9 @@ class ContestBatch(Generic[Problem]):
         waiting: list[tuple[Problem, int]] = []
         waiting_bytes = 0
         for row, places in groups_of(rows):
+            if all(row.get(name) is None for name in self._needs):
+                outcomes |= dict.fromkeys(places, Outcome(None, NOT_APPLICABLE))
+                continue
             try:
                 problem = self._read(row)
             except ProblemError as error:

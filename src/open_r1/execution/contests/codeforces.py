@@ -23,7 +23,15 @@ from open_r1.execution.comparison import Comparison
 from open_r1.execution.contests.checkers import ContestChecker, Controls
 from open_r1.execution.contests.file_mode import INPUT_FILE, OUTPUT_FILE, can_write_files, in_file_mode
 from open_r1.execution.contests.limits import contest_limits
-from open_r1.execution.contests.rows import ProblemError, Row, TestData, parse_tests, positive_number, text_of
+from open_r1.execution.contests.rows import (
+    ProblemError,
+    Row,
+    TestData,
+    number_or,
+    parse_tests,
+    positive_number,
+    text_of,
+)
 from open_r1.execution.contests.test_files import CODEFORCES_FOLDER, GeneratedTests
 from open_r1.execution.judge import Judge, Reason, Submission, Test, TestResult, Verdict, shared_judge
 from open_r1.text.fences import canonical_language
@@ -221,7 +229,7 @@ def check_kind(row: Row, problem: str) -> None:
             f"Codeforces problem '{problem}' is interactive: its submission talks with another program while it runs, "
             "which a provider can't do; leave such rows out (those with an interaction_format).",
         )
-    if row.get("executable") is False:
+    if row.get("executable") is not None and not row["executable"]:
         raise ProblemError(
             "unsupported", f"Codeforces problem '{problem}' is marked as not executable; leave such rows out."
         )
@@ -235,14 +243,14 @@ def check_kind(row: Row, problem: str) -> None:
 def read_tests(row: Row, problem: str, generated: GeneratedTests | None) -> list[TestData]:
     """Official tests, then generated ones where the row says that there are some. ConfigError without their folder."""
     tests = parse_tests(row.get("official_tests"), f"official_tests of problem '{problem}'")
-    expected = row.get("generated_tests")
-    if isinstance(expected, list | tuple):
-        return tests + parse_tests(expected, f"generated_tests of problem '{problem}'")
-    if not expected:
+    if isinstance(row.get("generated_tests"), list | tuple):
+        return tests + parse_tests(row["generated_tests"], f"generated_tests of problem '{problem}'")
+    count = number_or(row, "generated_tests", 0)
+    if count <= 0:
         return tests
     if generated is None:
         raise ConfigError(
-            f"problem '{problem}' has {expected} generated tests, which are in files of their own, and without which weak "
+            f"problem '{problem}' has {count:g} generated tests, which are in files of their own, and without which weak "
             f"programs pass: set {CODEFORCES_FOLDER} to the folder that holds them, or leave the column generated_tests "
             "out of the data to judge by official tests alone."
         )

@@ -14,6 +14,7 @@ its published judge (huggingface/ioi).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -262,10 +263,11 @@ def prepare_code(code: str, problem: str, graders: Mapping[str, bytes]) -> str:
     Standard headers, the task's own header and `using namespace std`, each where it is missing; and `EVAL`, which IOI's
     build defines.
     """
-    header = f'#include "{problem}.h"'
+    header = f"{problem}.h"
+    has_header = re.search(rf'#\s*include\s*["<]{re.escape(header)}[">]', code)
     lines = ["#define EVAL 1", "#include <bits/stdc++.h>"]
-    if f"{problem}.h" in graders and header not in code:
-        lines.append(header)
+    if header in graders and not has_header:
+        lines.append(f'#include "{header}"')
     if "using namespace std;" not in code and "std::" not in code:
         lines.append("using namespace std;")
     return "\n".join([*lines, f'#line 1 "{problem}.cpp"', code])

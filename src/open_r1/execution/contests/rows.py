@@ -97,9 +97,13 @@ def parse_test(record: Any, where: str, names: tuple[str, str] = ("input", "outp
 
 
 def parse_tests(records: Any, where: str) -> list[TestData]:
-    """A column of tests; empty where it is None."""
+    """A column of tests, as a list of them or as an object of lists; empty where it is None."""
     if records is None:
         return []
+    if isinstance(records, Mapping) and records and all(isinstance(values, list) for values in records.values()):
+        count = max(map(len, records.values()))
+        records = [{key: values[place : place + 1] for key, values in records.items()} for place in range(count)]
+        records = [{key: value[0] if value else None for key, value in record.items()} for record in records]
     if not isinstance(records, Iterable) or isinstance(records, str | bytes | Mapping):
         raise ProblemError("bad_test", f"{where} is {_kind(records)}, not a list of tests.")
     return [parse_test(record, f"{where}, test {number}") for number, record in enumerate(records, start=1)]

@@ -75,7 +75,7 @@ class CodeforcesScorer:
 
     def __call__(self, texts: list[str], columns: Columns) -> list[Outcome]:
         names = optional_column(columns, "language", len(texts), self._language)
-        languages = [submission_language(name) for name in names]
+        languages = [submission_language(str(name)) for name in names]
         codes = [extract_code(visible_part(text), language) for text, language in zip(texts, languages, strict=True)]
 
         def judge_all(entries: Sequence[tuple[CodeforcesProblem, int]]) -> list[Outcome]:
@@ -86,7 +86,7 @@ class CodeforcesScorer:
                 for _, place in entries
             ]
 
-        return ContestBatch(self._read, judge_all).score(rows_of(columns, (*NEEDS, *MAY_HAVE), len(texts)))
+        return ContestBatch(NEEDS, self._read, judge_all).score(rows_of(columns, (*NEEDS, *MAY_HAVE), len(texts)))
 
     def _read(self, row: Row) -> CodeforcesProblem:
         return CodeforcesProblem.from_row(row, self.tests)

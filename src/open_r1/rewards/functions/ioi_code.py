@@ -55,7 +55,7 @@ class IoiScorer:
                 outcome_of(next(results)) if codes[place].strip() else Outcome(0.0, NO_CODE) for _, place in entries
             ]
 
-        return ContestBatch(self._read, judge_all).score(rows_of(columns, (*NEEDS, *MAY_HAVE), len(texts)))
+        return ContestBatch(NEEDS, self._read, judge_all).score(rows_of(columns, (*NEEDS, *MAY_HAVE), len(texts)))
 
     def _read(self, row: Row) -> Subtask:
         return Subtask.from_row(row, lambda year, problem, names: self.tests.load(year, problem, names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from open_r1.errors import ConfigError
 from open_r1.execution.base import Provider
 from open_r1.execution.contests.test_files import GeneratedTests, IoiTests
 from open_r1.execution.sandbox.local import LocalProvider
+
+sys.path.append(str(Path(__file__).parents[1] / "providers"))  # the servers that remote providers' tests have
 
 
 @pytest.fixture(scope="session")

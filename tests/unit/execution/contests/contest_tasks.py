@@ -156,9 +156,8 @@ def halves_row(**changes: Any) -> dict[str, Any]:
         name="Halves",
         subtask="01-all",
         score=100,
-        test_names=list(HALVES_TESTS),
         grader_files=[[name, text] for name, text in files.items()],
-        **changes,
+        **{"test_names": list(HALVES_TESTS), **changes},
     )
 
 

@@ -121,6 +121,26 @@ def test_generated_tests_are_added_to_official_ones(generated):
     assert [test.input for test in problem.tests[:2]] == [b"2 2\n", b"1 5\n"]  # CRLF is gone
 
 
+def test_official_tests_may_be_an_object_of_lists():
+    tests = {"input": ["1 2", "3 4"], "output": ["3", "7"]}
+    assert len(CodeforcesProblem.from_row(tasks.cf_row(official_tests=tests), None).tests) == 2
+    with pytest.raises(ProblemError, match="test 2 has no 'output'. Found: input"):
+        CodeforcesProblem.from_row(tasks.cf_row(official_tests={"input": ["1", "2"], "output": ["3"]}), None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"generated_tests": float("nan")}, {"generated_tests": None}, {"executable": None}, {"input_mode": None}],
+)
+def test_columns_that_say_nothing_are_no_fault(changes):
+    assert len(CodeforcesProblem.from_row(tasks.cf_row(**changes), None).tests) == 4
+
+
+def test_generated_tests_may_stand_in_the_row():
+    problem = CodeforcesProblem.from_row(tasks.cf_row(generated_tests=[{"input": "5 5", "output": "10"}]), None)
+    assert problem.tests[4].expected == b"10"
+
+
 def test_without_their_folder_generated_tests_are_asked_for():
     with pytest.raises(ConfigError, match="problem '9001/A' has 3 generated tests.*: set CF_TESTS_FOLDER"):
         CodeforcesProblem.from_row(tasks.cf_row(generated_tests=3), None)
@@ -291,3 +311,10 @@ def test_a_file_left_by_one_submission_is_not_there_for_its_checker_or_the_next(
     problem = CodeforcesProblem.from_row(tasks.pair_row(official_tests=[{"input": "2", "output": "1 1"}]), None)
     results = CodeforcesJudge(sandbox).score([(problem, leave, "python"), (problem, look, "python")])
     assert [result.share for result in results] == [0.0, 0.0]
+
+
+def test_the_guide_s_example_runs(sandbox, repo, capsys):
+    guide = (repo / "docs" / "guides" / "contests.md").read_text(encoding="utf-8")
+    example = guide.partition("```python\n")[2].partition("```")[0]
+    exec(compile(example, "contests.md", "exec"), {})
+    assert f"# {capsys.readouterr().out.strip()}" in example

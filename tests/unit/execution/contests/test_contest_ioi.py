@@ -137,6 +137,7 @@ def test_missing_headers_are_added_and_no_others():
     complete = prepare_code('#include "total.h"\nstd::vector<int> v;', "total", {"total.h": b""})
     assert "using namespace std;" not in complete and complete.count('"total.h"') == 1
     assert '"total.h"' not in prepare_code("int x;", "total", {})
+    assert prepare_code("# include<total.h>\nint x;", "total", {"total.h": b""}).count("total.h") == 1
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,14 @@ def test_a_provider_that_is_down_scores_nothing_zero(ioi_tests):
     assert cf([text] * 2, **columns_of([tasks.cf_row(), tasks.double_row()])) == [None, None]
 
 
+def test_another_kind_of_problem_in_the_mixture_is_left_alone():
+    maths = dict.fromkeys(tasks.cf_row())
+    reward = get_cf_code_reward(ScriptedProvider(lambda program: b"4\n"))
+    row = tasks.cf_row(official_tests=[{"input": "2 2", "output": "4"}])
+    outcomes = reward.score([tasks.fenced("code"), "42"], **columns_of([row, maths]))
+    assert [(outcome.value, outcome.reason) for outcome in outcomes] == [(1.1, "passed"), (None, "not_applicable")]
+
+
 def test_a_missing_column_is_named_with_what_was_found():
     row = tasks.cf_row()
     row["offical_tests"] = row.pop("official_tests")
@@ -180,12 +188,13 @@ def test_problems_are_read_once_a_group_and_judged_together_up_to_a_size():
         judged.append([place for _, place in entries])
         return [Outcome(1.0, "passed")] * len(entries)
 
-    batch = ContestBatch(read, judge, budget_mb=128)
-    rows = [{"id": name} for name in ("a", "a", "b", "bad", "c", "c", "d")]
+    batch = ContestBatch(("id",), read, judge, budget_mb=128)
+    rows = [{"id": name} for name in ("a", "a", "b", "bad", "c", "c", "d", None)]
     outcomes = batch.score(rows)
     assert reads == ["a", "b", "bad", "c", "d"]
     assert judged == [[0, 1, 2], [4, 5, 6]]
-    assert [outcome.reason for outcome in outcomes] == ["passed"] * 3 + ["bad_row"] + ["passed"] * 3
+    reasons = [outcome.reason for outcome in outcomes]
+    assert reasons == ["passed"] * 3 + ["bad_row"] + ["passed"] * 3 + ["not_applicable"]
     assert batch.score([]) == []
 
 
