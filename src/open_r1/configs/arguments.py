@@ -31,8 +31,12 @@ class ScriptArguments(trl.ScriptArguments):
     """What to train on, for either stage."""
 
     dataset_mixture: dict[str, Any] | str | None = setting(
-        None, "Mixture of data sets: {datasets: [{id, config, split, columns, weight}], seed, test_split_size}."
+        None,
+        "Mixture of data sets: {datasets: [{id, config, split, columns, weight, revision, column_map}], seed, "
+        "test_split_size, tokens, tokenizer}.",
     )
+    dataset_revision: str | None = setting(None, "The Hub's branch, tag or commit of dataset_name.")
+    dataset_column_map: dict[str, str] | None = setting(None, "Columns to rename, as {found name: wanted name}.")
     dataset_prompt_column: str = setting("prompt", "Column with the problem.")
     dataset_solution_column: str | None = setting(
         None, "Column with the reference solution or answer; by default 'solution', else 'answer'."

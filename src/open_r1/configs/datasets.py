@@ -12,22 +12,40 @@ from open_r1.errors import ConfigError, nearest
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """One entry of a mixture. `weight` is the share of its rows taken, 0 < weight <= 1, or None for all."""
+    """One entry of a mixture.
+
+    Args:
+        id: A path, a pattern, a Hub id, or a generator such as `tasks:sums?n=100`.
+        columns: The columns kept, by their names after `column_map`; None for all.
+        weight: The share of its rows taken, 0 < weight <= 1, or None for all; with a budget of tokens, its share of that.
+        revision: The Hub's branch, tag or commit.
+        column_map: Columns to be renamed, found name to wanted name.
+    """
 
     id: str
     config: str | None = None
     split: str = "train"
     columns: list[str] | None = None
     weight: float | None = None
+    revision: str | None = None
+    column_map: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
 class DatasetMixtureConfig:
-    """A mixture: each entry's share after a seeded shuffle, concatenated, shuffled with the seed."""
+    """A mixture: each entry's share after a seeded shuffle, concatenated, shuffled with the seed.
+
+    Args:
+        test_split_size: Rows, or their share, held back as the split `test`.
+        tokens: A budget of tokens; then each entry has a weight, which is its share of the budget.
+        tokenizer: What counts them: a folder with tokenizer.json, or a Hub id.
+    """
 
     datasets: list[DatasetConfig] = field(default_factory=list)
     seed: int = 0
     test_split_size: float | None = None
+    tokens: int | None = None
+    tokenizer: str | None = None
 
     @classmethod
     def from_mapping(cls, mapping: Any) -> DatasetMixtureConfig:
@@ -42,8 +60,11 @@ class DatasetMixtureConfig:
             datasets=[parse_entry(entry, f"dataset_mixture.datasets[{index}]") for index, entry in enumerate(entries)],
             seed=mapping.get("seed", 0),
             test_split_size=mapping.get("test_split_size"),
+            tokens=mapping.get("tokens"),
+            tokenizer=mapping.get("tokenizer"),
         )
         check_seed(mixture.seed)
+        check_budget(mixture)
         check_test_split_size(mixture.test_split_size)
         check_columns(mixture.datasets)
         return mixture
@@ -52,6 +73,20 @@ class DatasetMixtureConfig:
 def check_seed(seed: Any) -> None:
     if not fits(seed, int) or seed < 0:
         raise ConfigError(f"dataset_mixture.seed must be a whole number of at least 0, but is {seed!r}; give one.")
+
+
+def check_budget(mixture: DatasetMixtureConfig) -> None:
+    if mixture.tokens is None:
+        return
+    if not fits(mixture.tokens, int) or mixture.tokens < 1:
+        raise ConfigError(f"dataset_mixture.tokens must be a whole number of at least 1, but is {mixture.tokens!r}.")
+    if not mixture.tokenizer or not fits(mixture.tokenizer, str):
+        raise ConfigError(
+            "dataset_mixture.tokens needs a dataset_mixture.tokenizer to count them: a folder or a Hub id."
+        )
+    unweighted = [entry.id for entry in mixture.datasets if entry.weight is None]
+    if unweighted:
+        raise ConfigError(f"with dataset_mixture.tokens each data set needs a weight; '{unweighted[0]}' has none.")
 
 
 def check_test_split_size(size: Any) -> None:

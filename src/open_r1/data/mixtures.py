@@ -1,0 +1,162 @@
+"""Mixtures of sets as the guide's YAML writes them: a share of each, put together, shuffled, optionally split.
+
+The result depends on the entries, their order, the seed and nothing else: not on the number of processes, not on the
+machine. Counts are exact; they are logged, and stay with the rows as their `info.description`.
+
+A weight is a share of its set's rows. With a budget of tokens (`tokens`, `tokenizer`) it is a share of the budget instead,
+and rows are taken in their shuffled order until it is used up.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from open_r1.data.sources import load_splits, rename_columns, require_columns
+from open_r1.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+    from open_r1.configs import DatasetConfig, DatasetMixtureConfig
+
+logger = logging.getLogger(__name__)
+
+COUNTED_AT_ONCE = 256
+
+CountTokens = Callable[[list[str]], list[int]]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What was taken of one entry: rows, of how many, and tokens where they were counted."""
+
+    entry: DatasetConfig
+    rows: int
+    of_rows: int
+    tokens: int | None = None
+
+    def __str__(self) -> str:
+        tokens = "" if self.tokens is None else f", {self.tokens:,} tokens"
+        weight = "" if self.entry.weight is None else f", weight {self.entry.weight:g}"
+        return f"{self.rows:,} of {self.of_rows:,} rows of {self.entry.id}{weight}{tokens}"
+
+
+def mix(mixture: DatasetMixtureConfig) -> DatasetDict:
+    """The mixture, as the split `train`, and `test` where a size is given for it."""
+    from datasets import DatasetDict, concatenate_datasets
+
+    taken = [
+        take_tokens(mixture, entry) if mixture.tokens else take_share(entry, mixture.seed)
+        for entry in mixture.datasets
+    ]
+    parts, shares = [rows for rows, _ in taken], [share for _, share in taken]
+    try:
+        combined = concatenate_datasets(parts).shuffle(seed=mixture.seed)
+    except ValueError as error:
+        raise DataError(describe_misfit(mixture, parts, error)) from None
+    combined.info.description = describe_mixture(mixture, shares)
+    logger.info(combined.info.description)
+    if mixture.test_split_size is None:
+        return DatasetDict({"train": combined})
+    try:
+        return combined.train_test_split(test_size=mixture.test_split_size, seed=mixture.seed)
+    except ValueError as error:
+        raise DataError(
+            f"test_split_size = {mixture.test_split_size} leaves no row for training or testing of the {len(combined)} "
+            f"rows of the mixture ({error}); choose another."
+        ) from None
+
+
+def describe_mixture(mixture: DatasetMixtureConfig, shares: Sequence[Share]) -> str:
+    """The mixture in a sentence: rows in all, then each entry's."""
+    total = sum(share.rows for share in shares)
+    return f"mixture of {total:,} rows (seed {mixture.seed}): {'; '.join(map(str, shares))}"
+
+
+def take_share(entry: DatasetConfig, seed: int) -> tuple[Dataset, Share]:
+    """The first rows of an entry's seeded shuffle, as many as its weight says; all in their own order without one."""
+    rows = load_entry(entry)
+    if entry.weight is None:
+        return rows, Share(entry, len(rows), len(rows))
+    count = int(len(rows) * entry.weight)
+    if count == 0:
+        raise DataError(f"weight {entry.weight} of '{entry.id}' ({len(rows)} rows) takes no row; raise it.")
+    return rows.shuffle(seed=seed).select(range(count)), Share(entry, count, len(rows))
+
+
+def load_entry(entry: DatasetConfig) -> Dataset:
+    """An entry's rows, its columns renamed and selected."""
+    rows = load_splits(entry.id, entry.config, entry.split, revision=entry.revision)[entry.split]
+    rows = rename_columns(rows, entry.column_map or {}, entry.id, "column_map")
+    if entry.columns is None:
+        return rows
+    require_columns(rows.column_names, entry.columns, entry.id)
+    return rows.select_columns(entry.columns)
+
+
+def take_tokens(mixture: DatasetMixtureConfig, entry: DatasetConfig) -> tuple[Dataset, Share]:
+    """Rows of an entry's seeded shuffle until its share of the budget is used up: the row that would pass it stays out.
+
+    An entry that has less is taken whole, and the mixture is smaller by what it lacks.
+    """
+    total_weight = sum(other.weight or 0 for other in mixture.datasets)
+    budget = int((mixture.tokens or 0) * (entry.weight or 0) / total_weight)
+    rows = load_entry(entry).shuffle(seed=mixture.seed)
+    count = token_counter(str(mixture.tokenizer))
+    taken = used = 0
+    for batch in rows.iter(COUNTED_AT_ONCE):
+        texts = texts_of(dict(batch))
+        for tokens in count(texts):
+            if used + tokens > budget:
+                break
+            taken, used = taken + 1, used + tokens
+        else:
+            continue
+        break
+    if taken == 0:
+        raise DataError(f"{budget:,} tokens of '{entry.id}' take no row; raise tokens, or the weight of that entry.")
+    if taken == len(rows):
+        logger.warning("mixture: '%s' has %s tokens of the %s asked for", entry.id, f"{used:,}", f"{budget:,}")
+    return rows.select(range(taken)), Share(entry, taken, len(rows), used)
+
+
+def texts_of(columns: dict[str, list[Any]]) -> list[str]:
+    """All text of each row of a batch: its messages', or that of its columns of text."""
+    if "messages" in columns:
+        return [
+            "\n".join(str(message.get("content") or "") for message in messages) for messages in columns["messages"]
+        ]
+    text = [values for values in columns.values() if any(isinstance(value, str) for value in values)]
+    return ["\n".join(value or "" for value in row) for row in zip(*text, strict=True)]
+
+
+def token_counter(tokenizer: str) -> CountTokens:
+    """How many tokens texts have, by a folder with tokenizer.json, such a file, or a model on the Hub."""
+    from tokenizers import Tokenizer
+
+    path = Path(tokenizer).expanduser()
+    path = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        loaded = Tokenizer.from_file(str(path)) if path.exists() else Tokenizer.from_pretrained(tokenizer)
+    except Exception as error:  # noqa: BLE001 - the library raises bare Exceptions
+        raise DataError(
+            f"tokenizer '{tokenizer}' can't be loaded: {' '.join(str(error).split())}; give a folder with tokenizer.json."
+        ) from None
+    return lambda texts: [len(encoding) for encoding in loaded.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+def describe_misfit(mixture: DatasetMixtureConfig, parts: Sequence[Dataset], error: ValueError) -> str:
+    """Which column of which sets has two types, so that the sets can't be put one after another."""
+    first = parts[0].features
+    for entry, part in zip(mixture.datasets[1:], parts[1:], strict=True):
+        for column, kind in part.features.items():
+            if column in first and first[column] != kind:
+                return (
+                    f"column '{column}' is {first[column]} in '{mixture.datasets[0].id}' but {kind} in '{entry.id}', so "
+                    "they can't be mixed; give it one type, or leave it out by 'columns'."
+                )
+    return f"the data sets of the mixture can't be put together: {error}; choose matching 'columns'."
