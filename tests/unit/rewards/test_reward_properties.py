@@ -97,6 +97,14 @@ def test_accuracy_scores_any_text_without_an_exception(verifier, pairs):
     assert "error" not in {verdict.reason for verdict in verdicts}
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(TEXTS, TEXTS), max_size=4))
+def test_rewards_on_top_of_accuracy_score_any_text_in_their_range(pairs):
+    golds, texts = [gold for gold, _ in pairs], [text for _, text in pairs]
+    for reward in (get_cosine_scaled_reward(max_len=20), len_reward):
+        assert all(value is None or -1.0 <= value <= 1.0 for value in reward(texts, golds))
+
+
 @given(st.integers(-(10**12), 10**12))
 def test_an_integer_equals_itself_in_every_dress(number):
     dresses = (

@@ -8,7 +8,9 @@ from open_r1.rewards.base import Columns, RewardFunction, RewardSpec, setting
 from open_r1.text.words import check_language, ngrams, split_words
 
 
-def get_repetition_penalty_reward(ngram_size: int, max_penalty: float, language: str = "en") -> RewardFunction:
+def get_repetition_penalty_reward(
+    ngram_size: int = 3, max_penalty: float = -1.0, language: str = "en"
+) -> RewardFunction:
     """The reward (1 - unique / total) · max_penalty over the n-grams of lower-cased words (arXiv:2502.03373).
 
     A completion with fewer than `ngram_size` words repeats nothing: 0. ConfigError for a positive penalty, an n-gram
