@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -179,7 +180,10 @@ def test_an_empty_token_file_is_no_token(tmp_path: Path) -> None:
     assert "is empty" in refused("--token-file", str(tmp_path / "token"))
 
 
-def test_a_token_file_that_others_can_read_is_remarked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_token_file_that_others_can_read_is_remarked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("open_r1"), "propagate", True)  # the command line turns it off
     token_file = tmp_path / "token"
     token_file.write_text(TOKEN)
     for mode, remarks in ((0o644, 1), (0o600, 0)):
