@@ -16,6 +16,8 @@ from open_r1.execution.sandbox.tiers import Isolation
 from open_r1.rundir import read_jsonl
 
 REWARDS = '''
+import threading
+
 from open_r1.records import Outcome
 from open_r1.rewards import get_code_reward
 
@@ -31,6 +33,18 @@ def graded(completions, verification_info, **columns):
 
 
 graded.needs_columns = ("verification_info",)
+
+meeting = threading.Barrier(2, timeout=60)
+
+
+def one(completions, **columns):
+    meeting.wait()
+    return [1.0] * len(completions)
+
+
+def other(completions, **columns):
+    meeting.wait()
+    return [len(columns["prompts"][0][0]["content"])] * len(completions)
 '''
 
 
@@ -78,6 +92,19 @@ def test_each_test_s_result_is_in_the_rollouts(
         if "rewards/graded/mean" in line:
             assert line["rewards/graded/mean"] == 0.75
             assert line["rewards/graded/unscored"] == line["rewards/code_reward/unscored"] == 0
+
+
+def test_two_rewards_of_a_step_run_at_the_same_time(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for the other to have begun: one after another they would wait in vain."""
+    (tmp_path / "meeting_rewards.py").write_text(REWARDS)
+    monkeypatch.chdir(tmp_path)
+    rewards = ["--reward_funcs", "meeting_rewards:one", "tag_count", "meeting_rewards:other"]
+    ran = open_r1(*words(tiny_model, data, tmp_path / "out", *rewards))
+    assert ran.status == 0, ran.err
+    rows = pyarrow.parquet.read_table(tmp_path / "out" / "rollouts" / "step-000002.parquet").to_pylist()
+    assert [(row["one"], row["other"]) for row in rows] == [(1.0, float(len("Add 1 to 0.")))] * 4
 
 
 def test_a_machine_without_isolation_refuses_before_the_model_is_looked_for(

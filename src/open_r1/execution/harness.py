@@ -54,7 +54,7 @@ def main(source: str) -> None:
     """Make the call that standard input asks for. Leaves at once, so that no thread or exit handler holds it up."""
     call = json.loads(sys.stdin.buffer.read())
     sys.stdin = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-    sys.stdout = Silence()
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(Nowhere()), encoding="utf-8", errors="replace")
     try:
         function = find_function(load(source), call["function"])
         with any_digits():
@@ -174,13 +174,14 @@ def decode(value: typing.Any) -> typing.Any:
     return {key: decode(item) for key, item in value.items()}
 
 
-class Silence(io.TextIOBase):
-    """Standard output while a submission runs: what it prints stays unread."""
+class Nowhere(io.RawIOBase):
+    """Where standard output goes while a submission runs: what it prints stays unread."""
 
-    encoding = "utf-8"
+    def writable(self) -> bool:
+        return True
 
-    def write(self, text: str) -> int:
-        return len(text)
+    def write(self, data: typing.Any) -> int:
+        return len(data)
 
 
 def write(text: str) -> None:

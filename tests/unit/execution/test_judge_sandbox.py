@@ -38,6 +38,8 @@ RIGHT = {
     "method_of_another_class": "class Adder:\n    def f(self, a, b):\n        return a + b",
     "lambda": "f = lambda a, b: a + b",
     "prints": "print('loading' * 10**6)\ndef f(a, b):\n    print('adding')\n    return a + b",
+    "prints_bytes": "import sys\ndef f(a, b):\n    sys.stdout.buffer.write(b'adding')\n    return a + b",
+    "prints_no_text": "def f(a, b):\n    print('\\ud800', flush=True)\n    return a + b",
     "prints_to_stderr": "import sys\ndef f(a, b):\n    print('adding', file=sys.stderr)\n    return a + b",
     "as_float": "def f(a, b):\n    return float(a + b)",
     "takes_a_list": "def f(numbers):\n    return sum(numbers)",
@@ -212,6 +214,17 @@ def test_a_checker_that_is_broken_is_not_the_submission_s_fault(local: LocalProv
     assert verification is not None
     verdict = judge(local, "print(5)", *verification.tests)
     assert (verdict.share, verdict.reason) == (None, "checker_error")
+
+
+def test_programs_are_compiled_and_those_that_cannot_be_fail(local: LocalProvider) -> None:
+    good = '#include <cstdio>\nint main() { int a, b; scanf("%d %d", &a, &b); printf("%d\\n", a + b); }'
+    tests = [Test(b"1 2", b"3"), Test(b"5 6", b"11"), Test(b"5 6", b"12")]
+    sources = [good, good.replace("a + b", "a - b"), good.replace("}", "")]
+    verdicts = Judge(local).judge([Submission(Program(source, "cpp"), tests) for source in sources])
+    if verdicts[0].share is None:
+        pytest.skip(f"NO C++ HERE: {verdicts[0].results[0].detail}")
+    assert [verdict.share for verdict in verdicts] == [2 / 3, 0.0, 0.0]
+    assert [verdict.reason for verdict in verdicts] == ["wrong_answer", "wrong_answer", "compile_error"]
 
 
 def test_an_unknown_language_is_unscored_and_touches_no_other(local: LocalProvider) -> None:

@@ -195,6 +195,17 @@ def test_both_rewards_share_what_has_been_run_also_when_they_run_at_once() -> No
         assert sorted(program.stdin for program in provider.asked) == [b"1", b"2", b"3"]
 
 
+def test_infos_that_cannot_be_compared_are_no_fault() -> None:
+    import numpy
+
+    odd = [{"test_cases": numpy.array([1, 2])} for _ in range(2)]
+    outcomes, _ = score(get_code_reward, [block("good")] * 3, [*odd, info(1)])
+    assert [(outcome.value, outcome.reason) for outcome in outcomes[1:]] == [
+        (None, "malformed_tests"),
+        (1.0, "passed"),
+    ]
+
+
 def test_an_empty_batch_and_a_batch_without_programs_run_nothing() -> None:
     assert score(get_code_reward, [], [])[0] == []
     assert score(get_code_reward, ["x", "y"], [info(1), None])[1] == []

@@ -69,7 +69,7 @@ class CodeReward:
         """What is to be judged for each completion, or the outcome of one that isn't; equal neighbours are read once."""
         last, problem = None, Outcome(None, NOT_APPLICABLE)
         for text, info in zip(texts, infos, strict=True):
-            if info is not last and info != last:
+            if not _are_same(info, last):
                 last, problem = info, read_problem(info)
             yield problem if isinstance(problem, Outcome) else self._submission(text, problem)
 
@@ -129,6 +129,13 @@ def list_tests(verdict: Verdict) -> list[dict[str, Any]]:
         is_first = result is verdict.first_failed or result is verdict.first_unknown
         tests.append({"result": result.code, **milliseconds, **({"detail": result.detail} if is_first else {})})
     return tests
+
+
+def _are_same(info: Any, last: Any) -> bool:
+    try:
+        return info is last or bool(info == last)
+    except (ValueError, RecursionError):  # arrays, which have no single answer
+        return False
 
 
 def _batches(samples: Iterator[Submission | Outcome]) -> Iterator[list[Submission | Outcome]]:
