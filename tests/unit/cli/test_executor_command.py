@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 
 from open_r1.cli import executor
 from open_r1.cli.executor import Check, describe_check
+from open_r1.cli.main import build_parser
 from open_r1.execution.base import Execution, Program, Provider, Status
 from open_r1.execution.providers.scripted import ScriptedProvider
 from open_r1.execution.sandbox import tiers
+from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS
 from open_r1.execution.service.probes import LOOK_AROUND, probes, run_probes
+from open_r1.execution.service.settings import ServiceSettings
+
+REPO = Path(__file__).parents[3]
 
 
 def needs_sandbox() -> None:
@@ -98,3 +105,36 @@ def test_the_files_asked_about_are_there(tmp_path, monkeypatch: pytest.MonkeyPat
     (tmp_path / ".netrc").write_text("secret")
     look_around = probes({"python": "3"})[-1].program
     assert str(tmp_path / ".netrc") in look_around.args
+
+
+def commands_in_the_guide() -> list[list[str]]:
+    guide = (REPO / "docs" / "guides" / "code-execution.md").read_text(encoding="utf-8")
+    lines = [line for line in guide.splitlines() if line.startswith("open-r1 executor ")]
+    return [shlex.split(line)[1:] for line in lines]
+
+
+@pytest.mark.parametrize("words", commands_in_the_guide(), ids=" ".join)
+def test_the_guides_commands_are_understood(words: list[str]) -> None:
+    parsed = build_parser().parse_args(words)
+    assert parsed.action in ("check", "serve")
+
+
+def test_the_guides_table_has_the_defaults_that_hold() -> None:
+    guide = (REPO / "docs" / "guides" / "code-execution.md").read_text(encoding="utf-8")
+    settings = ServiceSettings()
+    parsed = build_parser().parse_args(["executor", "serve"])
+    assert f"| `--host`, `--port` | {parsed.host}, {parsed.port} |" in guide
+    assert (settings.host, settings.port) == (parsed.host, parsed.port)
+    assert f"| `--max-request-mb` | {settings.max_request_mb} |" in guide
+    assert f"| `--max-queue` | {settings.max_queue} |" in guide
+    most = settings.max_limits
+    assert f"{settings.max_programs:,} programs" in guide
+    limits = f"{most.wall_s:.0f} s, {most.memory_mb >> 10} GiB of memory, {most.output_kb >> 10} MiB of output"
+    assert f"{limits}, {most.processes} processes" in guide
+    assert f"({COMPILE_LIMITS.wall_s:.0f} s, {COMPILE_LIMITS.memory_mb >> 10} GiB)" in guide
+
+
+def test_the_guide_lists_every_option() -> None:
+    guide = (REPO / "docs" / "guides" / "code-execution.md").read_text(encoding="utf-8")
+    options = vars(build_parser().parse_args(["executor", "serve"])).keys() - {"verb", "action", "run"}
+    assert [name for name in options if f"`--{name.replace('_', '-')}" not in guide] == []
