@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_training_options import launch
 
 from open_r1.rundir import read_json, read_jsonl
 from open_r1.text.tags import TAGS
@@ -238,3 +240,23 @@ def test_the_check_alone_leaves_nothing_and_says_what_it_found(
     assert "preflight_prompts is 0" in ran.err
     ran = open_r1(*words(tiny_model, data, out, "--preflight_prompts", -1))
     assert "preflight_prompts must be at least 0, but is -1" in ran.err
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_check_and_refuse_together(
+    repo: Path, tiny_model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    script = str(repo / "src" / "open_r1" / "grpo.py")
+    small = ("--per_device_train_batch_size", 2)  # so that a group of 4 lies on both processes
+    for name, prompts in (("with", 8), ("without", 0)):
+        more = (*LEARNS, *small, "--preflight_prompts", prompts)
+        ran = launch(script, words(tiny_model, data, tmp_path / name, *more, group=4)[1:], 2)
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stderr.count("pre-flight: 8 problems x 4 completions") == (name == "with")
+    assert results(tmp_path / "with") == results(tmp_path / "without")
+    ran = launch(script, words(tiny_model, data, tmp_path / "refused", *small, group=4)[1:], 2)
+    assert ran.returncode != 0
+    assert ran.stderr.count("pre-flight: 32 problems x 4 completions") == 1
+    assert "none of 128 completions of 32 problems is right by accuracy_reward" in ran.stderr
+    assert not (tmp_path / "refused" / "identity.json").exists()
