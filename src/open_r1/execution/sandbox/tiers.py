@@ -17,6 +17,9 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from open_r1.errors import ConfigError
 from open_r1.execution.sandbox.toolchains import SHOWN_ALWAYS, shown_folders
 from open_r1.execution.sandbox.worker import Worker, WorkerConfig, WorkerLost
@@ -112,7 +115,7 @@ def worker_config(tier: str, packages: Sequence[str] = (), interpreter: str | No
         readable=tuple(dict.fromkeys(readable)),
         hidden=tuple(_site_folders(prefix)),
         packages=folders,
-        preload=tuple(packages),
+        preload=tuple(name for package in packages for name in import_names(package)),
     )
 
 
@@ -141,17 +144,43 @@ def _site_folders(prefix: str) -> list[str]:
 
 
 def package_files(packages: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(folders to import from, paths to show) for packages of this environment and what they need.
+    """(folders to import from, paths to show) for packages of this environment and all that they require.
 
     ConfigError for one that isn't installed.
     """
     folders, paths = [], []
-    for name in packages:
-        try:
-            files = metadata.files(name) or []
-            root = Path(str(metadata.distribution(name).locate_file("")))
-        except metadata.PackageNotFoundError as error:
-            raise ConfigError(f"sandbox package '{name}' isn't installed here; pip install it first.") from error
+    for found in _with_requirements(packages):
+        root = Path(str(found.locate_file("")))
+        names = {file.parts[0] for file in found.files or []} - {"..", "__pycache__"}
         folders.append(str(root))
-        paths += sorted({str(root / file.parts[0]) for file in files if file.parts[0] not in ("..", "__pycache__")})
+        paths += sorted(str(root / name) for name in names)
     return tuple(dict.fromkeys(folders)), tuple(dict.fromkeys(paths))
+
+
+def _with_requirements(packages: Sequence[str]) -> list[metadata.Distribution]:
+    """Installed packages and, one after another, what they require in turn; optional requirements only where named."""
+    found: dict[str, metadata.Distribution] = {}
+    wanted = [(name, "") for name in packages]
+    while wanted:
+        name, needed_by = wanted.pop()
+        key = canonicalize_name(name)
+        if key in found:
+            continue
+        try:
+            found[key] = metadata.distribution(name)
+        except metadata.PackageNotFoundError as error:
+            if needed_by:  # of another system, or left out on purpose: its importer will say so
+                continue
+            raise ConfigError(f"sandbox package '{name}' isn't installed here; pip install it first.") from error
+        requirements = map(Requirement, found[key].requires or [])
+        wanted += [(it.name, name) for it in requirements if it.marker is None or it.marker.evaluate({"extra": ""})]
+    return list(found.values())
+
+
+def import_names(package: str) -> tuple[str, ...]:
+    """What a package is imported as: `reasoning_gym` for reasoning-gym, `yaml` for PyYAML."""
+    files = [file for file in metadata.files(package) or [] if file.suffix in (".py", ".so")]
+    names = {file.parts[0].partition(".")[0] for file in files if not file.parts[0].endswith((".dist-info", ".libs"))}
+    names -= {"..", "tests", "test"}
+    own = {name for name in names if canonicalize_name(name) == canonicalize_name(package)}
+    return tuple(sorted(own or names))

@@ -112,7 +112,8 @@ TOOLCHAINS = {
         ("bash", "javac", "jar", "java"), "default-jdk-headless", limits_address_space=False, threads=48,
     ),
     "rust": Toolchain(
-        "rust", "main.rs", ("rustc", "-O", "--edition=2021", "-Clink-arg=-fuse-ld=bfd", "-o", RESULT, "{main}"), tools=("rustc",), package="rustc"
+        "rust", "main.rs", ("rustc", "-O", "--edition=2021", "-Clink-arg=-fuse-ld=bfd", "-o", RESULT, "{main}"),
+        tools=("rustc",), package="rustc",
     ),
 }  # fmt: skip
 
