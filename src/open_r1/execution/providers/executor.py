@@ -56,10 +56,6 @@ class Passenger:
     body: bytes
     arrival: asyncio.Future[Execution]
 
-    def fail(self, failure: Failure) -> None:
-        if not self.arrival.done():
-            self.arrival.set_exception(failure)
-
 
 class Station(Session):
     """A session with programs that wait to travel."""
@@ -143,12 +139,14 @@ class ExecutorProvider(RemoteProvider):
             failure = Failure("connection_failed", "the executor ended its answer early")
         except Failure as error:
             failure = error
-        if failure.reason in ("too_large", "refused") and len(batch) > 1:
-            for passenger in batch:  # one of them is to blame, and only that one should pay
+        missing = [passenger for passenger in batch if not passenger.arrival.done()]
+        is_about_all = failure.reason in ("unauthorized", "rate_limited") or failure.wait_s > 0
+        if len(batch) > 1 and not is_about_all:
+            for passenger in missing:  # one of them may be to blame, and only that one should pay
                 self._spawn(session, self._carry(session, [passenger]))
             return
-        for passenger in batch:
-            passenger.fail(failure)
+        for passenger in missing:
+            passenger.arrival.set_exception(failure)
 
     async def _exchange(self, session: Session, batch: Sequence[Passenger]) -> None:
         body = b'{"programs": [' + b", ".join(passenger.body for passenger in batch) + b"]}"

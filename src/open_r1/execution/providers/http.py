@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import httpx2
-
 from open_r1.execution.providers.failure import Failure, GarbledReply
+
+if TYPE_CHECKING:
+    import httpx2
 
 CONNECT_S = 10.0
 MAX_WAIT_S = 60.0
@@ -41,6 +42,8 @@ class Reply:
 
 def make_client() -> httpx2.AsyncClient:
     """A client that waits as long as its caller does, follows no redirect and asks for plain bodies."""
+    import httpx2
+
     return httpx2.AsyncClient(
         timeout=httpx2.Timeout(None, connect=CONNECT_S),
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
@@ -86,6 +89,8 @@ async def open_reply(
     client: httpx2.AsyncClient, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
 ) -> AsyncIterator[httpx2.Response]:
     """The response to a request, its body not yet read. Failure for any but a status of success."""
+    import httpx2
+
     headers = {**headers, "Content-Type": "application/json"} if body is not None else dict(headers)
     try:
         async with client.stream(method, url, content=body, headers=headers) as response:

@@ -157,36 +157,38 @@ class PistonProvider(RemoteProvider):
         return fault_of_files(program, is_compiled=toolchain is None or bool(toolchain.compile))
 
     async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
-        endpoint, runtime = await self._choose(program, session)
-        async with self._occupied(endpoint):
-            request = _request(program, runtime)
-            execution = await self._post(endpoint, session, request, program)
-            for pause_s in OVERLOAD_PAUSES_S:
-                if not _looks_overloaded(execution):
-                    break
-                await asyncio.sleep(pause_s)
-                execution = await self._post(endpoint, session, request, program)
-        return execution
+        failure = Failure(
+            "unsupported_language", f"no endpoint has a runtime for '{program.language}'", can_retry=False
+        )
+        for endpoint in self._by_preference():
+            try:
+                async with self._occupied(endpoint, self.program_s(program)):
+                    if runtime := await self._runtime_for(program.language, endpoint, session):
+                        return await self._run_at(endpoint, session, _request(program, runtime), program)
+            except Failure as error:
+                if error.reason != "connection_failed":
+                    raise
+                failure = error
+        raise failure
 
-    async def _choose(self, program: Program, session: Session) -> tuple[Endpoint, str]:
-        """The least busy endpoint that works and has the language; those left out for a failure when no other is there."""
+    def _by_preference(self) -> list[Endpoint]:
+        """The endpoints that work, the least busy first; where none does, the one that was left out first."""
         now = time.monotonic()
         working = [endpoint for endpoint in self.endpoints if endpoint.out_until <= now]
-        failure: Failure | None = None
-        for endpoint in sorted(
-            working or self.endpoints, key=lambda endpoint: (endpoint.out_until, endpoint.in_flight)
-        ):
-            try:
-                runtime = await self._runtime_for(program.language, endpoint, session)
-            except Failure as error:
-                endpoint.failed()
-                failure = error
-                continue
-            if runtime:
-                return endpoint, runtime
-        if failure is not None:
-            raise failure
-        raise Failure("unsupported_language", f"no endpoint has a runtime for '{program.language}'", can_retry=False)
+        if working:
+            return sorted(working, key=lambda endpoint: endpoint.in_flight)
+        return sorted(self.endpoints, key=lambda endpoint: endpoint.out_until)
+
+    async def _run_at(
+        self, endpoint: Endpoint, session: Session, request: dict[str, Any], program: Program
+    ) -> Execution:
+        execution = await self._post(endpoint, session, request, program)
+        for pause_s in OVERLOAD_PAUSES_S:
+            if not _looks_overloaded(execution):
+                break
+            await asyncio.sleep(pause_s)
+            execution = await self._post(endpoint, session, request, program)
+        return execution
 
     async def _runtime_for(self, language: str, endpoint: Endpoint, session: Session) -> str:
         """What the endpoint calls a language; "" if it doesn't have it."""
@@ -211,9 +213,10 @@ class PistonProvider(RemoteProvider):
         endpoint.languages, endpoint.languages_at = frozenset(names - {""}), time.monotonic()
 
     @asynccontextmanager
-    async def _occupied(self, endpoint: Endpoint) -> AsyncIterator[None]:
+    async def _occupied(self, endpoint: Endpoint, program_s: float) -> AsyncIterator[None]:
         """Keep count of what the endpoint is at, and of whether it fails: for what it refuses it is not to blame."""
         endpoint.in_flight += 1
+        started = time.monotonic()
         try:
             yield
         except Failure as failure:
@@ -221,7 +224,8 @@ class PistonProvider(RemoteProvider):
                 endpoint.failed()
             raise
         except asyncio.CancelledError:
-            endpoint.failed()
+            if time.monotonic() - started > program_s:  # it was given up, and not merely no longer wanted
+                endpoint.failed()
             raise
         else:
             endpoint.succeeded()

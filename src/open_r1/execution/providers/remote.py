@@ -28,6 +28,7 @@ from open_r1.errors import ConfigError
 from open_r1.execution.base import Execution, Limits, Program, Provider
 from open_r1.execution.providers.background import background_loop
 from open_r1.execution.providers.failure import Failure
+from open_r1.execution.providers.http import make_client
 from open_r1.execution.providers.replies import bounded
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS
 
@@ -87,8 +88,6 @@ class Session:
     @cached_property
     def http(self) -> Any:
         """An HTTP client; how long a request may take is the attempt's affair."""
-        from open_r1.execution.providers.http import make_client
-
         client = make_client()
         self.stack.push_async_callback(client.aclose)
         return client

@@ -1,0 +1,26 @@
+"""The executor service, running in a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from open_r1.execution.base import Provider
+from open_r1.execution.service.server import bind, make_server
+from open_r1.execution.service.settings import ServiceSettings
+
+
+@contextmanager
+def serving(provider: Provider, token: str = "") -> Iterator[str]:
+    """The address of a service over `provider`."""
+    settings = ServiceSettings(port=0, token=token)
+    socket = bind(settings)
+    is_ready = threading.Event()
+    server = make_server(provider, settings, {"python": "3.11"}, is_ready.set)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
+    thread.start()
+    assert is_ready.wait(30)
+    yield f"127.0.0.1:{socket.getsockname()[1]}"
+    server.stop()
+    thread.join(30)
