@@ -8,7 +8,9 @@ from open_r1.execution.base import Limits
 from open_r1.execution.contests.rows import BYTES_PER_MB, TestData
 
 MAX_TIME_S = 120.0
-MAX_MEMORY_MB = 8192
+MIN_MEMORY_MB, MAX_MEMORY_MB = 32, 8192
+"""A provider counts a program's libraries too, which contests don't."""
+
 WALL_FACTOR, WALL_EXTRA_S = 2.0, 3.0
 """Time limits are of CPU time, which a busy machine doesn't stretch. Waiting ends after so much more on the clock."""
 
@@ -23,7 +25,7 @@ def contest_limits(time_s: float, memory_mb: float, test: TestData) -> Limits:
     return Limits(
         wall_s=WALL_FACTOR * time_s + WALL_EXTRA_S,
         cpu_s=time_s,
-        memory_mb=math.ceil(min(memory_mb, MAX_MEMORY_MB)),
+        memory_mb=math.ceil(min(max(memory_mb, MIN_MEMORY_MB), MAX_MEMORY_MB)),
         output_kb=output_kb,
         disk_mb=DISK_MB + test.size // BYTES_PER_MB + output_kb // 1024,
     )

@@ -219,6 +219,12 @@ def test_tests_end_early_only_where_the_rest_can_t_matter(mode, batch_size, aske
     assert len(provider.asked) == asked
 
 
+def test_a_memory_limit_leaves_room_for_the_language_s_libraries(sandbox):
+    small = CodeforcesProblem.from_row(tasks.cf_row(memory_limit=4.0), None)
+    results = CodeforcesJudge(sandbox).score([(small, tasks.SUM_RIGHT_CPP, "cpp"), (small, tasks.SUM_RIGHT, "python")])
+    assert [result.passed for result in results] == [True, True]
+
+
 def test_limits_are_the_problem_s_and_stretched_where_asked():
     provider = ScriptedProvider(lambda program: b"wrong")
     judge = CodeforcesJudge(provider, time_factors={"python": 3.0})
