@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 
 import pytest
-from service_server import Running, running, scripted
+from service_server import Running, running, scripted, wait_until
 
-from open_r1.execution.base import Execution, Limits, Program, Status
+from open_r1.execution.base import Execution, Limits, Program, Provider, Status
 from open_r1.execution.providers.executor import ExecutorProvider
+from open_r1.execution.providers.routers import Printed, RouterProvider, printed_as_text, printed_by_kernel
 from open_r1.execution.sandbox.local import LocalProvider
 
 READS_FILE = """
@@ -267,6 +270,31 @@ def test_e2bs_own_classes_take_the_answer(local_service: Running) -> None:
     )
     assert execution.text == "2"
     assert models.ExecutionError(**error["error"]).name == "ZeroDivisionError"
+
+
+class Vm(Provider):
+    """Stands for a provider whose sandbox is a machine of its own, where scripts may start processes. Runs what the test
+    below gives it, which is harmless."""
+
+    name = "vm"
+    concurrency = 2
+
+    def execute(self, program: Program) -> Execution:
+        command = [sys.executable, "-c", program.source]
+        ran = subprocess.run(command, input=program.stdin, capture_output=True, timeout=30, check=False)
+        return Execution(Status.FINISHED, ran.stdout, ran.stderr, ran.returncode)
+
+
+@pytest.mark.parametrize("printed", [printed_by_kernel, printed_as_text])
+def test_our_own_client_of_routers_comes_through_with_the_token_in_its_address(printed: Printed) -> None:
+    token = "correct-horse-battery-staple"
+    with Vm() as vm, running(vm, token=token) as service:
+        wait_until(lambda: service.get("/health").status_code == 200, "it is healthy")
+        address = f"any:{token}@{service.url.removeprefix('http://')}"
+        with RouterProvider("e2b", address, "e2b_router_url", printed, 2) as client:
+            executions = client.run([Program("print(input() * 2)", stdin=b"ab\n"), Program("raise SystemExit(3)")])
+    assert executions[0].stdout == b"abab\n", executions[0]
+    assert executions[1].exit_code == 3
 
 
 @pytest.mark.parametrize(
