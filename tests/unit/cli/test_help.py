@@ -10,7 +10,7 @@ import pytest
 
 from open_r1.cli.main import verb_modules
 
-HEAVY = ("torch", "transformers", "trl", "datasets", "sympy", "matplotlib", "pandas", "pyarrow")
+HEAVY = ("torch", "transformers", "trl", "datasets", "sympy", "matplotlib", "pandas", "pyarrow", "fastapi", "uvicorn")
 SCRIPT = """
 import sys
 from open_r1.cli.main import main
