@@ -20,6 +20,7 @@ from typing import Literal, get_args
 from open_r1.errors import ConfigError, nearest
 from open_r1.execution.base import Program, Provider
 from open_r1.execution.comparison import Comparison
+from open_r1.execution.contests.case_files import CODEFORCES_FOLDER, GeneratedTests
 from open_r1.execution.contests.checkers import ContestChecker, Controls
 from open_r1.execution.contests.file_mode import INPUT_FILE, OUTPUT_FILE, can_write_files, in_file_mode
 from open_r1.execution.contests.limits import contest_limits
@@ -32,7 +33,6 @@ from open_r1.execution.contests.rows import (
     positive_number,
     text_of,
 )
-from open_r1.execution.contests.test_files import CODEFORCES_FOLDER, GeneratedTests
 from open_r1.execution.judge import Judge, Reason, Submission, Test, TestResult, Verdict, shared_judge
 from open_r1.text.fences import canonical_language
 

@@ -11,9 +11,8 @@ import contest_tasks as tasks
 import pytest
 
 from open_r1.errors import ConfigError
-from open_r1.execution.contests import test_files
-from open_r1.execution.contests.rows import ProblemError, TestData
-from open_r1.execution.contests.test_files import (
+from open_r1.execution.contests import case_files
+from open_r1.execution.contests.case_files import (
     CODEFORCES_COLUMNS,
     IOI_COLUMNS,
     GeneratedTests,
@@ -21,6 +20,7 @@ from open_r1.execution.contests.test_files import (
     RecentTests,
     open_test_file,
 )
+from open_r1.execution.contests.rows import ProblemError, TestData
 
 
 @pytest.mark.parametrize("year", [2031, 2032], ids=["parquet", "jsonl"])
@@ -120,7 +120,7 @@ def test_a_row_without_an_output_is_named(tmp_path):
 READ_ONE = """
 import resource, sys
 from pathlib import Path
-from open_r1.execution.contests.test_files import CODEFORCES_COLUMNS, open_test_file
+from open_r1.execution.contests.case_files import CODEFORCES_COLUMNS, open_test_file
 file = open_test_file(Path(sys.argv[1]), CODEFORCES_COLUMNS)
 file.read("1/0", ["0"])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -157,9 +157,9 @@ def test_the_tests_read_last_are_remembered_up_to_a_size():
 
 def test_a_test_is_read_once_while_it_is_remembered(ioi_folder, monkeypatch):
     reads = []
-    read = test_files.ParquetTests.read
+    read = case_files.ParquetTests.read
     monkeypatch.setattr(
-        test_files.ParquetTests,
+        case_files.ParquetTests,
         "read",
         lambda self, problem, names: reads.append(list(names)) or read(self, problem, names),
     )
@@ -179,22 +179,22 @@ def test_without_a_folder_the_hub_is_asked_once_for_a_while(monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-    test_files._download_year.cache_clear()
+    case_files._download_year.cache_clear()
     for _ in range(3):
         with pytest.raises(ProblemError, match=r"could not be had from the Hub \(no network\).*set IOI_TESTS_FOLDER"):
             IoiTests().load(2031, "total", ["1-01"])
     assert len(asked) <= 2  # two only where the clock's slot ended in between
     assert asked[0] == ("open-r1/ioi-test-cases", "2031/*.parquet")
-    test_files._download_year.cache_clear()
+    case_files._download_year.cache_clear()
 
 
 def test_the_hub_s_files_are_read_like_a_folder_s(monkeypatch, ioi_folder):
     import huggingface_hub
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **settings: str(ioi_folder))
-    test_files._download_year.cache_clear()
+    case_files._download_year.cache_clear()
     assert list(IoiTests().load(2031, "total", ["1-01"])) == ["1-01"]
-    test_files._download_year.cache_clear()
+    case_files._download_year.cache_clear()
 
 
 def test_columns_of_json_lines_may_hold_bytes_of_any_kind(tmp_path):
