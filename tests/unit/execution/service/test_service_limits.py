@@ -400,3 +400,24 @@ class in_background:
 
     def __exit__(self, *exception: object) -> None:
         self._thread.join(30)
+
+
+def test_idle_connections_do_not_pile_up() -> None:
+    with running(scripted(echo), max_connections=5) as service:
+        idle = [connect(service) for _ in range(5)]
+        wait_until(lambda: len(service.server.server_state.connections) == 5, "all are open")
+        assert service.get("/health").status_code == 503
+        for sock in idle:
+            sock.close()
+        wait_until(lambda: not service.server.server_state.connections, "all are closed")
+        assert service.run([{"source": "x"}])[0].succeeded
+
+
+def test_a_client_that_does_not_read_holds_up_no_one(gate: Gate) -> None:
+    megabyte = b"x" * (1 << 20)
+    with running(scripted(lambda program: megabyte if program.source == "big" else echo(program))) as service:
+        with connect(service) as deaf:
+            deaf.sendall(request_of("/v1/executions", body_of(*["big"] * 60)))
+            assert service.run([{"source": "x"}])[0].succeeded
+            wait_until(lambda: len(service.service.dispatcher.queue) == 0, "all has run")
+        wait_until(lambda: service.service.bodies._held_bytes == 0, "it is forgotten")
