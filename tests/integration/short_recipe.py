@@ -10,7 +10,7 @@ output_dir: {output}
 seed: 0
 threads: 1
 stages:
-  problems: {{kind: problems, families: {{sums: [1, 2], weekdays: [1, 2]}}, sft: 200, rl: 28, held_out: 16}}
+  problems: {{kind: problems, families: {{sums: [1, 2], weekdays: [1, 2]}}, sft: 200, rl: 32, held_out: 16}}
   traces: {{kind: traces, lazy_share: {{1: 0.2, 2: 0.8}}}}
   base: {{kind: model, shape: {{hidden_size: 32, num_layers: 1, intermediate_size: 64}}}}
   evaluate_base: {{kind: evaluate, model: base, max_new_tokens: 8, num_samples: 2}}

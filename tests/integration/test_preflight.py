@@ -28,7 +28,10 @@ OF_THE_CLOCK = ("step_time", "train_runtime", "train_samples_per_second", "train
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    rows = [{"prompt": f"Compute {a}+{b}", "solution": str(a + b)} for a in range(1, 10) for b in range(1, 10)]
+    """Problems whose answers no random model hits upon."""
+    rows = [
+        {"prompt": f"{a}1+{b}777", "solution": str(10 * a + 1000 * b + 778)} for a in range(1, 10) for b in range(9)
+    ]
     return write(tmp_path / "data.jsonl", rows)
 
 
@@ -117,14 +120,14 @@ def test_a_policy_that_gets_nothing_right_is_refused_and_its_folder_stays_free(
     open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    ran = open_r1(*words(tiny_model, data, out, group=4))
+    ran = open_r1(*words(tiny_model, data, out, group=8))
     assert ran.status == 2
-    assert "pre-flight: 32 problems x 4 completions" in ran.err
-    assert "every completion was cut off at max_completion_length = 8 tokens" in ran.err
-    assert "none of 128 completions of 32 problems is right by accuracy_reward" in ran.err
+    assert "pre-flight: 32 problems x 8 completions" in ran.err
+    assert "of the completions were cut off at max_completion_length = 8 tokens" in ran.err
+    assert "none of 256 completions of 32 problems is right by accuracy_reward" in ran.err
     assert "for example: " in ran.err
     assert not out.exists() or not [path for path in out.iterdir() if not path.name.startswith(".")]
-    ran = open_r1(*words(tiny_model, data, out, *LEARNS, group=4))
+    ran = open_r1(*words(tiny_model, data, out, *LEARNS, group=8))
     assert ran.status == 0, ran.err
 
 
@@ -132,13 +135,13 @@ def test_a_refusal_leaves_the_run_that_was_to_be_overwritten(
     open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    assert open_r1(*words(tiny_model, data, out, *LEARNS, group=4)).status == 0
+    assert open_r1(*words(tiny_model, data, out, *LEARNS, group=8)).status == 0
     before = results(out)
-    ran = open_r1(*words(tiny_model, data, out, "--overwrite_output_dir", "true", group=4))
+    ran = open_r1(*words(tiny_model, data, out, "--overwrite_output_dir", "true", group=8))
     assert ran.status == 2
     assert results(out) == before
     ran = open_r1(
-        *words(tiny_model, data, out, "--overwrite_output_dir", "true", "--preflight_prompts", 0, group=4),
+        *words(tiny_model, data, out, "--overwrite_output_dir", "true", "--preflight_prompts", 0, group=8),
         "--log_completions", "true",
     )  # fmt: skip
     assert ran.status == 0, ran.err
@@ -230,11 +233,9 @@ def test_the_check_alone_leaves_nothing_and_says_what_it_found(
     assert (record["prompts"], record["completions"]) == (8, 16)
     assert "nothing was trained" in ran.err
     assert not out.exists()
-    ran = open_r1(*words(tiny_model, data, out, "--preflight", "--json", group=4))
+    ran = open_r1(*words(tiny_model, data, out, "--preflight", "--json", group=8))
     assert ran.status == 2
-    assert {found["kind"] for found in json.loads(ran.out)["findings"] if found["refused"]} == {
-        "truncated", "nothing_right",
-    }  # fmt: skip
+    assert {found["kind"] for found in json.loads(ran.out)["findings"] if found["refused"]} == {"nothing_right"}
     ran = open_r1(*words(tiny_model, data, out, "--preflight", "--preflight_prompts", 0))
     assert ran.status == 2
     assert "preflight_prompts is 0" in ran.err
@@ -248,15 +249,15 @@ def test_two_processes_share_the_check_and_refuse_together(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     script = str(repo / "src" / "open_r1" / "grpo.py")
-    small = ("--per_device_train_batch_size", 2)  # so that a group of 4 lies on both processes
+    small = ("--per_device_train_batch_size", 4)  # so that a group of 8 lies on both processes
     for name, prompts in (("with", 8), ("without", 0)):
         more = (*LEARNS, *small, "--preflight_prompts", prompts)
-        ran = launch(script, words(tiny_model, data, tmp_path / name, *more, group=4)[1:], 2)
+        ran = launch(script, words(tiny_model, data, tmp_path / name, *more, group=8)[1:], 2)
         assert ran.returncode == 0, ran.stderr
-        assert ran.stderr.count("pre-flight: 8 problems x 4 completions") == (name == "with")
+        assert ran.stderr.count("pre-flight: 8 problems x 8 completions") == (name == "with")
     assert results(tmp_path / "with") == results(tmp_path / "without")
-    ran = launch(script, words(tiny_model, data, tmp_path / "refused", *small, group=4)[1:], 2)
+    ran = launch(script, words(tiny_model, data, tmp_path / "refused", *small, group=8)[1:], 2)
     assert ran.returncode != 0
-    assert ran.stderr.count("pre-flight: 32 problems x 4 completions") == 1
-    assert "none of 128 completions of 32 problems is right by accuracy_reward" in ran.stderr
+    assert ran.stderr.count("pre-flight: 32 problems x 8 completions") == 1
+    assert "none of 256 completions of 32 problems is right by accuracy_reward" in ran.stderr
     assert not (tmp_path / "refused" / "identity.json").exists()

@@ -185,7 +185,8 @@ def preflight_grpo(arguments: StageArguments, report: Report) -> Preflight:
         arguments.training.output_dir = folder
         transformers.set_seed(arguments.training.seed)
         trainer, _ = build_trainer(arguments, RunDir(Path(folder)), report)
-        trainer._prepare_for_training(1, trainer.get_train_dataloader(), None)
+        trainer.state.max_steps = max(1, arguments.training.max_steps)
+        trainer._prepare_for_training(trainer.state.max_steps, trainer.get_train_dataloader(), None)
     assert trainer.preflight is not None
     return trainer.preflight
 

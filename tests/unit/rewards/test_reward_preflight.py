@@ -42,7 +42,7 @@ def refused(flight: Flight) -> set[str]:
     return {found.kind for found in examine(flight).refusals}
 
 
-MIXED = [[RIGHT, WRONG, RIGHT, WRONG]] * MIN_PROMPTS
+MIXED = [[RIGHT, WRONG] * 4] * MIN_PROMPTS
 
 
 def test_a_policy_that_can_learn_has_no_findings() -> None:
@@ -56,18 +56,18 @@ def test_a_policy_that_can_learn_has_no_findings() -> None:
 
 
 def test_no_right_answer_is_refused_and_the_reasons_are_told() -> None:
-    checked = examine(fly([[WRONG, WRONG, "", RIGHT.replace("6", "8")]] * MIN_PROMPTS))
-    with pytest.raises(ConfigError, match=r"none of 128 completions of 32 problems is right by accuracy_reward \(wrong 96, "
-                                          r"no_answer 32\).*preflight_prompts 0"):  # fmt: skip
+    checked = examine(fly([[WRONG, WRONG, "", RIGHT.replace("6", "8")] * 2] * MIN_PROMPTS))
+    with pytest.raises(ConfigError, match=r"none of 256 completions of 32 problems is right by accuracy_reward \(wrong 192, "
+                                          r"no_answer 64\).*preflight_prompts 0"):  # fmt: skip
         checked.refuse_hopeless()
 
 
 @pytest.mark.parametrize(
     ("groups", "is_refused"),
     [
-        ([[WRONG] * 4] * MIN_PROMPTS, True),
-        ([[WRONG] * 4] * (MIN_PROMPTS - 1), False),
-        ([[WRONG] * 2] * MIN_PROMPTS, False),
+        ([[WRONG] * 8] * MIN_PROMPTS, True),
+        ([[WRONG] * 16] * (MIN_PROMPTS - 1), False),
+        ([[WRONG] * 4] * MIN_PROMPTS, False),
         ([[WRONG] * MIN_COMPLETIONS], False),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_small_sample_is_no_ground_for_a_refusal_but_asks_for_more(
 
 
 def test_a_data_set_smaller_than_the_sample_asked_for_is_evidence_as_a_whole() -> None:
-    assert refused(fly([[WRONG] * 16] * 8, num_problems=8)) == {"nothing_right"}
+    assert refused(fly([[WRONG] * 32] * 8, num_problems=8)) == {"nothing_right"}
 
 
 def test_more_samples_stand_behind_the_first() -> None:
@@ -97,7 +97,7 @@ CUT = "<think>\nlong"
 
 
 def test_completions_that_are_all_cut_off_are_refused() -> None:
-    checked = examine(fly([[CUT] * 4] * MIN_PROMPTS, cut=[CUT]))
+    checked = examine(fly([[CUT] * 8] * MIN_PROMPTS, cut=[CUT]))
     assert {found.kind for found in checked.refusals} == {"truncated", "nothing_right"}
     with pytest.raises(ConfigError, match="every completion was cut off at max_completion_length = 50 tokens; raise"):
         checked.refuse_hopeless()
@@ -118,7 +118,10 @@ def test_an_end_of_turn_that_does_not_end_is_named() -> None:
     flight = fly(MIXED, cut=[RIGHT, WRONG])
     flight = replace(flight, samples=[replace(sample, strays=("<|im_end|>",)) for sample in flight.samples])
     (found,) = examine(flight).findings
-    assert "128 of them write '<|im_end|>' and go on: set eos_token to it" in found.text
+    assert "256 of them write '<|im_end|>' and go on: set eos_token to it" in found.text
+    few = [replace(sample, strays=("<|im_end|>",) * (index < 100)) for index, sample in enumerate(flight.samples)]
+    (found,) = examine(replace(flight, samples=few)).findings
+    assert "raise max_completion_length" in found.text
 
 
 # groups
@@ -145,9 +148,9 @@ def test_only_rewards_with_a_weight_make_a_difference() -> None:
 
 
 def test_unscored_above_the_share_is_refused_as_a_failure_of_the_run() -> None:
-    outcomes = [Outcome(None, "timeout") if index % 4 else Outcome(1.0, "scored") for index in range(128)]
+    outcomes = [Outcome(None, "timeout") if index % 4 else Outcome(1.0, "scored") for index in range(256)]
     checked = examine(with_reward(fly(MIXED), "slow", outcomes))
-    with pytest.raises(RunError, match=r"slow could not score 75% of the completions \(timeout 96\), more than "
+    with pytest.raises(RunError, match=r"slow could not score 75% of the completions \(timeout 192\), more than "
                                        r"max_unscored_share = 50%"):  # fmt: skip
         checked.refuse_hopeless()
     assert not refused(replace(checked.flight, max_unscored_share=0.8))
@@ -155,10 +158,10 @@ def test_unscored_above_the_share_is_refused_as_a_failure_of_the_run() -> None:
 
 def test_a_reward_that_has_nothing_to_say_is_no_failure() -> None:
     outcomes = [
-        Outcome(None, NOT_APPLICABLE) if index % 4 else Outcome(float(index), "scored") for index in range(128)
+        Outcome(None, NOT_APPLICABLE) if index % 4 else Outcome(float(index), "scored") for index in range(256)
     ]
     assert kinds(with_reward(fly(MIXED), "code_only", outcomes)) == set()
-    silent = [Outcome(None, NOT_APPLICABLE)] * 128
+    silent = [Outcome(None, NOT_APPLICABLE)] * 256
     assert kinds(with_reward(fly(MIXED), "silent", silent)) == {"no_value"}
 
 
@@ -216,8 +219,8 @@ def test_a_format_that_no_completion_could_keep_is_refused_whatever_the_sample()
 
 
 def test_a_reward_of_the_user_s_own_that_never_changes_is_told() -> None:
-    assert kinds(with_reward(fly(MIXED), "mine", [Outcome(0.3, "scored")] * 128)) == {"constant"}
-    satisfied = with_reward(fly(MIXED), "repetition_penalty_reward", [Outcome(0.0, "counted")] * 128)
+    assert kinds(with_reward(fly(MIXED), "mine", [Outcome(0.3, "scored")] * 256)) == {"constant"}
+    satisfied = with_reward(fly(MIXED), "repetition_penalty_reward", [Outcome(0.0, "counted")] * 256)
     assert kinds(satisfied) == set()
 
 
@@ -226,9 +229,9 @@ PROGRAMS: list[tuple[Mapping[int, float], set[str]]] = [({0: 0.1}, set()), ({0: 
 
 @pytest.mark.parametrize(("scores", "expected"), PROGRAMS)
 def test_a_program_that_passes_a_test_is_right(scores: Mapping[int, float], expected: set[str]) -> None:
-    outcomes = [Outcome(scores.get(index, -1.0), "scored") for index in range(128)]
-    samples = [PolicySample("q", "x", 1, is_truncated=False)] * 128
-    flight = Flight(samples, {"cf_code_reward": outcomes}, 4, frozenset({"cf_code_reward"}), 50)
+    outcomes = [Outcome(scores.get(index, -1.0), "scored") for index in range(256)]
+    samples = [PolicySample("q", "x", 1, is_truncated=False)] * 256
+    flight = Flight(samples, {"cf_code_reward": outcomes}, 8, frozenset({"cf_code_reward"}), 50)
     assert refused(flight) == expected
 
 

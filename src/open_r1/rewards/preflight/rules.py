@@ -94,25 +94,24 @@ def find_truncated(flight: Flight) -> Iterator[Finding]:
     if flight.truncated_share < MANY:
         return
     is_all = flight.truncated_share == 1
-    is_useless = (
-        flight.leaves_out_truncated
-        or flight.zero_variance_share in (None, 1)
-        or (flight.judges and not any(flight.is_right))
-    )
-    strays = Counter(stray for sample in flight.samples for stray in set(sample.strays))
-    stray = strays.most_common(1)
-    cause = (
-        f"{stray[0][1]} of them write {stray[0][0]!r} and go on: set eos_token to it if that ends a turn"
-        if stray
-        else "raise max_completion_length, or start from a model that ends its answers"
-    )
+    is_nothing_right = bool(flight.judges) and not any(flight.is_right)
+    is_useless = flight.leaves_out_truncated or is_nothing_right or flight.zero_variance_share in (None, 1)
     share = "every completion was" if is_all else f"{flight.truncated_share:.0%} of the completions were"
     yield Finding(
         "truncated",
-        f"{share} cut off at max_completion_length = {flight.max_tokens} tokens; {cause}.",
-        is_refusal=bool(is_all and is_useless),
+        f"{share} cut off at max_completion_length = {flight.max_tokens} tokens; {_explain_cut(flight)}.",
+        is_refusal=is_all and is_useless,
         example=next(index for index, sample in enumerate(flight.samples) if sample.is_truncated),
     )
+
+
+def _explain_cut(flight: Flight) -> str:
+    """A turn may have ended by a token that ends nothing here."""
+    cut = [sample for sample in flight.samples if sample.is_truncated]
+    for stray, count in Counter(stray for sample in cut for stray in sample.strays).most_common(1):
+        if count >= MANY * len(cut):
+            return f"{count} of them write {stray!r} and go on: set eos_token to it if that ends a turn"
+    return "raise max_completion_length, or start from a model that ends its answers"
 
 
 def find_nothing_right(flight: Flight) -> Iterator[Finding]:
