@@ -110,7 +110,7 @@ def slurm_cluster(folder: Path) -> Iterator[Cluster]:
             lambda: cluster.run("sinfo", "--noheader", "--format=%t", check=False) == "idle", "an idle node", folder
         )
         yield cluster
-        cluster.run("scancel", "--state=RUNNING,PENDING", "--user=root", check=False)
+        cluster.run("scancel", "--user=root", check=False)
         wait_for(lambda: not cluster.run("squeue", "--noheader", check=False), "the jobs' end", folder)
     finally:
         for daemon in reversed(daemons):
