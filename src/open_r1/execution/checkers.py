@@ -15,7 +15,7 @@ import hashlib
 from dataclasses import dataclass
 
 from open_r1.execution.base import Execution, Limits, Program, Status
-from open_r1.execution.judge import Reason, Ruling, Test
+from open_r1.execution.verdict import Reason, Ruling, Test
 
 FILES: tuple[str, ...] = ("input.txt", "output.txt", "answer.txt")
 WRONG = (1, 2)

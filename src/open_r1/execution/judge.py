@@ -13,26 +13,50 @@ failure leaves a test `unavailable` and exactly its submission unscored.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 from functools import cached_property
-from typing import Protocol
 
-from open_r1.execution.base import Execution, Limits, Program, Provider, Status
-from open_r1.execution.comparison import Comparison
+from open_r1.execution.base import Execution, Program, Provider, Status
 from open_r1.execution.function_call import (
     UnreadableResultError,
     call_program,
     result_difference,
     result_in,
 )
+from open_r1.execution.verdict import (
+    UNSCORED,
+    Checker,
+    Kind,
+    Reason,
+    Ruling,
+    Submission,
+    Test,
+    TestResult,
+    Verdict,
+    digest_of,
+    flat,
+)
+
+__all__ = [
+    "UNSCORED",
+    "Checker",
+    "Judge",
+    "Kind",
+    "Reason",
+    "Ruling",
+    "Submission",
+    "Test",
+    "TestResult",
+    "Verdict",
+    "read_execution",
+    "shared_judge",
+]
 
 MAX_SOURCE_BYTES = 1 << 20
 """A larger program fails its tests unseen: nothing that a model writes as an answer is so long."""
@@ -45,190 +69,6 @@ STALL_LIMIT_S = 900.0
 """A provider that finishes nothing for so long, though each run has limits of its own, is taken for lost."""
 
 STALLED = "provider_stalled"
-
-
-class Reason(StrEnum):
-    """Why a test has the result it has."""
-
-    PASSED = "passed"
-    WRONG_ANSWER = "wrong_answer"
-    RUNTIME_ERROR = "runtime_error"
-    TIME_LIMIT = "time_limit"
-    MEMORY_LIMIT = "memory_limit"
-    OUTPUT_LIMIT = "output_limit"
-    COMPILE_ERROR = "compile_error"
-    PROGRAM_TOO_LARGE = "program_too_large"
-    PARTIAL = "partial"
-    """A checker gave some of the points."""
-    SKIPPED = "skipped"
-    """Not run, since enough tests had failed before it."""
-    CHECKER_ERROR = "checker_error"
-    """The checker failed, not the submission: unscored."""
-    UNAVAILABLE = "unavailable"
-    """The provider failed, not the submission: unscored."""
-
-
-UNSCORED = frozenset({Reason.CHECKER_ERROR, Reason.UNAVAILABLE})
-"""Reasons that tell nothing about a submission."""
-
-
-class Kind(StrEnum):
-    """How a test talks to a program."""
-
-    STDIN_STDOUT = "stdin_stdout"
-    FUNCTION_CALL = "function_call"
-
-
-@dataclass(frozen=True)
-class Ruling:
-    """What a checker decided: PASSED, PARTIAL, WRONG_ANSWER or CHECKER_ERROR, and the points out of 1."""
-
-    reason: Reason
-    points: float
-    detail: str = ""
-
-
-class Checker(Protocol):
-    """A program that decides whether an output is right, where several may be. It runs as a job of its own."""
-
-    @property
-    def digest(self) -> str:
-        """The same for the same checker: what tells results in the cache apart."""
-        ...
-
-    def program(self, test: Test, output: bytes) -> Program:
-        """The checker's job: it may be given the test's input, its expected output, and the submission's output."""
-        ...
-
-    def read(self, test: Test, execution: Execution) -> Ruling:
-        """What the checker's run means; never called with an execution that is unavailable."""
-        ...
-
-
-@dataclass(frozen=True)
-class Test:
-    """One test of a program.
-
-    Args:
-        input: What the program gets on standard input; of a function call, its arguments as JSON (`function_call`).
-        expected: What it should write; of a function call, the values that are right, as JSON. Stays with the judge.
-        kind: How the test talks to the program.
-        function: The function or the method of `class Solution` to call, of a function call.
-        comparison: How output and expected output are compared, where no checker decides.
-        checker: What decides instead.
-        files: Further files in the program's folder for this test.
-        limits: Of this test, in place of the program's.
-    """
-
-    __test__ = False  # not a test of pytest's
-
-    input: bytes = b""
-    expected: bytes = b""
-    kind: Kind = Kind.STDIN_STDOUT
-    function: str = ""
-    comparison: Comparison = Comparison()
-    checker: Checker | None = None
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    limits: Limits | None = None
-
-    @cached_property
-    def digest(self) -> bytes:
-        """The same for the same test."""
-        checker = self.checker.digest if self.checker else ""
-        words = (self.kind, self.function, repr(self.comparison), checker, repr(self.limits))
-        return _digest([self.input, self.expected, *words, *_flat(self.files)])
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A program, whose `stdin` is not used, and the tests it is to pass.
-
-    Args:
-        max_failures: Tests that may end without any points before the rest is skipped; None runs them all.
-        batch_size: How many tests run before their results are looked at for `max_failures`.
-    """
-
-    program: Program
-    tests: Sequence[Test]
-    max_failures: int | None = None
-    batch_size: int = 1
-
-
-@dataclass(frozen=True)
-class TestResult:
-    """What became of one test.
-
-    Args:
-        points: Out of 1.
-        detail: A few words for people: the first difference, the last line of the error.
-        cause: With `UNAVAILABLE`, the provider's own code, such as "rate_limited".
-        wall_s, cpu_s, memory_mb: None where nothing ran or the provider doesn't tell.
-    """
-
-    __test__ = False
-
-    reason: Reason
-    points: float = 0.0
-    detail: str = ""
-    cause: str = ""
-    wall_s: float | None = None
-    cpu_s: float | None = None
-    memory_mb: float | None = None
-
-    @property
-    def code(self) -> str:
-        """The reason as metrics count it: the provider's own code where it failed."""
-        return self.cause or self.reason.value
-
-    @property
-    def has_failed(self) -> bool:
-        """The submission failed this test, by its own doing."""
-        return self.reason not in UNSCORED and self.reason not in (Reason.PASSED, Reason.SKIPPED)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What all tests together say about a submission; `results` stand in the order of its tests."""
-
-    results: tuple[TestResult, ...]
-
-    @property
-    def num_passed(self) -> int:
-        return sum(result.reason is Reason.PASSED for result in self.results)
-
-    @property
-    def num_failed(self) -> int:
-        return sum(result.has_failed for result in self.results)
-
-    @property
-    def share(self) -> float | None:
-        """Tests passed of all tests; skipped ones count as not passed. None (unscored) when any is unknown."""
-        if not self.results or any(result.reason in UNSCORED for result in self.results):
-            return None
-        return self.num_passed / len(self.results)
-
-    @property
-    def passed(self) -> bool | None:
-        """Whether every test passed. False as soon as one has failed; None when that depends on an unknown one."""
-        if self.num_failed:
-            return False
-        return None if self.share is None else True
-
-    @property
-    def first_failed(self) -> TestResult | None:
-        return next((result for result in self.results if result.has_failed), None)
-
-    @property
-    def first_unknown(self) -> TestResult | None:
-        return next((result for result in self.results if result.reason in UNSCORED), None)
-
-    @property
-    def reason(self) -> str:
-        """Why the share is what it is: "passed", or what the first unknown test tells, or else the first that failed."""
-        first = self.first_unknown or self.first_failed
-        if first is None:
-            return Reason.PASSED.value if self.results else "no_tests"
-        return first.code
 
 
 class Judge:
@@ -276,7 +116,7 @@ class Judge:
     def _recall_or_run(self, trial: _Trial, index: int) -> TestResult | Future[TestResult]:
         """The result of a test where it is known; else the future of its run, which others may be waiting for too."""
         test = trial.tests[index]
-        key = _digest([trial.digest, test.digest])
+        key = digest_of([trial.digest, test.digest])
         with self._lock:
             if key in self._cache:
                 self._cache.move_to_end(key)
@@ -324,7 +164,7 @@ class _Trial:
     def digest(self) -> bytes:
         program = self.program
         words = (program.source, program.language, *program.args, repr(program.limits))
-        return _digest([*words, *_flat(program.sources), "", *_flat(program.files)])
+        return digest_of([*words, *flat(program.sources), "", *flat(program.files)])
 
     @cached_property
     def is_too_large(self) -> bool:
@@ -494,17 +334,3 @@ def _in_words(error: BaseException) -> str:
 def _last_line(stderr: bytes) -> str:
     lines = stderr[-4 * DETAIL_CHARS :].decode("utf-8", "replace").strip().splitlines()
     return lines[-1] if lines else ""
-
-
-def _flat(files: Mapping[str, bytes]) -> list[str | bytes]:
-    return [part for name in sorted(files) for part in (name, files[name])]
-
-
-def _digest(parts: Iterable[str | bytes]) -> bytes:
-    """A hash of the parts and where each ends."""
-    whole = hashlib.sha256()
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        whole.update(len(data).to_bytes(8, "big"))
-        whole.update(data)
-    return whole.digest()

@@ -26,7 +26,7 @@ from open_r1.execution.checkers import ProgramChecker
 from open_r1.execution.comparison import Comparison
 from open_r1.execution.function_call import encode_call, encode_expected
 from open_r1.execution.harness import MAX_DIGITS, Digits
-from open_r1.execution.judge import Kind, Test
+from open_r1.execution.verdict import Kind, Test
 from open_r1.text.fences import canonical_language
 
 MAX_LITERAL_CHARS = 1_000_000
