@@ -9,6 +9,8 @@ ACTIONS = (
     "generate",
     "dedup",
     "decontaminate",
+    "mix",
+    "publish",
 )
 """In the order in which data goes through them; each module has `add_parser(actions)` and sets `run=`."""
 
@@ -16,6 +18,8 @@ EXAMPLE = """examples:
   open-r1 data generate problems.jsonl --server http://localhost:8000/v1 --num_samples 4 --output_dir traces
   open-r1 data dedup traces.jsonl --output deduplicated --columns problem
   open-r1 data decontaminate deduplicated --against math500.jsonl --columns problem --output clean
+  open-r1 data mix mixture.yaml --output_dir mixed
+  open-r1 data publish mixed --repo_id me/mixed --private
 """
 
 

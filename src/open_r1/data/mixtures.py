@@ -47,6 +47,11 @@ class Share:
 
 def mix(mixture: DatasetMixtureConfig) -> DatasetDict:
     """The mixture, as the split `train`, and `test` where a size is given for it."""
+    return mix_shares(mixture)[0]
+
+
+def mix_shares(mixture: DatasetMixtureConfig) -> tuple[DatasetDict, list[Share]]:
+    """The mixture's splits, and what was taken of each entry."""
     from datasets import DatasetDict, concatenate_datasets
 
     taken = [
@@ -61,9 +66,9 @@ def mix(mixture: DatasetMixtureConfig) -> DatasetDict:
     combined.info.description = describe_mixture(mixture, shares)
     logger.info(combined.info.description)
     if mixture.test_split_size is None:
-        return DatasetDict({"train": combined})
+        return DatasetDict({"train": combined}), shares
     try:
-        return combined.train_test_split(test_size=mixture.test_split_size, seed=mixture.seed)
+        return combined.train_test_split(test_size=mixture.test_split_size, seed=mixture.seed), shares
     except ValueError as error:
         raise DataError(
             f"test_split_size = {mixture.test_split_size} leaves no row for training or testing of the {len(combined)} "

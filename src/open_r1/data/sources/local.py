@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -127,13 +128,27 @@ def load_folder(path: Path, config: str | None, *, streaming: bool = False) -> A
         if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
             saved: Any = datasets.load_from_disk(str(path))
             return _as_stream(saved) if streaming else saved
-        return datasets.load_dataset(str(path), config, streaming=streaming)
+        return datasets.load_dataset(str(path), config, streaming=streaming, cache_dir=cache_of(path))
     except Exception as error:  # noqa: BLE001 - see load_file
         found = ", ".join(sorted(item.name for item in path.iterdir())[:5]) or "nothing"
         raise DataError(
             f"folder '{path}' holds no data set that can be read (found {found}): {' '.join(str(error).split())}; "
             "give a folder of data files or one written by save_to_disk."
         ) from None
+
+
+def cache_of(folder: Path) -> str:
+    """Where `datasets` may keep what it made of a folder: a place for this content alone.
+
+    For a folder whose card lists its files it goes by the folder's name and the card, and would give back rows that
+    were there before, or another folder's of that name.
+    """
+    import datasets
+
+    files = sorted((path, path.stat()) for path in folder.rglob("*") if path.is_file())
+    seen = [(str(path), status.st_size, status.st_mtime_ns) for path, status in files]
+    digest = hashlib.sha256(repr((str(folder.resolve()), seen)).encode()).hexdigest()[:16]
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / f"folder-{digest}")
 
 
 def _as_stream(saved: Any) -> Any:

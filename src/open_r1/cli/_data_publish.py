@@ -1,0 +1,96 @@
+"""`open-r1 data publish SOURCE --repo_id NAME`: rows to the Hub as Parquet shards with a card."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from open_r1.cli.run import tell
+from open_r1.errors import ConfigError, RunError
+
+EXAMPLE = """examples:
+  open-r1 data publish mixed --repo_id me/my-mixture --private
+  open-r1 data publish clean.jsonl --repo_id me/my-traces --output_dir clean-shards --dry-run
+
+A folder that `open-r1 data mix` made is uploaded as it is; any other source is first written as shards to --output_dir.
+The token is the one that `hf auth login` keeps, or HF_TOKEN. After a failed upload the same command uploads again.
+"""
+
+
+def add_parser(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser(
+        "publish",
+        help="rows to the Hub, as Parquet shards with a card",
+        description="Write rows as Parquet shards with a card that tells how they were made, and push them to the Hub.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", help="a folder of shards, a file, a pattern, a Hub id")
+    parser.add_argument("--repo_id", required=True, help="repository on the Hub, as user/name")
+    parser.add_argument("--output_dir", type=Path, help="where shards of another source are written")
+    parser.add_argument("--config", help="configuration of the data set")
+    parser.add_argument("--revision", default="main", help="branch to push to (default: main)")
+    parser.add_argument("--private", action="store_true", help="make the repository private when it is new")
+    parser.add_argument("--dry-run", "--dry_run", action="store_true", help="write the shards, push nothing")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.repo_id.count("/") != 1 or not all(arguments.repo_id.split("/")):
+        raise ConfigError(f"--repo_id {arguments.repo_id} is not of the form user/name; write it so.")
+    folder = prepare(arguments)
+    if arguments.dry_run:
+        tell(f"'{folder}' is ready; without --dry-run it is pushed to {arguments.repo_id}")
+        return 0
+    push(folder, arguments, default_api())
+    tell(f"{folder} is at {arguments.repo_id}, revision {arguments.revision}")
+    return 0
+
+
+def prepare(arguments: argparse.Namespace) -> Path:
+    """The folder of shards: the source itself, what an earlier run wrote, or what is written now."""
+    from open_r1.data.provenance import Step, steps_behind
+    from open_r1.data.shards import DONE, write_folder
+    from open_r1.data.sources import load_source
+
+    source = Path(arguments.source)
+    if (source / DONE).is_file():
+        return source
+    folder = arguments.output_dir
+    if folder is None:
+        raise ConfigError(f"'{source}' is no finished folder of shards; name a new folder for them with --output_dir.")
+    if (folder / DONE).is_file():
+        return folder
+    loaded = load_source(arguments.source, arguments.config)
+    splits = loaded if isinstance(loaded, dict) else {"train": loaded}
+    step = Step("publish", arguments.source, {}, {name: len(rows) for name, rows in splits.items()})
+    write_folder(folder, splits, [*steps_behind(arguments.source), step], arguments.repo_id.partition("/")[2])
+    return folder
+
+
+def default_api() -> Any:
+    from huggingface_hub import HfApi
+
+    return HfApi()
+
+
+def push(folder: Path, arguments: argparse.Namespace, api: Any) -> None:
+    """Upload the folder. RunError, with everything still there, when the Hub doesn't take it."""
+    try:
+        api.create_repo(arguments.repo_id, repo_type="dataset", private=arguments.private or None, exist_ok=True)
+        if arguments.revision != "main":
+            api.create_branch(arguments.repo_id, branch=arguments.revision, repo_type="dataset", exist_ok=True)
+        api.upload_folder(
+            repo_id=arguments.repo_id,
+            repo_type="dataset",
+            folder_path=str(folder),
+            revision=arguments.revision,
+            ignore_patterns=["done.json", ".*"],
+            commit_message="Rows and card by open-r1 data publish",
+        )
+    except Exception as error:  # noqa: BLE001 - network and access fail in many ways
+        raise RunError(
+            f"{arguments.repo_id} was not pushed: {' '.join(str(error).split())}; nothing is lost: '{folder}' holds the "
+            "shards, and the same command tries again."
+        ) from None

@@ -1,0 +1,57 @@
+"""How rows came to be: the steps that made them, each with its settings and counts, kept beside the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import open_r1
+from open_r1.rundir import read_json, write_json
+
+FILE = "provenance.json"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: what was done, to what, with which settings, and what came of it."""
+
+    action: str
+    source: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    version: str = open_r1.__version__
+
+    def as_markdown(self, number: int) -> str:
+        """A numbered item with the settings and counts below it."""
+        lines = [f"{number}. **{self.action}** of `{self.source}` (open-r1 {self.version})"]
+        for name, values in (("settings", self.settings), ("counts", self.counts)):
+            shown = "; ".join(
+                f"{key} {_shown(value)}" for key, value in values.items() if value not in (None, "", [], {})
+            )
+            lines += [f"   - {name}: {shown}"] if shown else []
+        return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, Mapping):
+        return "(" + ", ".join(f"{key} {_shown(inner)}" for key, inner in value.items()) + ")"
+    return f"`{value}`" if isinstance(value, str) else str(value)
+
+
+def write_steps(folder: Path, steps: Sequence[Step]) -> None:
+    write_json(folder / FILE, {"steps": [asdict(step) for step in steps]})
+
+
+def steps_behind(source: str) -> list[Step]:
+    """The steps recorded beside a local source, oldest first; [] where nothing is."""
+    path = Path(source.partition("*")[0]).expanduser()
+    for folder in (path, path.parent, path.parent.parent):
+        if (folder / FILE).is_file():
+            return [Step(**step) for step in read_json(folder / FILE)["steps"]]
+    return []
