@@ -36,7 +36,6 @@ from open_r1.text.ngrams import (
     Normalisation,
     Places,
     Words,
-    is_among,
     ngram_hashes,
     operators,
 )
@@ -54,8 +53,9 @@ MAX_EVIDENCE = 400
 ALMOST = 1 - 1e-9
 """Shares are sums of fractions: as good as enough is enough."""
 
-_FILTER_BITS = 22
-"""The first lookup of an n-gram is in a table of 2^22 bytes, which stays in a processor's cache."""
+FILTER_BITS = 32
+"""Bits of the table for an n-gram's first lookup, for each n-gram that is known: few others get past it, and for a hundred
+thousand it stays in a processor's cache."""
 
 _BOUNDARIES = frozenset(b".?!:;\n\r" + RECORD.encode())
 
@@ -149,30 +149,40 @@ class Table:
         return np.diff(self.first)
 
     @cached_property
-    def filter(self) -> npt.NDArray[np.bool_]:
-        """By the first bits of a hash, whether it can be one of these."""
-        table = np.zeros(1 << _FILTER_BITS, bool)
-        table[_first_bits(self.hashes)] = True
-        return table
+    def filter(self) -> npt.NDArray[np.uint8]:
+        """A bit for each value that the first bits of a hash may have: whether it can be one of these."""
+        num_bits = 1 << max(8, (FILTER_BITS * len(self.hashes)).bit_length())
+        is_there = np.zeros(num_bits, bool)
+        is_there[first_bits(self.hashes, num_bits)] = True
+        return np.packbits(is_there, bitorder="little")
+
+    def _can_be_here(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
+        bits = first_bits(hashes, 8 * len(self.filter))
+        eight = self.filter.take(bits >> 3)
+        eight >>= (bits & 7).astype(np.uint8)
+        eight &= 1
+        return eight.view(np.bool_)
 
     def find(self, hashes: Hashes) -> tuple[Places, Places]:
         """Which of `hashes` are known: their places there, and their places here."""
         if not len(self.hashes):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        places = np.flatnonzero(self.filter[_first_bits(hashes)])
-        places = places[is_among(hashes[places], self.hashes)]
-        return places, np.searchsorted(self.hashes, hashes[places])
+        places = np.flatnonzero(self._can_be_here(hashes))
+        known = np.searchsorted(self.hashes, hashes[places])
+        is_known = self.hashes.take(known, mode="clip") == hashes[places]
+        return places[is_known], known[is_known]
 
     def expand(self, known: Places) -> tuple[Places, Places]:
         """All items of the hashes at `known`, and for each which of `known` it comes from."""
-        counts = self.counts[known]
+        counts = self.first[known + 1] - self.first[known]
         owners = np.repeat(np.arange(len(known)), counts)
         within = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
         return self.items[self.first[known][owners] + within], owners
 
 
-def _first_bits(hashes: Hashes) -> Hashes:
-    return (hashes * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _FILTER_BITS)
+def first_bits(hashes: Hashes, size: int) -> Places:
+    """The first bits of hashes, as numbers below `size`, a power of two."""
+    return (hashes >> np.uint64(65 - size.bit_length())).view(np.int64)
 
 
 class Index:
@@ -209,16 +219,21 @@ class Index:
         is_short = self.lengths < self.rule.least_words()
         return Counter(self.items[item].set_name for item in np.flatnonzero(is_short).tolist())
 
-    def find(self, texts: Sequence[str]) -> list[list[Hit]]:
-        """For each text the items that it holds, in the order of the sets."""
-        words = self.rule.normalisation.words(texts)
-        found: list[list[Hit]] = [[] for _ in texts]
+    def read(self, texts: Sequence[str]) -> Words:
+        """The words of a batch of texts, as they are compared."""
+        return self.rule.normalisation.words(texts)
+
+    def find(self, words: Words) -> dict[int, list[Hit]]:
+        """Text, by its number -> the items that it holds, in the order of the sets; only texts that hold one."""
+        found: dict[int, list[Hit]] = defaultdict(list)
         for text, items in self._candidates(words).items():
             opened = OpenText(words, text, self.rule.ngram)
-            found[text] += [hit for item in items if (hit := self._compare(opened, item))]
+            for item in items:
+                if hit := self._compare(opened, item):
+                    found[text].append(hit)
         for text, hit in self._find_short(words):
             found[text].append(hit)
-        return [sorted(hits, key=lambda hit: hit.item) for hits in found]
+        return {text: sorted(found[text], key=lambda hit: hit.item) for text in sorted(found)}
 
     def _candidates(self, words: Words) -> dict[int, list[int]]:
         """Text -> items of which it has enough n-grams, going by their hashes."""
@@ -226,12 +241,12 @@ class Index:
         places, known = self.ngrams.find(ngram_hashes(words.hashes, n))
         texts = words.texts_of(places)
         is_within = texts == words.texts_of(places + n - 1)
-        pairs = np.unique(np.stack((texts[is_within], known[is_within])), axis=1)
-        items, owners = self.ngrams.expand(pairs[1])
-        matches, which = np.unique(np.stack((pairs[0][owners], items)), axis=1, return_inverse=True)
-        shared = np.bincount(which, self.weights[pairs[1][owners]], minlength=matches.shape[1])
+        texts, known = unique_pairs(texts[is_within], known[is_within])
+        items, owners = self.ngrams.expand(known)
+        texts, items, shared = sum_by_pair(texts[owners], items, self.weights[known[owners]])
+        is_enough = shared >= self.needed[items]
         candidates: dict[int, list[int]] = defaultdict(list)
-        for text, item in matches[:, shared >= self.needed[matches[1]]].T.tolist():
+        for text, item in zip(texts[is_enough].tolist(), items[is_enough].tolist(), strict=True):
             candidates[text].append(item)
         return candidates
 
@@ -245,7 +260,11 @@ class Index:
         if not shared or coverage < self.rule.needed_share(int(self.lengths[item])) * ALMOST:
             return None
         first, length = text.longest_run(shared)
-        if self.rule.name == "coverage" and self.rule.same_numbers and not self._has_numbers(text, item, first, length):
+        if (
+            self.rule.name == "coverage"
+            and self.rule.same_numbers
+            and not self._has_numbers(text, item, first, length)
+        ):
             return None
         kind: HitKind = "ngram" if self.rule.name == "open-r1" else "coverage"
         return Hit(item, kind, round(coverage, 4), length, quote(text.region(first, length)))
@@ -299,6 +318,20 @@ class Index:
         hashes = ngram_hashes(self.words.hashes[first:last], n)
         weights = self.weights[np.searchsorted(self.ngrams.hashes, hashes)]
         return {tuple(words[start : start + n]): weight for start, weight in enumerate(weights.tolist())}
+
+
+def unique_pairs(left: Places, right: Places) -> tuple[Places, Places]:
+    """Each pair of two numbers once, in order; the numbers are below 2^31."""
+    pairs = np.unique((left << 32) | right)
+    return pairs >> 32, pairs & 0xFFFFFFFF
+
+
+def sum_by_pair(
+    left: Places, right: Places, values: npt.NDArray[np.float64]
+) -> tuple[Places, Places, npt.NDArray[np.float64]]:
+    """Each pair of two numbers once, in order, with the sum of its values."""
+    pairs, which = np.unique((left << 32) | right, return_inverse=True)
+    return pairs >> 32, pairs & 0xFFFFFFFF, np.bincount(which, values, len(pairs)).astype(float)
 
 
 def index_ngrams(words: Words, items: Places, n: int) -> Table:

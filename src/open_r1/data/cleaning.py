@@ -1,0 +1,237 @@
+"""Decontamination of a whole source: one pass over its chunks in several processes, evidence and kept rows written.
+
+Does: send the index once to every process, which reads its chunks by itself; gather hits in the order of the rows, and
+copy what is kept. Output and report appear when both are whole: a run that is killed leaves neither, and the same
+command does it again. Memory is that of the index and a few chunks a process, whatever the size of the source.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from open_r1.data.decontamination import EvalSet, Hit, Index, Rule
+from open_r1.data.processes import check_processes, map_in_order
+from open_r1.data.row_file import RowFile, check_output
+from open_r1.data.rows import Changes, Chunk, Rows
+from open_r1.data.texts import read_texts, split_texts
+from open_r1.errors import ConfigError
+from open_r1.rundir import atomic_file
+
+BATCH_CHARACTERS = 1 << 17
+"""Of text that is looked through at once: what stays in a processor's cache while it is."""
+
+MAX_QUOTED = 400
+"""Characters of a row and of an item that the report quotes."""
+
+MARK = "contaminated_{}"
+"""Column that says whether a row holds an item of a set, where rows are marked instead of dropped."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where the results go; None is nowhere."""
+
+    output: Path | None = None
+    report: Path | None = None
+    marks: bool = False
+    """Whether rows with hits stay, and a column a set says which they are."""
+
+
+@dataclass(frozen=True)
+class RowHits:
+    """A row that holds evaluation items."""
+
+    row: int
+    hits: Sequence[Hit]
+    text: str
+    """The row's beginning."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in a chunk."""
+
+    num_rows: int
+    num_empty: int
+    rows: Sequence[RowHits]
+
+
+@dataclass(frozen=True)
+class SetSummary:
+    """One evaluation set in numbers."""
+
+    items: int
+    too_short: int
+    """Items that can't be looked for."""
+    items_found: int
+    rows: int
+    """Rows that hold at least one of its items."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A decontamination in numbers."""
+
+    source: str
+    columns: Sequence[str]
+    rule: Rule
+    rows: int
+    empty: int
+    """Rows without a word in their columns."""
+    contaminated: int
+    sets: dict[str, SetSummary]
+    examples: Sequence[dict[str, Any]] = field(default=(), repr=False)
+
+    def record(self) -> dict[str, Any]:
+        """The same for a file."""
+        return {**asdict(self), "examples": list(self.examples)}
+
+
+@dataclass(frozen=True)
+class Search:
+    """The work on one chunk; sent to every process once."""
+
+    index: Index
+    columns: Sequence[str]
+
+    def __call__(self, chunk: Chunk) -> Found:
+        num_rows = num_empty = 0
+        rows: list[RowHits] = []
+        for block in read_texts(chunk, self.columns):
+            for texts in split_texts(block, BATCH_CHARACTERS):
+                words = self.index.read(texts)
+                for number, hits in self.index.find(words).items():
+                    rows.append(RowHits(num_rows + number, hits, shorten(texts[number])))
+                num_empty += words.count_empty()
+                num_rows += len(texts)
+        return Found(num_rows, num_empty, rows)
+
+
+def decontaminate(
+    rows: Rows,
+    columns: Sequence[str],
+    sets: Sequence[EvalSet],
+    rule: Rule,
+    destination: Destination,
+    processes: int,
+    num_examples: int = 0,
+) -> Summary:
+    """Find the rows that hold items of `sets`, report them, and write the others (or all, marked)."""
+    check_processes(processes)
+    marks = [MARK.format(one.name) for one in sets] if destination.marks else []
+    check_destination(destination, rows, marks)
+    index = Index(sets, rule)
+    counts = Counts(index)
+    with ExitStack() as stack:
+        report = stack.enter_context(atomic_file(destination.report)) if destination.report else None
+        output = None
+        if destination.output:
+            file = stack.enter_context(atomic_file(destination.output))
+            output = RowFile(file, destination.output, rows, marks)
+        for chunk, found in map_in_order(Search(index, columns), rows.chunks(columns), processes):
+            records = list(counts.add(found))
+            counts.keep_examples(records, num_examples)
+            if report:
+                write_records(report, records)
+            if output:
+                output.write(chunk, changes_of(found, index, marks))
+        if output:
+            output.close()
+    return counts.summary(rows, columns)
+
+
+class Counts:
+    """Adds up what chunks hold, in their order."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.rows = self.empty = self.contaminated = 0
+        self.rows_of: Counter[str] = Counter()
+        self.found: set[int] = set()
+        self.examples: list[dict[str, Any]] = []
+
+    def add(self, found: Found) -> Iterator[dict[str, Any]]:
+        """The report's records of a chunk: one a row and set, for the item of which there is most."""
+        for row in found.rows:
+            self.contaminated += 1
+            self.found.update(hit.item for hit in row.hits)
+            by_set: dict[str, list[Hit]] = {}
+            for hit in row.hits:
+                by_set.setdefault(self.index.items[hit.item].set_name, []).append(hit)
+            for set_name, hits in by_set.items():
+                self.rows_of[set_name] += 1
+                best = max(hits, key=lambda hit: (hit.coverage, hit.longest_run, -hit.item))
+                yield self._record(self.rows + row.row, best, len(hits) - 1, row.text)
+        self.rows += found.num_rows
+        self.empty += found.num_empty
+
+    def _record(self, row: int, hit: Hit, others: int, text: str) -> dict[str, Any]:
+        item = self.index.items[hit.item]
+        return {
+            "row": row,
+            "set": item.set_name,
+            "item": item.position,
+            "kind": hit.kind,
+            "coverage": hit.coverage,
+            "longest_run": hit.longest_run,
+            "item_words": int(self.index.lengths[hit.item]),
+            "other_items": others,
+            "matched": hit.matched,
+            "item_text": shorten(item.text),
+            "row_text": text,
+        }
+
+    def keep_examples(self, records: Sequence[dict[str, Any]], limit: int) -> None:
+        self.examples += records[: max(0, limit - len(self.examples))]
+
+    def summary(self, rows: Rows, columns: Sequence[str]) -> Summary:
+        items = Counter(item.set_name for item in self.index.items)
+        unusable = self.index.count_unusable()
+        found = Counter(self.index.items[item].set_name for item in self.found)
+        sets = {
+            name: SetSummary(count, unusable[name], found[name], self.rows_of[name]) for name, count in items.items()
+        }
+        return Summary(
+            rows.name, columns, self.index.rule, self.rows, self.empty, self.contaminated, sets, self.examples
+        )
+
+
+def changes_of(found: Found, index: Index, marks: Sequence[str]) -> Changes:
+    """What becomes of the rows of a chunk: dropped where something was found, or all kept and marked."""
+    if not marks:
+        return Changes(frozenset(row.row for row in found.rows))
+    marked: dict[str, set[int]] = {mark: set() for mark in marks}
+    for row in found.rows:
+        for hit in row.hits:
+            marked[MARK.format(index.items[hit.item].set_name)].add(row.row)
+    return Changes(marks={mark: frozenset(numbers) for mark, numbers in marked.items()})
+
+
+def check_destination(destination: Destination, rows: Rows, marks: Sequence[str]) -> None:
+    """ConfigError for results that can't be written where they are meant to go."""
+    if destination.output:
+        check_output(destination.output, rows)
+    paths = [path.resolve() for path in (destination.output, destination.report) if path]
+    if len(set(paths)) < len(paths):
+        raise ConfigError(f"output and report are the same file ({paths[0]}); give them two names.")
+    source = Path(rows.name).expanduser()
+    if source.exists() and source.resolve() in paths:
+        raise ConfigError(f"'{rows.name}' is what is read; write the result to another file.")
+    for column in marks:
+        if column in rows.columns:
+            raise ConfigError(f"'{rows.name}' already has a column '{column}'; remove it, or drop rows instead.")
+
+
+def write_records(file: IO[bytes], records: Sequence[dict[str, Any]]) -> None:
+    for record in records:
+        file.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+
+
+def shorten(text: str) -> str:
+    return text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "…"

@@ -1,0 +1,93 @@
+"""Evaluation sets by name, file or Hub id: what training data must not hold.
+
+math500.jsonl                                         a file; the column is found by its name
+gsm8k_test.jsonl?column=question&name=gsm8k           a file, its column, what to call it
+Idavidrein/gpqa?config=gpqa_diamond&column=Question   the Hub
+aime24                                                one of `KNOWN_SETS`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode
+
+from open_r1.data.decontamination import EvalSet
+from open_r1.data.rows import open_rows
+from open_r1.data.texts import find_text_columns, read_texts, text_of
+from open_r1.errors import ConfigError, DataError, nearest
+
+KNOWN_SETS = {
+    "aime24": "HuggingFaceH4/aime_2024?column=problem",
+    "aime25": "yentinglin/aime_2025?column=problem",
+    "math_500": "HuggingFaceH4/MATH-500?split=test&column=problem",
+    "gpqa": "Idavidrein/gpqa?config=gpqa_diamond&column=Question",
+    "lcb": "hf://datasets/livecodebench/code_generation_lite/test[45].jsonl?column=question_content",
+}
+"""Those that Open-R1's script looks for; of LiveCodeBench the problems of versions 4 and 5."""
+
+OPTIONS = ("column", "config", "split", "name")
+
+
+@dataclass(frozen=True)
+class SetSource:
+    """Where an evaluation set is."""
+
+    source: str
+    name: str
+    column: str | None = None
+    config: str | None = None
+    split: str = "train"
+
+
+def parse_set(spec: str) -> SetSource:
+    """A set as it is named on the command line. ConfigError for an option that isn't known."""
+    source, _, query = KNOWN_SETS.get(spec, spec).partition("?")
+    try:
+        options = dict(parse_qsl(query, strict_parsing=bool(query)))
+    except ValueError:
+        raise ConfigError(f"evaluation set '{spec}' is not of the form SOURCE?key=value&key=value; mend it.") from None
+    for option in options:
+        if option not in OPTIONS:
+            known = ", ".join(OPTIONS)
+            raise ConfigError(
+                f"evaluation set '{spec}': no option '{option}'{nearest(option, OPTIONS)} Known: {known}."
+            )
+    name = spec if spec in KNOWN_SETS else source.rstrip("/").rpartition("/")[2].partition(".")[0]
+    return SetSource(source, **{"name": name, **options})
+
+
+def load_sets(specs: Sequence[str]) -> list[EvalSet]:
+    """The texts of every set. DataError when one is missing, empty or has no such column."""
+    sources = [parse_set(spec) for spec in specs]
+    names = [source.name for source in sources]
+    for source in sources:
+        if names.count(source.name) > 1:
+            example = f"{source.source}?{urlencode({'name': 'another'})}"
+            raise ConfigError(f"two evaluation sets are called '{source.name}'; name one of them: {example}")
+    return [load_set(source) for source in sources]
+
+
+def load_set(source: SetSource) -> EvalSet:
+    if source.source.startswith("hf://"):
+        return EvalSet(source.name, load_hub_files(source))
+    rows = open_rows(source.source, source.config, source.split)
+    columns = find_text_columns(rows, [source.column] if source.column else None, "?column= after its name")
+    texts = [text for chunk in rows.chunks(columns) for block in read_texts(chunk, columns) for text in block]
+    if not any(text.strip() for text in texts):
+        raise DataError(f"evaluation set '{source.source}' has no text in {columns[0]}; name another with ?column=.")
+    return EvalSet(source.name, texts)
+
+
+def load_hub_files(source: SetSource) -> list[str]:
+    """Files of JSON lines on the Hub, where a set can't be loaded by its id alone."""
+    import datasets
+
+    try:
+        rows = datasets.load_dataset("json", data_files=source.source, split="train", streaming=True)
+        return [text_of(row[source.column or "problem"]) for row in rows]
+    except Exception as error:  # noqa: BLE001 - network, access and naming failures all end here
+        raise DataError(
+            f"evaluation set '{source.name}' ({source.source}) could not be had from the Hub: "
+            f"{' '.join(str(error).split())}; check the network, or give a local file instead."
+        ) from None
