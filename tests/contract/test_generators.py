@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from open_r1.generation import Generator, Sampling, ScriptedGenerator
+from open_r1.generation.fake_server import FakeSettings, running_fake
+from open_r1.generation.openai_server import OpenAIServer, ServerSettings
 
 
-@pytest.fixture(params=["scripted", "transformers"])
-def generator(request: pytest.FixtureRequest, tiny_model: Path) -> Generator:
+@pytest.fixture(params=["scripted", "server", "transformers"])
+def generator(request: pytest.FixtureRequest, tiny_model: Path) -> Iterator[Generator]:
     if request.param == "scripted":
-        return ScriptedGenerator(lambda prompt, index: f"{prompt} {index} " + "word " * 50)
-    from open_r1.generation.in_process import TransformersGenerator
+        yield ScriptedGenerator(lambda prompt, index: f"{prompt} {index} " + "word " * 50)
+    elif request.param == "server":
+        with running_fake(FakeSettings(faults={"status_500": 0.2})) as fake:
+            yield OpenAIServer(ServerSettings((fake.url,), pause_s=0.01))
+    else:
+        from open_r1.generation.in_process import TransformersGenerator
 
-    return TransformersGenerator.from_folder(tiny_model, batch_size=4)
+        yield TransformersGenerator.from_folder(tiny_model, batch_size=4)
 
 
 PROMPTS = ["Compute 7+5", "a", "Compute 7+5-3+8+9+1-2 and then some more words", "a"]
@@ -41,6 +48,12 @@ def test_the_same_seed_draws_the_same(generator: Generator) -> None:
 
 def test_no_prompt_no_completion(generator: Generator) -> None:
     assert generator.generate([], Sampling(max_new_tokens=4)) == []
+
+
+def test_a_prompt_may_be_a_conversation(generator: Generator) -> None:
+    turns = [{"role": "system", "content": "Think."}, {"role": "user", "content": "Compute 7+5"}]
+    (drawn,) = generator.generate([turns], Sampling(max_new_tokens=4))
+    assert len(drawn) == 1
 
 
 def test_batching_and_padding_do_not_change_greedy_completions(tiny_model: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def add_parser(actions: argparse._SubParsersAction) -> None:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", help="problems: a file, a folder or a Hub id")
+    parser.add_argument("source", help="problems: a file, a folder, a Hub id, or tasks:NAME?level=2&n=1000")
     parser.add_argument(
         "--output_dir", type=Path, required=True, help="folder for traces.jsonl and what belongs to it"
     )
@@ -53,6 +54,10 @@ def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("problems")
     group.add_argument("--config", help="configuration of the data set")
     group.add_argument("--split", default="train", help="split of the data set (default: train)")
+    group.add_argument("--revision", help="revision of a data set of the Hub")
+    group.add_argument(
+        "--streaming", action="store_true", help="read the problems as they are needed, keep no copy of them"
+    )
     group.add_argument(
         "--prompt_column", help="column with the problem (default: prompt, problem, question, instruction)"
     )
@@ -139,6 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
             SHOW_EVERY_ON_TERMINAL_S if shown.is_terminal else SHOW_EVERY_S,
             {"extra_body": arguments.extra_body},
             arguments.overwrite,
+            command_line(),
         )
     finally:
         shown.end()
@@ -149,9 +155,14 @@ def run(arguments: argparse.Namespace) -> int:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary["failed"].items())
         raise RunError(
             f"{summary['samples_missing']:,} samples could not be drawn ({reasons}): see "
-            f"{arguments.output_dir / 'failed.jsonl'}; the same command tries them again."
+            f"{arguments.output_dir / 'failed.jsonl'}; the same command tries them again: {command_line()}"
         )
     return 0
+
+
+def command_line() -> str:
+    """The command as it was given, to be given again."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def check_request(arguments: argparse.Namespace) -> None:
@@ -193,6 +204,8 @@ def read_problems(arguments: argparse.Namespace) -> ProblemSet:
             name=arguments.source,
             config=arguments.config,
             split=arguments.split,
+            revision=arguments.revision,
+            streaming=arguments.streaming,
             prompt_column=arguments.prompt_column,
             id_column=arguments.id_column,
             prompt_template=arguments.prompt_template,
@@ -234,10 +247,11 @@ def make_server(arguments: argparse.Namespace) -> Completer:
     from open_r1.data.generation import held_model
     from open_r1.generation.openai_server import OpenAIServer, ServerSettings
 
+    held = None if arguments.overwrite else held_model(arguments.output_dir)
     server = OpenAIServer(
         ServerSettings(
             urls=tuple(arguments.server or [DEFAULT_SERVER]),
-            model=arguments.model or (None if arguments.overwrite else held_model(arguments.output_dir)),
+            model=arguments.model or held,
             api_key_env=arguments.api_key_env,
             concurrency=arguments.concurrency,
             timeout_s=arguments.timeout,
@@ -251,9 +265,8 @@ def make_server(arguments: argparse.Namespace) -> Completer:
         ),
         tell,
     )
-    if not server.model:
-        server.find_model()
-        tell(f"model: {server.model}")
+    if held is None:  # a new folder is made only for what can work; one that is complete needs no server
+        tell(f"model: {server.find_model()}")
     return server
 
 

@@ -102,7 +102,9 @@ class TraceRun:
         completer: Completer,
         show: Callable[[Progress], None] = lambda progress: None,
         show_every_s: float = 10.0,
+        command: str = "",
     ) -> None:
+        self.command = command
         self.folder, self.problems, self.settings, self.completer = folder, problems, settings, completer
         self.show, self.show_every_s = show, show_every_s
         self.progress = Progress(problems.survey.num_problems * settings.num_samples, settings.prices)
@@ -131,7 +133,8 @@ class TraceRun:
 
     def how_to_go_on(self) -> str:
         there = f"{self.progress.done:,} of {self.progress.wanted:,} samples are in '{self.folder / TRACES}'"
-        return f"{there}; to go on with the rest, mend that and run the same command again"
+        command = f": {self.command}" if self.command else "."
+        return f"{there}. To go on with the rest, mend that and run the same command again{command}"
 
     def survey_traces(self) -> np.ndarray:
         """A flag for each sample that is there; those of problems or indexes no longer asked for stay, and are told."""
@@ -340,6 +343,7 @@ def draw_traces(
     show_every_s: float = 10.0,
     extra_identity: dict[str, Any] | None = None,
     overwrite: bool = False,
+    command: str = "",
 ) -> dict[str, Any]:
     """Draw every missing trace into a folder; see the module. Returns the summary.
 
@@ -351,7 +355,7 @@ def draw_traces(
         if overwrite:
             run_dir.clear()
         run_dir.claim(identity_of(problems, settings, completer) | (extra_identity or {}))
-        return TraceRun(folder, problems, settings, completer, show, show_every_s).run()
+        return TraceRun(folder, problems, settings, completer, show, show_every_s, command).run()
 
 
 def identity_of(problems: ProblemSet, settings: TraceSettings, completer: Completer) -> dict[str, Any]:

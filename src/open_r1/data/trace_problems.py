@@ -42,6 +42,8 @@ class ProblemSource:
     prompt_template: str | None = None
     system_prompt: str | None = None
     columns: tuple[str, ...] | None = None
+    revision: str | None = None
+    streaming: bool = False
     max_problems: int | None = None
     skip_unusable: bool = False
 
@@ -75,8 +77,11 @@ class ProblemSet:
 
     def __init__(self, source: ProblemSource) -> None:
         self.source = source
-        self.rows = load_splits(source.name, source.config, source.split)[source.split]
-        self.found: list[str] = list(self.rows.column_names)
+        splits = load_splits(
+            source.name, source.config, source.split, revision=source.revision, streaming=source.streaming
+        )
+        self.rows = splits[source.split]
+        self.found: list[str] = list(self.rows.column_names or next(iter(self.rows), {}))
         self.prompt_column = find_prompt_column(self.found, source)
         if source.id_column is not None:
             require_columns(self.found, [source.id_column], source.name, "--id_column")

@@ -37,6 +37,8 @@ LONGEST_BUSY_S = 3600.0
 EASING_GAP_S = 1.0
 """A busy server's load is halved at most this often: one burst of refusals is one sign."""
 
+TELLING_GAP_S = 60.0
+
 REFUSALS_TO_GIVE_UP = 20
 """Requests refused one after another before any was answered: then it is the way of asking that is wrong."""
 
@@ -80,6 +82,7 @@ class Endpoint:
         self.busy_since: float | None = None
         self.failures = self.answers = self.refusals = 0
         self.eased_at = -EASING_GAP_S
+        self.told_at = -TELLING_GAP_S
         self.last_trouble = ""
         self.out: str | None = None
         """Why it won't be asked again."""
@@ -140,6 +143,13 @@ class Endpoint:
         if now - self.failing_since >= self.patience_s:
             self.dead = f"no answer for {now - self.failing_since:.0f} s ({self.last_trouble})"
         self.rest(now, min(LONGEST_REST_S, 2.0 ** min(self.failures - needed, 10)))
+
+    def has_news(self) -> bool:
+        """Whether it rests and nobody was told for a while; says so once."""
+        is_news = self.rested_at > 0 and self.rested_at >= self.told_at + TELLING_GAP_S
+        if is_news:
+            self.told_at = self.rested_at
+        return is_news
 
     def rest(self, now: float, seconds: float) -> None:
         self.rested_at = now

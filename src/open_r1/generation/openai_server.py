@@ -247,6 +247,11 @@ class OpenAIServer:
         endpoint.failed(refusal.blame, refusal.reason, refusal.detail, asked_at, refusal.retry_after_s)
         if was_alive and endpoint not in self.pool.alive():
             self.pool.gave_up(endpoint)
+        elif endpoint.has_news():
+            self.report(
+                f"{endpoint.url} has failed {endpoint.failures} times in a row ({endpoint.last_trouble}); it rests and is "
+                f"tried again, and given up after {endpoint.patience_s:g} s without an answer"
+            )
 
     def settle(self, endpoint: Endpoint, parsed: Parsed, expected: float, num_samples: int) -> None:
         """Put the tokens that were really used in place of those expected."""

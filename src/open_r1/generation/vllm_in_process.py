@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,14 +13,19 @@ from open_r1.records import Completion
 
 
 class VLLMGenerator:
-    """A loaded engine; `options` are those of `vllm.LLM` (tensor_parallel_size, max_model_len, …)."""
+    """A loaded engine; `options` are those of `vllm.LLM` (tensor_parallel_size, max_model_len, …).
+
+    On a CPU the draws can't be repeated: the engine takes no seed for a request there.
+    """
 
     def __init__(self, model: str, system_prompt: str | None = None, **options: Any) -> None:
         check_model_path(model)
         from vllm import LLM  # pyright: ignore[reportMissingImports]
+        from vllm.platforms import current_platform  # pyright: ignore[reportMissingImports]
 
+        self.takes_seeds = not current_platform.is_cpu()  # vLLM 0.30's engine dies of a request's own seed on a CPU
         try:
-            self.engine = LLM(model, **options)
+            self.engine = LLM(model, **({"seed": random.randrange(2**31)} | options))
         except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
             raise ModelError(f"vLLM can't load '{model}': {' '.join(str(error).split())}") from None
         self.system_prompt = system_prompt
@@ -35,7 +41,7 @@ class VLLMGenerator:
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 max_tokens=sampling.max_new_tokens,
-                seed=(sampling.seed + index) % 2**31,
+                seed=(sampling.seed + index) % 2**31 if self.takes_seeds else None,
             )
             for index in range(len(prompts))
         ]
