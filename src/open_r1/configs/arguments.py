@@ -115,6 +115,9 @@ class SFTConfig(StageSettings, trl.SFTConfig):
     assistant_only_loss: bool | None = setting(  # type: ignore[assignment]
         None, "Loss on the assistant's turns only; by default whenever the data are conversations."
     )
+    overlong_samples: Literal["truncate", "drop"] = setting(
+        "truncate", "What becomes of samples of more than max_length tokens."
+    )
 
 
 @dataclass

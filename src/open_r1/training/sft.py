@@ -19,6 +19,7 @@ from open_r1.rundir import RunDir
 from open_r1.text.tags import THINK_OPEN
 from open_r1.training.audit import SampleAudit, audit_sample, check_mask, check_sample
 from open_r1.training.callbacks import Report
+from open_r1.training.lengths import fit_lengths
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
 from open_r1.training.resuming import ResumableTrainer
 from open_r1.training.running import FinishedStage, prepare_trainer, run_stage
@@ -37,7 +38,8 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     """TRL's trainer over our data, model and tokenizer."""
     script, training = arguments.script, arguments.training
     tokenizer = get_tokenizer(arguments.model, training)
-    data = choose_loss(load_conversations(arguments), tokenizer, arguments, report)
+    conversations = fit_lengths(load_conversations(arguments), tokenizer, training, report)
+    data = choose_loss(conversations, tokenizer, arguments, report)
     model = get_model(arguments.model, training)
     align_model(model, tokenizer, arguments.model)
     train_rows = data[script.dataset_train_split]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from datasets import Dataset, DatasetDict
+
+from open_r1.errors import DataError
+from open_r1.training.lengths import Lengths, fit_lengths, percentile
+
+
+class OneTokenAWord:
+    """A tokenizer of words, whose template adds one token a message."""
+
+    def __call__(self, text: str) -> dict[str, list[int]]:
+        return {"input_ids": [0] * len(text.split())}
+
+    def apply_chat_template(self, messages: list[dict[str, str]], return_dict: bool) -> dict[str, list[int]]:
+        return {"input_ids": [0] * sum(1 + len(message["content"].split()) for message in messages)}
+
+
+def settings(**changes: Any) -> Any:
+    defaults = {
+        "overlong_samples": "truncate",
+        "max_length": 6,
+        "dataset_num_proc": None,
+        "dataset_text_field": "text",
+    }
+    return SimpleNamespace(**(defaults | changes))
+
+
+def conversations(*lengths: int) -> DatasetDict:
+    rows = [{"messages": [{"role": "assistant", "content": "w " * (length - 1)}]} for length in lengths]
+    return DatasetDict({"train": Dataset.from_list(rows)})
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [
+        ([1], 0.5, 1),
+        ([1, 2], 0.5, 1),
+        ([1, 2, 3], 0.5, 2),
+        (list(range(1, 101)), 0.95, 95),
+        ([1, 2], 1.0, 2),
+        ([5, 6], 0.0, 5),
+    ],
+)
+def test_a_percentile_is_the_least_value_that_the_share_does_not_exceed(values, share, expected) -> None:
+    assert percentile(values, share) == expected
+
+
+def test_lengths_are_told_with_the_share_over_the_limit() -> None:
+    said: list[str] = []
+    data = fit_lengths(conversations(2, 4, 6, 8), OneTokenAWord(), settings(), said.append)
+    assert len(data["train"]) == 4
+    assert said == ["'train': median 4, 95 % at most 8, longest 8 tokens; 25.0% are over max_length = 6 and truncated"]
+
+
+def test_long_samples_are_dropped_where_asked_and_counted() -> None:
+    said: list[str] = []
+    data = fit_lengths(conversations(2, 7, 6, 8), OneTokenAWord(), settings(overlong_samples="drop"), said.append)
+    assert len(data["train"]) == 2
+    assert said == ["'train': left out 2 of 4 samples, over 6 tokens"]
+
+
+def test_dropping_everything_is_refused() -> None:
+    with pytest.raises(DataError, match="no sample of split 'train' is within max_length = 6"):
+        fit_lengths(conversations(7, 8), OneTokenAWord(), settings(overlong_samples="drop"), lambda text: None)
+
+
+def test_plain_text_is_measured_too() -> None:
+    data = DatasetDict({"train": Dataset.from_list([{"text": "a b c"}])})
+    said: list[str] = []
+    fit_lengths(data, OneTokenAWord(), settings(max_length=None), said.append)
+    assert said == ["'train': median 3, 95 % at most 3, longest 3 tokens"]
+
+
+def test_lengths_of_one_sample() -> None:
+    assert Lengths.of([5], None) == Lengths(1, 5, 5, 5, 0.0)
