@@ -100,6 +100,15 @@ def make_e2b(evaluate: Evaluate, stack: ExitStack) -> Provider:
     return E2BProvider("e2b_0000", concurrency=4)
 
 
+def make_own_router(evaluate: Evaluate, stack: ExitStack) -> Provider:
+    """The client of a router, our router itself, E2B's client, and E2B: the whole chain of scripts/e2b_router.py."""
+    from service_thread import serving
+
+    account = stack.enter_context(make_e2b(evaluate, stack))
+    address = stack.enter_context(serving(account, TOKEN))
+    return RouterProvider("e2b", f"any:{TOKEN}@{address}", "e2b_router_url", printed_by_kernel, concurrency=4)
+
+
 MAKERS: dict[str, Callable[[Evaluate, ExitStack], Provider]] = {
     "local": make_local,
     "scripted": lambda evaluate, stack: ScriptedProvider(evaluate),
@@ -110,6 +119,7 @@ MAKERS: dict[str, Callable[[Evaluate, ExitStack], Provider]] = {
     "e2b": make_e2b,
     "e2b router": make_router("e2b"),
     "morph router": make_router("morph"),
+    "e2b by way of our router": make_own_router,
 }
 
 if shutil.which("/usr/bin/python3"):

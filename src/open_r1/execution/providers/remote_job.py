@@ -75,12 +75,12 @@ def hide(nonce):
         import ctypes
 
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
-    path = getattr(sys.modules["__main__"], "__file__", None)
-    with contextlib.suppress(OSError, TypeError):
-        with open(path, "rb") as file:
-            is_this = nonce.encode("ascii") in file.read()
-        if is_this:
-            os.remove(path)
+    for path in {getattr(sys.modules["__main__"], "__file__", None) or os.devnull, sys.argv[0] or os.devnull}:
+        with contextlib.suppress(OSError):
+            with open(path, "rb") as file:
+                is_this = nonce.encode("ascii") in file.read()
+            if is_this:
+                os.remove(path)
 
 
 def can_give_up_root():

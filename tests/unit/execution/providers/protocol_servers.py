@@ -86,9 +86,11 @@ def at_first(fault: Fault, times: int = 1) -> Faults:
     return lambda source, earlier: fault if earlier < times else None
 
 
-def run_in_kernel(script: str, python: str = sys.executable) -> str:
+def run_in_kernel(script: str, python: str = sys.executable, user: int | None = None) -> str:
     """What a script prints; for scripts of these tests alone, which run without a sandbox."""
-    done = subprocess.run([python, "-"], input=script.encode(), capture_output=True, timeout=60, check=False)
+    done = subprocess.run(
+        [python, "-"], input=script.encode(), capture_output=True, timeout=60, check=False, user=user, cwd="/"
+    )
     return done.stdout.decode()
 
 

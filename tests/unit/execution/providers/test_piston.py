@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,24 @@ def test_a_flood_that_piston_lets_through_is_the_programs_output_limit() -> None
         return Execution(Status.FINISHED, b"x" * (3 << 20), exit_code=0)
 
     with PistonServer(flood) as server, PistonProvider([server.url], patience=PATIENCE) as provider:
+        assert provider.execute(Program("pass", limits=Limits(output_kb=8))).status is Status.OUTPUT_LIMIT
+
+
+def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    class Endless(PistonServer):
+        def respond(self, http, method, body, fault):  # type: ignore[no-untyped-def]
+            if http.path.endswith("/runtimes"):
+                super().respond(http, method, body, fault)
+                return
+            http.send_response(200)
+            http.end_headers()
+            http.close_connection = True
+            with suppress(OSError):
+                http.wfile.write(b'{"run": {"stdout": "')
+                while not self._stopping.is_set():
+                    http.wfile.write(b"x" * (1 << 16))
+
+    with Endless(echo) as server, PistonProvider([server.url], patience=PATIENCE) as provider:
         assert provider.execute(Program("pass", limits=Limits(output_kb=8))).status is Status.OUTPUT_LIMIT
 
 

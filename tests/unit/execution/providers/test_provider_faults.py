@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -37,6 +38,7 @@ from open_r1.execution.providers.remote import Patience, RemoteProvider
 from open_r1.execution.providers.routers import RouterProvider, printed_as_text, printed_by_kernel
 from open_r1.execution.providers.sandbox_fusion import SandboxFusionProvider
 from open_r1.execution.providers.wrapping import read_frame, wrap
+from open_r1.execution.service import routers
 
 PATIENCE = Patience(
     attempts=2, attempt_s=3.0, deadline_s=10.0, first_delay_s=0.05, max_delay_s=0.2, clean_up_s=2.0, cool_down_s=5.0
@@ -280,14 +282,36 @@ except OSError:
 """
 
 
-def test_no_program_can_learn_or_forge_the_frame() -> None:
+@pytest.mark.parametrize("kernel_user", ["this one", "an ordinary one"])
+def test_no_program_can_learn_or_forge_the_frame(kernel_user: str) -> None:
     """The script knows the nonce, the program doesn't; what it prints in the frame's manner stays its output."""
-    python = "/usr/bin/python3" if os.geteuid() == 0 else sys.executable
-    if not os.path.exists(python):
+    is_root = os.geteuid() == 0
+    if is_root and not os.path.exists("/usr/bin/python3"):
         pytest.skip("NO PYTHON HERE that root could start as another user; run this as an ordinary user")
     script, nonce = wrap(Program(SEARCH, limits=SMALL))
-    execution = read_frame(run_in_kernel(script, python), nonce, SMALL)
+    user = 60_123 if is_root and kernel_user == "an ordinary one" else None
+    printed = run_in_kernel(script, "/usr/bin/python3" if is_root else sys.executable, user)
+    execution = read_frame(printed, nonce, SMALL)
     assert execution.stdout.decode().splitlines() == ["[]", f"{'0' * 32}:eNo=:{'0' * 32}", "closed"], execution
+
+
+@pytest.mark.parametrize("is_cell", [False, True])
+def test_a_script_that_lies_in_a_file_is_taken_away(is_cell: bool) -> None:
+    """As where our own router runs it, in a cell: the program must not find the nonce in the file beside it."""
+    is_root = os.geteuid() == 0
+    if is_root and not os.path.exists("/usr/bin/python3"):
+        pytest.skip("NO PYTHON HERE that root could start as another user; run this as an ordinary user")
+    script, nonce = wrap(Program("print(1)", limits=SMALL))
+    text = routers.as_program(script, "python", SMALL, "mark").source if is_cell else script
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "main.py"
+        file.write_text(text)
+        if is_root:
+            os.chown(folder, 60_123, 60_123)
+        python, user = ("/usr/bin/python3", 60_123) if is_root else (sys.executable, None)
+        done = subprocess.run([python, "main.py"], cwd=folder, capture_output=True, timeout=30, check=True, user=user)
+        assert read_frame(done.stdout.decode(), nonce, SMALL).succeeded, done
+        assert not file.exists()
 
 
 def test_the_search_finds_what_is_not_hidden(tmp_path: Path) -> None:
