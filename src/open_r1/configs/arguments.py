@@ -82,11 +82,17 @@ class GRPOScriptArguments(ScriptArguments):
     code_eval_scoring_mode: Literal["pass_fail", "partial", "weighted_sum"] = setting(
         "weighted_sum", "cf_code: score."
     )
-    parallel_code_exec_per_proc: int = setting(2, "Programs run at once per training process.")
+    parallel_code_exec_per_proc: int = setting(
+        2, "e2b, morph without a router: programs run at once per training process."
+    )
     e2b_router_url: str | None = setting(None, "URL of an E2B router.")
     morph_router_url: str | None = setting(None, "URL of a Morph router.")
-    code_provider: Literal["local", "e2b", "morph", "piston"] = setting("local", "Where the model's programs run.")
-    ioi_provider: Literal["local", "piston", "morph"] = setting("local", "Where programs for IOI problems run.")
+    code_provider: Literal["local", "e2b", "morph", "piston", "sandbox_fusion", "executor"] = setting(
+        "local", "Where the model's programs run."
+    )
+    ioi_provider: Literal["local", "piston", "morph", "executor"] = setting(
+        "local", "Where programs for IOI problems run."
+    )
     max_completion_len: int = setting(16384, "soft_overlong_punishment: tokens from which the penalty is -1.")
     soft_punish_cache: int = setting(4096, "soft_overlong_punishment: tokens before the limit where it begins.")
 
