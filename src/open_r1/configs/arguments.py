@@ -90,6 +90,9 @@ class GRPOScriptArguments(ScriptArguments):
     code_provider: Literal["local", "e2b", "morph", "piston", "sandbox_fusion", "executor"] = setting(
         "local", "Where the model's programs run."
     )
+    code_packages: list[str] = setting(
+        [], "Installed packages that Python programs may import in the local sandbox, such as numpy."
+    )
     ioi_provider: Literal["local", "piston", "morph", "executor"] = setting(
         "local", "Where programs for IOI problems run."
     )

@@ -6,13 +6,15 @@ from typing import Any
 
 from open_r1.execution.base import Provider
 from open_r1.execution.providers.environment import Environment
-from open_r1.execution.providers.registry import ProviderSpec
+from open_r1.execution.providers.registry import ProviderSpec, setting
 
 
 def build(settings: Any, environment: Environment) -> Provider:
     from open_r1.execution.sandbox.local import LocalProvider
 
-    return LocalProvider()
+    return LocalProvider(packages=setting(settings, "code_packages", ()))
 
 
-PROVIDER = ProviderSpec("local", build, "This machine's own sandbox: no account, no server.")
+PROVIDER = ProviderSpec(
+    "local", build, "This machine's own sandbox: no account, no server.", settings=("code_packages",)
+)

@@ -207,7 +207,13 @@ def _build_binary_code(settings: Any) -> RewardFunction:
 code_reward = get_code_reward()
 binary_code_reward = get_binary_code_reward()
 
-PROVIDER_OPTIONS = ("code_provider", "e2b_router_url", "morph_router_url", "parallel_code_exec_per_proc")
+PROVIDER_OPTIONS = (
+    "code_provider",
+    "code_packages",
+    "e2b_router_url",
+    "morph_router_url",
+    "parallel_code_exec_per_proc",
+)
 
 REWARDS = (
     RewardSpec(
