@@ -72,6 +72,18 @@ def test_rollouts_hold_each_reward_its_reason_and_the_advantage(finished_run: Pa
             assert row[f"{reward}_reason"]
 
 
+def test_each_reward_is_logged_with_its_variance_and_its_reasons(finished_run: Path) -> None:
+    rows = [row for row in read_jsonl(finished_run / "grpo" / "metrics.jsonl") if "reward" in row]
+    assert len(rows) == 9
+    for row in rows:
+        for name in ("accuracy_reward", "format_reward"):
+            assert {f"rewards/{name}/{key}" for key in ("mean", "std", "zero_variance", "unscored")} <= row.keys()
+            reasons = [value for key, value in row.items() if key.startswith(f"rewards/{name}/reason/")]
+            assert sum(reasons) == pytest.approx(1)
+    assert read_json(finished_run / "grpo" / "preflight.json")["completions"] >= 32
+    assert "Before training, " in (finished_run / "report.html").read_text()
+
+
 def test_the_model_card_tells_the_lineage(finished_run: Path) -> None:
     card = (finished_run / "grpo" / "README.md").read_text()
     metadata = yaml.safe_load(card.split("---")[1])

@@ -144,6 +144,19 @@ def test_only_rewards_with_a_weight_make_a_difference() -> None:
     assert "no_variance" not in kinds(with_reward(flight, "mine", varied))
 
 
+def test_answers_that_hardly_differ_beside_rewards_that_do_are_told() -> None:
+    differ_in_format = [[RIGHT, BARE] * 4] * 28
+    (found,) = [
+        found
+        for found in examine(fly([*differ_in_format, *[[RIGHT, WRONG] * 4] * 4])).findings
+        if found.kind == "seldom_judged"
+    ]
+    assert (
+        "accuracy_reward tells completions apart in 12% of the groups only, all rewards together in 100%" in found.text
+    )
+    assert "seldom_judged" not in kinds(fly([*differ_in_format[:16], *[[RIGHT, WRONG] * 4] * 16]))
+
+
 # rewards that can't score
 
 

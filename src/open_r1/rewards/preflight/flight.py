@@ -115,7 +115,10 @@ class Flight:
     @cached_property
     def zero_variance_share(self) -> float | None:
         """Share of the groups in which every sample has the same weighted rewards; None where none can be compared."""
-        names = [name for name in self.outcomes if name in self.weighted]
+        return self.zero_variance_of([name for name in self.outcomes if name in self.weighted])
+
+    def zero_variance_of(self, names: Sequence[str]) -> float | None:
+        """Share of the groups in which these rewards don't tell any two samples apart."""
         samples = [tuple(self.outcomes[name][index] for name in names) for index in self.places]
         kept = [
             None if any(has_failed(outcome) for outcome in sample) else tuple(outcome.value for outcome in sample)

@@ -147,6 +147,21 @@ def find_no_variance(flight: Flight) -> Iterator[Finding]:
     )
 
 
+def find_seldom_judged(flight: Flight) -> Iterator[Finding]:
+    """Answers that hardly ever differ within a group where other rewards do: those will be learned, not the answers."""
+    share, of_all = flight.zero_variance_of(flight.judges), flight.zero_variance_share
+    if not any(flight.is_right) or all(flight.is_right) or share is None or of_all is None:
+        return
+    if share >= MOST > of_all:
+        names = " and ".join(flight.judges)
+        yield Finding(
+            "seldom_judged",
+            f"{names} tells completions apart in {1 - share:.0%} of the groups only, all rewards together in "
+            f"{1 - of_all:.0%}: training will learn the others first. Choose problems that are solved now and then, or "
+            "lower the others' weights.",
+        )
+
+
 def find_format_missed(flight: Flight) -> Iterator[Finding]:
     """A format that no completion keeps, with its commonest fault and what in the prompt may explain it."""
     if flight.truncated_share == 1:
@@ -215,6 +230,7 @@ RULES: tuple[Callable[[Flight], Iterable[Finding]], ...] = (
     find_truncated,
     find_nothing_right,
     find_no_variance,
+    find_seldom_judged,
     find_format_missed,
     find_disagreement,
     find_constant,
