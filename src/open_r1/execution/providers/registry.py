@@ -62,4 +62,7 @@ def setting(settings: Any, name: str, default: Any) -> Any:
 
 
 def _hashable(value: Any) -> Any:
+    """The same for equal settings; of what can't be compared, such as a function, for the same one."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value)) or None
     return value if isinstance(value, str | int | float | None) else id(value)

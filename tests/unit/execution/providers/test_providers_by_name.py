@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,7 @@ class Settings:
     e2b_router_url: str | None = None
     morph_router_url: str | None = None
     parallel_code_exec_per_proc: int = 2
+    code_packages: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +131,8 @@ def test_the_same_settings_share_an_instance(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PISTON_ENDPOINTS", "http://a:2000")
     assert get_provider("piston") is not before
     assert get_provider("local", Settings()) is get_provider("local")
+    with_numpy = get_provider("local", Settings(code_packages=["numpy"]))
+    assert with_numpy is get_provider("local", Settings(code_packages=["numpy"])) is not get_provider("local")
 
 
 def test_a_fork_makes_its_own() -> None:
