@@ -118,6 +118,50 @@ Decisions that one may want to know:
 - The base of a numeral may be left out where the gold has it (`1011_2`, `1011`), not changed or added.
 """
 
+PROGRAMS = """## How a program is judged
+
+`code` and `binary_code` take the last fenced block of the problem's language after the thinking, and run it on the
+tests in `verification_info`, by default in this machine's own sandbox (`code_provider`). The data sets' forms are
+understood as they are, as objects or as JSON text:
+
+```json
+{"language": "python", "test_cases": [{"input": "1 2\\n", "output": "3\\n", "type": "stdin_stdout"}]}
+{"language": "python", "test_cases": [{"fn_name": "add", "input": [1, 2], "output": [3], "type": "function_call"}]}
+{"language": "python", "fn_name": "add", "inputs": [[1, 2]], "outputs": [3]}
+```
+
+**Programs** read standard input; the whole of what they print is compared with the output token by token, and they must
+end with exit status 0. **Functions** (Python) are called with the input's list of arguments, or an argument a line; they
+may be methods of `class Solution`; what they print is left out. The result is compared as JSON: a tuple is a list, floats
+may differ by a relative or absolute 1e-9. A list of one item as a call's output stands for the list or the item, since
+data sets wrap it without saying so.
+
+Two keys are ours. `comparison` says how outputs are compared: `tokens` (the default), `lines` (white space at a line's
+end doesn't count), `exact` (of a call: as Python's `==` has it), or
+`{"mode": "numeric", "absolute": 1e-6, "relative": 1e-6, "ignores_case": true}`. `checker`, a program
+`{"language": "python", "source": "…"}`, decides where several outputs are right: it is called with the files
+`input.txt output.txt answer.txt`, and its exit status is 0 for right, 1 or 2 for wrong.
+
+Expected outputs and checkers never enter the box that a submission runs in. Identical (program, test) pairs run once,
+also between the two rewards.
+
+| reason | value | when |
+|---|---|---|
+| `passed` | 1 | every test was passed |
+| `wrong_answer`, `runtime_error`, `compile_error` | by the share | why the first test failed |
+| `time_limit`, `memory_limit`, `output_limit` | by the share | why the first test failed |
+| `program_too_large` | 0 | the program is larger than 1 MiB |
+| `no_code` | 0 | there is no closed block of the language after the thinking |
+| `not_applicable` | left out | the row has no `verification_info` |
+| `no_tests`, `malformed_tests` | unscored | the row's tests can't be run; `code_reward_problem` in the rollouts says why |
+| `unknown_language`, `unsupported_language` | unscored | the row's language can't be run |
+| `checker_error` | unscored | the problem's checker failed, not the program |
+| `rate_limited`, `sandbox_failed`, … | unscored | the provider failed, not the program |
+
+The rollouts have each test's result and milliseconds in `code_reward_tests`:
+`[{"result":"passed","ms":12},{"result":"wrong_answer","ms":9,"detail":"token 1: expected '7', got '3'"}]`.
+"""
+
 COMBINATION = """## Weights and schedules
 
 A weight is a number or a schedule over training progress, 0 at the start and 1 at the end:
@@ -173,7 +217,14 @@ ending in a `REWARD = RewardSpec(...)`.
 
 
 def render_page() -> str:
-    parts = [INTRODUCTION, render_table(), *map(render_reward, reward_specs().values()), ANSWER_LAYER, COMBINATION]
+    parts = [
+        INTRODUCTION,
+        render_table(),
+        *map(render_reward, reward_specs().values()),
+        ANSWER_LAYER,
+        PROGRAMS,
+        COMBINATION,
+    ]
     return "\n".join(part.replace("\\\\", "\\") for part in parts)
 
 
