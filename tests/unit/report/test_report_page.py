@@ -271,7 +271,8 @@ CONTENTS = {
     "bytes that are no text": b"\xff\xfe\x00\x80",
     "a list": b"[1, [2]]\n",
     "nulls": b'{"stages": null, "modes": {"greedy": null}, "step": null, "problem_id": null, "name": null}\n',
-    "words for numbers": b'{"stages": [7], "prompts": "x", "findings": ["x", {"text": 5}], "modes": {"greedy": {"accuracy": {"value": "x"}}}, "step": "x"}\n',
+    "words for numbers": b'{"stages": [7], "modes": {"greedy": {"accuracy": {"value": "x"}}}, "step": "x", '
+    b'"prompts": "x", "findings": ["x", {"text": 5}]}\n',
     "huge and not a number": b'{"step": 1e999, "loss": NaN, "reward": 1' + b"0" * 400 + b"}\n",
     "deep": b"[" * 100_000,
     "lone surrogate": b'{"name": "\\ud800", "stages": [{"name": "\\udfff"}], "problem_id": "\\ud800"}\n',
