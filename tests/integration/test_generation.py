@@ -64,6 +64,8 @@ def test_every_problem_gets_its_samples_with_their_provenance(open_r1: Command, 
     assert (summary["samples"], summary["samples_missing"], summary["prompt_tokens"]) == (60, 0, 600)
     assert summary["cost"] == pytest.approx((600 + 2 * summary["completion_tokens"]) / 1e6)
     assert (tmp_path / "out" / "done.json").exists()
+    (step,) = read_json(tmp_path / "out" / "provenance.json")["steps"]
+    assert (step["action"], step["settings"]["model"], step["counts"]["samples"]) == ("generate", "teacher", 60)
 
 
 def test_a_finished_folder_asks_nothing_and_more_samples_or_problems_add_just_those(

@@ -5,6 +5,7 @@
       failed.jsonl    samples that could not be drawn, and why; the next run tries them again
       identity.json   the settings that make two runs the same
       summary.json    counts, tokens, cost
+      provenance.json how the traces came to be, for the card of a data set made of them
       done.json       written last, when every sample is there
 
 A sample's key is (problem id, sample index). What is in traces.jsonl is never drawn again, what is not there is drawn, so
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from open_r1.data.provenance import Step, steps_behind, write_steps
 from open_r1.data.trace_file import TraceFile, TraceHead
 from open_r1.data.trace_problems import Locator, ProblemSet, TraceProblem
 from open_r1.data.trace_progress import Prices, Progress, in_words
@@ -314,7 +316,23 @@ class TraceRun:
             },
         }
         write_json(self.folder / SUMMARY, summary)
+        self.write_provenance(summary)
         return summary
+
+    def write_provenance(self, summary: dict[str, Any]) -> None:
+        source = self.problems.source.name
+        settings = identity_of(self.problems, self.settings, self.completer) | {"samples": self.settings.num_samples}
+        told = (
+            "problems",
+            "samples",
+            "samples_missing",
+            "finish_reasons",
+            "prompt_tokens",
+            "completion_tokens",
+            "cost",
+        )
+        step = Step("generate", source, settings, {name: summary[name] for name in told})
+        write_steps(self.folder, [*steps_behind(source), step])
 
     def compact_failures(self) -> Counter[str]:
         """Keep each missing sample's last failure; returns the count of each reason."""

@@ -291,10 +291,10 @@ def read_fault(word: str) -> tuple[str, float]:
         raise ConfigError(f"--fault {word}: write NAME=SHARE, as status_500=0.1.") from None
 
 
-async def serve_for_ever(settings: FakeSettings, port: int) -> None:
+async def serve_for_ever(settings: FakeSettings, port: int, host: str) -> None:
     server = FakeServer(settings)
-    bound = await server.serve(port)
-    sys.stdout.write(f"http://127.0.0.1:{bound}/v1\n")
+    bound = await server.serve(port, host)
+    sys.stdout.write(f"http://{host}:{bound}/v1\n")
     sys.stdout.flush()
     await asyncio.Event().wait()
 
@@ -303,6 +303,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m open_r1.generation.fake_server", description=(__doc__ or "").splitlines()[0]
     )
+    parser.add_argument("--model", default="fake", help="name of the model (default: fake)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one, which is printed")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before an answer")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME=SHARE", help=", ".join(FAULTS))
@@ -310,8 +312,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the faults")
     arguments = parser.parse_args()
     faults = dict(read_fault(word) for word in arguments.fault)
-    settings = FakeSettings(latency_s=arguments.latency, faults=faults, words=arguments.words, seed=arguments.seed)
-    run_loop(serve_for_ever(settings, arguments.port))
+    settings = FakeSettings(
+        model=arguments.model,
+        latency_s=arguments.latency,
+        faults=faults,
+        words=arguments.words,
+        seed=arguments.seed,
+    )
+    run_loop(serve_for_ever(settings, arguments.port, arguments.host))
     return 0
 
 
