@@ -1,0 +1,368 @@
+r"""Decontamination beside the plain n-gram scan: time, memory, recall on planted items, and the hits on real data to read.
+
+    python benchmarks/decontamination.py --data ../shared/data [--documents N] [--rounds N] [--output benchmarks/results]
+
+The plain scan is what Open-R1's script does, in its leanest form: each document in lower case, split at white space, every
+run of 8 words looked up in one set of the evaluation items' runs until one is found, in one process. Both sides read the same
+JSON lines and write the rows that are left; they take turns, and the ratio is that of each round.
+
+The corpus is made from GSM8K's and MATH's training problems with their numbers drawn anew (`vary`), one document in
+`TRACE_EVERY` being several worked problems in a row, and one in `PLANT_EVERY` holding an evaluation item that was planted
+in one of the `WAYS`. Any hit in a document without a plant is counted as false.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rewards import this_machine
+
+from open_r1.data.cleaning import Destination, Summary, decontaminate
+from open_r1.data.decontamination import EvalSet, Index, Rule
+from open_r1.data.rows import open_rows
+
+TRACE_EVERY = 5
+PLANT_EVERY = 50
+FILES = {"math500": "problem", "gsm8k_test": "question", "aime24": "problem"}
+
+UNICODE = {r"\sqrt": "√", r"\pi": "π", r"\le": "≤", r"\ge": "≥", r"\times": "×", r"\theta": "θ", r"\infty": "∞"}
+
+
+def read_column(path: Path, *columns: str) -> list[str]:
+    with path.open(encoding="utf-8") as lines:
+        rows = map(json.loads, lines)
+        return ["\n".join(str(row[column]) for column in columns) for row in rows]
+
+
+# Ways to plant an item -----------------------------------------------------------------------------------------------
+
+
+def verbatim(item: str, rng: random.Random, other: Callable[[], str]) -> str:
+    return item
+
+
+def repunctuate(item: str, rng: random.Random, other: Callable[[], str]) -> str:
+    """Other quotes and dashes, commas and full stops gone or added, another case."""
+    text = item.translate(str.maketrans({"'": "’", '"': "”", ";": ","}))
+    text = re.sub(r",(?=\s)", lambda _: rng.choice(["", ",", ";"]), text)
+    text = re.sub(r"\.(?=\s|$)", lambda _: rng.choice(["", "!", " ."]), text)
+    text = re.sub(r"(?<=[a-z])-(?=[a-z])", rng.choice([" ", "–"]), text)
+    return rng.choice([str.upper, str.lower, str])(text) if "\\" not in text else text
+
+
+def respace(item: str, rng: random.Random, other: Callable[[], str]) -> str:
+    """Line breaks, tabs, doubled and hard spaces; operators with more or less room."""
+    text = re.sub(r"\s+", lambda _: rng.choice([" ", "  ", "\n", "\t", "\u00a0", " \n "]), item)
+    return re.sub(r"\s*([+=<>])\s*", lambda match: rng.choice(["{}", " {} ", "  {}"]).format(match[1]), text)
+
+
+def relatex(item: str, rng: random.Random, other: Callable[[], str]) -> str:
+    r"""`\frac` as `\dfrac`, `$…$` as `\(…\)`, sized brackets, thin spaces, thousands, symbols in unicode."""
+    text = re.sub(r"\\d?frac(?![a-z])", lambda _: rng.choice([r"\frac", r"\dfrac", r"\tfrac"]), item)
+    text = re.sub(r"(?<![\\$])\$([^$]+)\$", rng.choice([r"\\(\1\\)", r"$ \1 $", r"\1"]), text)
+    text = re.sub(r"(?<!\\left)\((?=[^()]*\))", rng.choice(["(", r"\\left("]), text)
+    text = re.sub(r"(?<=\d),(?:\\!)?(?=\d{3})", lambda _: rng.choice([",", "{,}", r"\,", ""]), text)
+    text = re.sub(r"(?<=\d) (?=[a-z])", lambda _: rng.choice([" ", r"\, ", "~"]), text)
+    for command, symbol in UNICODE.items():
+        if rng.random() < 0.5:
+            text = re.sub(re.escape(command) + r"(?![A-Za-z])", symbol + " ", text)
+    return text
+
+
+def embed(item: str, rng: random.Random, other: Callable[[], str]) -> str:
+    """In the middle of other problems."""
+    before, after = [other() for _ in range(rng.randint(1, 4))], [other() for _ in range(rng.randint(1, 4))]
+    return "\n\n".join([*before, rng.choice(["", "Problem: ", "Solve this one. "]) + item, *after])
+
+
+def all_at_once(item: str, rng: random.Random, other: Callable[[], str]) -> str:
+    return embed(respace(repunctuate(relatex(item, rng, other), rng, other), rng, other), rng, other)
+
+
+def trim(item: str, rng: random.Random, other: Callable[[], str]) -> str:
+    """Without its last sentence, where it has several."""
+    sentences = re.split(r"(?<=[.?!]\$)\s+|(?<=[.?!])\s+", item.strip())
+    return " ".join(sentences[:-1]) if len(sentences) > 1 else item
+
+
+def reword(item: str, rng: random.Random, other: Callable[[], str]) -> str:
+    """One plain word in fifteen replaced."""
+    return re.sub(r"(?<![\\A-Za-z])[a-z]{3,}(?![A-Za-z])", lambda m: "such" if rng.random() < 1 / 15 else m[0], item)
+
+
+WAYS = (verbatim, repunctuate, respace, relatex, embed, all_at_once)
+"""The planted contamination that the recall is promised on."""
+
+EDITS = (trim, reword)
+"""Beyond the promise: parts of an item left out or changed."""
+
+
+# The corpus ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plant:
+    """An evaluation item put into a document."""
+
+    row: int
+    way: str
+    set_name: str
+    item: int
+    num_words: int
+
+
+def vary(text: str, rng: random.Random) -> str:
+    """The text with every number drawn anew."""
+    return re.sub(r"\d+", lambda match: str(rng.randrange(2, 10 ** max(2, len(match[0])))), text)
+
+
+def make_corpus(path: Path, data: Path, sets: Sequence[EvalSet], num_documents: int, seed: int = 0) -> list[Plant]:
+    """Write the documents; returns what was planted in them."""
+    rng = random.Random(seed)
+    problems = read_column(data / "gsm8k_train.jsonl", "question", "answer")
+    problems += read_column(data / "math_train.jsonl", "problem", "answer")
+    items = [(one.name, place, text) for one in sets for place, text in enumerate(one.texts)]
+    words = Index(sets, Rule()).lengths.tolist()
+
+    def another() -> str:
+        return vary(rng.choice(problems), rng)
+
+    plants = []
+    with path.open("w", encoding="utf-8") as file:
+        for row in range(num_documents):
+            if row % PLANT_EVERY == 0:
+                number = rng.randrange(len(items))
+                way = (*WAYS, *EDITS)[(row // PLANT_EVERY) % (len(WAYS) + len(EDITS))]
+                text = way(items[number][2], rng, another)
+                plants.append(Plant(row, way.__name__, *items[number][:2], words[number]))
+            elif row % TRACE_EVERY == 1:
+                text = "\n\n".join(another() for _ in range(rng.randint(3, 12)))
+            else:
+                text = another()
+            file.write(json.dumps({"id": row, "text": text}, ensure_ascii=False) + "\n")
+    return plants
+
+
+# The two sides -------------------------------------------------------------------------------------------------------
+
+
+def scan_plainly(path: Path, sets: Sequence[EvalSet], output: Path, n: int = 8) -> list[int]:
+    """The rows that the original's rule flags; the others are written."""
+    known = set()
+    for text in (text for one in sets for text in one.texts):
+        words = text.lower().split()
+        known.update(" ".join(words[start : start + n]) for start in range(len(words) - n + 1))
+    flagged = []
+    with path.open(encoding="utf-8") as lines, output.open("w", encoding="utf-8") as kept:
+        for row, line in enumerate(lines):
+            words = json.loads(line)["text"].lower().split()
+            if any(" ".join(words[start : start + n]) in known for start in range(len(words) - n + 1)):
+                flagged.append(row)
+            else:
+                kept.write(line)
+    return flagged
+
+
+def run_ours(
+    path: Path, sets: Sequence[EvalSet], folder: Path, rule: Rule, processes: int
+) -> tuple[Summary, list[Any]]:
+    report = folder / "hits.jsonl"
+    destination = Destination(folder / "clean.jsonl", report)
+    summary = decontaminate(open_rows(str(path)), ["text"], sets, rule, destination, processes)
+    with report.open(encoding="utf-8") as lines:
+        return summary, [json.loads(line) for line in lines]
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+def compare_speed(path: Path, sets: Sequence[EvalSet], folder: Path, rounds: int) -> dict[str, Any]:
+    """Seconds of both, in turn, and the ratio of each round."""
+    results = []
+    for _ in range(rounds):
+        plain_s, flagged = timed(lambda: scan_plainly(path, sets, folder / "plain.jsonl"))
+        two_s, (summary, _) = timed(lambda: run_ours(path, sets, folder, Rule(), 2))
+        one_s, _ = timed(lambda: run_ours(path, sets, folder, Rule(), 1))
+        same_rule_s, (same_rule, _) = timed(lambda: run_ours(path, sets, folder, Rule("open-r1"), 2))
+        assert same_rule.contaminated == len(flagged), "--rule open-r1 flags what the plain scan flags"
+        results.append(
+            {
+                "plain_s": round(plain_s, 2),
+                "ours_2_processes_s": round(two_s, 2),
+                "ours_1_process_s": round(one_s, 2),
+                "rule_open_r1_2_processes_s": round(same_rule_s, 2),
+                "speedup_2_processes": round(plain_s / two_s, 2),
+                "speedup_1_process": round(plain_s / one_s, 2),
+                "load": round(os.getloadavg()[0], 1),
+            }
+        )
+        print(json.dumps(results[-1]), file=sys.stderr)
+    return {
+        "rounds": results,
+        "speedup_median": statistics.median(result["speedup_2_processes"] for result in results),
+        "flagged_by_plain": len(flagged),
+        "flagged_by_ours": summary.contaminated,
+    }
+
+
+# Recall and precision ------------------------------------------------------------------------------------------------
+
+
+def measure_recall(
+    plants: Sequence[Plant], hits: Sequence[dict[str, Any]], flagged_plainly: Sequence[int], n: int = 8
+):
+    """Per way of planting, and for short items: how many plants were found, by us and by the plain scan."""
+    found = {(hit["row"], hit["set"], hit["item"]) for hit in hits}
+    rows_found, rows_plain = {hit["row"] for hit in hits}, set(flagged_plainly)
+    groups: dict[str, list[Plant]] = defaultdict(list)
+    for plant in plants:
+        groups[plant.way].append(plant)
+        if plant.way not in {way.__name__ for way in EDITS}:
+            groups["all of the ways"].append(plant)
+            if plant.num_words < n:
+                groups["items below 8 words"].append(plant)
+    return {
+        name: {
+            "plants": len(group),
+            "recall": round(sum(plant.row in rows_found for plant in group) / len(group), 4),
+            "recall_of_the_very_item": round(
+                sum((plant.row, plant.set_name, plant.item) in found for plant in group) / len(group), 4
+            ),
+            "recall_of_plain_scan": round(sum(plant.row in rows_plain for plant in group) / len(group), 4),
+        }
+        for name, group in groups.items()
+    }
+
+
+def count_false(plants: Sequence[Plant], hits: Sequence[dict[str, Any]], flagged: Sequence[int], num_documents: int):
+    """Documents without a plant that were flagged, and with which items."""
+    planted = {plant.row for plant in plants}
+    false_hits = [hit for hit in hits if hit["row"] not in planted]
+    clean = num_documents - len(planted)
+    plain = sum(row not in planted for row in flagged)
+    return {
+        "documents_without_plant": clean,
+        "flagged_by_ours": len(false_hits),
+        "rate_of_ours": round(len(false_hits) / clean, 6),
+        "items": dict(Counter(f"{hit['set']} {hit['item']}" for hit in false_hits).most_common()),
+        "flagged_by_plain": plain,
+        "rate_of_plain": round(plain / clean, 4),
+    }
+
+
+def missed(plants: Sequence[Plant], hits: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    rows = {hit["row"] for hit in hits}
+    return [asdict(plant) for plant in plants if plant.row not in rows and plant.way not in ("trim", "reword")]
+
+
+# Memory --------------------------------------------------------------------------------------------------------------
+
+CHILD = """
+import resource, sys
+from open_r1.cli.main import main
+status = main(sys.argv[1:])
+own, others = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+print(status, own, others)
+"""
+
+
+def measure_memory(path: Path, data: Path, folder: Path) -> dict[str, float]:
+    """Peak resident memory in MB of the command: of its own process, and of the largest of its two workers."""
+    against = [f"{data / name}.jsonl?column={column}" for name, column in FILES.items()]
+    command = [sys.executable, "-c", CHILD, "data", "decontaminate", str(path), "--against", *against]
+    command += ["--output", str(folder / "memory.jsonl"), "--processes", "2", "--overwrite"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    _, own, others = map(int, ran.stdout.splitlines()[-1].split())
+    unit = 1024 if sys.platform != "darwin" else 1 << 20
+    return {"parent_mb": round(own / unit), "largest_worker_mb": round(others / unit)}
+
+
+# Real data -----------------------------------------------------------------------------------------------------------
+
+
+def real_pairs(data: Path, sets: dict[str, EvalSet]) -> Iterator[tuple[str, Path, list[str], EvalSet]]:
+    yield "GSM8K train against MATH-500", data / "gsm8k_train.jsonl", ["question", "answer"], sets["math500"]
+    yield "MATH train against GSM8K test", data / "math_train.jsonl", ["problem"], sets["gsm8k_test"]
+    yield "MATH train against MATH-500", data / "math_train.jsonl", ["problem"], sets["math500"]
+    yield "GSM8K train against GSM8K test", data / "gsm8k_train.jsonl", ["question", "answer"], sets["gsm8k_test"]
+    yield "MATH train against AIME 2024", data / "math_train.jsonl", ["problem"], sets["aime24"]
+    yield "GSM8K train against AIME 2024", data / "gsm8k_train.jsonl", ["question", "answer"], sets["aime24"]
+
+
+def find_real_hits(data: Path, sets: dict[str, EvalSet], folder: Path) -> dict[str, Any]:
+    """Every hit of our rule on training sets against test sets, and how many the original's rule has."""
+    results = {}
+    for title, path, columns, one in real_pairs(data, sets):
+        rows, report = open_rows(str(path)), folder / "real.jsonl"
+        ours = decontaminate(rows, columns, [one], Rule(), Destination(report=report), 1)
+        hits = [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()]
+        variants = decontaminate(rows, columns, [one], Rule(same_numbers=False), Destination(), 1)
+        original = decontaminate(rows, columns, [one], Rule("open-r1"), Destination(), 1)
+        results[title] = {
+            "rows": ours.rows,
+            "hits": hits,
+            "with_other_numbers_too": variants.contaminated,
+            "rule_open_r1": original.contaminated,
+        }
+    return results
+
+
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    sets = [EvalSet(name, read_column(options.data / f"{name}.jsonl", column)) for name, column in FILES.items()]
+    corpus, large = folder / "corpus.jsonl", folder / "large.jsonl"
+    plants = make_corpus(corpus, options.data, sets, options.documents)
+    speed = compare_speed(corpus, sets, folder, options.rounds)
+    flagged = scan_plainly(corpus, sets, folder / "plain.jsonl")
+    _, hits = run_ours(corpus, sets, folder, Rule(), 2)
+    small_memory = measure_memory(corpus, options.data, folder)
+    with large.open("wb") as file:
+        for _ in range(4):
+            file.write(corpus.read_bytes())
+    return {
+        "documents": options.documents,
+        "megabytes": round(corpus.stat().st_size / 1e6, 1),
+        "speed": speed,
+        "recall": measure_recall(plants, hits, flagged),
+        "missed": missed(plants, hits),
+        "false": count_false(plants, hits, flagged, options.documents),
+        "memory": {"corpus": small_memory, "4 times the corpus": measure_memory(large, options.data, folder)},
+        "real": find_real_hits(options.data, {one.name: one for one in sets}, folder),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the data sets")
+    parser.add_argument("--documents", type=int, default=200_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--output", type=Path, help="folder for decontamination.json")
+    options = parser.parse_args()
+    machine = asdict(this_machine())
+    with tempfile.TemporaryDirectory() as folder:
+        result = {"machine": machine, **measure(options, Path(folder))}
+    shown = json.dumps(result, indent=2, ensure_ascii=False)
+    print(shown)
+    if options.output:
+        options.output.mkdir(parents=True, exist_ok=True)
+        (options.output / "decontamination.json").write_text(shown + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
