@@ -17,10 +17,25 @@ from open_r1.rundir import read_json, read_jsonl
 from open_r1.text.tags import TAGS
 
 REWARDS = """
+import threading
+
 def by_length(completions, **columns):
     return [len(completion[0]["content"]) / 10 for completion in completions]
 
 def constant(completions, **columns):
+    return [0.5] * len(completions)
+
+meeting = threading.Barrier(2, timeout=60)
+
+def one(completions, **columns):
+    meeting.wait()
+    columns["log_metric"]("mine", 1.0)
+    return [len(completion[0]["content"]) for completion in completions]
+
+def other(completions, **columns):
+    assert threading.current_thread() is not threading.main_thread()
+    assert columns["trainer_state"].max_steps > 0
+    meeting.wait()
     return [0.5] * len(completions)
 """
 OF_THE_CLOCK = ("step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second")
@@ -213,6 +228,16 @@ def test_a_reward_without_variance_is_warned_of(
     record = read_json(tmp_path / "out" / "preflight.json")
     assert record["zero_variance_share"] == 1.0
     assert {found["kind"] for found in record["findings"]} >= {"no_variance", "constant"}
+
+
+@pytest.mark.parametrize("alone", [(), ("--preflight",)])
+def test_rewards_are_called_as_in_training(
+    alone: tuple[str, ...], open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    rewards = ("--reward_funcs", "preflight_rewards:one", "preflight_rewards:other")
+    ran = open_r1(*words(tiny_model, data, tmp_path / "out", *rewards, *alone))
+    assert ran.status == 0, ran.err
+    assert "pre-flight: 8 problems" in ran.err
 
 
 def test_settings_of_rewards_that_do_nothing_are_told(

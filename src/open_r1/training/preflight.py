@@ -16,6 +16,7 @@ import math
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -166,7 +167,8 @@ def complete(
         "log_extra": ignore,
         "log_metric": ignore,
     }
-    outcomes = [reward.score(**columns) for reward in rewards]
+    with ThreadPoolExecutor(len(rewards)) as threads:  # off the main thread and all at once, as in training
+        outcomes = list(threads.map(lambda reward: reward.score(**columns), rewards))
     samples = [describe(trainer, *made) for made in zip(prompt_ids, completions, completion_ids, strict=True)]
     return list(zip(samples, map(list, zip(*outcomes, strict=True)), strict=True))
 
