@@ -3,9 +3,10 @@
 Does: index the items of any evaluation sets, and find in a batch of texts those that hold one, by one of two rules:
 
 `coverage` (ours). Words are compared as `text.ngrams.MATHEMATICAL` folds them. With n the n-gram's length (8):
-- an item of 2n words or more is in a text that holds at least the share `coverage` (0.6) of its n-grams, where an
+- an item of 2n words or more is in a text that holds at least the share `coverage` (a half) of its n-grams, where an
   n-gram that d evaluation items have in common weighs 1/d: boilerplate ("where m and n are relatively prime") counts
-  for next to nothing, while an item that stands in several sets is found all the same;
+  for next to nothing, while an item that stands in several sets is found all the same. Its numbers must all stand there
+  too: most of what looks like an item in another collection is the same sentence about other numbers;
 - one of n to 2n-1 words must be there whole, word for word, with the same operators (`x+1` is not `x-1`);
 - a shorter one must also stand alone, between sentence marks, line breaks or the ends of the text: "Compute sin 0." is
   a question, "we compute sin 0 first" is a step of another. Items of fewer than 3 words can't be told from chance; they
@@ -66,7 +67,7 @@ class Rule:
 
     name: RuleName = "coverage"
     ngram: int = 8
-    coverage: float = 0.6
+    coverage: float = 0.5
     same_numbers: bool = True
     """Whether an item's numbers must all stand where it was found; without, variants with other numbers are hits too."""
 
@@ -77,7 +78,7 @@ class Rule:
         if not ANCHOR < self.ngram <= 64:
             raise ConfigError(f"n-grams of {self.ngram} words can't be used; choose a length from 4 to 64 (usual: 8).")
         if not 0 < self.coverage <= 1:
-            raise ConfigError(f"coverage must be above 0 and at most 1, but is {self.coverage}; 0.6 is usual.")
+            raise ConfigError(f"coverage must be above 0 and at most 1, but is {self.coverage}; 0.5 is usual.")
 
     @property
     def normalisation(self) -> Normalisation:

@@ -10,8 +10,8 @@ other, nor trust a hash: `Words.of` gives the words themselves, for whoever has 
 
 What is folded: case and unicode compatibility forms (NFKD, accents off, digits of any script); LaTeX commands that only
 set or order things (`SYNTAX`) go, those that name something (`\sin`, `\pi`, `\sqrt`) are words, as are the symbols that mean
-them; everything but letters and digits separates words; letters and digits part; thousands separators and `[asy]` drawings
-go; every ideograph is a word of its own. Operators are no words (`operators` counts them, for texts so short that they
+them; everything but letters and digits separates words; letters and digits part; thousands separators go, and where wanted
+`[asy]` drawings; every ideograph is a word of its own. Operators are no words (`operators` counts them, for where they
 matter).
 """
 
@@ -91,7 +91,7 @@ _BACKSLASH, _BRACE = ord("\\"), ord("{")
 _THIN_SPACE = re.compile(rb"\\[,!]")
 _THOUSANDS = re.compile(rb",(?<=[0-9],),?(?=[0-9]{3}(?![0-9]))")  # begins with a literal, which is searched for fast
 _GLUED_FRACTION = re.compile(rb"frac ?([0-9])(?=[0-9])")
-_OPERATOR = re.compile(rb"[+/^]|[<>]=?|!?=|-(?![a-z])|(?<![a-z0-9])-|\\([a-z]+)")
+_OPERATOR = re.compile(rb"[+/^]|(?<!\\)\(|[<>]=?|!?=|-(?![a-z])|(?<![a-z0-9])-|\\([a-z]+)")
 _OPERATOR_COMMANDS = {
     **dict.fromkeys((b"frac", b"dfrac", b"tfrac", b"cfrac", b"div"), b"/"),
     **dict.fromkeys((b"le", b"leq", b"leqslant", b"lt"), b"<"),
@@ -282,7 +282,7 @@ def _power(exponent: int) -> np.uint64:
 
 
 def operators(region: bytes) -> Counter[bytes]:
-    """How often each operator stands in a piece of folded text; products, which can be left unwritten, aside."""
+    """How often each operator and bracket stands in a piece of folded text; not products, which can be left unwritten."""
     found: Counter[bytes] = Counter()
     for match in _OPERATOR.finditer(region):
         if not match[1]:
@@ -294,12 +294,14 @@ def operators(region: bytes) -> Counter[bytes]:
 
 def fold_mathematical(texts: Sequence[str]) -> bytes:
     """The texts in lower case, in ASCII where that can be, with numbers and fractions in one spelling."""
-    joined = join_texts(texts)
-    if "[asy]" in joined:
-        joined = join_texts([drop_drawings(text) for text in texts])
-    data = joined.encode("ascii", _FOLD).translate(_LOWER)
+    data = join_texts(texts).encode("ascii", _FOLD).translate(_LOWER)
     data = _THIN_SPACE.sub(b",", data).replace(b"{,}", b",")
     return _THOUSANDS.sub(b"", _GLUED_FRACTION.sub(rb"frac \1 ", data))
+
+
+def fold_undrawn(texts: Sequence[str]) -> bytes:
+    """The same without drawings."""
+    return fold_mathematical([drop_drawings(text) if "[asy]" in text else text for text in texts])
 
 
 def _fold_run(error: UnicodeError) -> tuple[bytes, int]:
@@ -328,8 +330,6 @@ def join_texts(texts: Sequence[str]) -> str:
 
 def drop_drawings(text: str) -> str:
     """`text` without `[asy]…[/asy]`; a drawing that isn't closed is left."""
-    if "[asy]" not in text:
-        return text
     first, *rest = text.split("[asy]")
     return first + "".join(_after_drawing(part) for part in rest)
 
@@ -343,13 +343,13 @@ def _class_table(word_class: Callable[[str], int]) -> bytes:
     return bytes(word_class(chr(byte)) if byte < 128 else _LETTER for byte in range(256))
 
 
-MATHEMATICAL = Normalisation(
-    "mathematical",
-    fold_mathematical,
-    _class_table(lambda c: _LETTER if c.isalpha() else _DIGIT if c.isdigit() else _SEPARATOR),
-    drops_syntax=True,
-)
-"""Case, unicode, punctuation, white space and LaTeX folded away."""
+_MATHEMATICAL_CLASSES = _class_table(lambda c: _LETTER if c.isalpha() else _DIGIT if c.isdigit() else _SEPARATOR)
+
+MATHEMATICAL = Normalisation("mathematical", fold_undrawn, _MATHEMATICAL_CLASSES, drops_syntax=True)
+"""Case, unicode, punctuation, white space and LaTeX folded away, and drawings left out: the same problem, however set."""
+
+DRAWN = Normalisation("drawn", fold_mathematical, _MATHEMATICAL_CLASSES, drops_syntax=True)
+"""The same with drawings: "find x in the diagram" is another problem in another diagram."""
 
 PLAIN = Normalisation(
     "plain", fold_plain, _class_table(lambda c: _SEPARATOR if c.isspace() else _LETTER), drops_syntax=False
