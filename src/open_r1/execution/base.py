@@ -122,7 +122,7 @@ class Provider(ABC):
     def execute(self, program: Program) -> Execution:
         """Run one program and wait for it. Never raises for a failure of the provider; never waits without limit."""
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027  what needs nothing to work need not say so
         """Raise ConfigError, saying what to do, if this provider can't be used here at all. Cheap; runs no program."""
 
     def submit(self, program: Program) -> Future[Execution]:
