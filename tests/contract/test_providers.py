@@ -78,6 +78,10 @@ def make_piston(evaluate: Evaluate, stack: ExitStack, is_old: bool = False) -> P
     return PistonProvider([server.url for server in servers], requests_per_endpoint=2)
 
 
+def make_piston_at_executor(evaluate: Evaluate, stack: ExitStack) -> Provider:
+    return PistonProvider([stack.enter_context(running_service(evaluate))], TOKEN, requests_per_endpoint=4)
+
+
 def make_fusion(evaluate: Evaluate, stack: ExitStack) -> Provider:
     return SandboxFusionProvider(stack.enter_context(FusionServer(evaluate)).url, concurrency=4)
 
@@ -115,6 +119,7 @@ MAKERS: dict[str, Callable[[Evaluate, ExitStack], Provider]] = {
     "executor": make_executor,
     "piston": make_piston,
     "piston of 2022": lambda evaluate, stack: make_piston(evaluate, stack, is_old=True),
+    "piston at an executor": make_piston_at_executor,
     "sandbox_fusion": make_fusion,
     "e2b": make_e2b,
     "e2b router": make_router("e2b"),
@@ -136,7 +141,11 @@ def running_service(evaluate: Evaluate) -> AbstractContextManager[str]:
     return serving(ScriptedProvider(evaluate, concurrency=2), TOKEN)
 
 
-@pytest.fixture(params=list(MAKERS))
+SLOW = {"e2b router with the system's Python", "e2b by way of our router", "piston at an executor"}
+"""Ways of combining what the others show by itself."""
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in MAKERS])
 def provider(request: pytest.FixtureRequest, provider_named: Callable[[str], Provider]) -> Provider:
     return provider_named(request.param)
 
@@ -260,6 +269,11 @@ def test_limits_that_are_none_are_not_the_programs_fault(provider: Provider) -> 
         assert execution.reason in ("bad_request", "refused"), execution
 
 
+def test_limits_beyond_the_services_do_where_the_program_needs_no_more(provider: Provider) -> None:
+    generous = Limits(wall_s=100.5, cpu_s=90.25, memory_mb=3001)
+    assert provider.execute(Program("print(1)", limits=generous)).stdout == b"1\n"
+
+
 def test_arguments_and_files_are_there_or_refused(provider: Provider) -> None:
     program = Program(
         "import sys; print(sys.argv[1:], open('data.bin', 'rb').read())",
@@ -301,6 +315,16 @@ def test_bytes_that_are_no_text_arrive_or_are_refused(provider: Provider) -> Non
     program = Program("import sys; print(list(sys.stdin.buffer.read()))", stdin=bytes([0xFF, 0, 0xC3]))
     execution = provider.execute(program)
     assert execution.stdout == b"[255, 0, 195]\n" or execution.reason == "unsupported", execution
+
+
+def test_a_hundred_mb_of_input_arrive_or_are_refused_and_touch_no_other(provider: Provider) -> None:
+    count = Program("import sys; print(len(sys.stdin.buffer.read()))", stdin=b"0123456789abcde\n" * (100 << 16))
+    executions = provider.run([Program("print(1)"), count, Program("print(2)")])
+    assert [executions[0].stdout, executions[2].stdout] == [b"1\n", b"2\n"]
+    if executions[1].status is Status.UNAVAILABLE:
+        assert executions[1].reason == "too_large"
+    else:
+        assert executions[1].stdout == b"104857600\n", executions[1]
 
 
 def test_it_can_be_used_here(provider: Provider) -> None:

@@ -6,6 +6,7 @@ sandboxes for the next program. A router (`scripts/e2b_router.py`) shares one ac
 
 from __future__ import annotations
 
+import asyncio
 import math
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
@@ -51,7 +52,7 @@ class E2BProvider(RemoteProvider):
         return refuse_to_wrap(program)
 
     async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
-        script, nonce = wrap(program)
+        script, nonce = await asyncio.to_thread(wrap, program)
         try:
             printed = await self._run_script(script, program, clean_up)
         except Exception as error:

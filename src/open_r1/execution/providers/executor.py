@@ -116,10 +116,11 @@ class ExecutorProvider(RemoteProvider):
 
     async def _travel(self, program: Program, session: Session) -> Execution:
         assert isinstance(session, Station)
+        body = await asyncio.to_thread(lambda: json.dumps(encode_program(program)).encode())
         arrival = asyncio.get_running_loop().create_future()
         if not session.waiting:
             self._spawn(session, self._depart(session))
-        session.waiting.append(Passenger(program, json.dumps(encode_program(program)).encode(), arrival))
+        session.waiting.append(Passenger(program, body, arrival))
         return await arrival
 
     async def _depart(self, session: Station) -> None:

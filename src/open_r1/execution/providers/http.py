@@ -6,6 +6,7 @@ help. Does not: time out by itself (an attempt runs under one limit as a whole) 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -80,7 +81,8 @@ async def post_json(
     client: httpx2.AsyncClient, url: str, record: Any, headers: Mapping[str, str], max_bytes: int
 ) -> Reply:
     """Send a JSON record; what came back with status 200, not yet parsed."""
-    async with open_reply(client, "POST", url, json.dumps(record).encode(), headers) as response:
+    body = await asyncio.to_thread(lambda: json.dumps(record).encode())  # it may hold a hundred MB of input
+    async with open_reply(client, "POST", url, body, headers) as response:
         return await read_reply(response, max_bytes)
 
 

@@ -59,7 +59,7 @@ class MorphProvider(RemoteProvider):
         return refuse_to_wrap(program)
 
     async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
-        script, nonce = wrap(program)
+        script, nonce = await asyncio.to_thread(wrap, program)
         run_s = math.ceil(self.program_s(program)) + 5
         printed = await self._in_thread(lambda: self._run_script(script, run_s))
         return read_frame(printed, nonce, program.limits)

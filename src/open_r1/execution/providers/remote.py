@@ -107,6 +107,7 @@ class RemoteProvider(Provider):
         self.patience = patience or Patience()
         self.problem = problem
         self._session: Session | None = None
+        self._used_by: int | None = None
         self._given_up = 0
         self._down_until = 0.0
 
@@ -132,6 +133,7 @@ class RemoteProvider(Provider):
     def check(self) -> None:
         if self.problem:
             raise ConfigError(self.problem)
+        self._used_by = os.getpid()
         greeting = asyncio.run_coroutine_threadsafe(self._greet(), background_loop())
         try:
             greeting.result(timeout=self.patience.attempt_s + self.patience.clean_up_s)
@@ -144,14 +146,14 @@ class RemoteProvider(Provider):
         return self.submit(program).result()
 
     def submit(self, program: Program) -> Future[Execution]:
+        self._used_by = os.getpid()
         return asyncio.run_coroutine_threadsafe(self._run(program), background_loop())
 
     def close(self) -> None:
         """Give up what runs, give back what is held. What was asked for and didn't finish is `unavailable`."""
-        session, self._session = self._session, None
-        if session is None or session.pid != os.getpid():
+        if self._used_by != os.getpid():
             return
-        closing = asyncio.run_coroutine_threadsafe(self._close(session), background_loop())
+        closing = asyncio.run_coroutine_threadsafe(self._close(), background_loop())
         try:
             closing.result(timeout=2 * self.patience.clean_up_s + 5)
         except TimeoutError:
@@ -252,7 +254,11 @@ class RemoteProvider(Provider):
         except TimeoutError as error:
             raise Failure("timeout", f"no answer within {self.patience.attempt_s:.0f} s") from error
 
-    async def _close(self, session: Session) -> None:
+    async def _close(self) -> None:
+        """On the loop, so that whatever was submitted before has begun and is in the session that ends."""
+        session, self._session = self._session, None
+        if session is None or session.pid != os.getpid():
+            return
         session.is_closing = True
         tasks = list(session.tasks)
         for task in tasks:

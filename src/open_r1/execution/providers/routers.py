@@ -11,6 +11,7 @@ what its sandbox raised. Does not: ask for other languages than Python, in which
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -59,7 +60,7 @@ class RouterProvider(RemoteProvider):
         return refuse_to_wrap(program)
 
     async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
-        script, nonce = wrap(program)
+        script, nonce = await asyncio.to_thread(wrap, program)
         run_s = math.ceil(self.program_s(program)) + 5
         request = {
             "scripts": [script],

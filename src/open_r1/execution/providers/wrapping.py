@@ -29,12 +29,18 @@ from open_r1.execution.service.wire import decode_answer
 MAX_SCRIPT_BYTES = 32 << 20
 """Kernels take a script whole, through a notebook's protocol; what is longer is refused before it is sent."""
 
+MAX_PROGRAM_BYTES = 128 << 20
+"""What is not even packed to see how long its script would be."""
+
 
 def refuse_to_wrap(program: Program) -> Execution | None:
     """An `unavailable` execution if a program can't be run this way."""
     toolchain = find_toolchain(program.language)
     if toolchain is None:
         return unsupported_language(program.language, TOOLCHAINS)
+    size = sum(map(len, (program.source, program.stdin, *program.sources.values(), *program.files.values())))
+    if size > MAX_PROGRAM_BYTES:
+        return Execution.unavailable("too_large", f"{size >> 20} MiB of program and input.")
     return fault_of_files(program, bool(toolchain.compile))
 
 

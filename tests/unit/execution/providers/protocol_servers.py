@@ -28,7 +28,7 @@ from typing import Any
 
 from open_r1.execution.base import Execution, Limits, Program, Status
 from open_r1.execution.providers.wrapping import read_frame, wrap
-from open_r1.execution.sandbox.toolchains import TOOLCHAINS, find_toolchain
+from open_r1.execution.sandbox.toolchains import find_toolchain
 from open_r1.execution.service.wire import encode_answer
 
 Evaluate = Callable[[Program], Execution]
@@ -518,6 +518,3 @@ class ExecutorServer(ProtocolServer):
             trickle(http, line, fault, self._stopping)
         else:
             http.wfile.write(b'{"lgtm": true}\n' if fault is Fault.OTHER_JSON else b"\x1f\x8b<html>\n")
-
-
-LANGUAGES_HERE = [name for name, toolchain in TOOLCHAINS.items() if not toolchain.missing()]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from open_r1.execution.base import Provider
+from open_r1.execution.sandbox.toolchains import TOOLCHAINS
 from open_r1.execution.service.server import bind, make_server
 from open_r1.execution.service.settings import ServiceSettings
 
@@ -17,7 +18,8 @@ def serving(provider: Provider, token: str = "") -> Iterator[str]:
     settings = ServiceSettings(port=0, token=token)
     socket = bind(settings)
     is_ready = threading.Event()
-    server = make_server(provider, settings, {"python": "3.11"}, is_ready.set)
+    languages = {name: "1.0.0" for name, toolchain in TOOLCHAINS.items() if not toolchain.missing()}
+    server = make_server(provider, settings, languages, is_ready.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()
     assert is_ready.wait(30)

@@ -134,6 +134,15 @@ def test_closing_gives_up_what_runs_and_what_waits() -> None:
     service.close()
 
 
+def test_closing_right_after_asking_gives_up_all_the_same() -> None:
+    for _ in range(50):
+        service = Service(1)
+        service.delay_s = 60
+        futures = [service.submit(Program("x", limits=Limits(wall_s=50))) for _ in range(8)]
+        service.close()
+        assert {future.result(timeout=5).reason for future in futures} == {"closed"}
+
+
 def test_a_program_that_is_no_longer_wanted_is_not_run() -> None:
     with Service(1) as service:
         service.delay_s = 0.3
