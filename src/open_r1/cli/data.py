@@ -7,6 +7,7 @@ import importlib
 
 ACTIONS = (
     "generate",
+    "verify",
     "dedup",
     "decontaminate",
     "mix",

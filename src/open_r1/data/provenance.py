@@ -48,9 +48,27 @@ def write_steps(folder: Path, steps: Sequence[Step]) -> None:
     write_json(folder / FILE, {"steps": [asdict(step) for step in steps]})
 
 
+def steps_file(path: Path) -> Path:
+    """Where the steps of a single file are: beside it, under its name."""
+    return path.with_suffix(".steps.json")
+
+
+def write_file_steps(path: Path, steps: Sequence[Step]) -> None:
+    """The steps of a single file, which may lie among others that were made otherwise."""
+    write_json(steps_file(path), {"steps": [asdict(step) for step in steps]})
+
+
+def read_file_steps(path: Path) -> list[Step]:
+    """Those that `write_file_steps` wrote; [] where there are none."""
+    record = steps_file(path)
+    return [Step(**step) for step in read_json(record)["steps"]] if record.is_file() else []
+
+
 def steps_behind(source: str) -> list[Step]:
     """The steps recorded beside a local source, oldest first; [] where nothing is."""
     path = Path(source.partition("*")[0]).expanduser()
+    if path.is_file() and (steps := read_file_steps(path)):
+        return steps
     for folder in (path, path.parent, path.parent.parent):
         if (folder / FILE).is_file():
             return [Step(**step) for step in read_json(folder / FILE)["steps"]]

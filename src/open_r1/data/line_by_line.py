@@ -1,0 +1,139 @@
+"""A file that gets a line for each row of a source, in the source's order, and goes on where a killed run left it.
+
+Does: hold the file for one process, mend its torn last line, walk what is there beside the source and see that each line
+belongs to its row, and append. Beside it lies its record (`<name>.steps.json`), written when the work begins and again when
+it is done. Does not: read the source, or know what is added to a row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from open_r1.data.provenance import Step, read_file_steps, steps_file, write_file_steps
+from open_r1.data.trace_file import TraceFile
+from open_r1.errors import ConfigError, DataError, RunFolderError
+from open_r1.rundir import describe_change, writing_failed
+
+logger = logging.getLogger(__name__)
+
+
+def to_bytes(row: Mapping[str, Any]) -> bytes:
+    """A row as JSON in UTF-8, whatever it holds: what orjson refuses goes the lenient way."""
+    try:
+        return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)
+    except (TypeError, ValueError):
+        return json.dumps(row, ensure_ascii=False, default=str).encode("utf-8", "replace")
+
+
+class LineByLine:
+    """The file while one process writes it; `with hold(...)` makes it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = TraceFile(path)
+        self.there = self.read_there(self.file.size)
+
+    def read_there(self, size: int) -> Iterator[bytes]:
+        """The lines of earlier runs."""
+        with self.path.open("rb") as file:
+            while file.tell() < size:
+                yield file.readline()
+
+    def next_there(self, row: Mapping[str, Any], number: int) -> dict[str, Any] | None:
+        """What an earlier run added to this row; None when it didn't come so far."""
+        line = next(self.there, None)
+        if line is None:
+            return None
+        head = begin(row)
+        if not line.startswith(head):
+            raise DataError(
+                f"line {number} of '{self.path}' is not of row {number} of the source as it is now; write to another "
+                "file, or anew with --overwrite."
+            )
+        return orjson.loads(b"{" + line[len(head) :])
+
+    def end_there(self, count: int) -> None:
+        """DataError when there are lines of rows that the source doesn't have any more."""
+        if next(self.there, None) is not None:
+            raise DataError(
+                f"'{self.path}' has more lines than the {count:,} rows of the source; write to another file, or anew "
+                "with --overwrite."
+            )
+
+    def add(self, rows: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
+        """Append rows, each with what is added to it, and hand them to the kernel."""
+        for row, added in rows:
+            self.file.add(begin(row) + to_bytes(added)[1:] + b"\n")
+        self.file.flush()
+
+
+def begin(row: Mapping[str, Any]) -> bytes:
+    """How the line of a row begins, up to what is added to it."""
+    head = to_bytes(row)[:-1]
+    return head + b"," if len(head) > 1 else head
+
+
+@contextlib.contextmanager
+def hold(path: Path, steps: list[Step], overwrite: bool) -> Iterator[LineByLine]:
+    """Hold a file and begin it, or take it up; the last of `steps` is this work, of the same settings as before.
+
+    RunFolderError when another process writes it, or it was made with other settings or by something else.
+    """
+    if path.suffix != ".jsonl":
+        raise ConfigError(f"--output {path} is of no known kind; end it in .jsonl.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock").open("a")
+    except OSError as error:
+        raise writing_failed(path, error) from None
+    with lock:
+        lock_file(lock, path)
+        if overwrite:
+            path.unlink(missing_ok=True)
+            steps_file(path).unlink(missing_ok=True)
+        if path.exists() and path.stat().st_size:
+            check_same(path, steps[-1])
+        write_file_steps(path, steps)
+        lines = LineByLine(path)
+        try:
+            yield lines
+        finally:
+            lines.file.close()
+            path.with_name(f".{path.name}.lock").unlink(missing_ok=True)
+
+
+def lock_file(lock: Any, path: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunFolderError(
+            f"another command is writing to '{path}'; wait for it, stop it, or choose another file."
+        ) from None
+    except OSError as error:
+        logger.warning("'%s' can't be locked (%s): don't run twice into it", path, error.strerror)
+
+
+def check_same(path: Path, step: Step) -> None:
+    """RunFolderError when a file that is there isn't the beginning of this work."""
+    made = read_file_steps(path)
+    if not made:
+        raise RunFolderError(
+            f"'{path}' is there already and has no record beside it; give another name, or write over it with --overwrite."
+        )
+    held = made[-1]
+    before: dict[str, Any] = {"action": held.action, "source": held.source, **held.settings}
+    now: dict[str, Any] = {"action": step.action, "source": step.source, **json.loads(to_bytes(step.settings))}
+    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    if changed:
+        shown = ", ".join(describe_change(key, before.get(key), now.get(key)) for key in changed[:3])
+        raise RunFolderError(
+            f"'{path}' was made otherwise: {shown}; give another name, or write over it with --overwrite."
+        )
