@@ -65,8 +65,19 @@ def map_in_order(
                 yield _finish(*waiting.popleft())
         while waiting:
             yield _finish(*waiting.popleft())
+    except BaseException:
+        _kill(pool)
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """End processes that may be in the middle of a part: otherwise the interpreter waits for them when it exits."""
+    for process in list(
+        (getattr(pool, "_processes", None) or {}).values()
+    ):  # public from Python 3.14 on: kill_workers
+        process.kill()
 
 
 def _finish(part: Part, future: Future[Result]) -> tuple[Part, Result]:

@@ -39,7 +39,7 @@ class RowFile:
         for column, rows in changes.marks.items():
             table = table.append_column(column, [[number in rows for number in numbers]])
         if not changes.dropped.isdisjoint(numbers):
-            table = table.take([number - first for number in numbers if number not in changes.dropped])
+            table = table.filter([number not in changes.dropped for number in numbers])
         self._open().write_table(table.cast(self.schema))
 
     def _open(self) -> ParquetWriter:

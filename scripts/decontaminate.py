@@ -1,0 +1,94 @@
+"""Open-R1's decontamination script: the same flags, over `open-r1 data decontaminate`.
+
+    python scripts/decontaminate.py --dataset open-r1/verifiable-coding-problems-python --problem_column problem --cleanup
+    python scripts/decontaminate.py --dataset problems.jsonl --against math500.jsonl aime24.jsonl --cleanup
+
+A local file gives a local file, `<name>_decontaminated.jsonl` or the like. A Hub data set is written to a local Parquet file
+first and then pushed under its new name, so that a push that fails loses nothing. With `--cleanup` rows that hold
+evaluation items are dropped, otherwise a column `contaminated_<set>` says which they are. Rows are found by our rule, whose
+faults are fewer; `--rule open-r1` is the original's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from open_r1.cli.main import main as open_r1
+from open_r1.data.evaluation_sets import KNOWN_SETS
+from open_r1.errors import RunError
+
+ORIGINAL_NAMES = {"aime24": "aime_2024", "aime25": "aime_2025", "math_500": "math_500", "gpqa": "gpqa", "lcb": "lcb"}
+DEFAULT_SETS = [f"{KNOWN_SETS[name]}&name={original}" for name, original in ORIGINAL_NAMES.items()]
+
+
+def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", required=True, help="Hub id, file, or pattern in quotes")
+    parser.add_argument("--config", help="configuration of a Hub data set")
+    parser.add_argument("--split", default="train", help="split to look through (default: train)")
+    parser.add_argument("--ngram_size", type=int, default=8, help="words of an n-gram (default: 8)")
+    parser.add_argument("--problem_column", default="problem", help="column with the problem (default: problem)")
+    parser.add_argument("--cleanup", action="store_true", help="drop contaminated rows instead of marking them")
+    parser.add_argument("--new_dataset_name", help="default: the data set's with _decontaminated added")
+    parser.add_argument("--against", nargs="+", default=DEFAULT_SETS, metavar="SET", help="evaluation sets")
+    parser.add_argument("--rule", choices=("coverage", "open-r1"), default="coverage", help="default: coverage")
+    parser.add_argument("--processes", type=int, help="default: one a core")
+    parser.add_argument("--overwrite", action="store_true", help="write over files that are there")
+    parser.add_argument("--no_push", action="store_true", help="leave a Hub data set's result as a local file")
+    return parser.parse_args(words)
+
+
+def is_local(dataset: str) -> bool:
+    return Path(dataset).expanduser().exists() or any(mark in dataset for mark in "*?[")
+
+
+def name_output(arguments: argparse.Namespace) -> Path:
+    """The file to write: of the source's kind for a local one, Parquet for one from the Hub."""
+    source = Path(arguments.dataset)
+    if not is_local(arguments.dataset):
+        name = arguments.new_dataset_name or f"{arguments.dataset}_decontaminated"
+        return Path(f"{name.replace('/', '__')}.parquet")
+    kind = ".jsonl" if any(suffix in (".jsonl", ".ndjson") for suffix in source.suffixes) else ".parquet"
+    stem = source.name.partition(".")[0].replace("*", "all")
+    return Path(arguments.new_dataset_name or source.with_name(f"{stem}_decontaminated{kind}"))
+
+
+def build_command(arguments: argparse.Namespace, output: Path) -> list[str]:
+    command = ["data", "decontaminate", arguments.dataset, "--columns", arguments.problem_column]
+    command += ["--split", arguments.split, "--ngram", str(arguments.ngram_size), "--rule", arguments.rule]
+    command += ["--output", str(output), "--against", *arguments.against]
+    command += ["--config", arguments.config] if arguments.config else []
+    command += ["--processes", str(arguments.processes)] if arguments.processes else []
+    command += [] if arguments.cleanup else ["--mark"]
+    return command + (["--overwrite"] if arguments.overwrite else [])
+
+
+def push(output: Path, name: str) -> None:
+    from datasets import Dataset
+
+    try:
+        Dataset.from_parquet(str(output)).push_to_hub(name, split="train", private=False)  # pyright: ignore
+    except Exception as error:
+        raise RunError(
+            f"'{name}' could not be pushed ({' '.join(str(error).split())}); the rows are in '{output}': push that file."
+        ) from error
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    output = name_output(arguments)
+    status = open_r1(build_command(arguments, output))
+    if status or arguments.no_push or is_local(arguments.dataset):
+        return status
+    try:
+        push(output, arguments.new_dataset_name or f"{arguments.dataset}_decontaminated")
+    except RunError as error:
+        print(f"decontaminate: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

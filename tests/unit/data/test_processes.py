@@ -1,0 +1,68 @@
+"""Parts come back in order from any number of processes, and nothing waits for ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from open_r1.data import processes
+from open_r1.data.processes import map_in_order
+from open_r1.errors import DataError, RunError
+
+
+@dataclass(frozen=True)
+class Work:
+    """Squares, taking longer for the first parts; `at` is where something happens."""
+
+    at: int = -1
+    what: str = ""
+
+    def __call__(self, part: int) -> int:
+        if part == self.at and self.what == "fail":
+            raise DataError("part is broken")
+        if part == self.at and self.what == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60 if part == self.at and self.what == "hang" else 0.01 if part < 3 else 0)
+        return part * part
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_results_come_in_the_order_of_the_parts(number: int) -> None:
+    assert list(map_in_order(Work(), range(20), number)) == [(part, part * part) for part in range(20)]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_errors_of_the_work_are_raised_as_they_are(number: int) -> None:
+    with pytest.raises(DataError, match="part is broken"):
+        list(map_in_order(Work(5, "fail"), range(20), number))
+
+
+def test_a_process_that_is_killed_is_reported() -> None:
+    with pytest.raises(RunError, match="ended from outside"):
+        list(map_in_order(Work(5, "die"), range(20), 2))
+
+
+def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "LIMIT_S", 3)
+    started = time.monotonic()
+    with pytest.raises(RunError, match="has not answered"):
+        list(map_in_order(Work(0, "hang"), range(4), 2))
+    assert time.monotonic() - started < 40
+
+
+def test_parts_are_taken_as_they_are_needed() -> None:
+    taken = []
+
+    def parts():
+        for part in range(1000):
+            taken.append(part)
+            yield part
+
+    results = map_in_order(Work(), parts(), 2)
+    assert next(results) == (0, 0)
+    assert len(taken) <= processes.IN_FLIGHT * 2
+    results.close()
