@@ -8,6 +8,7 @@ import importlib
 ACTIONS = (
     "generate",
     "verify",
+    "select",
     "dedup",
     "decontaminate",
     "mix",
