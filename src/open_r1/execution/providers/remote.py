@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 COMPILE_S = COMPILE_LIMITS.wall_s
 """What a compiler may take, beyond the program's own limits."""
 
+GREETING_S = 30.0
+"""What a service may take for its first sign of life."""
+
 SERVICE_REASONS = frozenset({"connection_failed", "rate_limited", "server_error", "timeout"})
 """Failures that speak against the service rather than against one program's run there."""
 
@@ -136,7 +139,7 @@ class RemoteProvider(Provider):
         self._used_by = os.getpid()
         greeting = asyncio.run_coroutine_threadsafe(self._greet(), background_loop())
         try:
-            greeting.result(timeout=self.patience.attempt_s + self.patience.clean_up_s)
+            greeting.result(timeout=GREETING_S + 5)
         except (Failure, TimeoutError) as error:
             raise ConfigError(
                 f"provider {self.name} does not answer ({error}); start it or mend its address."
@@ -249,10 +252,10 @@ class RemoteProvider(Provider):
 
     async def _greet(self) -> None:
         try:
-            async with asyncio.timeout(self.patience.attempt_s):
+            async with asyncio.timeout(min(GREETING_S, self.patience.attempt_s)):
                 await self.greet(self._current_session())
         except TimeoutError as error:
-            raise Failure("timeout", f"no answer within {self.patience.attempt_s:.0f} s") from error
+            raise Failure("timeout", "no answer in time") from error
 
     async def _close(self) -> None:
         """On the loop, so that whatever was submitted before has begun and is in the session that ends."""

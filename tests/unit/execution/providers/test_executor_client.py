@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -147,6 +148,15 @@ def test_the_real_service_refuses_what_is_too_large_for_it_alone(service: str) -
         large, small = provider.run([Program("x", stdin=bytes(70 << 20)), Program("small")])
     assert small.stdout == b"small"
     assert large.reason == "too_large", large
+
+
+def test_a_service_that_says_nothing_is_not_waited_for_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("open_r1.execution.providers.remote.GREETING_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        with pytest.raises(ConfigError, match="does not answer"):
+            ExecutorProvider(f"127.0.0.1:{silent.getsockname()[1]}").check()
+        assert time.monotonic() - started < 10
 
 
 def test_the_clients_name_is_one_that_the_service_takes() -> None:
