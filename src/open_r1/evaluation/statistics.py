@@ -9,7 +9,8 @@ when every problem is right or wrong.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from open_r1.records import Estimate
 
@@ -51,8 +52,79 @@ def wilson(share: float, trials: float) -> tuple[float, float]:
 
 
 def estimate_difference(first: Sequence[float], second: Sequence[float]) -> Estimate:
-    """Mean of second - first over the same problems, paired, with its 95 % interval."""
+    """Mean of second - first over the same problems, paired, with its 95 % interval by Student's t."""
     differences = [after - before for before, after in zip(first, second, strict=True)]
     center = mean(differences)
-    half = Z95 * math.sqrt(variance_of_mean(differences))
+    half = t_quantile(len(differences) - 1) * math.sqrt(variance_of_mean(differences))
     return Estimate(center, center - half, center + half, len(differences))
+
+
+def t_quantile(degrees: int) -> float:
+    """97.5 % quantile of Student's t, to three digits from 3 degrees on (Abramowitz and Stegun 26.7.5)."""
+    exact = {1: 12.706204736, 2: 4.3026527297}
+    if degrees < 1:
+        return math.nan
+    if degrees in exact:
+        return exact[degrees]
+    z = Z95
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / degrees**power for power, term in enumerate(terms, start=1))
+
+
+def clustered_error(problem_means: Sequence[float]) -> float:
+    """Standard error of the mean over problems, samples clustered by problem; NaN for fewer than two problems."""
+    return math.sqrt(variance_of_mean(problem_means)) if len(problem_means) > 1 else math.nan
+
+
+def repeat_error(scores: Iterable[Sequence[float]]) -> float:
+    """How much the mean would vary if these same problems were sampled again: the part within problems alone.
+
+    NaN where some problem has a single sample.
+    """
+    problems = [values for values in scores if values]
+    if not problems or any(len(values) < 2 for values in problems):
+        return math.nan
+    return math.sqrt(math.fsum(variance_of_mean(values) for values in problems)) / len(problems)
+
+
+def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
+    """The chance that k of the samples, drawn without replacement, hold a correct one (arXiv:2107.03374, eq. 1)."""
+    return 1.0 - math.comb(num_samples - num_correct, k) / math.comb(num_samples, k)
+
+
+def majority_at_k(votes: Sequence[tuple[str | None, float]], k: int) -> float:
+    """The expected score of the answer that most of k samples give, over all choices of k of the samples.
+
+    A vote is an answer and its score. Samples without an answer abstain; a tie is drawn by lot; without any vote, 0.
+    Exact: for every count t, the ways in which an answer has t votes and no other more, by how many share the lead.
+    """
+    counts = Counter(answer for answer, _ in votes if answer is not None)
+    worth = {answer: score for answer, score in reversed(votes) if answer is not None}
+    if k == len(votes):
+        first = [worth[answer] for answer, count in counts.items() if count == max(counts.values())]
+        return mean(first) if first else 0.0
+    abstaining = len(votes) - counts.total()
+    total = 0.0
+    for lead in range(1, min(k, max(counts.values(), default=0)) + 1):
+        for answer, count in counts.items():
+            if worth[answer] and count >= lead:
+                others = [other for name, other in counts.items() if name != answer]
+                total += worth[answer] * math.comb(count, lead) * ways_to_lead(others, abstaining, k - lead, lead)
+    return total / math.comb(len(votes), k)
+
+
+def ways_to_lead(others: Sequence[int], abstaining: int, left: int, lead: int) -> float:
+    """Ways to choose `left` samples with no other answer above `lead`, each shared lead counting for its share of it."""
+    ways: dict[tuple[int, int], int] = {(0, 0): 1}
+    for count in others:
+        following: Counter[tuple[int, int]] = Counter()
+        for (chosen, ties), number in ways.items():
+            for taken in range(min(count, lead, left - chosen) + 1):
+                following[chosen + taken, ties + (taken == lead)] += number * math.comb(count, taken)
+        ways = following
+    return sum(number * math.comb(abstaining, left - chosen) / (ties + 1) for (chosen, ties), number in ways.items())

@@ -10,7 +10,7 @@ from open_r1.generation.protocol import (
     RequestFailed,
     Sampling,
 )
-from open_r1.generation.scripted import ScriptedGenerator
+from open_r1.generation.scripted import ScriptedCompleter, ScriptedGenerator
 
 __all__ = [
     "Completer",
@@ -21,5 +21,6 @@ __all__ = [
     "Reply",
     "RequestFailed",
     "Sampling",
+    "ScriptedCompleter",
     "ScriptedGenerator",
 ]

@@ -1,6 +1,7 @@
 """A `Completer` made of any `Generator` in this process: requests that wait together become one batch, in a thread.
 
-The whole batch is drawn with the seed of its first request, so that a sample's own draw depends on its batch.
+A generator with a `generate_each` is given every request's own seed, so that a sample doesn't depend on its batch;
+another one draws the whole batch with the seed of its first request.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from open_r1.generation.protocol import Generator, Message, Reply, Sampling
+from open_r1.generation.protocol import Generator, Message, Prompt, Reply, Sampling
 from open_r1.records import Completion
 
 LINGER_S = 0.02
@@ -61,22 +62,25 @@ class BatchedGenerator:
         return batch
 
     async def run_batch(self, batch: Sequence[Waiting]) -> None:
-        sampling = batch[0][1]
         prompts: list[Any] = [messages for messages, _, _ in batch]
         started = time.monotonic()
         try:
-            drawn = await asyncio.get_running_loop().run_in_executor(
-                self.thread, self.generator.generate, prompts, sampling
-            )
+            drawn = await asyncio.get_running_loop().run_in_executor(self.thread, self.draw, prompts, batch)
         except Exception as error:  # noqa: BLE001 - whatever a model fails with is its requesters' to handle
             for _, _, future in batch:
                 if not future.done():
                     future.set_exception(error)
             return
         seconds = time.monotonic() - started
-        for (_, _, future), completions in zip(batch, drawn, strict=True):
+        for (_, sampling, future), completions in zip(batch, drawn, strict=True):
             if not future.done():
                 future.set_result(self.reply(completions, sampling.seed, seconds))
+
+    def draw(self, prompts: Sequence[Prompt], batch: Sequence[Waiting]) -> list[list[Completion]]:
+        """The batch's completions, in its order."""
+        samplings = [sampling for _, sampling, _ in batch]
+        each: Any = getattr(self.generator, "generate_each", None)
+        return each(prompts, samplings) if each else self.generator.generate(prompts, samplings[0])
 
     def reply(self, completions: Sequence[Completion], seed: int, seconds: float) -> Reply:
         tokens = sum(completion.num_tokens for completion in completions)

@@ -1,10 +1,11 @@
-"""A generator that answers by a script: the fake that tests of everything above this layer use."""
+"""A generator and a completer that answer by a script: the fakes that tests of everything above this layer use."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
-from open_r1.generation.protocol import Prompt, Sampling, to_messages
+from open_r1.generation.protocol import Message, Prompt, Reply, Sampling, to_messages
 from open_r1.records import Completion
 
 Script = Callable[[str, int], str]
@@ -31,3 +32,29 @@ class ScriptedGenerator:
         if len(words) > limit:
             return Completion(" ".join(words[:limit]), limit, "length")
         return Completion(text, len(words), "stop")
+
+
+class ScriptedCompleter:
+    """The same, request by request: the script is given each sample's own seed, so that it may answer by chance."""
+
+    def __init__(self, script: Script, model: str = "scripted", concurrency: int = 64, latency_s: float = 0.0) -> None:
+        self.generator = ScriptedGenerator(script)
+        self.script, self.model, self.concurrency, self.latency_s = script, model, concurrency, latency_s
+        self.asked = 0
+
+    async def start(self) -> list[str]:
+        return []
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        self.asked += 1
+        await asyncio.sleep(self.latency_s)
+        drawn = [
+            self.generator.complete(
+                self.script(messages[-1]["content"], sampling.seed + index), sampling.max_new_tokens
+            )
+            for index in range(sampling.num_samples)
+        ]
+        tokens = sum(completion.num_tokens for completion in drawn)
+        return Reply(tuple(drawn), 1, tokens, self.model, "scripted", sampling.seed, self.latency_s, 1)
+
+    async def close(self) -> None: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -31,6 +32,11 @@ class VLLMGenerator:
         self.system_prompt = system_prompt
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        seeds = [(sampling.seed + index) % 2**31 for index in range(len(prompts))]
+        return self.generate_each(prompts, [dataclasses.replace(sampling, seed=seed) for seed in seeds])
+
+    def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
+        """Each prompt by its own sampling and seed, whatever stands beside it."""
         from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
 
         if not prompts:
@@ -41,13 +47,22 @@ class VLLMGenerator:
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 max_tokens=sampling.max_new_tokens,
-                seed=(sampling.seed + index) % 2**31 if self.takes_seeds else None,
+                seed=sampling.seed if self.takes_seeds else None,
             )
-            for index in range(len(prompts))
+            for sampling in samplings
         ]
         conversations: Any = [to_messages(prompt, self.system_prompt) for prompt in prompts]
         outputs = self.engine.chat(conversations, wanted, use_tqdm=False)
         return [[to_completion(drawn) for drawn in output.outputs] for output in outputs]
+
+    def context_length(self) -> int:
+        """How many tokens a prompt and its completion may have together."""
+        return self.engine.llm_engine.model_config.max_model_len
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        tokenizer: Any = self.engine.get_tokenizer()
+        messages = to_messages(prompt, self.system_prompt)
+        return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
 
 
 def to_completion(drawn: Any) -> Completion:

@@ -185,6 +185,11 @@ def _canonical_gold(gold_text: str) -> str | None:
     return canonical(gold) if gold and len(gold) <= MAX_CHARS else None
 
 
+def has_readable_gold(gold: Gold) -> bool:
+    """Whether a gold holds an answer that completions can be compared with."""
+    return gold is not None and bool(_canonical_gold(str(gold)))
+
+
 def _extract_from_block(block: str) -> Extraction | None:
     if (boxed := last_boxed(block)) is not None:
         return Extraction(boxed, "boxed")

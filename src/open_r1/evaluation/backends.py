@@ -1,0 +1,119 @@
+"""Who answers: a model in this process (transformers, vLLM) or servers, each with the length of its context.
+
+Does: make a `Completer` of what the command line names, and say how many tokens a completion may have. Does not: sample.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from open_r1.errors import ConfigError
+from open_r1.evaluation.benchmarks import Question
+from open_r1.generation import Completer, Message
+from open_r1.generation.batching import BatchedGenerator
+from open_r1.generation.protocol import to_messages
+
+Kind = Literal["transformers", "vllm", "server"]
+KINDS: tuple[Kind, ...] = ("transformers", "vllm", "server")
+Parallel = Literal["data", "tensor"]
+
+ASK_TIMEOUT_S = 10.0
+BYTES_A_TOKEN = 2
+"""Fewer than any usual text has, so that a prompt whose tokens nobody counts is not underestimated."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A completer, the context of its model (None where nobody says), and how many tokens a prompt has."""
+
+    completer: Completer
+    context: int | None
+    count_tokens: Callable[[Sequence[Message]], int]
+
+    def cap_tokens(self, questions: Sequence[Question], system_prompt: str | None, wanted: int) -> int:
+        """The tokens that a completion of the longest prompt still has room for, `wanted` at most.
+
+        One cap for all, so that no problem is given less than another. ConfigError when there is no room at all.
+        """
+        if self.context is None:
+            return wanted
+        lengths = {
+            question.id: self.count_tokens(to_messages(question.prompt, system_prompt)) for question in questions
+        }
+        longest = max(lengths, key=lambda id: lengths[id])
+        room = self.context - lengths[longest]
+        if room < 1:
+            raise ConfigError(
+                f"the model's context of {self.context:,} tokens is too small: problem {longest} alone has "
+                f"{lengths[longest]:,}; evaluate on shorter problems, or serve the model with a longer context."
+            )
+        return min(wanted, room)
+
+
+def estimate_tokens(messages: Sequence[Message]) -> int:
+    return sum(-(-len(message["content"].encode()) // BYTES_A_TOKEN) + 8 for message in messages)
+
+
+def transformers_backend(model: str, batch_size: int, report: Callable[[str], None]) -> Backend:
+    """A transformers model in this process; `batch_size` samples at once."""
+    from open_r1.generation.in_process import TransformersGenerator
+
+    generator = TransformersGenerator.from_folder(model, batch_size=batch_size)
+    config: Any = generator.model.config.get_text_config()
+    return Backend(
+        BatchedGenerator(generator, model, batch_size),
+        getattr(config, "max_position_embeddings", None),
+        lambda messages: len(generator.encode(messages)),
+    )
+
+
+def vllm_backend(
+    model: str, batch_size: int, parallel: Parallel | None = None, num_gpus: int = 1, **options: Any
+) -> Backend:
+    """vLLM in this process; by `tensor` one model over all GPUs, by `data` a whole model on each, in processes of their own.
+
+    `options` are vLLM's.
+    """
+    from open_r1.generation.vllm_in_process import VLLMGenerator
+
+    if parallel == "data" and num_gpus > 1:
+        from open_r1.generation.data_parallel import DataParallelGenerator
+
+        generator: Any = DataParallelGenerator.of_vllm(model, num_gpus, options)
+        context = generator.ask_first("context_length")
+        return Backend(
+            BatchedGenerator(generator, model, batch_size * num_gpus),
+            context,
+            lambda messages: generator.ask_first("count_tokens", messages),
+        )
+    sizes = {"tensor_parallel_size": num_gpus} if parallel == "tensor" else {}
+    engine = VLLMGenerator(model, **sizes, **options)
+    return Backend(BatchedGenerator(engine, model, batch_size), engine.context_length(), engine.count_tokens)
+
+
+def server_backend(settings: Any, report: Callable[[str], None]) -> Backend:
+    """A model on servers that speak OpenAI's API (`ServerSettings`). ConfigError when none is there or lacks the model."""
+    from open_r1.generation.openai_server import OpenAIServer
+
+    server = OpenAIServer(settings, report)
+    server.find_model()
+    contexts = [ask_context(address.url, server.model, server.key) for address in server.addresses]
+    known = [context for context in contexts if context is not None]
+    return Backend(server, min(known, default=None), estimate_tokens)
+
+
+def ask_context(url: str, model: str, key: str = "") -> int | None:
+    """The context that a server gives its model (vLLM's and SGLang's `max_model_len`), None where it doesn't say."""
+    request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {key}"} if key else {})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=ASK_TIMEOUT_S) as reply:
+            listed = json.loads(reply.read(1 << 20))["data"]
+        lengths = [entry.get("max_model_len") for entry in listed if entry.get("id") == model]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return next((int(length) for length in lengths if isinstance(length, int) and length > 0), None)
