@@ -111,6 +111,13 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
         "--extra_body", type=read_object, default={}, metavar="JSON", help="added to every request; null drops"
     )
     group.add_argument("--batch_size", type=int, default=64, help="requests at once in this process (default: 64)")
+    group.add_argument(
+        "--engine_options",
+        type=read_object,
+        default={},
+        metavar="JSON",
+        help='of vllm.LLM, as {"tensor_parallel_size": 2}',
+    )
     group.add_argument("--price_prompt", type=float, help="cost of a million prompt tokens")
     group.add_argument("--price_completion", type=float, help="cost of a million completion tokens")
     group.add_argument("--max_cost", type=float, help="stop when so much is spent")
@@ -178,6 +185,8 @@ def check_request(arguments: argparse.Namespace) -> None:
             raise ConfigError(f"--server has no use with --backend {arguments.backend}; leave one of them out.")
         if arguments.extra_body:
             raise ConfigError(f"--extra_body has no use with --backend {arguments.backend}; leave one of them out.")
+    if arguments.engine_options and arguments.backend != "vllm":
+        raise ConfigError("--engine_options are those of --backend vllm; leave them out, or choose that backend.")
 
 
 def read_settings(arguments: argparse.Namespace) -> Any:
@@ -235,7 +244,7 @@ def make_completer(arguments: argparse.Namespace) -> Completer:
     if arguments.backend == "vllm":
         from open_r1.generation.vllm_in_process import VLLMGenerator
 
-        generator: Any = VLLMGenerator(arguments.model)
+        generator: Any = VLLMGenerator(arguments.model, **arguments.engine_options)
     else:
         from open_r1.generation.in_process import TransformersGenerator
 

@@ -202,7 +202,7 @@ class EndpointPool:
 
     def pick(self, avoid: Endpoint | None) -> Endpoint | None:
         """The least loaded server that may be asked now. EndpointsGone when none is left."""
-        if not self.alive():
+        if all(endpoint.out or endpoint.dead for endpoint in self.endpoints):
             raise EndpointsGone(self.describe_end())
         now = time.monotonic()
         usable = [endpoint for endpoint in self.endpoints if endpoint.out is None and endpoint.has_place()]

@@ -1,0 +1,116 @@
+"""Traces from real engines with a tiny model: `transformers serve`, vLLM's server, vLLM in this process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from open_r1.rundir import read_json, read_jsonl
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+VLLM_ON_CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+START_LIMIT_S = 240
+
+
+def skip_without(*libraries: str) -> None:
+    missing = [name for name in libraries if find_spec(name) is None]
+    if missing:
+        pytest.skip(f"REAL SERVER ABSENT: {', '.join(missing)} not installed")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Heads of 32, which is the least that vLLM's attention on a CPU takes."""
+    from open_r1.training.making import ModelShape, make_model_folder
+
+    folder = tmp_path_factory.mktemp("model")
+    shape = ModelShape(hidden_size=128, num_layers=1, intermediate_size=128)
+    make_model_folder(folder, ["Compute 7+5", "<think>\n7+5=12\n</think>\n\\boxed{12}"] * 20, shape, seed=0)
+    return folder
+
+
+@contextmanager
+def serving(*words: object) -> Iterator[str]:
+    """A server started with these words and a free port; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    command = [sys.executable, *map(str, words), "--port", str(port)]
+    environment = os.environ | VLLM_ON_CPU | {"HF_HUB_OFFLINE": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def draw(open_r1: Callable[..., Any], out: Path, *words: object) -> list[dict[str, Any]]:
+    """Twenty problems, three samples each, in two commands; checked."""
+    command = [
+        "data", "generate", "tasks:linear_equations?level=1&n=20&seed=1", "--num_samples", 3, "--temperature", 1.0,
+        "--max_new_tokens", 12, "--output_dir", out, *words,
+    ]  # fmt: skip
+    assert open_r1(*command, "--max_problems", 5).status == 0
+    ran = open_r1(*command)
+    assert ran.status == 0, ran.err
+    rows = read_jsonl(out / "traces.jsonl")
+    assert len({(row["problem_id"], row["sample"]) for row in rows}) == len(rows) == 60
+    assert all(1 <= row["completion_tokens"] <= 12 for row in rows if row["request_samples"] == 1)
+    assert 60 <= sum(row["completion_tokens"] for row in rows) <= 60 * 12
+    assert {row["finish_reason"] for row in rows} <= {"stop", "length"}
+    assert read_json(out / "summary.json")["samples_missing"] == 0
+    return rows
+
+
+def test_transformers_serve(open_r1: Callable[..., Any], tmp_path: Path, model: Path) -> None:
+    skip_without("transformers", "openai", "fastapi", "uvicorn")
+    with serving(
+        "-m", "transformers.cli.transformers", "serve", model, "--device", "cpu", "--dtype", "float32"
+    ) as url:
+        rows = draw(open_r1, tmp_path / "out", "--server", url, "--model", model, "--wait_for_server", START_LIMIT_S)
+    assert all(row["prompt_tokens"] > 0 for row in rows)
+
+
+def test_vllm_serve(open_r1: Callable[..., Any], tmp_path: Path, model: Path) -> None:
+    skip_without("vllm")
+    words = ["--enforce-eager", "--dtype", "float32", "--max-model-len", 256, "--served-model-name", "tiny"]
+    with serving("-m", "vllm.entrypoints.openai.api_server", "--model", model, *words) as url:
+        further = ["--server", url, "--wait_for_server", START_LIMIT_S, "--extra_body", '{"seed": null}']
+        rows = draw(open_r1, tmp_path / "out", *further, "--samples_per_request", 3)
+    assert {row["model"] for row in rows} == {"tiny"}
+    assert {row["request_samples"] for row in rows} == {3}
+
+
+def test_vllm_in_the_commands_own_process(tmp_path: Path, model: Path) -> None:
+    skip_without("vllm")
+
+    def run(*words: object) -> Ran:
+        command = [sys.executable, "-m", "open_r1.cli.main", *map(str, words)]
+        ran = subprocess.run(
+            command, env=os.environ | VLLM_ON_CPU, capture_output=True, text=True, timeout=START_LIMIT_S, check=False
+        )
+        return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+    options = '{"enforce_eager": true, "dtype": "float32", "max_model_len": 256}'
+    draw(run, tmp_path / "out", "--backend", "vllm", "--model", model, "--engine_options", options)

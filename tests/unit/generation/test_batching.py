@@ -1,0 +1,83 @@
+"""Requests that wait together become one batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from open_r1.generation import Prompt, Reply, Sampling
+from open_r1.generation.batching import BatchedGenerator
+from open_r1.records import Completion
+
+MESSAGES = [{"role": "user", "content": "a"}]
+
+
+class Recording:
+    """Remembers its batches; answers with the prompt."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.batches: list[tuple[int, Sampling]] = []
+        self.fails = fails
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        self.batches.append((len(prompts), sampling))
+        if self.fails:
+            raise MemoryError("no room for the batch")
+        text = [str(prompt[-1]["content"]) for prompt in prompts]  # type: ignore[index]
+        return [[Completion(words, 3, "stop")] * sampling.num_samples for words in text]
+
+
+def ask(generator: Recording, samplings: Sequence[Sampling], concurrency: int = 4) -> list[Any]:
+    async def main() -> list[Any]:
+        batched = BatchedGenerator(generator, "m", concurrency)
+        await batched.start()
+        asked = [
+            batched.complete([{"role": "user", "content": str(index)}], sampling)
+            for index, sampling in enumerate(samplings)
+        ]
+        try:
+            return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), timeout=20)
+        finally:
+            await batched.close()
+
+    return asyncio.run(main())
+
+
+def test_each_request_gets_its_own_completions_in_batches_of_the_limit() -> None:
+    generator = Recording()
+    replies = ask(generator, [Sampling(2, 1.0, seed=index) for index in range(10)])
+    assert [reply.completions[0].text for reply in replies] == [str(index) for index in range(10)]
+    assert all(isinstance(reply, Reply) and len(reply.completions) == 2 for reply in replies)
+    assert [count for count, _ in generator.batches] == [4, 4, 2]
+    assert [sampling.seed for _, sampling in generator.batches] == [0, 4, 8]
+    assert {reply.seed for reply in replies} == {0, 4, 8}
+
+
+def test_requests_of_other_lengths_do_not_share_a_batch() -> None:
+    generator = Recording()
+    ask(generator, [Sampling(max_new_tokens=8), Sampling(max_new_tokens=9), Sampling(max_new_tokens=8)])
+    assert sorted(count for count, _ in generator.batches) == [1, 2]
+
+
+def test_what_a_model_fails_with_reaches_everyone_who_asked() -> None:
+    ends = ask(Recording(fails=True), [Sampling()] * 3)
+    assert all(isinstance(end, MemoryError) for end in ends)
+
+
+@pytest.mark.parametrize("cancelled", [0, 2])
+def test_a_request_given_up_takes_no_place_in_a_batch(cancelled: int) -> None:
+    generator = Recording()
+
+    async def main() -> list[Any]:
+        batched = BatchedGenerator(generator, "m", 8)
+        asked = [asyncio.create_task(batched.complete(MESSAGES, Sampling())) for _ in range(3)]
+        await asyncio.sleep(0)
+        asked[cancelled].cancel()
+        return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), timeout=20)
+
+    ends = asyncio.run(main())
+    assert isinstance(ends[cancelled], asyncio.CancelledError)
+    assert [count for count, _ in generator.batches] == [2]
