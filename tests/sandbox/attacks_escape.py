@@ -118,23 +118,17 @@ def change_file(paths):
     return None
 
 
-def reopen_streams(own):
-    """Standard input for writing, standard output for reading, by their names in /proc and /dev."""
+def write_to_input(own):
+    """Standard input, directly and by its names in /proc and /dev."""
     if own:
-        os.dup2(os.pipe()[0], 0)
-    opened = []
-    for folder in ("/proc/self/fd", "/proc/thread-self/fd", "/dev/fd"):
-        for descriptor in (0, 1, 2):
-            try:
-                opened.append(os.open(f"{folder}/{descriptor}", os.O_RDWR | os.O_NONBLOCK))
-            except OSError:
-                continue
-    for descriptor in (0, 1, 2):
+        os.dup2(os.memfd_create("own"), 0)
+    written = []
+    for path in ("/proc/self/fd/0", "/proc/thread-self/fd/0", "/dev/fd/0", ""):
         try:
-            opened.append(os.read(descriptor, 1) if descriptor else os.write(0, b"x"))
+            written.append((path, os.pwrite(os.open(path, os.O_RDWR) if path else 0, b"x", 0)))
         except OSError:
             continue
-    return opened
+    return written
 
 
 def make_device(how):
@@ -301,7 +295,7 @@ TABLE = [
     Attack(write_in, (NOT_HERE,), (["/tmp"],), "outside"),
     Attack(write_in, (["/tmp", "/box", "/var/tmp", "."],), (["/tmp"],), "outside", "write_anywhere", tiers="B"),
     Attack(change_file, ([os.__file__, "/usr/bin/env", "/etc/passwd"],), lambda w: ([w.scratch_file],), "outside"),
-    Attack(reopen_streams, (False,), (True,), "outside"),
+    Attack(write_to_input, (False,), (True,), "outside"),
     *(Attack(make_device, (how,), ("fifo",), "outside", f"make_{how}_device") for how in ("character", "block")),
     *(Attack(open_device, (path,), ("/dev/null",), name=f"open_{path}") for path in DEVICES),
     *(

@@ -269,7 +269,7 @@ SERVER_ATTACKS = {
 def test_failing_is_not_made_to_look_like_the_sandboxs_failure(box: Box, name: str) -> None:
     """An unscored sample costs nothing: what a program does to itself or its keeper must count against it."""
     test = Test(b"", b"never")
-    limits = Limits(wall_s=5, cpu_s=5, memory_mb=256)
+    limits = Limits(wall_s=3, cpu_s=2, memory_mb=256)
     before = {process.pid for process in family(os.getpid())}
     verdict = Judge(box.provider).judge([Submission(Program(SERVER_ATTACKS[name], limits=limits), [test])])[0]
     box.expect_clean()

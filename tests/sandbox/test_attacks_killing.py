@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +55,7 @@ def signal_by_ownership(pids, number):
     import socket
 
     sent = []
-    for pid in [*pids, os.getppid()]:
+    for pid in pids:
         for option in (fcntl.F_SETOWN, 15):
             ours, theirs = socket.socketpair()
             try:
@@ -135,7 +134,7 @@ def test_the_kernel_sends_no_signal_for_a_program(
     box: Box, world: World, victim: subprocess.Popen[bytes], how
 ) -> None:
     servers = servers_of(box)
-    assert_tried(box.probe(how, [world.grader_pid, victim.pid, *servers, 1, 2], int(signal.SIGKILL), limits=BRIEF))
+    assert_tried(box.probe(how, [world.grader_pid, victim.pid, *servers, 1, 2, 3], int(signal.SIGKILL), limits=BRIEF))
     time.sleep(0.1)
     assert victim.poll() is None
     assert servers_of(box) == servers
@@ -170,6 +169,7 @@ int main(void) {
     for (int number = 1; number < 65; number++)
         for (int i = 0; i < 6; i++) {
             if (number == SIGSTOP || (number == SIGKILL && targets[i] != 1)) continue;
+            if (targets[i] != 1 && (number == 32 || number == 33)) continue; /* the C library's, not to be ignored */
             kill(targets[i], number);
             syscall(SYS_tkill, targets[i], number);
             syscall(SYS_tgkill, targets[i], targets[i], number);
@@ -240,8 +240,8 @@ FORGERS = {
     "copies_streams_to_all": "import os\nfor d in range(3, 60):\n    os.dup2(1, d)\nprint('done'); raise SystemExit(3)",
     "closes_all": "import os\nos.write(1, b'done\\n')\nos.closerange(0, 65536)\nos._exit(3)",
     "closes_standard_ones": "import os\nos.write(1, b'done\\n')\nfor d in (0, 1, 2): os.close(d)\nos._exit(3)",
-    "sends_descriptors": "import socket, os\na, b = socket.socketpair()\nfor d in (0, 1, 2):\n"
-    "    socket.send_fds(a, [b'x'], [d])\nprint('done', flush=True); os._exit(3)",
+    "sends_descriptors": "import socket, os\na, b = socket.socketpair()\ntry:\n    for d in (0, 1, 2):\n"
+    "        socket.send_fds(a, [b'x'], [d])\nexcept OSError: pass\nprint('done', flush=True); os._exit(3)",
     "shrinks_the_pipe": "import fcntl, os\nfcntl.fcntl(1, 1031, 4096)\nprint('done'); raise SystemExit(3)",
     "makes_streams_block": "import os\nfor d in (0, 1, 2): os.set_blocking(d, False)\nprint('done'); raise SystemExit(3)",
     "seeks_its_input": "import os\nos.lseek(0, 1 << 40, 0)\nprint('done'); raise SystemExit(3)",
@@ -277,14 +277,13 @@ def test_a_server_that_dies_costs_its_own_program_alone(two_workers: Box, which:
         two_workers.expect_clean()
 
 
-SERVER = os.path.basename(os.path.realpath(sys.executable))[:15]
-
-
 def test_the_kernel_says_that_a_program_has_no_rights(box: Box) -> None:
     """Its status as /proc shows it outside: no capability, no new privileges, a filter, not root."""
+    box.expect_clean()
+    before = {process.pid for process in family(os.getpid())}
     running = box.provider.submit(Program("import time\ntime.sleep(1.5)\nprint('done')", limits=ROOMY))
     time.sleep(0.7)
-    program = max(family(os.getpid()), key=lambda process: process.pid if process.name == SERVER else 0)
+    (program,) = [process for process in family(os.getpid()) if process.pid not in before]
     text = Path(f"/proc/{program.pid}/status").read_text()
     status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
     assert running.result().stdout == b"done\n"

@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from open_r1.errors import ConfigError, nearest
 from open_r1.execution.base import Execution, Program, Provider
@@ -170,8 +171,9 @@ class LocalProvider(Provider):
             if self._idle is None:
                 assert config is not None
                 self._idle = queue.LifoQueue()
-                for _ in range(self.workers):
-                    self._idle.put(Worker(config))
+                for number in range(self.workers):
+                    # As root, each becomes a user of its own: the kernel counts threads by user.
+                    self._idle.put(Worker(replace(config, user=config.user - number)))
             return self._idle
 
     def forget_workers(self) -> None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+SHARED_MEMORY = b"/dev/zero (deleted)\n"
+"""What the kernel calls it, however a process came by it."""
+
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def resident_mb(root: int) -> float:
-    """Megabytes that the descendants of process `root` have in RAM, shared pages counted for each."""
+    """Megabytes that the descendants of process `root` have in RAM, but for what they have mapped of files.
+
+    Shared memory is counted once and in full, whether a process has looked at it or not: one that hasn't lately, or has
+    said that it doesn't need it, holds it all the same, and no figure of the kernel's tells.
+    """
     parents = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -18,7 +25,11 @@ def resident_mb(root: int) -> float:
     family = {root}
     while grown := {pid for pid, parent in parents.items() if parent in family} - family:
         family |= grown
-    return sum(map(_resident_mb, family - {root}))
+    shared: dict[bytes, float] = {}
+    own = sum(_own_mb(pid) for pid in family - {root})
+    for pid in family - {root}:
+        shared |= _shared_mb(pid)
+    return own + sum(shared.values())
 
 
 def _parent(pid: str) -> int:
@@ -26,7 +37,20 @@ def _parent(pid: str) -> int:
         return int(file.read().rpartition(b")")[2].split()[1])
 
 
-def _resident_mb(pid: int) -> float:
+def _own_mb(pid: int) -> float:
     with suppress(OSError, IndexError), open(f"/proc/{pid}/statm", "rb") as file:
-        return int(file.read().split()[1]) * PAGE_MB
+        _, resident, shared, *_ = file.read().split()
+        return (int(resident) - int(shared)) * PAGE_MB
     return 0.0
+
+
+def _shared_mb(pid: int) -> dict[bytes, float]:
+    """Shared memory that is no file's: its number, and the megabytes that it may grow to."""
+    found: dict[bytes, float] = {}
+    with suppress(OSError, ValueError), open(f"/proc/{pid}/maps", "rb") as file:
+        for line in file:
+            if line.endswith(SHARED_MEMORY):
+                span, _, _, _, inode, *_ = line.split()
+                start, end = (int(number, 16) for number in span.split(b"-"))
+                found[inode] = found.get(inode, 0.0) + (end - start) / (1 << 20)
+    return found

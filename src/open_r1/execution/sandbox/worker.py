@@ -7,6 +7,7 @@ too much, and give the server up when it doesn't answer. Does not: know language
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -212,7 +213,7 @@ class _Watch:
                 self._check_memory()
         answer, descriptors = self._worker.receive(GRACE_S)
         for reader in self._written:
-            while self._read(reader):  # all that could write is dead: this ends
+            while _has_more(reader) and self._read(reader):
                 pass
         return self._finish(answer, descriptors)
 
@@ -260,13 +261,22 @@ class _Watch:
         return result
 
 
+def _has_more(reader: int) -> bool:
+    """Whether there is something to be read, or the end. A pipe may be held open by a message that nobody received."""
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def memory_file(content: bytes) -> int:
     """A descriptor from which `content` can be read, and nothing written."""
-    writable = os.memfd_create("input", os.MFD_CLOEXEC)
+    writable = os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         view = memoryview(content)
         while view:
             view = view[os.write(writable, view) :]
+        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(writable, fcntl.F_ADD_SEALS, seals)
         return os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(writable)

@@ -21,6 +21,9 @@ from open_r1.execution.sandbox.server import kernel, wire
 from open_r1.execution.sandbox.server.jail import BOX
 from open_r1.execution.sandbox.server.script import ENVIRONMENT
 
+MAX_TIMERS = 256
+"""Timers and queued signals, which the kernel counts as one."""
+
 OWN_PROCESSES = 4
 """The server, the one that waits for it, and a job's first two: they count as well where processes are counted."""
 
@@ -109,7 +112,7 @@ def become_program(job: Job, descriptors: Sequence[int], report: int, lock: Any,
         program = os.dup(descriptors[3]) if job.is_binary else -1
         _keep_only(report, program)
         channel = REPORT
-        _limit(job, base_memory)
+        _limit(job, base_memory, lock.other_tasks())
         kernel.drop_capabilities()
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nothing that shares our user can look inside
         lock.lock_down(job)
@@ -141,6 +144,7 @@ def _start_under_init(report: int, lock: Any) -> None:
     """
     if not lock.has_box:
         return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler is the one thing a program could reach here
     pid = os.fork()
     if pid == 0:
         return
@@ -168,7 +172,7 @@ def _keep_only(report: int, program: int) -> None:
     kernel.close_from(3 + len(kept))
 
 
-def _limit(job: Job, base_memory: int) -> None:
+def _limit(job: Job, base_memory: int, others: int) -> None:
     memory = job.memory_mb << 20
     stack = min(job.memory_mb, LARGEST_STACK_MB if job.is_binary else OTHER_STACK_MB) << 20
     if job.limits_address_space:
@@ -178,7 +182,8 @@ def _limit(job: Job, base_memory: int) -> None:
     _set(resource.RLIMIT_CPU, int(job.cpu_s) + 1)
     _set(resource.RLIMIT_FSIZE, job.disk_mb << 20)
     _set(resource.RLIMIT_NOFILE, job.open_files)
-    _set(resource.RLIMIT_NPROC, job.processes + OWN_PROCESSES)
+    _set(resource.RLIMIT_NPROC, job.processes + OWN_PROCESSES + others)
+    _set(resource.RLIMIT_SIGPENDING, MAX_TIMERS)
     _set(resource.RLIMIT_STACK, stack)
     _set(resource.RLIMIT_CORE, 1)  # 0 would still hand a crashed program to a core_pattern that is a pipe
     for nothing in (resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE):

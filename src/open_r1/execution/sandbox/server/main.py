@@ -21,7 +21,7 @@ from typing import Any
 
 from open_r1.execution.sandbox.server import jail, kernel, landlock, wire
 from open_r1.execution.sandbox.server.job import Job, Outcome, Script, become_program, watch
-from open_r1.execution.sandbox.server.seccomp import Filter, Rules
+from open_r1.execution.sandbox.server.seccomp import Filter, Rules, require_filter
 
 PRELOADED = """
 abc array atexit bisect cmath collections collections.abc contextlib copy dataclasses datetime decimal enum fractions
@@ -41,6 +41,10 @@ class TierA:
             (fork, execute): Filter(Rules(fork, execute)) for fork in (False, True) for execute in (False, True)
         }
         self._jail = jail.enter(config["readable"], config["hidden"], config["user"])
+
+    def other_tasks(self) -> int:
+        """Processes and threads that are counted with a job's own: none, as they are counted by namespace."""
+        return 0
 
     def before(self, job: Job) -> None:
         self._jail.fresh_box(job.disk_mb)
@@ -74,6 +78,10 @@ class TierB:
             )
         self._readable = [*config["readable"], "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"]
 
+    def other_tasks(self) -> int:
+        """All that this user has, since the kernel counts by user here."""
+        return tasks_of(os.getuid())
+
     def before(self, job: Job) -> None:
         if job.files or job.collect or job.forks:
             raise OSError("tier B has no folder that a job could write to, and lets it start no process")
@@ -82,7 +90,7 @@ class TierB:
         pass
 
     def lock_down(self, job: Job) -> None:
-        landlock.restrict(self._readable)
+        landlock.restrict(self._readable, writable=["/dev/null"])
         Filter(Rules(execute=bool(job.argv), write=False, signal_only=os.getpid())).install()
 
 
@@ -95,6 +103,7 @@ def serve() -> Script:
     _preload(config["packages"], config["preload"])
     base_memory = _address_space()
     try:
+        require_filter()
         tier = {"A": TierA, "B": TierB}[config["tier"]](config)
     except OSError as error:
         wire.send(control, {"failure": str(error.strerror or error)})
@@ -133,6 +142,16 @@ def _serve_jobs(control: socket, tier: Any, base_memory: int) -> Script:
         wire.send(control, outcome.as_message(), outcome.descriptors)
         for descriptor in outcome.descriptors:
             os.close(descriptor)
+
+
+def tasks_of(user: int) -> int:
+    """How many processes and threads a user has."""
+    tasks = 0
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with suppress(OSError):
+                tasks += len(os.listdir(f"{entry.path}/task")) if entry.stat().st_uid == user else 0
+    return tasks
 
 
 def _guard(step: Callable[[], None]) -> Outcome | None:

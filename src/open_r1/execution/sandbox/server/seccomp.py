@@ -17,12 +17,12 @@ from open_r1.execution.sandbox.server import kernel, syscalls
 
 LOAD, JUMP, JUMP_EQUAL, JUMP_GREATER_OR_EQUAL, JUMP_IF_SET, RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
 NUMBER_AT, ARCHITECTURE_AT = 0, 4
-FIRST_ARGUMENT_AT, SECOND_ARGUMENT_AT = 16, 24
+FIRST_ARGUMENT_AT, SECOND_ARGUMENT_AT, FIFTH_ARGUMENT_AT = 16, 24, 48
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 REFUSE, NOT_THERE = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 X32_BIT = 0x40000000
-SECCOMP_SET_MODE_FILTER = 1
+SECCOMP_SET_MODE_FILTER, SECCOMP_GET_ACTION_AVAIL = 1, 2
 
 NAMESPACES = (
     kernel.CLONE_NEWNS | kernel.CLONE_NEWCGROUP | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC
@@ -69,6 +69,11 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
 
 
+def require_filter() -> None:
+    """OSError where this kernel has no filters."""
+    kernel.call("seccomp", SECCOMP_GET_ACTION_AVAIL, 0, ctypes.byref(ctypes.c_uint32(KILL)))
+
+
 def assemble(rules: Rules) -> Code:
     """The filter's instructions, 8 bytes each."""
     same_machine = (_load(ARCHITECTURE_AT), _jump(JUMP_EQUAL, ARCHITECTURES[kernel.MACHINE], 1, 0), _return(KILL))
@@ -85,6 +90,8 @@ def _actions(rules: Rules) -> dict[int, Code]:
     actions: dict[str, Code] = {name: (_return(ALLOW),) for name in allowed}
     if rules.signal_only is not None:
         actions["kill"] = actions["tgkill"] = _if_first_argument((rules.signal_only,), ALLOW, REFUSE)
+        del actions["sendmsg"]  # it may name any socket on the disk as its addressee, out of a filter's sight
+    actions["sendto"] = _NO_ADDRESS
     actions["clone"] = _clone_rule(rules.fork)
     actions["clone3"] = (_return(NOT_THERE),)  # its flags are out of a filter's sight; libraries fall back to clone
     actions["prlimit64"] = _if_first_argument((0,), ALLOW, REFUSE)  # limits of itself alone
@@ -139,3 +146,10 @@ def _jump(operation: int, value: int, if_true: int, if_false: int) -> bytes:
 
 def _return(action: int) -> bytes:
     return struct.pack("HBBI", RETURN, 0, 0, action)
+
+
+_NO_ADDRESS = (
+    _load(FIFTH_ARGUMENT_AT), _jump(JUMP_EQUAL, 0, 1, 0), _return(REFUSE),
+    _load(FIFTH_ARGUMENT_AT + 4), _jump(JUMP_EQUAL, 0, 1, 0), _return(REFUSE), _return(ALLOW),
+)  # fmt: skip
+"""The address of `sendto` is null: it is what `send` is made of."""

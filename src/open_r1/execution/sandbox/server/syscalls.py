@@ -158,7 +158,6 @@ X86_64: dict[str, int] = {
     "setitimer": 38,
     "setpgid": 109,
     "setsid": 112,
-    "setsockopt": 54,
     "shutdown": 48,
     "sigaltstack": 131,
     "socketpair": 53,
@@ -327,7 +326,6 @@ AARCH64: dict[str, int] = {
     "setitimer": 103,
     "setpgid": 154,
     "setsid": 157,
-    "setsockopt": 208,
     "shutdown": 210,
     "sigaltstack": 132,
     "socketpair": 199,
@@ -377,7 +375,7 @@ gettimeofday time clock_gettime clock_getres times getrusage sysinfo uname getcp
 gettid getuid geteuid getgid getegid getgroups getresuid getresgid getpgrp getpgid getsid getrlimit
 sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_max sched_get_priority_min
 set_tid_address set_robust_list get_robust_list rseq arch_prctl
-socketpair sendto recvfrom sendmsg recvmsg shutdown getsockname getpeername setsockopt getsockopt
+socketpair sendto recvfrom sendmsg recvmsg shutdown getsockname getpeername getsockopt
 """.split()
 """What every program may call, whatever its arguments."""
 
