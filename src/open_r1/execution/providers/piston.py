@@ -440,11 +440,10 @@ def _advice(variable: str, what: str, lowered: Mapping[str, int]) -> str:
 
 def find_endpoints(value: str) -> tuple[list[str], str]:
     """PISTON_ENDPOINTS -> the addresses, and the problem if there are none."""
-    if not value.strip():
-        return [], explain_missing("PISTON_ENDPOINTS", "provider piston")
-    if value.strip() != "slurm":
-        return [address.strip() for address in value.split(",") if address.strip()], ""
-    return _find_slurm_workers()
+    if value.strip() == "slurm":
+        return _find_slurm_workers()
+    addresses = [address.strip() for address in value.split(",") if address.strip()]
+    return addresses, "" if addresses else explain_missing("PISTON_ENDPOINTS", "provider piston")
 
 
 def _find_slurm_workers() -> tuple[list[str], str]:

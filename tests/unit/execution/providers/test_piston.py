@@ -236,7 +236,7 @@ def test_runtimes_that_fail_at_first_are_asked_again() -> None:
         assert provider.execute(Program("pass")).succeeded
 
 
-@pytest.mark.parametrize("value", ["", "  "])
+@pytest.mark.parametrize("value", ["", "  ", " , "])
 def test_no_endpoints_says_what_to_set(value: str) -> None:
     assert "PISTON_ENDPOINTS is not set" in find_endpoints(value)[1]
 
