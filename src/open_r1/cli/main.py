@@ -28,6 +28,8 @@ EXTRA_OF = dict.fromkeys(("torch", "transformers", "trl", "accelerate", "peft", 
     "fastapi": "code",
     "uvicorn": "code",
     "prometheus_client": "code",
+    "openai": "serve",
+    "starlette": "serve",
 }
 """Library -> the extra that installs it; the core does without all of them."""
 

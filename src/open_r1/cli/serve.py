@@ -1,0 +1,169 @@
+"""`open-r1 serve MODEL`: an OpenAI-compatible server that tells thinking from answer."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ipaddress
+import json
+import os
+import shlex
+import sys
+from typing import Any
+
+from open_r1.cli.run import tell
+
+KEY_VARIABLE = "OPEN_R1_API_KEY"
+
+EXAMPLE = """examples:
+  open-r1 serve runs/tiny/grpo
+  open-r1 serve your-model-path --host 0.0.0.0 --port 8000 --tensor-parallel-size 4 --gpu-memory-utilization 0.8
+  open-r1 serve me/my-model --backend vllm --dry-run -- --max-num-seqs 64
+
+vLLM serves where it is installed, else transformers. Flags after -- go to vLLM as they are.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "serve",
+        help="serve a model over OpenAI's API, thinking told from the answer",
+        description="Start the model's server, wait until it answers, and serve it over OpenAI's API until stopped.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", help="a model folder or Hub id")
+    add_server_options(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 takes a free one and prints it")
+    parser.add_argument(
+        "--served_model_name", "--served-model-name", nargs="+", default=[], metavar="NAME",
+        help="what clients call the model (default: MODEL as written)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--api_key", "--api-key", metavar="KEY",
+        help=f"what clients must show; better set {KEY_VARIABLE}, which others on this machine can't read",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dry-run", "--dry_run", action="store_true", help="print the server's command, start nothing"
+    )
+    parser.add_argument("flags", nargs="*", metavar="-- FLAGS", help="further flags for vLLM")
+    parser.set_defaults(run=run)
+
+
+def add_server_options(parser: argparse.ArgumentParser) -> None:
+    """What `serve` and `chat` say about the model's server."""
+    parser.add_argument("--backend", choices=("vllm", "transformers"), help="default: vllm where it is installed")
+    parser.add_argument(
+        "--tensor_parallel_size",
+        "--tensor-parallel-size",
+        type=int,
+        metavar="N",
+        help="GPUs that share each layer (vLLM)",
+    )
+    parser.add_argument(
+        "--data_parallel_size", "--data-parallel-size", type=int, metavar="N", help="copies of the model (vLLM)"
+    )
+    parser.add_argument(
+        "--gpu_memory_utilization", "--gpu-memory-utilization", type=float, metavar="SHARE",
+        help="share of each device's memory to use, as 0.8",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max_model_len", "--max-model-len", type=int, metavar="TOKENS",
+        help="most tokens of prompt and completion together (default: the model's own)",
+    )  # fmt: skip
+    parser.add_argument("--dtype", default="auto", help="bfloat16, float16, float32 (default: as saved)")
+    parser.add_argument(
+        "--trust_remote_code", "--trust-remote-code", action="store_true", help="run code that comes with the model"
+    )
+    parser.add_argument(
+        "--startup_timeout", "--startup-timeout", type=float, default=1200.0, metavar="SECONDS",
+        help="how long the model may take to load (default: 1200)",
+    )  # fmt: skip
+    parser.add_argument("--verbose", action="store_true", help="show what the model's server says")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from open_r1.serving.backends import backend_command, check_model, choose_backend
+
+    options = read_options(arguments)
+    backend = choose_backend(options)
+    check_model(options.model)
+    api_key = arguments.api_key or os.environ.get(KEY_VARIABLE, "").strip()
+    if arguments.dry_run:
+        print(shlex.join(backend_command(backend, options, options.port)))
+        return 0
+    if not is_loopback(options.host) and not api_key:
+        tell(
+            f"anyone who reaches {options.host}:{options.port} can use the model; set {KEY_VARIABLE} to ask for a key"
+        )
+    tell(f"starting {backend} with {options.model}")
+    from open_r1.serving.server import serve
+
+    report = log_line if arguments.verbose else None
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(
+            options,
+            backend,
+            api_key,
+            arguments.startup_timeout,
+            lambda address: announce(address, options.known_names[0], bool(api_key)),
+            report,
+        )
+    tell("stopped")
+    return 0
+
+
+def read_options(arguments: argparse.Namespace) -> Any:
+    from open_r1.serving.backends import ServeOptions
+
+    taken = (
+        "model host port backend tensor_parallel_size data_parallel_size gpu_memory_utilization max_model_len dtype "
+        "trust_remote_code"
+    ).split()
+    given = {name: getattr(arguments, name) for name in taken if hasattr(arguments, name)}
+    names = tuple(getattr(arguments, "served_model_name", ()))
+    return ServeOptions(**given, names=names, extra=tuple(getattr(arguments, "flags", ())))
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def log_line(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def announce(address: str, model: str, has_key: bool) -> None:
+    """Where the server is, and the two shortest ways to try it."""
+    request = {"model": model, "messages": [{"role": "user", "content": "Solve: 2x + 3 = 11"}], "max_tokens": 2048}
+    shown = f' -H "Authorization: Bearer ${KEY_VARIABLE}"' if has_key else ""
+    print(f"serving {model} on http://{address}/v1\n")
+    print(
+        f"curl{shown} -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(request))} "
+        f"http://{address}/v1/chat/completions\n"
+    )
+    print(CLIENT.format(address=address, model=json.dumps(model)), flush=True)
+
+
+CLIENT = """import openai
+
+client = openai.OpenAI(
+    base_url="http://{address}/v1",
+    api_key="token-abc123",
+)
+
+completion = client.chat.completions.create(
+    model={model},
+    messages=[
+        {{"role": "user", "content": "Solve: 2x + 3 = 11"}}
+    ],
+    temperature=0.6,
+    max_tokens=2048
+)
+
+print(completion.choices[0].message.content)
+"""

@@ -1,0 +1,203 @@
+"""transformers' own OpenAI-compatible server with what each request asks for kept apart.
+
+    python -m open_r1.generation.transformers_server MODEL --port 8001
+
+Does: start `transformers serve` with continuous batching, mended where version 5.23 goes wrong: there the first request's
+temperature holds for all, sampling is off unless the model's generation config turns it on, and nothing keeps a prompt
+within the model's context. Requests must show the token in OPEN_R1_SERVER_TOKEN, if it is set.
+Does not: check requests, name models, or tell thinking from answer: `open_r1.serving` stands in front of it.
+
+tests/contract/test_transformers_server.py fails when what is replaced here has moved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hmac
+import os
+import sys
+from typing import Any
+
+import torch
+from fastapi import HTTPException
+from fastapi.responses import JSONResponse
+from transformers import ContinuousBatchingConfig, GenerationConfig
+from transformers.cli.serve import Serve
+from transformers.cli.serving import chat_completion, completion, server, utils
+
+TOKEN_VARIABLE = "OPEN_R1_SERVER_TOKEN"
+CPU_CACHE_SHARE = 0.1
+"""Of the memory, for keys and values, where there is no accelerator and other programs want memory too."""
+
+UNTIL_FULL = sys.maxsize
+"""Tokens to generate where the request sets no limit: as many as the context holds."""
+
+
+class ContextLimit:
+    """How many tokens prompt and completion may have together; None for what the model's config says."""
+
+    tokens: int | None = None
+
+    @classmethod
+    def of(cls, model: Any) -> int | None:
+        return cls.tokens or getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+
+class OwnSampling:
+    """A handler's generation config: the request's wishes, then the model's, then temperature 1."""
+
+    def _build_generation_config(
+        self, body: dict[str, Any], model_generation_config: Any, use_cb: bool = False
+    ) -> Any:
+        config = super()._build_generation_config(body, model_generation_config, use_cb=use_cb)  # type: ignore[misc]
+        own = model_generation_config
+        asked = body.get("temperature")
+        temperature = (own.temperature if own.do_sample else 1.0) if asked is None else asked
+        config.temperature = 1.0 if temperature is None else float(temperature)
+        config.do_sample = config.temperature > 0
+        config.top_p = float(body.get("top_p") or (own.do_sample and own.top_p) or 1.0)
+        config.top_k = int((own.do_sample and own.top_k) or 0)
+        if body.get("max_tokens") is None and body.get("max_completion_tokens") is None:
+            config.max_new_tokens = UNTIL_FULL
+        return config
+
+
+class ChatHandler(OwnSampling, chat_completion.ChatCompletionHandler):
+    """Chat completions."""
+
+
+class CompletionHandler(OwnSampling, completion.CompletionHandler):
+    """Text completions."""
+
+
+class OwnSamplingManager(utils.CBGenerateManager):
+    """Continuous batching in which every request has its own temperature and top_p."""
+
+    def init_cb(self, model: Any, gen_config: Any) -> None:
+        self.model, self.vocabulary = model, model.get_input_embeddings().num_embeddings
+        if self._cb is not None:
+            return
+        config = self._cb_config or ContinuousBatchingConfig()
+        config.per_request_processors = True
+        engine = model.init_continuous_batching(
+            generation_config=shared_config(gen_config), continuous_batching_config=config
+        )
+        self.add_request, engine.add_request = engine.add_request, self.add_with_sampling
+        self._cb = engine
+        engine.start()
+
+    def add_with_sampling(self, *arguments: Any, **options: Any) -> str:
+        identity = self.add_request(*arguments, **options, **sampling_of(self.wanted, self.vocabulary))
+        if identity is None:
+            raise HTTPException(503, "the server is stopping and takes nothing new.")
+        return identity
+
+    def generate_streaming(
+        self, model: Any, processor: Any, inputs: Any, gen_config: Any, *rest: Any, **options: Any
+    ) -> Any:
+        self.wanted = within_context(gen_config, inputs["input_ids"], ContextLimit.of(model))
+        return super().generate_streaming(model, processor, inputs, gen_config, *rest, **options)
+
+    async def generate_non_streaming(
+        self, model: Any, processor: Any, inputs: Any, gen_config: Any, *rest: Any, **options: Any
+    ) -> Any:
+        self.wanted = within_context(gen_config, inputs["input_ids"], ContextLimit.of(model))
+        return await super().generate_non_streaming(model, processor, inputs, gen_config, *rest, **options)
+
+
+def shared_config(gen_config: Any) -> GenerationConfig:
+    """What all requests share. The values only make the processors exist: each request brings its own."""
+    return GenerationConfig(
+        do_sample=True,
+        temperature=0.5,
+        top_k=2,
+        top_p=0.5,
+        use_cache=False,
+        max_new_tokens=1,
+        eos_token_id=gen_config.eos_token_id,
+        pad_token_id=gen_config.pad_token_id,
+    )
+
+
+def sampling_of(gen_config: Any, vocabulary: int) -> dict[str, Any]:
+    """A request's sampling as the batch's processors take it; the likeliest of one is greedy."""
+    if not gen_config.do_sample:
+        return {"temperature": 1.0, "top_k": 1, "top_p": 1.0}
+    top_k = min(gen_config.top_k or vocabulary, vocabulary)
+    return {"temperature": gen_config.temperature, "top_k": top_k, "top_p": gen_config.top_p}
+
+
+def within_context(gen_config: Any, prompt: Any, limit: int | None) -> Any:
+    """The config with its number of tokens cut to what the context holds; 400 when the prompt alone fills it."""
+    room = 2**20 if limit is None else limit - len(prompt)
+    if room < 1:
+        raise HTTPException(
+            400,
+            f"This model's maximum context length is {limit} tokens, but the prompt has {len(prompt)}; shorten it.",
+        )
+    gen_config.max_new_tokens = min(gen_config.max_new_tokens, room)
+    return gen_config
+
+
+def parser_for_tools_only(processor: Any, model: Any, input_ids: Any, tools: Any = None) -> Any:
+    """transformers' parser where tools are called; plain text otherwise."""
+    return ORIGINAL_PARSER(processor, model, input_ids, tools=tools) if tools else None
+
+
+def build_guarded_server(*arguments: Any, **options: Any) -> Any:
+    """transformers' application, closed to whoever lacks the token."""
+    app = ORIGINAL_SERVER(*arguments, **options)
+    token = os.environ.get(TOKEN_VARIABLE, "")
+
+    @app.middleware("http")
+    async def check_token(request: Any, call_next: Any) -> Any:
+        shown = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if token and not hmac.compare_digest(shown.encode(), token.encode()):
+            return JSONResponse({"error": "this server is another's; ask the one in front of it."}, 401)
+        return await call_next(request)
+
+    return app
+
+
+ORIGINAL_PARSER, ORIGINAL_SERVER = chat_completion.build_response_parser, server.build_server
+
+
+def mend() -> None:
+    """Put ours in place of what transformers' server would use."""
+    chat_completion.ChatCompletionHandler = ChatHandler
+    chat_completion.build_response_parser = parser_for_tools_only
+    completion.CompletionHandler = CompletionHandler
+    utils.CBGenerateManager = OwnSamplingManager
+    server.build_server = build_guarded_server
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8001)
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--max_model_len", type=int)
+    parser.add_argument("--gpu_memory_utilization", type=float)
+    parser.add_argument("--trust_remote_code", action="store_true")
+    arguments = parser.parse_args()
+    ContextLimit.tokens = arguments.max_model_len
+    has_accelerator = arguments.device != "cpu" and torch.accelerator.is_available()
+    share = arguments.gpu_memory_utilization or (None if has_accelerator else CPU_CACHE_SHARE)
+    mend()
+    Serve(
+        force_model=arguments.model,
+        continuous_batching=True,
+        device=arguments.device if arguments.device != "auto" or has_accelerator else "cpu",
+        dtype=arguments.dtype,
+        trust_remote_code=arguments.trust_remote_code,
+        cb_max_memory_percent=share,
+        host=arguments.host,
+        port=arguments.port,
+        log_level="error",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,8 @@
+"""A trained model that can be used: `open-r1 serve` and `open-r1 chat`.
+
+backends     the command that starts vLLM's or transformers' server
+child        a server as a process: started, waited for, stopped
+gateway      what clients talk to: checks requests, tells thinking from answer, answers errors properly
+client       a conversation with any OpenAI-compatible server
+terminal     a model's words made safe for a terminal
+"""

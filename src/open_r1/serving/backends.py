@@ -1,0 +1,161 @@
+"""Which server runs the model, and the command that starts it: vLLM's where it is installed, else transformers'."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from open_r1.errors import ConfigError, ModelError
+from open_r1.model_folder import check_model_path
+
+Backend = Literal["vllm", "transformers"]
+
+TOKEN_VARIABLES: Mapping[Backend, str] = {"vllm": "VLLM_API_KEY", "transformers": "OPEN_R1_SERVER_TOKEN"}
+"""Environment variable with the secret by which only the gateway may ask the model's server."""
+
+NEEDED = {"fastapi": "serve", "uvicorn": "serve", "openai": "serve", "torch": "train", "transformers": "train"}
+"""What transformers' server imports -> the extra that installs it."""
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What to serve and how; None leaves a choice to the server.
+
+    Args:
+        names: What clients may call the model; its path or id when empty.
+        gpu_memory_utilization: Share of the device's memory, above 0 and at most 1.
+        extra: Further flags for the server's own command.
+    """
+
+    model: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    backend: Backend | None = None
+    names: tuple[str, ...] = ()
+    tensor_parallel_size: int | None = None
+    data_parallel_size: int | None = None
+    gpu_memory_utilization: float | None = None
+    max_model_len: int | None = None
+    dtype: str = "auto"
+    trust_remote_code: bool = False
+    extra: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65_535:
+            raise ConfigError(f"--port must be between 0 and 65535 (0 takes a free one); got {self.port}.")
+        for name in ("tensor_parallel_size", "data_parallel_size", "max_model_len"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"--{name} must be at least 1; got {value}.")
+        share = self.gpu_memory_utilization
+        if share is not None and not (math.isfinite(share) and 0 < share <= 1):
+            raise ConfigError(f"--gpu_memory_utilization must be above 0 and at most 1; got {share:g}.")
+
+    @property
+    def known_names(self) -> tuple[str, ...]:
+        return self.names or (self.model,)
+
+
+def has_vllm() -> bool:
+    return importlib.util.find_spec("vllm") is not None
+
+
+def choose_backend(options: ServeOptions) -> Backend:
+    """The backend asked for or, without a wish, the best that is installed. ConfigError for what can't work."""
+    backend = options.backend or ("vllm" if has_vllm() else "transformers")
+    if backend == "vllm" and not has_vllm():
+        raise ConfigError(
+            "vLLM is not installed; run in the checkout: pip install -e '.[vllm]', or take --backend transformers."
+        )
+    if backend == "transformers":
+        check_transformers(options)
+    return backend
+
+
+def check_transformers(options: ServeOptions) -> None:
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"transformers' server needs {', '.join(missing)}; run in the checkout: pip install -e '.[serve]'."
+        )
+    for name in ("tensor_parallel_size", "data_parallel_size"):
+        if (getattr(options, name) or 1) > 1:
+            raise ConfigError(
+                f"--{name} {getattr(options, name)} needs vLLM: transformers' server uses one device; install vLLM "
+                "(pip install -e '.[vllm]') or leave it out."
+            )
+    if options.extra:
+        raise ConfigError(f"flags after -- are vLLM's, but transformers serves here: {' '.join(options.extra)}.")
+
+
+def check_model(model: str) -> None:
+    """ModelError unless the folder, if it is one, holds a whole model that can be served."""
+    check_model_path(model)
+    folder = Path(model).expanduser()
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise ModelError(
+            f"'{model}' holds a LoRA adapter, not a whole model; merge it into its base model first "
+            "(peft: model.merge_and_unload(), then save_pretrained)."
+        )
+
+
+def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[str]:
+    """The command that serves the model on loopback at `port`."""
+    return (vllm_command if backend == "vllm" else transformers_command)(options, port)
+
+
+def transformers_command(options: ServeOptions, port: int) -> list[str]:
+    command = [sys.executable, "-m", "open_r1.generation.transformers_server", options.model]
+    command += ["--port", str(port), "--dtype", options.dtype]
+    command += flags(options, ("max_model_len", "gpu_memory_utilization"), hyphens=False)
+    return command + (["--trust_remote_code"] if options.trust_remote_code else [])
+
+
+def vllm_command(options: ServeOptions, port: int) -> list[str]:
+    """`vllm serve MODEL`; the module where the distribution is not called vllm, since that command needs its version."""
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", options.model]
+    script = Path(sys.executable).with_name("vllm")
+    if is_installed("vllm") and script.is_file():
+        command = [str(script), "serve", options.model]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", options.dtype]
+    command += ["--served-model-name", *options.known_names]
+    names = ("tensor_parallel_size", "data_parallel_size", "gpu_memory_utilization", "max_model_len")
+    command += flags(options, names, hyphens=True)
+    command += ["--trust-remote-code"] if options.trust_remote_code else []
+    return [*command, *options.extra]
+
+
+def is_installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def flags(options: ServeOptions, names: tuple[str, ...], hyphens: bool) -> list[str]:
+    """`--name value` for those that were set."""
+    words: list[str] = []
+    for name in names:
+        value = getattr(options, name)
+        if value is not None:
+            words += [f"--{name.replace('_', '-') if hyphens else name}", f"{value:g}"]
+    return words
+
+
+def backend_environment(backend: Backend, secret: str) -> dict[str, str]:
+    """This process's environment with the secret; progress bars off, since nobody watches them."""
+    return {
+        **os.environ,
+        TOKEN_VARIABLES[backend]: secret,
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TQDM_DISABLE": "1",
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,0 +1,148 @@
+"""A server as a child process: started in a group of its own, waited for, watched, stopped with all its descendants.
+
+Its output is read as it comes, and the last lines are kept, to be shown when it dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+
+from open_r1.errors import RunError
+
+KEPT_LINES = 40
+SHOWN_LINES = 15
+PROBE_GAP_S = 0.25
+PROBE_TIMEOUT_S = 5.0
+STOP_LIMIT_S = 15.0
+"""Seconds between asking a server to stop and ending it."""
+
+PR_SET_PDEATHSIG = 1
+
+
+class ChildServer:
+    """A command that serves HTTP on loopback. A context manager: whatever happens, the process and its children end."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        port: int,
+        secret: str,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        self.command, self.environment, self.port, self.secret, self.report = (
+            command,
+            environment,
+            port,
+            secret,
+            report,
+        )
+        self.lines: deque[str] = deque(maxlen=KEPT_LINES)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> ChildServer:
+        try:
+            self.process = subprocess.Popen(
+                self.command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=end_with_parent if sys.platform == "linux" else None,
+            )
+        except OSError as error:
+            raise RunError(f"'{shlex.join(self.command)}' can't be started: {error.strerror or error}.") from None
+        self.reader = threading.Thread(target=self.read_output, name="server-output", daemon=True)
+        self.reader.start()
+        return self
+
+    def read_output(self) -> None:
+        assert self.process.stdout is not None
+        for raw in self.process.stdout:
+            line = raw.decode("utf-8", "replace").rstrip()
+            if not line:
+                continue
+            self.lines.append(line)
+            if self.report is not None:
+                self.report(line)
+
+    def wait_until_ready(self, limit_s: float) -> None:
+        """RunError when the server dies or doesn't answer in time, with the last it said."""
+        deadline = time.monotonic() + limit_s
+        while not self.is_healthy():
+            if self.process.poll() is not None:
+                raise RunError(f"the model's server {self.how_it_ended()} before it was ready{self.last_words()}")
+            if time.monotonic() >= deadline:
+                raise RunError(
+                    f"the model's server was not ready within {limit_s:g} s; give it longer with --startup_timeout"
+                    f"{self.last_words()}"
+                )
+            time.sleep(PROBE_GAP_S)
+
+    def is_healthy(self) -> bool:
+        """Whether it answers its health check, and is ours: it knows the secret."""
+        import httpx2
+
+        headers = {"Authorization": f"Bearer {self.secret}"}
+        try:
+            reply = httpx2.get(f"{self.url}/health", headers=headers, timeout=PROBE_TIMEOUT_S, trust_env=False)
+        except httpx2.HTTPError:
+            return False
+        return reply.status_code == 200 and self.process.poll() is None
+
+    def how_it_ended(self) -> str:
+        status = self.process.poll()
+        if status is not None and status < 0:
+            return f"was killed by {signal.Signals(-status).name}"
+        return f"ended with status {status}"
+
+    def last_words(self) -> str:
+        """The end of its output, to finish a sentence with."""
+        self.reader.join(timeout=1 if self.process.poll() is not None else 0)
+        lines = list(self.lines)[-SHOWN_LINES:]
+        return "; the last it said:\n  " + "\n  ".join(lines) if lines else "; it said nothing."
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ask the whole group to stop, end what remains."""
+        self.signal_group(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=STOP_LIMIT_S)
+        self.signal_group(signal.SIGKILL)
+        self.process.wait()
+        self.reader.join(timeout=2)
+
+    def signal_group(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+
+def end_with_parent() -> None:
+    """In the child: be told to stop when the parent is killed outright."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]

@@ -1,0 +1,223 @@
+"""What a request to the gateway may hold, checked before the model's server sees it, and what is said when it may not.
+
+Errors have OpenAI's form, `{"error": {"message", "type", "param", "code"}}`, whatever went wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from open_r1.errors import nearest
+from open_r1.serving.backends import Backend
+
+MOST_CHOICES = 128
+
+FORWARDED = frozenset(
+    "messages prompt max_tokens max_completion_tokens temperature top_p tools chat_template_kwargs".split()
+)
+"""What transformers' server understands."""
+
+IGNORED = frozenset(
+    "user metadata store service_tier safety_identifier prompt_cache_key seed parallel_tool_calls".split()
+)
+"""Fields without a bearing on the answer; `seed` is here since a running batch shares one stream of random numbers."""
+
+NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "stop": ("", []),
+    "logprobs": (False, 0),
+    "top_logprobs": (0,),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+    "response_format": ({"type": "text"},),
+    "tool_choice": ("auto", "none"),
+    "echo": (False,),
+    "best_of": (1,),
+    "suffix": ("",),
+}
+"""What transformers' server can't do under continuous batching, with the values that ask for nothing."""
+
+
+class Refusal(Exception):
+    """A request that is not carried out: HTTP status, a sentence, and what OpenAI's clients look at."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code, self.param = status, message, code, param
+        self.retry_after_s = retry_after_s
+
+    def as_object(self) -> dict[str, Any]:
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        kind = {401: "authentication_error", 429: "rate_limit_error"}.get(self.status, kind)
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        return headers | ({"WWW-Authenticate": "Bearer"} if self.status == 401 else {})
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A request that passed: what goes to the model's server, and what the gateway sees to itself.
+
+    Args:
+        body: For the model's server; without `model`, `stream` and `n`.
+        model: The name by which the client calls the model.
+        separates: Whether thinking is to be told from the answer.
+    """
+
+    body: dict[str, Any]
+    model: str
+    stream: bool
+    count: int
+    separates: bool
+    includes_usage: bool
+
+    @property
+    def template_options(self) -> dict[str, Any]:
+        return self.body.get("chat_template_kwargs") or {}
+
+
+def read_wish(raw: bytes, names: Sequence[str], backend: Backend, is_chat: bool) -> Wish:
+    """Refusal for anything that the model's server should not see."""
+    body = read_object(raw)
+    model = check_model_name(body.pop("model", None), names)
+    if is_chat:
+        check_messages(body.get("messages"), backend)
+    elif not isinstance(body.get("prompt"), str | list):
+        raise bad("prompt", "must be a string")
+    check_numbers(body)
+    stream = check_flag(body, "stream")
+    separates = check_flag(body, "separate_reasoning", default=True)
+    options = body.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise bad("stream_options", "must be an object")
+    if not isinstance(body.get("chat_template_kwargs", {}), dict | None):
+        raise bad("chat_template_kwargs", "must be an object")
+    count = 1 if body.get("n") is None else body["n"]
+    body = {key: value for key, value in body.items() if key != "n"}
+    if backend == "transformers":
+        body = only_supported(body)
+        if stream and count > 1:
+            raise bad("n", f"is {count}, but transformers' server streams one choice a request")
+    return Wish(body, model, stream, count, separates, bool((options or {}).get("include_usage")))
+
+
+def read_object(raw: bytes) -> dict[str, Any]:
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise Refusal(400, f"the request's body is not JSON: {error}.", "invalid_json") from None
+    if not isinstance(body, dict):
+        raise Refusal(400, "the request's body must be a JSON object.", "invalid_json")
+    return body
+
+
+def check_model_name(model: Any, names: Sequence[str]) -> str:
+    if not isinstance(model, str) or not model:
+        raise bad("model", f"must name a model; this server has {', '.join(names)}")
+    if model not in names:
+        raise Refusal(
+            404,
+            f"The model `{model[:200]}` does not exist{nearest(model[:200], names)} This server has: {', '.join(names)}.",
+            "model_not_found",
+            "model",
+        )
+    return model
+
+
+def check_messages(messages: Any, backend: Backend) -> None:
+    if not isinstance(messages, list) or not messages:
+        raise bad("messages", "must be a list of at least one message")
+    for number, message in enumerate(messages):
+        where = f"messages[{number}]"
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise bad(where, "must be an object with a role and a content")
+        content = message.get("content")
+        if isinstance(content, list):
+            for part in content:
+                check_part(part, where, backend)
+        elif content is None and message["role"] in ("assistant", "tool"):
+            continue
+        elif not isinstance(content, str):
+            raise bad(f"{where}.content", "must be a string or a list of parts")
+
+
+def check_part(part: Any, where: str, backend: Backend) -> None:
+    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+        raise bad(f"{where}.content", "holds a part that is not an object with a type")
+    is_text = part["type"] == "text"
+    if is_text and not isinstance(part.get("text"), str):
+        raise bad(f"{where}.content", "holds a part of type text without a text")
+    if not is_text and backend == "transformers":
+        raise bad(f"{where}.content", f"holds a part of type {part['type'][:40]!r}, but this server takes text only")
+
+
+def check_numbers(body: Mapping[str, Any]) -> None:
+    check_number(body, "temperature", 0, 2)
+    check_number(body, "top_p", 0, 1)
+    if body.get("top_p") == 0:
+        raise bad("top_p", "must be above 0")
+    for name in ("max_tokens", "max_completion_tokens"):
+        check_whole(body, name, 2**31 - 1)
+    check_whole(body, "n", MOST_CHOICES)
+
+
+def check_number(body: Mapping[str, Any], name: str, low: float, high: float) -> None:
+    value = body.get(name)
+    if value is None:
+        return
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high or math.isnan(value):
+        raise bad(name, f"must be a number from {low} to {high}, but is {shown(value)}")
+
+
+def check_whole(body: Mapping[str, Any], name: str, most: int) -> None:
+    value = body.get(name)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most):
+        raise bad(name, f"must be a whole number from 1 to {most}, but is {shown(value)}")
+
+
+def check_flag(body: dict[str, Any], name: str, default: bool = False) -> bool:
+    value = body.pop(name, None)
+    if value is not None and not isinstance(value, bool):
+        raise bad(name, f"must be true or false, but is {shown(value)}")
+    return default if value is None else value
+
+
+def only_supported(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What transformers' server understands; Refusal for a wish that it would not fulfil."""
+    kept = {}
+    for name, value in body.items():
+        if name in FORWARDED:
+            kept[name] = value
+        elif name in IGNORED or name == "stream_options" or value is None or value in NEUTRAL.get(name, ()):
+            continue
+        elif name in NEUTRAL:
+            raise bad(
+                name, f"is {shown(value)}, which transformers' server can't do; serve with vLLM, or leave it out"
+            )
+        else:
+            raise bad(name[:100], f"is no field that transformers' server knows{nearest(name, FORWARDED)}"[:300])
+    return {name: value for name, value in kept.items() if value is not None}
+
+
+def bad(param: str, what: str) -> Refusal:
+    return Refusal(400, f"'{param}' {what.rstrip('.')}.", "invalid_value", param)
+
+
+def shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
