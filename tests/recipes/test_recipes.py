@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from open_r1.configs.parse import parse_stage
 RECIPES = Path(__file__).parents[2] / "recipes"
 PIPELINES = sorted(path for path in RECIPES.rglob("*.yaml") if "stages" in (yaml.safe_load(path.read_text()) or {}))
 STAGES = sorted(
-    path for path in RECIPES.rglob("*.yaml") if path not in PIPELINES and "accelerate_configs" not in path.parts
+    path
+    for path in RECIPES.rglob("*.yaml")
+    if path not in PIPELINES and not {"accelerate_configs", "dataset_filtering"}.intersection(path.parts)
 )
+FILTERS = sorted((RECIPES / "dataset_filtering").glob("*.yaml"))
 
 
 def kind_of(path: Path) -> Any:
@@ -40,7 +44,25 @@ def test_every_pipeline_plans(path: Path, open_r1: Callable[..., Any], tmp_path:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("path", FILTERS, ids=lambda path: path.stem)
+def test_every_filter_of_pass_rates_plans(path: Path, open_r1: Callable[..., Any], tmp_path: Path) -> None:
+    asked = yaml.safe_load(path.read_text(encoding="utf-8"))
+    column = asked.get("dataset_prompt_column", "prompt")
+    row = {column: "What is 2+2?", "solution": "4", "verification_info": {"language": "python", "test_cases": []}}
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    rewards = ["--rewards", "accuracy"] if asked["reward_funcs"] == ["binary_code"] else []  # no sandbox everywhere
+    ran = open_r1(
+        "data", "pass-rate", problems, "--config", path, "--dry-run", "--output_dir", tmp_path / "out", *rewards
+    )
+    assert ran.status == 0, ran.err
+    assert f"1 problems × {asked['num_generations']} samples" in ran.out
+    assert f"{asked['pass_rate_min']:g} < pass_rate < {asked['pass_rate_max']:g}" in ran.out
+    assert not (tmp_path / "out").exists()
+
+
 def test_there_are_recipes_to_test() -> None:
+    assert len(FILTERS) == 3
     assert len(STAGES) >= 2
     assert len(PIPELINES) >= 1
 

@@ -220,6 +220,7 @@ def read_problems(arguments: argparse.Namespace) -> ProblemSet:
             prompt_template=arguments.prompt_template,
             system_prompt=arguments.system_prompt,
             columns=None if arguments.columns is None else tuple(arguments.columns),
+            first_problem=getattr(arguments, "first_problem", 0),
             max_problems=arguments.max_problems,
             skip_unusable=arguments.skip_unusable,
         )

@@ -9,6 +9,7 @@ ACTIONS = (
     "generate",
     "verify",
     "select",
+    "pass-rate",
     "dedup",
     "decontaminate",
     "mix",
@@ -18,6 +19,9 @@ ACTIONS = (
 
 EXAMPLE = """examples:
   open-r1 data generate problems.jsonl --server http://localhost:8000/v1 --num_samples 4 --output_dir traces
+  open-r1 data verify traces/traces.jsonl --output verified.jsonl
+  open-r1 data select verified.jsonl --output sft.jsonl --keep_per_problem 2 --as messages
+  open-r1 data pass-rate problems.jsonl --server http://localhost:8000/v1 --min 0.1 --max 0.6 --output_dir rated
   open-r1 data dedup traces.jsonl --output deduplicated --columns problem
   open-r1 data decontaminate deduplicated --against math500.jsonl --columns problem --output clean
   open-r1 data mix mixture.yaml --output_dir mixed

@@ -36,8 +36,8 @@ def to_bytes(row: Mapping[str, Any]) -> bytes:
 class LineByLine:
     """The file while one process writes it; `with hold(...)` makes it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, flag: str) -> None:
+        self.path, self.flag = path, flag
         self.file = TraceFile(path)
         self.there = self.read_there(self.file.size)
 
@@ -56,7 +56,7 @@ class LineByLine:
         if not line.startswith(head):
             raise DataError(
                 f"line {number} of '{self.path}' is not of row {number} of the source as it is now; write to another "
-                "file, or anew with --overwrite."
+                f"file, or anew with {self.flag}."
             )
         return orjson.loads(b"{" + line[len(head) :])
 
@@ -65,7 +65,7 @@ class LineByLine:
         if next(self.there, None) is not None:
             raise DataError(
                 f"'{self.path}' has more lines than the {count:,} rows of the source; write to another file, or anew "
-                "with --overwrite."
+                f"with {self.flag}."
             )
 
     def add(self, rows: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
@@ -82,8 +82,10 @@ def begin(row: Mapping[str, Any]) -> bytes:
 
 
 @contextlib.contextmanager
-def hold(path: Path, steps: list[Step], overwrite: bool) -> Iterator[LineByLine]:
+def hold(path: Path, steps: list[Step], overwrite: bool, flag: str = "--overwrite") -> Iterator[LineByLine]:
     """Hold a file and begin it, or take it up; the last of `steps` is this work, of the same settings as before.
+
+    `flag` is what sets `overwrite`, for messages.
 
     RunFolderError when another process writes it, or it was made with other settings or by something else.
     """
@@ -100,9 +102,9 @@ def hold(path: Path, steps: list[Step], overwrite: bool) -> Iterator[LineByLine]
             path.unlink(missing_ok=True)
             steps_file(path).unlink(missing_ok=True)
         if path.exists() and path.stat().st_size:
-            check_same(path, steps[-1])
+            check_same(path, steps[-1], flag)
         write_file_steps(path, steps)
-        lines = LineByLine(path)
+        lines = LineByLine(path, flag)
         try:
             yield lines
         finally:
@@ -121,12 +123,12 @@ def lock_file(lock: Any, path: Path) -> None:
         logger.warning("'%s' can't be locked (%s): don't run twice into it", path, error.strerror)
 
 
-def check_same(path: Path, step: Step) -> None:
+def check_same(path: Path, step: Step, flag: str) -> None:
     """RunFolderError when a file that is there isn't the beginning of this work."""
     made = read_file_steps(path)
     if not made:
         raise RunFolderError(
-            f"'{path}' is there already and has no record beside it; give another name, or write over it with --overwrite."
+            f"'{path}' is there already and has no record beside it; give another name, or write over it with {flag}."
         )
     held = made[-1]
     before: dict[str, Any] = {"action": held.action, "source": held.source, **held.settings}
@@ -134,6 +136,4 @@ def check_same(path: Path, step: Step) -> None:
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if changed:
         shown = ", ".join(describe_change(key, before.get(key), now.get(key)) for key in changed[:3])
-        raise RunFolderError(
-            f"'{path}' was made otherwise: {shown}; give another name, or write over it with --overwrite."
-        )
+        raise RunFolderError(f"'{path}' was made otherwise: {shown}; give another name, or write over it with {flag}.")

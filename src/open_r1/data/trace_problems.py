@@ -44,6 +44,7 @@ class ProblemSource:
     columns: tuple[str, ...] | None = None
     revision: str | None = None
     streaming: bool = False
+    first_problem: int = 0
     max_problems: int | None = None
     skip_unusable: bool = False
 
@@ -144,8 +145,11 @@ class ProblemSet:
 
     def read_rows(self, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Numbered from 1, with these columns alone."""
-        rows = self.rows if self.source.max_problems is None else self.rows.take(self.source.max_problems)
-        number = 0
+        rows, number = self.rows, self.source.first_problem
+        if number:
+            rows = rows.skip(number)
+        if self.source.max_problems is not None:
+            rows = rows.take(self.source.max_problems)
         for found in rows.select_columns(list(columns)).iter(batch_size=ROWS_AT_ONCE):
             batch: Any = found
             names = list(batch)

@@ -70,10 +70,14 @@ def check_need(name: str, column: str, columns: Sequence[str], solution_column: 
     if column == "solution" and (solution_column is not None or known.intersection(GOLD_COLUMNS)):
         return
     if column not in known:
-        hint = "--solution_column" if column == "solution" else "the reward's own name, or choose another reward"
+        advice = (
+            "name it with --solution_column"
+            if column == "solution"
+            else "rename that column, or choose another reward"
+        )
         raise DataError(
             f"reward '{name}' needs the column '{column}', which '{where}' lacks{nearest(column, columns)} "
-            f"Found: {', '.join(columns)}; name the right one with {hint}."
+            f"Found: {', '.join(columns)}; {advice}."
         )
 
 
