@@ -1,0 +1,282 @@
+"""`open-r1 eval --benchmarks` from end to end: real problems, scripted models, bad servers, kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from open_r1.errors import ConfigError
+from open_r1.evaluation.backends import Backend, estimate_tokens
+from open_r1.evaluation.benchmarks import Question, get_benchmark
+from open_r1.evaluation.run import Wanted, make_plan, run_benchmark
+from open_r1.generation import ScriptedCompleter
+from open_r1.generation.fake_server import FakeSettings, running_fake
+from open_r1.rundir import read_json, read_jsonl
+
+Command = Callable[..., Any]
+Answer = Callable[[Question], str]
+
+FILES = {"math_500": "math500", "aime24": "aime24", "gsm8k": "gsm8k_test", "humaneval": "humaneval"}
+COUNTS = {"math_500": 500, "aime24": 30, "gsm8k": 1319, "humaneval": 164}
+
+
+def perfect(question: Question) -> str:
+    if "canonical_solution" in question.columns:
+        return code_of(question, question.columns["canonical_solution"])
+    answer = question.gold.partition("####")[2].strip() or question.gold
+    return f"<think>\nIt might be 12345.\n</think>\nThe answer is \\boxed{{{answer}}}."
+
+
+def code_of(question: Question, body: str) -> str:
+    return f"<think>\nhm\n</think>\n```python\n{question.columns['prompt']}{body}\n```"
+
+
+def wrong(question: Question) -> str:
+    if "canonical_solution" in question.columns:
+        return code_of(question, "    return None\n")
+    return "<think>\nhm\n</think>\n\\boxed{-987654321}"
+
+
+ADVERSARIAL: dict[str, Answer] = {
+    "thinking that never ends": lambda question: f"<think>\n{bare(question)}",
+    "right answer taken back": lambda question: f"{perfect(question)}\nNo: \\boxed{{-987654321}}",
+    "right answer in the thinking alone": lambda question: f"<think>\n{bare(question)}\n</think>\nDone with this one, I say.",
+    "nothing": lambda question: "",
+    "all answers": lambda question: "\\boxed{" + ", ".join(map(str, range(1000))) + "}",
+    "a tower of powers": lambda question: "\\boxed{9^{9^{9^{9}}}}",
+}  # fmt: skip
+
+HACKS = {
+    "a result equal to everything": "    class Equal:\n        def __eq__(self, other): return True\n    return Equal()\n",
+    "an early exit": "    import os\n    os._exit(0)\n",
+    "no program": "",
+}
+
+
+def bare(question: Question) -> str:
+    return perfect(question).rpartition("</think>")[2]
+
+
+def run_scripted(name: str, answer: Answer, folder: Path, real_data: Path, **wanted: Any) -> Mapping[str, Any]:
+    """The result of a model that answers every sample of a question by `answer`."""
+    plan = make_plan(get_benchmark(name), Wanted(num_samples=2, **wanted), str(real_data / f"{FILES[name]}.jsonl"))
+    by_prompt = {question.prompt: question for question in plan.questions}
+    completer = ScriptedCompleter(lambda prompt, seed: answer(by_prompt[prompt]))
+    return run_benchmark(plan, Backend(completer, None, estimate_tokens), folder)["modes"]["sampled"]
+
+
+def need_sandbox(name: str) -> None:
+    if name == "humaneval":
+        try:
+            get_benchmark(name).check()
+        except ConfigError as error:
+            pytest.skip(f"NO SANDBOX HERE: {error}")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_perfect_model_scores_everything(name: str, real_data: Path, tmp_path: Path) -> None:
+    need_sandbox(name)
+    result = run_scripted(name, perfect, tmp_path / "out", real_data)
+    assert result["accuracy"]["value"] == 1.0
+    assert result["accuracy"]["n"] == COUNTS[name]
+    assert result["reasons"] == {"correct": 2 * COUNTS[name]}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_model_right_on_every_other_problem_scores_exactly_that(name: str, real_data: Path, tmp_path: Path) -> None:
+    need_sandbox(name)
+    questions = get_benchmark(name).load(str(real_data / f"{FILES[name]}.jsonl"))
+    odd = {question.id for question in questions[1::2]}
+    result = run_scripted(
+        name, lambda question: (perfect if question.id in odd else wrong)(question), tmp_path / "out", real_data
+    )
+    assert result["accuracy"]["value"] == pytest.approx(len(odd) / COUNTS[name], abs=1e-12)
+    assert result["unscored_share"] == 0
+    assert result["pass_at"]["2"]["value"] == pytest.approx(len(odd) / COUNTS[name], abs=1e-12)
+
+
+@pytest.mark.parametrize("trick", ADVERSARIAL)
+@pytest.mark.parametrize("name", ["math_500", "aime24", "gsm8k"])
+def test_no_trick_scores_on_answers(name: str, trick: str, real_data: Path, tmp_path: Path) -> None:
+    result = run_scripted(name, ADVERSARIAL[trick], tmp_path / "out", real_data, max_problems=100)
+    assert result["accuracy"]["value"] == 0.0
+    assert result["pass_at"]["2"]["value"] == 0.0
+
+
+@pytest.mark.parametrize("trick", HACKS)
+def test_no_trick_scores_on_programs(trick: str, real_data: Path, tmp_path: Path) -> None:
+    need_sandbox("humaneval")
+
+    def answer(question: Question) -> str:
+        return code_of(question, HACKS[trick]) if HACKS[trick] else "It is easy, and left to the reader."
+
+    result = run_scripted("humaneval", answer, tmp_path / "out", real_data, max_problems=20)
+    assert result["accuracy"]["value"] == 0.0
+    assert result["unscored_share"] == 0.0
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from open_r1.evaluation.backends import Backend, estimate_tokens
+from open_r1.evaluation.benchmarks import get_benchmark
+from open_r1.evaluation.run import Wanted, make_plan, run_benchmark
+from open_r1.generation import ScriptedCompleter
+
+source, out, latency = sys.argv[1:]
+plan = make_plan(get_benchmark("math_500"), Wanted(num_samples=4, max_problems=100), source)
+golds = {question.prompt: question.gold for question in plan.questions}
+script = lambda prompt, seed: f"<think>x</think>\\\\boxed{{{golds[prompt] if seed % 3 else 0}}}"
+completer = ScriptedCompleter(script, concurrency=2, latency_s=float(latency))
+run_benchmark(plan, Backend(completer, None, estimate_tokens), Path(out))
+"""
+
+
+def test_a_run_that_was_killed_ends_with_the_same_bytes(real_data: Path, tmp_path: Path) -> None:
+    def command(out: str, latency: float) -> list[str]:
+        return [sys.executable, "-c", KILLED, str(real_data / "math500.jsonl"), str(tmp_path / out), str(latency)]
+
+    subprocess.run(command("whole", 0), check=True, timeout=300, capture_output=True)
+    traces = tmp_path / "parts" / "drawn" / "traces.jsonl"
+    counts = []
+    for _ in range(3):
+        process = subprocess.Popen(command("parts", 0.05), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        size = traces.stat().st_size if traces.exists() else 0
+        deadline = time.monotonic() + 120
+        while (traces.stat().st_size if traces.exists() else 0) < size + 5000 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(timeout=30)
+        with traces.open("ab") as file:  # what a write that was cut off leaves
+            file.write(b'{"problem_id": "torn')
+        counts.append(traces.read_bytes().count(b"\n"))
+    assert 0 < counts[0] < counts[1] < counts[2] < 400
+    subprocess.run(command("parts", 0), check=True, timeout=300, capture_output=True)
+    for name in ("summary.json", "samples.jsonl"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert len(read_jsonl(traces)) == 400
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> Path:
+    path = tmp_path / "numbers.jsonl"
+    path.write_text("".join(json.dumps({"problem": f"{index}?", "answer": index}) + "\n" for index in range(10)))
+    return path
+
+
+def test_two_benchmarks_from_a_server_in_one_table(
+    open_r1: Command, real_data: Path, numbers: Path, tmp_path: Path
+) -> None:
+    with running_fake(FakeSettings(model="teacher")) as fake:
+        words = (
+            "eval", "teacher", "--benchmarks", f"aime24,{numbers}", "--data", f"aime24={real_data / 'aime24.jsonl'}",
+            "--server", fake.url, "--num_samples", 2, "--output_dir", tmp_path / "out",
+        )  # fmt: skip
+        ran = open_r1(*words)
+        assert ran.status == 0, ran.err
+        asked = fake.server.counts["answers"]
+        again = open_r1(*words)
+        assert fake.server.counts["answers"] == asked == 80
+    assert "DeepSeek-R1-Distill-Qwen-7B (published)" in ran.out and "51.3" in ran.out
+    assert again.out == ran.out
+    assert (tmp_path / "out" / "table.md").read_text() in ran.out
+    assert set(read_json(tmp_path / "out" / "results.json")["benchmarks"]) == {"aime24", "numbers"}
+    row = read_jsonl(tmp_path / "out" / "numbers" / "samples.jsonl")[0]
+    assert row["completion"].startswith("<think>") and row["reason"] == "wrong" and row["answer"]
+
+
+def test_a_server_that_is_down_is_told(open_r1: Command, numbers: Path, tmp_path: Path) -> None:
+    ran = open_r1(
+        "eval", "m", "--benchmarks", numbers, "--server", "http://127.0.0.1:9/v1", "--output_dir", tmp_path / "out"
+    )
+    assert ran.status == 2 and "no server answers" in ran.err and "--wait_for_server" in ran.err
+
+
+def test_a_server_that_goes_down_mid_way_is_told_and_the_rest_drawn_later(
+    open_r1: Command, numbers: Path, tmp_path: Path
+) -> None:
+    words = ("eval", "fake", "--benchmarks", numbers, "--output_dir", tmp_path / "out", "--patience", 0.2)
+    with running_fake(FakeSettings(dies_after=15)) as fake:
+        ran = open_r1(*words, "--server", fake.url, "--concurrency", 1)
+    assert ran.status == 1 and "no server is left" in ran.err and "run the same command again" in ran.err
+    assert not (tmp_path / "out" / "numbers" / "summary.json").exists()
+    with running_fake() as fake:
+        assert open_r1(*words, "--server", fake.url).status == 0
+        assert fake.server.counts["answers"] == 25
+
+
+def test_a_model_that_the_server_lacks_is_told_with_the_nearest(
+    open_r1: Command, numbers: Path, tmp_path: Path
+) -> None:
+    with running_fake(FakeSettings(model="teacher")) as fake:
+        ran = open_r1(
+            "eval", "techer", "--benchmarks", numbers, "--server", fake.url, "--output_dir", tmp_path / "out"
+        )
+    assert ran.status == 2 and "has no model 'techer'; did you mean 'teacher'?" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["m"], "give either --benchmarks NAME or --problems FILE"),
+        (["--benchmarks", "aime24"], "no model was named"),
+        (["m", "--benchmarks", "aime42"], "unknown benchmark 'aime42'; did you mean 'aime25'?"),
+        (["m", "--benchmarks", "math500"], "did you mean 'math_500'?"),
+        (["m", "--benchmarks", "aime24", "--data", "aime24"], "not of the form NAME=FILE"),
+        (["m", "--benchmarks", "aime24", "--data", "aime24=absent.jsonl"], "'absent.jsonl' does not exist"),
+        (["m", "--benchmarks", "aime24", "--backend", "server"], "needs its address: --server"),
+        (["m", "--benchmarks", "aime24", "--backend", "vllm", "--server", "http://x"], "--server has no use"),
+        (["m", "--benchmarks", "aime24", "--parallel", "data"], "needs --backend vllm"),
+        (["m", "--benchmarks", "aime24", "--num_samples", "0"], "--num_samples must be at least 1"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_a_model_is_loaded(
+    open_r1: Command, words: list[str], message: str
+) -> None:
+    ran = open_r1("eval", *words)
+    assert ran.status == 2
+    assert message in ran.err
+
+
+def test_the_list_names_every_benchmark(open_r1: Command) -> None:
+    ran = open_r1("eval", "--list")
+    assert ran.status == 0
+    assert "AIME 2024" in ran.out and "64 samples" in ran.out and "livecodebench/code_generation_lite" in ran.out
+
+
+def test_a_transformers_model_is_evaluated_compared_and_monitored(
+    open_r1: Command, tiny_model: Path, numbers: Path, tmp_path: Path
+) -> None:
+    for name, seed in (("a", 0), ("b", 1)):
+        ran = open_r1(
+            "eval", tiny_model, "--benchmarks", numbers, "--max_new_tokens", 8, "--num_samples", 2, "--seed", seed,
+            "--output_dir", tmp_path / name,
+        )  # fmt: skip
+        assert ran.status == 0, ran.err
+    compared = open_r1("compare", tmp_path / "a", tmp_path / "b")
+    assert compared.status == 0, compared.err
+    assert "over 10 problems: not told apart" in compared.out
+    monitored = open_r1("monitor", tmp_path / "a" / "numbers" / "samples.jsonl")
+    assert json.loads(monitored.out)["outputs"] == 20
+    report = open_r1("report", tmp_path / "a")
+    assert report.status == 0, report.err
+    assert "numbers" in (tmp_path / "a" / "report.html").read_text()
+
+
+def test_a_context_too_small_for_the_problems_is_told(open_r1: Command, tiny_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps({"problem": "x" * 200_000, "answer": "1"}) + "\n")
+    ran = open_r1("eval", tiny_model, "--benchmarks", path, "--output_dir", tmp_path / "out")
+    assert ran.status == 2 and "is too small: problem" in ran.err
