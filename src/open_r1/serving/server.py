@@ -12,6 +12,7 @@ import json
 import secrets
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -77,18 +78,45 @@ def serve(
         with ChildServer(command, backend_environment(backend, secret), port, secret, report) as child:
             child.wait_until_ready(startup_limit_s)
             settings = gateway_settings(options, backend, child, api_key)
-            config = uvicorn.Config(
-                create_app(settings),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=ENDING_LIMIT_S,
-            )
-            server = GatewayServer(config, child, lambda: on_ready(address_of(sock, options.host)))
+            server = make_server(settings, child, lambda: on_ready(address_of(sock, options.host)))
             server.run(sockets=[sock])
             if server.child_died:
                 raise RunError(f"the model's server {child.how_it_ended()} while serving{child.last_words()}")
+
+
+def make_server(settings: GatewaySettings, child: ChildServer, on_ready: Callable[[], None]) -> GatewayServer:
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=ENDING_LIMIT_S,
+    )
+    return GatewayServer(config, child, on_ready)
+
+
+@contextlib.contextmanager
+def served_in_background(
+    options: ServeOptions, backend: Backend, startup_limit_s: float, report: Callable[[str], None] | None = None
+) -> Iterator[tuple[str, str]]:
+    """Serve from a thread of this process until the block ends; gives the API's address and its key."""
+    with bind("127.0.0.1", 0) as sock, stopped_by_sigterm():
+        secret, port = secrets.token_urlsafe(24), free_port()
+        command = backend_command(backend, options, port)
+        with ChildServer(command, backend_environment(backend, secret), port, secret, report) as child:
+            child.wait_until_ready(startup_limit_s)
+            ready = threading.Event()
+            server = make_server(gateway_settings(options, backend, child, secret), child, ready.set)
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="gateway", daemon=True)
+            thread.start()
+            try:
+                if not ready.wait(timeout=30):
+                    raise RunError("the gateway was not ready within 30 s; try again.")
+                yield f"http://127.0.0.1:{sock.getsockname()[1]}/v1", secret
+            finally:
+                server.should_exit = True
+                thread.join(timeout=2 * ENDING_LIMIT_S)
 
 
 def gateway_settings(options: ServeOptions, backend: Backend, child: ChildServer, api_key: str) -> GatewaySettings:

@@ -1,0 +1,246 @@
+"""`open-r1 chat MODEL|URL`: a conversation in the terminal, thinking dimmed and folded."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from open_r1.cli.run import tell
+from open_r1.cli.serve import add_server_options, log_line, read_options
+
+if TYPE_CHECKING:
+    from open_r1.serving.client import Answer, Conversation
+    from open_r1.serving.screen import Screen
+
+EXAMPLE = """examples:
+  open-r1 chat runs/tiny/grpo
+  open-r1 chat http://localhost:8000/v1 --model your-model-path --system "Answer in one line."
+  echo "Solve: 2x + 3 = 11" | open-r1 chat runs/tiny/grpo > answer.txt
+
+A model folder or Hub id gets a server of its own for as long as the chat lasts. Without a terminal each line of the input
+is a question, and the answers go to stdout. A server's key is read from OPENAI_API_KEY.
+"""
+
+COMMANDS = """/reset            forget the conversation
+/system TEXT      set the system prompt (without TEXT: show it; the conversation goes on)
+/thinking         show what the model thought last
+/retry            ask the last question again
+/temperature N    how answers are drawn; 0 is greedy
+/save FILE        write the conversation as a JSON line, as training data holds it
+/exit             leave; so do Ctrl-D and Ctrl-C at the prompt. Ctrl-C stops an answer."""
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "chat",
+        help="talk with a model in the terminal",
+        description="Talk with a model: a folder, a Hub id, or any OpenAI-compatible server.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", help="a model folder or Hub id, or a server's address")
+    parser.add_argument(
+        "--model", dest="name", metavar="NAME", help="which model of the server (default: its only one)"
+    )
+    parser.add_argument("--system", default="", metavar="TEXT", help="system prompt")
+    parser.add_argument("--temperature", type=float, default=0.6, help="0 is greedy (default: 0.6)")
+    parser.add_argument("--top_p", type=float, default=0.95, help="default: 0.95")
+    parser.add_argument("--max_tokens", type=int, help="most tokens of an answer (default: the model's context)")
+    parser.add_argument("--show_thinking", action="store_true", help="leave the thinking in sight")
+    add_server_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from open_r1.serving.client import ChatOptions, Conversation, find_model
+    from open_r1.serving.screen import PlainScreen, TerminalScreen
+
+    check_options(arguments)
+    options = ChatOptions(arguments.temperature, arguments.top_p, arguments.max_tokens)
+    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    with server_of(arguments) as (url, key):
+        name = find_model(url, key, arguments.name)
+        conversation = Conversation(url, name, options, key, arguments.system)
+        if not is_terminal:
+            return answer_lines(conversation, PlainScreen(arguments.show_thinking))
+        tell(f"{name} at {url}; /help lists the commands")
+        talk(conversation, TerminalScreen(arguments.show_thinking))
+    return 0
+
+
+def check_options(arguments: argparse.Namespace) -> None:
+    from open_r1.errors import ConfigError
+
+    if not 0 <= arguments.temperature <= 2:
+        raise ConfigError(f"--temperature must be from 0 to 2; got {arguments.temperature:g}.")
+    if not 0 < arguments.top_p <= 1:
+        raise ConfigError(f"--top_p must be above 0 and at most 1; got {arguments.top_p:g}.")
+    if arguments.max_tokens is not None and arguments.max_tokens < 1:
+        raise ConfigError(f"--max_tokens must be at least 1; got {arguments.max_tokens}.")
+
+
+def is_address(model: str) -> bool:
+    """Whether it names a server rather than a model: it has a scheme, or is host:port."""
+    host, colon, port = model.partition(":")
+    is_host_and_port = bool(colon) and port.partition("/")[0].isdigit() and "/" not in host
+    return model.startswith(("http://", "https://")) or (is_host_and_port and not Path(model).exists())
+
+
+@contextlib.contextmanager
+def server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """Address and key of the server named, or of one that is started for this chat."""
+    from open_r1.serving.client import api_address
+
+    if is_address(arguments.model):
+        yield api_address(arguments.model), os.environ.get("OPENAI_API_KEY", "").strip()
+        return
+    from open_r1.serving.backends import check_model, choose_backend
+    from open_r1.serving.server import served_in_background
+
+    arguments.host, arguments.port = "127.0.0.1", 0
+    options = read_options(arguments)
+    backend = choose_backend(options)
+    check_model(options.model)
+    tell(f"starting {backend} with {options.model}")
+    report = log_line if arguments.verbose else None
+    with served_in_background(options, backend, arguments.startup_timeout, report) as address:
+        yield address
+
+
+def answer_lines(conversation: Conversation, screen: Screen) -> int:
+    """Each line of the input is a question of one conversation; counts go to stderr."""
+    from open_r1.serving.screen import counts
+
+    for line in sys.stdin:
+        if not line.strip():
+            continue
+        answer = put(conversation, screen, line.strip())
+        tell(counts(answer))
+    return 0
+
+
+def put(conversation: Conversation, screen: Screen, question: str) -> Answer:
+    """Ask, and show the answer as it comes."""
+    from open_r1.serving.client import Answer
+
+    answer = Answer()
+    screen.show(conversation.ask(question, answer), answer)
+    return answer
+
+
+def talk(conversation: Conversation, screen: Screen, read: Callable[[str], str] = input) -> None:
+    """Questions and commands until the user leaves."""
+    import readline  # noqa: F401 - gives `input` its history and its keys
+
+    session = Session(conversation, screen)
+    while session.goes_on:
+        try:
+            line = read("\n> ").strip()
+        except (EOFError, KeyboardInterrupt):
+            print()
+            return
+        if line.startswith("/"):
+            session.command(line)
+        elif line:
+            session.question(line)
+
+
+class Session:
+    """What the commands of a chat act upon."""
+
+    def __init__(self, conversation: Conversation, screen: Screen) -> None:
+        self.conversation, self.screen = conversation, screen
+        self.last_question = self.last_thinking = ""
+        self.goes_on = True
+
+    def question(self, question: str) -> None:
+        """An error or Ctrl-C ends the answer, not the chat."""
+        from open_r1.errors import RunError
+
+        self.last_question = question
+        try:
+            self.last_thinking = put(self.conversation, self.screen, question).thinking
+        except RunError as error:
+            from open_r1.serving.terminal import as_printable
+
+            print(f"\n{as_printable(str(error))}", file=sys.stderr)
+        except KeyboardInterrupt:
+            print("\nstopped; the question is forgotten", file=sys.stderr)
+
+    def command(self, line: str) -> None:
+        from open_r1.errors import nearest
+
+        name, _, rest = line[1:].partition(" ")
+        act = getattr(self, f"do_{name}", None) if name.isidentifier() else None
+        if act is None:
+            known = [entry.removeprefix("do_") for entry in dir(self) if entry.startswith("do_")]
+            print(f"unknown command /{name}{nearest(name, known)} /help lists them.")
+            return
+        act(rest.strip())
+
+    def do_help(self, _: str) -> None:
+        print(COMMANDS)
+
+    def do_exit(self, _: str) -> None:
+        self.goes_on = False
+
+    do_quit = do_exit
+
+    def do_reset(self, _: str) -> None:
+        self.conversation.turns.clear()
+        print("the conversation is forgotten")
+
+    def do_system(self, text: str) -> None:
+        if text:
+            self.conversation.system = text
+        print(f"system prompt: {self.conversation.system or '(none)'}")
+
+    def do_thinking(self, _: str) -> None:
+        from open_r1.serving.terminal import as_printable
+
+        print(as_printable(self.last_thinking) or "(there was none)")
+
+    def do_retry(self, _: str) -> None:
+        if not self.last_question:
+            print("nothing was asked yet")
+            return
+        turns = self.conversation.turns
+        if len(turns) >= 2 and turns[-2]["content"] == self.last_question:
+            del turns[-2:]
+        self.question(self.last_question)
+
+    def do_temperature(self, text: str) -> None:
+        from dataclasses import replace
+
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= 2:
+            print(f"'{text}' is no temperature; write a number from 0 to 2")
+            return
+        self.conversation.options = replace(self.conversation.options, temperature=value)
+        print(f"temperature {value:g}")
+
+    def do_save(self, text: str) -> None:
+        from open_r1.errors import OpenR1Error
+        from open_r1.rundir import write_jsonl
+
+        if not text:
+            print("name a file: /save FILE")
+            return
+        path = Path(text).expanduser()
+        if path.exists():
+            print(f"'{path}' exists; name another file")
+            return
+        try:
+            write_jsonl(path, [{"messages": self.conversation.messages}])
+        except OpenR1Error as error:
+            print(error)
+            return
+        print(f"saved to {path}")

@@ -1,0 +1,188 @@
+"""A conversation with any server that speaks OpenAI's chat API, streamed, thinking told from the answer.
+
+Works with servers that send `reasoning_content` (or `reasoning`), and with those that leave the tags in the text.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+
+from open_r1.errors import ConfigError, RunError, nearest
+from open_r1.generation.http_client import Address
+from open_r1.generation.replies import as_count, clean, describe_body, describe_error
+from open_r1.serving.thinking import Part, ThinkingSplitter
+
+CONNECT_LIMIT_S = 10.0
+SILENCE_LIMIT_S = 600.0
+MOST_CHARACTERS = 4_000_000
+"""Of one answer: a server that never ends is left."""
+
+
+@dataclass(frozen=True)
+class ChatOptions:
+    """How answers are drawn; None leaves it to the server."""
+
+    temperature: float | None = 0.6
+    top_p: float | None = 0.95
+    max_tokens: int | None = None
+
+    def as_fields(self) -> dict[str, Any]:
+        found = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@dataclass
+class Answer:
+    """What came back. `tokens` is the server's count, None where it didn't tell."""
+
+    thinking: str = ""
+    text: str = ""
+    finish_reason: str | None = None
+    tokens: int | None = None
+    prompt_tokens: int | None = None
+    seconds: float = 0.0
+    thinking_s: float = 0.0
+
+    def add(self, kind: str, text: str) -> None:
+        if kind == "thinking":
+            self.thinking += text
+        else:
+            self.text += text
+
+
+@dataclass
+class Conversation:
+    """Messages so far, and the server that answers them. The system prompt stays through a reset."""
+
+    url: str
+    model: str
+    options: ChatOptions = ChatOptions()
+    api_key: str = field(default="", repr=False)
+    system: str = ""
+    turns: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        return ([{"role": "system", "content": self.system}] if self.system else []) + self.turns
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+
+    def ask(self, question: str, answer: Answer) -> Iterator[Part]:
+        """The parts of the answer as they come; `answer` holds the whole in the end.
+
+        The turn is added to the history when the answer ended. RunError when it didn't: the history is as before.
+        """
+        asked = [*self.messages, {"role": "user", "content": question}]
+        started = time.monotonic()
+        for kind, text in self.stream(asked, answer):
+            answer.add(kind, text)
+            answer.seconds = time.monotonic() - started
+            if kind == "thinking":
+                answer.thinking_s = answer.seconds
+            if len(answer.thinking) + len(answer.text) > MOST_CHARACTERS:
+                raise RunError(f"the answer has passed {MOST_CHARACTERS:,} characters and was cut off.")
+            yield kind, text
+        answer.seconds = time.monotonic() - started
+        if answer.finish_reason is None:
+            raise RunError("the server ended its answer before its end; ask again.")
+        self.turns += [{"role": "user", "content": question}, {"role": "assistant", "content": answer.text}]
+
+    def stream(self, messages: list[dict[str, str]], answer: Answer) -> Iterator[Part]:
+        body = {"model": self.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
+        splitter = ThinkingSplitter(is_prefilled=False)
+        times = httpx2.Timeout(SILENCE_LIMIT_S, connect=CONNECT_LIMIT_S)
+        try:
+            with httpx2.stream(
+                "POST",
+                f"{self.url}/chat/completions",
+                json=body | self.options.as_fields(),
+                headers=self.headers,
+                timeout=times,
+            ) as reply:
+                if reply.status_code != 200:
+                    raise RunError(f"the server answers {reply.status_code}: {describe_body(reply.read())}")
+                for event in read_events(reply):
+                    yield from read_event(event, splitter, answer)
+        except httpx2.HTTPError as error:
+            raise RunError(f"no whole answer from {self.url}: {error or type(error).__name__}.") from None
+        yield from splitter.finish()
+
+
+def read_events(reply: httpx2.Response) -> Iterator[dict[str, Any]]:
+    for line in reply.iter_lines():
+        if not line.startswith("data:"):
+            continue
+        content = line[5:].strip()
+        if content == "[DONE]":
+            return
+        try:
+            event = json.loads(content)
+        except ValueError:
+            raise RunError(f"the server sent what is no JSON: {content[:200]}") from None
+        if isinstance(event, dict):
+            yield event
+
+
+def read_event(event: dict[str, Any], splitter: ThinkingSplitter, answer: Answer) -> Iterator[Part]:
+    """The parts in one event of a stream; whatever isn't there or has another type is passed over."""
+    if event.get("error"):
+        raise RunError(f"the server failed: {describe_error(event)}")
+    usage = event.get("usage")
+    if isinstance(usage, dict):
+        answer.tokens, answer.prompt_tokens = (
+            as_count(usage.get("completion_tokens")),
+            as_count(usage.get("prompt_tokens")),
+        )
+    choices = event.get("choices")
+    choice = as_object(choices[0] if isinstance(choices, list) and choices else None)
+    delta = as_object(choice.get("delta"))
+    thought = delta.get("reasoning_content") or delta.get("reasoning")
+    if isinstance(thought, str):
+        splitter.state = "answer"
+        yield "thinking", clean(thought)
+    if isinstance(content := delta.get("content"), str):
+        yield from splitter.feed(clean(content))
+    if isinstance(reason := choice.get("finish_reason"), str):
+        answer.finish_reason = reason
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def find_model(url: str, api_key: str, model: str | None) -> str:
+    """The model's name at a server; ConfigError when it has none of that name, or several and none was chosen."""
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        reply = httpx2.get(f"{url}/models", headers=headers, timeout=CONNECT_LIMIT_S)
+    except httpx2.HTTPError as error:
+        raise ConfigError(
+            f"no server answers at {url} ({error or type(error).__name__}); start one with: open-r1 serve MODEL."
+        ) from None
+    if reply.status_code in (401, 403):
+        raise ConfigError(f"{url} wants a key: set OPENAI_API_KEY ({describe_body(reply.content)}).")
+    try:
+        names = [entry["id"] for entry in reply.json()["data"] if isinstance(entry["id"], str)]
+    except (ValueError, LookupError, TypeError):
+        names = []
+    if model is None and len(names) == 1:
+        return names[0]
+    if model is None:
+        said = f"has {', '.join(names[:10])}" if names else "doesn't say which models it has"
+        raise ConfigError(f"{url} {said}; choose one with --model.")
+    if names and model not in names:
+        raise ConfigError(f"{url} has no model '{model}'{nearest(model, names)} It has: {', '.join(names[:10])}.")
+    return model
+
+
+def api_address(url: str) -> str:
+    """The base of the API from an address as people write it; ConfigError for what is none."""
+    return Address.parse(url).url

@@ -1,0 +1,116 @@
+"""A chat as it is shown: thinking dimmed and, once it is over, folded to a line; then the answer; then the counts.
+
+On a terminal rich draws it; elsewhere the answer alone goes to stdout, for scripts. What the model wrote passes through
+`as_printable` and never through rich's markup.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from open_r1.serving.client import Answer
+from open_r1.serving.terminal import as_printable
+from open_r1.serving.thinking import Part
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+LIVE_LINES = 8
+"""Lines of thinking that are seen while it goes on."""
+
+
+class Screen(Protocol):
+    """Where answers are shown."""
+
+    def show(self, parts: Iterable[Part], answer: Answer) -> None: ...
+
+
+class PlainScreen:
+    """For pipes and files: the answer on stdout; with `thinking`, that before it."""
+
+    def __init__(self, thinking: bool) -> None:
+        self.thinking = thinking
+
+    def show(self, parts: Iterable[Part], answer: Answer) -> None:
+        before = ""
+        for kind, text in parts:
+            if kind == "thinking" and not self.thinking:
+                continue
+            if before == "thinking" and kind == "answer":
+                sys.stdout.write("\n\n")
+            sys.stdout.write(as_printable(text))
+            sys.stdout.flush()
+            before = kind
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+
+
+class TerminalScreen:
+    """For people."""
+
+    def __init__(self, thinking: bool) -> None:
+        from rich.console import Console
+
+        self.console = Console(highlight=False)
+        self.keeps_thinking = thinking
+
+    def show(self, parts: Iterable[Part], answer: Answer) -> None:
+        """Thinking is drawn in place, a few lines of it, and folded when the answer begins."""
+        from rich.live import Live
+
+        rest = iter(parts)
+        first: Part | None = None
+        with Live(console=self.console, transient=True, refresh_per_second=10) as live:
+            for kind, text in rest:
+                if kind == "answer":
+                    first = (kind, text)
+                    break
+                live.update(self.dimmed(last_lines(answer.thinking, LIVE_LINES, self.console.width)))
+        self.fold(answer)
+        if first is not None:
+            self.write(first[1])
+            for kind, text in rest:
+                if kind == "answer":
+                    self.write(text)
+        self.console.print()
+        self.console.print(self.dimmed(counts(answer)))
+
+    def fold(self, answer: Answer) -> None:
+        if not answer.thinking:
+            return
+        if self.keeps_thinking:
+            self.console.print(self.dimmed(as_printable(answer.thinking)))
+        words = f"▸ thought for {answer.thinking_s:.1f} s, {len(answer.thinking.split()):,} words (/thinking shows it)"
+        self.console.print(self.dimmed(words))
+
+    def dimmed(self, text: str) -> Text:
+        from rich.text import Text
+
+        return Text(text, style="dim italic")
+
+    def write(self, text: str) -> None:
+        self.console.out(as_printable(text), end="", highlight=False)
+
+
+def last_lines(text: str, count: int, width: int) -> str:
+    """The end of a text as that many lines of a terminal show it."""
+    tail = as_printable(text[-count * width :])
+    lines = [line[start : start + width] for line in tail.split("\n") for start in range(0, max(1, len(line)), width)]
+    return "\n".join(lines[-count:])
+
+
+def counts(answer: Answer) -> str:
+    """Tokens and seconds in a line."""
+    parts = []
+    if answer.tokens is not None:
+        rate = f", {answer.tokens / answer.seconds:.0f} a second" if answer.seconds > 0 else ""
+        parts.append(f"{answer.tokens} tokens in {answer.seconds:.1f} s{rate}")
+    else:
+        parts.append(f"{answer.seconds:.1f} s")
+    if answer.prompt_tokens is not None:
+        parts.append(f"{answer.prompt_tokens} in the prompt")
+    if answer.finish_reason == "length":
+        parts.append("cut off by the limit of tokens")
+    return "; ".join(parts)
