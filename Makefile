@@ -8,6 +8,7 @@ MODEL ?= runs/tiny/grpo
 TASK ?= runs/tiny/problems/held_out.jsonl
 OPTIONS ?=
 PARALLEL ?=
+NUM_GPUS ?= 1
 
 .PHONY: demo test test-slow quality style evaluate clean
 
@@ -30,9 +31,11 @@ style: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-evaluate: $(VENV)/.train  ## MODEL=folder TASK=problems.jsonl OPTIONS='--prompt_column problem'
-	$(if $(PARALLEL),$(error PARALLEL=$(PARALLEL) needs the vLLM backend, which evaluation does not have yet: leave it out))
-	$(BIN)/open-r1 eval $(MODEL) --problems $(TASK) $(OPTIONS)
+evaluate: $(VENV)/.train  ## MODEL=folder TASK=aime24 [PARALLEL=data|tensor NUM_GPUS=8], or TASK=problems.jsonl
+	$(if $(filter-out data tensor,$(PARALLEL)),$(error PARALLEL=$(PARALLEL) is unknown: data or tensor, or leave it out))
+	$(BIN)/open-r1 eval $(MODEL) \
+		$(if $(filter %.jsonl %.json %.parquet %.csv,$(TASK)),--problems,--benchmarks) $(TASK) \
+		$(if $(PARALLEL),--backend vllm --parallel $(PARALLEL) --num_gpus $(NUM_GPUS)) $(OPTIONS)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache

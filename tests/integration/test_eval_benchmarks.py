@@ -49,7 +49,7 @@ def wrong(question: Question) -> str:
 ADVERSARIAL: dict[str, Answer] = {
     "thinking that never ends": lambda question: f"<think>\n{bare(question)}",
     "right answer taken back": lambda question: f"{perfect(question)}\nNo: \\boxed{{-987654321}}",
-    "right answer in the thinking alone": lambda question: f"<think>\n{bare(question)}\n</think>\nDone with this one, I say.",
+    "right answer in the thinking alone": lambda question: f"<think>\n{bare(question)}\n</think>\nI am done with it now.",
     "nothing": lambda question: "",
     "all answers": lambda question: "\\boxed{" + ", ".join(map(str, range(1000))) + "}",
     "a tower of powers": lambda question: "\\boxed{9^{9^{9^{9}}}}",

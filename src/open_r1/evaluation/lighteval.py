@@ -131,8 +131,9 @@ def main_estimate(metrics: Mapping[str, Any]) -> Estimate | None:
         return None
     name = max(found, key=samples_in)
     value, error = float(metrics[name]), float(metrics.get(f"{name}_stderr") or math.nan)
-    low, high = (math.nan, math.nan) if math.isnan(error) else (value - Z95 * error, value + Z95 * error)
-    return Estimate(value, max(0.0, low), min(1.0, high), 0)
+    if math.isnan(error):
+        return Estimate(value, math.nan, math.nan, 0)
+    return Estimate(value, max(0.0, value - Z95 * error), min(1.0, value + Z95 * error), 0)
 
 
 def samples_in(metric: str) -> int:

@@ -5,6 +5,7 @@ A result is a benchmark's folder (`run`), or a row that lighteval left. Does not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def render_table(results: Sequence[Result], published: bool = True) -> str:
     columns = list(dict.fromkeys(result.benchmark for result in results))
     cells: dict[str, dict[str, str]] = {}
     for result in results:
-        cells.setdefault(result.model, {})[result.benchmark] = result.estimate.as_percent()
+        cells.setdefault(result.model, {})[result.benchmark] = show_percent(result.estimate)
     if published:
         for model, scores in PUBLISHED.items():
             known = {column: f"{scores[column]:.1f}" for column in columns if column in scores}
@@ -69,6 +70,11 @@ def render_table(results: Sequence[Result], published: bool = True) -> str:
     lines = [["model", *(TITLES.get(column, column) for column in columns)]]
     lines += [[model, *(row.get(column, "") for column in columns)] for model, row in cells.items()]
     return align(lines)
+
+
+def show_percent(estimate: Estimate) -> str:
+    """The estimate, with its interval where it has one."""
+    return f"{100 * estimate.value:.1f}" if math.isnan(estimate.low) else estimate.as_percent()
 
 
 def align(lines: Sequence[Sequence[str]]) -> str:

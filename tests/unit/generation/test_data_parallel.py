@@ -1,0 +1,75 @@
+"""A batch dealt out to processes comes back in order; a process that fails or dies is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from open_r1.errors import RunError
+from open_r1.generation import Sampling
+from open_r1.generation.data_parallel import DataParallelGenerator
+from open_r1.generation.protocol import Prompt, to_messages
+from open_r1.records import Completion
+
+
+class Echo:
+    """Says the prompt, the seed and the device it sees."""
+
+    def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
+        if "die" in prompts:
+            os._exit(9)
+        if "fail" in prompts:
+            raise ValueError("out of memory")
+        device = os.environ["CUDA_VISIBLE_DEVICES"]
+        return [
+            [Completion(f"{to_messages(prompt)[0]['content']} {sampling.seed} {device}", 3, "stop")]
+            for prompt, sampling in zip(prompts, samplings, strict=True)
+        ]
+
+    def context_length(self) -> int:
+        return 77
+
+
+def make_echo() -> Echo:
+    return Echo()
+
+
+def make_nothing() -> Echo:
+    raise ValueError("no such model")
+
+
+@pytest.fixture
+def parallel(monkeypatch: pytest.MonkeyPatch) -> Iterator[DataParallelGenerator]:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    generator = DataParallelGenerator(make_echo, (), 2)
+    yield generator
+    generator.close()
+
+
+def test_a_batch_comes_back_in_order_from_both_devices(parallel: DataParallelGenerator) -> None:
+    prompts = [f"p{index}" for index in range(7)]
+    drawn = parallel.generate_each(prompts, [Sampling(seed=index) for index in range(7)])
+    assert [completions[0].text for completions in drawn] == [
+        f"p{index} {index} {(4, 6)[index % 2]}" for index in range(7)
+    ]
+    assert parallel.generate_each(["one"], [Sampling(seed=3)])[0][0].text == "one 3 4"
+    assert parallel.generate_each([], []) == []
+    assert parallel.ask_first("context_length") == 77
+
+
+def test_a_failure_is_told_and_the_others_go_on(parallel: DataParallelGenerator) -> None:
+    with pytest.raises(RunError, match="process 0 failed: ValueError: out of memory"):
+        parallel.generate_each(["fail", "fine"], [Sampling()] * 2)
+    assert parallel.generate_each(["fine"], [Sampling()])[0][0].text == "fine 0 4"
+
+
+def test_a_process_that_dies_is_told(parallel: DataParallelGenerator) -> None:
+    with pytest.raises(RunError, match="process 0 ended with exit status 9"):
+        parallel.generate_each(["die"], [Sampling()])
+
+
+def test_a_model_that_cannot_be_loaded_is_told() -> None:
+    with pytest.raises(RunError, match="failed: ValueError: no such model"):
+        DataParallelGenerator(make_nothing, (), 1)
