@@ -62,6 +62,8 @@ class FakeSettings:
     counts_tokens: bool = True
     busy_above: int | None = None
     dies_after: int | None = None
+    says: str | None = None
+    """The answer after the thinking, in place of one made of the seed."""
 
     def __post_init__(self) -> None:
         for name in self.faults:
@@ -157,7 +159,8 @@ class FakeServer:
         thinking = f"{request['messages'][-1]['content'][-60:]}\n{' '.join(words)}"
         choices = []
         for index in range(count):
-            answer = f"\\boxed{{{request.get('seed')}.{index}}}"
+            made = f"\\boxed{{{request.get('seed')}.{index}}}"
+            answer = made if self.settings.says is None else self.settings.says
             if self.settings.splits_thinking:
                 message = {"reasoning_content": thinking, "content": None if is_cut else answer}
             else:
