@@ -1,4 +1,4 @@
-"""`open-r1 data pass-rate` from end to end: rates, windows, several rewards, recipes, kills in both stages, a dead server."""
+"""`open-r1 data pass-rate` from end to end: rates, windows, rewards, recipes, kills in both stages, a dead server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAMPLES = 4
 
 
 def write_problems(path: Path, count: int) -> Path:
-    """Problem n is solved by n mod 5 of its four samples: the fake answers with a sample's seed, the gold is a list of those."""
+    """Problem n is solved by n mod 5 of its four samples: the fake answers with a sample's seed, and `seeds` lists those."""
     rows = []
     for number in range(count):
         solved = [str(sample_seed(0, str(number), sample)) for sample in range(number % 5)]
@@ -177,7 +177,9 @@ def test_the_originals_script_takes_its_flags(tmp_path: Path, repo: Path, reward
             "--reward_funcs", f"{rewards}:solved", "--pass_rate_min", "0.1", "--pass_rate_max", "0.9", "--server", fake.url,
             "--max_completion_length", "64", "--id_column", "id",
         ]  # fmt: skip
-        ran = subprocess.run(map(str, command), capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
+        ran = subprocess.run(
+            [*map(str, command)], capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False
+        )
     assert ran.returncode == 0, ran.stderr
     assert len(read_jsonl(tmp_path / "pass_rates" / "p" / "kept.jsonl")) == 3
 
