@@ -280,3 +280,27 @@ def test_a_context_too_small_for_the_problems_is_told(open_r1: Command, tiny_mod
     path.write_text(json.dumps({"problem": "x" * 200_000, "answer": "1"}) + "\n")
     ran = open_r1("eval", tiny_model, "--benchmarks", path, "--output_dir", tmp_path / "out")
     assert ran.status == 2 and "is too small: problem" in ran.err
+
+
+def test_the_benchmarks_of_a_training_stage_are_run_at_its_end(
+    open_r1: Command, tiny_model: Path, real_data: Path, numbers: Path, tmp_path: Path
+) -> None:
+    words = (
+        "sft", "--model_name_or_path", tiny_model, "--dataset_name", real_data / "gsm8k_train.jsonl",
+        "--dataset_prompt_column", "question", "--dataset_response_format", "r1", "--output_dir", tmp_path / "out",
+        "--max_steps", "1", "--per_device_train_batch_size", "1", "--gradient_checkpointing", "false",
+        "--report_to", "none", "--max_samples", "16", "--max_length", "2048",
+    )  # fmt: skip
+    refused = open_r1(*words, "--benchmarks", "aime42")
+    assert refused.status == 2 and "did you mean 'aime25'" in refused.err and not (tmp_path / "out").exists()
+    short = tmp_path / "short.jsonl"
+    short.write_text(json.dumps({"problem": "1?", "answer": 1}) + "\n")
+    ran = open_r1(*words, "--benchmarks", f"{short}?num_samples=1&max_new_tokens=8")
+    assert ran.status == 0, ran.err
+    assert (tmp_path / "out" / "eval" / "short" / "summary.json").exists()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert card.count("## Results") == 1 and "| short" in card
+    again = open_r1(*words, "--benchmarks", f"{short}?num_samples=1&max_new_tokens=8")
+    assert again.status == 0 and (tmp_path / "out" / "README.md").read_text() == card
+    report = open_r1("report", tmp_path / "out")
+    assert report.status == 0 and "short" in (tmp_path / "out" / "report.html").read_text()

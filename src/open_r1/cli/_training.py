@@ -57,8 +57,12 @@ def run_training(kind: Any, arguments: argparse.Namespace) -> int:
         from open_r1.training.sft import run_sft as run_stage
     else:
         from open_r1.training.grpo import run_grpo as run_stage
+    from open_r1.pipeline.benchmarks import evaluate_trained, plan_benchmarks
+
+    plans = plan_benchmarks(parsed.training, tell)
     stage = run_stage(parsed, tell)
     tell(f"{stage.steps} steps, model in {stage.folder}")
+    evaluate_trained(plans, stage.folder, parsed.training.per_device_eval_batch_size, tell)
     return 0
 
 

@@ -12,7 +12,6 @@ def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
     """ConfigError for the first contradiction; the message names the nearest settings that work."""
     check_model(model)
     check_data(script, training)
-    check_benchmarks(training)
     check_callbacks(training)
     check_template(training)
     check_schedule(training)
@@ -63,14 +62,6 @@ def check_template(training: Any) -> None:
         raise ConfigError(
             f"chat_template = {start!r} is text, not a Jinja template that loops over 'messages'; "
             "a system prompt belongs in system_prompt."
-        )
-
-
-def check_benchmarks(training: Any) -> None:
-    if training.benchmarks:
-        raise ConfigError(
-            f"benchmarks = {training.benchmarks} can't be run by a training stage yet; leave it empty and run "
-            "`open-r1 eval` on the finished model."
         )
 
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, get_type_hints
 from open_r1.configs.settings import Setting, read_recipe
 from open_r1.configs.types import fits, in_words
 from open_r1.errors import ConfigError, nearest
+from open_r1.pipeline.benchmarks import evaluate_trained, plan_benchmarks
 from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage, positive
 from open_r1.records import Problem
 from open_r1.rundir import read_jsonl, write_json, write_jsonl
@@ -238,7 +239,10 @@ class TrainingStage(Stage):
 
     def run(self, context: Context) -> dict[str, Any]:
         arguments = self.arguments(context.root, context.seed)
-        return {"steps": self.train(arguments, context.report, {"fingerprint": context.fingerprint}).steps}
+        plans = plan_benchmarks(arguments.training, context.report)
+        stage = self.train(arguments, context.report, {"fingerprint": context.fingerprint})
+        evaluate_trained(plans, stage.folder, arguments.training.per_device_eval_batch_size, context.report)
+        return {"steps": stage.steps}
 
     @abstractmethod
     def train(self, *stage: Any) -> Any:

@@ -31,8 +31,9 @@ from open_r1.evaluation.benchmarks.base import (
 from open_r1.evaluation.scoring import score_reasoning_gym
 from open_r1.rewards.functions.reasoning_gym import REWARD
 
-KEYS = ("prompt", "answer", "id", "subject", "level", "num_samples", "name")
+KEYS = ("prompt", "answer", "id", "subject", "level", "num_samples", "max_new_tokens", "name")
 NUM_SAMPLES = 4
+MAX_NEW_TOKENS = 32768
 
 
 def is_source(name: str) -> bool:
@@ -52,13 +53,14 @@ def benchmark_of_source(name: str) -> Benchmark:
     for key in options:
         if key not in KEYS:
             raise ConfigError(f"benchmark '{name}': no key '{key}'{nearest(key, KEYS)} Known: {', '.join(KEYS)}.")
-    number = options.get("num_samples", str(NUM_SAMPLES))
-    if not number.isdecimal() or int(number) < 1:
-        raise ConfigError(f"benchmark '{name}': num_samples must be a whole number from 1, but is {number}.")
-    return of_file(path, options, int(number))
+    for key in ("num_samples", "max_new_tokens"):
+        number = options.get(key, "1")
+        if not number.isdecimal() or int(number) < 1:
+            raise ConfigError(f"benchmark '{name}': {key} must be a whole number from 1, but is {number}.")
+    return of_file(path, options)
 
 
-def of_file(path: str, options: dict[str, str], num_samples: int) -> Benchmark:
+def of_file(path: str, options: dict[str, str]) -> Benchmark:
     def read(row: Row, seed: int) -> Question:
         prompt = text_in(row, options.get("prompt") or find_column(row, PROMPT_COLUMNS, "prompt"))
         gold = text_in(row, options.get("answer") or find_column(row, SOLUTION_COLUMNS, "answer"))
@@ -69,8 +71,9 @@ def of_file(path: str, options: dict[str, str], num_samples: int) -> Benchmark:
     title = options.get("name") or Path(path).name.partition(".")[0]
     named = tuple(options[key] for key in ("prompt", "answer", "id", "subject", "level") if key in options)
     return replace(
-        math_benchmark(title, f"problems of {path}", Source(path), num_samples),
+        math_benchmark(title, f"problems of {path}", Source(path), int(options.get("num_samples", NUM_SAMPLES))),
         columns=named,
+        max_new_tokens=int(options.get("max_new_tokens", MAX_NEW_TOKENS)),
         read=read,
         find_trouble=find_unreadable_gold,
     )

@@ -1,0 +1,73 @@
+"""Benchmarks at the end of training: what the setting `benchmarks` of SFT and GRPO names.
+
+    benchmarks: [math_500, tasks:linear_equation?n=100, "aime24=aime24.jsonl"]
+
+Does: load and check the problems before training begins; afterwards evaluate the trained model in this process, into
+`<output_dir>/eval/<benchmark>`, and put the results into the model card. A run that is started again evaluates what is
+missing. Does not: use vLLM or other processes; for many samples of long answers run `open-r1 eval` on the model.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from open_r1.rundir import write_text
+
+if TYPE_CHECKING:
+    from open_r1.evaluation.run import Plan
+
+FOLDER = "eval"
+BEGIN, END = "<!-- results of open-r1 eval -->", "<!-- end of results -->"
+
+
+def plan_benchmarks(training: Any, tell: Callable[[str], None]) -> list[Plan]:
+    """The benchmarks of a stage's settings, problems loaded and checked. ConfigError or DataError for what can't be."""
+    if not training.benchmarks or not is_main_process():
+        return []
+    from open_r1.evaluation.benchmarks import benchmarks, get_benchmark, split_names
+    from open_r1.evaluation.run import Wanted, make_plan
+
+    plans = []
+    for word in split_names(training.benchmarks):
+        name, has_file, file = word.partition("=")
+        is_with_file = bool(has_file) and name in benchmarks()
+        wanted = Wanted(seed=training.seed, system_prompt=training.system_prompt)
+        benchmark = get_benchmark(name if is_with_file else word)
+        plans.append(make_plan(benchmark, wanted, file if is_with_file else None, tell))
+    return plans
+
+
+def evaluate_trained(plans: Sequence[Plan], model: Path, batch_size: int, tell: Callable[[str], None]) -> None:
+    """Run the plans on the model of a finished stage; its card gets the results."""
+    if not plans:
+        return
+    from open_r1.evaluation.backends import transformers_backend
+    from open_r1.evaluation.run import run_benchmark
+    from open_r1.evaluation.table import read_results, render_table
+
+    gc.collect()  # the trainer's memory
+    backend = transformers_backend(str(model), batch_size, tell)
+    for plan in plans:
+        tell(f"{plan.name}: {len(plan.questions):,} problems × {plan.settings.num_samples} samples")
+        run_benchmark(plan, backend, model / FOLDER / plan.name, tell=tell)
+    table = render_table(read_results(model / FOLDER), published=False)
+    tell(f"pass@1 in percent, with its 95 % interval\n\n{table}\n")
+    add_to_card(model / "README.md", table)
+
+
+def add_to_card(card: Path, table: str) -> None:
+    """The table as a section of the model card, in place of one that is there."""
+    text = card.read_text(encoding="utf-8") if card.exists() else ""
+    before, _, rest = text.partition(f"\n{BEGIN}")
+    after = rest.partition(f"{END}\n")[2]
+    head = f"## Results\n\npass@1 in percent, with its 95 % interval; every sample is in `{FOLDER}/`"
+    section = f"{BEGIN}\n{head}\n\n{table}\n{END}\n"
+    write_text(card, f"{before}\n{section}{after}")
+
+
+def is_main_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
