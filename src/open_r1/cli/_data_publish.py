@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.cli.run import tell
-from open_r1.errors import ConfigError, RunError
+from open_r1.errors import ConfigError
+from open_r1.hub import check_repo_id, default_api, push_folder
 
 EXAMPLE = """examples:
   open-r1 data publish mixed --repo_id me/my-mixture --private
@@ -37,8 +38,7 @@ def add_parser(actions: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.repo_id.count("/") != 1 or not all(arguments.repo_id.split("/")):
-        raise ConfigError(f"--repo_id {arguments.repo_id} is not of the form user/name; write it so.")
+    check_repo_id(arguments.repo_id)
     folder = prepare(arguments)
     if arguments.dry_run:
         tell(f"'{folder}' is ready; without --dry-run it is pushed to {arguments.repo_id}")
@@ -69,28 +69,9 @@ def prepare(arguments: argparse.Namespace) -> Path:
     return folder
 
 
-def default_api() -> Any:
-    from huggingface_hub import HfApi
-
-    return HfApi()
-
-
 def push(folder: Path, arguments: argparse.Namespace, api: Any) -> None:
     """Upload the folder. RunError, with everything still there, when the Hub doesn't take it."""
-    try:
-        api.create_repo(arguments.repo_id, repo_type="dataset", private=arguments.private or None, exist_ok=True)
-        if arguments.revision != "main":
-            api.create_branch(arguments.repo_id, branch=arguments.revision, repo_type="dataset", exist_ok=True)
-        api.upload_folder(
-            repo_id=arguments.repo_id,
-            repo_type="dataset",
-            folder_path=str(folder),
-            revision=arguments.revision,
-            ignore_patterns=["done.json", ".*"],
-            commit_message="Rows and card by open-r1 data publish",
-        )
-    except Exception as error:  # noqa: BLE001 - network and access fail in many ways
-        raise RunError(
-            f"{arguments.repo_id} was not pushed: {' '.join(str(error).split())}; nothing is lost: '{folder}' holds the "
-            "shards, and the same command tries again."
-        ) from None
+    ignored = ["done.json", ".*"]
+    message = "Rows and card by open-r1 data publish"
+    private = arguments.private or None
+    push_folder(api, folder, arguments.repo_id, "dataset", arguments.revision, private, ignored, message)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ipaddress
+import itertools
 import json
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from open_r1.cli.run import tell
@@ -47,8 +49,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--dry-run", "--dry_run", action="store_true", help="print the server's command, start nothing"
     )
-    parser.add_argument("flags", nargs="*", metavar="-- FLAGS", help="further flags for vLLM")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, takes_settings=True)
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +124,17 @@ def read_options(arguments: argparse.Namespace) -> Any:
     ).split()
     given = {name: getattr(arguments, name) for name in taken if hasattr(arguments, name)}
     names = tuple(getattr(arguments, "served_model_name", ()))
-    return ServeOptions(**given, names=names, extra=tuple(getattr(arguments, "flags", ())))
+    return ServeOptions(**given, names=names, extra=flags_after_dashes(arguments.extra))
+
+
+def flags_after_dashes(extra: Sequence[str]) -> tuple[str, ...]:
+    """What stands after --, for vLLM. ConfigError for anything unknown before it."""
+    from open_r1.errors import ConfigError
+
+    unknown = list(itertools.takewhile(lambda word: word != "--", extra))
+    if unknown:
+        raise ConfigError(f"unknown flag {unknown[0]}; see --help. Flags that are vLLM's own go after --.")
+    return tuple(extra[1:])
 
 
 def is_loopback(host: str) -> bool:

@@ -8,16 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from open_r1 import __version__
 from open_r1.configs.stage_arguments import StageArguments
+from open_r1.model_card import METHODS, facts_table, header, transformers_usage
 from open_r1.training.environment import git_commit
-
-METHODS = {
-    "sft": "supervised fine-tuning on reasoning traces",
-    "grpo": "group relative policy optimisation (GRPO, arXiv 2402.03300) from verifiable rewards",
-}
 
 
 def model_card(arguments: StageArguments, name: str) -> str:
@@ -40,36 +34,16 @@ def model_card(arguments: StageArguments, name: str) -> str:
         "Open R1": " ".join(filter(None, [__version__, git_commit()])),
     }
     return CARD.format(
-        metadata=yaml.safe_dump({key: value for key, value in metadata.items() if value}, sort_keys=False),
-        name=name,
-        facts="\n".join(f"| {fact} | {as_cell(value)} |" for fact, value in facts.items() if value not in ("", None)),
+        metadata=header(metadata), name=name, facts=facts_table(facts), usage=transformers_usage(f"path/to/{name}")
     )
 
 
-def as_cell(value: Any) -> str:
-    """A value inside a Markdown table, whatever a path or name contains."""
-    return " ".join(str(value).split()).replace("|", "\\|")
-
-
-CARD = """---
-{metadata}---
-
+CARD = """{metadata}
 # {name}
 
-| | |
-|---|---|
 {facts}
 
 Every setting, with where it came from, is in `resolved.yaml`; versions and hardware are in `environment.json`; the
 training's log is `metrics.jsonl`. Measured results are where the model was evaluated, not here.
 
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained("path/to/{name}")
-model = AutoModelForCausalLM.from_pretrained("path/to/{name}")
-messages = [{{"role": "user", "content": "Solve: 2x + 3 = 11"}}]
-inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-print(tokenizer.decode(model.generate(**inputs, max_new_tokens=256)[0]))
-```
-"""
+{usage}"""

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from open_r1.errors import ConfigError, RunError
+from open_r1.hub import MODEL_LEFT_OUT
 
 logger = logging.getLogger(__name__)
-
-LEFT_OUT = ["checkpoint-*", "rollouts/*", ".lock", "training_args.bin", "identity.json"]
-"""What of a run folder is not part of the model."""
 
 TRACKER_VARIABLES = {
     "wandb_entity": "WANDB_ENTITY",
@@ -93,7 +91,7 @@ def push_revision(folder: Path, training_args: Any, api: HubApi | None = None) -
             folder_path=folder,
             revision=branch,
             commit_message=f"Add {folder.name}",
-            ignore_patterns=LEFT_OUT,
+            ignore_patterns=MODEL_LEFT_OUT,
         )
     except Exception as error:
         raise RunError(
