@@ -1,7 +1,8 @@
 r"""Whether a text goes round in circles: the share of it that stands there again and again.
 
 A loop is a run of `WINDOW` tokens that occurs at least `TIMES` times. Two or three occurrences are no loop: models state a
-problem again, and write the program that they thought of once more. Tokens are words in pieces of up to 16 characters,
+problem again, and write the program that they thought of once more. Nor is what repeats in fewer than `LEAST` windows in
+all: a nested formula, a row of a table. Tokens are words in pieces of up to 16 characters,
 single ideographs, and runs of punctuation, so that a text without spaces or of one endless word is seen through as well.
 
     >>> looping_share("So x = 3. " * 100) > 0.9
@@ -14,6 +15,7 @@ import re
 
 WINDOW = 20
 TIMES = 4
+LEAST = 100
 
 _TOKEN = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{1,16}|[^\w\s]{1,16}"
@@ -28,7 +30,7 @@ def looping_share(text: str, window: int = WINDOW, times: int = TIMES) -> float:
     numbers: dict[str, int] = {}
     ids = [numbers.setdefault(token, len(numbers)) for token in _TOKEN.findall(text)]
     count = len(ids) - window + 1
-    if count < times:
+    if count < LEAST:
         return 0.0
     tokens = np.array(ids, dtype=np.uint64) + np.uint64(1)
     tokens = (tokens ^ (tokens >> np.uint64(7))) * np.uint64(_PRIME)
@@ -36,4 +38,5 @@ def looping_share(text: str, window: int = WINDOW, times: int = TIMES) -> float:
     for offset in range(window):
         hashes = hashes * np.uint64(0xD6E8FEB86659FD93) + tokens[offset : offset + count]
     _, occurrences = np.unique(hashes, return_counts=True)
-    return float(occurrences[occurrences >= times].sum() / count)
+    looping = int(occurrences[occurrences >= times].sum())
+    return looping / count if looping >= LEAST else 0.0

@@ -34,6 +34,7 @@ def test_going_round_in_circles_is_seen(text: str) -> None:
     [
         "",
         "4",
+        "Compute  $3(1+3(1+3(1+3(1+3(1+3(1+3(1+3(1+3(1+3)))))))))$",
         prose(3000),
         prose(300) * 3,  # stated three times is no loop
         "\n".join(f"Step {n}: {n} + {n + 1} = {2 * n + 1}, and then {prose(6, n)}" for n in range(300)),
