@@ -89,3 +89,31 @@ def test_tokens_after_the_end_of_the_turn_are_no_part_of_a_completion(tiny_model
     completion = generator.decode(ids)
     assert (completion.text, completion.finish_reason) == ("7+5", "stop")
     assert generator.decode(ids[: ids.index(end)]).finish_reason == "length"
+
+
+def test_a_sample_depends_on_its_own_seed_and_not_on_its_batch(tiny_model: Path) -> None:
+    from open_r1.generation.in_process import TransformersGenerator
+
+    samplings = [Sampling(temperature=1.0, top_p=0.9, max_new_tokens=8, seed=seed) for seed in range(4)]
+    together = TransformersGenerator.from_folder(tiny_model, batch_size=8)
+    drawn = together.generate_each(PROMPTS, samplings)
+    for place in range(4):
+        alone = together.generate_each(PROMPTS[place : place + 1], samplings[place : place + 1])
+        assert alone == drawn[place : place + 1]
+    assert drawn[1] != drawn[3]
+    assert together.generate_each(["a"], [Sampling(max_new_tokens=6)]) == together.generate(
+        ["a"], Sampling(max_new_tokens=6)
+    )
+
+
+def test_draws_by_seed_follow_the_models_distribution() -> None:
+    import torch
+
+    from open_r1.generation.in_process import SeededDraw
+
+    scores = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05])).repeat(20_000, 1)
+    for top_p, expected in ((1.0, [0.5, 0.3, 0.15, 0.05]), (0.8, [0.625, 0.375, 0, 0])):
+        draw = SeededDraw(Sampling(temperature=1.0, top_p=top_p), range(20_000), torch.device("cpu"))
+        chosen = draw(torch.zeros(20_000, 1), scores).argmax(dim=-1)
+        shares = torch.bincount(chosen, minlength=4) / 20_000
+        assert shares.tolist() == pytest.approx(expected, abs=0.015)
