@@ -293,7 +293,8 @@ def read_problems(request: argparse.Namespace) -> ProblemSet:
 def make_scorer(request: argparse.Namespace, problems: ProblemSet) -> tuple[Scorer, dict[str, Any]]:
     """What scores, and the settings that two runs must have in common."""
     from open_r1.data.pass_rate import Scorer, constant_weights
-    from open_r1.data.trace_rewards import build_rewards, names_for, read_reward_settings
+    from open_r1.data.trace_rewards import build_rewards, names_for
+    from open_r1.rewards.recipe import read_reward_settings
 
     source = problems.source.name
     names = request.rewards or names_for(problems.found, request.solution_column, source)[:1]

@@ -75,8 +75,9 @@ def add_reward_arguments(parser: argparse.ArgumentParser, text: str) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from open_r1.data.rows import open_rows
-    from open_r1.data.trace_rewards import build_rewards, names_for, read_reward_settings
+    from open_r1.data.trace_rewards import build_rewards, names_for
     from open_r1.data.verification import TraceVerifier, VerifySettings, verify_traces
+    from open_r1.rewards.recipe import read_reward_settings
 
     settings = VerifySettings(arguments.completion_column, arguments.solution_column, arguments.threshold)
     rows = open_rows(arguments.traces, arguments.config, arguments.split)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.errors import ConfigError, DataError, nearest
+from open_r1.errors import DataError
 
 if TYPE_CHECKING:
     from open_r1.records import Outcome
@@ -50,7 +50,9 @@ def _add_score_parser(actions: argparse._SubParsersAction) -> None:
     scoring.add_argument("file", type=Path, help="JSONL; a line is a completion with its columns")
     scoring.add_argument("--rewards", nargs="+", required=True, metavar="NAME", help="names, or module:function")
     scoring.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the rewards")
-    scoring.add_argument("--output", type=Path, help="write each line's values and reasons to this JSONL file")
+    scoring.add_argument(
+        "--output", type=Path, help="write each line's values, reasons and details to this JSONL file"
+    )
     scoring.add_argument("--json", action="store_true", help="the summary as JSON")
     scoring.set_defaults(run=run_score)
 
@@ -82,9 +84,10 @@ def run_describe(arguments: argparse.Namespace) -> int:
 
 
 def run_score(arguments: argparse.Namespace) -> int:
+    from open_r1.rewards.recipe import read_reward_settings
     from open_r1.rewards.registry import build_reward
 
-    settings = _read_settings(arguments.set, arguments.rewards)
+    settings = argparse.Namespace(**read_reward_settings(arguments.set, arguments.rewards))
     rewards = {name: build_reward(name, settings) for name in arguments.rewards}
     columns = read_columns(arguments.file)
     outcomes = {name: reward.score(**columns) for name, reward in rewards.items()}
@@ -104,6 +107,9 @@ def read_columns(path: Path) -> dict[str, list[Any]]:
         raise DataError(
             f"{path} has no column of completions; found {', '.join(rows[0])}. Name it one of: {', '.join(TEXT_COLUMNS)}."
         )
+    lacking = next((number for number, row in enumerate(rows, start=1) if found not in row), None)
+    if lacking:
+        raise DataError(f"{path}, sample {lacking} has no {found}; give it one, which may be empty.")
     names = dict.fromkeys(name for row in rows for name in row)
     columns = {name: [row.get(name) for row in rows] for name in names if name != found}
     columns["completions"] = [row.get(found) or "" for row in rows]
@@ -139,40 +145,19 @@ def _read_row(line: str, place: str) -> dict[str, Any]:
     return row
 
 
-def _read_settings(words: Sequence[str], rewards: Sequence[str]) -> argparse.Namespace:
-    """The settings given by --set; ConfigError for one that none of the rewards reads."""
-    from open_r1.rewards.registry import get_spec
-
-    known = [option for name in rewards if ":" not in name for option in get_spec(name).options]
-    settings = dict(map(_read_setting, words))
-    for key in settings:
-        if key not in known:
-            raise ConfigError(
-                f"--set {key}: none of {', '.join(rewards)} has that setting{nearest(key, known)} "
-                f"They have: {', '.join(known) or 'none'}."
-            )
-    return argparse.Namespace(**settings)
-
-
-def _read_setting(word: str) -> tuple[str, Any]:
-    key, _, value = word.partition("=")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
-
-
 def _write_outcomes(path: Path, outcomes: dict[str, list[Outcome]]) -> None:
     from open_r1.rundir import write_jsonl
 
     rows = (
-        {
-            name: {"value": outcome.value, "reason": outcome.reason}
-            for name, outcome in zip(outcomes, sample, strict=True)
-        }
+        {name: _outcome_record(outcome) for name, outcome in zip(outcomes, sample, strict=True)}
         for sample in zip(*outcomes.values(), strict=True)
     )
     write_jsonl(path, rows)
+
+
+def _outcome_record(outcome: Outcome) -> dict[str, Any]:
+    record: dict[str, Any] = {"value": outcome.value, "reason": outcome.reason}
+    return record | ({"details": dict(outcome.details)} if outcome.details else {})
 
 
 def _print_summary(outcomes: dict[str, list[Outcome]], columns: dict[str, list[Any]], as_json: bool) -> None:

@@ -6,24 +6,18 @@ Whatever TRL's own SFTConfig, GRPOConfig and ModelConfig offer is a key here too
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import trl
 from trl import ModelConfig
 
 from open_r1.configs.datasets import DatasetMixtureConfig
+from open_r1.configs.fields import setting
+from open_r1.configs.reward_settings import RewardSettings
 from open_r1.errors import ConfigError
 
 __all__ = ["GRPOConfig", "GRPOScriptArguments", "ModelConfig", "SFTConfig", "ScriptArguments"]
-
-
-def setting(default: Any, text: str) -> Any:
-    """A dataclass field with its help text, which the settings reference and `--help` show."""
-    metadata = {"help": text}
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 @dataclass
@@ -63,41 +57,8 @@ class ScriptArguments(trl.ScriptArguments):
 
 
 @dataclass
-class GRPOScriptArguments(ScriptArguments):
+class GRPOScriptArguments(RewardSettings, ScriptArguments):
     """What to train on and how to reward it."""
-
-    reward_funcs: list[str] = setting(
-        ["accuracy", "format", "tag_count"], "Rewards by name, or 'module:function' for one of your own."
-    )
-    cosine_min_value_wrong: float = setting(-1.0, "cosine: value of the shortest wrong answer.")
-    cosine_max_value_wrong: float = setting(-0.5, "cosine: value of the longest wrong answer.")
-    cosine_min_value_correct: float = setting(0.5, "cosine: value of the longest correct answer.")
-    cosine_max_value_correct: float = setting(1.0, "cosine: value of the shortest correct answer.")
-    cosine_max_len: int = setting(1000, "cosine: length, in characters, at which the schedule ends.")
-    repetition_n_grams: int = setting(3, "repetition_penalty: words in an n-gram.")
-    repetition_max_penalty: float = setting(-1.0, "repetition_penalty: value of pure repetition, at most 0.")
-    repetition_language: Literal["en", "zh"] = setting("en", "repetition_penalty: language that splits the words.")
-    code_language: str = setting("python", "code_format: language of the fenced block.")
-    code_eval_test_batch_size: int = setting(1, "cf_code: tests run together before looking at their results.")
-    code_eval_scoring_mode: Literal["pass_fail", "partial", "weighted_sum"] = setting(
-        "weighted_sum", "cf_code: score."
-    )
-    parallel_code_exec_per_proc: int = setting(
-        2, "e2b, morph without a router: programs run at once per training process."
-    )
-    e2b_router_url: str | None = setting(None, "URL of an E2B router.")
-    morph_router_url: str | None = setting(None, "URL of a Morph router.")
-    code_provider: Literal["local", "e2b", "morph", "piston", "sandbox_fusion", "executor"] = setting(
-        "local", "Where the model's programs run."
-    )
-    code_packages: list[str] = setting(
-        [], "Installed packages that Python programs may import in the local sandbox, such as numpy."
-    )
-    ioi_provider: Literal["local", "piston", "morph", "executor"] = setting(
-        "local", "Where programs for IOI problems run."
-    )
-    max_completion_len: int = setting(16384, "soft_overlong_punishment: tokens from which the penalty is -1.")
-    soft_punish_cache: int = setting(4096, "soft_overlong_punishment: tokens before the limit where it begins.")
 
 
 @dataclass

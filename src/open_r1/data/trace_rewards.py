@@ -14,7 +14,7 @@ from open_r1.data.texts import text_of
 from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.records import Outcome
 from open_r1.rewards.base import FROM_TRAINER, RewardFunction
-from open_r1.rewards.registry import build_reward, get_spec
+from open_r1.rewards.registry import build_reward
 
 GOLD_COLUMNS = ("solution", "answer")
 """Columns with the gold answer, the first filled one of a row taken, where none is named."""
@@ -91,26 +91,6 @@ def nearest_of(wanted: Sequence[str] | Mapping[str, str], columns: Sequence[str]
     """The hint for whichever of the names wanted is nearly there."""
     hints = (nearest(name, columns) for name in wanted)
     return next((hint for hint in hints if hint != "."), ".")
-
-
-def read_reward_settings(words: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """Settings of rewards written KEY=VALUE; ConfigError for one that none of them reads."""
-    import json
-
-    known = [option for name in names if ":" not in name for option in get_spec(name).options]
-    settings: dict[str, Any] = {}
-    for word in words:
-        key, _, value = word.partition("=")
-        if key not in known:
-            raise ConfigError(
-                f"--set {word}: none of {', '.join(names)} has a setting '{key}'{nearest(key, known)} "
-                f"They have: {', '.join(known) or 'none'}."
-            )
-        try:
-            settings[key] = json.loads(value)
-        except ValueError:
-            settings[key] = value
-    return settings
 
 
 def gold_of(row: Mapping[str, Any], solution_column: str | None) -> Any:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from open_r1.cli import rewards as command
+from open_r1.configs.reward_settings import RewardSettings
 from open_r1.errors import ConfigError, DataError
+from open_r1.rewards.recipe import read_reward_settings
+from open_r1.rewards.registry import reward_specs
 
 
 def run(*words: str) -> int:
@@ -121,6 +125,7 @@ def test_score_compares_the_lines_of_one_prompt(capsys, tmp_path):
     ("content", "message"),
     [
         (b'{"completion": 5}\n', "neither text nor a chat: 5"),
+        (b'{"completion": "x"}\n\n{"solution": "1"}\n', "sample 2 has no completion"),
         (b'{"completion": "\xff"}\n', "is not UTF-8 text"),
         (b"[" * 100_000 + b"\n", "is not JSON that can be read"),
     ],
@@ -135,3 +140,48 @@ def test_a_file_that_cannot_be_scored_names_the_line(tmp_path: Path, content: by
 def test_a_setting_that_no_reward_reads_names_the_nearest(completions: Path):
     with pytest.raises(ConfigError, match="did you mean 'cosine_max_len'"):
         run("score", str(completions), "--rewards", "cosine", "--set", "cosine_max_length=5")
+
+
+@pytest.mark.parametrize(
+    ("reward", "word", "message"),
+    [
+        ("cosine", "cosine_max_len=abc", "cosine_max_len must be a whole number"),
+        ("cosine", "cosine_max_len=1.5", "cosine_max_len must be a whole number"),
+        ("cosine", "cosine_max_len", "cosine_max_len must be a whole number"),
+        ("cosine", "cosine_max_len=0", "cosine_max_len must be at least 1"),
+        ("cosine", "cosine_min_value_wrong=a", "cosine_min_value_wrong must be a number"),
+        ("cosine", "cosine_min_value_wrong=1e999", "must be a finite number"),
+        ("repetition_penalty", "repetition_language=fr", "repetition_language must be en or zh"),
+        ("code", "code_provider=nonsense", "code_provider must be local or e2b"),
+        ("code", "code_packages={}", r"sandbox package '\{\}' isn't installed"),
+    ],
+)
+def test_a_setting_of_another_type_says_what_it_must_be(completions: Path, reward: str, word: str, message: str):
+    with pytest.raises(ConfigError, match=message):
+        run("score", str(completions), "--rewards", reward, "--set", word)
+
+
+def test_settings_have_the_types_that_recipes_have():
+    words = ["code_packages=numpy, json", "e2b_router_url=1234", "cosine_max_len=7", "cosine_max_value_wrong=0"]
+    assert read_reward_settings(words, ["cosine", "code"]) == {
+        "code_packages": ["numpy", "json"],
+        "e2b_router_url": "1234",
+        "cosine_max_len": 7,
+        "cosine_max_value_wrong": 0,
+    }
+    assert read_reward_settings(['code_packages=["numpy"]'], ["code"]) == {"code_packages": ["numpy"]}
+
+
+def test_every_reward_s_settings_are_declared():
+    declared = {field.name for field in dataclasses.fields(RewardSettings)}
+    assert declared == {"reward_funcs"} | {option for spec in reward_specs().values() for option in spec.options}
+
+
+def test_what_could_not_be_scored_says_why_in_the_file(tmp_path: Path, capsys):
+    path, output = tmp_path / "c.jsonl", tmp_path / "scores.jsonl"
+    info = {"language": "cobol", "test_cases": [{"input": "1", "output": "1", "type": "stdin_stdout"}]}
+    path.write_text(json.dumps({"completion": "x", "verification_info": info}), encoding="utf-8")
+    run("score", str(path), "--rewards", "code", "--output", str(output))
+    found = json.loads(output.read_text(encoding="utf-8"))["code"]
+    assert (found["value"], found["reason"]) == (None, "unknown_language")
+    assert found["details"] == {"problem": "no language is called 'cobol'"}
