@@ -47,6 +47,18 @@ print(completion.choices[0].message.content)
 """
 
 
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights with heads of 32, the smallest that vLLM knows on a CPU."""
+    from open_r1.training.making import ModelShape, make_model_folder
+
+    folder = tmp_path_factory.mktemp("served") / "tiny"
+    texts = ["Compute 7+5-3", "<think>\n7+5=12\n12-3=9\n</think>\n<answer>\n\\boxed{9}\n</answer>"] * 20
+    shape = ModelShape(hidden_size=64, num_heads=2, num_key_value_heads=1, num_layers=1, intermediate_size=64)
+    make_model_folder(folder, texts, shape, seed=0)
+    return folder
+
+
 @pytest.fixture(scope="module", params=["transformers", "vllm"])
 def server(request: pytest.FixtureRequest, tiny_model: Path) -> Iterator[Served]:
     if request.param == "vllm" and not has_vllm():

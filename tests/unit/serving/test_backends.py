@@ -1,0 +1,74 @@
+"""The commands that start a model's server, and what is refused before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from open_r1.errors import ConfigError, ModelError
+from open_r1.serving import backends
+from open_r1.serving.backends import ServeOptions, backend_command, check_model, choose_backend
+
+
+def test_the_guides_flags_reach_vllm() -> None:
+    options = ServeOptions(
+        "your-model-path",
+        tensor_parallel_size=4,
+        gpu_memory_utilization=0.8,
+        max_model_len=32768,
+        extra=("--seed", "1"),
+    )
+    words = backend_command("vllm", options, 8001)
+    given = " ".join(words)
+    assert "--tensor-parallel-size 4 --gpu-memory-utilization 0.8 --max-model-len 32768 --seed 1" in given
+    assert "--served-model-name your-model-path" in given and "--host 127.0.0.1 --port 8001" in given
+
+
+def test_vllm_is_started_by_its_own_command_where_it_has_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "vllm").write_text("")
+    monkeypatch.setattr(backends.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(backends, "is_installed", lambda name: True)
+    assert backend_command("vllm", ServeOptions("m"), 1)[:3] == [str(tmp_path / "vllm"), "serve", "m"]
+    monkeypatch.setattr(backends, "is_installed", lambda name: False)
+    assert "vllm.entrypoints.openai.api_server" in backend_command("vllm", ServeOptions("m"), 1)
+
+
+def test_vllm_is_taken_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "has_vllm", lambda: True)
+    assert choose_backend(ServeOptions("m")) == "vllm"
+    monkeypatch.setattr(backends, "has_vllm", lambda: False)
+    assert choose_backend(ServeOptions("m")) == "transformers"
+    with pytest.raises(ConfigError, match="vLLM is not installed"):
+        choose_backend(ServeOptions("m", backend="vllm"))
+
+
+BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"port": 70_000}, "between 0 and 65535"),
+    ({"max_model_len": 0}, "at least 1"),
+    ({"gpu_memory_utilization": 1.2}, "at most 1"),
+    ({"gpu_memory_utilization": float("nan")}, "at most 1"),
+    ({"tensor_parallel_size": 0}, "at least 1"),
+]
+
+
+@pytest.mark.parametrize(("fields", "said"), BAD_OPTIONS)
+def test_settings_out_of_range_are_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        ServeOptions("m", **fields)
+
+
+def test_what_needs_vllm_is_refused_without_it() -> None:
+    for options in (
+        ServeOptions("m", backend="transformers", tensor_parallel_size=4),
+        ServeOptions("m", backend="transformers", extra=("--x",)),
+    ):
+        with pytest.raises(ConfigError, match="vLLM"):
+            choose_backend(options)
+
+
+def test_an_adapter_can_not_be_served_alone(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match="merge it into its base model"):
+        check_model(str(tmp_path))

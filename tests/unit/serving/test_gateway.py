@@ -1,0 +1,200 @@
+"""The gateway in front of a scripted server: what goes in, what comes out, what happens when that server misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from open_r1.serving.gateway import GatewaySettings, create_app
+from open_r1.serving.requests import Refusal, read_wish
+from open_r1.serving.thinking import Template
+
+ASKED = {"model": "mine", "messages": [{"role": "user", "content": "?"}]}
+Handler = Callable[[dict[str, Any]], httpx2.Response]
+
+
+class Upstream(httpx2.AsyncBaseTransport):
+    """Answers as its script says, and keeps what it was asked."""
+
+    def __init__(self, answer: Handler) -> None:
+        self.answer, self.asked = answer, []
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        body = json.loads(await request.aread() or b"{}")
+        self.asked.append(body)
+        return self.answer(body)
+
+
+def ask(upstream: Upstream, settings: GatewaySettings, **fields: Any) -> httpx2.Response:
+    async def run() -> httpx2.Response:
+        app = create_app(settings, upstream)
+        async with app.router.lifespan_context(app):
+            transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:
+                return await client.post("/v1/chat/completions", json=ASKED | fields)
+
+    return asyncio.run(run())
+
+
+def settings(backend: Any = "vllm", **changes: Any) -> GatewaySettings:
+    return GatewaySettings("http://upstream", backend, ("mine",), **changes)
+
+
+def events(*deltas: dict[str, Any], finish: str | None = "stop", after: bytes = b"data: [DONE]\n\n") -> Handler:
+    chunks = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    if finish:
+        chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+    body = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + after
+    return lambda _: httpx2.Response(200, content=body)
+
+
+def read(reply: httpx2.Response) -> tuple[str, str, list[Any]]:
+    thinking = answer = ""
+    ends = []
+    for line in reply.text.splitlines():
+        if line.startswith("data: {"):
+            event = json.loads(line[6:])
+            ends += [event["error"]] if "error" in event else []
+            for choice in event.get("choices", []):
+                thinking += choice["delta"].get("reasoning_content", "")
+                answer += choice["delta"].get("content", "")
+                ends += [choice["finish_reason"]] if choice.get("finish_reason") else []
+    return thinking, answer, ends
+
+
+WRITTEN = [
+    {"role": "assistant"},
+    {"content": "<th"},
+    {"content": "ink>\na"},
+    {"content": "b\n</th"},
+    {"content": "ink>\n\nc"},
+]
+
+
+@pytest.mark.parametrize("backend", ["vllm", "transformers"])
+def test_streamed_thinking_is_told_apart(backend: str) -> None:
+    reply = ask(Upstream(events(*WRITTEN)), settings(backend), stream=True)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    assert read(reply) == ("ab", "c", ["stop"])
+    assert reply.text.endswith("data: [DONE]\n\n")
+
+
+def test_thinking_that_the_template_opened_is_told_apart() -> None:
+    prefilled = settings("transformers", template=Template("<think>\n"))
+    reply = ask(Upstream(events({"content": "a</think>"}, {"content": "c"})), prefilled)
+    assert reply.json()["choices"][0]["message"] == {"role": "assistant", "content": "c", "reasoning_content": "a"}
+
+
+def test_a_server_that_tells_them_apart_by_itself_is_believed() -> None:
+    reply = ask(Upstream(events({"reasoning": "a"}, {"content": "<think> is a tag"})), settings(), stream=True)
+    assert read(reply) == ("a", "<think> is a tag", ["stop"])
+
+
+def test_a_whole_answer_of_vllm_is_told_apart_choice_by_choice() -> None:
+    choices = [{"index": n, "message": {"content": f"<think>{n}</think>x"}, "finish_reason": "stop"} for n in (0, 1)]
+    upstream = Upstream(lambda _: httpx2.Response(200, json={"model": "path", "choices": choices}))
+    answer = ask(upstream, settings(), n=2).json()
+    assert [choice["message"]["reasoning_content"] for choice in answer["choices"]] == ["0", "1"]
+    assert answer["model"] == "mine" and upstream.asked[0]["n"] == 2
+
+
+def test_the_completion_is_left_as_it_was_written_where_that_is_asked_for() -> None:
+    reply = ask(Upstream(events(*WRITTEN)), settings(), stream=True, separate_reasoning=False)
+    assert read(reply)[1] == "<think>\nab\n</think>\n\nc"
+
+
+def test_thinking_that_was_cut_off_leaves_no_answer() -> None:
+    upstream = Upstream(events({"content": "<think>a"}, finish="length"))
+    message = ask(upstream, settings("transformers")).json()["choices"][0]["message"]
+    assert message["content"] is None and message["reasoning_content"] == "a"
+
+
+def test_usage_is_told_in_a_stream_only_where_it_is_asked_for() -> None:
+    def answer(_: dict[str, Any]) -> httpx2.Response:
+        chunk = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": {"completion_tokens": 5}}
+        return httpx2.Response(200, content=b"data: " + json.dumps(chunk).encode() + b"\n\n")
+
+    asked = ask(Upstream(answer), settings("transformers"), stream=True, stream_options={"include_usage": True})
+    assert '"choices":[]' in asked.text and '"completion_tokens":5' in asked.text
+    assert "usage" not in ask(Upstream(answer), settings("transformers"), stream=True).text
+
+
+def test_transformers_gets_only_what_it_knows_and_draws_several_choices_apart() -> None:
+    upstream = Upstream(events({"content": "c"}))
+    reply = ask(
+        upstream, settings("transformers", upstream_model="/path"), n=3, seed=1, user="me", presence_penalty=0, stop=[]
+    )
+    assert len(reply.json()["choices"]) == 3 == len(upstream.asked)
+    assert upstream.asked[0] == {"model": "/path", "stream": True, "messages": ASKED["messages"]}
+
+
+def raises(error: Exception) -> Handler:
+    def answer(_: dict[str, Any]) -> httpx2.Response:
+        raise error
+
+    return answer
+
+
+async def breaks_off() -> AsyncIterator[bytes]:
+    yield b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
+    raise httpx2.ReadError("gone")
+
+
+TROUBLE: list[tuple[Handler, int, str]] = [
+    (raises(httpx2.ConnectError("refused")), 502, "does not answer"),
+    (raises(httpx2.ReadTimeout("slow")), 502, "took too long"),
+    (lambda _: httpx2.Response(500, text="out of memory"), 500, "out of memory"),
+    (lambda _: httpx2.Response(503, json={"error": "CB worker is dead"}), 503, "CB worker is dead"),
+    (lambda _: httpx2.Response(401, json={"error": "who?"}), 502, "does not know this gateway"),
+    (lambda _: httpx2.Response(422, json={"detail": "Unexpected fields"}), 400, "Unexpected fields"),
+    (
+        lambda _: httpx2.Response(400, json={"error": {"message": "maximum context length"}}),
+        400,
+        "maximum context length",
+    ),
+]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(("answer", "status", "said"), TROUBLE, ids=range(len(TROUBLE)))
+def test_trouble_of_the_models_server_is_told(answer: Handler, status: int, said: str, stream: bool) -> None:
+    reply = ask(Upstream(answer), settings(), stream=stream)
+    assert (reply.status_code, said in reply.json()["error"]["message"]) == (status, True), reply.text
+
+
+def test_trouble_in_mid_stream_is_told_in_the_stream() -> None:
+    broken = ask(Upstream(lambda _: httpx2.Response(200, content=breaks_off())), settings(), stream=True)
+    assert read(broken)[1] == "a" and "does not answer" in read(broken)[2][0]["message"]
+    failed = ask(
+        Upstream(events({"content": "a"}, finish=None, after=b'data: {"error": "boom"}\n\n')), settings(), stream=True
+    )
+    assert "boom" in read(failed)[2][0]["message"]
+    nonsense = ask(Upstream(events({"content": "a"}, finish=None, after=b"data: <html>\n\n")), settings(), stream=True)
+    assert "no answer" in read(nonsense)[2][0]["message"]
+    for reply in (broken, failed, nonsense):
+        assert reply.text.endswith("data: [DONE]\n\n")
+
+
+def test_an_answer_that_never_ended_is_no_answer() -> None:
+    reply = ask(Upstream(events({"content": "a"}, finish=None)), settings("transformers"))
+    assert reply.status_code == 502
+
+
+REFUSED_BY_TRANSFORMERS = [
+    {"stop": ["\n"]}, {"logprobs": True}, {"presence_penalty": 0.5}, {"response_format": {"type": "json_object"}},
+    {"min_p": 0.1}, {"n": 2, "stream": True}, {"logit_bias": {"1": 5}}, {"tool_choice": "required"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", REFUSED_BY_TRANSFORMERS, ids=[next(iter(f)) for f in REFUSED_BY_TRANSFORMERS])
+def test_what_transformers_can_not_do_is_refused_and_not_ignored(fields: dict[str, Any]) -> None:
+    raw = json.dumps(ASKED | fields).encode()
+    with pytest.raises(Refusal) as refused:
+        read_wish(raw, ("mine",), "transformers", is_chat=True)
+    assert refused.value.status == 400 and refused.value.param == next(iter(fields))
+    assert read_wish(raw, ("mine",), "vllm", is_chat=True).model == "mine"
