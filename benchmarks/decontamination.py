@@ -3,8 +3,9 @@ r"""Decontamination beside the plain n-gram scan: time, memory, recall on plante
     python benchmarks/decontamination.py --data ../shared/data [--documents N] [--rounds N] [--output benchmarks/results]
 
 The plain scan is what Open-R1's script does, in its leanest form: each document in lower case, split at white space, every
-run of 8 words looked up in one set of the evaluation items' runs until one is found, in one process. Both sides read the same
-JSON lines and write the rows that are left; they take turns, and the ratio is that of each round.
+run of 8 words looked up in one set of the evaluation items' runs until one is found, in one process. Both are commands,
+started anew, that read the same JSON lines and write the rows that are left; they take turns, and the ratio is that of each
+round. Seconds of CPU are given beside the seconds that passed, because other work on the machine changes them less.
 
 The corpus is made from GSM8K's and MATH's training problems with their numbers drawn anew (`vary`), one document in
 `TRACE_EVERY` being several worked problems in a row, and one in `PLANT_EVERY` holding an evaluation item that was planted
@@ -37,6 +38,8 @@ from open_r1.data.rows import open_rows
 
 TRACE_EVERY = 5
 PLANT_EVERY = 50
+SHORT_EVERY = 5
+"""One plant in so many is an item below 8 words; there are few of them."""
 FILES = {"math500": "problem", "gsm8k_test": "question", "aime24": "problem"}
 
 UNICODE = {r"\sqrt": "√", r"\pi": "π", r"\le": "≤", r"\ge": "≥", r"\times": "×", r"\theta": "θ", r"\infty": "∞"}
@@ -137,6 +140,7 @@ def make_corpus(path: Path, data: Path, sets: Sequence[EvalSet], num_documents: 
     problems += read_column(data / "math_train.jsonl", "problem", "answer")
     items = [(one.name, place, text) for one in sets for place, text in enumerate(one.texts)]
     words = Index(sets, Rule()).lengths.tolist()
+    short = [number for number, length in enumerate(words) if length < Rule().ngram]
 
     def another() -> str:
         return vary(rng.choice(problems), rng)
@@ -145,8 +149,8 @@ def make_corpus(path: Path, data: Path, sets: Sequence[EvalSet], num_documents: 
     with path.open("w", encoding="utf-8") as file:
         for row in range(num_documents):
             if row % PLANT_EVERY == 0:
-                number = rng.randrange(len(items))
-                way = (*WAYS, *EDITS)[(row // PLANT_EVERY) % (len(WAYS) + len(EDITS))]
+                number = rng.choice(short) if row % (SHORT_EVERY * PLANT_EVERY) == 0 else rng.randrange(len(items))
+                way = rng.choice((*WAYS, *EDITS))
                 text = way(items[number][2], rng, another)
                 plants.append(Plant(row, way.__name__, *items[number][:2], words[number]))
             elif row % TRACE_EVERY == 1:
@@ -187,39 +191,54 @@ def run_ours(
         return summary, [json.loads(line) for line in lines]
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+@dataclass(frozen=True)
+class Cost:
+    """What a command took, with all its processes."""
+
+    seconds: float
+    cpu_s: float
+
+
+def run_command(words: Sequence[str]) -> Cost:
     started = time.perf_counter()
-    result = work()
-    return time.perf_counter() - started, result
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, f"{words} ended with {process.returncode}"
+    return Cost(round(time.perf_counter() - started, 2), round(usage.ru_utime + usage.ru_stime, 2))
 
 
-def compare_speed(path: Path, sets: Sequence[EvalSet], folder: Path, rounds: int) -> dict[str, Any]:
+def ours(path: Path, data: Path, folder: Path, *more: str) -> list[str]:
+    against = [f"{data / name}.jsonl?column={column}" for name, column in FILES.items()]
+    words = ["-m", "open_r1.cli.main", "data", "decontaminate", str(path), "--against", *against]
+    return [*words, "--output", str(folder / "clean.jsonl"), "--overwrite", *more]
+
+
+def compare_speed(path: Path, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
     """Seconds of both, in turn, and the ratio of each round."""
+    plain = [__file__, "--data", str(data), "--scan", str(path), str(folder / "plain.jsonl")]
+    sides = {
+        "plain": plain,
+        "ours, 2 processes": ours(path, data, folder, "--processes", "2"),
+        "ours, 1 process": ours(path, data, folder, "--processes", "1"),
+        "ours, 2 processes, rule open-r1": ours(path, data, folder, "--processes", "2", "--rule", "open-r1"),
+    }
     results = []
     for _ in range(rounds):
-        plain_s, flagged = timed(lambda: scan_plainly(path, sets, folder / "plain.jsonl"))
-        two_s, (summary, _) = timed(lambda: run_ours(path, sets, folder, Rule(), 2))
-        one_s, _ = timed(lambda: run_ours(path, sets, folder, Rule(), 1))
-        same_rule_s, (same_rule, _) = timed(lambda: run_ours(path, sets, folder, Rule("open-r1"), 2))
-        assert same_rule.contaminated == len(flagged), "--rule open-r1 flags what the plain scan flags"
+        costs = {name: run_command(words) for name, words in sides.items()}
+        two, one = costs["ours, 2 processes"], costs["ours, 1 process"]
         results.append(
             {
-                "plain_s": round(plain_s, 2),
-                "ours_2_processes_s": round(two_s, 2),
-                "ours_1_process_s": round(one_s, 2),
-                "rule_open_r1_2_processes_s": round(same_rule_s, 2),
-                "speedup_2_processes": round(plain_s / two_s, 2),
-                "speedup_1_process": round(plain_s / one_s, 2),
+                **{name: asdict(cost) for name, cost in costs.items()},
+                "speedup of 2 processes": round(costs["plain"].seconds / two.seconds, 2),
+                "speedup of 1 process": round(costs["plain"].seconds / one.seconds, 2),
+                "cpu seconds, plain / ours": round(costs["plain"].cpu_s / two.cpu_s, 2),
                 "load": round(os.getloadavg()[0], 1),
             }
         )
         print(json.dumps(results[-1]), file=sys.stderr)
-    return {
-        "rounds": results,
-        "speedup_median": statistics.median(result["speedup_2_processes"] for result in results),
-        "flagged_by_plain": len(flagged),
-        "flagged_by_ours": summary.contaminated,
-    }
+    keys = ("speedup of 2 processes", "speedup of 1 process", "cpu seconds, plain / ours")
+    return {"rounds": results, **{f"median {key}": statistics.median(r[key] for r in results) for key in keys}}
 
 
 # Recall and precision ------------------------------------------------------------------------------------------------
@@ -285,9 +304,7 @@ print(status, own, others)
 
 def measure_memory(path: Path, data: Path, folder: Path) -> dict[str, float]:
     """Peak resident memory in MB of the command: of its own process, and of the largest of its two workers."""
-    against = [f"{data / name}.jsonl?column={column}" for name, column in FILES.items()]
-    command = [sys.executable, "-c", CHILD, "data", "decontaminate", str(path), "--against", *against]
-    command += ["--output", str(folder / "memory.jsonl"), "--processes", "2", "--overwrite"]
+    command = [sys.executable, "-c", CHILD, *ours(path, data, folder, "--processes", "2")[2:]]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     _, own, others = map(int, ran.stdout.splitlines()[-1].split())
     unit = 1024 if sys.platform != "darwin" else 1 << 20
@@ -324,11 +341,15 @@ def find_real_hits(data: Path, sets: dict[str, EvalSet], folder: Path) -> dict[s
     return results
 
 
+def read_sets(data: Path) -> list[EvalSet]:
+    return [EvalSet(name, read_column(data / f"{name}.jsonl", column)) for name, column in FILES.items()]
+
+
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    sets = [EvalSet(name, read_column(options.data / f"{name}.jsonl", column)) for name, column in FILES.items()]
+    sets = read_sets(options.data)
     corpus, large = folder / "corpus.jsonl", folder / "large.jsonl"
     plants = make_corpus(corpus, options.data, sets, options.documents)
-    speed = compare_speed(corpus, sets, folder, options.rounds)
+    speed = compare_speed(corpus, options.data, folder, options.rounds)
     flagged = scan_plainly(corpus, sets, folder / "plain.jsonl")
     _, hits = run_ours(corpus, sets, folder, Rule(), 2)
     small_memory = measure_memory(corpus, options.data, folder)
@@ -353,7 +374,11 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, help="folder for decontamination.json")
+    parser.add_argument("--scan", nargs=2, type=Path, metavar=("IN", "OUT"), help="scan one file plainly, and no more")
     options = parser.parse_args()
+    if options.scan:
+        scan_plainly(options.scan[0], read_sets(options.data), options.scan[1])
+        return
     machine = asdict(this_machine())
     with tempfile.TemporaryDirectory() as folder:
         result = {"machine": machine, **measure(options, Path(folder))}

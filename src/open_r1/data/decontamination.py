@@ -227,8 +227,8 @@ class Index:
     def find(self, words: Words) -> dict[int, list[Hit]]:
         """Text, by its number -> the items that it holds, in the order of the sets; only texts that hold one."""
         found: dict[int, list[Hit]] = defaultdict(list)
-        for text, items in self._candidates(words).items():
-            opened = OpenText(words, text, self.rule.ngram)
+        for text, (items, places) in self._candidates(words).items():
+            opened = OpenText(words, text, places, self.rule.ngram)
             for item in items:
                 if hit := self._compare(opened, item):
                     found[text].append(hit)
@@ -236,20 +236,21 @@ class Index:
             found[text].append(hit)
         return {text: sorted(found[text], key=lambda hit: hit.item) for text in sorted(found)}
 
-    def _candidates(self, words: Words) -> dict[int, list[int]]:
-        """Text -> items of which it has enough n-grams, going by their hashes."""
+    def _candidates(self, words: Words) -> dict[int, tuple[list[int], list[int]]]:
+        """Text -> items of which it has enough n-grams, going by their hashes, and where n-grams of any item begin."""
         n = self.rule.ngram
         places, known = self.ngrams.find(ngram_hashes(words.hashes, n))
         texts = words.texts_of(places)
         is_within = texts == words.texts_of(places + n - 1)
+        places, bounds = places[is_within], np.searchsorted(places[is_within], words.bounds)
         texts, known = unique_pairs(texts[is_within], known[is_within])
         items, owners = self.ngrams.expand(known)
         texts, items, shared = sum_by_pair(texts[owners], items, self.weights[known[owners]])
         is_enough = shared >= self.needed[items]
-        candidates: dict[int, list[int]] = defaultdict(list)
+        enough: dict[int, list[int]] = defaultdict(list)
         for text, item in zip(texts[is_enough].tolist(), items[is_enough].tolist(), strict=True):
-            candidates[text].append(item)
-        return candidates
+            enough[text].append(item)
+        return {text: (found, places[bounds[text] : bounds[text + 1]].tolist()) for text, found in enough.items()}
 
     def _compare(self, text: OpenText, item: int) -> Hit | None:
         """The hit, where the words themselves bear out what the hashes say."""
@@ -356,15 +357,15 @@ def index_anchors(words: Words, items: Places) -> tuple[Table, Places]:
 
 
 class OpenText:
-    """One text of a batch with its n-grams, to be compared word by word."""
+    """One text of a batch, and its n-grams that begin at `places` of the batch, to be compared word by word."""
 
-    def __init__(self, batch: Words, text: int, n: int) -> None:
+    def __init__(self, batch: Words, text: int, places: list[int], n: int) -> None:
         self.batch = batch
         self.n = n
         self.first = int(batch.bounds[text])
         self.words = batch.of(text)
         self.places: dict[Gram, list[int]] = defaultdict(list)
-        for start in range(len(self.words) - n + 1):
+        for start in (place - self.first for place in places):
             self.places[tuple(self.words[start : start + n])].append(start)
 
     def longest_run(self, grams: set[Gram]) -> tuple[int, int]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +45,7 @@ def test_errors_of_the_work_are_raised_as_they_are(number: int) -> None:
 
 
 def test_a_process_that_is_killed_is_reported() -> None:
-    with pytest.raises(RunError, match="ended from outside"):
+    with pytest.raises(RunError, match="ended before its work was done"):
         list(map_in_order(Work(5, "die"), range(20), 2))
 
 
@@ -52,6 +55,23 @@ def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(RunError, match="has not answered"):
         list(map_in_order(Work(0, "hang"), range(4), 2))
     assert time.monotonic() - started < 40
+
+
+def test_a_script_without_a_main_guard_can_use_them(tmp_path: Path) -> None:
+    script = "import operator\nfrom open_r1.data.processes import map_in_order\n"
+    script += "print([result for _, result in map_in_order(operator.neg, range(5), 2)])\n"
+    (tmp_path / "script.py").write_text(script)
+    ran = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, timeout=60)
+    assert ran.stdout.strip() == "[0, -1, -2, -3, -4]"
+
+
+def test_what_the_work_prints_is_no_result() -> None:
+    assert list(map_in_order(print, ["one", "two"], 2)) == [("one", None), ("two", None)]
+
+
+def test_large_parts_and_results_go_through() -> None:
+    parts = [bytes(3 << 20), bytes(5 << 20)]
+    assert [len(result) for _, result in map_in_order(bytes.hex, parts, 2)] == [6 << 20, 10 << 20]
 
 
 def test_parts_are_taken_as_they_are_needed() -> None:
