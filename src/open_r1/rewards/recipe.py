@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -10,14 +11,25 @@ from open_r1.configs.ranges import check_ranges
 from open_r1.configs.reward_settings import RewardSettings
 from open_r1.configs.types import fits, in_words
 from open_r1.errors import ConfigError, nearest
+from open_r1.rewards.base import RewardFunction
 from open_r1.rewards.combination import RewardWeights
 from open_r1.rewards.registry import get_reward_funcs, get_spec
 
 
 def check_recipe(script_args: Any, reward_weights: Any) -> None:
     """ConfigError for a reward that isn't known or can't be built, or a weight or schedule that can't be read."""
-    get_reward_funcs(script_args)
+    _refuse_equal_names(get_reward_funcs(script_args))
     RewardWeights.read(reward_weights, script_args.reward_funcs)
+
+
+def _refuse_equal_names(rewards: Sequence[RewardFunction]) -> None:
+    """ConfigError for two rewards of one name, whose records would be mixed up."""
+    counts = Counter(reward.__name__ for reward in rewards)
+    if equal := [name for name, count in counts.items() if count > 1]:
+        raise ConfigError(
+            f"two of reward_funcs are functions called '{equal[0]}', the name under which metrics and rollouts keep a "
+            "reward; rename one."
+        )
 
 
 def read_reward_settings(words: Sequence[str], names: Sequence[str]) -> dict[str, Any]:

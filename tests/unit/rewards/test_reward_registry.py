@@ -13,7 +13,7 @@ import pytest
 import open_r1.rewards
 from open_r1.errors import ConfigError
 from open_r1.execution.base import Execution, Program, Provider
-from open_r1.rewards import build_reward, get_reward_funcs, required_columns, reward_specs
+from open_r1.rewards import build_reward, check_recipe, get_reward_funcs, required_columns, reward_specs
 
 CONTRACT_NAMES = {
     "accuracy": "accuracy_reward",
@@ -183,3 +183,12 @@ def test_every_exported_name_can_be_imported():
         assert getattr(open_r1.rewards, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = open_r1.rewards.nothing
+
+
+def test_two_rewards_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "namesakes.py").write_text("from open_r1.rewards import accuracy_reward\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = SimpleNamespace(reward_funcs=["accuracy", "namesakes:accuracy_reward"])
+    with pytest.raises(ConfigError, match="two of reward_funcs are functions called 'accuracy_reward'"):
+        check_recipe(recipe, None)
+    check_recipe(SimpleNamespace(reward_funcs=["format", "namesakes:accuracy_reward"]), None)
