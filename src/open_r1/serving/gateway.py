@@ -46,6 +46,7 @@ KEPT_S = 2.0
 STALE = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
 """How a kept connection fails that the other side has just closed."""
 
+TOKEN_LIMITS = {"max_tokens", "max_completion_tokens"}
 DONE = b"data: [DONE]\n\n"
 CLIENT_GONE = 499
 Result = TypeVar("Result")
@@ -167,7 +168,6 @@ class Work:
         self.gateway, self.wish, self.is_chat = gateway, wish, is_chat
         self.path = "/v1/chat/completions" if is_chat else "/v1/completions"
         self.splitters: dict[int, ThinkingSplitter] = {}
-        self.has_usage = False
         settings = gateway.settings
         parses_itself = settings.backend == "transformers" and "tools" in wish.body
         self.separates = is_chat and wish.separates and not parses_itself
@@ -177,8 +177,8 @@ class Work:
     def is_transformers(self) -> bool:
         return self.gateway.settings.backend == "transformers"
 
-    def body(self, stream: bool, count: int) -> bytes:
-        content = dict(self.wish.body)
+    def body(self, stream: bool, count: int, has_limit: bool = True) -> bytes:
+        content = {key: value for key, value in self.wish.body.items() if has_limit or key not in TOKEN_LIMITS}
         if not stream:
             content.pop("stream_options", None)
         content |= {"model": self.gateway.settings.upstream_model or self.wish.model, "stream": stream}
@@ -186,17 +186,30 @@ class Work:
 
     async def open(self, held: AsyncExitStack, count: int | None = None) -> AsyncIterator[dict[str, Any]]:
         """The events of an answer that streams. Refusal when the model's server refuses."""
-        body = self.body(True, self.wish.count if count is None else count)
+        return read_events(await self.ask(held, True, self.wish.count if count is None else count))
+
+    async def ask(self, held: AsyncExitStack, stream: bool, count: int) -> httpx2.Response:
+        """The beginning of a reply. Refusal when the model's server refuses or can't be reached.
+
+        vLLM refuses a `max_tokens` that its context can't hold beside the prompt; without one it writes as much as fits,
+        which is what a limit allows.
+        """
         try:
-            reply = await self.ask(held, body)
-            if reply.status_code != 200:
-                raise refusal_of(reply.status_code, await reply.aread())
+            reply = await self.post(held, self.body(stream, count))
+            if reply.status_code == 200:
+                return reply
+            refusal = refusal_of(reply.status_code, await reply.aread())
+            if not refusal.is_about_limit or not TOKEN_LIMITS & self.wish.body.keys():
+                raise refusal
+            reply = await self.post(held, self.body(stream, count, has_limit=False))
+            if reply.status_code == 200:
+                return reply
+            raise refusal_of(reply.status_code, await reply.aread())
         except httpx2.HTTPError as error:
             raise unreachable(error) from None
-        return read_events(reply)
 
-    async def ask(self, held: AsyncExitStack, body: bytes) -> httpx2.Response:
-        """The reply's beginning; asked once more where a kept connection turned out to be closed."""
+    async def post(self, held: AsyncExitStack, body: bytes) -> httpx2.Response:
+        """Asked once more where a kept connection turned out to be closed."""
         client = self.gateway.client
         try:
             return await held.enter_async_context(client.stream("POST", self.path, content=body, headers=JSON))
@@ -275,15 +288,12 @@ class Work:
 
     async def pass_on(self) -> dict[str, Any]:
         """The answer of a server that gives it whole."""
-        try:
-            async with AsyncExitStack() as held:
-                reply = await self.ask(held, self.body(False, self.wish.count))
-                content = await reply.aread()
-        except httpx2.HTTPError as error:
-            raise unreachable(error) from None
-        if reply.status_code != 200:
-            raise refusal_of(reply.status_code, content)
-        answer = read_answer(content)
+        async with AsyncExitStack() as held:
+            reply = await self.ask(held, False, self.wish.count)
+            try:
+                answer = read_answer(await reply.aread())
+            except httpx2.HTTPError as error:
+                raise unreachable(error) from None
         answer["model"] = self.wish.model
         for choice in answer.get("choices", []) if self.separates else []:
             separate(choice.get("message") or {}, self.is_prefilled)
@@ -416,7 +426,8 @@ def refusal_of(status: int, body: bytes) -> Refusal:
         return Refusal(502, "the model's server does not know this gateway.", "server_error")
     if status >= 500:
         return Refusal(status, f"the model's server failed: {said}", "server_error")
-    code = "context_length_exceeded" if "context length" in said else "invalid_value"
+    is_too_long = "context length" in said or "max_model_len" in said
+    code = "context_length_exceeded" if is_too_long else "invalid_value"
     return Refusal(400 if status == 422 else status, said, code)
 
 

@@ -180,6 +180,20 @@ def test_trouble_in_mid_stream_is_told_in_the_stream() -> None:
         assert reply.text.endswith("data: [DONE]\n\n")
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_limit_that_the_context_can_not_hold_is_no_error(stream: bool) -> None:
+    def answer(body: dict[str, Any]) -> httpx2.Response:
+        if "max_tokens" in body:
+            return httpx2.Response(
+                400, json={"error": {"message": "max_tokens=9 cannot be greater than max_model_len=5"}}
+            )
+        return events({"content": "c"})(body) if stream else httpx2.Response(200, json={"choices": []})
+
+    upstream = Upstream(answer)
+    assert ask(upstream, settings(), stream=stream, max_tokens=9).status_code == 200
+    assert [body.get("max_tokens") for body in upstream.asked] == [9, None]
+
+
 def test_an_answer_that_never_ended_is_no_answer() -> None:
     reply = ask(Upstream(events({"content": "a"}, finish=None)), settings("transformers"))
     assert reply.status_code == 502
