@@ -261,7 +261,7 @@ def test_a_transformers_model_is_evaluated_compared_and_monitored(
 ) -> None:
     for name, seed in (("a", 0), ("b", 1)):
         ran = open_r1(
-            "eval", tiny_model, "--benchmarks", numbers, "--max_new_tokens", 8, "--num_samples", 2, "--seed", seed,
+            "eval", tiny_model, "--benchmarks", numbers, "tasks:sums?n=5", "--max_new_tokens", 8, "--num_samples", 2, "--seed", seed,
             "--output_dir", tmp_path / name,
         )  # fmt: skip
         assert ran.status == 0, ran.err

@@ -27,11 +27,13 @@ class BatchedGenerator:
 
     def __init__(self, generator: Generator, model: str, concurrency: int) -> None:
         self.generator, self.model, self.concurrency = generator, model, concurrency
-        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
         self.queue: list[Waiting] = []
         self.batches: asyncio.Task[None] | None = None
 
     async def start(self) -> list[str]:
+        """Ready for a first run, or for another after `close`."""
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
+        self.queue, self.batches = [], None
         return []
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
