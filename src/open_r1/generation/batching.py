@@ -27,12 +27,16 @@ class BatchedGenerator:
 
     def __init__(self, generator: Generator, model: str, concurrency: int) -> None:
         self.generator, self.model, self.concurrency = generator, model, concurrency
+        self.thread = self.new_thread()
         self.queue: list[Waiting] = []
         self.batches: asyncio.Task[None] | None = None
 
+    def new_thread(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
+
     async def start(self) -> list[str]:
         """Ready for a first run, or for another after `close`."""
-        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
+        self.thread = self.new_thread()
         self.queue, self.batches = [], None
         return []
 
