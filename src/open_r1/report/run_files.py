@@ -235,7 +235,7 @@ def hide_secrets(text: str) -> str:
 
 def _read_evaluations(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[Evaluation]:
     for stage in stages:
-        if stage.kind != "evaluate" or stage.folder is None:
+        if stage.kind not in ("evaluate", "benchmark") or stage.folder is None:
             continue
         summary = _mapping(read_json(stage.folder / "summary.json"))
         if summary:
