@@ -10,7 +10,7 @@ OPTIONS ?=
 PARALLEL ?=
 NUM_GPUS ?= 1
 
-.PHONY: demo test test-slow quality style evaluate clean
+.PHONY: demo test test-slow test-sandbox quality style evaluate clean
 
 demo: $(VENV)/.train  ## problems -> traces -> SFT -> GRPO -> report, from scratch on two CPU cores
 	$(BIN)/open-r1 run recipes/tiny/pipeline.yaml
@@ -19,7 +19,10 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --ignore tests/sandbox
+
+test-sandbox: $(VENV)/.dev  ## the whole attack suite, slow parts too; as both kinds of user where root starts it
+	$(BIN)/python tests/sandbox/both_users.py
 
 quality: $(VENV)/.dev
 	$(BIN)/ruff check .

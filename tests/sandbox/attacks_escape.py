@@ -175,11 +175,11 @@ def raise_priority(how):
     elif how == "real time":
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     elif how == "all of the user":
-        os.setpriority(os.PRIO_USER, 0, 5)
+        os.setpriority(os.PRIO_USER, 0, 19)
     elif how == "the group":
-        os.setpriority(os.PRIO_PGRP, 0, 5)
+        os.setpriority(os.PRIO_PGRP, 0, 19)
     elif how == "own":
-        os.setpriority(os.PRIO_PROCESS, 0, 5)
+        os.setpriority(os.PRIO_PROCESS, 0, 19)
     elif os.getppid() == 0:
         return None
     else:
@@ -294,7 +294,10 @@ TABLE = [
     Attack(gain_rights, (0,), (0,), "outside"),
     Attack(write_in, (NOT_HERE,), (["/tmp"],), "outside"),
     Attack(write_in, (["/tmp", "/box", "/var/tmp", "."],), (["/tmp"],), "outside", "write_anywhere", tiers="B"),
-    Attack(change_file, ([os.__file__, "/usr/bin/env", "/etc/passwd"],), lambda w: ([w.scratch_file],), "outside"),
+    Attack(
+        change_file, lambda w: ([os.__file__, "/usr/bin/env", "/etc/passwd", w.secret_file, w.scratch_file],),
+        lambda w: ([w.scratch_file],), "outside",
+    ),
     Attack(write_to_input, (False,), (True,), "outside"),
     *(Attack(make_device, (how,), ("fifo",), "outside", f"make_{how}_device") for how in ("character", "block")),
     *(Attack(open_device, (path,), ("/dev/null",), name=f"open_{path}") for path in DEVICES),

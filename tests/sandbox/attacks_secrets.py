@@ -74,6 +74,11 @@ def read_file_by_symlink(path):
         return file.read(64)
 
 
+def look_at(path):
+    """Whether it is there, and how large it is."""
+    return os.stat(path)
+
+
 def list_folder(path):
     return os.listdir(path)[:8]
 
@@ -202,6 +207,7 @@ TABLE = [
         for what in ("environ", "cmdline", "maps", "mem", "status", "limits", "fd", "task", "cwd", "root")
     ),
     Attack(read_file, lambda w: (w.secret_file,), (OS_FILE,), name="read_graders_file"),
+    Attack(look_at, lambda w: (w.secret_file,), (OS_FILE,), tiers="A"),
     Attack(read_file_by_descriptor, lambda w: (w.secret_file,), (OS_FILE,)),
     Attack(read_file_by_symlink, lambda w: (w.secret_file,), (OS_FILE,), tiers="A"),
     *(Attack(read_file, (path,), (OS_FILE,), name=f"read_{path}") for path in SYSTEM_FILES),

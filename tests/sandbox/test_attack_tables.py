@@ -18,6 +18,7 @@ from attacks import (
     assert_reached,
     describe,
     program_of,
+    program_text,
     run_outside,
 )
 
@@ -62,7 +63,8 @@ def test_control_outside_gets_through(world: World, attack: Attack) -> None:
 
 def test_calls_that_the_sandbox_stops_reach_the_kernel_elsewhere() -> None:
     """The arguments alone don't make the calls fail as the sandbox does. A container's own filter may stop many."""
-    reached = 0
-    for name, arguments in attacks_escape.CALLS.items():
-        reached += run_outside(program_of(attacks_escape.reach_kernel, name, *arguments)).startswith("ESCAPED")
-    assert reached >= 10
+    calls = {name: arguments for name, arguments in attacks_escape.CALLS.items() if name != "memfd_secret"}
+    program = program_text(attacks_escape.reach_kernel)
+    program += f"\nfor name, arguments in {calls!r}.items():\n    report(reach_kernel, name, *arguments)\n"
+    reached = [line for line in run_outside(program).splitlines() if line.startswith("ESCAPED")]
+    assert len(reached) >= 10

@@ -24,7 +24,7 @@ from processes import Watch, family
 from open_r1.execution.base import Limits, Program, Status
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS
 
-TIGHT = Limits(wall_s=3, cpu_s=1, memory_mb=128, output_kb=64, disk_mb=8, processes=8, open_files=32)
+TIGHT = Limits(wall_s=2, cpu_s=1, memory_mb=128, output_kb=64, disk_mb=8, processes=8, open_files=32)
 SLACK_S = 40
 """How much longer than its limit a program may take here before it counts as hanging: the machine may be busy."""
 
