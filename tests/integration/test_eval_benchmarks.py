@@ -236,6 +236,7 @@ def test_a_model_that_the_server_lacks_is_told_with_the_nearest(
         (["m", "--benchmarks", "math500"], "did you mean 'math_500'?"),
         (["m", "--benchmarks", "aime24", "--data", "aime24"], "not of the form NAME=FILE"),
         (["m", "--benchmarks", "aime24", "--data", "aime24=absent.jsonl"], "'absent.jsonl' does not exist"),
+        (["m", "--benchmarks", "aime24"], "local file in its columns will do too: --data aime24=FILE"),
         (["m", "--benchmarks", "aime24", "--backend", "server"], "needs its address: --server"),
         (["m", "--benchmarks", "aime24", "--backend", "vllm", "--server", "http://x"], "--server has no use"),
         (["m", "--benchmarks", "aime24", "--parallel", "data"], "needs --backend vllm"),
@@ -261,8 +262,8 @@ def test_a_transformers_model_is_evaluated_compared_and_monitored(
 ) -> None:
     for name, seed in (("a", 0), ("b", 1)):
         ran = open_r1(
-            "eval", tiny_model, "--benchmarks", numbers, "tasks:sums?n=5", "--max_new_tokens", 8, "--num_samples", 2, "--seed", seed,
-            "--output_dir", tmp_path / name,
+            "eval", tiny_model, "--benchmarks", numbers, "tasks:sums?n=5", "--max_new_tokens", 8, "--num_samples", 2,
+            "--seed", seed, "--output_dir", tmp_path / name,
         )  # fmt: skip
         assert ran.status == 0, ran.err
     compared = open_r1("compare", tmp_path / "a", tmp_path / "b")
@@ -304,3 +305,16 @@ def test_the_benchmarks_of_a_training_stage_are_run_at_its_end(
     assert again.status == 0 and (tmp_path / "out" / "README.md").read_text() == card
     report = open_r1("report", tmp_path / "out")
     assert report.status == 0 and "short" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_overwrite_starts_over_and_takes_nothing_else_away(open_r1: Command, numbers: Path, tmp_path: Path) -> None:
+    words = ("eval", "fake", "--benchmarks", numbers, "--n", 1, "--output_dir", tmp_path / "out")
+    (tmp_path / "out" / "numbers").mkdir(parents=True)
+    (tmp_path / "out" / "numbers" / "mine.txt").write_text("kept")
+    with running_fake() as fake:
+        assert open_r1(*words, "--server", fake.url, "--overwrite").status == 0
+        assert (tmp_path / "out" / "numbers" / "mine.txt").exists()
+        refused = open_r1(*words, "--server", fake.url, "--seed", 1)
+        assert refused.status == 2 and "seed was 0 and is now 1" in refused.err and "--overwrite." in refused.err
+        assert open_r1(*words, "--server", fake.url, "--seed", 1, "--overwrite").status == 0
+    assert read_json(tmp_path / "out" / "numbers" / "summary.json")["settings"]["seed"] == 1

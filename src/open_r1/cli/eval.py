@@ -125,7 +125,7 @@ def run_benchmarks(arguments: argparse.Namespace) -> int:
     folders = {plan.name: folder / folder_name(plan.name) for plan in plans}
     if arguments.overwrite:
         for path in folders.values():
-            if path.is_dir():
+            if (path / "drawn").is_dir():  # and nothing that isn't an evaluation
                 RunDir(path).clear()
     for plan in plans:
         tell(f"{plan.name}: {len(plan.questions):,} problems × {plan.settings.num_samples} samples, {plan.data}")

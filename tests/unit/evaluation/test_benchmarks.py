@@ -304,3 +304,40 @@ def test_procedural_tasks_are_a_benchmark() -> None:
     questions = benchmark.load()
     assert len(questions) == 5 and questions[0].groups == {"subject": "linear_equations", "level": "2"}
     assert benchmark.score([f"\\boxed{{{questions[0].gold}}}"], questions[:1])[0].value == 1.0
+
+
+# --- contests -------------------------------------------------------------------------------------------------------
+
+
+def test_codeforces_scores_programs_in_their_language(tmp_path: Path, need_sandbox: Callable[[], None]) -> None:
+    need_sandbox()
+    benchmark = get_benchmark("codeforces")
+    (question,) = benchmark.load(write(tmp_path / "cf.jsonl", ROWS["codeforces"]))
+    right = "```python\na, b = map(int, input().split())\nprint(a + b)\n```"
+    outcomes = benchmark.score([right, "```python\nprint(4)\n```", "no program"], [question] * 3)
+    assert [outcome.value for outcome in outcomes] == [1.0, 0.0, 0.0]
+    assert [outcome.details["answer"] is None for outcome in outcomes] == [False, False, True]
+
+
+def test_ioi_without_a_program_is_nothing(tmp_path: Path, need_sandbox: Callable[[], None]) -> None:
+    need_sandbox()
+    row = {**ROWS["ioi"], "test_cases": [{"test_name": "a", "test_input": "1", "test_output": "1"}]}
+    benchmark = get_benchmark("ioi")
+    (question,) = benchmark.load(write(tmp_path / "ioi.jsonl", row))
+    assert "vector" in question.prompt and question.id == "2024-nile-01-equal"
+    (outcome,) = benchmark.score(["I can't."], [question])
+    assert outcome.details["answer"] is None and outcome.value in (0.0, None)
+
+
+def test_reasoning_gym_is_scored_by_its_own_scorers() -> None:
+    pytest.importorskip("reasoning_gym")
+    benchmark = get_benchmark("reasoning_gym:chain_sum?size=3")
+    try:
+        benchmark.check()
+    except ConfigError as error:
+        pytest.skip(f"NO SANDBOX HERE: {error}")
+    questions = benchmark.load()
+    texts = [f"<answer>\n{question.gold}\n</answer>" for question in questions]
+    outcomes = benchmark.score([*texts, "<answer>\n-7\n</answer>"], [*questions, questions[0]])
+    assert [outcome.value for outcome in outcomes[:3]] == [1.0] * 3
+    assert outcomes[3].value != 1.0 and outcomes[3].details["answer"] == "-7"

@@ -127,7 +127,12 @@ class Benchmark:
                 yield from self.read_rows(path)
             return
         name, config = (data, None) if data else (self.source.name, self.source.config)
-        splits = load_splits(name, config, self.source.split)
+        try:
+            splits = load_splits(name, config, self.source.split)
+        except DataError as error:
+            if data or is_local_name(name):
+                raise
+            raise DataError(f"{error} A local file in its columns will do too: --data {self.name}=FILE.") from None
         rows: Any = splits[self.source.split]
         require_columns(rows.column_names, self.columns, name, "--data" if is_local_name(name) else "the data set")
         yield from rows
