@@ -195,7 +195,9 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     """TRL's trainer over our prompts, rewards, model and tokenizer."""
     script, training = arguments.script, arguments.training
     if training.use_vllm and importlib.util.find_spec("vllm") is None:
-        raise ConfigError("use_vllm is true but vllm isn't installed here; run: pip install 'open-r1[vllm]'.")
+        raise ConfigError(
+            "use_vllm is true but vllm isn't installed here; run in the checkout: pip install -e '.[vllm]'."
+        )
     data = load_prompts(arguments)
     rewards = [ExplainedReward(reward, training.max_unscored_share) for reward in get_reward_funcs(script)]
     tokenizer = get_tokenizer(arguments.model, training, trains_on_thinking=False)

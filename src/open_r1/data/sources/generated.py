@@ -85,7 +85,7 @@ def generate_reasoning_gym(name: str, what: str, options: dict[str, str]) -> lis
         import reasoning_gym
         from reasoning_gym.factory import DATASETS
     except ModuleNotFoundError as error:
-        raise DataError(f"'{name}' needs reasoning-gym; run: pip install 'open-r1[gym]'.") from error
+        raise DataError(f"'{name}' needs reasoning-gym; run in the checkout: pip install -e '.[gym]'.") from error
 
     if what not in DATASETS:
         raise DataError(f"'{name}': reasoning-gym has no data set '{what}'{nearest(what, DATASETS)}")

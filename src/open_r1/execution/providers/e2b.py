@@ -45,7 +45,7 @@ class E2BProvider(RemoteProvider):
     @staticmethod
     def _find_problem(api_key: str) -> str:
         if not find_spec("e2b_code_interpreter"):
-            return "provider e2b needs E2B's client: pip install 'open-r1[code]'."
+            return "provider e2b needs E2B's client; run in the checkout: pip install -e '.[code]'."
         return "" if api_key else explain_missing("E2B_API_KEY", "provider e2b (without e2b_router_url)")
 
     def refuse(self, program: Program) -> Execution | None:

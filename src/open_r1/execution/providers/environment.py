@@ -27,7 +27,7 @@ def explain_missing(variable: str, purpose: str) -> str:
     """What to tell someone whose environment lacks a variable."""
     message = f"{variable} is not set, which {purpose} needs; export it or put it into a {ENV_FILE} in this folder."
     if Path(ENV_FILE).is_file() and not find_spec("dotenv"):
-        message += f" There is a {ENV_FILE}, but python-dotenv is missing to read it: pip install 'open-r1[code]'."
+        message += f" There is a {ENV_FILE}, but python-dotenv is missing to read it: pip install python-dotenv."
     return message
 
 
