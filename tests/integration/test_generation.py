@@ -339,7 +339,7 @@ def test_a_polite_stop_keeps_what_has_come_and_says_how_to_go_on(tmp_path: Path)
 
 def test_two_commands_on_one_folder_do_not_mix(tmp_path: Path) -> None:
     source, out = write_problems(tmp_path / "p.jsonl", 2000), tmp_path / "out"
-    with running_fake(FakeSettings(latency_s=0.05)) as fake:
+    with running_fake(FakeSettings(latency_s=1.0)) as fake:
         first = start(source, fake, out, 1)
         while count_lines(out) < 10:
             assert first.poll() is None
@@ -350,3 +350,29 @@ def test_two_commands_on_one_folder_do_not_mix(tmp_path: Path) -> None:
         first.communicate()
     assert second.returncode == 2
     assert b"another run is writing" in said
+
+
+def test_a_model_that_fails_in_this_process_ends_the_run_with_what_is_done(
+    open_r1: Command, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from open_r1.generation.in_process import TransformersGenerator
+
+    source, out = write_problems(tmp_path / "p.jsonl", 12), tmp_path / "out"
+    whole, calls = TransformersGenerator.complete_batch, []
+
+    def fail_third(self: Any, *arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise RuntimeError("out of memory")
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(TransformersGenerator, "complete_batch", fail_third)
+    command = [
+        "data", "generate", source, "--backend", "transformers", "--model", tiny_model, "--max_new_tokens", 4,
+        "--batch_size", 4, "--output_dir", out,
+    ]  # fmt: skip
+    ran = open_r1(*command)
+    assert (ran.status, "the model in this process has failed (out of memory)" in ran.err) == (1, True)
+    assert len(keys_of(out)) == 8
+    assert open_r1(*command).status == 0
+    assert len(set(keys_of(out))) == len(keys_of(out)) == 12

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from open_r1.generation.protocol import Generator, Message, Prompt, Reply, Sampling
+from open_r1.generation.protocol import EndpointsGone, Generator, Message, Prompt, Reply, Sampling
 from open_r1.records import Completion
 
 LINGER_S = 0.02
@@ -72,15 +72,18 @@ class BatchedGenerator:
         started = time.monotonic()
         try:
             drawn = await asyncio.get_running_loop().run_in_executor(self.thread, self.draw, prompts, batch)
-        except Exception as error:  # noqa: BLE001 - whatever a model fails with is its requesters' to handle
+        except Exception as error:  # noqa: BLE001 - whatever a model fails with, nothing more can be had of it
+            said = " ".join(str(error).split())
             for _, _, future in batch:
                 if not future.done():
-                    future.set_exception(error)
+                    future.set_exception(EndpointsGone(f"the model in this process has failed ({said})"))
             return
         seconds = time.monotonic() - started
+        draws_each = hasattr(self.generator, "generate_each")
         for (_, sampling, future), completions in zip(batch, drawn, strict=True):
             if not future.done():
-                future.set_result(self.reply(completions, sampling.seed, seconds))
+                seed = sampling.seed if draws_each else batch[0][1].seed
+                future.set_result(self.reply(completions, seed, seconds))
 
     def draw(self, prompts: Sequence[Prompt], batch: Sequence[Waiting]) -> list[list[Completion]]:
         """The batch's completions, in its order."""

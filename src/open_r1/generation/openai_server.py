@@ -45,6 +45,7 @@ CHECK_TIMEOUT_S = 10.0
 WAITING_GAP_S = 2.0
 CHARACTERS_A_TOKEN = 4
 OPEN_FILES_SPARE = 64
+PROXIES = {"HTTPS_PROXY", "https_proxy"}
 
 BLAMES: Mapping[int, tuple[str, Blame]] = {
     400: ("refused", "request"),
@@ -145,7 +146,10 @@ class OpenAIServer:
                 self.choose_model(url, models)
         if not self.model:
             raise ConfigError("the server doesn't say which models it has; name one with --model.")
-        return [f"{url} does not answer yet ({error.detail}); it is tried again" for url, error in absent.items()]
+        notices = [f"{url} does not answer yet ({error.detail}); it is tried again" for url, error in absent.items()]
+        if PROXIES & os.environ.keys() and any(address.is_secure for address in self.addresses):
+            notices.append("the proxy that the environment names is not used: servers are asked directly")
+        return notices
 
     def find_model(self) -> str:
         """The name of the one model that the servers have; ConfigError as `start`."""
