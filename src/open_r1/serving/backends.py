@@ -20,8 +20,8 @@ Backend = Literal["vllm", "transformers"]
 TOKEN_VARIABLES: Mapping[Backend, str] = {"vllm": "VLLM_API_KEY", "transformers": "OPEN_R1_SERVER_TOKEN"}
 """Environment variable with the secret by which only the gateway may ask the model's server."""
 
-NEEDED = {"fastapi": "serve", "uvicorn": "serve", "openai": "serve", "torch": "train", "transformers": "train"}
-"""What transformers' server imports -> the extra that installs it."""
+NEEDED = ("fastapi", "uvicorn", "openai", "torch", "transformers", "accelerate")
+"""What transformers' server imports; the extra `serve` installs it."""
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,10 @@ class ThinkingSplitter:
     def __init__(self, is_prefilled: bool) -> None:
         self.held = ""
         self.state: Literal["start", "thinking", "after", "answer"] = "thinking" if is_prefilled else "start"
+        self.may_repeat_tag = is_prefilled
+        """Whether a `<think>` here would be the one that the prompt ended with, said again."""
         self.has_begun = False
-        """Whether anything of the thinking was given out: white space before that is left out, and so is its tag."""
+        """Whether anything of the thinking was given out: white space before that is left out."""
 
     def feed(self, text: str) -> list[Part]:
         self.held += text
@@ -54,9 +56,11 @@ class ThinkingSplitter:
     def in_thinking(self) -> list[Part]:
         if not self.has_begun:
             self.held = self.held.lstrip()
+        if self.may_repeat_tag and self.held:
             if THINK_OPEN.startswith(self.held) and self.held != THINK_OPEN:
                 return []
-            self.held = self.held.removeprefix(THINK_OPEN).lstrip()  # the model repeats what the prompt ended with
+            self.may_repeat_tag = False
+            self.held = self.held.removeprefix(THINK_OPEN).lstrip()
         thinking, closed, after = self.held.partition(THINK_CLOSE)
         if closed:
             self.state, self.held = "after", after
