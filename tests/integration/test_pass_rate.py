@@ -135,7 +135,7 @@ def test_weights_are_respected_and_unscored_samples_stay_out_of_the_mean(
         assert row["difficulty"] == (0.0 if unscored < 4 else None)
     summary = json.loads(ran.out)
     assert (summary["problems_unscored"], summary["samples_unscored"]) == (2, 20)
-    assert summary["unscored_now"] == {"returned_none": 20}
+    assert summary["unscored_now"] == {"not_applicable": 20}
 
 
 def test_answers_are_scored_by_default_and_a_row_without_gold_is_unscored(open_r1: Command, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class RewardSettings:
     code_packages: list[str] = setting(
         [], "Installed packages that Python programs may import in the local sandbox, such as numpy."
     )
-    ioi_provider: Literal["local", "piston", "morph", "executor"] = setting(
+    ioi_provider: Literal["local", "e2b", "morph", "piston", "sandbox_fusion", "executor"] = setting(
         "local", "Where programs for IOI problems run."
     )
     max_completion_len: int = setting(16384, "soft_overlong_punishment: tokens from which the penalty is -1.")

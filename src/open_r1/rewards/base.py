@@ -26,7 +26,11 @@ FROM_TRAINER = frozenset({"prompts", "completions", "completion_ids"})
 """Columns that a trainer makes; no data need have them."""
 
 NOT_APPLICABLE = "not_applicable"
-"""The reason of a sample that a reward has nothing to say about, such as a maths problem to a code reward."""
+"""The reason of a sample that a reward has nothing to say about, such as a maths problem to a code reward.
+
+It is no failure, unlike every other reason without a value. A user's own reward says it by returning None, as TRL has it;
+one that failed returns `Outcome(None, "why")`.
+"""
 
 
 class RewardFunction:

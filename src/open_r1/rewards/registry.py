@@ -20,7 +20,7 @@ from typing import Any
 
 from open_r1.errors import ConfigError, nearest
 from open_r1.records import Outcome
-from open_r1.rewards.base import FROM_TRAINER, Columns, RewardFunction, RewardSpec
+from open_r1.rewards.base import FROM_TRAINER, NOT_APPLICABLE, Columns, RewardFunction, RewardSpec
 
 DEFAULT_REWARDS = ("accuracy", "format", "tag_count")
 
@@ -132,7 +132,7 @@ def _scorer_of(function: Callable[..., Any], name: str) -> Callable[[list[str], 
 def _outcome_of(value: Any) -> Outcome:
     """A NaN or an infinity is no value: trainers would take it for a missing one, or lose the whole group to it."""
     if value is None:
-        return Outcome(None, "returned_none")
+        return Outcome(None, NOT_APPLICABLE)
     outcome = value if isinstance(value, Outcome) else Outcome(float(value), "scored")
     is_finite = outcome.value is None or math.isfinite(outcome.value)
     return outcome if is_finite else Outcome(None, "not_finite")

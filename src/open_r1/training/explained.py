@@ -21,9 +21,6 @@ from open_r1.rewards.base import NOT_APPLICABLE
 RECENT_OUTCOMES = 256
 """Outcomes of a reward over which the share of unscored ones is watched."""
 
-NO_OPINION = (NOT_APPLICABLE, "returned_none")
-"""Reasons of a reward that has nothing to say about a sample, which is no failure."""
-
 LOGGERS = ("log_extra", "log_metric")
 """TRL's keywords for logging. They write to plain dicts, so they are called on the trainer's thread alone."""
 
@@ -47,7 +44,7 @@ class ExplainedReward:
         columns |= {name: partial(self._call_later, log) for name, log in loggers.items()}
         score = partial(self.reward.score, **columns)
         outcomes = await asyncio.get_running_loop().run_in_executor(self._thread, score)
-        self.has_failed = [not outcome.is_scored and outcome.reason not in NO_OPINION for outcome in outcomes]
+        self.has_failed = [not outcome.is_scored and outcome.reason != NOT_APPLICABLE for outcome in outcomes]
         self._calls.append(partial(self._log_outcomes, outcomes, *loggers.values()))
         return [outcome.value for outcome in outcomes]
 
@@ -78,4 +75,4 @@ def detail_text(outcome: Outcome, name: str) -> str | None:
     """One of an outcome's details as a cell of a table: compact JSON, None where it has no such detail."""
     if name not in outcome.details:
         return None
-    return json.dumps(outcome.details[name], ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(outcome.details[name], ensure_ascii=False, separators=(",", ":", default=str))

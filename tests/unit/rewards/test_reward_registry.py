@@ -138,7 +138,7 @@ def test_a_user_s_coroutine_runs_inside_an_event_loop_too(user_module):
 
 
 def test_a_user_s_none_is_unscored(user_module):
-    assert [outcome.reason for outcome in build_reward("user_rewards:unscored").score(["a"])] == ["returned_none"]
+    assert [outcome.reason for outcome in build_reward("user_rewards:unscored").score(["a"])] == ["not_applicable"]
 
 
 def test_a_user_s_value_that_is_no_number_is_unscored(user_module):

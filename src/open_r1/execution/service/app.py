@@ -84,7 +84,7 @@ class Service:
         return {
             "version": __version__,
             "provider": self.provider.name,
-            "concurrency": self.provider.concurrency,
+            "concurrency": getattr(self.provider, "workers", self.provider.concurrency),
             "languages": self.languages,
             "max_programs": self.settings.max_programs,
             "max_request_bytes": self.settings.max_request_bytes,

@@ -8,14 +8,15 @@ from functools import cached_property
 from typing import Any
 
 from open_r1.errors import ConfigError, OpenR1Error, RunError
+from open_r1.rewards.base import NOT_APPLICABLE
 from open_r1.rewards.combination import RewardSummary, summarise
 from open_r1.rewards.functions.format import WELL_FORMED
-from open_r1.rewards.preflight.flight import NO_OPINION, Flight
+from open_r1.rewards.preflight.flight import Flight
 from open_r1.rewards.preflight.rules import RULES, SHOWN_CHARS, Finding
 from open_r1.rewards.tables import histogram_bins, summary_table
 
 EXAMPLE_CHARS = 4000
-FINE = frozenset({"correct", WELL_FORMED, "counted", "scored", *NO_OPINION})
+FINE = frozenset({"correct", WELL_FORMED, "counted", "scored", NOT_APPLICABLE})
 """Reasons that are no failure."""
 
 

@@ -22,8 +22,6 @@ FORMAT_REWARDS = frozenset({"format_reward", "graded_format_reward", "think_form
 TAG_REWARDS = FORMAT_REWARDS | {"tag_count_reward"}
 """Rewards that a completion written to the format must satisfy in full."""
 
-NO_OPINION = (NOT_APPLICABLE, "returned_none")
-
 
 @dataclass(frozen=True)
 class PolicySample:
@@ -155,4 +153,4 @@ def _is_right(name: str, outcome: Outcome) -> bool:
 
 
 def has_failed(outcome: Outcome) -> bool:
-    return outcome.value is None and outcome.reason not in NO_OPINION
+    return outcome.value is None and outcome.reason != NOT_APPLICABLE

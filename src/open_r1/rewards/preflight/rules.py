@@ -12,7 +12,6 @@ from open_r1.rewards.functions.format import WELL_FORMED
 from open_r1.rewards.preflight.flight import (
     ANSWER_REWARDS,
     FORMAT_REWARDS,
-    NO_OPINION,
     PROGRAM_REWARDS,
     Flight,
 )
@@ -216,7 +215,7 @@ def find_constant(flight: Flight) -> Iterator[Finding]:
         if name not in flight.weighted or name in ANSWER_REWARDS | PROGRAM_REWARDS | FORMAT_REWARDS:
             continue
         values = {outcome.value for outcome in outcomes if outcome.value is not None}
-        if all(outcome.reason in NO_OPINION for outcome in outcomes):
+        if all(outcome.reason == NOT_APPLICABLE for outcome in outcomes):
             yield Finding("no_value", f"{name} gave no value to any completion.")
         elif len(values) == 1 and values != {SATISFIED.get(name)}:
             value = f"{values.pop():.3g}"
