@@ -75,4 +75,4 @@ def detail_text(outcome: Outcome, name: str) -> str | None:
     """One of an outcome's details as a cell of a table: compact JSON, None where it has no such detail."""
     if name not in outcome.details:
         return None
-    return json.dumps(outcome.details[name], ensure_ascii=False, separators=(",", ":", default=str))
+    return json.dumps(outcome.details[name], ensure_ascii=False, separators=(",", ":"), default=str)
