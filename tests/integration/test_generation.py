@@ -26,7 +26,7 @@ HOSTILE = {name: 0.02 for name in FAULTS if name not in ("refused", "hang", "ret
 }
 """About a quarter of all requests go wrong, in every way there is but outright refusal."""
 
-FAST = ["--pause", "0.02", "--timeout", "0.5", "--max_attempts", "12", "--max_new_tokens", "64"]
+FAST = ["--pause", "0.02", "--timeout", "2", "--max_attempts", "12", "--max_new_tokens", "64"]
 
 
 def write_problems(path: Path, count: int) -> Path:
@@ -338,8 +338,8 @@ def test_a_polite_stop_keeps_what_has_come_and_says_how_to_go_on(tmp_path: Path)
 
 
 def test_two_commands_on_one_folder_do_not_mix(tmp_path: Path) -> None:
-    source, out = write_problems(tmp_path / "p.jsonl", 2000), tmp_path / "out"
-    with running_fake(FakeSettings(latency_s=1.0)) as fake:
+    source, out = write_problems(tmp_path / "p.jsonl", 10_000), tmp_path / "out"
+    with running_fake(FakeSettings(latency_s=0.3)) as fake:
         first = start(source, fake, out, 1)
         while count_lines(out) < 10:
             assert first.poll() is None
