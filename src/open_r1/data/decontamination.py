@@ -23,7 +23,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +45,11 @@ RuleName = Literal["coverage", "open-r1"]
 HitKind = Literal["coverage", "whole", "alone", "ngram"]
 Gram = tuple[bytes, ...]
 
-ANCHOR = 3
-"""Words by which a short item is looked up; an item needs as many to be looked for."""
+LEAST_WORDS = 3
+"""Of an item that is looked for."""
+
+ANCHOR = 2
+"""Words by which a short item is looked up."""
 
 MAX_EVIDENCE = 400
 """Characters of matched text that a hit quotes."""
@@ -57,6 +60,9 @@ ALMOST = 1 - 1e-9
 FILTER_BITS = 32
 """Bits of the table for an n-gram's first lookup, for each n-gram that is known: few others get past it, and for a hundred
 thousand it stays in a processor's cache."""
+
+MAX_FILTER_BYTES = 1 << 16
+"""Up to here the table spends a byte on a bit, which is faster where it costs no cache."""
 
 _BOUNDARIES = frozenset(b".?!:;\n\r" + RECORD.encode())
 
@@ -75,7 +81,7 @@ class Rule:
         known = get_args(RuleName)
         if self.name not in known:
             raise ConfigError(f"rule '{self.name}' is unknown{nearest(self.name, known)} Known: {', '.join(known)}.")
-        if not ANCHOR < self.ngram <= 64:
+        if not LEAST_WORDS < self.ngram <= 64:
             raise ConfigError(f"n-grams of {self.ngram} words can't be used; choose a length from 4 to 64 (usual: 8).")
         if not 0 < self.coverage <= 1:
             raise ConfigError(f"coverage must be above 0 and at most 1, but is {self.coverage}; 0.5 is usual.")
@@ -86,7 +92,7 @@ class Rule:
 
     def least_words(self) -> int:
         """Words that an item needs to be looked for at all."""
-        return self.ngram if self.name == "open-r1" else ANCHOR
+        return self.ngram if self.name == "open-r1" else LEAST_WORDS
 
     def needed_share(self, num_words: int) -> float:
         """Share of the n-grams of an item of `num_words` that a text must hold; any at all is 0."""
@@ -150,14 +156,16 @@ class Table:
         return np.diff(self.first)
 
     @cached_property
-    def filter(self) -> npt.NDArray[np.uint8]:
-        """A bit for each value that the first bits of a hash may have: whether it can be one of these."""
+    def filter(self) -> npt.NDArray[Any]:
+        """Whether a hash with these first bits can be one of these: a byte for each value that they have, or a bit."""
         num_bits = 1 << max(8, (FILTER_BITS * len(self.hashes)).bit_length())
         is_there = np.zeros(num_bits, bool)
         is_there[first_bits(self.hashes, num_bits)] = True
-        return np.packbits(is_there, bitorder="little")
+        return is_there if num_bits <= MAX_FILTER_BYTES else np.packbits(is_there, bitorder="little")
 
     def _can_be_here(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
+        if self.filter.dtype == np.bool_:
+            return self.filter.take(first_bits(hashes, len(self.filter)))
         bits = first_bits(hashes, 8 * len(self.filter))
         eight = self.filter.take(bits >> 3)
         eight >>= (bits & 7).astype(np.uint8)
@@ -213,7 +221,7 @@ class Index:
     def _short_items(self) -> Places:
         if self.rule.name == "open-r1":
             return np.zeros(0, np.int64)
-        return np.flatnonzero((self.lengths >= ANCHOR) & (self.lengths < self.rule.ngram))
+        return np.flatnonzero((self.lengths >= LEAST_WORDS) & (self.lengths < self.rule.ngram))
 
     def count_unusable(self) -> Counter[str]:
         """Set -> items too short to be looked for."""
@@ -291,6 +299,8 @@ class Index:
         places, known = self.anchors.find(ngram_hashes(words.hashes, ANCHOR))
         items, owners = self.anchors.expand(known)
         starts = places[owners] - self.anchor_offsets[items]
+        is_begun = words.hashes.take(starts, mode="clip") == self.words.hashes[self.words.bounds[items]]
+        starts, items = starts[is_begun], items[is_begun]
         texts = words.texts_of(starts)
         seen = set()
         for text, item, start in zip(texts.tolist(), items.tolist(), starts.tolist(), strict=True):

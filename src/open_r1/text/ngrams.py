@@ -33,6 +33,9 @@ Places = npt.NDArray[np.int64]
 RECORD = "\x1e"
 """Stands between the texts of a batch; it separates words everywhere."""
 
+_PADDING = RECORD * 8
+"""After the last text: `hash_words` reads eight bytes at a time."""
+
 SYNTAX = """
 frac dfrac tfrac cfrac binom dbinom tbinom choose over left right middle big bigl bigr bigm bigg biggl biggr
 text textbf textit textrm textsf texttt textnormal textup mbox hbox fbox boxed mathrm mathbf mathit mathsf mathtt mathcal
@@ -186,22 +189,30 @@ class Normalisation:
     """One way to see a text as words: fold it, then part it by what its bytes are."""
 
     name: str
-    fold: Callable[[Sequence[str]], bytes]
+    fold: Callable[[str], bytes]
+    """Of texts joined by `RECORD`, which it leaves."""
     classes: bytes
     """256 bytes: the class of each byte; 0 separates, and a word is a run of one class."""
     drops_syntax: bool
 
     def words(self, texts: Sequence[str]) -> Words:
         """All words of `texts`, hashed."""
-        data = self.fold(texts) + RECORD.encode() * 8
+        data, records = self._fold_and_find(texts)
         starts, ends = find_runs(data, self.classes)
         hashes = hash_words(data, starts, ends)
         if self.drops_syntax:
             kept = ~find_syntax(data, starts, ends, hashes)
             starts, ends, hashes = starts[kept], ends[kept], hashes[kept]
-        records = np.flatnonzero(np.frombuffer(data, np.uint8) == ord(RECORD))[: len(texts)]
         bounds = np.concatenate(([0], np.searchsorted(starts, records)))
         return Words(data, starts, ends, hashes, bounds)
+
+    def _fold_and_find(self, texts: Sequence[str]) -> tuple[bytes, Places]:
+        """The folded texts, each with a `RECORD` after it and more of them at the end, and where each of them ends."""
+        data = self.fold(RECORD.join([*texts, _PADDING]))
+        records = np.flatnonzero(np.frombuffer(data, np.uint8) == ord(RECORD))
+        if len(records) > len(texts) + len(_PADDING):
+            return self._fold_and_find([text.replace(RECORD, " ") for text in texts])
+        return data, records[: len(texts)]
 
     def split(self, text: str) -> list[bytes]:
         """The words of one text."""
@@ -233,10 +244,9 @@ def hash_words(data: bytes, starts: Places, ends: Places) -> Hashes:
 
 
 def _stir(values: Hashes) -> Hashes:
-    """Every bit of a value made to depend on all others."""
+    """High and low bits of values made to depend on each other."""
     values ^= values >> np.uint64(32)
     values *= _STIR
-    values ^= values >> np.uint64(29)
     return values
 
 
@@ -292,16 +302,18 @@ def operators(region: bytes) -> Counter[bytes]:
     return found
 
 
-def fold_mathematical(texts: Sequence[str]) -> bytes:
+def fold_mathematical(joined: str) -> bytes:
     """The texts in lower case, in ASCII where that can be, with numbers and fractions in one spelling."""
-    data = join_texts(texts).encode("ascii", _FOLD).translate(_LOWER)
+    data = joined.encode("ascii", _FOLD).translate(_LOWER)
     data = _THIN_SPACE.sub(b",", data).replace(b"{,}", b",")
     return _THOUSANDS.sub(b"", _GLUED_FRACTION.sub(rb"frac \1 ", data))
 
 
-def fold_undrawn(texts: Sequence[str]) -> bytes:
+def fold_undrawn(joined: str) -> bytes:
     """The same without drawings."""
-    return fold_mathematical([drop_drawings(text) if "[asy]" in text else text for text in texts])
+    if "[asy]" in joined:
+        joined = RECORD.join([drop_drawings(text) if "[asy]" in text else text for text in joined.split(RECORD)])
+    return fold_mathematical(joined)
 
 
 def _fold_run(error: UnicodeError) -> tuple[bytes, int]:
@@ -314,18 +326,11 @@ _FOLD = "open_r1.fold"
 codecs.register_error(_FOLD, _fold_run)
 
 
-def fold_plain(texts: Sequence[str]) -> bytes:
+def fold_plain(joined: str) -> bytes:
     """The texts in lower case; what Python's `split` splits at is made ASCII white space."""
-    joined = join_texts([text if text.isascii() else " ".join(text.lower().split()) for text in texts])
+    if not joined.isascii():
+        joined = RECORD.join([" ".join(text.lower().split()) for text in joined.split(RECORD)])
     return joined.encode("utf-8", "surrogatepass").translate(_LOWER)
-
-
-def join_texts(texts: Sequence[str]) -> str:
-    """The texts with `RECORD` between them, and nowhere else."""
-    joined = RECORD.join(texts)
-    if joined.count(RECORD) >= max(1, len(texts)):
-        return RECORD.join(text.replace(RECORD, " ") for text in texts)
-    return joined
 
 
 def drop_drawings(text: str) -> str:

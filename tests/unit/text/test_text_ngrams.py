@@ -79,7 +79,7 @@ def test_an_unclosed_drawing_swallows_no_other_text() -> None:
 
 def test_operators_are_counted_in_any_spelling() -> None:
     def count(text: str) -> dict[bytes, int]:
-        return dict(operators(MATHEMATICAL.fold([text])))
+        return dict(operators(MATHEMATICAL.fold(text)))
 
     assert count(r"\frac{1}{2} \le x^2 - 3") == count("1/2 ≤ x² − 3") == {b"/": 1, b"<": 1, b"^": 1, b"-": 1}
     assert count("3+5") != count("3-5")
@@ -90,7 +90,7 @@ def test_operators_are_counted_in_any_spelling() -> None:
 
 def split_slowly(text: str) -> list[bytes]:
     """The definition of a word, in Python: what `Normalisation.words` does in numpy."""
-    data = MATHEMATICAL.fold([text])
+    data = MATHEMATICAL.fold(text)
     found = []
     is_open = False  # a \begin or \end whose name is still to come
     for match in re.finditer(rb"[a-z\x80-\xff]+|[0-9]+", data):
