@@ -143,12 +143,12 @@ def cache_of(folder: Path) -> str:
     For a folder whose card lists its files it goes by the folder's name and the card, and would give back rows that
     were there before, or another folder's of that name.
     """
-    import datasets
+    from datasets import config
 
     files = sorted((path, path.stat()) for path in folder.rglob("*") if path.is_file())
     seen = [(str(path), status.st_size, status.st_mtime_ns) for path, status in files]
     digest = hashlib.sha256(repr((str(folder.resolve()), seen)).encode()).hexdigest()[:16]
-    return str(Path(datasets.config.HF_DATASETS_CACHE) / f"folder-{digest}")
+    return str(Path(config.HF_DATASETS_CACHE) / f"folder-{digest}")
 
 
 def _as_stream(saved: Any) -> Any:
