@@ -209,10 +209,10 @@ shorter.needs_columns = ()  # columns the data must have; checked before anythin
 ```
 
 It may be a function, a coroutine function, or a class that is called without arguments to make one. `None` in the list
-it returns says that the reward has nothing to say about that sample, as TRL has it; a NaN or an infinity is a failure. It may
-return an `Outcome` too, with a reason (`Outcome(None, "no_server")` is a failure), and with details that the rollouts keep. All rewards of a step run at the same time, each in a
-thread of its own, where signals and alarms don't work. A reward that ships is one file in `src/open_r1/rewards/functions/`
-ending in a `REWARD = RewardSpec(...)`.
+it returns says that the reward has nothing to say about that sample, as TRL has it; a NaN or an infinity is a failure. It
+may return an `Outcome` too, with a reason (`Outcome(None, "no_server")` is a failure), and with details that the rollouts
+keep. All rewards of a step run at the same time, each in a thread of its own, where signals and alarms don't work. A
+reward that ships is one file in `src/open_r1/rewards/functions/` ending in a `REWARD = RewardSpec(...)`.
 """
 
 
