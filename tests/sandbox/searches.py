@@ -20,6 +20,9 @@ def search_memory(pattern, plant):
         LIBC.read(0, ctypes.c_void_p(place), 200)
     anchors = [id(report), ctypes.addressof(ctypes.create_string_buffer(200_000)), id(os.read)]
     anchors += [ctypes.cast(LIBC.getpid, ctypes.c_void_p).value, ctypes.c_void_p.in_dll(LIBC, "environ").value]
+    anchors.append(
+        ctypes.c_void_p.in_dll(LIBC, "program_invocation_name").value
+    )  # on the stack, by the first environment
     LIBC.sbrk.restype = ctypes.c_void_p
     anchors.append(LIBC.sbrk(0) - page)
     reader, writer = os.pipe()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attacks import ROOMY, Box, World, assert_blocked, assert_reached, describe, program_of
+from attacks import ROOMY, Box, World, assert_blocked, assert_reached, describe, program_of, run_outside
 from searches import SECRET_PATTERN, name_frames_beneath, search_files, search_frames, search_memory, search_objects
 
 from open_r1.execution.base import Program, Status
@@ -35,6 +35,12 @@ def test_a_search_finds_what_is_there(box: Box, search: Callable[..., Any]) -> N
     assert_reached(ran.stdout or describe(ran))
     if search in (search_memory, search_objects, search_frames):
         assert secret.encode() in ran.stdout
+
+
+def test_what_was_in_the_environment_at_first_is_found_in_memory(world: World) -> None:
+    """Emptied since or not: the environment that a process starts with stays on its stack."""
+    program = f"import os\nos.environ.clear()\n{program_of(search_memory, SECRET_PATTERN, False)}"
+    assert world.secret in run_outside(program, env={"TOKEN": world.secret})
 
 
 def test_a_neighbour_finds_nothing(two_workers: Box) -> None:

@@ -25,7 +25,7 @@ HONEST = {
     "signal.setitimer(signal.ITIMER_REAL, 0.05)\ntime.sleep(20)",
     "own_limit": "import resource as r\nr.setrlimit(r.RLIMIT_STACK, r.getrlimit(r.RLIMIT_STACK))\nprint(42)",
     "devnull": "import os\nprint(file=open(os.devnull, 'w'))\nprint(42)",
-    "random": "import random, secrets, os, uuid\nrandom.random(); secrets.token_hex(); os.urandom(9); uuid.uuid4()\nprint(42)",
+    "random": "import random, secrets, uuid\nrandom.random(); secrets.token_hex(); uuid.uuid4()\nprint(42)",
     "time": "import time, datetime\ntime.sleep(0.01); datetime.datetime.now(); time.process_time()\nprint(42)",
     "standard_library": "import decimal, fractions, statistics, heapq, bisect, itertools, functools, operator, string, re\n"
     "import json, csv, io, copy, enum, dataclasses, typing, abc, contextlib, calendar, hashlib, zlib, base64, struct\n"
