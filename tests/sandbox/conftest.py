@@ -90,7 +90,7 @@ def _place_secrets(world: World, stack: ExitStack) -> None:
     os.set_inheritable(descriptor, True)
     stack.callback(os.close, descriptor)
     sleeper = subprocess.Popen(
-        ["/bin/sh", "-c", "sleep 3600 & trap 'kill $!' TERM; wait", world.secret],
+        ["/bin/sh", "-c", "read line", world.secret], stdin=subprocess.PIPE,  # it ends when this process does
         env={"TOKEN": world.secret, "PATH": os.environ["PATH"]}, user=NOBODY if os.getuid() == 0 else None,
     )  # fmt: skip
     stack.callback(sleeper.wait)
