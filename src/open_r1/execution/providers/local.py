@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from open_r1.errors import ConfigError
 from open_r1.execution.base import Provider
 from open_r1.execution.providers.environment import Environment
 from open_r1.execution.providers.registry import ProviderSpec, setting
 
 
 def build(settings: Any, environment: Environment) -> Provider:
-    from open_r1.execution.sandbox.local import LocalProvider
-
+    try:
+        from open_r1.execution.sandbox.local import LocalProvider
+    except ImportError as error:  # Windows has none of what a sandbox is made of
+        raise ConfigError(
+            f"this system can't isolate programs ({error}); use Linux, or run them elsewhere by code_provider: executor, "
+            "piston, e2b, morph or sandbox_fusion."
+        ) from error
     return LocalProvider(packages=setting(settings, "code_packages", ()))
 
 
