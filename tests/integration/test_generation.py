@@ -318,7 +318,7 @@ def test_twenty_kills_of_eight_thousand_samples_lose_nothing_and_draw_nothing_tw
 
 
 def test_a_polite_stop_keeps_what_has_come_and_says_how_to_go_on(tmp_path: Path) -> None:
-    source, out = write_problems(tmp_path / "p.jsonl", 2000), tmp_path / "out"
+    source, out = write_problems(tmp_path / "p.jsonl", 20_000), tmp_path / "out"
     for sent, status, said in (
         (signal.SIGTERM, 1, b"run the same command again"),
         (signal.SIGINT, 130, b"interrupted"),
