@@ -38,7 +38,7 @@ from open_r1.data.decontamination import EvalSet, Index, Rule
 from open_r1.data.rows import open_rows
 
 TRACE_EVERY = 5
-PLANT_EVERY = 50
+PLANT_EVERY = 100
 SHORT_EVERY = 5
 """One plant in so many is an item below 8 words; there are few of them."""
 FILES = {"math500": "problem", "gsm8k_test": "question", "aime24": "problem"}

@@ -209,14 +209,19 @@ class Index:
         )
         self.needed = np.array([rule.needed_share(length) for length in self.lengths.tolist()]) * self.totals * ALMOST
         self.anchors, self.anchor_offsets = index_anchors(self.words, self._short_items())
+        self._keep_answers()
+
+    def _keep_answers(self) -> None:
+        """Items that are found are often found again."""
         self.grams_of = lru_cache(maxsize=4096)(self._grams_of)
+        self.numbers_of = lru_cache(maxsize=4096)(self._numbers_of)
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name != "grams_of"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("grams_of", "numbers_of")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        self.grams_of = lru_cache(maxsize=4096)(self._grams_of)
+        self._keep_answers()
 
     def _short_items(self) -> Places:
         if self.rule.name == "open-r1":
@@ -281,9 +286,9 @@ class Index:
 
     def _has_numbers(self, text: OpenText, item: int, first: int, length: int) -> bool:
         """Whether every number of the item stands in or near the stretch, within an item's length of it."""
-        wanted = self.words.of(item)
-        near = text.words[max(0, first - len(wanted)) : first + length + len(wanted)]
-        return count_numbers(wanted) <= count_numbers(near)
+        margin = int(self.lengths[item])
+        near = Counter(text.words[max(0, first - margin) : first + length + margin])
+        return all(near[number] >= count for number, count in self.numbers_of(item).items())
 
     def _compare_whole(self, text: OpenText, item: int) -> Hit | None:
         wanted = self.words.of(item)
@@ -321,6 +326,9 @@ class Index:
     def _operators_of(self, item: int) -> Counter[bytes]:
         first, last = int(self.words.bounds[item]), int(self.words.bounds[item + 1]) - 1
         return operators(self.words.between(first, last))
+
+    def _numbers_of(self, item: int) -> Counter[bytes]:
+        return Counter(word for word in self.words.of(item) if word.isdigit())
 
     def _grams_of(self, item: int) -> dict[Gram, float]:
         """An item's n-grams with their weights."""
@@ -391,10 +399,6 @@ class OpenText:
     def region(self, first: int, length: int) -> bytes:
         """The folded text of `length` words from word `first` on."""
         return self.batch.between(self.first + first, self.first + first + length - 1)
-
-
-def count_numbers(words: Sequence[bytes]) -> Counter[bytes]:
-    return Counter(word for word in words if word.isdigit())
 
 
 def quote(region: bytes) -> str:

@@ -201,8 +201,9 @@ class Normalisation:
         starts, ends = find_runs(data, self.classes)
         hashes = hash_words(data, starts, ends)
         if self.drops_syntax:
-            kept = ~find_syntax(data, starts, ends, hashes)
-            starts, ends, hashes = starts[kept], ends[kept], hashes[kept]
+            kept = np.flatnonzero(~find_syntax(data, starts, ends, hashes))
+            if len(kept) < len(starts):
+                starts, ends, hashes = starts.take(kept), ends.take(kept), hashes.take(kept)
         bounds = np.concatenate(([0], np.searchsorted(starts, records)))
         return Words(data, starts, ends, hashes, bounds)
 
@@ -225,16 +226,15 @@ def find_runs(data: bytes, classes: bytes) -> tuple[Places, Places]:
     edges = np.flatnonzero(kinds[1:] != kinds[:-1]) + 1
     if kinds[0]:
         edges = np.concatenate(([0], edges))
-    is_word = kinds[edges] != _SEPARATOR
-    words = np.flatnonzero(is_word)
-    return edges[words], edges[words + 1]
+    words = np.flatnonzero(kinds.take(edges))  # a separator is 0
+    return edges.take(words), edges.take(words + 1)
 
 
 def hash_words(data: bytes, starts: Places, ends: Places) -> Hashes:
     """64 bits a word, from eight of its bytes at a time. `data` ends in eight bytes that are of no word."""
     lengths = ends - starts
     eight = np.ndarray((len(data) - 7,), "<u8", buffer=data, strides=(1,))
-    hashes = _stir((eight[starts] & _FIRST_BYTES[np.minimum(lengths, 8)]) * _MIX)
+    hashes = _stir((eight[starts] & _FIRST_BYTES.take(np.minimum(lengths, 8))) * _MIX)
     longer = np.flatnonzero(lengths > 8)
     for offset in range(8, _HASHED_BYTES, 8):
         more = eight[starts[longer] + offset] & _FIRST_BYTES[np.minimum(lengths[longer] - offset, 8)]
@@ -254,7 +254,7 @@ def find_syntax(data: bytes, starts: Places, ends: Places, hashes: Hashes) -> np
     """Which words are LaTeX's own: a command of `SYNTAX`, or the name of an environment."""
     buffer = np.frombuffer(data, np.uint8)
     is_syntax = np.zeros(len(starts), bool)
-    commands = np.flatnonzero(buffer[starts - 1] == _BACKSLASH)
+    commands = np.flatnonzero(buffer.take(starts - 1) == _BACKSLASH)
     commands = commands[is_among(hashes[commands], _SYNTAX_HASHES)]
     is_syntax[commands] = True
     arguments = commands[commands + 1 < len(starts)] + 1
