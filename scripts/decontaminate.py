@@ -4,9 +4,9 @@
     python scripts/decontaminate.py --dataset problems.jsonl --against math500.jsonl aime24.jsonl --cleanup
 
 A local file gives a local file, `<name>_decontaminated.jsonl` or the like. A Hub data set is written to a local Parquet file
-first and then pushed under its new name, so that a push that fails loses nothing. With `--cleanup` rows that hold
-evaluation items are dropped, otherwise a column `contaminated_<set>` says which they are. Rows are found by our rule, whose
-faults are fewer; `--rule open-r1` is the original's.
+first and then pushed under its new name by `open-r1 data publish`, so that a push that fails loses nothing. With
+`--cleanup` rows that hold evaluation items are dropped, otherwise a column `contaminated_<set>` says which they are. Rows
+are found by our rule, whose faults are fewer; `--rule open-r1` is the original's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 
 from open_r1.cli.main import main as open_r1
 from open_r1.data.evaluation_sets import KNOWN_SETS
-from open_r1.errors import RunError
 
 ORIGINAL_NAMES = {"aime24": "aime_2024", "aime25": "aime_2025", "math_500": "math_500", "gpqa": "gpqa", "lcb": "lcb"}
 DEFAULT_SETS = [f"{KNOWN_SETS[name]}&name={original}" for name, original in ORIGINAL_NAMES.items()]
@@ -65,29 +64,14 @@ def build_command(arguments: argparse.Namespace, output: Path) -> list[str]:
     return command + (["--overwrite"] if arguments.overwrite else [])
 
 
-def push(output: Path, name: str) -> None:
-    from datasets import Dataset
-
-    try:
-        Dataset.from_parquet(str(output)).push_to_hub(name, split="train", private=False)  # pyright: ignore
-    except Exception as error:
-        raise RunError(
-            f"'{name}' could not be pushed ({' '.join(str(error).split())}); the rows are in '{output}': push that file."
-        ) from error
-
-
 def main() -> int:
     arguments = parse_arguments()
     output = name_output(arguments)
     status = open_r1(build_command(arguments, output))
     if status or arguments.no_push or is_local(arguments.dataset):
         return status
-    try:
-        push(output, arguments.new_dataset_name or f"{arguments.dataset}_decontaminated")
-    except RunError as error:
-        print(f"decontaminate: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+    name = arguments.new_dataset_name or f"{arguments.dataset}_decontaminated"
+    return open_r1(["data", "publish", str(output), "--repo_id", name, "--output_dir", str(output.with_suffix(""))])
 
 
 if __name__ == "__main__":

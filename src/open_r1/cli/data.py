@@ -22,8 +22,8 @@ EXAMPLE = """examples:
   open-r1 data verify traces/traces.jsonl --output verified.jsonl
   open-r1 data select verified.jsonl --output sft.jsonl --keep_per_problem 2 --as messages
   open-r1 data pass-rate problems.jsonl --server http://localhost:8000/v1 --min 0.1 --max 0.6 --output_dir rated
-  open-r1 data dedup traces.jsonl --output deduplicated --columns problem
-  open-r1 data decontaminate deduplicated --against math500.jsonl --columns problem --output clean
+  open-r1 data dedup sft.jsonl --columns problem --output unique.jsonl
+  open-r1 data decontaminate unique.jsonl --against math500.jsonl aime24 --output clean.jsonl
   open-r1 data mix mixture.yaml --output_dir mixed
   open-r1 data publish mixed --repo_id me/mixed --private
 """

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from open_r1.data.decontamination import EvalSet, Hit, Index, Rule
 from open_r1.data.processes import check_processes, map_in_order
+from open_r1.data.provenance import Step, steps_behind, write_file_steps
 from open_r1.data.row_file import RowFile, check_output
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.texts import read_texts, split_texts
@@ -143,7 +144,14 @@ def decontaminate(
                 output.write(chunk, changes_of(found, index, marks))
         if output:
             output.close()
-    return counts.summary(rows, columns)
+    summary = counts.summary(rows, columns)
+    if destination.output:
+        settings = {"columns": list(columns), **asdict(rule), "against": [one.name for one in sets]}
+        counted = {key: value for key, value in summary.record().items() if key in ("rows", "contaminated", "sets")}
+        write_file_steps(
+            destination.output, [*steps_behind(rows.name), Step("decontaminate", rows.name, settings, counted)]
+        )
+    return summary
 
 
 class Counts:

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from open_r1.data.cleaning import BATCH_CHARACTERS, Destination, check_destination, write_records
 from open_r1.data.processes import check_processes, map_in_order
+from open_r1.data.provenance import Step, steps_behind, write_file_steps
 from open_r1.data.row_file import RowFile
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.texts import read_texts, split_texts
@@ -267,7 +268,12 @@ def deduplicate(
             write_kept(RowFile(file, destination.output, rows), rows, columns, sizes, duplicates)
     kinds = Counter(duplicate.kind for duplicate in duplicates)
     num_empty = int(np.count_nonzero(~sketches.exact.any(axis=1)))
-    return DedupSummary(rows.name, columns, likeness, len(sketches), num_empty, kinds["exact"], kinds["near"])
+    summary = DedupSummary(rows.name, columns, likeness, len(sketches), num_empty, kinds["exact"], kinds["near"])
+    if destination.output:
+        settings = {"columns": list(columns), **asdict(likeness)}
+        counted = {"rows": summary.rows, "exact": summary.exact, "near": summary.near}
+        write_file_steps(destination.output, [*steps_behind(rows.name), Step("dedup", rows.name, settings, counted)])
+    return summary
 
 
 def sketch_rows(rows: Rows, work: Sketching, processes: int, path: Path) -> tuple[list[int], Sketches]:

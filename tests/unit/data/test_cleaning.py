@@ -14,6 +14,7 @@ import open_r1.data.rows as rows_module
 from open_r1.data.cleaning import Destination, Summary, decontaminate
 from open_r1.data.decontamination import EvalSet, Rule
 from open_r1.data.evaluation_sets import load_sets, parse_set
+from open_r1.data.provenance import Step, steps_behind, write_file_steps
 from open_r1.data.rows import open_rows
 from open_r1.errors import ConfigError, DataError
 
@@ -93,6 +94,15 @@ def test_parquet_keeps_its_columns_and_types(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "in.parquet")
     run(str(tmp_path / "in.parquet"), Destination(tmp_path / "out.parquet"))
     assert pq.read_table(tmp_path / "out.parquet") == table.take([0, 2, 3, 5, 7])
+
+
+def test_the_steps_that_made_a_file_are_beside_it(tmp_path: Path) -> None:
+    write_file_steps(tmp_path / "in.jsonl", [Step("generate", "problems")])
+    run(write_rows(tmp_path), Destination(tmp_path / "out.jsonl"))
+    steps = steps_behind(str(tmp_path / "out.jsonl"))
+    assert [step.action for step in steps] == ["generate", "decontaminate"]
+    assert steps[1].counts["contaminated"] == 120
+    assert steps[1].settings["against"] == ["trains", "mixed"]
 
 
 def test_a_run_that_fails_leaves_no_file(tmp_path: Path) -> None:
