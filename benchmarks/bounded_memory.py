@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/bounded_memory.py [--rows 10000000] [--long 2000] [--stages dedup verify …] [--write]
 
 Each stage is the command a user would give, started anew; what is shown is the most that it and its processes together had
-in RAM, pages of mapped files left out since the system takes them back at will, and the seconds it took. Memory is bounded where many rows take what a tenth of
-them take, but for the bytes a row that a stage says it keeps.
+in RAM, and the seconds it took. Pages of mapped files are left out, since the system takes them back at will. Memory is
+bounded where many rows take what a tenth of them take, but for the bytes a row that a stage says it keeps.
 """
 
 from __future__ import annotations
