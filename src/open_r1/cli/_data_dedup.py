@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = """examples:
   open-r1 data dedup problems.jsonl --output unique.jsonl
-  open-r1 data dedup 'shards/*.parquet' --columns problem --threshold 0.7 --output unique.parquet --report duplicates.jsonl
+  open-r1 data dedup 'shards/*.parquet' --columns problem --threshold 0.8 --output unique.parquet --report duplicates.jsonl
   open-r1 data dedup open-r1/OpenR1-Math-220k --exact --output unique.parquet
 """
 
@@ -32,7 +32,7 @@ def add_parser(actions: argparse._SubParsersAction) -> None:
     parser.add_argument("--report", type=Path, metavar="FILE", help="a line a dropped row: which row it repeats")
     parser.add_argument("--exact", action="store_true", help="exact duplicates only: the same words and operators")
     parser.add_argument(
-        "--threshold", type=float, default=0.8, metavar="SHARE", help="similarity of near duplicates (default: 0.8)"
+        "--threshold", type=float, default=0.9, metavar="SHARE", help="similarity of near duplicates (default: 0.9)"
     )
     parser.add_argument(
         "--ngram", type=int, default=5, metavar="N", help="words of the n-grams that are compared (default: 5)"

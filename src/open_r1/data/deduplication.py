@@ -55,14 +55,14 @@ class Likeness:
     """When two rows are duplicates."""
 
     near: bool = True
-    threshold: float = 0.8
+    threshold: float = 0.9
     shingle: int = 5
     """Words of the n-grams that are compared; shorter rows have exact duplicates only."""
     same_numbers: bool = True
 
     def __post_init__(self) -> None:
         if not 0.3 <= self.threshold <= 1:
-            raise ConfigError(f"the threshold must be from 0.3 to 1, but is {self.threshold}; 0.8 is usual.")
+            raise ConfigError(f"the threshold must be from 0.3 to 1, but is {self.threshold}; 0.9 is usual.")
         if not 1 <= self.shingle <= 64:
             raise ConfigError(
                 f"n-grams of {self.shingle} words can't be used; choose a length from 1 to 64 (usual: 5)."

@@ -16,6 +16,7 @@ from open_r1.data.deduplication import DedupSummary, Likeness, deduplicate, minh
 from open_r1.data.rows import open_rows
 from open_r1.errors import ConfigError
 
+LIKENESS = Likeness(threshold=0.8)
 RANDOM = random.Random(5)
 WORDS = ["".join(RANDOM.choices("abcdefghij", k=6)) for _ in range(2000)]
 
@@ -33,7 +34,7 @@ def write_rows(folder: Path, texts: list[Any]) -> str:
 def run(folder: Path, texts: list[Any], likeness: Likeness | None = None, processes: int = 1) -> DedupSummary:
     destination = Destination(folder / "out.jsonl", folder / "report.jsonl")
     rows = open_rows(write_rows(folder, texts))
-    return deduplicate(rows, ["text"], likeness or Likeness(), destination, processes)
+    return deduplicate(rows, ["text"], likeness or LIKENESS, destination, processes)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -98,7 +99,7 @@ def test_problems_that_differ_in_a_number_are_two_problems(tmp_path: Path) -> No
     words = draw_text(60, 4)
     texts = [" ".join([*words, number, "apples"]) for number in ("12", "13")]
     assert run(tmp_path, texts).near == 0
-    assert run(tmp_path, texts, Likeness(same_numbers=False)).near == 1
+    assert run(tmp_path, texts, Likeness(threshold=0.8, same_numbers=False)).near == 1
 
 
 def test_short_rows_have_exact_duplicates_only(tmp_path: Path) -> None:
