@@ -185,7 +185,7 @@ def test_a_server_that_is_not_there_is_given_up_in_time(kind: str) -> None:
         executions = provider.run([Program("print('one')", limits=SMALL)] * 40)
         took_s = time.monotonic() - started
         assert {execution.reason for execution in executions} <= {"connection_failed", "provider_down", "timeout"}
-        assert took_s < 30
+        assert took_s < 120
         if kind != "e2b":  # asks nobody
             with pytest.raises(ConfigError, match="does not answer"):
                 provider.check()
