@@ -90,7 +90,7 @@ def test_our_own_client_runs_hundreds_through_it(local_service: Running) -> None
 def test_info_tells_what_is_here(local_service: Running, local_provider: LocalProvider) -> None:
     info = local_service.get("/v1/info").json()
     assert info["provider"] == "local"
-    assert info["concurrency"] == local_provider.concurrency
+    assert info["concurrency"] == local_provider.workers
     assert info["languages"]["python"].startswith("3.")
     assert info["max_limits"]["wall_s"] == 60
 
