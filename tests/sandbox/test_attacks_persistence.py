@@ -238,6 +238,7 @@ STAYING = {
 
 @pytest.mark.parametrize("how", STAYING)
 def test_what_a_program_leaves_running_is_gone_with_it(box_a: Box, how: str) -> None:
+    box_a.run("true", language="bash")  # the worker is there before we look
     before = family(os.getpid())
     started = time.monotonic()
     ran = box_a.run(STAYING[how], language="bash")
@@ -247,6 +248,7 @@ def test_what_a_program_leaves_running_is_gone_with_it(box_a: Box, how: str) -> 
 
 
 def test_what_a_program_has_running_is_seen(box_a: Box) -> None:
+    box_a.run("true", language="bash")
     before = {process.pid for process in family(os.getpid())}
     running = box_a.provider.submit(Program("sleep 2; echo done", "bash", limits=ROOMY))
     seen: set[str] = set()
