@@ -7,8 +7,9 @@ Similarity is estimated from MinHash signatures (rensa), with a standard error o
 agree in a band of them. A row is compared with earlier rows that are kept, never with dropped ones, so that likeness
 doesn't travel along a chain; rows without a word are left alone.
 
-Does not: depend on the number of processes. Memory grows by about 50 bytes a row (10 million rows: 0.5 GB); signatures,
-700 bytes a row, are in a temporary file beside the output and are mapped from there.
+Does not: depend on the number of processes. Memory grows by about 100 bytes a row, and by more for rows that are alike (a
+kilobyte where all are); signatures, 512 bytes a row, are in a temporary file beside the output and are mapped from there:
+pages that the system takes back when it needs them.
 """
 
 from __future__ import annotations
