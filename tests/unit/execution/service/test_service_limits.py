@@ -58,7 +58,8 @@ def test_other_machines_need_a_token(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "[::1]", "localhost"])
 def test_this_machine_needs_none(host: str) -> None:
-    ServiceSettings(host=host)
+    assert is_loopback(host)
+    assert not ServiceSettings(host=host).token
 
 
 @pytest.mark.parametrize(
