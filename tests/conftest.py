@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = ["Compute 7+5-3", "<think>\n7+5=12\n12-3=9\n</think>\n<answer>\n\\boxed{9}\n</answer>"] * 20
     make_model_folder(folder, texts, ModelShape(hidden_size=32, num_layers=1, intermediate_size=64), seed=0)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_handlers_left_behind() -> Iterator[None]:
+    """The command line, run in process, gives our logger a handler on a stderr that is gone with the test."""
+    ours = logging.getLogger("open_r1")
+    yield
+    ours.handlers, ours.propagate = [], True
+    ours.setLevel(logging.NOTSET)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ def test_jobs_are_submitted_a_benchmark_each(
 
 
 def make(repo: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", "-n", "evaluate", *words], cwd=repo, capture_output=True, text=True, check=False)
+    command = ["make", "--no-print-directory", "-n", "evaluate", *words]
+    return subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("parallel", ["data", "tensor"])

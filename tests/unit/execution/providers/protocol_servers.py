@@ -137,6 +137,10 @@ class ProtocolServer:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Nobody listens at the address from now on."""
         self._stopping.set()
         self._http.shutdown()
         self._http.server_close()

@@ -25,6 +25,7 @@ from protocol_servers import (
     always,
     as_named,
     at_first,
+    no_faults,
     run_in_kernel,
     source_in,
 )
@@ -146,9 +147,10 @@ def test_a_fault_costs_exactly_the_programs_it_strikes(kind: str) -> None:
         executions = provider.run([program for pair in zip(good, bad, strict=True) for program in pair])
         took_s = time.monotonic() - started
     assert [execution.stdout for execution in executions[::2]] == [b"%d\n" % index for index in range(len(faults))]
+    by_company = {"rate_limited"} if kind == "executor" else set()  # a 429 is about all that travels in its request
     for fault, execution in zip(faults, executions[1::2], strict=True):
         assert execution.status is Status.UNAVAILABLE, fault
-        assert execution.reason in REASONS[fault], (fault, execution)
+        assert execution.reason in REASONS[fault] | by_company, (fault, execution)
         assert execution.detail
     assert took_s < 90
 
@@ -179,8 +181,9 @@ def test_a_refusal_is_not_tried_again(kind: str) -> None:
 
 def test_a_server_that_is_not_there_is_given_up_in_time(kind: str) -> None:
     with ExitStack() as stack:
-        provider, _ = PROVIDERS[kind](stack, always(Fault.DROP))
-    with provider:  # the server has ended
+        provider, server = PROVIDERS[kind](stack, no_faults)
+        stack.enter_context(provider)
+        server.stop()
         started = time.monotonic()
         executions = provider.run([Program("print('one')", limits=SMALL)] * 40)
         took_s = time.monotonic() - started
