@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -113,10 +113,10 @@ class Provider(ABC):
     name: str
     concurrency: int = 1
 
-    _executor: ThreadPoolExecutor | None = None
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._pools: dict[int, ThreadPoolExecutor] = {}
+        """By their number of threads."""
 
     @abstractmethod
     def execute(self, program: Program) -> Execution:
@@ -127,21 +127,26 @@ class Provider(ABC):
 
     def submit(self, program: Program) -> Future[Execution]:
         """Run a program when its turn comes; `concurrency` of them run at once."""
-        with self._lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(self.concurrency, thread_name_prefix=f"execution-{self.name}")
-        return self._executor.submit(self.execute, program)
+        return self._pool(self.concurrency).submit(self.execute, program)
 
     def run(self, programs: Sequence[Program]) -> list[Execution]:
         """An execution for each program, in order."""
-        return [future.result() for future in [self.submit(program) for program in programs]]
+        futures = [self.submit(program) for program in programs]
+        wait(futures)
+        return [future.result() for future in futures]
 
     def close(self) -> None:
         """Give back everything held: processes, connections, remote sandboxes."""
         with self._lock:
-            executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=True, cancel_futures=True)
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _pool(self, threads: int) -> ThreadPoolExecutor:
+        with self._lock:
+            if threads not in self._pools:
+                self._pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix=f"execution-{self.name}")
+            return self._pools[threads]
 
     def __enter__(self) -> Provider:
         return self

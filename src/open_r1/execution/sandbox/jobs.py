@@ -111,27 +111,30 @@ def _job(
 def compile_error(result: Result) -> Execution:
     """What a program has that the compiler made nothing of."""
     note = b""
-    if result.timed_out:
+    if result.outcome.timed_out:
         note = b"the compiler took too long"
     elif result.memory_exceeded or result.output_exceeded:
         note = b"the compiler used too much memory or wrote too much"
     return Execution(
-        Status.COMPILE_ERROR, stderr=result.stderr + note, exit_code=result.exit_code, wall_s=result.wall_s
+        Status.COMPILE_ERROR,
+        stderr=result.stderr + note,
+        exit_code=result.outcome.exit_code,
+        wall_s=result.outcome.wall_s,
     )
 
 
 def execution_of(result: Result, limits: Limits) -> Execution:
     """What a run came to, in a provider's words."""
-    if result.failure:
-        return Execution.unavailable("sandbox_failed", result.failure)
+    if result.outcome.failure:
+        return Execution.unavailable("sandbox_failed", result.outcome.failure)
     return Execution(
         _status(result, limits),
         result.stdout,
         result.stderr,
-        result.exit_code,
-        result.wall_s,
-        result.cpu_s,
-        result.memory_kb / 1024,
+        result.outcome.exit_code,
+        result.outcome.wall_s,
+        result.outcome.cpu_s,
+        result.outcome.memory_kb / 1024,
     )
 
 
@@ -140,9 +143,9 @@ def _status(result: Result, limits: Limits) -> Status:
         return Status.OUTPUT_LIMIT
     if result.memory_exceeded:
         return Status.MEMORY_LIMIT
-    if result.timed_out or result.cpu_s > limits.cpu_s:
+    if result.outcome.timed_out or result.outcome.cpu_s > limits.cpu_s:
         return Status.TIME_LIMIT
-    if result.exit_code and any(sign in result.stderr[-4096:] for sign in _OUT_OF_MEMORY):
+    if result.outcome.exit_code and any(sign in result.stderr[-4096:] for sign in _OUT_OF_MEMORY):
         return Status.MEMORY_LIMIT
     return Status.FINISHED
 

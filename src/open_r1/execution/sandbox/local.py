@@ -11,6 +11,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -73,6 +74,12 @@ class LocalProvider(Provider):
         if self._tier and (obstacle := tiers.why_not(self._tier, self._interpreter)):
             raise ConfigError(f"sandbox tier {self._tier} isn't available here: {obstacle}. {tiers.REMEDY}")
         tiers.worker_config(self.tier, self._packages, self._interpreter)
+
+    def submit(self, program: Program) -> Future[Execution]:
+        toolchain = find_toolchain(program.language)
+        if toolchain and toolchain.compile:
+            return super().submit(program)
+        return self._pool(self.workers).submit(self.execute, program)  # a thread a worker: none waits for another's
 
     def execute(self, program: Program) -> Execution:
         toolchain = find_toolchain(program.language)
@@ -139,12 +146,12 @@ class LocalProvider(Provider):
                 result = worker.run(job, nothing, b"", sources, COMPILE_LIMITS.output_kb << 10)
         finally:
             os.close(nothing)
-        if result.failure:
-            raise WorkerLost(result.failure)
+        if result.outcome.failure:
+            raise WorkerLost(result.outcome.failure)
         if result.collected is None:
             return compile_error(result)
         try:
-            return _copy(result.collected) if result.exit_code == 0 else compile_error(result)
+            return _copy(result.collected) if result.outcome.exit_code == 0 else compile_error(result)
         finally:
             os.close(result.collected)
 
@@ -178,7 +185,7 @@ class LocalProvider(Provider):
 
     def forget_workers(self) -> None:
         """In a forked child: the workers and compiled programs are the parent's."""
-        idle, self._idle, self._executor = self._idle, None, None
+        idle, self._idle, self._pools = self._idle, None, {}
         self._lock = threading.Lock()
         self._binaries = BinaryCache()
         while idle is not None and not idle.empty():

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from open_r1.execution.base import Limits
@@ -127,6 +127,7 @@ ALIASES = {
 CPP_STANDARDS = ("11", "14", "17", "20", "23")
 
 
+@lru_cache(maxsize=256)
 def find_toolchain(language: str) -> Toolchain | None:
     """The toolchain of a language by any of its names, `c++20` and `cpp20` among them; None for an unknown one."""
     name = language.strip().lower()

@@ -11,31 +11,36 @@ import fcntl
 import os
 import select
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from json import dumps
+from marshal import dumps as dump
 from pathlib import Path
-from typing import Any
 
 import open_r1
 from open_r1.execution.sandbox.memory import resident_mb
 from open_r1.execution.sandbox.server import wire
-from open_r1.execution.sandbox.server.job import Job
+from open_r1.execution.sandbox.server.job import Job, Outcome
 
 START_LIMIT_S = 30.0
 GRACE_S = 10.0
 """How much longer than a job's limit the server may be silent before it is given up."""
 
+AT_ONCE_S = 0.005
+"""How long only the server is listened to, and what a job writes stays in its pipes."""
+
 MEMORY_CHECK_S = 0.05
 SERVER_MB = 64
 """What the server and a job's first process have in RAM themselves."""
 
+MARSHAL_VERSION = 2
+"""One that every interpreter reads."""
+
 READ_BYTES = 1 << 16
-ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {"LD_BIND_NOW": "1", "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """All that a server gets. The hash seed keeps sets in the same order in every run of a program."""
 
 _TRAMPOLINE = (
@@ -75,20 +80,15 @@ class WorkerConfig:
 
 @dataclass
 class Result:
-    """What came of a job. `failure` is set where it could not be run."""
+    """What came of a job: what it wrote, what the server saw of it, and what was seen from here."""
 
     stdout: bytes = b""
     stderr: bytes = b""
-    exit_code: int = 0
-    timed_out: bool = False
+    outcome: Outcome = Outcome()
     output_exceeded: bool = False
     memory_exceeded: bool = False
-    wall_s: float = 0.0
-    cpu_s: float = 0.0
-    memory_kb: int = 0
     collected: int | None = None
     """A descriptor of the file asked for, the caller's to close."""
-    failure: str = ""
 
 
 class Worker:
@@ -97,7 +97,7 @@ class Worker:
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
         self._process: subprocess.Popen[bytes] | None = None
-        self._line: socket.socket | None = None
+        self._line: wire.Line | None = None
 
     @property
     def pid(self) -> int | None:
@@ -121,10 +121,10 @@ class Worker:
         )
         theirs.close()
         self._line = ours
-        answer, _ = self.receive(START_LIMIT_S)
-        if "failure" in answer:
+        outcome, _ = self.receive(START_LIMIT_S)
+        if outcome.failure:
             self.close()
-            raise WorkerLost(answer["failure"])
+            raise WorkerLost(outcome.failure)
 
     def run(self, job: Job, program: int, stdin: bytes, files: Mapping[str, bytes], output_bytes: int) -> Result:
         """Run a job whose program is the descriptor `program`. WorkerLost when the server did not survive it."""
@@ -135,7 +135,8 @@ class Worker:
         given = [memory_file(stdin), *(memory_file(content) for content in files.values())]
         pipes = [os.pipe(), os.pipe()]
         try:
-            wire.send(line, vars(job), [pipes[0][1], pipes[1][1], given[0], program, *given[1:]])
+            message = dump(tuple(job), MARSHAL_VERSION)
+            line.send(message, [pipes[0][1], pipes[1][1], given[0], program, *given[1:]])
         except OSError as error:
             self.close()
             raise WorkerLost(f"the sandbox server is gone: {error}") from error
@@ -169,22 +170,24 @@ class Worker:
         """Ask the server to end the job at hand; its answer comes as for any other."""
         if self._line is not None:
             with suppress(OSError):
-                wire.send(self._line, {"end": True})
+                self._line.send(wire.END)
 
-    def receive(self, timeout_s: float) -> tuple[dict[str, Any], list[int]]:
-        """The server's next message. WorkerLost, and the server closed, when none comes."""
+    def receive(self, timeout_s: float) -> tuple[Outcome, list[int]]:
+        """The server's next answer. WorkerLost, and the server closed, when none comes."""
         if self._line is None:
             raise WorkerLost("the sandbox server was closed")
         try:
-            self._line.settimeout(timeout_s)
-            received = wire.receive(self._line)
+            received = self._line.receive(timeout_s)
+            if received is None:
+                raise EOFError
+            message, descriptors = received
+            return Outcome.decode(message), descriptors
+        except EOFError as error:
+            self.close()
+            raise WorkerLost("the sandbox server ended") from error
         except (OSError, ValueError) as error:
             self.close()
             raise WorkerLost(f"the sandbox server did not answer: {error}") from error
-        if received is None:
-            self.close()
-            raise WorkerLost("the sandbox server ended")
-        return received
 
     def fileno(self) -> int:
         """Of the line to the server, for `poll`."""
@@ -202,20 +205,24 @@ class _Watch:
         self._result = Result()
         self._deadline = time.monotonic() + job.wall_s + GRACE_S
         self._poll = select.poll()
-        for descriptor in (*readers, worker.fileno()):
-            self._poll.register(descriptor, select.POLLIN)
+        self._poll.register(worker.fileno(), select.POLLIN)
         self._watches_memory = job.forks or not job.limits_address_space
         self._next_memory_check = time.monotonic() + MEMORY_CHECK_S
 
     def until_ended(self) -> Result:
-        while not self._poll_once():
-            if self._watches_memory and time.monotonic() >= self._next_memory_check:
-                self._check_memory()
-        answer, descriptors = self._worker.receive(GRACE_S)
+        if not self._poll.poll(
+            AT_ONCE_S * 1000
+        ):  # most have ended by then, and nobody was woken for each line of theirs
+            for reader in self._written:
+                self._poll.register(reader, select.POLLIN)
+            while not self._poll_once():
+                if self._watches_memory and time.monotonic() >= self._next_memory_check:
+                    self._check_memory()
+        outcome, descriptors = self._worker.receive(GRACE_S)
         for reader in self._written:
             while _has_more(reader) and self._read(reader):
                 pass
-        return self._finish(answer, descriptors)
+        return self._finish(outcome, descriptors)
 
     def close(self) -> None:
         for reader in self._written:
@@ -252,12 +259,11 @@ class _Watch:
             self._result.memory_exceeded = True
             self._worker.end_job()
 
-    def _finish(self, answer: dict[str, Any], descriptors: list[int]) -> Result:
+    def _finish(self, outcome: Outcome, descriptors: list[int]) -> Result:
         result = self._result
+        result.outcome = outcome
         result.stdout, result.stderr = (bytes(written) for written in self._written.values())
         result.collected = descriptors[0] if descriptors else None
-        for name, value in answer.items():
-            setattr(result, name, value)
         return result
 
 
@@ -270,6 +276,8 @@ def _has_more(reader: int) -> bool:
 
 def memory_file(content: bytes) -> int:
     """A descriptor from which `content` can be read, and nothing written."""
+    if not content:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     writable = os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         view = memoryview(content)

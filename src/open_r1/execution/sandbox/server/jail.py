@@ -36,22 +36,27 @@ class Jail:
     def __init__(self) -> None:
         self._own_processes = os.pidfd_open(os.getpid())
         self._disk_mb = 0
-        self._untouched: tuple[int, ...] | None = None
+        self._untouched: tuple[int, ...] = ()
 
     def fresh_box(self, disk_mb: int) -> None:
-        """An empty working folder: the one at hand where no job has touched it, else a new one."""
-        if disk_mb == self._disk_mb and self._untouched == _traces_of_use():
+        """Be in an empty working folder: the last job's where it left it untouched, else a new one."""
+        if disk_mb == self._disk_mb:
             return
-        with suppress(OSError):
-            kernel.unmount(BOX)
+        self._remove_box()
         kernel.mount("tmpfs", BOX, "tmpfs", _TMPFS_FLAGS, f"size={disk_mb}m,nr_inodes={MAX_FILES},mode=700")
+        os.chdir(BOX)
         self._disk_mb, self._untouched = disk_mb, _traces_of_use()
 
-    def discard_box(self) -> None:
+    def discard_used_box(self) -> None:
         """Give the last job's files back to the machine, and let the next one have a folder of its own."""
         if self._untouched != _traces_of_use():
-            self._untouched = None
+            self._remove_box()
+
+    def _remove_box(self) -> None:
+        os.chdir("/")  # where this process is, there is no end of it
+        with suppress(OSError):  # none is mounted
             kernel.unmount(BOX)
+        self._disk_mb = 0
 
     def new_processes(self) -> None:
         """The next fork starts a process tree of its own, whose first process takes all others with it."""
@@ -60,9 +65,10 @@ class Jail:
 
 
 def _traces_of_use() -> tuple[int, ...]:
-    """What any change of the folder's content or attributes changes: a time of change can't be set."""
+    """What any change of the folder's content or attributes changes: a time of change can't be set, and the size of a
+    tmpfs folder counts its names."""
     seen = os.stat(BOX)
-    return seen.st_dev, seen.st_mode, seen.st_mtime_ns, seen.st_ctime_ns, len(os.listdir(BOX))
+    return seen.st_dev, seen.st_mode, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size
 
 
 def enter(readable: list[str], hidden: list[str], user: int) -> Jail:
@@ -87,7 +93,7 @@ def enter(readable: list[str], hidden: list[str], user: int) -> Jail:
     socket.sethostname("box")
     if not is_root:
         build_root(readable, hidden)
-    if os.fork():
+    if kernel.fork():
         _wait_for_server()
     kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
     kernel.drop_bounding_capabilities()

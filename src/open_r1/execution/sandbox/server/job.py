@@ -6,19 +6,17 @@ Neither the server nor the child reads from or writes to the first three.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
 import select
 import signal
-import socket
+import struct
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from open_r1.execution.sandbox.server import kernel, wire
-from open_r1.execution.sandbox.server.jail import BOX
 from open_r1.execution.sandbox.server.script import ENVIRONMENT
 
 MAX_TIMERS = 256
@@ -36,13 +34,27 @@ SETUP_FAILED = 127
 REPORT, PROGRAM = 3, 4
 """Descriptors of a child that is about to become the program; gone when it has."""
 
+MAX_DESCRIPTOR = 256
+"""No descriptor of the server's has this number or a higher one."""
+
+_MOST = {
+    getattr(resource, name): sys.maxsize if most == resource.RLIM_INFINITY else most
+    for name in dir(resource)
+    if name.startswith("RLIMIT_")
+    for _, most in (resource.getrlimit(getattr(resource, name)),)
+}
+"""What this process may raise each limit to."""
+
+MAX_REPORT = 400
+"""Bytes of what a child says when it can't lock itself down."""
+
+_NUMBERS = struct.Struct("=i?ddQ")
 
 Script = tuple[bytes, list[str]]
 """A Python program's source and arguments."""
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """What a worker asks for.
 
     Args:
@@ -74,54 +86,63 @@ class Job:
     open_files: int
 
 
-@dataclass
-class Outcome:
-    """What the server saw of a job."""
+class Outcome(NamedTuple):
+    """What the server saw of a job. With `failure` set it could not be run, and the rest means nothing."""
 
-    status: int = 0
+    exit_code: int = 0
     timed_out: bool = False
-    failure: str = ""
     wall_s: float = 0.0
-    usage: Any = None
-    descriptors: list[int] = field(default_factory=list)
+    cpu_s: float = 0.0
+    memory_kb: int = 0
+    failure: str = ""
 
-    def as_message(self) -> dict[str, Any]:
-        if self.failure:
-            return {"failure": self.failure}
-        return {
-            "exit_code": os.waitstatus_to_exitcode(self.status),
-            "timed_out": self.timed_out,
-            "wall_s": self.wall_s,
-            "cpu_s": self.usage.ru_utime + self.usage.ru_stime,
-            "memory_kb": self.usage.ru_maxrss,
-        }
+    def encode(self) -> bytes:
+        return _NUMBERS.pack(*self[:-1]) + self.failure.encode()
+
+    @classmethod
+    def decode(cls, message: memoryview) -> Outcome:
+        """ValueError where it is none."""
+        if len(message) < _NUMBERS.size:
+            raise ValueError(f"an answer of {len(message)} bytes")
+        exit_code, timed_out, wall_s, cpu_s, memory_kb = _NUMBERS.unpack_from(message)
+        failure = bytes(message[_NUMBERS.size :]).decode(errors="replace")
+        return cls(exit_code, timed_out, wall_s, cpu_s, memory_kb, failure)
 
 
-def become_program(job: Job, descriptors: Sequence[int], report: int, lock: Any, base_memory: int) -> Script:
-    """In the child: lock it down, then turn into the program, or return the Python program to be run. Never raises."""
+def become_program(
+    job: Job, descriptors: Sequence[int], report: int, lock: Any, limits: Sequence[tuple[int, int]]
+) -> Script:
+    """In the child: lock it down, then turn into the program, or return the Python program to be run. Never raises.
+
+    What a child touches for the first time is copied for it, page by page; so it does little, and that by few objects.
+    """
     channel = report
     try:
-        os.setsid()
-        os.chdir(BOX if lock.has_box else "/")
-        _write_files(job, descriptors)
-        for target, source in ((1, descriptors[0]), (2, descriptors[1]), (0, descriptors[2])):
-            os.dup2(source, target)
-        if job.argv:
-            _start_under_init(report, lock)
-        source = b"" if job.argv else _read_all(descriptors[3])
-        program = os.dup(descriptors[3]) if job.is_binary else -1
-        _keep_only(report, program)
+        os.setpgid(0, 0)
+        if job.files or job.stdin_file:
+            _write_files(job, descriptors)
+        os.dup2(descriptors[0], 1)
+        os.dup2(descriptors[1], 2)
+        os.dup2(descriptors[2], 0)
+        if job.argv and lock.has_box:
+            _start_under_init(report)
+        program = descriptors[3]
+        source = b"" if job.argv else os.pread(program, os.lseek(program, 0, os.SEEK_END), 0)
+        os.dup2(report, REPORT, inheritable=False)
         channel = REPORT
-        _limit(job, base_memory, lock.other_tasks())
+        if job.is_binary:
+            os.dup2(program, PROGRAM, inheritable=False)
+        os.closerange(PROGRAM + job.is_binary, MAX_DESCRIPTOR)
+        for what, most in limits:
+            resource.setrlimit(what, (most, most))
         kernel.drop_capabilities()
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nothing that shares our user can look inside
         lock.lock_down(job)
         if job.argv:
-            _execute(job, program)
+            _execute(job)
         os.close(REPORT)
         return source, job.arguments
     except BaseException as error:  # noqa: BLE001  told to the server, whatever it is
-        os.write(channel, f"E{type(error).__name__}: {error}".encode())
+        os.write(channel, f"E{type(error).__name__}: {error}".encode()[:MAX_REPORT])
         os._exit(SETUP_FAILED)
 
 
@@ -137,19 +158,16 @@ def _write_files(job: Job, descriptors: Sequence[int]) -> None:
         os.close(target)
 
 
-def _start_under_init(report: int, lock: Any) -> None:
+def _start_under_init(report: int) -> None:
     """Return in a child; its parent waits for it, as the first process of a tree must, and tells how it ended.
 
     The first process of a tree ignores most signals, which a compiled program may count on.
     """
-    if not lock.has_box:
-        return
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler is the one thing a program could reach here
     pid = os.fork()
     if pid == 0:
         return
     kernel.drop_capabilities()
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     os.closerange(0, 3)
     while True:
         ended, status = os.wait()
@@ -158,74 +176,65 @@ def _start_under_init(report: int, lock: Any) -> None:
             os._exit(0)
 
 
-def _read_all(descriptor: int) -> bytes:
-    size = os.fstat(descriptor).st_size
-    return os.pread(descriptor, size, 0) if size else b""
+def limit_server() -> None:
+    """What holds for every job is set once, in the server, and inherited."""
+    for what, wanted in (
+        (resource.RLIMIT_SIGPENDING, MAX_TIMERS),
+        (resource.RLIMIT_CORE, 1),  # 0 would still hand a crashed program to a core_pattern that is a pipe
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+    ):
+        most = min(wanted, _MOST[what])
+        resource.setrlimit(what, (most, most))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_DESCRIPTOR, _MOST[resource.RLIMIT_NOFILE]))
+    while os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC) <= PROGRAM:  # REPORT and PROGRAM are nothing else's numbers
+        pass
 
 
-def _keep_only(report: int, program: int) -> None:
-    """Close all descriptors but the standard three, `REPORT` and `PROGRAM`."""
-    kept = [descriptor for descriptor in (report, program) if descriptor >= 0]
-    moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, wire.MAX_DESCRIPTORS) for descriptor in kept]
-    for place, descriptor in enumerate(moved):
-        os.dup2(descriptor, 3 + place, inheritable=False)
-    kernel.close_from(3 + len(kept))
-
-
-def _limit(job: Job, base_memory: int, others: int) -> None:
+def limits_of(job: Job, base_memory: int, others: int) -> list[tuple[int, int]]:
+    """(which limit, its value) for a job's process. What the server takes, and what is counted with it, comes on top."""
     memory = job.memory_mb << 20
     stack = min(job.memory_mb, LARGEST_STACK_MB if job.is_binary else OTHER_STACK_MB) << 20
     if job.limits_address_space:
-        _set(resource.RLIMIT_AS, memory + (0 if job.argv else base_memory))
+        space = resource.RLIMIT_AS, memory + (0 if job.argv else base_memory)
     else:
-        _set(resource.RLIMIT_DATA, memory + (RESERVED_MB << 20))
-    _set(resource.RLIMIT_CPU, int(job.cpu_s) + 1)
-    _set(resource.RLIMIT_FSIZE, job.disk_mb << 20)
-    _set(resource.RLIMIT_NOFILE, job.open_files)
-    _set(resource.RLIMIT_NPROC, job.processes + OWN_PROCESSES + others)
-    _set(resource.RLIMIT_SIGPENDING, MAX_TIMERS)
-    _set(resource.RLIMIT_STACK, stack)
-    _set(resource.RLIMIT_CORE, 1)  # 0 would still hand a crashed program to a core_pattern that is a pipe
-    for nothing in (resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE):
-        _set(nothing, 0)
+        space = resource.RLIMIT_DATA, memory + (RESERVED_MB << 20)
+    wanted = (
+        space,
+        (resource.RLIMIT_CPU, int(job.cpu_s) + 1),
+        (resource.RLIMIT_FSIZE, job.disk_mb << 20),
+        (resource.RLIMIT_NOFILE, job.open_files),
+        (resource.RLIMIT_NPROC, job.processes + OWN_PROCESSES + others),
+        (resource.RLIMIT_STACK, stack),
+    )
+    return [(what, min(value, _MOST[what])) for what, value in wanted]
 
 
-def _set(what: int, value: int) -> None:
-    _, most = resource.getrlimit(what)
-    value = value if most == resource.RLIM_INFINITY else min(value, most)
-    resource.setrlimit(what, (value, value))
-
-
-def _execute(job: Job, program: int) -> None:
+def _execute(job: Job) -> None:
     for ignored_by_python in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored_by_python, signal.SIG_DFL)
     environment = ENVIRONMENT | job.environment
-    target = PROGRAM if program >= 0 else job.argv[0]
+    target = PROGRAM if job.is_binary else job.argv[0]
     os.execve(target, [*job.argv, *job.arguments], environment)
 
 
-def watch(pid: int, job: Job, control: socket.socket, report: int, started: float) -> Outcome:
+def watch(pid: int, job: Job, line: wire.Line, report: int, started: float) -> Outcome:
     """Wait for a job, end it at its time or when the worker says so, and tell what became of it."""
     process = os.pidfd_open(pid)
-    poll = select.poll()
-    poll.register(process, select.POLLIN)
-    poll.register(control, select.POLLIN)
-    ready = poll.poll(max(0.0, started + job.wall_s - time.monotonic()) * 1000)
-    ended = any(descriptor == process for descriptor, _ in ready)
-    if not ended:
+    ready, _, _ = select.select([process, line], [], [], max(0.0, started + job.wall_s - time.monotonic()))
+    if process not in ready:
         signal.pidfd_send_signal(process, signal.SIGKILL)
-        if ready:
-            _heed(control)
+        if ready and line.receive() is None:  # the worker is gone; else it wants the job ended
+            os._exit(0)
     _, status, usage = os.wait4(pid, 0)
     os.close(process)
-    said = os.read(report, 4096).decode(errors="replace")
-    if said.startswith("E"):
-        return Outcome(failure=said[1:])
-    status = int(said[1:]) if said else status
-    return Outcome(status, timed_out=not ready, wall_s=time.monotonic() - started, usage=usage)
-
-
-def _heed(control: socket.socket) -> None:
-    """The worker wants the job ended, or is gone."""
-    if wire.receive(control) is None:
-        os._exit(0)
+    said = os.read(report, MAX_REPORT)
+    if said.startswith(b"E"):
+        return Outcome(failure=said[1:].decode(errors="replace"))
+    return Outcome(
+        exit_code=os.waitstatus_to_exitcode(int(said[1:]) if said else status),
+        timed_out=not ready,
+        wall_s=time.monotonic() - started,
+        cpu_s=usage.ru_utime + usage.ru_stime,
+        memory_kb=usage.ru_maxrss,
+    )

@@ -12,15 +12,15 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
-from json import loads
+from json import loads as parse
+from marshal import loads
 from socket import socket
 from typing import Any
 
-from open_r1.execution.sandbox.server import jail, kernel, landlock, wire
-from open_r1.execution.sandbox.server.job import Job, Outcome, Script, become_program, watch
+from open_r1.execution.sandbox.server import jail, kernel, landlock, script, wire
+from open_r1.execution.sandbox.server.job import Job, Outcome, Script, become_program, limit_server, limits_of, watch
 from open_r1.execution.sandbox.server.seccomp import Filter, Rules, require_filter
 
 PRELOADED = """
@@ -29,6 +29,10 @@ functools heapq io itertools json math numbers operator os queue random re stati
 threading time traceback types typing
 """.split()
 """Modules that programs import most. What isn't here a program reads from the disk; each that is makes a fork dearer."""
+
+
+_kept: list[Any] = []
+"""What a child would otherwise take apart when it leaves the server's frames, at the price of copying it."""
 
 
 class TierA:
@@ -41,6 +45,8 @@ class TierA:
             (fork, execute): Filter(Rules(fork, execute)) for fork in (False, True) for execute in (False, True)
         }
         self._jail = jail.enter(config["readable"], config["hidden"], config["user"])
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nothing that shares our user can look inside
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
     def other_tasks(self) -> int:
         """Processes and threads that are counted with a job's own: none, as they are counted by namespace."""
@@ -50,14 +56,13 @@ class TierA:
         self._jail.fresh_box(job.disk_mb)
         self._jail.new_processes()
 
-    def after(self, job: Job, outcome: Outcome) -> None:
-        if job.collect:
-            with suppress(OSError):
-                outcome.descriptors = [_open_result(job.collect)]
-        self._jail.discard_box()
+    def after(self, job: Job) -> list[int]:
+        """What the job was to make, as a descriptor, if it did."""
+        result = _open_result(job.collect) if job.collect else []
+        self._jail.discard_used_box()
+        return result
 
     def lock_down(self, job: Job) -> None:
-        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         self._filters[job.forks, bool(job.argv)].install()
 
 
@@ -86,10 +91,11 @@ class TierB:
         if job.files or job.collect or job.forks:
             raise OSError("tier B has no folder that a job could write to, and lets it start no process")
 
-    def after(self, job: Job, outcome: Outcome) -> None:
-        pass
+    def after(self, job: Job) -> list[int]:
+        return []
 
     def lock_down(self, job: Job) -> None:
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # in the server it would hide it from those who count processes
         landlock.restrict(self._readable, writable=["/dev/null"])
         Filter(Rules(execute=bool(job.argv), write=False, signal_only=os.getpid())).install()
 
@@ -97,51 +103,67 @@ class TierB:
 def serve() -> Script:
     """Serve jobs until the worker hangs up; returns in each child, with the Python program to be run."""
     sys.path.pop(0)
-    control = socket(fileno=int(sys.argv[2]))
-    config = loads(sys.argv[3])
+    line = wire.Line(socket(fileno=int(sys.argv[2])))
+    config = parse(sys.argv[3])
     _be_the_first_to_go()
     _preload(config["packages"], config["preload"])
+    limit_server()
+    script.prepare()
+    kernel.make_forks_cheap()
     base_memory = _address_space()
     try:
         require_filter()
         tier = {"A": TierA, "B": TierB}[config["tier"]](config)
     except OSError as error:
-        wire.send(control, {"failure": str(error.strerror or error)})
+        line.send(_failure(error).encode())
         os._exit(1)
     if tier.has_box:
         sys.path.insert(0, jail.BOX)
     gc.collect()
     gc.freeze()  # a collection in a child would copy every page that it looks at
-    wire.send(control, {"ready": True})
-    return _serve_jobs(control, tier, base_memory)
+    gc.disable()  # in here; a program has it
+    _kept.append((config, tier, line))
+    line.send(Outcome().encode())
+    return _serve_jobs(line, tier, base_memory)
 
 
-def _serve_jobs(control: socket, tier: Any, base_memory: int) -> Script:
+def _serve_jobs(line: wire.Line, tier: Any, base_memory: int) -> Script:
     while True:
-        received = wire.receive(control)
+        received = line.receive()
         if received is None:
             os._exit(0)
         message, descriptors = received
-        if "end" in message:  # of a job that has ended by itself meanwhile
+        if message == wire.END:  # of a job that has ended by itself meanwhile
             continue
-        job = Job(**message)
+        job = Job(*loads(message))
         started = time.monotonic()
         report, tell = os.pipe()
-        outcome = _guard(lambda job=job: tier.before(job))
-        if outcome is None:
-            pid = os.fork()
-            if pid == 0:
-                return become_program(job, descriptors, tell, tier, base_memory)
+        result: list[int] = []
+        try:
+            tier.before(job)
+            limits = limits_of(job, base_memory, tier.other_tasks())
+        except OSError as error:
+            outcome = _failure(error)
             os.close(tell)
-            tell = -1
-            outcome = watch(pid, job, control, report, started)
-            failed = _guard(lambda job=job, outcome=outcome: tier.after(job, outcome))
-            outcome = failed or outcome
-        for descriptor in (*descriptors, report, *([tell] if tell >= 0 else [])):
+        else:
+            pid = kernel.fork()
+            if pid == 0:
+                return become_program(job, descriptors, tell, tier, limits)
+            os.close(tell)
+            outcome = watch(pid, job, line, report, started)
+            try:
+                result = tier.after(job)
+            except OSError as error:
+                outcome = _failure(error)
+        for descriptor in (*descriptors, report):
             os.close(descriptor)
-        wire.send(control, outcome.as_message(), outcome.descriptors)
-        for descriptor in outcome.descriptors:
+        line.send(outcome.encode(), result)
+        for descriptor in result:
             os.close(descriptor)
+
+
+def _failure(error: OSError) -> Outcome:
+    return Outcome(failure=str(error.strerror or error))
 
 
 def tasks_of(user: int) -> int:
@@ -154,21 +176,16 @@ def tasks_of(user: int) -> int:
     return tasks
 
 
-def _guard(step: Callable[[], None]) -> Outcome | None:
-    try:
-        step()
-    except OSError as error:
-        return Outcome(failure=str(error.strerror or error))
-    return None
-
-
-def _open_result(name: str) -> int:
+def _open_result(name: str) -> list[int]:
     """A file that a job made, if it is one."""
-    descriptor = os.open(f"{jail.BOX}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not os.path.isfile(descriptor):
-        os.close(descriptor)
-        raise OSError(f"{name} is no file")
-    return descriptor
+    try:
+        descriptor = os.open(f"{jail.BOX}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return []
+    if os.path.isfile(descriptor):
+        return [descriptor]
+    os.close(descriptor)
+    return []
 
 
 def _be_the_first_to_go() -> None:

@@ -5,49 +5,59 @@ from __future__ import annotations
 import _sitebuiltins
 import atexit
 import builtins
+import gc
 import os
 import random
 import sys
 import threading
 import traceback
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 NAME = "main.py"
+_main = types.ModuleType("__main__")
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/box", "TMPDIR": "/box", "LANG": "C.UTF-8"}
 BROKEN_OUTPUT = 120
 """Exit status of an interpreter that can't write out what it still holds."""
 
 
-def run_script(source: bytes, arguments: list[str]) -> None:
-    """Run the program and end this process with its exit status. No frame above this one belongs to the server."""
-    main = _prepare(arguments)
-    status = _run(source, main)
-    for finish in (threading._shutdown, atexit._run_exitfuncs):  # pyright: ignore[reportAttributeAccessIssue]
-        try:
-            finish()
-        except BaseException:  # noqa: BLE001  whatever the program left to be run must not keep it from ending
-            status = status or 1
-    os._exit(_flush(status) & 0xFF)
+def prepare() -> None:
+    """The interpreter as a program expects to find it: own streams, environment, `__main__`.
 
-
-def _prepare(arguments: list[str]) -> types.ModuleType:
-    """The interpreter as a program expects to find it: own streams, arguments, environment, `__main__`."""
+    Once, in the server, for all programs: what is made after the fork is made anew for each. The streams find out here
+    what they are on, so a file and pipes are in their places for the moment, as they will be in a program.
+    """
     for name in [name for name in sys.modules if name.partition(".")[0] == "open_r1"]:
         del sys.modules[name]
     os.environ.clear()
     os.environ.update(ENVIRONMENT)
-    sys.stdin = sys.__stdin__ = _stream(0, "r", "surrogateescape")
-    sys.stdout = sys.__stdout__ = _stream(1, "w", "surrogateescape")
-    sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")
-    sys.argv = [NAME, *arguments]
-    random.seed(0)  # a program's verdict shouldn't depend on chance; a fork would seed anew
+    with _places_taken():
+        sys.stdin = sys.__stdin__ = _stream(0, "r", "surrogateescape")
+        sys.stdout = sys.__stdout__ = _stream(1, "w", "surrogateescape")
+        sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")
+    sys.argv = [NAME]
+    random.seed(0)  # a program's verdict shouldn't depend on chance
     builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
     builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
-    main = types.ModuleType("__main__")
-    vars(main).update(__builtins__=builtins, __file__=NAME)
-    sys.modules["__main__"] = main
-    return main
+    vars(_main).update(__builtins__=builtins, __file__=NAME)
+    sys.modules["__main__"] = _main
+
+
+@contextmanager
+def _places_taken() -> Iterator[None]:
+    """An empty file as standard input, pipes as the outputs; afterwards what was there."""
+    before = [os.dup(place) for place in range(3)]
+    outputs = [os.pipe(), os.pipe()]
+    taken = [os.memfd_create("stdin"), *(writer for _, writer in outputs)]
+    for place, descriptor in enumerate(taken):
+        os.dup2(descriptor, place)
+    yield
+    for place, descriptor in enumerate(before):
+        os.dup2(descriptor, place)
+    for descriptor in (*before, *taken, *(reader for reader, _ in outputs)):
+        os.close(descriptor)
 
 
 def _stream(descriptor: int, mode: str, errors: str) -> Any:
@@ -55,9 +65,27 @@ def _stream(descriptor: int, mode: str, errors: str) -> Any:
     return open(descriptor, mode, buffering, encoding="utf-8", errors=errors, closefd=False)
 
 
-def _run(source: bytes, main: types.ModuleType) -> int:
+def run_script(source: bytes, arguments: list[str]) -> None:
+    """Run the program and end this process with its exit status. No frame above this one belongs to the server."""
+    gc.enable()
+    sys.argv += arguments
+    status = _run(source)
+    for finish in (_wait_for_threads, atexit._run_exitfuncs):
+        try:
+            finish()
+        except BaseException:  # noqa: BLE001  whatever the program left to be run must not keep it from ending
+            status = status or 1
+    os._exit(_flush(status) & 0xFF)
+
+
+def _wait_for_threads() -> None:
+    if threading.active_count() > 1:
+        threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _run(source: bytes) -> int:
     try:
-        exec(compile(source, NAME, "exec"), vars(main))
+        exec(compile(source, NAME, "exec"), vars(_main))
     except SystemExit as end:
         return _status_of(end)
     except BaseException as error:  # noqa: BLE001  the program's own

@@ -11,12 +11,13 @@ import ctypes
 import errno
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from open_r1.execution.sandbox.server import kernel, syscalls
 
 LOAD, JUMP, JUMP_EQUAL, JUMP_GREATER_OR_EQUAL, JUMP_IF_SET, RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
 NUMBER_AT, ARCHITECTURE_AT = 0, 4
+FARTHEST = 255
 FIRST_ARGUMENT_AT, SECOND_ARGUMENT_AT, FIFTH_ARGUMENT_AT = 16, 24, 48
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 REFUSE, NOT_THERE = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
@@ -35,8 +36,7 @@ HARMLESS_PRCTL = (3, 15, 16, 41, 42, 0x53564D41)
 Code = tuple[bytes, ...]
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(NamedTuple):
     """What a program may do beyond computing.
 
     Args:
@@ -59,10 +59,11 @@ class Filter:
         code = b"".join(assemble(rules))
         self._code = ctypes.create_string_buffer(code, len(code))
         self._program = _Program(len(code) // 8, ctypes.addressof(self._code))
+        self._install = kernel.PreparedCall("seccomp", SECCOMP_SET_MODE_FILTER, 0, ctypes.pointer(self._program))
 
     def install(self) -> None:
         """For this thread and what it starts, for good. Needs no_new_privs."""
-        kernel.call("seccomp", SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(self._program))
+        self._install()
 
 
 class _Program(ctypes.Structure):
@@ -78,7 +79,7 @@ def assemble(rules: Rules) -> Code:
     """The filter's instructions, 8 bytes each."""
     same_machine = (_load(ARCHITECTURE_AT), _jump(JUMP_EQUAL, ARCHITECTURES[kernel.MACHINE], 1, 0), _return(KILL))
     not_x32 = (_jump(JUMP_GREATER_OR_EQUAL, X32_BIT, 0, 1), _return(KILL)) if kernel.MACHINE == "x86_64" else ()
-    return (*same_machine, _load(NUMBER_AT), *not_x32, *_bisect(_ranges(_actions(rules))))
+    return (*same_machine, _load(NUMBER_AT), *not_x32, *_Tree(_ranges(_actions(rules))).code)
 
 
 def _actions(rules: Rules) -> dict[int, Code]:
@@ -127,13 +128,38 @@ def _ranges(actions: dict[int, Code]) -> list[tuple[int, Code]]:
     return ranges
 
 
-def _bisect(ranges: list[tuple[int, Code]]) -> Code:
-    if len(ranges) == 1:
-        return ranges[0][1]
-    middle = len(ranges) // 2
-    below, above = _bisect(ranges[:middle]), _bisect(ranges[middle:])
-    # A conditional jump reaches 255 instructions, an unconditional one any number.
-    return (_jump(JUMP_GREATER_OR_EQUAL, ranges[middle][0], 0, 1), _jump(JUMP, len(below), 0, 0), *below, *above)
+class _Tree:
+    """Finds a call's range by bisection. Written from the end, because jumps lead forward only: what a range leads to
+    is there once, and every place is known by how many instructions follow it."""
+
+    def __init__(self, ranges: Sequence[tuple[int, Code]]) -> None:
+        self._backwards: list[bytes] = []
+        self._places: dict[Code, int] = {}
+        self._place(ranges)
+        self.code = tuple(reversed(self._backwards))
+
+    def _place(self, ranges: Sequence[tuple[int, Code]]) -> int:
+        if len(ranges) == 1:
+            return self._place_once(ranges[0][1])
+        middle = len(ranges) // 2
+        above, below = self._place(ranges[middle:]), self._place(ranges[:middle])
+        above, below = self._within_reach(above), self._within_reach(below)
+        distances = (len(self._backwards) - place for place in (above, below))
+        self._backwards.append(_jump(JUMP_GREATER_OR_EQUAL, ranges[middle][0], *distances))
+        return len(self._backwards)
+
+    def _place_once(self, code: Code) -> int:
+        if code not in self._places:
+            self._backwards += reversed(code)
+            self._places[code] = len(self._backwards)
+        return self._places[code]
+
+    def _within_reach(self, place: int) -> int:
+        """The place, or that of a jump to it: a conditional jump spans 255 instructions, this one any number."""
+        if len(self._backwards) - place < FARTHEST:
+            return place
+        self._backwards.append(_jump(JUMP, len(self._backwards) - place, 0, 0))
+        return len(self._backwards)
 
 
 def _load(offset: int) -> bytes:

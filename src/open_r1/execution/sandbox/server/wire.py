@@ -1,37 +1,62 @@
-"""Messages between a worker and its server: one JSON object a packet, with file descriptors beside it."""
+"""Messages between a worker and its server: one a packet, with file descriptors beside it.
+
+A job goes to the server as `marshal` has it, which costs the server little and comes from its owner. Its answer is of
+numbers in fixed places: whoever reads it need not trust the server.
+"""
 
 from __future__ import annotations
 
-import array
-import json
 import os
 import socket
 from collections.abc import Sequence
-from typing import Any
 
 MAX_BYTES = 128 * 1024
 MAX_DESCRIPTORS = 64
 
+END = b"end"
+"""From the worker: the job at hand is to end."""
 
-def pair() -> tuple[socket.socket, socket.socket]:
-    """Two ends of a line that keeps the boundaries of messages."""
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-
-
-def send(line: socket.socket, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
-    socket.send_fds(line, [json.dumps(message).encode()], list(descriptors))
+_ROOM_FOR_DESCRIPTORS = socket.CMSG_SPACE(MAX_DESCRIPTORS * 4)
+_CLOSE_ON_EXEC = int(socket.MSG_CMSG_CLOEXEC)
+_CUT_OFF = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 
 
-def receive(line: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """The next message, or None at the end. The descriptors that come with it aren't inherited by programs started."""
-    size = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
-    data, ancillary, flags, _ = line.recvmsg(MAX_BYTES, size, socket.MSG_CMSG_CLOEXEC)
-    descriptors = array.array("i")
-    for level, kind, content in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
-    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-        for descriptor in descriptors:
-            os.close(descriptor)
-        raise OSError("a message was cut off")
-    return (json.loads(data), descriptors.tolist()) if data else None
+class Line:
+    """One end of a line that keeps the boundaries of messages. What was received last is kept until the next."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._buffer = memoryview(bytearray(MAX_BYTES))
+        self._size = 0
+
+    def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
+        if descriptors:
+            socket.send_fds(self._end, [message], list(descriptors))
+        else:
+            self._end.send(message)
+
+    def receive(self, timeout_s: float | None = None) -> tuple[memoryview, list[int]] | None:
+        """The next message, or None at the end. The descriptors beside it aren't inherited by programs started."""
+        self._buffer[: self._size] = bytes(self._size)  # nothing of one job is in the memory of the next
+        self._end.settimeout(timeout_s)
+        self._size, ancillary, flags, _ = self._end.recvmsg_into([self._buffer], _ROOM_FOR_DESCRIPTORS, _CLOSE_ON_EXEC)
+        descriptors: list[int] = []
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                descriptors += memoryview(content)[: len(content) // 4 * 4].cast("i").tolist()
+        if flags & _CUT_OFF:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise OSError("a message was cut off")
+        return (self._buffer[: self._size], descriptors) if self._size else None
+
+    def fileno(self) -> int:
+        return self._end.fileno()
+
+    def close(self) -> None:
+        self._end.close()
+
+
+def pair() -> tuple[Line, Line]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return Line(ours), Line(theirs)
