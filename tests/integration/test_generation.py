@@ -323,7 +323,7 @@ def test_a_polite_stop_keeps_what_has_come_and_says_how_to_go_on(tmp_path: Path)
         (signal.SIGTERM, 1, b"run the same command again"),
         (signal.SIGINT, 130, b"interrupted"),
     ):
-        with running_fake(FakeSettings(latency_s=0.05)) as fake:
+        with running_fake(FakeSettings(latency_s=1.0)) as fake:
             process = start(source, fake, out, 1)
             before = count_lines(out)
             while count_lines(out) < before + 100:
