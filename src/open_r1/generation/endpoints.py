@@ -91,7 +91,8 @@ class Endpoint:
 
     def ready_at(self, now: float) -> float:
         """When it may be asked again, its places in flight aside."""
-        return max(self.rests_until, *(budget.ready_at(now) for budget in self.budgets))
+        requests, tokens = self.budgets
+        return max(self.rests_until, requests.ready_at(now), tokens.ready_at(now))
 
     def has_place(self) -> bool:
         is_suspect = self.rested_at > 0 and self.failures > 0
@@ -208,6 +209,8 @@ class EndpointPool:
         usable = [endpoint for endpoint in self.endpoints if endpoint.out is None and endpoint.has_place()]
         ready = [(endpoint.ready_at(now), endpoint) for endpoint in usable]
         free = [endpoint for at, endpoint in ready if at <= now]
+        if len(free) == 1:
+            return free[0]
         if free:
             return min(free, key=lambda endpoint: (endpoint is avoid, endpoint.in_flight / endpoint.most))
         if ready:

@@ -11,8 +11,10 @@ Why it is not left to a library: with 1,000 requests in flight the client's own 
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +25,9 @@ from open_r1.errors import ConfigError
 
 MOST_BYTES = 64 * 2**20
 """Largest reply that is read: 64 MiB."""
+
+OBJECTS_TO_COLLECT = 50_000
+"""New objects that make Python look for unused cycles while requests are in flight."""
 
 CONNECTING_AT_ONCE = 128
 """Connections opened at the same time: more would overrun a server's queue and wait for a second each."""
@@ -35,6 +40,20 @@ def run_loop(main: Coroutine[Any, Any, Any]) -> Any:
     except ImportError:
         return asyncio.run(main)
     return uvloop.run(main)
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """For a command that does nothing but send requests. Python's usual 700 new objects are those of some 15 requests,
+    which each collection finds in use; together they take a tenth of the processor's time."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(OBJECTS_TO_COLLECT, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 class TransportError(Exception):
