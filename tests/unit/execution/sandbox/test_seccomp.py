@@ -34,12 +34,16 @@ def machine(request, monkeypatch):
 
 
 def decide(rules: Rules, number: int, *arguments: int, architecture: int | None = None) -> int:
-    """What the assembled filter does with a call, by the kernel's rules for classic BPF."""
+    """What the assembled filter does with a call."""
     if architecture is None:
         architecture = seccomp.ARCHITECTURES[kernel.MACHINE]
     padded = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
-    data = struct.pack("=iIQ6Q", number, architecture, 0, *padded)
-    code = [struct.unpack("HBBI", instruction) for instruction in seccomp.assemble(rules)]
+    return interpret(seccomp.assemble(rules), struct.pack("=iIQ6Q", number, architecture, 0, *padded))
+
+
+def interpret(instructions: seccomp.Code, data: bytes) -> int:
+    """What a filter returns, by the kernel's rules for classic BPF."""
+    code = [struct.unpack("HBBI", instruction) for instruction in instructions]
     place, accumulator = 0, 0
     while True:
         operation, if_true, if_false, value = code[place]
@@ -117,3 +121,18 @@ def test_calls_of_another_architecture_end_the_program(machine):
     if machine == "x86_64":
         assert decide(Rules(), 0x40000000 | 1) == KILL  # x32
         assert decide(Rules(), 0xFFFFFFFF - (1 << 32)) == KILL
+
+
+def test_a_filter_too_long_for_one_jump_still_finds_every_range():
+    """Each of 400 ranges has code of its own, so that most of them lie farther than a conditional jump spans."""
+    codes = [(seccomp._load(seccomp.NUMBER_AT), seccomp._return(number)) for number in range(400)]
+    tree = seccomp._Tree([(3 * number, code) for number, code in enumerate(codes)])
+    code = (seccomp._load(seccomp.NUMBER_AT), *tree.code)
+    assert len(code) > 4 * seccomp.FARTHEST
+    for number in range(1200):
+        assert interpret(code, struct.pack("=iIQ6Q", number, 0, 0, *[0] * 6)) == number // 3
+
+
+def test_a_filter_is_short(machine):
+    """Assembling it is a fixed part of every job's price."""
+    assert len(seccomp.assemble(Rules())) < 200
