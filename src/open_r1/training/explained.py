@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,13 @@ from open_r1.records import Outcome
 from open_r1.rewards import RewardFunction, check_unscored_share
 from open_r1.rewards.base import NOT_APPLICABLE
 
+logger = logging.getLogger(__name__)
+
 RECENT_OUTCOMES = 256
 """Outcomes of a reward over which the share of unscored ones is watched."""
+
+MOST_DETAILS = 400
+"""Characters of an unscored sample's details that are told."""
 
 LOGGERS = ("log_extra", "log_metric")
 """TRL's keywords for logging. They write to plain dicts, so they are called on the trainer's thread alone."""
@@ -37,6 +43,7 @@ class ExplainedReward:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self.__name__)
         self._calls: list[Callable[[], None]] = []
         self._detail_names: set[str] = set()
+        self._told: set[str] = set()
 
     async def __call__(self, **columns: Any) -> list[float | None]:
         loggers: dict[str, Any] = {name: columns[name] for name in LOGGERS}
@@ -66,9 +73,22 @@ class ExplainedReward:
         for name in sorted(self._detail_names):  # once there, always: TRL would go on showing the last batch's
             log_extra(f"{self.__name__}_{name}", [detail_text(outcome, name) for outcome in outcomes])
         log_metric(f"rewards/{self.__name__}/unscored", sum(self.has_failed) / len(outcomes))
+        self._tell_of_failures(outcomes)
         self.recent.extend(outcomes)
         if len(self.recent) == RECENT_OUTCOMES:
             check_unscored_share(self.__name__, list(self.recent), self.max_unscored_share)
+
+    def _tell_of_failures(self, outcomes: Sequence[Outcome]) -> None:
+        """Say of each reason why samples are unscored, once; the rollouts have them all."""
+        for outcome, has_failed in zip(outcomes, self.has_failed, strict=True):
+            if has_failed and outcome.reason not in self._told:
+                self._told.add(outcome.reason)
+                details = json.dumps(outcome.details, ensure_ascii=False, default=str)[:MOST_DETAILS]
+                logger.warning(
+                    "reward %s leaves samples unscored (%s), the first with %s; this reason won't be told again, each "
+                    "sample's is in the rollouts",
+                    self.__name__, outcome.reason, details,
+                )  # fmt: skip
 
 
 def detail_text(outcome: Outcome, name: str) -> str | None:

@@ -130,3 +130,18 @@ def test_an_error_of_a_reward_reaches_the_trainer() -> None:
 
     with pytest.raises(RunError, match="the data are gone"):
         Trainer(constant(1.0), broken).score("a")
+
+
+def test_why_samples_are_unscored_is_told_once_a_reason(caplog: pytest.LogCaptureFixture) -> None:
+    fates = {
+        "down": Outcome(None, "provider_down", {"tests": "the service is gone"}),
+        "slow": Outcome(None, "timeout"),
+        "other": Outcome(None, "not_applicable"),
+        "fine": Outcome(1.0, "passed"),
+    }
+    trainer = Trainer(lambda texts, columns: [fates[text] for text in texts])
+    for _ in range(3):
+        trainer.score("fine", "down", "down", "other", "slow")
+    down, slow = caplog.messages
+    assert "reward_0 leaves samples unscored (provider_down)" in down and "the service is gone" in down
+    assert "(timeout)" in slow
