@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from open_r1.errors import ConfigError
+from open_r1.execution.sandbox.local import LocalProvider
+
 REPO = Path(__file__).parents[1]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -48,6 +51,17 @@ def no_handlers_left_behind() -> Iterator[None]:
     yield
     ours.handlers, ours.propagate = [], True
     ours.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="session")
+def local() -> Iterator[LocalProvider]:
+    """This machine's sandbox; a test that needs it is skipped, loudly, where there is none."""
+    with LocalProvider() as provider:
+        try:
+            provider.check()
+        except ConfigError as error:
+            pytest.skip(f"NO SANDBOX HERE: {error}")
+        yield provider
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from open_r1.errors import ConfigError, DataError, RunError
+from open_r1.errors import DataError, RunError
 from open_r1.execution.humaneval import (
     RULES,
     HumanEvalProblem,
@@ -20,16 +20,6 @@ from open_r1.execution.providers.scripted import ScriptedProvider
 from open_r1.execution.sandbox.local import LocalProvider
 from open_r1.records import Outcome
 from open_r1.rewards import get_binary_code_reward, get_code_reward
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[LocalProvider]:
-    with LocalProvider() as provider:
-        try:
-            provider.check()
-        except ConfigError as error:
-            pytest.skip(f"NO SANDBOX HERE: {error}")
-        yield provider
 
 
 @pytest.fixture(scope="module")

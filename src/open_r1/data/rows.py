@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 LINES = (".jsonl", ".ndjson")
-COMPRESSIONS = (".gz", ".bz2", ".zst", ".lz4")
+UNPACKED = (".gz", ".bz2", ".zst", ".lz4")
+"""Compressions that are unpacked while a file is read; others are left to `datasets`, which unpacks into its cache."""
+
 PARQUET = ".parquet"
 
 CHUNK_BYTES = 1 << 21
@@ -257,7 +259,7 @@ class LineRows(Rows):
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         for path in self.paths:
-            yield from split_compressed(path) if path.suffix in COMPRESSIONS else split_lines(path)
+            yield from split_compressed(path) if path.suffix in UNPACKED else split_lines(path)
 
 
 class ParquetRows(Rows):
@@ -298,32 +300,25 @@ class LoadedRows(Rows):
 
 def open_rows(name: str, config: str | None = None, split: str = "train") -> Rows:
     """The rows of a source. DataError when it is missing, broken or empty."""
-    if any(mark in name for mark in "*?[") and not Path(name).exists():
-        return _open_files(name, [Path(found) for found in sorted(glob.glob(name, recursive=True))])
-    path = Path(name).expanduser()
-    if path.is_file() and (is_lines(path) or path.suffix == PARQUET):
-        return _open_files(name, [path])
     from open_r1.data.sources import load_splits
+    from open_r1.data.sources.local import is_glob
 
-    return LoadedRows(name, load_splits(name, config, split)[split])
-
-
-def _open_files(name: str, paths: Sequence[Path]) -> Rows:
-    if not paths:
-        raise DataError(f"no file matches '{name}'; check the pattern (relative paths start at {Path.cwd()}).")
+    path = Path(name).expanduser()
+    is_pattern = is_glob(name) and not path.exists()
+    paths = [Path(found) for found in sorted(glob.glob(str(path), recursive=True))] if is_pattern else [path]
     try:
-        if all(is_lines(path) for path in paths):
+        if paths and all(path.is_file() and is_lines(path) for path in paths):
             return LineRows(name, paths)
-        if all(path.suffix == PARQUET for path in paths):
+        if paths and all(path.is_file() and path.suffix == PARQUET for path in paths):
             return ParquetRows(name, paths)
     except OSError as error:
         raise DataError(f"'{error.filename or name}' can't be read: {error.strerror or error}; mend that.") from None
-    raise DataError(f"'{name}' matches files that aren't all JSON lines or all Parquet; give a pattern of one kind.")
+    return LoadedRows(name, load_splits(name, config, split)[split])
 
 
 def is_lines(path: Path) -> bool:
     """Whether a file's name says that it holds JSON lines, compressed or not."""
-    return path.suffix in LINES or (path.suffix in COMPRESSIONS and Path(path.stem).suffix in LINES)
+    return path.suffix in LINES or (path.suffix in UNPACKED and Path(path.stem).suffix in LINES)
 
 
 def split_lines(path: Path) -> Iterator[LineChunk]:

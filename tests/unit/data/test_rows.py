@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import json
+import lzma
 import pickle
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,13 @@ def test_patterns_without_files_or_of_two_kinds_are_refused(tmp_path: Path) -> N
     write_source(tmp_path, "parquet")
     with pytest.raises(DataError, match="a pattern of one kind"):
         open_rows(str(tmp_path / "a.*"))
+
+
+def test_a_compression_that_can_not_be_streamed_is_read_all_the_same(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl.xz").write_bytes(lzma.compress(b'{"problem": "%s"}\n' % name.encode()))
+    rows = open_rows(str(tmp_path / "*.jsonl.xz"))
+    assert [row["problem"] for chunk in rows.chunks(["problem"]) for row in chunk.rows()] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,8 @@ def load_files(pattern: str, *, streaming: bool = False) -> Any:
     if len(kinds) > 1 or None in kinds:
         names = ", ".join(path.name for path in paths[:5])
         raise DataError(
-            f"'{pattern}' matches files that aren't of one known kind ({names}); known: {', '.join(READERS)}."
+            f"'{pattern}' matches files that aren't of one known kind ({names}); known: {', '.join(READERS)}; give a "
+            "pattern of one kind."
         )
     return _load(paths, streaming)
 
