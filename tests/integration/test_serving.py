@@ -145,7 +145,10 @@ def test_several_choices_are_drawn_apart(server: Served) -> None:
     answer = post(server, n=4, temperature=1.0, max_tokens=16, separate_reasoning=False).json()
     assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2, 3]
     assert len({choice["message"]["content"] for choice in answer["choices"]}) > 1
-    assert answer["usage"]["completion_tokens"] == 64
+    num_cut = [choice["finish_reason"] for choice in answer["choices"]].count(
+        "length"
+    )  # the others drew the end earlier
+    assert 16 * num_cut <= answer["usage"]["completion_tokens"] <= 64
 
 
 def test_two_hundred_streams_at_once_all_come_to_their_end(server: Served) -> None:
