@@ -37,10 +37,11 @@ def find_duplicates(candidates: Candidates, kept: np.ndarray) -> np.ndarray:
     """Of the rows `kept`, in order, those whose text a row before has for the same problem."""
     import numpy as np
 
-    problems, texts = candidates.problems[kept], candidates.texts[kept]
-    order = np.lexsort((texts, problems))  # stable: equal ones stay in the rows' order
-    same = (np.diff(problems[order]) == 0) & (np.diff(texts[order]) == 0)
-    return kept[order[1:][same]]
+    pairs = scatter(candidates.problems[kept], 0)
+    pairs ^= candidates.texts[kept]
+    order = np.argsort(pairs, kind="stable")  # equal ones stay in the rows' order
+    pairs = pairs[order]
+    return kept[order[1:][pairs[1:] == pairs[:-1]]]
 
 
 def choose(candidates: Candidates, kept: np.ndarray, count: int, by: By, seed: int) -> np.ndarray:
@@ -51,7 +52,9 @@ def choose(candidates: Candidates, kept: np.ndarray, count: int, by: By, seed: i
         return kept
     problems = candidates.problems[kept]
     order = np.lexsort((rank_keys(candidates, kept, by, seed), problems))
-    starts = np.flatnonzero(np.diff(problems[order], prepend=problems[order][:1] + np.uint64(1)))
+    problems = problems[order]
+    starts = np.append(0, np.flatnonzero(problems[1:] != problems[:-1]) + 1)
+    del problems
     ends = np.append(starts[1:], len(order))
     if by == "diverse":
         groups = (kept[order[start:end]] for start, end in zip(starts, ends, strict=True))
