@@ -21,6 +21,7 @@ By = Literal["shortest", "longest", "first", "random", "diverse"]
 BINS = 128
 NGRAM = 4
 EMPTY = 2**32 - 1
+ODD = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ def find_duplicates(candidates: Candidates, kept: np.ndarray) -> np.ndarray:
     """Of the rows `kept`, in order, those whose text a row before has for the same problem."""
     import numpy as np
 
-    pairs = scatter(candidates.problems[kept], 0)
+    pairs = candidates.problems[kept]
+    pairs *= np.uint64(ODD)  # else a problem and a text that change places would be alike
     pairs ^= candidates.texts[kept]
     order = np.argsort(pairs, kind="stable")  # equal ones stay in the rows' order
     pairs = pairs[order]

@@ -14,7 +14,7 @@ A trace is left out for the first of these that holds:
     duplicate          the same text, white space aside, stands before it for the same problem
     not_chosen         the problem has `per_problem` better ones
 
-Does: two passes. The first looks at the texts, in several processes, and keeps 21 bytes a row, some 50 while it sorts them
+Does: two passes. The first looks at the texts, in several processes, and keeps 21 bytes a row, some 60 while it sorts them
 (with `diverse`, half a kilobyte more of each row that passes, in a file beside the output); the second copies what is kept,
 in the source's order.
 The traces of a problem may lie anywhere. Does not: resume: a run that is killed leaves nothing, and the same command does
