@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import signal
 from collections.abc import Mapping, Sequence
 
 from open_r1.execution.base import Execution, Limits, Program, Status
@@ -14,6 +15,7 @@ from open_r1.execution.sandbox.worker import Result
 MAX_SOURCE_BYTES = 16 << 20
 MAX_ARGUMENT_BYTES = 64 << 10
 MAX_FILES = 32
+MAX_SECONDS = 1_000_000
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 _OUT_OF_MEMORY = (b"MemoryError", b"std::bad_alloc", b"java.lang.OutOfMemoryError", b"heap out of memory")
 
@@ -39,8 +41,10 @@ def fault_of(program: Program) -> Execution | None:
             )
     limits = program.limits
     least = min(limits.memory_mb, limits.output_kb, limits.disk_mb, limits.processes, limits.open_files)
-    if not (least >= 1 and 0 < limits.wall_s < float("inf") and 0 < limits.cpu_s < float("inf")):
-        return Execution.unavailable("bad_request", f"limits must be above 0 and finite: {limits}.")
+    if not (least >= 1 and 0 < limits.wall_s <= MAX_SECONDS and 0 < limits.cpu_s <= MAX_SECONDS):
+        return Execution.unavailable(
+            "bad_request", f"limits must be above 0 and finite, seconds at most {MAX_SECONDS:,}: {limits}."
+        )
     return None
 
 
@@ -91,20 +95,20 @@ def _job(
 ) -> Job:
     return Job(
         argv=list(argv),
-        arguments=list(arguments),
+        arguments=[str(word) for word in arguments],  # numbers and words that are no more than that: they travel
         environment=toolchain.environment(),
         is_binary=is_binary,
-        files=list(files),
+        files=[str(name) for name in files],
         stdin_file=stdin_file,
         collect=collect,
         forks=forks,
         limits_address_space=toolchain.limits_address_space,
-        wall_s=limits.wall_s,
-        cpu_s=limits.cpu_s,
-        memory_mb=limits.memory_mb,
-        disk_mb=limits.disk_mb,
-        processes=limits.processes + toolchain.threads,
-        open_files=limits.open_files,
+        wall_s=float(limits.wall_s),
+        cpu_s=float(limits.cpu_s),
+        memory_mb=int(limits.memory_mb),
+        disk_mb=int(limits.disk_mb),
+        processes=int(limits.processes + toolchain.threads),
+        open_files=int(limits.open_files),
     )
 
 
@@ -120,6 +124,15 @@ def compile_error(result: Result) -> Execution:
         stderr=result.stderr + note,
         exit_code=result.outcome.exit_code,
         wall_s=result.outcome.wall_s,
+    )
+
+
+def was_killed(result: Result) -> bool:
+    """A compiler, and not for a limit of its own: a program can't do that to it."""
+    outcome = result.outcome
+    for_a_limit = outcome.timed_out or outcome.cpu_s >= COMPILE_LIMITS.cpu_s
+    return outcome.exit_code == -signal.SIGKILL and not (
+        for_a_limit or result.memory_exceeded or result.output_exceeded
     )
 
 

@@ -19,7 +19,15 @@ from open_r1.errors import ConfigError, nearest
 from open_r1.execution.base import Execution, Program, Provider
 from open_r1.execution.sandbox import tiers
 from open_r1.execution.sandbox.binaries import BinaryCache, Compiled
-from open_r1.execution.sandbox.jobs import compile_error, compile_job, compile_key, execution_of, fault_of, run_job
+from open_r1.execution.sandbox.jobs import (
+    compile_error,
+    compile_job,
+    compile_key,
+    execution_of,
+    fault_of,
+    run_job,
+    was_killed,
+)
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, TOOLCHAINS, Toolchain, find_toolchain
 from open_r1.execution.sandbox.worker import Worker, WorkerLost, memory_file
 
@@ -62,6 +70,7 @@ class LocalProvider(Provider):
         self._tier = tier
         self._interpreter = interpreter
         self._idle: queue.LifoQueue[Worker] | None = None
+        self._crew: tuple[Worker, ...] = ()
         self._binaries = BinaryCache()
         _providers.add(self)
 
@@ -148,6 +157,8 @@ class LocalProvider(Provider):
             os.close(nothing)
         if result.outcome.failure:
             raise WorkerLost(result.outcome.failure)
+        if was_killed(result):
+            raise WorkerLost("the compiler was killed, perhaps for the machine's lack of memory")
         if result.collected is None:
             return compile_error(result)
         try:
@@ -177,19 +188,21 @@ class LocalProvider(Provider):
         with self._lock:
             if self._idle is None:
                 assert config is not None
+                # As root, each becomes a user of its own: the kernel counts threads by user.
+                users = range(config.user, config.user - self.workers, -1)
+                self._crew = tuple(Worker(replace(config, user=user)) for user in users)
                 self._idle = queue.LifoQueue()
-                for number in range(self.workers):
-                    # As root, each becomes a user of its own: the kernel counts threads by user.
-                    self._idle.put(Worker(replace(config, user=config.user - number)))
+                for worker in self._crew:
+                    self._idle.put(worker)
             return self._idle
 
     def forget_workers(self) -> None:
         """In a forked child: the workers and compiled programs are the parent's."""
-        idle, self._idle, self._pools = self._idle, None, {}
+        crew, self._crew, self._idle, self._pools = self._crew, (), None, {}
         self._lock = threading.Lock()
         self._binaries = BinaryCache()
-        while idle is not None and not idle.empty():
-            idle.get_nowait().forget()
+        for worker in crew:
+            worker.forget()
 
 
 _providers: weakref.WeakSet[LocalProvider] = weakref.WeakSet()

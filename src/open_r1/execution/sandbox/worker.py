@@ -139,6 +139,8 @@ class Worker:
             line.send(message, [pipes[0][1], pipes[1][1], given[0], program, *given[1:]])
         except OSError as error:
             self.close()
+            for reader, _ in pipes:
+                os.close(reader)
             raise WorkerLost(f"the sandbox server is gone: {error}") from error
         finally:
             for descriptor in (pipes[0][1], pipes[1][1], *given):
@@ -146,6 +148,9 @@ class Worker:
         watch = _Watch(self, job, (pipes[0][0], pipes[1][0]), output_bytes)
         try:
             return watch.until_ended()
+        except BaseException:
+            self.close()  # or the next job would be given this one's answer
+            raise
         finally:
             watch.close()
 

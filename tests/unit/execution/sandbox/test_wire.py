@@ -51,15 +51,6 @@ def test_the_end_is_told_from_silence(line):
     assert theirs.receive() is None
 
 
-def test_nothing_of_a_message_is_left_when_the_next_comes(line):
-    ours, theirs = line
-    ours.send(b"a long one with a secret at its end")
-    first, _ = theirs.receive()
-    ours.send(b"short")
-    theirs.receive()
-    assert bytes(first) == b"short".ljust(len(first), b"\0")
-
-
 def test_a_message_that_is_cut_off_is_an_error_and_leaves_no_descriptor(line, monkeypatch):
     ours, theirs = line
     before = open_descriptors()

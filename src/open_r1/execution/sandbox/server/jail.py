@@ -65,10 +65,11 @@ class Jail:
 
 
 def _traces_of_use() -> tuple[int, ...]:
-    """What any change of the folder's content or attributes changes: a time of change can't be set, and the size of a
-    tmpfs folder counts its names."""
-    seen = os.stat(BOX)
-    return seen.st_dev, seen.st_mode, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size
+    """What any change of the folder's content or attributes changes: a time of change can't be set, the size of a tmpfs
+    folder counts its names, and what is free tells of files that never had a name."""
+    seen, room = os.stat(BOX), os.statvfs(BOX)
+    times = seen.st_atime_ns, seen.st_mtime_ns, seen.st_ctime_ns
+    return *times, seen.st_dev, seen.st_mode, seen.st_size, room.f_bfree, room.f_ffree
 
 
 def enter(readable: list[str], hidden: list[str], user: int) -> Jail:
@@ -174,6 +175,6 @@ def _write(folder: int, name: str, text: str) -> None:
 
 def _wait_for_server() -> None:
     """The process that stays outside the new process tree: it waits, and takes the server with it when it is killed."""
-    kernel.close_from(0)
+    kernel.close_from(0)()
     os.wait()
     os._exit(0)

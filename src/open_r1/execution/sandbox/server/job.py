@@ -34,8 +34,7 @@ SETUP_FAILED = 127
 REPORT, PROGRAM = 3, 4
 """Descriptors of a child that is about to become the program; gone when it has."""
 
-MAX_DESCRIPTOR = 256
-"""No descriptor of the server's has this number or a higher one."""
+_CLOSE_OTHERS = {is_binary: kernel.close_from(PROGRAM + is_binary) for is_binary in (False, True)}
 
 _MOST = {
     getattr(resource, name): sys.maxsize if most == resource.RLIM_INFINITY else most
@@ -118,7 +117,10 @@ def become_program(
     """
     channel = report
     try:
-        os.setpgid(0, 0)
+        if job.argv:
+            os.setsid()  # dearer, and what it starts may count on it
+        else:
+            os.setpgid(0, 0)
         if job.files or job.stdin_file:
             _write_files(job, descriptors)
         os.dup2(descriptors[0], 1)
@@ -132,7 +134,7 @@ def become_program(
         channel = REPORT
         if job.is_binary:
             os.dup2(program, PROGRAM, inheritable=False)
-        os.closerange(PROGRAM + job.is_binary, MAX_DESCRIPTOR)
+        _CLOSE_OTHERS[job.is_binary]()
         for what, most in limits:
             resource.setrlimit(what, (most, most))
         kernel.drop_capabilities()
@@ -186,8 +188,11 @@ def limit_server() -> None:
     ):
         most = min(wanted, _MOST[what])
         resource.setrlimit(what, (most, most))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_DESCRIPTOR, _MOST[resource.RLIMIT_NOFILE]))
-    while os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC) <= PROGRAM:  # REPORT and PROGRAM are nothing else's numbers
+
+
+def reserve_places() -> None:
+    """REPORT and PROGRAM become nothing else's numbers."""
+    while os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC) <= PROGRAM:
         pass
 
 

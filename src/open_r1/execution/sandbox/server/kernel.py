@@ -51,7 +51,7 @@ _libc_with_interpreter = ctypes.PyDLL(None)
 def fork() -> int:
     """As `os.fork`, without the hooks that renew locks and random seeds in the child: one thread has nothing to renew,
     and each hook copies pages."""
-    return _libc_with_interpreter.fork()
+    return _checked(_libc_with_interpreter.fork(), "fork")
 
 
 def prctl(option: int, argument: int = 0) -> None:
@@ -118,11 +118,6 @@ def _merge(areas: list[list[str]]) -> None:
         _libc.mprotect(ctypes.c_void_p(start), ctypes.c_size_t(end - start), access)
 
 
-def close_from(lowest: int) -> None:
-    """Close every descriptor from `lowest` on."""
-    call("close_range", lowest, 0x7FFFFFFF, 0)
-
-
 def call(name: str, *arguments: object) -> int:
     """A system call by name; numbers are passed as C longs."""
     return PreparedCall(name, *arguments)()
@@ -146,6 +141,11 @@ def _checked(result: int, what: str) -> int:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
     return result
+
+
+def close_from(lowest: int) -> PreparedCall:
+    """What closes every descriptor from `lowest` on."""
+    return PreparedCall("close_range", lowest, 0x7FFFFFFF, 0)
 
 
 drop_capabilities = PreparedCall("capset", (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)())

@@ -20,7 +20,16 @@ from socket import socket
 from typing import Any
 
 from open_r1.execution.sandbox.server import jail, kernel, landlock, script, wire
-from open_r1.execution.sandbox.server.job import Job, Outcome, Script, become_program, limit_server, limits_of, watch
+from open_r1.execution.sandbox.server.job import (
+    Job,
+    Outcome,
+    Script,
+    become_program,
+    limit_server,
+    limits_of,
+    reserve_places,
+    watch,
+)
 from open_r1.execution.sandbox.server.seccomp import Filter, Rules, require_filter
 
 PRELOADED = """
@@ -96,6 +105,7 @@ class TierB:
 
     def lock_down(self, job: Job) -> None:
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # in the server it would hide it from those who count processes
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)  # there is no tree of processes to end it with the server
         landlock.restrict(self._readable, writable=["/dev/null"])
         Filter(Rules(execute=bool(job.argv), write=False, signal_only=os.getpid())).install()
 
@@ -103,11 +113,11 @@ class TierB:
 def serve() -> Script:
     """Serve jobs until the worker hangs up; returns in each child, with the Python program to be run."""
     sys.path.pop(0)
-    line = wire.Line(socket(fileno=int(sys.argv[2])))
+    line = _take_line(int(sys.argv[2]))
     config = parse(sys.argv[3])
     _be_the_first_to_go()
     _preload(config["packages"], config["preload"])
-    limit_server()
+    reserve_places()
     script.prepare()
     kernel.make_forks_cheap()
     base_memory = _address_space()
@@ -117,6 +127,7 @@ def serve() -> Script:
     except OSError as error:
         line.send(_failure(error).encode())
         os._exit(1)
+    limit_server()  # not before: a user namespace remembers its maker's limits, and counts for all that are made alike
     if tier.has_box:
         sys.path.insert(0, jail.BOX)
     gc.collect()
@@ -142,24 +153,32 @@ def _serve_jobs(line: wire.Line, tier: Any, base_memory: int) -> Script:
         try:
             tier.before(job)
             limits = limits_of(job, base_memory, tier.other_tasks())
-        except OSError as error:
-            outcome = _failure(error)
-            os.close(tell)
-        else:
             pid = kernel.fork()
             if pid == 0:
                 return become_program(job, descriptors, tell, tier, limits)
+        except OSError as error:
+            os.close(tell)
+            outcome = _failure(error)
+        else:
             os.close(tell)
             outcome = watch(pid, job, line, report, started)
             try:
                 result = tier.after(job)
             except OSError as error:
                 outcome = _failure(error)
-        for descriptor in (*descriptors, report):
+        try:
+            line.send(outcome.encode(), result)
+        except OSError as error:  # a job has left more descriptors under way than its user may
+            line.send(_failure(error).encode())
+        for descriptor in (*descriptors, *result, report):
             os.close(descriptor)
-        line.send(outcome.encode(), result)
-        for descriptor in result:
-            os.close(descriptor)
+
+
+def _take_line(number: int) -> wire.Line:
+    """The line to the worker under a low number, whatever it had in the worker's process."""
+    line = wire.Line(socket(fileno=os.dup(number)))
+    os.close(number)
+    return line
 
 
 def _failure(error: OSError) -> Outcome:

@@ -62,7 +62,7 @@ def _places_taken() -> Iterator[None]:
 
 def _stream(descriptor: int, mode: str, errors: str) -> Any:
     buffering = 1 if descriptor == 2 else -1
-    return open(descriptor, mode, buffering, encoding="utf-8", errors=errors, closefd=False)
+    return open(descriptor, mode, buffering, encoding="utf-8", errors=errors, newline="\n", closefd=False)
 
 
 def run_script(source: bytes, arguments: list[str]) -> None:
@@ -70,7 +70,7 @@ def run_script(source: bytes, arguments: list[str]) -> None:
     gc.enable()
     sys.argv += arguments
     status = _run(source)
-    for finish in (_wait_for_threads, atexit._run_exitfuncs):
+    for finish in (_wait_for_threads, atexit._run_exitfuncs, _drop_variables):
         try:
             finish()
         except BaseException:  # noqa: BLE001  whatever the program left to be run must not keep it from ending
@@ -79,13 +79,19 @@ def run_script(source: bytes, arguments: list[str]) -> None:
 
 
 def _wait_for_threads() -> None:
-    if threading.active_count() > 1:
+    if threading.active_count() > 1 or getattr(threading, "_threading_atexits", True):
         threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _drop_variables() -> None:
+    """Files that the program left open are written out and closed."""
+    if threading.active_count() == 1:  # else a thread that nobody waits for would miss them
+        vars(_main).clear()
 
 
 def _run(source: bytes) -> int:
     try:
-        exec(compile(source, NAME, "exec"), vars(_main))
+        exec(compile(source, NAME, "exec", dont_inherit=True), vars(_main))
     except SystemExit as end:
         return _status_of(end)
     except BaseException as error:  # noqa: BLE001  the program's own
@@ -98,7 +104,7 @@ def _status_of(end: SystemExit) -> int:
     if end.code is None:
         return 0
     if isinstance(end.code, int):
-        return end.code
+        return end.code if -sys.maxsize <= end.code <= sys.maxsize else -1
     try:
         sys.stderr.write(f"{end.code}\n")
     except BaseException:  # noqa: BLE001  the message may be any object
@@ -116,9 +122,11 @@ def _show(error: BaseException) -> None:
 
 
 def _flush(status: int) -> int:
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BaseException:  # noqa: BLE001  the program may have put anything in their place
-        return status or BROKEN_OUTPUT
+    """What the program has printed goes out, also where it has put other streams in place of its own."""
+    for stream in (sys.stdout, sys.__stdout__, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except BaseException:  # noqa: BLE001  the program may have put anything in their place
+            status = status or BROKEN_OUTPUT
     return status

@@ -27,7 +27,6 @@ class Line:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._buffer = memoryview(bytearray(MAX_BYTES))
-        self._size = 0
 
     def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
         if descriptors:
@@ -37,9 +36,8 @@ class Line:
 
     def receive(self, timeout_s: float | None = None) -> tuple[memoryview, list[int]] | None:
         """The next message, or None at the end. The descriptors beside it aren't inherited by programs started."""
-        self._buffer[: self._size] = bytes(self._size)  # nothing of one job is in the memory of the next
         self._end.settimeout(timeout_s)
-        self._size, ancillary, flags, _ = self._end.recvmsg_into([self._buffer], _ROOM_FOR_DESCRIPTORS, _CLOSE_ON_EXEC)
+        size, ancillary, flags, _ = self._end.recvmsg_into([self._buffer], _ROOM_FOR_DESCRIPTORS, _CLOSE_ON_EXEC)
         descriptors: list[int] = []
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -48,7 +46,7 @@ class Line:
             for descriptor in descriptors:
                 os.close(descriptor)
             raise OSError("a message was cut off")
-        return (self._buffer[: self._size], descriptors) if self._size else None
+        return (self._buffer[:size], descriptors) if size else None
 
     def fileno(self) -> int:
         return self._end.fileno()
