@@ -13,7 +13,7 @@ import threading
 import traceback
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 NAME = "main.py"
@@ -70,12 +70,14 @@ def run_script(source: bytes, arguments: list[str]) -> None:
     gc.enable()
     sys.argv += arguments
     status = _run(source)
-    for finish in (_wait_for_threads, atexit._run_exitfuncs, _drop_variables):
+    for finish in (_wait_for_threads, atexit._run_exitfuncs):
         try:
             finish()
         except BaseException:  # noqa: BLE001  whatever the program left to be run must not keep it from ending
             status = status or 1
-    os._exit(_flush(status) & 0xFF)
+    status = _flush(status, sys.stdout, sys.stderr)
+    _drop_variables()
+    os._exit(_flush(status, sys.__stdout__) & 0xFF)
 
 
 def _wait_for_threads() -> None:
@@ -85,8 +87,9 @@ def _wait_for_threads() -> None:
 
 def _drop_variables() -> None:
     """Files that the program left open are written out and closed."""
-    if threading.active_count() == 1:  # else a thread that nobody waits for would miss them
-        vars(_main).clear()
+    with suppress(BaseException):
+        if threading.active_count() == 1:  # else a thread that nobody waits for would miss them
+            vars(_main).clear()
 
 
 def _run(source: bytes) -> int:
@@ -121,11 +124,11 @@ def _show(error: BaseException) -> None:
         os.write(2, f"{type(error).__name__}\n".encode())
 
 
-def _flush(status: int) -> int:
-    """What the program has printed goes out, also where it has put other streams in place of its own."""
-    for stream in (sys.stdout, sys.__stdout__, sys.stderr):
+def _flush(status: int, *streams: Any) -> int:
+    """What was printed goes out, be it to streams that the program has put in place of its own."""
+    for stream in streams:
         try:
-            if stream is not None and not stream.closed:
+            if stream is not None and not getattr(stream, "closed", False):
                 stream.flush()
         except BaseException:  # noqa: BLE001  the program may have put anything in their place
             status = status or BROKEN_OUTPUT
