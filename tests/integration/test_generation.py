@@ -262,7 +262,12 @@ def test_a_model_in_this_process_draws_traces_too(open_r1: Command, tmp_path: Pa
 def start(source: Path, fake: Running, out: Path, samples: int) -> subprocess.Popen[bytes]:
     words = ["data", "generate", source, "--server", fake.url, "--num_samples", samples, "--output_dir", out, *FAST]
     command = [sys.executable, "-m", "open_r1.cli.main", *map(str, words)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=heed_interrupts)
+
+
+def heed_interrupts() -> None:
+    """What a shell starts in the background, these tests perhaps, ignores them, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def kill_and_go_on(source: Path, fake: Running, out: Path, samples: int, kills: int, seed: int) -> list[int]:
