@@ -146,9 +146,14 @@ def _mean_point(points: Points) -> tuple[float, float]:
     return sum(x for x, _ in points) / len(points), sum(y / len(points) for _, y in points)
 
 
+SMALLEST_SPAN = 1e-300
+"""Below it a step would be no number any more."""
+
+
 def _axis(low: float, high: float, parts: int, whole: bool = False) -> list[float]:
     """Round numbers that cover low..high in about `parts` steps of 1, 2 or 5 times a power of ten."""
-    span = high - low if high > low else abs(high) or 1.0
+    span = high - low if high > low else abs(high)
+    span = span if span > SMALLEST_SPAN else 1.0
     exponent = 10.0 ** math.floor(math.log10(span / parts))
     step = next(exponent * factor for factor in (1, 2, 5, 10) if exponent * factor * parts >= span * 0.999)
     step = max(1.0, step) if whole else step

@@ -6,7 +6,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from open_r1.records import Estimate
@@ -67,6 +67,7 @@ def test_shares_are_drawn_on_the_whole_scale():
     assert [tick.label for tick in chart.y_ticks] == ["0%", "25%", "50%", "75%", "100%"]
 
 
+@example([5e-324])
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=400))
 def test_every_line_stays_inside_its_box(values):
     chart = draw_chart(LOSS, rows(list(values)))
