@@ -215,9 +215,8 @@ class _Watch:
         self._next_memory_check = time.monotonic() + MEMORY_CHECK_S
 
     def until_ended(self) -> Result:
-        if not self._poll.poll(
-            AT_ONCE_S * 1000
-        ):  # most have ended by then, and nobody was woken for each line of theirs
+        has_ended = self._poll.poll(AT_ONCE_S * 1000)  # as most have, and nobody was woken for each line of theirs
+        if not has_ended:
             for reader in self._written:
                 self._poll.register(reader, select.POLLIN)
             while not self._poll_once():

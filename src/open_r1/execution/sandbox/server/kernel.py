@@ -45,7 +45,7 @@ NO_CALL = -1
 MACHINE = platform.machine()
 SYSCALLS = NUMBERS.get(MACHINE, {})
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc_with_interpreter = ctypes.PyDLL(None)
+_libc_with_interpreter = ctypes.PyDLL(None, use_errno=True)
 
 
 def fork() -> int:
