@@ -466,6 +466,9 @@ class E2BCloud(ProtocolServer):
         return b"".join(json.dumps(message).encode() + b"\n" for message in [*messages, {"type": "end_of_execution"}])
 
 
+FAULTS_OF_A_REQUEST = (Fault.REFUSED, Fault.ERROR, Fault.BUSY, Fault.DROP)
+
+
 class ExecutorServer(ProtocolServer):
     """The executor's own route, answering a batch as a whole; a fault of one program strikes after the others' answers."""
 
@@ -489,9 +492,9 @@ class ExecutorServer(ProtocolServer):
         with self._lock:
             struck = {index: self.program_faults(source, self._seen[source]) for index, source in enumerate(sources)}
             self._seen.update(sources)
-        faults = [fault for fault in struck.values() if fault]
-        if any(fault in (Fault.REFUSED, Fault.ERROR, Fault.BUSY, Fault.DROP) for fault in faults):
-            super().respond(http, method, body, faults[0])
+        of_request = [fault for fault in struck.values() if fault in FAULTS_OF_A_REQUEST]
+        if of_request:
+            super().respond(http, method, body, of_request[0])
             return
         http.send_response(200)
         http.send_header("Content-Type", "application/x-ndjson")

@@ -127,6 +127,9 @@ NOT_OF = {
     "executor": {Fault.COMPRESSED, Fault.DRIP},  # said of a whole answer; as HANG
 }
 
+STRIKES_COMPANY = {"executor": {Fault.BUSY}}
+"""A 429 of the executor is about the client: all that travels in its request waits and is tried again, together."""
+
 
 @pytest.fixture(params=list(PROVIDERS))
 def kind(request: pytest.FixtureRequest) -> str:
@@ -137,7 +140,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     "kind", [pytest.param(name, marks=pytest.mark.slow if name in RUN_KERNELS else ()) for name in PROVIDERS]
 )
 def test_a_fault_costs_exactly_the_programs_it_strikes(kind: str) -> None:
-    faults = [fault for fault in Fault if fault not in NOT_OF.get(kind, ())]
+    faults = [fault for fault in Fault if fault not in NOT_OF.get(kind, set()) | STRIKES_COMPANY.get(kind, set())]
     bad = [Program(f"print('{fault}')  # fault: {fault}", limits=SMALL) for fault in faults]
     good = [Program(f"print('{index}')", limits=SMALL) for index in range(len(faults))]
     with ExitStack() as stack:
@@ -147,12 +150,23 @@ def test_a_fault_costs_exactly_the_programs_it_strikes(kind: str) -> None:
         executions = provider.run([program for pair in zip(good, bad, strict=True) for program in pair])
         took_s = time.monotonic() - started
     assert [execution.stdout for execution in executions[::2]] == [b"%d\n" % index for index in range(len(faults))]
-    by_company = {"rate_limited"} if kind == "executor" else set()  # a 429 is about all that travels in its request
     for fault, execution in zip(faults, executions[1::2], strict=True):
         assert execution.status is Status.UNAVAILABLE, fault
-        assert execution.reason in REASONS[fault] | by_company, (fault, execution)
+        assert execution.reason in REASONS[fault], (fault, execution)
         assert execution.detail
     assert took_s < 90
+
+
+def test_an_executor_that_stays_busy_costs_all_that_travels_together() -> None:
+    with ExitStack() as stack:
+        provider, _ = executor(stack, as_named)
+        stack.enter_context(provider)
+        programs = [Program(f"print({index})", limits=SMALL) for index in range(3)]
+        busy = Program("print('busy')  # fault: busy", limits=SMALL)
+        executions = provider.run([*programs, busy])
+        assert executions[-1].reason == "rate_limited"
+        assert {execution.reason for execution in executions} <= {"", "rate_limited"}
+        assert [execution.stdout for execution in provider.run(programs)] == [b"0\n", b"1\n", b"2\n"]
 
 
 @pytest.mark.parametrize("fault", [Fault.DROP, Fault.ERROR, Fault.BUSY, Fault.GARBAGE, Fault.MISCOUNT])
