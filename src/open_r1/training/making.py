@@ -28,7 +28,7 @@ NUMBERS = [f"{number} {number}" for number in range(100)] * 50
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Shape of a small model; the defaults are what the tiny recipe was measured with."""
+    """Shape of a small model. vLLM serves one whose heads (hidden_size / num_heads) are of 32 or more."""
 
     architecture: Literal["qwen3", "qwen2"] = "qwen3"
     hidden_size: int = 96
