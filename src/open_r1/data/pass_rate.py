@@ -31,10 +31,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from open_r1.data.generation import HEADS_AT_ONCE, TRACES, in_batches, place_of
+from open_r1.data.generation import TRACES
 from open_r1.data.line_by_line import hold
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
 from open_r1.data.trace_file import TraceHead, read_head
+from open_r1.data.trace_lines import HEADS_AT_ONCE, in_batches, place_of
 from open_r1.data.trace_problems import ProblemSet, TraceProblem
 from open_r1.data.trace_rewards import TraceReward, score, to_columns
 from open_r1.errors import ConfigError, RunError

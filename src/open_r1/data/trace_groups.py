@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from open_r1.data.generation import OWN_COLUMNS
 from open_r1.data.trace_file import read_head
+from open_r1.data.trace_lines import OWN_COLUMNS
 from open_r1.data.trace_problems import key_of
 from open_r1.rundir import atomic_file
 

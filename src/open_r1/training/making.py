@@ -28,13 +28,18 @@ NUMBERS = [f"{number} {number}" for number in range(100)] * 50
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Shape of a small model. vLLM serves one whose heads (hidden_size / num_heads) are of 32 or more."""
+    """Shape of a small model. vLLM serves one with a head size of 32 or more.
+
+    Args:
+        head_dim: Qwen3's head size; hidden_size / num_heads where it is not given, and always in Qwen2.
+    """
 
     architecture: Literal["qwen3", "qwen2"] = "qwen3"
     hidden_size: int = 96
     num_layers: int = 2
     num_heads: int = 4
     num_key_value_heads: int = 2
+    head_dim: int | None = None
     intermediate_size: int = 256
     max_positions: int = 512
     initializer_range: float = 0.1
@@ -43,8 +48,22 @@ class ModelShape:
     vocab_size: int = 640
 
     def __post_init__(self) -> None:
-        if self.hidden_size % self.num_heads:
+        if self.num_heads % self.num_key_value_heads:
+            raise ConfigError(
+                f"num_heads {self.num_heads} must be a multiple of num_key_value_heads {self.num_key_value_heads}."
+            )
+        if self.head_dim is None and self.hidden_size % self.num_heads:
             raise ConfigError(f"hidden_size {self.hidden_size} must be a multiple of num_heads {self.num_heads}.")
+        if self.head_dim is not None and self.architecture == "qwen2":
+            raise ConfigError(
+                f"head_dim is {self.head_dim}, but qwen2 has heads of hidden_size / num_heads; leave it out or choose qwen3."
+            )
+        if self.head_size % 2:
+            raise ConfigError(f"heads of {self.head_size} can't have rotary positions; choose an even size.")
+
+    @property
+    def head_size(self) -> int:
+        return self.head_dim or self.hidden_size // self.num_heads
 
 
 def make_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
@@ -100,9 +119,7 @@ def make_model(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, seed: int)
         "bos_token_id": None,
     }
     config = (
-        Qwen3Config(head_dim=shape.hidden_size // shape.num_heads, **common)
-        if shape.architecture == "qwen3"
-        else Qwen2Config(**common)
+        Qwen3Config(head_dim=shape.head_size, **common) if shape.architecture == "qwen3" else Qwen2Config(**common)
     )
     set_seed(seed)
     return AutoModelForCausalLM.from_config(config).float()

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from open_r1.data.generation import encode_columns, to_line
 from open_r1.data.trace_file import TraceFile, TraceHead, last_line_start, read_head
+from open_r1.data.trace_lines import encode_columns, to_line
 from open_r1.errors import DataError, RunError
 
 

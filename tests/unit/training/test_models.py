@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from open_r1.errors import ConfigError, ModelError
 from open_r1.model_folder import check_model_path
 from open_r1.text.tags import TAGS
-from open_r1.training.making import ModelShape, make_tokenizer
+from open_r1.training.making import ModelShape, make_model_folder, make_tokenizer
 from open_r1.training.models import align_model, get_model, get_tokenizer
 from open_r1.training.templates import CHATML, check_template
 
@@ -121,6 +121,24 @@ def test_folders_that_hold_no_model_are_refused_with_what_is_missing(tmp_path: P
     check_model_path("Qwen/Qwen2.5-1.5B")
 
 
-def test_a_shape_that_cannot_be_is_refused() -> None:
-    with pytest.raises(ConfigError, match="hidden_size 100 must be a multiple of num_heads 3"):
-        ModelShape(hidden_size=100, num_heads=3)
+@pytest.mark.parametrize(
+    ("shape", "problem"),
+    [
+        (
+            {"hidden_size": 100, "num_heads": 3, "num_key_value_heads": 1},
+            "hidden_size 100 must be a multiple of num_heads 3",
+        ),
+        ({"num_heads": 3}, "num_heads 3 must be a multiple of num_key_value_heads 2"),
+        ({"hidden_size": 36}, "heads of 9 can't have rotary positions"),
+        ({"architecture": "qwen2", "head_dim": 32}, "qwen2 has heads of hidden_size / num_heads"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused(shape: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        ModelShape(**shape)
+
+
+def test_heads_may_have_a_size_of_their_own(tmp_path: Path) -> None:
+    make_model_folder(tmp_path, ["1+1=2"] * 20, ModelShape(hidden_size=48, num_layers=1, head_dim=32), seed=0)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["hidden_size"], config["num_attention_heads"], config["head_dim"]) == (48, 4, 32)
