@@ -147,9 +147,8 @@ def main() -> int:
     shown = "\n".join([heading, "", *table(ways, problems), "", *differences(ways, problems)])
     print(shown)
     if arguments.write:
-        RESULTS.write_text(
-            f"# One model by every way\n\nGreedy; {arguments.dtype}; vLLM in eager mode.\n\n{shown.rstrip()}\n"
-        )
+        how = f"Greedy; {arguments.dtype}; vLLM in eager mode."
+        RESULTS.write_text(f"# One model by every way\n\n{how}\n\n{shown.rstrip()}\n")
     return 0
 
 
