@@ -104,11 +104,20 @@ class RewardSpec:
 
 
 def text_of(completion: Completion) -> str:
-    """The text of a completion: a string itself, or the last assistant's message of a chat; "" when there is none."""
+    """The text of a completion: a string itself, or the last assistant's message of a chat; "" when there is none.
+
+    DataError for anything else.
+    """
     if isinstance(completion, str):
         return completion
-    messages = [message for message in completion if message.get("role", "assistant") == "assistant"]
-    return _content_text(messages[-1].get("content")) if messages else ""
+    try:
+        messages = [message for message in completion if message.get("role", "assistant") == "assistant"]
+        return _content_text(messages[-1].get("content")) if messages else ""
+    except (TypeError, AttributeError):
+        raise DataError(
+            f"a completion is {completion!r:.100}, of type {type(completion).__name__}; "
+            'give a string, or a chat as a list of {"role": ..., "content": ...}.'
+        ) from None
 
 
 def _content_text(content: Any) -> str:

@@ -309,3 +309,9 @@ def test_no_completions_give_no_rewards():
 def test_content_of_none_is_an_empty_completion():
     assert tag_count_reward([[{"role": "assistant", "content": None}], []]) == [0.0, 0.0]
     assert not math.isnan(graded_format_reward([[]])[0])
+
+
+@pytest.mark.parametrize("completion", [3, None, b"text", [3], [{"role": "assistant", "content": 3}]])
+def test_a_completion_that_is_neither_text_nor_chat_is_refused_by_name(completion):
+    with pytest.raises(DataError, match=r"a completion is .*give a string, or a chat"):
+        format_reward(completions=["fine", completion])
