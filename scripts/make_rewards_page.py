@@ -107,14 +107,18 @@ part by part; what is left goes to math-verify in processes that can be killed.
 
 Decisions that one may want to know:
 
-- A percent sign is a unit: `50%` equals `50` and `1/2`. Other units, degrees and currencies are left out.
+- A percent sign is a unit: `50%` equals `50` and `1/2`. Other units, degrees and currencies are left out: `18 eggs`, `9.8 m/s^2`,
+  `5厘米`. A single letter is one only after a slash, in `\\\\text{…}`, or as a spaced `m`, for it may be a variable. A dozen, a
+  million or 万 multiply.
 - Decimals are exact, except that a fraction without a finite decimal form equals that fraction rounded or cut off after
-  six or more decimals.
+  six or more decimals, and a root or π its value rounded to six.
 - A list without brackets has no order: `1, -2` equals `-2, 1`. Where order matters (sorting), the data say so with a
-  column `ordered: true`. Tuples and intervals have one always; `(1, 2]` isn't `(1, 2)`.
+  column `ordered: true`. Tuples and intervals have one always; `(1, 2]` isn't `(1, 2)`. Values with names go by them:
+  `x=2, y=3` is `y=3, x=2` and `(2, 3)`, not `3, 2`.
+- Where the gold is one letter from A to J, the letter of `B. 5`, `(B) Paris`, `Option B`, `选B` or `b` is the answer.
 - Several guesses answer nothing: `2 or 3 or 5` isn't `5`.
-- A sum left undone is no answer to a question whose answer is a number: `7+5` isn't `12`. It is how a policy copies the
-  problem into the box.
+- Work left undone is no answer to a question whose answer is a plain number: `7+5`, `3\\\\cdot4`, `4^2-2^2`, `|7+5|` aren't
+  `12`. It is how a policy copies the problem into the box. A power, a root, a fraction, a factorial, a binomial are.
 - The base of a numeral may be left out where the gold has it (`1011_2`, `1011`), not changed or added.
 """
 

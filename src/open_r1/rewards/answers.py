@@ -28,6 +28,7 @@ from open_r1.rewards.equivalence import NeedsAlgebra, are_equivalent, needs_alge
 from open_r1.rewards.reasons import SCORES, Reason
 from open_r1.rewards.verifier import Pair, Verifier, default_verifier
 from open_r1.text.boxes import last_boxed
+from open_r1.text.choices import read_choice
 from open_r1.text.latex import MAX_CHARS, canonical
 from open_r1.text.tags import last_answer_block, visible_part
 
@@ -68,17 +69,24 @@ class Verdict:
 
 _MATH = r"\$\$(?P<dd>[^$]+)\$\$|\$(?P<d>(?:\\.|[^$\n\\])*(?:\\.|[^$\s\\]))\$|\\\((?P<p>.+?)\\\)|\\\[(?P<b>.+?)\\\]"
 _ANCHOR = re.compile(
-    r"\banswers?\b[^.\n]{0,60}?(?:\b(?:is|are)\b|[:：=])[\s*_:]*"
+    r"\b(?:answers?|correct\s+(?:option|choice))\b[^.\n]{0,60}?(?:\b(?:is|are)\b|[:：=])"
+    r"(?!\s*(?:(?:in)?correct|verified|confirmed|consistent|reasonable|valid)\b)[\s*_:]*"
     r"|\bfinal\s+answer[\s*_]*\n\s*"
-    r"|####\s*"
+    r"|####(?!\s*[A-Z][a-z]+[^\n]*\n\s*\S)\s*"  # not a heading with text below it
     r"|答案[^。\n]{0,20}?(?:是|为|：|:)\s*",
     re.IGNORECASE,
 )
 _AFTER_ANCHOR = re.compile(rf"\s*(?:{_MATH}|(?P<line>[^\n]+))", re.DOTALL)
+_ALTERNATIVE = re.compile(
+    rf"\s*,?\s*(?P<joint>,|\bor\b|\band\b|或|和)\s*(?:{_MATH}|(?P<n>[-+]?\d[\d./]*(?<!\.)))", re.DOTALL | re.IGNORECASE
+)
+_STATEMENT_END = re.compile(r"[\s*_]*(?:$|[.。;；!！\n<])")
 _SENTENCE_END = re.compile(r"[.。!！](?:\s|$)|\*\*|<|,\s+(?!and\b|or\b)[a-z]{2,}\s")
 _PROSE_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}(?![A-Za-z])")
 _ANY_MATH = re.compile(_MATH, re.DOTALL)
 
+_CHOICE, _CHOICES = re.compile(r"[A-J]"), re.compile(r"[A-J]{2,10}")
+_COMMA_NUMBERS = re.compile(r"-?\d+(?:,-?\d+)+")
 _FORMULA_MARK = re.compile(r"[\\^_={(<>]|\d\D+\d")
 _PHRASE = re.compile(r"[A-Za-z]+(?:\s+[A-Za-z]+)+")
 
@@ -87,6 +95,9 @@ BARE_WORDS = 3
 
 PROSE_WORDS = 5
 """A text with so many words is prose, and not itself an answer."""
+
+MAX_ALTERNATIVES = 20
+"""So many formulas after one anchor are read as a list."""
 
 MAX_ANCHORS = 50
 """So many anchors from the end are looked at, whatever a completion repeats."""
@@ -169,7 +180,7 @@ def compare(gold: str, answer_text: str, ordered: bool) -> Verdict | Pair:
     """The verdict on an answer that has been extracted, or the pair to be settled by algebra."""
     if len(answer_text) > MAX_CHARS:
         return Verdict("unparsable_answer", answer_text[:MAX_CHARS], gold)
-    answer = canonical(answer_text)
+    answer = _as_choice(gold, answer_text) or _as_list(gold, answer_text) or canonical(answer_text)
     if not answer:
         return Verdict("no_answer", answer_text, gold)
     try:
@@ -179,8 +190,27 @@ def compare(gold: str, answer_text: str, ordered: bool) -> Verdict | Pair:
     return Verdict("correct" if is_equivalent else "wrong", answer, gold)
 
 
+def _as_choice(gold: str, answer_text: str) -> str | None:
+    """The letters that an answer chooses, where the gold is one letter or several; None where it can't be read so."""
+    if _CHOICE.fullmatch(gold):
+        return read_choice(answer_text)
+    is_several = _CHOICES.fullmatch(gold) and list(gold) == sorted(set(gold))
+    if not is_several or not (several := _CHOICES.fullmatch(re.sub(r"[\s,;、]|\band\b", "", answer_text))):
+        return None
+    return "".join(sorted(several[0]))
+
+
+def _as_list(gold: str, answer_text: str) -> str | None:
+    """`100,200,300` as three numbers and not one, where the gold is three numbers."""
+    bare = answer_text.strip("$ ")
+    is_list = _COMMA_NUMBERS.fullmatch(bare) and _COMMA_NUMBERS.fullmatch(gold) and bare.count(",") == gold.count(",")
+    return bare if is_list else None
+
+
 @lru_cache(maxsize=16384)
 def _canonical_gold(gold_text: str) -> str | None:
+    if gold_text.strip().lower() in {"", "nan"}:  # how tables write a gap
+        return None
     gold = extract_gold(gold_text)
     return canonical(gold) if gold and len(gold) <= MAX_CHARS else None
 
@@ -228,17 +258,27 @@ def _extract_anchored(text: str) -> str | None:
     anchors = list(_ANCHOR.finditer(text))[-MAX_ANCHORS:]
     for anchor in reversed(anchors):
         following = _AFTER_ANCHOR.match(text, anchor.end(), anchor.end() + MAX_CHARS)
-        if following and (answer := _answer_of(following)):
+        if following and (answer := _answer_of(text, following)):
             return answer
     return None
 
 
-def _answer_of(match: re.Match[str]) -> str:
+def _answer_of(text: str, match: re.Match[str]) -> str:
     if match["line"] is None:
-        return _math_of(match)
+        return _with_alternatives(text, match)
     line = match["line"]
     end = _SENTENCE_END.search(line.lstrip("*"))
     return (line.lstrip("*")[: end.start()] if end else line).strip()[:BARE_CHARS]
+
+
+def _with_alternatives(text: str, first: re.Match[str]) -> str:
+    """`$2$ or $3$` as `2, 3`: guesses, or the several answers that were asked for."""
+    formulas, end, is_list = [_math_of(first)], first.end(), False
+    while len(formulas) < MAX_ALTERNATIVES and (more := _ALTERNATIVE.match(text, end, end + MAX_CHARS)):
+        formulas.append(more["n"] or _math_of(more))
+        is_list |= more["joint"].lower() in {"or", "或"}
+        end = more.end()
+    return ", ".join(formulas) if is_list or _STATEMENT_END.match(text, end) else formulas[0]
 
 
 def _math_of(match: re.Match[str]) -> str:

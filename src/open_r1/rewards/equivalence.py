@@ -51,16 +51,22 @@ _TOKEN = re.compile(
 _DEPTH = {"(": 1, "[": 1, "{": 1, r"\{": 1, r"\langle": 1, r"\begin": 1}
 _DEPTH |= {")": -1, "]": -1, "}": -1, r"\}": -1, r"\rangle": -1, r"\end": -1}
 
-_ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z]{1,2}(?:_\{\w+\})?(?:\([a-z]\))?)(?:=|\\in(?![a-z]))(?P<value>[^=]+)")
+_NAME = r"[A-Za-z]{1,2}(?:_\{\w+\})?"
+_ASSIGNMENT = re.compile(
+    rf"(?P<name>{_NAME}(?:\([a-z]\))?|\({_NAME}(?:,{_NAME})+\))(?:=|\\in(?![a-z]))(?P<value>[^=]+)"
+)
 _EQUATION_HEAD = re.compile(r"[A-Za-z].*[-+].*\d|\d.*[A-Za-z].*[-+]")
-_CLOCK = re.compile(r"0*(?P<time>\d{1,2}(?::\d{2})+)(?P<half>[ap]\.?m\.?)?")
-_TIME_OF_DAY = re.compile(r"0\d:\d\d|\d{1,2}(?::\d\d){2}|\d{1,2}(?::\d\d)+[ap]\.?m\.?")
+_CLOCK = re.compile(r"0*(?P<time>\d{1,2}(?::\d{2})+)(?P<half>[ap]m)?")
+_TIME_OF_DAY = re.compile(r"0\d:\d\d|\d{1,2}(?::\d\d){2}|\d{1,2}(?::\d\d)+[ap]m")
 _RELATION = re.compile(r"[=<>]|\\(?:le|ge|ne|in|approx|equiv)(?![a-z])")
 _STANDS_FOR_A_SET = re.compile(r"[<>]|\\(?:le|ge|ne|cup|cap|setminus|mathbb|emptyset|R)(?![a-z])")
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’\-. ]{2,}")
 _PLAIN_MARKS = re.compile(r"[\w\s+\-=.,;<>?%'\"]*", re.ASCII)
-_SUM_MARKS = re.compile(r"[\d\s.+\-(){}\[\]]*")
-_SIGN_BETWEEN = re.compile(r"[\d)}\]]\s*[-+]")
+_ARITHMETIC = re.compile(
+    r"(?:[\d\s.+\-/^!|(){}\[\]]|\\(?:cdot|frac|binom|sqrt|pi|lceil|rceil|lfloor|rfloor)(?![A-Za-z]))*"
+)
+_UNDONE = re.compile(r"[\d)}\]!|]\s*[-+]|\\pi\s*[-+]|\||\\l(?:ceil|floor)(?![A-Za-z])")
+_PRODUCT_OF_NUMBERS = re.compile(r"[\d\s.(){}\-]*(?:\\cdot[\d\s.(){}\-]*)+")
 _BASED = re.compile(r"(?P<digits>-?[0-9A-F]+)_\{(?P<base>\d{1,2})\}")
 
 
@@ -118,13 +124,14 @@ def compare_plain(gold: str, answer: str) -> bool | None:
 
 
 def _is_no_single_number(text: str) -> bool:
-    """Text that can't stand for a plain gold number: words, variables, a list, or sums left undone.
+    """Text that can't stand for a plain gold number: words, variables, a list, or work left undone.
 
-    `7+5` equals 12, and is refused, in brackets too: it is how a policy that can't add copies the problem into the box.
+    `7+5` equals 12, and is refused, and so are `7\\cdot5`, `513^2-487^2` and `|7+5|`: it is how a policy that can't
+    calculate copies the problem into the box. A power, a root, a fraction and a factorial are forms of a number.
     """
-    if _PLAIN_MARKS.fullmatch(text):
+    if _PLAIN_MARKS.fullmatch(text) or _PRODUCT_OF_NUMBERS.fullmatch(text):
         return True
-    return _SUM_MARKS.fullmatch(text) is not None and _SIGN_BETWEEN.search(text) is not None
+    return _ARITHMETIC.fullmatch(text) is not None and _UNDONE.search(text) is not None
 
 
 def _compare_words(gold: str, answer: str) -> bool | None:
@@ -150,7 +157,7 @@ def _bare_letters(text: str) -> str:
 def _read_clock(text: str) -> tuple[str, str] | None:
     """A time of day as its digits and its half of the day."""
     match = _CLOCK.fullmatch(text)
-    return (match["time"], (match["half"] or "").replace(".", "")) if match else None
+    return (match["time"], match["half"] or "") if match else None
 
 
 def _compare_based(gold: str, answer: str) -> bool | None:
@@ -184,6 +191,8 @@ def _last_member(answer: str) -> str:
     if not exact or "," in exact:
         return answer
     head, _, last = exact.rpartition("=")
+    if read_number(head) and re.fullmatch(_NAME, last):
+        return head  # 5=x
     return answer if last == "0" and _EQUATION_HEAD.search(head) else last
 
 
@@ -211,6 +220,8 @@ def _read_group(text: str) -> Group | None:
         return None
     inside = text[len(opening) : -len(closing)].strip()
     parts = _split_list(inside, ",")
+    if len(parts) == 1:
+        parts = _split_list(inside, ";")
     if len(parts) == 1 and opening != r"\{":
         return None
     return Group(opening, tuple(parts), closing)
@@ -244,9 +255,19 @@ def _matching_end(text: str) -> str | None:
 def _are_groups_equivalent(gold: Group, answer: Group, settle: Settle, ordered: bool) -> bool:
     if not _have_compatible_brackets(gold, answer) or len(gold.parts) != len(answer.parts):
         return False
-    if gold.is_unordered and not ordered:
+    gold_named, answer_named = _by_name(gold.parts), _by_name(answer.parts)
+    if gold.is_unordered and not ordered and not gold_named:
         return _match_in_any_order(gold.parts, answer.parts, settle)
-    return _all_equivalent(list(zip(gold.parts, answer.parts, strict=True)), settle, ordered)
+    pairs = zip(gold_named or gold.parts, answer_named or answer.parts, strict=True)
+    return _all_equivalent(list(pairs), settle, ordered)
+
+
+def _by_name(parts: Sequence[str]) -> list[str] | None:
+    """`y=3`, `x=2` in the order of their names; None unless each part has a name of its own."""
+    names = [match["name"] for match in map(_ASSIGNMENT.fullmatch, parts) if match]
+    if len(set(names)) != len(parts):
+        return None
+    return [part for _, part in sorted(zip(names, parts, strict=True))]
 
 
 def _is_group_equivalent_to_single(group: Group, single: str, settle: Settle, group_is_gold: bool) -> bool:

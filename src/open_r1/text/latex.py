@@ -1,8 +1,8 @@
 r"""One spelling for an answer: `\dfrac 43`, `$\frac{4}{3}$` and `\tfrac43.` all become `\frac{4}{3}`.
 
 Does: bring the text of a short mathematical answer, LaTeX or plain, into a canonical spelling, so that most equal
-answers are equal strings. It changes spelling alone: nothing is evaluated, reordered or rounded. Does not: find the
-answer in a completion (`boxes`, `tags`) or compare values (`numbers`, `rewards.equivalence`).
+answers are equal strings. It changes spelling alone: nothing is evaluated but `2 million`, reordered or rounded. Does not:
+find the answer in a completion (`boxes`, `tags`) or compare values (`numbers`, `rewards.equivalence`).
 
     >>> canonical(r"\text{ }\dfrac 43 \text{ cm}^2.")
     '\\frac{4}{3}'
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
+from decimal import Decimal
 from functools import lru_cache
 
 MAX_CHARS = 4000
@@ -29,6 +31,7 @@ _UNICODE = str.maketrans(
         "π": r"\pi ",
         "∞": r"\infty ",
         "√": r"\sqrt ",
+        "°": r"^\circ ",
         "≤": r"\le ",
         "≥": r"\ge ",
         "≠": r"\ne ",
@@ -39,7 +42,6 @@ _UNICODE = str.maketrans(
         "∈": r"\in ",
         "∅": r"\emptyset ",
         "θ": r"\theta ",
-        "°": "",
         "，": ",",
         "、": ",",
         "；": ";",
@@ -60,11 +62,22 @@ _NUMBER_WORDS = {
 }
 
 _TEXT_COMMAND = r"\\(?:text(?:bf|it|rm|normal|tt|sf)?|math(?:rm|bf|it|sf|tt)|mbox|hbox|operatorname\*?)\s*"
-_MATH_WORDS = r"(?:pi|e|i|x|y|z|n|and|or|mod|sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|infinity|inf|a\.?m|p\.?m|percent)"
-_UNIT_SYMBOLS = r"(?:[ckm]?m|mi|ft|in|yd|inch(?:es)?|feet|units?|meters?|miles?|square)"
+_NO_UNITS = (
+    r"(?:pi|theta|phi|alpha|beta|gamma|delta|lambda|omega|sigma|and|or|mod|sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt"
+    r"|infinity|inf|(?i:[ap]\.?m)|percent|squared|cubed|factorial|hundred|thousand|million|billion|trillion|dozen)\b"
+)
+_SHORT_UNITS = r"(?:[cdkmn]m|[km]g|mi|ft|in|yd|lbs?|oz|hrs?|ms|[km]?Hz|kJ|kW|mL|ml|kph|mph|sec|min)"
+_NAMED_UNITS = r"(?:inch(?:es)?|feet|foot|units?|meters?|metres?|miles?|square)"
+_EXPONENT = r"(?:\s*\^\s*(?:\{-?\d\}|-?\d))"
+_NUMERAL = r"(?:\\?\$|[€£¥₹])?\s*[-+]?\d[\d.,/]*"
+_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+_SCALES |= {"万": 10**4, "亿": 10**8}
 
 
-def _rules(*rules: tuple[str, str]) -> list[tuple[re.Pattern[str], str]]:
+Replacement = str | Callable[[re.Match[str]], str]
+
+
+def _rules(*rules: tuple[str, Replacement]) -> list[tuple[re.Pattern[str], Replacement]]:
     return [(re.compile(pattern), replacement) for pattern, replacement in rules]
 
 
@@ -94,7 +107,7 @@ _COMMANDS = _rules(
     (r"\\rbrack(?![A-Za-z])", "]"),
     (r"\\varnothing(?![A-Za-z])", r"\\emptyset "),
     (r"\\(begin|end)\s*\{b(matrix)\}", r"\\\1{p\2}"),
-    (r"\s*\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\\degrees?(?![A-Za-z])", ""),
+    (r"\s*\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})(?:\s*[CF](?![A-Za-z]))?|\\degrees?(?![A-Za-z])", ""),
     (r"\\?\$|\\textdollar(?![A-Za-z])|\\pounds(?![A-Za-z])|[€£¥₹]", ""),
     (r"\\?%|\s*\b[Pp]ercent(?:age)?$|\\%", "%"),
     (r"(?<![A-Za-z\\])(?:pi|Pi|PI)(?![A-Za-z])", r"\\pi "),
@@ -105,22 +118,34 @@ _COMMANDS = _rules(
 
 _WORDS = _rules(
     (_TEXT_COMMAND + r"\{([^{}]*)\}", r" \1 "),
+    (r"\s+", " "),
+    (r"(?<=\d)\s*([AaPp])\.?\s?[Mm](?![A-Za-z])\.?", lambda half: half[1].lower() + "m"),  # 3:45 P.M.
     (r"\s*,?\s*(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])\s*", ", "),
     (r"^\s*(?:\\approx|=)\s*", ""),
     (r"(?<![\d/.,])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])", r"\1\\frac{\2}{\3}"),  # 1 1/2
 )
 
 _UNITS = _rules(
-    (r"(\d[^=]*?)\s*" + _TEXT_COMMAND + r"\{(?!\s*[ap]\.?m|\s*(?:and|or)\b)[^{}]*\}(?:\^\{?\d\}?)?$", r"\1"),
-    (r"^([-+]?[\d.,/]+)\s+(?!" + _MATH_WORDS + r"\b)[A-Za-z][A-Za-z]+(?:[ .][A-Za-z.]*)*$", r"\1"),
-    (r"(\d|\})\s*" + _UNIT_SYMBOLS + r"\s*\^\s*\{?[23]\}?$", r"\1"),
-    (r"^([-+]?[\d.,]+)(?:cm|mm|km|kg|ft|mph)$", r"\1"),
+    (rf"^({_NUMERAL})\s+(?!{_NO_UNITS})[A-Za-z]{{3,}}(?:[ .]+[A-Za-z]+)*$", r"\1"),  # 18 red apples
+    (rf"^({_NUMERAL})\s*{_SHORT_UNITS}{_EXPONENT}?$", r"\1"),  # 5 cm^2
+    (rf"^({_NUMERAL})\s*[A-Za-z]{{1,4}}{_EXPONENT}?\s*/\s*[A-Za-z]{{1,4}}{_EXPONENT}?$", r"\1"),  # 9.8 m/s^2
+    (rf"^({_NUMERAL})\s+m{_EXPONENT}?$", r"\1"),
+    (rf"(\d|\}})\s*(?:{_SHORT_UNITS}|{_NAMED_UNITS}){_EXPONENT}$", r"\1"),
+    (rf"^({_NUMERAL})\s*(?:[^\W\x00-\u2fff百千万亿半分之倍成点度和或与]{{1,4}}|度)$", r"\1"),  # 5厘米
     (r"\s*\b(?:degrees?|dollars?|cents?)$", ""),
 )
 
+_UNIT_IN_TEXT = re.compile(
+    rf"\s*{_TEXT_COMMAND}\{{(?!\s*(?i:[ap]\.?m)\b|\s*(?:and|or)\b|\s*{_NO_UNITS})[^{{}}]*\}}{_EXPONENT}?$"
+)
+_SCALED = re.compile(
+    rf"({_NUMERAL})\s*(?:{_TEXT_COMMAND}\{{\s*)?(?:\b(hundred|thousand|million|billion|trillion|dozen)s?\b|([万亿]))"
+    r"(?:\s*\})?"
+)
 _THOUSANDS = re.compile(r"(?<![\d.,])([1-9]\d{0,2}(?:[, ]\d{3})+)(?!\d)")
 _NEEDLESS_SPACE = re.compile(r"(?<![A-Za-z0-9])\s+|\s+(?![A-Za-z0-9])|(?<=[A-Za-z])\s+(?=\d)|(?<=\d)\s+(?=[A-Za-z])")
-_CHOICE = re.compile(r"\(([A-Za-z])\)|([A-Z])[).:]$")
+_CHOICE = re.compile(r"\(([A-Ja-j])\)|([A-Z])[).:]$")
+_RADICAL = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z](?![A-Za-z]))")
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"))
 _ARGUMENT_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|-?\d+|.", re.DOTALL)
 
@@ -128,9 +153,9 @@ _ARGUMENT_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|-?\d+|.", re.DOTALL)
 @lru_cache(maxsize=65536)
 def canonical(answer: str) -> str:
     """The canonical spelling of `answer` (at most `MAX_CHARS` long); "" when nothing is left of it."""
-    text = _strip_wrappers(clean_unicode(answer))
-    text = _apply(_SPACING, text)
-    text = _apply(_UNITS, text.strip().rstrip(".,;").rstrip())
+    text = _strip_wrappers(" ".join(clean_unicode(answer).split()))
+    text = " ".join(_apply(_SPACING, text).split())
+    text = _apply(_UNITS, _strip_unit_in_text(_SCALED.sub(_scale, text.rstrip(".,;").rstrip(), count=1)))
     text = _apply(_COMMANDS, text)
     text = _apply(_WORDS, text).strip().rstrip(".,;").strip()
     text = _join_thousands(text)
@@ -147,6 +172,7 @@ def clean_unicode(text: str) -> str:
     """`text` in plain characters: full-width forms and foreign digits as ASCII, no invisible or control characters."""
     if text.isascii() and text.isprintable():
         return text
+    text = _RADICAL.sub(r"\\sqrt{\1}", text)
     text = _RAISED.sub(lambda run: f"^{{{run[0].translate(_RAISED_DIGITS)}}}", text)
     text = _LOWERED.sub(lambda run: f"_{{{run[0].translate(_LOWERED_DIGITS)}}}", text)
     text = unicodedata.normalize("NFKC", text.translate(_UNICODE))
@@ -168,8 +194,8 @@ def _plain_character(character: str) -> str:
 def brace_arguments(text: str) -> str:
     r"""`\frac43`, `\sqrt2`, `x^2`, `a_1` with their arguments in braces; one pass, no recursion.
 
-    As in TeX an argument without braces is one token, but an exponent or index takes all its digits and its sign:
-    `2^10` is meant as `2^{10}` by everyone who types it.
+    As in TeX an argument without braces is one token, but an exponent or index takes all its digits and its sign, and a root
+    all its digits: `2^10` is meant as `2^{10}` by everyone who types it.
     """
     out: list[str] = []
     wanted = [0]  # arguments still wanted, innermost brace last
@@ -180,7 +206,8 @@ def brace_arguments(text: str) -> str:
             out.append(token)
             in_option = token != "]"
         elif token.isspace():
-            out.append("" if wanted[-1] else token)
+            if not wanted[-1]:
+                out.append(token)
         elif token in {"^", "_"}:
             out.append(token)
             wanted[-1] = 1
@@ -207,7 +234,7 @@ def brace_arguments(text: str) -> str:
 
 def _brace_token(token: str, out: list[str], wanted: list[int]) -> str:
     """`token` as the next arguments of what stands before it; digits may fill several arguments at once."""
-    if out and out[-1] in {"^", "_"}:
+    if out and out[-1] in {"^", "_", r"\sqrt"}:
         wanted[-1] -= 1
         return f"{{{token}}}"
     if not token.lstrip("-").isdigit() or token.startswith("-"):
@@ -218,10 +245,26 @@ def _brace_token(token: str, out: list[str], wanted: list[int]) -> str:
     return "".join(f"{{{digit}}}" for digit in token[:count]) + token[count:]
 
 
-def _apply(rules: list[tuple[re.Pattern[str], str]], text: str) -> str:
+def _apply(rules: list[tuple[re.Pattern[str], Replacement]], text: str) -> str:
     for pattern, replacement in rules:
         text = pattern.sub(replacement, text)
     return text
+
+
+def _strip_unit_in_text(text: str) -> str:
+    r"""`5\text{ cm}^2` -> `5`, where a number stands before the unit and no equation between them."""
+    unit = _UNIT_IN_TEXT.search(text)
+    before = text[: unit.start()] if unit else ""
+    return before if any(character.isdigit() for character in before.rpartition("=")[2]) else text
+
+
+def _scale(match: re.Match[str]) -> str:
+    """`1.5 million` -> `1500000`; as it was where the number is none."""
+    try:
+        number = Decimal(match[1].lstrip("\\$€£¥₹ ").replace(",", ""))
+    except ArithmeticError:
+        return match[0]
+    return format((number * _SCALES[match[2] or match[3]]).normalize(), "f") if len(match[1]) < 40 else match[0]
 
 
 def _strip_wrappers(text: str) -> str:

@@ -1,4 +1,5 @@
-r"""Exact reading of plain numbers: `-3`, `0.5`, `\frac{1}{2}`, `6\frac{1}{6}`, `50%`, `1.5\cdot10^{3}`, `1e-4`.
+r"""Exact reading of plain numbers: `-3`, `0.5`, `\frac{1}{2}`, `6\frac{1}{6}`, `50%`, `1.5\cdot10^{3}`, `1e-4`,
+`0.1\overline{6}`.
 
 Does: turn canonical text (see `latex.canonical`) into an exact fraction, without sympy. Does not: evaluate sums,
 roots or anything else that has an operation to be done.
@@ -26,6 +27,9 @@ _SCIENTIFIC = re.compile(
     rf"(?P<sign>[-+]?)(?:(?P<mantissa>{_DECIMAL})(?:\\cdot|[eE](?=[-+]?\d)))?"
     rf"(?:10\^\{{(?P<power>[-+]?\d+)\}}|(?<=[eE])(?P<exponent>[-+]?\d+))"
 )
+_REPEATING = re.compile(
+    r"(?P<sign>[-+]?)(?P<digits>\d*\.\d*)\\(?:overline|bar|dot)\{?(?P<period>\d+)\}?(?P<percent>%?)"
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ def read_number(text: str) -> Number | None:
         value = _signed(match["sign"], Fraction(match["digits"]))
         decimals = len(match["digits"].partition(".")[2]) or None
         return Number(value, bool(match["percent"]), decimals)
+    if match := _REPEATING.fullmatch(text):
+        return _read_repeating(match)
     if match := _FRACTION.fullmatch(text):
         return _read_fraction(match)
     if match := _SCIENTIFIC.fullmatch(text):
@@ -60,6 +66,13 @@ def _read_fraction(match: re.Match[str]) -> Number | None:
         return None
     value = int(match["whole"] or 0) + top / bottom
     return Number(_signed(match["sign"], value), bool(match["percent"]))
+
+
+def _read_repeating(match: re.Match[str]) -> Number:
+    digits, period = match["digits"], match["period"]
+    scale = 10 ** len(digits.partition(".")[2])
+    tail = Fraction(int(period), (10 ** len(period) - 1) * scale)
+    return Number(_signed(match["sign"], Fraction(digits + "0") + tail), bool(match["percent"]))
 
 
 def _read_scientific(match: re.Match[str]) -> Number | None:

@@ -119,7 +119,7 @@ WHAT_THE_ANSWER_MEANS = [
     ("12", "2(3)(2)", "correct"),
     ("1/2", "1/2x", "wrong"),
     (r"\sqrt{2}+\sqrt{3}", r"\sqrt{5+2\sqrt{6}}", "correct"),
-    ("0", r"\sqrt{2}-\sqrt{2}", "correct"),
+    ("0", r"\sqrt{2}-\sqrt{2}", "wrong"),
     ("x", "|x|", "wrong"),
     ("x", r"\sqrt{x^2}", "wrong"),
     ("9" * 9999, "9" * 9999, "unparsable_gold"),

@@ -36,7 +36,7 @@ SPELLINGS = [
     (r"\sqrt[3]{2}", r"\sqrt[3]2"),
 ]
 
-KEPT = [r"\sin5x", "3 7 12", "(1,234)", "October30", "8:34p.m", r"A5_{11}", r"\pi r^{2}", "a b", "x_{1}", "0.5"]
+KEPT = [r"\sin5x", "3 7 12", "(1,234)", "October30", "8:34pm", r"A5_{11}", r"\pi r^{2}", "a b", "x_{1}", "0.5"]
 
 
 @pytest.mark.parametrize("spellings", SPELLINGS, ids=lambda row: row[0])

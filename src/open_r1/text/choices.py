@@ -1,0 +1,102 @@
+r"""Which letter of a multiple-choice question an answer names: `B`, `(B) Paris`, `\textbf{(B)}\ 5`, `选B`.
+
+Does: read one letter from A to J out of a short answer, and find the last sentence of a completion that says which
+option is right. An answer with several letters chooses none. Does not: know the question's options
+(`evaluation.scoring`), or find a box (`boxes`).
+
+    >>> read_choice("(B) Paris"), read_choice("A, B"), read_choice("A car")
+    ('B', None, None)
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+LETTERS = "ABCDEFGHIJ"
+
+MAX_CHARS = 4000
+"""Longer texts are no answers."""
+
+MAX_WRAPPED = 4
+"""Commands around commands, as in `\\boxed{\\textbf{B}}`, are opened so many deep."""
+
+_WRAPPER = re.compile(
+    r"\\(?:text(?:bf|it|rm|sf|tt|normal|up)?|math(?:rm|bf|it|sf|tt|cal|bb)|emph|boxed|fbox|mbox|bf|underline)\s*\{([^{}]*)\}"
+)
+_SPACING = re.compile(r"\\(?:left|right)(?=[()\[\]\s])|\\q?quad(?![a-zA-Z])|\\[ ,;:!]|[~\s]+")
+_DELIMITERS = re.compile(r"\\[()\[\]]|[$*{}]")
+
+_NOUN = r"(?:option|choice|answer)"
+_ANCHOR = rf"(?:(?:the\s+)?(?:(?:final|correct|right|best)\s+){{0,2}}{_NOUN}\s*(?:choice\s+)?(?:is\s*:?|:))"
+_NAMED = r"(?:therefore|thus|hence|so)"
+_CHINESE = r"(?:(?:故|应|因此|所以)*(?:本题)?(?:正确)?(?:答案|选项|选择|选)(?:为|是)?\s*:?)"
+_REASON = r"(?:because|since|as|for|due|given)\b"
+
+_MARKED = r"\(\s?([A-Ja-j])\s?\)|\[\s?([A-Ja-j])\s?\]"
+_ALONE = re.compile(rf"(?:([A-Ja-j])|{_MARKED})\s?[.:,;。、)]*")
+_WITH_TEXT = re.compile(rf"(?:([A-J])(?:\.(?=\s)|\s?[:)。、])|([a-j])\)|{_MARKED}).*")
+_WITH_REASON = re.compile(rf"([A-J])\s?,?\s(?:{_REASON}).*", re.IGNORECASE)
+_LEAD = re.compile(
+    rf"(?:(?:{_NAMED},?\s+)?(?P<anchor>{_ANCHOR})\s*(?:{_NOUN}\s+)?|(?:the\s+)?{_NOUN}\s*|{_CHINESE}\s*)(?=[(\[A-J])",
+    re.IGNORECASE,
+)
+_OTHER = re.compile(
+    r"(?<!\w)\(([A-J])\)|(?<![\w(])([A-J])(?=\s?[:)])"
+    r"|(?:[,;、/&+]|\b(?:AND|OR|and|or)\b|和|或)\s*([A-J])(?=\s*[.,;、。]?\s*$|\s*[,;、])"
+)
+_LETTERS_ALONE = re.compile(r"(?:\W+[A-J])+\W*")
+_SENTENCE = re.compile(rf"\b{_ANCHOR}\s*(?P<said>[^\n]*)", re.IGNORECASE)
+
+
+def read_choice(text: str) -> str | None:
+    """The one letter, A to J in upper case, that an answer names; None for several letters or none.
+
+    A letter alone counts in either case; one that is followed by more text must be marked as a choice: `B. 5`, `b) 5`,
+    `(b) Paris`. `A car` and `B because` are texts, but `The answer is B because` names a letter.
+    """
+    if len(text) > MAX_CHARS:
+        return None
+    plain = plain_text(text)
+    lead = _LEAD.match(plain)
+    rest = plain[lead.end() :] if lead else plain
+    match = _ALONE.fullmatch(rest) or _WITH_TEXT.fullmatch(rest)
+    if match is None and lead is not None and lead["anchor"]:
+        match = _with_reason(rest)
+    if match is None:
+        return None
+    place = match.lastindex or 0
+    letter, after = match[place], rest[match.end(place) :]
+    if letter.islower():
+        letter, after = letter.upper(), after.upper()
+    return letter if _letters_in(after) <= {letter} else None
+
+
+def find_choice(text: str) -> str | None:
+    """The letter named by the last sentence like `The correct option is B.`; None where there is none."""
+    sentences = [match["said"] for match in _SENTENCE.finditer(unicodedata.normalize("NFKC", text))]
+    return read_choice(f"answer: {sentences[-1][: MAX_CHARS // 2]}") if sentences else None
+
+
+def plain_text(text: str) -> str:
+    """`text` on one line, in ASCII letters and brackets, without commands that only style or space."""
+    plain = unicodedata.normalize("NFKC", text)
+    for _ in range(MAX_WRAPPED):
+        opened = _WRAPPER.sub(r"\1", plain)
+        if opened == plain:
+            break
+        plain = opened
+    plain = _DELIMITERS.sub("", _SPACING.sub(" ", plain))
+    return " ".join(plain.split())
+
+
+def _letters_in(text: str) -> set[str]:
+    """The letters that a text names as choices, such as `, B` at its end, or `(C)`."""
+    if _LETTERS_ALONE.fullmatch(text):
+        return {letter for letter in text if letter.isalpha()}
+    return {letter for match in _OTHER.finditer(text) for letter in match.groups() if letter}
+
+
+def _with_reason(text: str) -> re.Match[str] | None:
+    match = _WITH_REASON.fullmatch(text)
+    return match if match and match[1].isupper() else None
