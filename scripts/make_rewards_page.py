@@ -111,7 +111,7 @@ Decisions that one may want to know:
   `5厘米`. A single letter is one only after a slash, in `\\\\text{…}`, or as a spaced `m`, for it may be a variable. A dozen, a
   million or 万 multiply.
 - Decimals are exact, except that a fraction without a finite decimal form equals that fraction rounded or cut off after
-  six or more decimals, and a root or π its value rounded to six.
+  six or more decimals, and a root or π its value rounded so.
 - A list without brackets has no order: `1, -2` equals `-2, 1`. Where order matters (sorting), the data say so with a
   column `ordered: true`. Tuples and intervals have one always; `(1, 2]` isn't `(1, 2)`. Values with names go by them:
   `x=2, y=3` is `y=3, x=2` and `(2, 3)`, not `3, 2`.

@@ -59,6 +59,11 @@ _EQUATION_HEAD = re.compile(r"[A-Za-z].*[-+].*\d|\d.*[A-Za-z].*[-+]")
 _CLOCK = re.compile(r"0*(?P<time>\d{1,2}(?::\d{2})+)(?P<half>[ap]m)?")
 _TIME_OF_DAY = re.compile(r"0\d:\d\d|\d{1,2}(?::\d\d){2}|\d{1,2}(?::\d\d)+[ap]m")
 _RELATION = re.compile(r"[=<>]|\\(?:le|ge|ne|in|approx|equiv)(?![a-z])")
+_BOUND = r"(?:(?!\\[lg]e(?![a-z]))[^<>=,])+"
+_HALF_LINE = re.compile(rf"[a-z](?P<sign>[<>]|\\[lg]e(?![a-z]))\s*(?P<bound>{_BOUND})")
+_BETWEEN = re.compile(
+    rf"(?P<low>{_BOUND})(?P<left><|\\le(?![a-z]))\s*[a-z]\s*(?P<right><|\\le(?![a-z]))\s*(?P<high>{_BOUND})"
+)
 _STANDS_FOR_A_SET = re.compile(r"[<>]|\\(?:le|ge|ne|cup|cap|setminus|mathbb|emptyset|R)(?![a-z])")
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’\-. ]{2,}")
 _PLAIN_MARKS = re.compile(r"[\w\s+\-=.,;<>?%'\"]*", re.ASCII)
@@ -82,6 +87,8 @@ def are_equivalent(gold: str, answer: str, settle: Settle, ordered: bool = False
     if not gold or not answer:
         return False
     gold, answer = _align_assignments(gold, answer)
+    if (r"\cup" in gold) != (r"\cup" in answer):
+        gold, answer = _as_union(gold) or gold, _as_union(answer) or answer
     gold_group, answer_group = _read_group(gold), _read_group(answer)
     if gold_group and answer_group:
         return _are_groups_equivalent(gold_group, answer_group, settle, ordered)
@@ -168,6 +175,24 @@ def _compare_based(gold: str, answer: str) -> bool | None:
     if gold_based:
         return gold_based["digits"] == answer if read_number(answer) else None
     return None if read_number(gold) is None else False
+
+
+def _as_union(text: str) -> str | None:
+    r"""`x<-1` or `x\ge 1` as the intervals whose union they are; None for anything else."""
+    intervals = [_as_interval(part) for part in split_top(text, ",")]
+    return r"\cup".join(filter(None, intervals)) if all(intervals) else None
+
+
+def _as_interval(relation: str) -> str | None:
+    if match := _BETWEEN.fullmatch(relation):
+        opening, closing = "(" if match["left"] == "<" else "[", ")" if match["right"] == "<" else "]"
+        return f"{opening}{match['low']},{match['high']}{closing}"
+    if not (match := _HALF_LINE.fullmatch(relation)):
+        return None
+    sign, bound = match["sign"], match["bound"]
+    if sign in {"<", r"\le"}:
+        return f"(-\\infty,{bound}{')' if sign == '<' else ']'}"
+    return f"{'(' if sign == '>' else '['}{bound},\\infty)"
 
 
 def _align_assignments(gold: str, answer: str) -> tuple[str, str]:

@@ -43,6 +43,10 @@ EQUAL = {
     "x=2,y=3": ["2,3", "(2,3)", "y=3,x=2"],
     "2,3": ["3,2", r"x=2 \text{ or } x=3"],
     "100, 200, 300": ["100,200,300", "300, 100, 200"],
+    # unions of intervals
+    r"(-\infty,-1)\cup(1,\infty)": [r"x<-1 \text{ or } x>1", "x > 1 or x < -1", r"x<-1, x>1"],
+    r"x \le 3 \text{ or } x \ge 5": [r"(-\infty,3]\cup[5,\infty)", r"[5,\infty) \cup (-\infty,3]"],
+    r"(-2,0]\cup(1,\infty)": [r"-2 < x \le 0 \text{ or } x > 1"],
     # times of day
     "3:45 PM": ["3:45 p.m.", "3:45pm", r"3:45\text{ PM}"],
     # choices
@@ -75,6 +79,7 @@ DIFFERENT = {
     "(2,3)": ["(3,2)", "x=3,y=2"],
     "x=2,y=3": ["3,2", "(3,2)", "x=3,y=2"],
     "3:45 PM": ["3:45 am"],
+    r"(-\infty,-1)\cup(1,\infty)": [r"x\le-1 \text{ or } x>1", "x<-1", "-1<x<1"],
     "B": ["C", "A. B", "c", "Option C", "A, B"],
     "ABD": ["A, B"],
     "100, 200, 300": ["100,200,400"],
