@@ -229,6 +229,7 @@ def test_openais_client_knows_our_errors(server: Served, client: Any) -> None:
     with pytest.raises(openai.BadRequestError, match="'temperature'"):
         client.chat.completions.create(model=server.model, messages=QUESTION, temperature=7)
     assert [model.id for model in client.models.list()] == [server.model]
+    assert client.models.retrieve(server.model).id == server.model
 
 
 def test_wrong_paths_and_methods_are_told(server: Served) -> None:
@@ -240,6 +241,29 @@ def test_text_completions_are_raw(server: Served) -> None:
     body = {"model": server.model, "prompt": "Compute", "max_tokens": 4, "temperature": 0}
     answer = httpx2.post(f"{server.url}/v1/completions", json=body, timeout=60).json()
     assert answer["object"] == "text_completion" and answer["usage"]["completion_tokens"] == 4
+
+
+FATAL: list[tuple[str, dict[str, Any], int]] = [
+    ("completions", {"prompt": ""}, 400),
+    ("completions", {"prompt": "Compute", "temperature": 1e-45}, 200),
+    ("chat/completions", {"messages": QUESTION, "temperature": 1e-45}, 200),
+    ("chat/completions", {"messages": QUESTION, "temperature": 1e-300}, 200),
+    ("chat/completions", {"messages": QUESTION, "temperature": 0.01}, 200),
+    ("chat/completions", {"messages": QUESTION, "top_p": 1e-300}, 200),
+    ("chat/completions", {"messages": QUESTION, "tools": "x"}, 400),
+    ("chat/completions", {"messages": [{"role": "assistant", "content": "", "tool_calls": "zz"}]}, 400),
+]
+
+
+@pytest.mark.parametrize(("path", "fields", "status"), FATAL, ids=range(len(FATAL)))
+@pytest.mark.parametrize("stream", [False, True])
+def test_no_request_ends_the_batch_for_the_others(
+    server: Served, path: str, fields: dict[str, Any], status: int, stream: bool
+) -> None:
+    body = {"model": server.model, "max_tokens": 8, "stream": stream} | fields
+    reply = httpx2.post(f"{server.url}/v1/{path}", json=body, timeout=60)
+    assert (reply.status_code, '"error":' in reply.text) == (status, status == 400), reply.text
+    assert post(server).status_code == 200
 
 
 def test_only_the_gateway_may_ask_the_models_server(server: Served) -> None:

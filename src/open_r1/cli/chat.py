@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -57,20 +58,28 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from open_r1.generation.replies import clean
     from open_r1.serving.client import ChatOptions, Conversation, find_model
     from open_r1.serving.screen import PlainScreen, TerminalScreen
 
     check_options(arguments)
+    accept_any_bytes(sys.stdin)
     options = ChatOptions(arguments.temperature, arguments.top_p, arguments.max_tokens)
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     with server_of(arguments) as (url, key):
         name = find_model(url, key, arguments.name)
-        conversation = Conversation(url, name, options, key, arguments.system)
+        conversation = Conversation(url, name, options, key, clean(arguments.system))
         if not is_terminal:
             return answer_lines(conversation, PlainScreen(arguments.show_thinking))
         tell(f"{name} at {url}; /help lists the commands")
         talk(conversation, TerminalScreen(arguments.show_thinking))
     return 0
+
+
+def accept_any_bytes(stream: Any) -> None:
+    """Have bytes that are no text read as U+FFFD: Python would fail at them, or keep what JSON can't carry to a server."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
 
 
 def check_options(arguments: argparse.Namespace) -> None:

@@ -22,6 +22,10 @@ LEFT_OUT = [".*", "*.partial", "*.log", "eval/*/samples.jsonl", "eval/*/drawn*"]
 
 CARD = "README.md"
 
+OWN_TAG = "- open-r1\n"
+OWN_LINES = ("## How it was made", "Every setting, with where it came from, is in `resolved.yaml`")
+"""What a card of `open-r1 publish` or of a training says, beside the tag in its metadata."""
+
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
@@ -45,6 +49,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--card", type=Path, metavar="FILE", help="a card of your own in place of the one that is made"
     )
+    parser.add_argument(
+        "--overwrite_card",
+        "--overwrite-card",
+        action="store_true",
+        help=f"put the new card in place of a {CARD} that open-r1 did not write",
+    )
     parser.add_argument("--revision", default="main", help="branch to push to (default: main)")
     parser.add_argument("--private", action="store_true", help="make the repository private when it is new")
     parser.add_argument(
@@ -61,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_repo_id(arguments.repo_id)
     parameters = check_folder(folder)
     card = make_card(folder, arguments)
+    check_old_card(folder / CARD, card, arguments.overwrite_card)
     files = files_to_push(folder)
     size = sum((folder / name).stat().st_size for name in files if (folder / name).is_file())
     tell(f"{parameters:,} parameters, all of them numbers; {len(files)} files, {size / 1e6:,.1f} MB")
@@ -133,6 +144,25 @@ def make_card(folder: Path, arguments: argparse.Namespace) -> str:
     if not measured:
         tell("no evaluation of this model was found; name its folder with --evaluations")
     return publication_card(arguments.repo_id, arguments.tags, read_lineage(folder), measured)
+
+
+def check_old_card(path: Path, card: str, overwrites: bool) -> None:
+    """ConfigError where the new card would replace a text that somebody wrote."""
+    from open_r1.errors import ConfigError
+
+    if overwrites or not path.is_file():
+        return
+    old = path.read_text(encoding="utf-8", errors="replace")
+    if old.strip() and old != card and not is_own_card(old):
+        raise ConfigError(
+            f"'{path}' was not written by open-r1, and the new card would replace it; publish it as it is with "
+            f"--card '{path}', move it away, or replace it with --overwrite_card."
+        )
+
+
+def is_own_card(text: str) -> bool:
+    start, metadata, body = [*text.split("---\n", 2), "", ""][:3]
+    return not start and OWN_TAG in metadata and any(line in body for line in OWN_LINES)
 
 
 def left_out(folder: Path) -> list[str]:

@@ -3,8 +3,9 @@
     python -m open_r1.generation.transformers_server MODEL --port 8001
 
 Does: start `transformers serve` with continuous batching, mended where version 5.23 goes wrong: there the first request's
-temperature holds for all, sampling is off unless the model's generation config turns it on, and nothing keeps a prompt
-within the model's context. Requests must show the token in OPEN_R1_SERVER_TOKEN, if it is set.
+temperature holds for all, sampling is off unless the model's generation config turns it on, nothing keeps a prompt
+within the model's context, and an empty prompt or a tiny temperature ends the batch for good. Temperatures between 0 and
+0.01 count as 0.01, as they do in vLLM. Requests must show the token in OPEN_R1_SERVER_TOKEN, if it is set.
 Does not: check requests, name models, or tell thinking from answer: `open_r1.serving` stands in front of it.
 
 tests/contract/test_transformers_server.py fails when what is replaced here has moved.
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
+from jinja2 import TemplateError
 from transformers import ContinuousBatchingConfig, GenerationConfig
 from transformers.cli.serve import Serve
 from transformers.cli.serving import chat_completion, completion, server, utils
@@ -28,6 +30,9 @@ from transformers.cli.serving import chat_completion, completion, server, utils
 TOKEN_VARIABLE = "OPEN_R1_SERVER_TOKEN"
 CPU_CACHE_SHARE = 0.1
 """Of the memory, for keys and values, where there is no accelerator and other programs want memory too."""
+
+LOWEST_TEMPERATURE = 0.01
+"""Of those above 0, which is greedy; logits divided by less overflow. vLLM draws the same line."""
 
 UNTIL_FULL = sys.maxsize
 """Tokens to generate where the request sets no limit: as many as the context holds."""
@@ -55,6 +60,8 @@ class OwnSampling:
         temperature = (own.temperature if own.do_sample else 1.0) if asked is None else asked
         config.temperature = 1.0 if temperature is None else float(temperature)
         config.do_sample = config.temperature > 0
+        if config.do_sample:
+            config.temperature = max(config.temperature, LOWEST_TEMPERATURE)
         config.top_p = float(body.get("top_p") or (own.do_sample and own.top_p) or 1.0)
         config.top_k = int((own.do_sample and own.top_k) or 0)
         if body.get("max_tokens") is None and body.get("max_completion_tokens") is None:
@@ -64,6 +71,12 @@ class OwnSampling:
 
 class ChatHandler(OwnSampling, chat_completion.ChatCompletionHandler):
     """Chat completions."""
+
+    async def handle_request(self, body: dict[str, Any], request_id: str) -> Any:
+        try:
+            return await super().handle_request(body, request_id)
+        except TemplateError as error:
+            raise HTTPException(400, f"the model's chat template can't render these messages: {error}") from None
 
 
 class CompletionHandler(OwnSampling, completion.CompletionHandler):
@@ -128,7 +141,9 @@ def sampling_of(gen_config: Any, vocabulary: int) -> dict[str, Any]:
 
 
 def within_context(gen_config: Any, prompt: Any, limit: int | None) -> Any:
-    """The config with its number of tokens cut to what the context holds; 400 when the prompt alone fills it."""
+    """The config with its number of tokens cut to what the context holds; 400 for a prompt that fills it or is empty."""
+    if not len(prompt):
+        raise HTTPException(400, "the prompt has no tokens; send a text that the model is to continue.")
     room = 2**20 if limit is None else limit - len(prompt)
     if room < 1:
         raise HTTPException(

@@ -146,7 +146,7 @@ def flags(options: ServeOptions, names: tuple[str, ...], hyphens: bool) -> list[
     for name in names:
         value = getattr(options, name)
         if value is not None:
-            words += [f"--{name.replace('_', '-') if hyphens else name}", f"{value:g}"]
+            words += [f"--{name.replace('_', '-') if hyphens else name}", str(value)]
     return words
 
 

@@ -28,6 +28,9 @@ PROBE_TIMEOUT_S = 5.0
 STOP_LIMIT_S = 15.0
 """Seconds between asking a server to stop and ending it."""
 
+PROBED = '"GET /health HTTP'
+"""In the lines of a server's access log that only our own probes are to blame for; they'd drive out its last words."""
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -76,7 +79,7 @@ class ChildServer:
         assert self.process.stdout is not None
         for raw in self.process.stdout:
             line = raw.decode("utf-8", "replace").rstrip()
-            if not line:
+            if not line or PROBED in line:
                 continue
             self.lines.append(line)
             if self.report is not None:

@@ -2,7 +2,7 @@
 
     POST /v1/chat/completions   thinking in `reasoning_content`, the answer in `content`, streamed or whole
     POST /v1/completions        text as the model writes it
-    GET  /v1/models  /health    the names of the model; whether it answers
+    GET  /v1/models  /health    the names of the model (/v1/models/NAME: one of them); whether it answers
 
 Does: check key, size and content of requests before the model's server sees them, answer every failure as OpenAI does,
 tell thinking from answer the same way for every backend, end the work for a client that left.
@@ -31,7 +31,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from open_r1.serving.backends import Backend
-from open_r1.serving.requests import Refusal, Wish, read_wish
+from open_r1.serving.requests import Refusal, Wish, check_model_name, read_wish
 from open_r1.serving.thinking import Part, Template, ThinkingSplitter
 
 MOST_IN_FLIGHT = 1024
@@ -95,12 +95,15 @@ class Gateway:
 
     async def models(self, request: Request) -> Response:
         self.check_key(request)
-        listed = [
-            {"id": name, "object": "model", "created": self.started, "owned_by": "open-r1"}
-            | ({"max_model_len": self.settings.max_model_len} if self.settings.max_model_len else {})
-            for name in self.settings.names
-        ]
-        return JSONResponse({"object": "list", "data": listed})
+        return JSONResponse({"object": "list", "data": [self.describe_model(name) for name in self.settings.names]})
+
+    async def model(self, request: Request) -> Response:
+        self.check_key(request)
+        return JSONResponse(self.describe_model(check_model_name(request.path_params["name"], self.settings.names)))
+
+    def describe_model(self, name: str) -> dict[str, Any]:
+        context = {"max_model_len": self.settings.max_model_len} if self.settings.max_model_len else {}
+        return {"id": name, "object": "model", "created": self.started, "owned_by": "open-r1"} | context
 
     async def health(self, _: Request) -> Response:
         try:
@@ -453,6 +456,7 @@ def create_app(settings: GatewaySettings, transport: httpx2.AsyncBaseTransport |
         Route("/v1/chat/completions", gateway.chat, methods=["POST"]),
         Route("/v1/completions", gateway.completions, methods=["POST"]),
         Route("/v1/models", gateway.models),
+        Route("/v1/models/{name:path}", gateway.model),
         Route("/health", gateway.health),
     ]
     handlers: dict[Any, Callable[..., Any]] = {

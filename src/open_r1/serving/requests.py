@@ -43,6 +43,14 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 """What transformers' server can't do under continuous batching, with the values that ask for nothing."""
 
 
+TAKEN_BY_TEMPLATE = frozenset(
+    """self conversation conversations messages tools chat_template compiled_template add_generation_prompt
+    continue_final_message tokenize sanitize_control_tokens padding truncation max_length return_tensors return_dict
+    return_assistant_tokens_mask tokenizer_kwargs load_audio_from_video""".split()
+)
+"""What transformers' server gives to the rendering of a chat template itself, so that no request may."""
+
+
 class Refusal(Exception):
     """A request that is not carried out: HTTP status, a sentence, and what OpenAI's clients look at."""
 
@@ -101,16 +109,16 @@ def read_wish(raw: bytes, names: Sequence[str], backend: Backend, is_chat: bool)
     model = check_model_name(body.pop("model", None), names)
     if is_chat:
         check_messages(body.get("messages"), backend)
-    elif not isinstance(body.get("prompt"), str | list):
-        raise bad("prompt", "must be a string")
+        check_tools(body.get("tools"))
+    else:
+        check_prompt(body.get("prompt"))
     check_numbers(body)
     stream = check_flag(body, "stream")
     separates = check_flag(body, "separate_reasoning", default=True)
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise bad("stream_options", "must be an object")
-    if not isinstance(body.get("chat_template_kwargs", {}), dict | None):
-        raise bad("chat_template_kwargs", "must be an object")
+    check_template_options(body.get("chat_template_kwargs"), backend)
     count = 1 if body.get("n") is None else body["n"]
     body = {key: value for key, value in body.items() if key != "n"}
     if backend == "transformers":
@@ -143,6 +151,39 @@ def check_model_name(model: Any, names: Sequence[str]) -> str:
     return model
 
 
+def check_prompt(prompt: Any) -> None:
+    if not isinstance(prompt, str | list):
+        raise bad("prompt", f"must be a string, but is {shown(prompt)}")
+    if not prompt or any(part in ("", []) for part in prompt):
+        raise bad("prompt", "must not be empty; send the text that the model is to continue")
+
+
+def check_template_options(options: Any, backend: Backend) -> None:
+    if options is None:
+        return
+    if not isinstance(options, dict):
+        raise bad("chat_template_kwargs", f"must be an object, but is {shown(options)}")
+    taken = sorted(TAKEN_BY_TEMPLATE & options.keys()) if backend == "transformers" else []
+    if taken:
+        raise bad("chat_template_kwargs", f"may not hold {taken[0]!r}, which the server sets itself; leave it out")
+
+
+def check_tools(tools: Any) -> None:
+    if tools is None:
+        return
+    if not isinstance(tools, list):
+        raise bad("tools", f"must be a list of objects, but is {shown(tools)}")
+    for number, tool in enumerate(tools):
+        if not has_function(tool):
+            raise bad(f"tools[{number}]", "must be an object with a function that has a name")
+
+
+def has_function(entry: Any) -> bool:
+    """Whether a tool or a call of one tells its function by name."""
+    function = entry.get("function") if isinstance(entry, dict) else None
+    return isinstance(function, dict) and isinstance(function.get("name"), str)
+
+
 def check_messages(messages: Any, backend: Backend) -> None:
     if not isinstance(messages, list) or not messages:
         raise bad("messages", "must be a list of at least one message")
@@ -150,6 +191,7 @@ def check_messages(messages: Any, backend: Backend) -> None:
         where = f"messages[{number}]"
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise bad(where, "must be an object with a role and a content")
+        check_tool_calls(message.get("tool_calls"), f"{where}.tool_calls")
         content = message.get("content")
         if isinstance(content, list):
             for part in content:
@@ -158,6 +200,28 @@ def check_messages(messages: Any, backend: Backend) -> None:
             continue
         elif not isinstance(content, str):
             raise bad(f"{where}.content", "must be a string or a list of parts")
+
+
+def check_tool_calls(calls: Any, where: str) -> None:
+    if calls is None:
+        return
+    if not isinstance(calls, list):
+        raise bad(where, f"must be a list of calls, but is {shown(calls)}")
+    for call in calls:
+        if not has_function(call):
+            raise bad(where, "holds a call that is not an object with a function that has a name")
+        if not is_object(call["function"].get("arguments")):
+            raise bad(where, "holds a call whose function's arguments are not a string with a JSON object")
+
+
+def is_object(arguments: Any) -> bool:
+    """Whether arguments of a call are an object, as such or written as JSON."""
+    if isinstance(arguments, str):
+        try:
+            arguments = orjson.loads(arguments)
+        except orjson.JSONDecodeError:
+            return False
+    return isinstance(arguments, dict)
 
 
 def check_part(part: Any, where: str, backend: Backend) -> None:
@@ -215,7 +279,14 @@ def only_supported(body: Mapping[str, Any]) -> dict[str, Any]:
             )
         else:
             raise bad(name[:100], f"is no field that transformers' server knows{nearest(name, FORWARDED)}"[:300])
+    if "messages" in kept:
+        kept["messages"] = [without_empty_calls(message) for message in kept["messages"]]
     return {name: value for name, value in kept.items() if value is not None}
+
+
+def without_empty_calls(message: dict[str, Any]) -> dict[str, Any]:
+    """The message as transformers' server takes it, which looks for calls wherever there is a `tool_calls`."""
+    return {name: value for name, value in message.items() if name != "tool_calls" or value}
 
 
 def bad(param: str, what: str) -> Refusal:

@@ -1,7 +1,7 @@
 """`open-r1 serve` from start to stop: claim the address, start the model's server, wait for it, serve, stop both.
 
 A first SIGINT or SIGTERM lets answers that are under way end for a few seconds; then everything stops. The model's server
-dying ends the gateway too, with the last that server said.
+dying, or telling that its model has died, ends the gateway too, with the last that server said.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import httpx2
 import uvicorn
 
 from open_r1.errors import ConfigError, RunError
@@ -35,16 +36,27 @@ KEEP_ALIVE_S = 30
 ENDING_LIMIT_S = 3
 """Seconds for answers that are under way when the server is told to stop."""
 
+UNWELL = 503
+"""What /health answers, of vLLM and of transformers alike, when what runs the model has died."""
+
 WATCH_GAP_S = 0.5
+HEALTH_LIMIT_S = 5.0
+"""How long the model's server may take to tell how it is; a busy one takes longer, which is no illness."""
+
+BACKLOG = 2048
+"""Connections that wait while the model loads; uvicorn's own number."""
 
 
 class GatewayServer(uvicorn.Server):
-    """uvicorn's, that tells when it is ready and stops when the model's server is gone."""
+    """uvicorn's, that tells when it is ready and stops when the model's server is gone, or is there without its model.
+
+    `failure` says what happened then.
+    """
 
     def __init__(self, config: uvicorn.Config, child: ChildServer, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self.child, self.on_ready = child, on_ready
-        self.child_died = False
+        self.failure = ""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -52,10 +64,24 @@ class GatewayServer(uvicorn.Server):
         self.on_ready()
 
     async def watch(self) -> None:
-        while self.child.process.poll() is None:
-            await asyncio.sleep(WATCH_GAP_S)
-        self.child_died = not self.should_exit
+        async with httpx2.AsyncClient(base_url=self.child.url, timeout=HEALTH_LIMIT_S, trust_env=False) as client:
+            while not (failure := await self.find_failure(client)):
+                await asyncio.sleep(WATCH_GAP_S)
+        self.failure = "" if self.should_exit else failure
         self.should_exit = True
+
+    async def find_failure(self, client: httpx2.AsyncClient) -> str:
+        """What is wrong with the model's server; empty when nothing is. Silence is not counted: it may be busy."""
+        headers = {"Authorization": f"Bearer {self.child.secret}"}
+        try:
+            status = (await client.get("/health", headers=headers)).status_code
+        except httpx2.HTTPError:
+            status = 0
+        if self.child.process.poll() is not None:
+            return f"{self.child.how_it_ended()} while serving"
+        if status == UNWELL:
+            return f"has lost its model (/health answers {UNWELL}) and can answer nothing more"
+        return ""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit
@@ -80,8 +106,8 @@ def serve(
             settings = gateway_settings(options, backend, child, api_key)
             server = make_server(settings, child, lambda: on_ready(address_of(sock, options.host)))
             server.run(sockets=[sock])
-            if server.child_died:
-                raise RunError(f"the model's server {child.how_it_ended()} while serving{child.last_words()}")
+            if server.failure:
+                raise RunError(f"the model's server {server.failure}; run the command again{child.last_words()}")
 
 
 def make_server(settings: GatewaySettings, child: ChildServer, on_ready: Callable[[], None]) -> GatewayServer:
@@ -143,17 +169,24 @@ def context_of(model: str) -> int | None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket on the address, taken before anything is started; ConfigError if it can't be had."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-    except OSError as error:
-        raise ConfigError(
-            f"can't listen on {host} port {port}: {error.strerror or error}; choose another --port (0 takes a free one) "
-            "or --host."
-        ) from None
+    """A socket that listens on the address, before anything is started; ConfigError if it can't be had.
+
+    It listens at once, since two sockets may be bound to an address that neither listens on. So a client that comes while
+    the model loads is not refused: it waits, as long as its own time limit lets it, and is answered when the model is there.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            sock = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            sock.listen(BACKLOG)
+        except OSError as error:
+            raise ConfigError(
+                f"can't listen on {host} port {port}: {error.strerror or error}; choose another --port (0 takes a free "
+                "one) or --host."
+            ) from None
+        held.pop_all()
     return sock
 
 

@@ -15,6 +15,7 @@ import yaml
 
 from open_r1.cli import publish
 from open_r1.errors import ModelError
+from open_r1.model_card import header
 from open_r1.rundir import hash_files, read_json, write_json
 from open_r1.weights import check_weights, read_header
 
@@ -99,6 +100,37 @@ def test_a_failed_upload_loses_nothing_and_the_same_command_tries_again(
     assert {"checkpoint-*", ".*", "training_args.bin"} <= set(upload["ignore_patterns"])
     assert ("create_repo", "me/mine", "model", True) in hub.calls and ("create_branch", "v1") in hub.calls
     assert "# mine" in (model / "README.md").read_text()
+
+
+FOREIGN_CARDS = {
+    "written by hand": "# My model\n\nSix months of work.\n",
+    "another's, of the same tag": "---\nlibrary_name: transformers\ntags:\n- open-r1\n- trl\n---\n# Model Card for x\n",
+    "about ours": "# Notes\n\n## How it was made\n\nWith open-r1.\n",
+}
+
+
+@pytest.mark.parametrize("text", FOREIGN_CARDS.values(), ids=FOREIGN_CARDS)
+def test_a_card_that_somebody_wrote_is_not_replaced_unasked(
+    open_r1: Callable[..., Any], model: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    hub = Hub()
+    monkeypatch.setattr(publish, "default_api", lambda: hub)
+    card = model / "README.md"
+    card.write_text(text)
+    for flags in ([], ["--dry-run"]):
+        refused = open_r1("publish", model, "--repo_id", "me/mine", *flags)
+        assert refused.status == 2 and "--card" in refused.err and "--overwrite_card" in refused.err
+    assert open_r1("publish", model, "--repo_id", "me/mine", "--card", card).status == 0
+    assert card.read_text() == text
+    assert open_r1("publish", model, "--repo_id", "me/mine", "--overwrite_card").status == 0
+    assert "# mine" in card.read_text() and len(hub.uploads) == 2
+
+
+def test_the_card_of_a_training_is_ours_to_replace() -> None:
+    from open_r1.training.card import CARD
+
+    card = CARD.format(metadata=header({"tags": ["open-r1", "reasoning", "sft"]}), name="x", facts="", usage="")
+    assert publish.is_own_card(card)
 
 
 def test_settings_with_a_token_stay_here(open_r1: Callable[..., Any], model: Path) -> None:

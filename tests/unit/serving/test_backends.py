@@ -26,6 +26,12 @@ def test_the_guides_flags_reach_vllm() -> None:
     assert "--served-model-name your-model-path" in given and "--host 127.0.0.1 --port 8001" in given
 
 
+@pytest.mark.parametrize("backend", ["vllm", "transformers"])
+def test_whole_numbers_reach_the_server_as_such(backend: Any) -> None:
+    words = backend_command(backend, ServeOptions("m", max_model_len=1_048_576, gpu_memory_utilization=0.85), 1)
+    assert "1048576" in words and "0.85" in words
+
+
 def test_vllm_is_started_by_its_own_command_where_it_has_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "vllm").write_text("")
     monkeypatch.setattr(backends.sys, "executable", str(tmp_path / "python"))

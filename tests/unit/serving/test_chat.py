@@ -180,6 +180,16 @@ def test_scripts_get_the_answer_alone(
     assert ran.err.count("7 tokens in") == 2
 
 
+def test_bytes_that_are_no_text_are_asked_as_replacement_characters(
+    model: Any, open_r1: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for errors in ("surrogateescape", "strict"):  # as Python opens stdin in the C locale and in others
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe caf\xc3\xa9\n"), "utf-8", errors))
+        assert open_r1("chat", model.url, "--system", "\udcff").status == 0
+        system, question = model.asked[-1]["messages"]
+        assert (system["content"], question["content"]) == ("?", "\ufffd\ufffd café")
+
+
 def test_an_error_in_a_script_has_its_status(
     model: Any, open_r1: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,6 +199,88 @@ def test_an_answer_that_never_ended_is_no_answer() -> None:
     assert reply.status_code == 502
 
 
+def refusal(fields: dict[str, Any], backend: Any = "transformers", is_chat: bool = True) -> Refusal:
+    asked = ASKED if is_chat else {"model": "mine"}
+    with pytest.raises(Refusal) as refused:
+        read_wish(json.dumps(asked | fields).encode(), ("mine",), backend, is_chat)
+    return refused.value
+
+
+@pytest.mark.parametrize("backend", ["vllm", "transformers"])
+@pytest.mark.parametrize("prompt", ["", [], [""], ["text", ""], [[]], None, 5])
+def test_a_prompt_without_a_token_is_refused(prompt: Any, backend: str) -> None:
+    refused = refusal({"prompt": prompt}, backend, is_chat=False)
+    assert (refused.status, refused.param) == (400, "prompt")
+
+
+def called(function: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": function}]}]}
+
+
+ILL_FORMED: list[tuple[dict[str, Any], str]] = [
+    ({"tools": "x"}, "tools"),
+    ({"tools": ["x"]}, "tools[0]"),
+    ({"tools": [{"function": {}}]}, "tools[0]"),
+    ({"chat_template_kwargs": []}, "chat_template_kwargs"),
+    ({"messages": [{"role": "assistant", "content": "", "tool_calls": "zz"}]}, "messages[0].tool_calls"),
+    ({"messages": [{"role": "assistant", "content": "", "tool_calls": ["zz"]}]}, "messages[0].tool_calls"),
+    (called({"arguments": "{}"}), "messages[0].tool_calls"),
+    (called({"name": "f"}), "messages[0].tool_calls"),
+    (called({"name": "f", "arguments": "{"}), "messages[0].tool_calls"),
+    (called({"name": "f", "arguments": "[]"}), "messages[0].tool_calls"),
+]
+
+
+@pytest.mark.parametrize("backend", ["vllm", "transformers"])
+@pytest.mark.parametrize(("fields", "param"), ILL_FORMED, ids=range(len(ILL_FORMED)))
+def test_ill_formed_tools_and_options_are_the_clients_fault(fields: dict[str, Any], param: str, backend: str) -> None:
+    refused = refusal(fields, backend)
+    assert (refused.status, refused.param) == (400, param)
+
+
+@pytest.mark.parametrize("options", [{"messages": []}, {"tokenize": False}, {"add_generation_prompt": False}])
+def test_template_options_that_transformers_sets_itself_are_refused(options: dict[str, Any]) -> None:
+    refused = refusal({"chat_template_kwargs": options})
+    assert refused.status == 400 and repr(next(iter(options))) in refused.message
+
+
+def test_well_formed_tools_and_calls_pass() -> None:
+    asked = called({"name": "f", "arguments": '{"x": 1}'}) | {
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
+    body = read_wish(json.dumps(ASKED | asked).encode(), ("mine",), "transformers", is_chat=True).body
+    assert {name: body[name] for name in asked} == asked
+
+
+@pytest.mark.parametrize("calls", [None, []])
+def test_a_message_without_calls_keeps_its_content(calls: Any) -> None:
+    message = {"role": "assistant", "content": "4", "tool_calls": calls}
+    raw = json.dumps(ASKED | {"messages": [message]}).encode()
+    body = read_wish(raw, ("mine",), "transformers", is_chat=True).body
+    assert body["messages"] == [{"role": "assistant", "content": "4"}]
+
+
+@pytest.mark.parametrize("name", ["mine", "me/mine", "/models/mine"])
+def test_one_model_is_described_by_its_name(name: str) -> None:
+    app = create_app(GatewaySettings("http://upstream", "vllm", (name,), api_key="k"), Upstream(events()))
+
+    async def read_all() -> list[httpx2.Response]:
+        async with app.router.lifespan_context(app):
+            transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:
+                headers = {"Authorization": "Bearer k"}
+                paths = ["/v1/models", f"/v1/models/{name}", "/v1/models/" + name.replace("/", "%2F"), "/v1/models/no"]
+                answers = [await client.get(path, headers=headers) for path in paths]
+                return [*answers, await client.get(f"/v1/models/{name}")]
+
+    listed, plain, escaped, missing, keyless = asyncio.run(read_all())
+    assert listed.json()["data"] == [plain.json()] == [escaped.json()]
+    assert plain.json()["id"] == name
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")
+    assert keyless.status_code == 401
+
+
 REFUSED_BY_TRANSFORMERS = [
     {"stop": ["\n"]}, {"logprobs": True}, {"presence_penalty": 0.5}, {"response_format": {"type": "json_object"}},
     {"min_p": 0.1}, {"n": 2, "stream": True}, {"logit_bias": {"1": 5}}, {"tool_choice": "required"},
