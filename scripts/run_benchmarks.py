@@ -47,6 +47,11 @@ def run(words: Sequence[str] | None = None) -> int:
         rest = ["--system_prompt", arguments.system_prompt, *rest]
     if arguments.slurm:
         return submit(arguments.model_id, arguments.benchmarks, arguments.tensor_parallel, rest)
+    if arguments.tensor_parallel:
+        return fail(
+            "--tensor-parallel is of a Slurm job: add --slurm, or here give --backend vllm --parallel tensor --num_gpus N.",
+            2,
+        )
     has_backend = any(word.split("=")[0] in ("--backend", "--server", "--lighteval") for word in rest)
     if not has_backend and importlib.util.find_spec("vllm") is not None:
         rest = ["--backend", "vllm", *rest]

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from open_r1.errors import ModelError
+
+TOKENIZER_FILES = ("tokenizer*", "*.model", "vocab*", "*.tiktoken", "tekken.json")
+MODEL_FILES = (
+    *("*.safetensors", "pytorch_model*.bin", "*.index.json", "config.json", "generation_config.json"),
+    *("adapter_config.json", "chat_template*", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
+    *TOKENIZER_FILES,
+)
+"""What decides a model's completions, by pattern."""
 
 
 def looks_local(name: str) -> bool:
@@ -16,7 +25,7 @@ def looks_local(name: str) -> bool:
 
 
 def check_model_path(name: str) -> None:
-    """ModelError when `name` is meant as a local folder but holds no model."""
+    """ModelError when `name` is meant as a local folder but holds no whole model: config, weights and tokenizer."""
     path = Path(name).expanduser()
     if not looks_local(name):
         return
@@ -37,3 +46,26 @@ def check_model_path(name: str) -> None:
         raise ModelError(f"'{config}' is not JSON: {error}; the model folder is damaged.") from None
     if not any(path.glob("*.safetensors")) and not any(path.glob("pytorch_model*.bin")):
         raise ModelError(f"model folder '{name}' has a config.json but no weights (*.safetensors); copy them there.")
+    if not any(find_files(path, TOKENIZER_FILES)):
+        raise ModelError(
+            f"model folder '{name}' has no tokenizer (tokenizer.json, tokenizer_config.json, tokenizer.model or vocab.*); "
+            "copy those of the model it comes from there."
+        )
+
+
+def model_files(name: str) -> list[Path]:
+    """The files that make a local folder the model it is; none for a Hub id or a server's name."""
+    path = Path(name).expanduser()
+    return find_files(path, MODEL_FILES) if looks_local(name) and path.is_dir() else []
+
+
+def find_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    return sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+
+
+def without_template(model: str) -> ModelError:
+    """What to say of a model that can't be asked."""
+    return ModelError(
+        f"the tokenizer of '{model}' has no chat template, so that nothing can be asked; give the tokenizer a "
+        "chat_template (chat_template.jinja in its folder), or use a chat model."
+    )

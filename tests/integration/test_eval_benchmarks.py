@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -241,8 +242,24 @@ def test_a_model_that_the_server_lacks_is_told_with_the_nearest(
         (["m", "--benchmarks", "aime24", "--backend", "vllm", "--server", "http://x"], "--server has no use"),
         (["m", "--benchmarks", "aime24", "--parallel", "data"], "needs --backend vllm"),
         (["m", "--benchmarks", "aime24", "--num_samples", "0"], "--num_samples must be at least 1"),
+        (["m", "--benchmarks", "aime24", "--server", "http://x", "--num_gpus", "8"], "--num_gpus 8 has no use with"),
+        (["m", "--benchmarks", "aime24", "--server", "http://x", "--batch_size", "8"], "--batch_size 8 has no use with"),
+        (["m", "--benchmarks", "aime24", "--server", "http://x", "--max_model_len", "8"], "--max_model_len 8 has no use"),
+        (["m", "--benchmarks", "aime24", "--max_model_len", "8"], "has no use without --backend vllm"),
+        (["m", "--benchmarks", "aime24", "--num_gpus", "8"], "--num_gpus 8 has no use without --parallel data"),
+        (["m", "--benchmarks", "aime24", "--prompt_column", "q"], "--prompt_column q has no use without --problems"),
+        (["m", "--benchmarks", "aime24", "--solution_column", "q"], "--solution_column q has no use without --problems"),
+        (["m", "--problems", "x.jsonl", "--lighteval", "print"], "--lighteval print has no use with --problems"),
+        (["m", "--problems", "x.jsonl", "--data", "a=b"], "--data a=b has no use with --problems"),
+        *(
+            (["m", "--benchmarks", "aime24", "--lighteval", "print", *words], f"{' '.join(words)} has no use")
+            for words in (
+                ["--num_samples", "2"], ["--temperature", "0.0"], ["--max_new_tokens", "9"], ["--data", "aime24=f"],
+                ["--max_problems", "3"], ["--seed", "0"], ["--skip_unusable"],
+            )
+        ),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_done_is_said_before_a_model_is_loaded(
     open_r1: Command, words: list[str], message: str
 ) -> None:
@@ -318,3 +335,58 @@ def test_overwrite_starts_over_and_takes_nothing_else_away(open_r1: Command, num
         assert refused.status == 2 and "seed was 0 and is now 1" in refused.err and "--overwrite." in refused.err
         assert open_r1(*words, "--server", fake.url, "--seed", 1, "--overwrite").status == 0
     assert read_json(tmp_path / "out" / "numbers" / "summary.json")["settings"]["seed"] == 1
+
+
+def test_overwrite_takes_nothing_away_where_no_server_answers(open_r1: Command, numbers: Path, tmp_path: Path) -> None:
+    words = ("eval", "fake", "--benchmarks", numbers, "--n", 1, "--output_dir", tmp_path / "out")
+    with running_fake() as fake:
+        assert open_r1(*words, "--server", fake.url).status == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert open_r1(*words, "--server", "http://127.0.0.1:9/v1", "--overwrite").status == 2
+    assert {path: path.read_bytes() for path in before if path.exists()} == before
+
+
+def test_the_table_holds_what_lies_finished_in_the_folder(open_r1: Command, numbers: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ("--n", 1, "--output_dir", out)
+    with running_fake() as fake:
+        assert open_r1("eval", "fake", "--benchmarks", numbers, *words, "--server", fake.url).status == 0
+        (out / "torn").mkdir()
+        (out / "torn" / "summary.json").write_text("{")
+        ran = open_r1("eval", "fake", "--benchmarks", f"{numbers}?name=others", *words, "--server", fake.url)
+    assert ran.status == 0 and "left out of the table" in ran.err
+    assert set(read_json(out / "results.json")["benchmarks"]) == {"numbers", "others"}
+    assert "| others" in (out / "table.md").read_text() and "| numbers" in (out / "table.md").read_text()
+
+
+def test_what_could_not_be_scored_is_null_in_json_and_a_dash_in_tables(
+    open_r1: Command, numbers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from open_r1.records import Outcome
+
+    monkeypatch.setattr(
+        "open_r1.evaluation.scoring.check_answers",
+        lambda golds, *_, **__: [
+            SimpleNamespace(outcome=Outcome(None, "unavailable"), reason="unavailable", answer=None) for _ in golds
+        ],
+    )
+    with running_fake() as fake:
+        words = (
+            "eval",
+            "fake",
+            "--benchmarks",
+            numbers,
+            "--n",
+            1,
+            "--output_dir",
+            tmp_path / "out",
+            "--server",
+            fake.url,
+        )
+        ran, listed = open_r1(*words), open_r1(*words, "--json")
+    assert ran.status == 0, ran.err
+    assert "nan" not in ran.out and "| -" in ran.out and "n = 0" in ran.out
+    for text in (listed.out, *(path.read_text() for path in (tmp_path / "out").rglob("*.json"))):
+        json.loads(text, parse_constant=pytest.fail)
+    compared = open_r1("compare", tmp_path / "out", tmp_path / "out")
+    assert compared.status == 0 and "nan" not in compared.out

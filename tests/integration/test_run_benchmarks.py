@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,11 @@ def test_what_is_missing_is_told(script: ModuleType, capsys: pytest.CaptureFixtu
     assert "--benchmarks" in capsys.readouterr().err
 
 
+def test_tensor_parallel_here_is_refused(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert script.run(["--model-id", "M", "--benchmarks", "aime24", "--tensor-parallel"]) == 2
+    assert "--parallel tensor --num_gpus N" in capsys.readouterr().err
+
+
 def test_jobs_are_submitted_a_benchmark_each(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,8 +79,17 @@ def make(repo: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_make_evaluate_as_in_the_guide(repo: Path, parallel: str) -> None:
     ran = make(repo, "MODEL=M", "TASK=aime24", f"PARALLEL={parallel}", "NUM_GPUS=8")
     line = " ".join(ran.stdout.replace("\\\n", " ").splitlines()[-1].split())
-    assert line.endswith(f"open-r1 eval M --benchmarks aime24 --backend vllm --parallel {parallel} --num_gpus 8")
+    assert line.endswith(f"open-r1 eval 'M' --benchmarks 'aime24' --backend vllm --parallel {parallel} --num_gpus 8")
     assert "unknown: data or tensor" in make(repo, "PARALLEL=both").stderr
+
+
+def test_make_evaluate_hands_words_on_whole_and_refuses_gpus_without_a_use(repo: Path) -> None:
+    ran = make(repo, "MODEL=M", "TASK=tasks:sums?n=100&split=x")
+    assert [word for word in shlex.split(ran.stdout.replace("\\\n", " ")) if word.startswith("tasks")] == [
+        "tasks:sums?n=100&split=x"
+    ]
+    assert "'tasks:sums?n=100&split=x'" in ran.stdout
+    assert "NUM_GPUS=8 has no use without PARALLEL" in make(repo, "MODEL=M", "TASK=aime24", "NUM_GPUS=8").stderr
 
 
 def run_slurm_script(

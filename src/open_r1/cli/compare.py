@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from open_r1.evaluation.lighteval import read_results_file
+    from open_r1.evaluation.summary import as_record
     from open_r1.evaluation.table import compare_results, read_results, render_table
 
     each = label([read_results(folder) for folder in arguments.folders], arguments.folders)
@@ -38,8 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     comparisons = [pair for others in each[1:] for pair in compare_results(each[0], others)]
     results = [result for found in each for result in found]
     if arguments.json:
-        listed = [{"model": r.model, "benchmark": r.benchmark, **asdict(r.estimate)} for r in [*results, *theirs]]
-        json.dump({"results": listed, "comparisons": [asdict(pair) for pair in comparisons]}, sys.stdout, indent=2)
+        listed = [{"model": r.model, "benchmark": r.benchmark, **as_record(r.estimate)} for r in [*results, *theirs]]
+        pairs = [{**asdict(pair), "difference": as_record(pair.difference)} for pair in comparisons]
+        json.dump({"results": listed, "comparisons": pairs}, sys.stdout, indent=2)
         print()
         return 0
     print(
@@ -69,5 +72,7 @@ def label(each: list[list[Any]], folders: list[Path]) -> list[list[Any]]:
 
 
 def points(difference: Any) -> str:
+    if math.isnan(difference.low):
+        return f"- over {difference.n} problem{'' if difference.n == 1 else 's'}"
     low, high = 100 * difference.low, 100 * difference.high
     return f"{100 * difference.value:+.1f} points [{low:+.1f}, {high:+.1f}] over {difference.n} problems"

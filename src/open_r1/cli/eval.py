@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
 
 from open_r1.cli.run import tell
-from open_r1.errors import ConfigError, RunFolderError
+from open_r1.errors import ConfigError, OpenR1Error, RunFolderError
 
 BACKENDS = ("transformers", "vllm", "server")
 FOLDER = Path("data/evals")
+
+DEFAULTS: dict[str, Any] = {"prompt_column": "prompt", "seed": 0, "batch_size": 256, "num_gpus": 1}
+"""Of options that are refused where they have no use, so that it must be seen whether they were given."""
+
+SAMPLING = ("num_samples", "temperature", "top_p", "max_new_tokens", "seed")
+NOT_WITH_LIGHTEVAL = (*SAMPLING, "data", "max_problems", "skip_unusable", "server", "batch_size", "max_model_len")
+NOT_WITH_SERVER = ("num_gpus", "max_model_len", "batch_size")
+NOT_WITH_PROBLEMS = ("lighteval", "data", "skip_unusable")
+OF_PROBLEMS = ("prompt_column", "solution_column")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -41,9 +51,7 @@ def add_parser(subparsers: Any) -> None:
     what.add_argument("--max_problems", type=int, help="only the first so many problems")
     what.add_argument("--skip_unusable", action="store_true", help="leave out problems whose gold can't be read")
     what.add_argument("--problems", help="instead of benchmarks: a file with a problem and its answer a row")
-    what.add_argument(
-        "--prompt_column", default="prompt", help="of --problems: the problem's column (default: prompt)"
-    )
+    what.add_argument("--prompt_column", help="of --problems: the problem's column (default: prompt)")
     what.add_argument("--solution_column", help="of --problems: the answer's column (default: solution, else answer)")
     how = parser.add_argument_group("how to sample")
     how.add_argument(
@@ -53,7 +61,7 @@ def add_parser(subparsers: Any) -> None:
     how.add_argument("--top_p", type=float, help="default: 0.95; 1.0 with --problems")
     how.add_argument("--max_new_tokens", type=int, help="default: 32768, or what fits; 256 with --problems")
     how.add_argument("--system_prompt", help="system prompt before every problem")
-    how.add_argument("--seed", type=int, default=0, help="of the samples and the shuffling (default: 0)")
+    how.add_argument("--seed", type=int, help="of the samples and the shuffling (default: 0)")
     who = parser.add_argument_group("who answers")
     who.add_argument("--backend", choices=BACKENDS, help="default: transformers, or server where one is named")
     who.add_argument("--server", nargs="+", metavar="URL", help="addresses of servers that have the model")
@@ -64,9 +72,9 @@ def add_parser(subparsers: Any) -> None:
     who.add_argument("--timeout", type=float, default=3600.0, help="seconds a request may take (default: 3600)")
     who.add_argument("--patience", type=float, default=300.0, help="seconds without any answer before giving up")
     who.add_argument("--api_key_env", default="OPENAI_API_KEY", help="variable with the key (default: OPENAI_API_KEY)")
-    who.add_argument("--batch_size", type=int, default=256, help="sequences at once in this process (default: 256)")
+    who.add_argument("--batch_size", type=int, help="sequences at once in this process (default: 256)")
     who.add_argument("--parallel", choices=("data", "tensor"), help="of --backend vllm, over --num_gpus")
-    who.add_argument("--num_gpus", type=int, default=1, help="GPUs of --parallel (default: 1)")
+    who.add_argument("--num_gpus", type=int, help="GPUs of --parallel (default: 1)")
     who.add_argument("--max_model_len", type=int, help="context of --backend vllm (default: the model's)")
     out = parser.add_argument_group("results")
     out.add_argument("--output_dir", type=Path, help=f"where results go (default for benchmarks: {FOLDER}/MODEL)")
@@ -83,6 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
         return list_benchmarks()
     if not arguments.model:
         raise ConfigError("no model was named: open-r1 eval MODEL --benchmarks NAME.")
+    check_use(arguments)
+    arguments = with_defaults(arguments)
     check_request(arguments)
     if arguments.problems:
         return run_problems(arguments)
@@ -123,18 +133,21 @@ def run_benchmarks(arguments: argparse.Namespace) -> int:
     run_dir = RunDir(folder)
     run_dir.create()
     folders = {plan.name: folder / folder_name(plan.name) for plan in plans}
-    if arguments.overwrite:
-        for path in folders.values():
-            if (path / "drawn").is_dir():  # and nothing that isn't an evaluation
-                RunDir(path).clear()
     for plan in plans:
         tell(f"{plan.name}: {len(plan.questions):,} problems × {plan.settings.num_samples} samples, {plan.data}")
     backend = make_backend(arguments)
+    if arguments.overwrite:  # now that the new run is known to be possible
+        for path in folders.values():
+            if (path / "drawn").is_dir():  # and nothing that isn't an evaluation
+                RunDir(path).clear()
     summaries = {plan.name: run_one(plan, backend, folders[plan.name], run_benchmark) for plan in plans}
-    results = [result for path in folders.values() for result in read_results(path)]
+    model = backend.completer.model
+    earlier = read_earlier(folder, set(folders.values()), model)
+    results = [result for path in [*folders.values(), *earlier] for result in read_results(path)]
     table = render_table(results)
     write_text(folder / "table.md", f"{table}\n")
-    write_json(folder / "results.json", {"model": backend.completer.model, "benchmarks": summaries})
+    kept = {summary["name"]: summary for summary in earlier.values()}
+    write_json(folder / "results.json", {"model": model, "benchmarks": {**kept, **summaries}})
     if arguments.json:
         json.dump(summaries, sys.stdout, indent=2)
         print()
@@ -144,6 +157,25 @@ def run_benchmarks(arguments: argparse.Namespace) -> int:
         print(f"\npass@1 in percent, with its 95 % interval\n\n{table}")
     tell(f"every sample is in {folder}/*/samples.jsonl")
     return 0
+
+
+def read_earlier(folder: Path, now: set[Path], model: str) -> dict[Path, dict[str, Any]]:
+    """The summaries of this model's other benchmarks that lie finished in a folder; a damaged one is told and left out."""
+    from open_r1.evaluation.table import read_result
+    from open_r1.rundir import read_json
+
+    earlier: dict[Path, dict[str, Any]] = {}
+    for path in sorted(folder.glob("*/")):
+        if path in now or not (path / "summary.json").is_file():
+            continue
+        try:
+            result = read_result(path)
+        except OpenR1Error as error:
+            tell(f"notice: left out of the table: {error}")
+            continue
+        if result is not None and result.model == model:
+            earlier[path] = read_json(path / "summary.json")
+    return earlier
 
 
 def run_one(plan: Any, backend: Any, folder: Path, run_benchmark: Any) -> dict[str, Any]:
@@ -250,6 +282,8 @@ def errors(result: dict[str, Any]) -> str:
 
 
 def percent(share: dict[str, Any]) -> str:
+    if share["value"] is None:
+        return f"    - {'':18} n = {share['n']}"
     return f"{100 * share['value']:5.1f} %  [{100 * share['low']:5.1f}, {100 * share['high']:5.1f}]  n = {share['n']}"
 
 
@@ -314,6 +348,37 @@ def run_problems(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def check_use(arguments: argparse.Namespace) -> None:
+    """ConfigError for an option that was given and that nothing here would read."""
+    rules = [
+        (
+            arguments.lighteval and not arguments.problems,
+            NOT_WITH_LIGHTEVAL,
+            "with --lighteval, whose settings are the guide's",
+        ),
+        (arguments.server, NOT_WITH_SERVER, "with --server, which decides that itself"),
+        (arguments.problems, NOT_WITH_PROBLEMS, "with --problems"),
+        (
+            not arguments.problems,
+            OF_PROBLEMS,
+            "without --problems; of a benchmark write FILE?prompt=COLUMN&answer=COLUMN",
+        ),
+        (arguments.backend != "vllm", ("max_model_len",), "without --backend vllm"),
+        (not arguments.parallel, ("num_gpus",), "without --parallel data or --parallel tensor"),
+    ]
+    for applies, names, where in rules:
+        for name in names:
+            value = getattr(arguments, name)
+            if applies and not (value is None or value is False or value == []):
+                shown = "" if value is True else f" {' '.join(map(str, value)) if isinstance(value, list) else value}"
+                raise ConfigError(f"--{name}{shown} has no use {where}; leave it out.")
+
+
+def with_defaults(arguments: argparse.Namespace) -> argparse.Namespace:
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    return argparse.Namespace(**{**vars(arguments), **DEFAULTS, **given})
+
+
 def check_request(arguments: argparse.Namespace) -> None:
     """What can't be done as asked, found before anything is loaded."""
     if bool(arguments.problems) == bool(arguments.benchmarks):
@@ -359,15 +424,27 @@ def load_generator(arguments: argparse.Namespace) -> Any:
     )
 
 
+def without_nan(value: Any) -> Any:
+    """JSON has no NaN: null in its place, however deep."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def show(summary: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        json.dump(summary, sys.stdout, indent=2)
+        json.dump(without_nan(summary), sys.stdout, indent=2)
         print()
         return
     print(f"{summary['model']} on {summary['num_problems']} problems of {summary['name']}")
     for mode, result in summary["modes"].items():
         rows = {"all": result["accuracy"], **(result["groups"] if len(result["groups"]) > 1 else {})}
         for group, share in rows.items():
+            if math.isnan(share["value"]):
+                print(f"  {mode:8} {group or 'all':20}     - {'':18} n = {share['n']}")
+                continue
             interval = f"[{100 * share['low']:5.1f}, {100 * share['high']:5.1f}]"
             print(f"  {mode:8} {group or 'all':20} {100 * share['value']:5.1f} %  {interval}  n = {share['n']}")
         print(

@@ -5,10 +5,12 @@ Does: make a `Completer` of what the command line names, and say how many tokens
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.request
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Any, Literal
 
 from open_r1.errors import ConfigError
@@ -16,6 +18,8 @@ from open_r1.evaluation.benchmarks import Question
 from open_r1.generation import Completer, Message
 from open_r1.generation.batching import BatchedGenerator
 from open_r1.generation.protocol import to_messages
+from open_r1.model_folder import model_files
+from open_r1.rundir import hash_files
 
 Kind = Literal["transformers", "vllm", "server"]
 KINDS: tuple[Kind, ...] = ("transformers", "vllm", "server")
@@ -28,11 +32,18 @@ BYTES_A_TOKEN = 2
 
 @dataclass(frozen=True)
 class Backend:
-    """A completer, the context of its model (None where nobody says), and how many tokens a prompt has."""
+    """A completer, the context of its model (None where nobody says), and how many tokens a prompt has.
+
+    `kind`, `model_hash` (of a local folder's files; empty where there is none) and `versions` (library -> version) tell
+    one maker of samples from another.
+    """
 
     completer: Completer
     context: int | None
     count_tokens: Callable[[Sequence[Message]], int]
+    kind: Kind | None = None
+    model_hash: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def cap_tokens(self, questions: Sequence[Question], system_prompt: str | None, wanted: int) -> int:
         """The tokens that a completion of the longest prompt still has room for, `wanted` at most.
@@ -58,6 +69,21 @@ def estimate_tokens(messages: Sequence[Message]) -> int:
     return sum(-(-len(message["content"].encode()) // BYTES_A_TOKEN) + 8 for message in messages)
 
 
+def hash_model(model: str) -> str:
+    """A hash of what decides a local folder's completions: weights, configs, tokenizer. Empty where `model` is no folder."""
+    files = model_files(model)
+    return hash_files(files) if files else ""
+
+
+def versions_of(*libraries: str) -> dict[str, str]:
+    """The versions of libraries; those that no distribution of that name holds are left out."""
+    versions = {}
+    for library in libraries:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[library] = metadata.version(library)
+    return versions
+
+
 def transformers_backend(model: str, batch_size: int, report: Callable[[str], None]) -> Backend:
     """A transformers model in this process; `batch_size` samples at once."""
     from open_r1.generation.in_process import TransformersGenerator
@@ -68,6 +94,9 @@ def transformers_backend(model: str, batch_size: int, report: Callable[[str], No
         BatchedGenerator(generator, model, batch_size),
         getattr(config, "max_position_embeddings", None),
         lambda messages: len(generator.encode(messages)),
+        "transformers",
+        hash_model(model),
+        versions_of("torch", "transformers"),
     )
 
 
@@ -80,6 +109,7 @@ def vllm_backend(
     """
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
+    known: Any = {"kind": "vllm", "model_hash": hash_model(model), "versions": versions_of("torch", "vllm")}
     if parallel == "data" and num_gpus > 1:
         from open_r1.generation.data_parallel import DataParallelGenerator
 
@@ -89,10 +119,11 @@ def vllm_backend(
             BatchedGenerator(generator, model, batch_size * num_gpus),
             context,
             lambda messages: generator.ask_first("count_tokens", messages),
+            **known,
         )
     sizes = {"tensor_parallel_size": num_gpus} if parallel == "tensor" else {}
     engine = VLLMGenerator(model, **sizes, **options)
-    return Backend(BatchedGenerator(engine, model, batch_size), engine.context_length(), engine.count_tokens)
+    return Backend(BatchedGenerator(engine, model, batch_size), engine.context_length(), engine.count_tokens, **known)
 
 
 def server_backend(settings: Any, report: Callable[[str], None]) -> Backend:
@@ -103,7 +134,7 @@ def server_backend(settings: Any, report: Callable[[str], None]) -> Backend:
     server.find_model()
     contexts = [ask_context(address.url, server.model, server.key) for address in server.addresses]
     known = [context for context in contexts if context is not None]
-    return Backend(server, min(known, default=None), estimate_tokens)
+    return Backend(server, min(known, default=None), estimate_tokens, "server")
 
 
 def ask_context(url: str, model: str, key: str = "") -> int | None:

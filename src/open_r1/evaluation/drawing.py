@@ -20,6 +20,7 @@ from open_r1.data.trace_problems import Locator, Survey, TraceProblem, key_of
 from open_r1.data.trace_progress import Progress
 from open_r1.errors import RunError, RunFolderError
 from open_r1.evaluation.benchmarks import Question
+from open_r1.evaluation.programs import PLACE
 from open_r1.generation import Completer
 from open_r1.generation.protocol import to_messages
 from open_r1.rundir import RunDir
@@ -48,11 +49,23 @@ class SampleRun(TraceRun):
 
 
 def hash_questions(questions: Sequence[Question]) -> str:
-    """What tells two sets of questions apart."""
+    """What tells two sets of questions apart, and what their answers are scored by."""
     digest = hashlib.sha256()
     for question in questions:
-        digest.update(json.dumps([question.id, question.prompt, question.gold]).encode())
+        asked = [question.id, question.prompt, question.gold, columns_of(question)]
+        digest.update(json.dumps(asked, sort_keys=True, default=str).encode())
     return digest.hexdigest()[:16]
+
+
+def columns_of(question: Question) -> dict[str, Any]:
+    """What the scorer needs; what it reads from a file's line only then is told by that line's hash."""
+    columns = dict(question.columns)
+    if PLACE not in columns:
+        return columns
+    path, start, length = columns.pop(PLACE)
+    with Path(path).open("rb") as file:
+        file.seek(start)
+        return columns | {"line": hashlib.sha256(file.read(length)).hexdigest()}
 
 
 def draw_samples(

@@ -13,17 +13,20 @@ import json
 import pickle
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.errors import DataError
 from open_r1.execution.base import Limits, Program
+from open_r1.execution.comparison import Comparison
 from open_r1.execution.humaneval import COLUMNS as HUMANEVAL_COLUMNS
 from open_r1.execution.humaneval import HumanEvalProblem, complete_program, record_tests
-from open_r1.execution.judge import Submission, Verdict, shared_judge
+from open_r1.execution.judge import Kind, Submission, Verdict, shared_judge
 from open_r1.execution.verification import UnusableTestsError, read_verification
 from open_r1.records import Outcome
-from open_r1.text.fences import extract_code
+from open_r1.text.fences import extract_code, fenced_blocks
 from open_r1.text.tags import visible_part
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ LCB_LIMITS = Limits(wall_s=12.0, cpu_s=6.0, memory_mb=1024)
 MAX_TESTS_BYTES = 1 << 30
 BATCH_BYTES = 64 << 20
 TESTS_AT_ONCE = 8
+SHOWN_CHARS = 40
 
 Tests = tuple[Any, ...]
 
@@ -55,7 +59,7 @@ def score_programs(
     completions: Sequence[str],
     questions: Sequence[Question],
     tests_of: Callable[[Question], Tests],
-    source_of: Callable[[Question, str], str] = lambda question, code: code,
+    source_of: Callable[[Question, str, Tests], str] = lambda question, code, tests: code,
     limits: Limits | None = None,
 ) -> list[Outcome]:
     """1 where every test is passed, 0 where one fails or there is no program, unscored where the tests can't be run."""
@@ -71,7 +75,7 @@ def score_programs(
         waiting.clear()
 
     for place, (completion, question) in enumerate(zip(completions, questions, strict=True)):
-        code = extract_code(visible_part(completion), "python")
+        code = code_in(completion)
         if not code.strip():
             outcomes[place] = Outcome(0.0, "no_answer", {"answer": None})
             continue
@@ -87,13 +91,20 @@ def score_programs(
         if not tests:
             outcomes[place] = Outcome(None, trouble, {"answer": code})
             continue
-        program = Program(source_of(question, code), "python", limits=limits or Limits())
+        program = Program(source_of(question, code, tests), "python", limits=limits or Limits())
         waiting.append((place, code, Submission(program, tests, max_failures=0, batch_size=TESTS_AT_ONCE)))
         if size > BATCH_BYTES:
             settle()
             size = 0
     settle()
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+def code_in(completion: str) -> str:
+    """The last block of Python after the thinking; where none says what it is, the last that says nothing."""
+    visible = visible_part(completion)
+    unnamed = [code for language, code in fenced_blocks(visible) if not language]
+    return extract_code(visible, "python") or (unnamed[-1] if unnamed else "")
 
 
 def outcome_of(verdict: Verdict, code: str) -> Outcome:
@@ -115,7 +126,7 @@ def score_humaneval(completions: Sequence[str], questions: Sequence[Question]) -
         return verification.tests if verification else ()
 
     return score_programs(
-        completions, questions, tests_of, lambda question, code: complete_program(asked[question.id], code)
+        completions, questions, tests_of, lambda question, code, tests: complete_program(asked[question.id], code)
     )
 
 
@@ -126,19 +137,75 @@ def problem_of(question: Question) -> HumanEvalProblem:
 # --- LiveCodeBench --------------------------------------------------------------------------------------------------
 
 
+LCB_STARS = """string re datetime collections heapq bisect copy math random statistics itertools functools operator io sys
+json builtins typing"""
+
+LCB_PREAMBLE = "\n".join(
+    [
+        *(f"from {name} import *" for name in LCB_STARS.split()),
+        *(f"import {name}" for name in LCB_STARS.split() if name not in ("builtins", "typing")),
+        "sys.setrecursionlimit(50000)",
+    ]
+)
+"""What LiveCodeBench imports before every program."""
+
+
+@dataclass(frozen=True)
+class LineByLine(Comparison):
+    """LiveCodeBench's rule for what a program prints (`grade_stdio` of its lcb_runner/evaluation/testing_util.py).
+
+    White space around the whole and around each line doesn't count; there must be as many lines; and a line that isn't
+    the same text must be the same numbers, exactly.
+    """
+
+    def difference(self, expected: bytes, actual: bytes) -> str | None:
+        right, found = lines_of(expected), lines_of(actual)
+        if len(right) != len(found):
+            return f"expected {len(right)} lines, got {len(found)}"
+        for number, (line, other) in enumerate(zip(right, found, strict=True), start=1):
+            if line != other and not are_same_numbers(line, other):
+                return f"line {number}: expected {line[:SHOWN_CHARS]!r}, got {other[:SHOWN_CHARS]!r}"
+        return None
+
+
+def lines_of(output: bytes) -> list[str]:
+    return [line.strip() for line in output.decode("utf-8", "surrogateescape").strip().split("\n")]
+
+
+def are_same_numbers(line: str, other: str) -> bool:
+    try:
+        return [Decimal(word) for word in line.split()] == [Decimal(word) for word in other.split()]
+    except InvalidOperation:
+        return False
+
+
 def score_lcb(completions: Sequence[str], questions: Sequence[Question]) -> list[Outcome]:
-    return score_programs(completions, questions, lcb_tests, limits=LCB_LIMITS)
+    """As LiveCodeBench's own grader does it; a call is judged as in the code rewards."""
+    return score_programs(completions, questions, lcb_tests, lcb_source, LCB_LIMITS)
+
+
+def lcb_source(question: Question, code: str, tests: Tests) -> str:
+    """A program of standard input after the imports, where leaving with any status is an ordinary end."""
+    if any(test.kind is Kind.FUNCTION_CALL for test in tests):
+        return code
+    run = f"exec(compile({code!r}, 'program.py', 'exec'), globals())"
+    return f"{LCB_PREAMBLE}\ntry:\n    {run}\nexcept SystemExit:\n    pass\n"
 
 
 def lcb_tests(question: Question) -> Tests:
     """A problem's public and private tests."""
-    columns = read_line(*question.columns[PLACE]) if PLACE in question.columns else question.columns
+    columns = lcb_columns(question)
     cases = [*unpack_tests(columns["public_test_cases"]), *unpack_tests(columns["private_test_cases"])]
     name = read_object(columns.get("metadata")).get("func_name")
     verification = read_verification(
         {"language": "python", "test_cases": [verification_case(case, name) for case in cases]}
     )
-    return verification.tests if verification else ()
+    tests = verification.tests if verification else ()
+    return tuple(replace(test, comparison=LineByLine()) if test.kind is Kind.STDIN_STDOUT else test for test in tests)
+
+
+def lcb_columns(question: Question) -> Mapping[str, Any]:
+    return read_line(*question.columns[PLACE]) if PLACE in question.columns else question.columns
 
 
 def verification_case(case: Mapping[str, Any], name: str | None) -> dict[str, Any]:
@@ -148,15 +215,20 @@ def verification_case(case: Mapping[str, Any], name: str | None) -> dict[str, An
     return {"type": "stdin_stdout", "input": case["input"], "output": case["output"]}
 
 
-def find_lcb_trouble(columns: Mapping[str, Any]) -> str | None:
-    """What is wrong with a row's tests, as far as can be seen without unpacking the private ones."""
-    public = unpack_tests(columns["public_test_cases"])
-    if not public and not columns["private_test_cases"]:
-        return "it has no tests"
-    if any(case.get("testtype") == "functional" for case in public):
-        name = read_object(columns.get("metadata")).get("func_name")
-        if not isinstance(name, str) or not name.isidentifier():
-            return f"its tests call a function, but metadata names none (func_name is {name!r})"
+def find_lcb_trouble(question: Question) -> str | None:
+    """Why a question's tests, packed ones too, can't be run; None where they can."""
+    try:
+        columns = lcb_columns(question)
+        public = unpack_tests(columns["public_test_cases"])
+        if not public and not columns["private_test_cases"]:
+            return "it has no tests"
+        if any(case.get("testtype") == "functional" for case in public):
+            name = read_object(columns.get("metadata")).get("func_name")
+            if not isinstance(name, str) or not name.isidentifier():
+                return f"its tests call a function, but metadata names none (func_name is {name!r})"
+        lcb_tests(question)
+    except (DataError, UnusableTestsError) as error:
+        return str(error)
     return None
 
 
@@ -171,7 +243,9 @@ def unpack_tests(packed: Any) -> list[dict[str, Any]]:
         cases = json.loads(text if text.startswith("[") else unpack_text(text))
     except (ValueError, binascii.Error, zlib.error, pickle.UnpicklingError, EOFError) as error:
         raise DataError(f"its tests can't be unpacked: {error}") from None
-    if not isinstance(cases, list) or not all(isinstance(case, dict) and "input" in case for case in cases):
+    if not isinstance(cases, list) or not all(
+        isinstance(case, dict) and {"input", "output"} <= case.keys() for case in cases
+    ):
         raise DataError("its tests are no list of objects with input and output")
     return cases
 

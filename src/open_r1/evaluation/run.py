@@ -104,7 +104,8 @@ def run_benchmark(
             f"{backend.context:,} leaves for the longest problem ({settings.max_new_tokens:,} were asked for)"
         )
     settings = TraceSettings(settings.num_samples, settings.temperature, settings.top_p, limit, settings.seed)
-    identity = identity_of(plan, settings, backend.completer.model)
+    questions = hash_questions(plan.questions)
+    identity = identity_of(plan, settings, backend, questions)
     finished = {**identity, "num_samples": settings.num_samples}
     if RunDir(folder).is_done() and read_json(RunDir(folder).done) == finished:
         return read_json(folder / "summary.json")
@@ -119,7 +120,7 @@ def run_benchmark(
         "title": plan.benchmark.title,
         "model": backend.completer.model,
         "num_problems": len(plan.questions),
-        "settings": settings_of(plan, settings),
+        "settings": settings_of(plan, settings, backend, questions),
         "modes": {MODE: summarise_scored(scored, settings, plan.benchmark.votes)},
     }
     write_json(folder / "summary.json", summary)
@@ -127,12 +128,14 @@ def run_benchmark(
     return summary
 
 
-def identity_of(plan: Plan, settings: TraceSettings, model: str) -> dict[str, Any]:
+def identity_of(plan: Plan, settings: TraceSettings, backend: Backend, questions: str) -> dict[str, Any]:
     """What must not change between the runs of one folder; more samples may be asked for."""
     return {
         "benchmark": plan.name,
-        "contents of the questions": hash_questions(plan.questions),
-        "model": model,
+        "contents of the questions": questions,
+        "model": backend.completer.model,
+        "contents of the model folder": backend.model_hash,
+        "backend": backend.kind,
         "system_prompt": plan.wanted.system_prompt,
         "temperature": settings.temperature,
         "top_p": settings.top_p,
@@ -141,11 +144,11 @@ def identity_of(plan: Plan, settings: TraceSettings, model: str) -> dict[str, An
     }
 
 
-def settings_of(plan: Plan, settings: TraceSettings) -> dict[str, Any]:
+def settings_of(plan: Plan, settings: TraceSettings, backend: Backend, questions: str) -> dict[str, Any]:
     """What made the result, for whoever repeats it."""
     return {
         "data": plan.data,
-        "questions": hash_questions(plan.questions),
+        "questions": questions,
         "num_samples": settings.num_samples,
         "temperature": settings.temperature,
         "top_p": settings.top_p,
@@ -153,7 +156,9 @@ def settings_of(plan: Plan, settings: TraceSettings) -> dict[str, Any]:
         "seed": settings.seed,
         **({"shuffle_seed": settings.seed} if plan.benchmark.shuffles else {}),
         "system_prompt": plan.wanted.system_prompt,
+        "backend": backend.kind,
         "open_r1": __version__,
+        **backend.versions,
     }
 
 

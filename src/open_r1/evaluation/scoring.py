@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from open_r1.records import Outcome, Problem
 from open_r1.rewards import accuracy_reward
 from open_r1.rewards.answers import check_answers, extract_answer
+from open_r1.text.choices import LETTERS, find_choice, plain_text, read_choice
+from open_r1.text.latex import MAX_CHARS
+from open_r1.text.tags import visible_part
 
 if TYPE_CHECKING:
     from open_r1.evaluation.benchmarks.base import Question
 
-LETTERS = "ABCDEFGHIJ"
-
-_WRAPPER = re.compile(r"\\(?:text|textbf|mathrm|mathbf|boxed)\s*\{([^{}]*)\}")
-_LETTER = re.compile(
-    r"\(?(?:(?:option|choice|answer)\s*)?\(?([A-J])\)?(?:[).:,]\s.*|[).:]|)", re.IGNORECASE | re.DOTALL
-)
+MARKS = ("", "{letter}", "({letter})", "{letter})", "{letter}.", "{letter}:")
+"""What may stand before an option that is written out."""
 
 
 def score_answers(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outcome]:
@@ -57,18 +55,33 @@ def score_choice(completions: Sequence[str], questions: Sequence[Question]) -> l
 
 
 def choose(completion: str, options: Sequence[str]) -> str | None:
-    """The letter of the option that a completion names; None where it names none, or one that there isn't."""
+    """The letter of the option that a completion names; None where it names none, several, or one that there isn't."""
     found = extract_answer(completion)
-    if found is None:
-        return None
-    text = found.text.strip().strip("$*").strip()
-    for letter, option in zip(LETTERS, options, strict=False):
-        if text == option:
-            return letter
-    text = _WRAPPER.sub(r"\1", text).strip().strip("*").strip()
-    match = _LETTER.fullmatch(text)
-    letter = match[1].upper() if match else ""
+    text = found.text.strip() if found else ""
+    letter = option_written(text, options) or read_choice(text)
+    if letter is None and (found is None or found.source != "boxed"):
+        letter = find_choice(visible_part(completion))
     return letter if letter and letter in LETTERS[: len(options)] else None
+
+
+def option_written(text: str, options: Sequence[str]) -> str | None:
+    """The letter of the one option that `text` is, alone or after its letter, however it is spaced and styled."""
+    for letter, option in zip(LETTERS, options, strict=False):
+        if text.strip("$* ") == option:
+            return letter
+    if len(text) > MAX_CHARS:
+        return None
+    said = squeezed(text)
+    letters = [
+        letter
+        for letter, option in zip(LETTERS, options, strict=False)
+        if said in {mark.format(letter=letter) + squeezed(option) for mark in MARKS}
+    ]
+    return letters[0] if said and len(letters) == 1 else None
+
+
+def squeezed(text: str) -> str:
+    return plain_text(text).replace(" ", "").rstrip(".")
 
 
 def score_reasoning_gym(completions: Sequence[str], questions: Sequence[Question]) -> list[Outcome]:

@@ -51,12 +51,26 @@ def wilson(share: float, trials: float) -> tuple[float, float]:
     return max(0.0, center - half), min(1.0, center + half)
 
 
+ALIKE = 1e-9
+"""Differences of scores in [0, 1] that are as close as this are the same but for rounding."""
+
+
 def estimate_difference(first: Sequence[float], second: Sequence[float]) -> Estimate:
-    """Mean of second - first over the same problems, paired, with its 95 % interval by Student's t."""
+    """Mean of second - first over the same problems, paired, with its 95 % interval by Student's t.
+
+    Where all differences are the same their variance is 0, which says nothing of the next problem's. The interval is then
+    that of two more pairs, half a one in each cell of right and wrong (Agresti & Min 2005, "Simple improved confidence
+    intervals for comparing matched proportions", Statistics in Medicine 24, section 3), by Student's t as well.
+    """
     differences = [after - before for before, after in zip(first, second, strict=True)]
-    center = mean(differences)
-    half = t_quantile(len(differences) - 1) * math.sqrt(variance_of_mean(differences))
-    return Estimate(center, center - half, center + half, len(differences))
+    n, center = len(differences), mean(differences)
+    quantile = t_quantile(n - 1)
+    if n < 2 or max(differences) - min(differences) > ALIKE:
+        half = quantile * math.sqrt(variance_of_mean(differences))
+        return Estimate(center, center - half, center + half, n)
+    shrunk = center * n / (n + 2)
+    half = quantile * math.sqrt(((n * center**2 + 1) / (n + 2) - shrunk**2) / (n + 2))
+    return Estimate(center, max(-1.0, shrunk - half), min(1.0, shrunk + half), n)
 
 
 def t_quantile(degrees: int) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from open_r1.data.generation import TraceSettings
@@ -21,6 +21,7 @@ from open_r1.evaluation.statistics import (
     pass_at_k,
     repeat_error,
 )
+from open_r1.records import Estimate
 
 MOST_VOTES = 16
 """maj@k is computed for powers of two up to here, and for all samples."""
@@ -52,7 +53,7 @@ def summarise_scored(scored: Sequence[Scored], settings: TraceSettings, votes: b
         "temperature": settings.temperature,
         "num_samples": settings.num_samples,
         "max_new_tokens": settings.max_new_tokens,
-        "accuracy": asdict(estimate_share(means)),
+        "accuracy": as_record(estimate_share(means)),
         "standard_error": number(clustered_error(means)),
         "repeat_error": number(repeat_error(scores_of(by_problem).values())),
         "pass_at": estimate_at(by_problem, settings.num_samples, passes, powers_of_two(settings.num_samples)),
@@ -69,6 +70,22 @@ def summarise_scored(scored: Sequence[Scored], settings: TraceSettings, votes: b
         "reasons": dict(sorted(Counter(sample.reason for sample in scored).items())),
         "quality": summarise_quality(sample.quality for sample in scored),
     }
+
+
+def as_record(estimate: Estimate) -> dict[str, Any]:
+    """An estimate as JSON has it: null for what is not known."""
+    return {
+        "value": number(estimate.value),
+        "low": number(estimate.low),
+        "high": number(estimate.high),
+        "n": estimate.n,
+    }
+
+
+def from_record(record: Mapping[str, Any]) -> Estimate:
+    """The estimate of a record; NaN for what is not known. KeyError or TypeError for another thing."""
+    value, low, high = (math.nan if record[name] is None else float(record[name]) for name in ("value", "low", "high"))
+    return Estimate(value, low, high, record["n"])
 
 
 def group_by_problem(scored: Sequence[Scored]) -> dict[str, list[Scored]]:
@@ -89,7 +106,7 @@ def scores_of(by_problem: Mapping[str, Sequence[Scored]]) -> dict[str, list[floa
 def estimate_groups(scored: Sequence[Scored], kind: str) -> dict[str, Any]:
     names = sorted({sample.groups[kind] for sample in scored if kind in sample.groups})
     return {
-        name: asdict(
+        name: as_record(
             estimate_share(
                 [
                     mean(values)
@@ -112,7 +129,8 @@ def estimate_at(
     """k -> the mean over the problems that have k scored samples, with its interval."""
     usable = [[sample for sample in samples if sample.score is not None] for samples in by_problem.values()]
     return {
-        str(k): asdict(estimate_share([score(samples, k) for samples in usable if len(samples) >= k])) for k in sizes
+        str(k): as_record(estimate_share([score(samples, k) for samples in usable if len(samples) >= k]))
+        for k in sizes
     }
 
 

@@ -15,6 +15,7 @@ from open_r1.errors import DataError
 from open_r1.evaluation.evaluate import problem_means
 from open_r1.evaluation.reference import PUBLISHED, TITLES
 from open_r1.evaluation.statistics import estimate_difference
+from open_r1.evaluation.summary import from_record
 from open_r1.records import Estimate
 from open_r1.rundir import read_json, read_jsonl
 
@@ -52,8 +53,15 @@ def read_result(folder: Path) -> Result | None:
     if not isinstance(modes, dict) or not modes:
         return None
     mode = "sampled" if "sampled" in modes else next(iter(modes))
-    estimate = Estimate(**modes[mode]["accuracy"])
-    return Result(summary["model"], summary["name"], estimate, mode, folder, summary.get("settings"))
+    try:
+        estimate = from_record(modes[mode]["accuracy"])
+        model, name = str(summary["model"]), str(summary["name"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"'{folder / 'summary.json'}' is not whole: {error!r} where it should give model, name and the accuracy of "
+            f"'{mode}' (value, low, high, n); run that evaluation again with --overwrite."
+        ) from None
+    return Result(model, name, estimate, mode, folder, summary.get("settings"))
 
 
 def render_table(results: Sequence[Result], published: bool = True) -> str:
@@ -73,7 +81,9 @@ def render_table(results: Sequence[Result], published: bool = True) -> str:
 
 
 def show_percent(estimate: Estimate) -> str:
-    """The estimate, with its interval where it has one."""
+    """The estimate, with its interval where it has one; a dash where nothing could be scored."""
+    if math.isnan(estimate.value):
+        return "-"
     return f"{100 * estimate.value:.1f}" if math.isnan(estimate.low) else estimate.as_percent()
 
 
@@ -133,5 +143,11 @@ def compare_pair(first: Result, second: Result) -> Comparison:
 def means_of(result: Result) -> dict[str, float]:
     if result.folder is None:
         return {}
-    rows = read_jsonl(result.folder / "samples.jsonl")
+    path = result.folder / "samples.jsonl"
+    if not path.is_file():
+        raise DataError(
+            f"'{path}' does not exist, but the samples are what {result.benchmark} is compared by; restore the file, or "
+            "run that evaluation again with --overwrite."
+        )
+    rows = read_jsonl(path)
     return problem_means(row for row in rows if row.get("mode") == result.mode)

@@ -96,6 +96,10 @@ class BatchedGenerator:
         return Reply(tuple(completions), None, tokens, self.model, "in-process", seed, seconds, 1)
 
     async def close(self) -> None:
+        """End the batch that is being drawn too, where the generator can (`cancel`): nobody waits for it any more."""
         if self.batches is not None:
             self.batches.cancel()
+        cancel: Any = getattr(self.generator, "cancel", None)
+        if cancel:
+            cancel()
         self.thread.shutdown(wait=False, cancel_futures=True)

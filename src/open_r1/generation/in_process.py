@@ -1,23 +1,26 @@
 """Completions from a transformers model in this process: batched, left-padded, stopped at the end of the turn.
 
 Prompts are taken longest first, so that a batch that doesn't fit in memory shows at once and little is wasted on
-padding; results come back in the prompts' order.
+padding; results come back in the prompts' order. A turn ends with the tokenizer's end-of-sequence token or any of those in
+generation_config.json. An opening `<think>` that the chat template has put into the prompt goes back into the completion.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from open_r1.errors import ModelError
+from open_r1.errors import ModelError, RunError
 from open_r1.generation.protocol import Prompt, Sampling, to_messages
-from open_r1.model_folder import check_model_path
+from open_r1.model_folder import check_model_path, without_template
 from open_r1.records import Completion
+from open_r1.text.tags import OPENING_TOKENS, open_thinking, with_opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -39,6 +42,9 @@ class TransformersGenerator:
         self.batch_size = batch_size
         self.system_prompt = system_prompt
         self.report = report
+        self.stop_ids = find_stop_ids(model, tokenizer)
+        self.pad_id = next(iter(known_ids(tokenizer.pad_token_id, tokenizer.eos_token_id, *self.stop_ids)), 0)
+        self.cancelled = threading.Event()
 
     @classmethod
     def from_folder(cls, folder: Path | str, **options: Any) -> TransformersGenerator:
@@ -51,12 +57,22 @@ class TransformersGenerator:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
+            raise ModelError(f"no tokenizer could be loaded from '{folder}': {' '.join(str(error).split())}") from None
+        check_chat_template(tokenizer, str(folder))
+        try:
             model = AutoModelForCausalLM.from_pretrained(folder, device_map=device)
         except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
             raise ModelError(f"no model could be loaded from '{folder}': {' '.join(str(error).split())}") from None
         return cls(model, tokenizer, **options)
 
+    def cancel(self) -> None:
+        """End what is being generated, in whatever thread, before its next token; what is asked for later goes on."""
+        self.cancelled.set()
+        self.cancelled = threading.Event()
+
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        cancelled = self.cancelled
         encoded = [self.encode(prompt) for prompt in prompts]
         order = sorted(range(len(encoded)), key=lambda index: -len(encoded[index]))
         per_batch = max(1, self.batch_size // sampling.num_samples)
@@ -65,10 +81,11 @@ class TransformersGenerator:
             batch = order[start : start + per_batch]
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(sampling.seed + start)
-                sequences = self.complete_batch([encoded[index] for index in batch], sampling)
+                sequences = self.complete_batch([encoded[index] for index in batch], sampling, cancelled=cancelled)
             for position, index in enumerate(batch):
                 first = position * sampling.num_samples
-                done[index] = [self.decode(tokens) for tokens in sequences[first : first + sampling.num_samples]]
+                drawn, opened = sequences[first : first + sampling.num_samples], self.opened_by(encoded[index])
+                done[index] = [self.decode(tokens, opened) for tokens in drawn]
             self.report(f"{len(done)}/{len(prompts)} prompts at temperature {sampling.temperature:g}")
         return [done[index] for index in range(len(prompts))]
 
@@ -77,6 +94,7 @@ class TransformersGenerator:
 
         But for ties, as greedy completions do: padding changes the last digits of what a model computes.
         """
+        cancelled = self.cancelled
         rows = [
             (
                 len(encoded),
@@ -90,9 +108,9 @@ class TransformersGenerator:
         done: list[list[Completion]] = [[] for _ in prompts]
         for batch in self.batches_alike(sorted(rows, key=lambda row: (-row[0], row[1]))):
             seeds = [sampling.seed for *_, sampling in batch]
-            sequences = self.complete_batch([encoded for _, _, encoded, _ in batch], batch[0][3], seeds)
-            for (_, place, _, _), tokens in zip(batch, sequences, strict=True):
-                done[place].append(self.decode(tokens))
+            sequences = self.complete_batch([encoded for _, _, encoded, _ in batch], batch[0][3], seeds, cancelled)
+            for (_, place, encoded, _), tokens in zip(batch, sequences, strict=True):
+                done[place].append(self.decode(tokens, self.opened_by(encoded)))
         return done
 
     def batches_alike(self, rows: Sequence[Any]) -> Iterator[list[Any]]:
@@ -107,40 +125,87 @@ class TransformersGenerator:
         encoded: Any = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
         return encoded["input_ids"]
 
+    def opened_by(self, encoded: Sequence[int]) -> str:
+        """The opening `<think>` that a prompt ends with; empty where it doesn't."""
+        return open_thinking(str(self.tokenizer.decode(list(encoded[-OPENING_TOKENS:]), skip_special_tokens=False)))
+
     @torch.no_grad()
     def complete_batch(
-        self, encoded: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int] | None = None
+        self,
+        encoded: Sequence[Sequence[int]],
+        sampling: Sampling,
+        seeds: Sequence[int] | None = None,
+        cancelled: threading.Event | None = None,
     ) -> list[list[int]]:
         """Token ids of the completions, `num_samples` for each prompt in turn, up to the end-of-turn token.
 
-        With `seeds`, one a prompt, each row is drawn by its own.
+        With `seeds`, one a prompt, each row is drawn by its own. RunError once `cancelled` is set.
         """
-        rows: Any = {"input_ids": list(encoded)}
-        padded = self.tokenizer.pad(rows, padding_side="left", return_tensors="pt")
-        padded = padded.to(self.model.device)
+        input_ids, mask = (part.to(self.model.device) for part in pad_left(encoded, self.pad_id))
         choice: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if sampling.temperature > 0 and seeds is not None:
-            choice["logits_processor"] = [SeededDraw(sampling, seeds, padded["input_ids"].device)]
+            choice["logits_processor"] = [SeededDraw(sampling, seeds, input_ids.device)]
         elif sampling.temperature > 0:
             choice = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         output = self.model.generate(  # type: ignore[operator]
-            input_ids=padded["input_ids"],
-            attention_mask=padded["attention_mask"],
+            input_ids=input_ids,
+            attention_mask=mask,
             max_new_tokens=sampling.max_new_tokens,
             num_return_sequences=sampling.num_samples,
-            pad_token_id=self.tokenizer.pad_token_id,
-            eos_token_id=self.tokenizer.eos_token_id,
+            pad_token_id=self.pad_id,
+            eos_token_id=list(self.stop_ids) or None,
+            stopping_criteria=[StopWhenSet(cancelled)] if cancelled is not None else None,
             **choice,
         )
-        return output[:, padded["input_ids"].shape[1] :].tolist()
+        if cancelled is not None and cancelled.is_set():
+            raise RunError("the generation was cancelled; run the same command again to go on.")
+        return output[:, input_ids.shape[1] :].tolist()
 
-    def decode(self, tokens: list[int]) -> Completion:
-        """Text without special tokens; cut off when the end of the turn never came."""
-        end = self.tokenizer.eos_token_id
-        has_ended = end in tokens
-        whole = tokens[: tokens.index(end)] if has_ended else tokens
-        text = str(self.tokenizer.decode(whole, skip_special_tokens=True))
+    def decode(self, tokens: list[int], opened: str = "") -> Completion:
+        """Text without special tokens, after the tag that the prompt `opened`; cut off when the turn's end never came."""
+        end = next((place for place, token in enumerate(tokens) if token in self.stop_ids), None)
+        has_ended = end is not None
+        whole = tokens[:end]
+        text = with_opening(str(self.tokenizer.decode(whole, skip_special_tokens=True)), opened)
         return Completion(text, len(whole) + has_ended, "stop" if has_ended else "length")
+
+
+def check_chat_template(tokenizer: Any, model: str) -> None:
+    """ModelError unless the tokenizer can put a conversation as a prompt."""
+    try:
+        tokenizer.get_chat_template()
+    except ValueError:
+        raise without_template(model) from None
+
+
+def find_stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The tokens that end a turn: the tokenizer's and those of the model's generation_config.json."""
+    stated = getattr(model.generation_config, "eos_token_id", None)
+    return known_ids(tokenizer.eos_token_id, *(stated if isinstance(stated, list | tuple) else [stated]))
+
+
+def known_ids(*ids: Any) -> tuple[int, ...]:
+    """Each id once, those that are None left out."""
+    return tuple(dict.fromkeys(int(id) for id in ids if id is not None))
+
+
+def pad_left(encoded: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and the attention mask, both (prompts, tokens of the longest)."""
+    longest = max(len(row) for row in encoded)
+    missing = [longest - len(row) for row in encoded]
+    ids = [[pad_id] * count + list(row) for count, row in zip(missing, encoded, strict=True)]
+    mask = [[0] * count + [1] * (longest - count) for count in missing]
+    return torch.tensor(ids), torch.tensor(mask)
+
+
+class StopWhenSet:
+    """A stopping criterion that ends every row before its next token once the event is set."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self.event = event
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **options: Any) -> torch.Tensor:
+        return torch.full((input_ids.shape[0],), self.event.is_set(), dtype=torch.bool, device=input_ids.device)
 
 
 class SeededDraw:

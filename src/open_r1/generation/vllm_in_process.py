@@ -9,8 +9,9 @@ from typing import Any
 
 from open_r1.errors import ModelError
 from open_r1.generation.protocol import Prompt, Sampling, to_messages
-from open_r1.model_folder import check_model_path
+from open_r1.model_folder import check_model_path, without_template
 from open_r1.records import Completion
+from open_r1.text.tags import OPENING_TOKENS, open_thinking, with_opening
 
 
 class VLLMGenerator:
@@ -30,6 +31,8 @@ class VLLMGenerator:
         except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
             raise ModelError(f"vLLM can't load '{model}': {' '.join(str(error).split())}") from None
         self.system_prompt = system_prompt
+        if getattr(self.engine.get_tokenizer(), "chat_template", "its own") is None:
+            raise without_template(model)
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
         seeds = [(sampling.seed + index) % 2**31 for index in range(len(prompts))]
@@ -53,7 +56,16 @@ class VLLMGenerator:
         ]
         conversations: Any = [to_messages(prompt, self.system_prompt) for prompt in prompts]
         outputs = self.engine.chat(conversations, wanted, use_tqdm=False)
-        return [[to_completion(drawn) for drawn in output.outputs] for output in outputs]
+        opened = [self.opened_by(output.prompt_token_ids) for output in outputs]
+        return [
+            [to_completion(drawn, tag) for drawn in output.outputs]
+            for output, tag in zip(outputs, opened, strict=True)
+        ]
+
+    def opened_by(self, prompt_token_ids: Sequence[int] | None) -> str:
+        """The opening `<think>` that a prompt ends with; empty where it doesn't."""
+        tail = list(prompt_token_ids or ())[-OPENING_TOKENS:]
+        return open_thinking(self.engine.get_tokenizer().decode(tail)) if tail else ""
 
     def context_length(self) -> int:
         """How many tokens a prompt and its completion may have together."""
@@ -65,6 +77,7 @@ class VLLMGenerator:
         return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
 
 
-def to_completion(drawn: Any) -> Completion:
-    """vLLM's output as ours: anything but a stop counts as cut off."""
-    return Completion(drawn.text, len(drawn.token_ids), "stop" if drawn.finish_reason == "stop" else "length")
+def to_completion(drawn: Any, opened: str = "") -> Completion:
+    """vLLM's output as ours, after the tag that its prompt `opened`: anything but a stop counts as cut off."""
+    text = with_opening(drawn.text, opened)
+    return Completion(text, len(drawn.token_ids), "stop" if drawn.finish_reason == "stop" else "length")

@@ -78,6 +78,17 @@ def test_paired_difference_uses_the_pairing() -> None:
     assert estimate.low > 0
 
 
+def test_identical_differences_still_have_an_interval() -> None:
+    two = estimate_difference([0.0] * 2, [1.0] * 2)
+    assert two.value == 1.0 and two.low < 0 and two.high == 1.0
+    many = estimate_difference([0.0] * 50, [1.0] * 50)
+    assert 0.8 < many.low < 1.0
+    same = estimate_difference([0.7] * 100, [0.7] * 100)
+    assert same.value == 0 and same.low == pytest.approx(-same.high) and 0.01 < same.high < 0.03
+    rounded = estimate_difference([0.1, 0.2], [0.3, 0.4])  # 0.19999999999999998 and 0.2
+    assert rounded.low < 0 < rounded.high
+
+
 def test_variance_of_mean_is_the_textbook_one() -> None:
     assert variance_of_mean([1.0, 2.0, 3.0, 4.0]) == pytest.approx(5 / 3 / 4)
 

@@ -99,6 +99,17 @@ def test_a_folder_without_an_evaluation_is_refused(open_r1: Command, tmp_path: P
     assert ran.status == 2 and "holds no finished evaluation" in ran.err
 
 
+def test_a_folder_without_samples_or_accuracy_is_told(open_r1: Command, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_result(tmp_path / name, name, {"p": [1.0], "q": [0.0]})
+    (tmp_path / "b" / "math_500" / "samples.jsonl").unlink()
+    ran = open_r1("compare", tmp_path / "a", tmp_path / "b")
+    assert ran.status == 2 and "samples.jsonl' does not exist" in ran.err and "Traceback" not in ran.err
+    write_json(tmp_path / "c" / "math_500" / "summary.json", {"name": "x", "model": "m", "modes": {"sampled": {}}})
+    ran = open_r1("compare", tmp_path / "a", tmp_path / "c")
+    assert ran.status == 2 and "is not whole: KeyError('accuracy')" in ran.err and "--overwrite" in ran.err
+
+
 # --- lighteval ------------------------------------------------------------------------------------------------------
 
 RECORDED = {

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from open_r1.errors import RunError
 from open_r1.generation import EndpointsGone, Prompt, Reply, Sampling
 from open_r1.generation.batching import BatchedGenerator
 from open_r1.records import Completion
@@ -81,3 +83,34 @@ def test_a_request_given_up_takes_no_place_in_a_batch(cancelled: int) -> None:
     ends = asyncio.run(main())
     assert isinstance(ends[cancelled], asyncio.CancelledError)
     assert [count for count, _ in generator.batches] == [2]
+
+
+class Cancellable(Recording):
+    """Draws until it is cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.cancelled = threading.Event(), threading.Event()
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        self.begun.set()
+        assert self.cancelled.wait(20)
+        raise RunError("cancelled")
+
+
+def test_closing_ends_the_batch_that_is_being_drawn() -> None:
+    generator = Cancellable()
+
+    async def main() -> None:
+        batched = BatchedGenerator(generator, "m", 1)
+        asked = asyncio.create_task(batched.complete(MESSAGES, Sampling()))
+        await asyncio.to_thread(generator.begun.wait, 20)
+        asked.cancel()
+        await batched.close()
+        assert generator.cancelled.is_set()
+        batched.thread.shutdown(wait=True)
+
+    asyncio.run(main())

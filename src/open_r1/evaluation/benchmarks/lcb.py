@@ -51,8 +51,6 @@ def read(row: Row, seed: int) -> Question:
     question, starter = text_in(row, "question_content").strip(), str(row.get("starter_code") or "").strip()
     tests = {column: row[column] for column in COLUMNS[1:]} | {"metadata": row.get("metadata")}
     prompt = FUNCTION.format(question=question, starter=starter) if starter else STDIN.format(question=question)
-    if trouble := find_lcb_trouble(tests):
-        raise DataError(trouble)
     return Question(
         str(row.get("question_id") or ""),
         prompt,
@@ -71,6 +69,7 @@ def release(name: str, title: str, *files: str) -> Benchmark:
         read,
         score_lcb,
         num_samples=16,
+        find_trouble=find_lcb_trouble,
         votes=False,
         check=provider,
         read_rows=read_lines,
