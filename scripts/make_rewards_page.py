@@ -107,9 +107,9 @@ part by part; what is left goes to math-verify in processes that can be killed.
 
 Decisions that one may want to know:
 
-- A percent sign is a unit: `50%` equals `50` and `1/2`. Other units, degrees and currencies are left out: `18 eggs`, `9.8 m/s^2`,
-  `5厘米`. A single letter is one only after a slash, in `\\\\text{…}`, or as a spaced `m`, for it may be a variable. A dozen, a
-  million or 万 multiply.
+- A percent sign is a unit: `50%` equals `50` and `1/2`. Other units, degrees and currencies are left out: `18 eggs`,
+  `9.8 m/s^2`, `5厘米`. A single letter is a unit only beside a slash, in `\\\\text{…}`, or as a spaced `m`, for it may be a
+  variable. A dozen, a million or 万 multiply.
 - Decimals are exact, except that a fraction without a finite decimal form equals that fraction rounded or cut off after
   six or more decimals, and a root or π its value rounded so.
 - A list without brackets has no order: `1, -2` equals `-2, 1`. Where order matters (sorting), the data say so with a

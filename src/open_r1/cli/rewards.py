@@ -48,8 +48,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def _add_score_parser(actions: argparse._SubParsersAction) -> None:
     scoring = actions.add_parser("score", help="score a JSONL file of completions")
     scoring.add_argument("file", type=Path, help="JSONL; a line is a completion with its columns")
-    scoring.add_argument("--rewards", nargs="+", required=True, metavar="NAME", help="names, or module:function")
-    scoring.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the rewards")
+    scoring.add_argument(
+        "--rewards", nargs="+", action="extend", required=True, metavar="NAME", help="names, or module:function"
+    )
+    scoring.add_argument(
+        "--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="settings of the rewards"
+    )
     scoring.add_argument(
         "--output", type=Path, help="write each line's values, reasons and details to this JSONL file"
     )

@@ -82,6 +82,11 @@ class RewardWeights:
             weights = [1.0] * len(names)
         if isinstance(weights, Mapping):
             weights = _by_position(weights, names)
+        if not isinstance(weights, Sequence) or isinstance(weights, str):
+            raise ConfigError(
+                f"reward_weights is {weights!r}, neither a list nor a mapping; give one weight for each of "
+                f"{', '.join(names)}: [1.0, …], or by name: {{{names[0] if names else 'accuracy'}: 1.0, …}}."
+            )
         if len(weights) != len(names):
             raise ConfigError(
                 f"reward_weights has {len(weights)} values for {len(names)} rewards ({', '.join(names)}); "
@@ -105,7 +110,7 @@ def read_schedule(weight: Any, name: str) -> Schedule:
     if not isinstance(weight, Mapping):
         raise ConfigError(f"the weight of reward '{name}' must be a number or a schedule, got {weight!r}.")
     kind = weight.get("schedule", "constant")
-    if kind not in SCHEDULE_KEYS:
+    if str(kind) not in SCHEDULE_KEYS:
         raise ConfigError(
             f"the weight of reward '{name}' has the unknown schedule '{kind}'{nearest(str(kind), SCHEDULE_KEYS)} "
             f"Choose one of: {', '.join(SCHEDULE_KEYS)}."
@@ -199,7 +204,7 @@ def _by_position(weights: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
     unknown = [name for name in weights if name not in names]
     if unknown:
         raise ConfigError(
-            f"reward_weights names '{unknown[0]}', which is not among reward_funcs{nearest(unknown[0], names)} "
+            f"reward_weights names '{unknown[0]}', which is not among reward_funcs{nearest(str(unknown[0]), names)} "
             f"The rewards are: {', '.join(names)}."
         )
     missing = [name for name in names if name not in weights]
@@ -220,8 +225,7 @@ def _read_curve(kind: Kind, weight: Mapping[str, Any], name: str) -> Schedule:
 
 
 def _read_step(weight: Mapping[str, Any], name: str) -> Schedule:
-    values = tuple(_number(value, name) for value in weight.get("values", ()))
-    moments = tuple(_number(moment, name) for moment in weight.get("at", ()))
+    values, moments = _numbers(weight, "values", name), _numbers(weight, "at", name)
     is_rising = all(earlier < later for earlier, later in zip((0.0, *moments), moments, strict=False))
     if len(values) != len(moments) + 1 or not is_rising or max(moments, default=0.0) > 1.0:
         raise ConfigError(
@@ -229,6 +233,16 @@ def _read_step(weight: Mapping[str, Any], name: str) -> Schedule:
             "steps above 0 and up to 1, and one value more than there are steps."
         )
     return Schedule("step", values, moments)
+
+
+def _numbers(weight: Mapping[str, Any], key: str, name: str) -> tuple[float, ...]:
+    values = weight.get(key, ())
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise ConfigError(
+            f"the step weight of reward '{name}' needs a list of numbers as its {key}, got {values!r}; "
+            "write values: [0.0, 1.0] and at: [0.5]."
+        )
+    return tuple(_number(value, name) for value in values)
 
 
 def _number(value: Any, name: str) -> float:

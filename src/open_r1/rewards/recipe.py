@@ -13,13 +13,13 @@ from open_r1.configs.types import fits, in_words
 from open_r1.errors import ConfigError, nearest
 from open_r1.rewards.base import RewardFunction
 from open_r1.rewards.combination import RewardWeights
-from open_r1.rewards.registry import get_reward_funcs, get_spec
+from open_r1.rewards.registry import get_reward_funcs, get_spec, reward_names
 
 
 def check_recipe(script_args: Any, reward_weights: Any) -> None:
     """ConfigError for a reward that isn't known or can't be built, or a weight or schedule that can't be read."""
     _refuse_equal_names(get_reward_funcs(script_args))
-    RewardWeights.read(reward_weights, script_args.reward_funcs)
+    RewardWeights.read(reward_weights, reward_names(script_args))
 
 
 def _refuse_equal_names(rewards: Sequence[RewardFunction]) -> None:

@@ -11,7 +11,7 @@ import inspect
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -49,9 +49,21 @@ def get_reward_funcs(script_args: Any) -> list[RewardFunction]:
     """The rewards that `script_args.reward_funcs` names, built with its settings, in that order.
 
     `script_args` is a `GRPOScriptArguments` or any object with some of its attributes; what it lacks has the default.
+    ConfigError for a list without a name.
     """
-    names = getattr(script_args, "reward_funcs", None) or DEFAULT_REWARDS
-    return [build_reward(name, script_args) for name in names]
+    return [build_reward(name, script_args) for name in reward_names(script_args)]
+
+
+def reward_names(script_args: Any) -> Sequence[str]:
+    """The names in `script_args.reward_funcs`, or the default ones when it isn't set; ConfigError for an empty list."""
+    names = getattr(script_args, "reward_funcs", None)
+    if names is None:
+        return DEFAULT_REWARDS
+    if not names:
+        raise ConfigError(
+            f"reward_funcs is empty; name at least one reward, or leave it out for {', '.join(DEFAULT_REWARDS)}."
+        )
+    return names
 
 
 def build_reward(name: str, settings: Any = None) -> RewardFunction:
@@ -75,7 +87,7 @@ def load_user_reward(reference: str) -> RewardFunction:
     """The reward at `module:attribute`, importable from the current folder too. ConfigError says what is wrong."""
     module_name, _, attribute = reference.partition(":")
     target = _import_attribute(module_name, attribute, reference)
-    function = target() if inspect.isclass(target) else target
+    function = _make(target, reference) if inspect.isclass(target) else target
     if isinstance(function, RewardFunction):
         return function
     if not callable(function):
@@ -84,7 +96,7 @@ def load_user_reward(reference: str) -> RewardFunction:
             "`f(completions, **columns) -> list[float | None]`."
         )
     name = getattr(function, "__name__", type(function).__name__)
-    return RewardFunction(name, _scorer_of(function, name), tuple(getattr(function, "needs_columns", ())))
+    return RewardFunction(name, _scorer_of(function, name), _needs_columns(function, reference))
 
 
 def _specs_of(module: Any) -> Sequence[RewardSpec]:
@@ -110,6 +122,37 @@ def _import_attribute(module_name: str, attribute: str, reference: str) -> Any:
         public = [name for name in vars(module) if not name.startswith("_")]
         raise ConfigError(f"reward '{reference}': {module_name} has no '{attribute}'{nearest(attribute, public)}")
     return getattr(module, attribute)
+
+
+def _make(reward_class: type, reference: str) -> Any:
+    """An object of a user's class, which gets no arguments."""
+    if needed := _arguments_without_default(reward_class):
+        raise ConfigError(
+            f"reward '{reference}' is a class that is made with no arguments, but {reward_class.__name__} needs "
+            f"{', '.join(needed)}; give them defaults, or name an object or a function instead of the class."
+        )
+    return reward_class()
+
+
+def _arguments_without_default(reward_class: type) -> list[str]:
+    try:
+        parameters = inspect.signature(reward_class).parameters.values()
+    except ValueError:  # a class written in C may not tell
+        return []
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [each.name for each in parameters if each.default is each.empty and each.kind not in optional]
+
+
+def _needs_columns(function: Any, reference: str) -> tuple[str, ...]:
+    """What a user's reward declares as `needs_columns`: names, or a name alone."""
+    declared = getattr(function, "needs_columns", ())
+    names = [declared] if isinstance(declared, str) else declared
+    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(
+            f"reward '{reference}' has needs_columns = {declared!r}; make it a tuple of column names, such as "
+            '("solution",).'
+        )
+    return tuple(names)
 
 
 def _scorer_of(function: Callable[..., Any], name: str) -> Callable[[list[str], Columns], list[Outcome]]:

@@ -1,9 +1,10 @@
 """Checking answers by algebra in processes that can be killed.
 
 Does: hand pairs of canonical answers to a server process (`verifier_server`) that forks, limits and kills its workers,
-and return the verdicts in order; start it at first use, restart it when it is lost, end it with this process. The same
-from any thread, inside an event loop, in a forked or spawned process, with torch loaded or not: the server is a fresh
-interpreter, and nothing of the caller's is forked. Does not: decide pairs that plain comparison can (`answers`).
+and return the verdicts in order; remember the last ones, which the next reward of a step asks for again; start the
+server at first use, restart it when it is lost or was interrupted, end it with this process. The same from any thread,
+inside an event loop, in a forked or spawned process, with torch loaded or not: the server is a fresh interpreter, and
+nothing of the caller's is forked. Does not: decide pairs that plain comparison can (`answers`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 
 from open_r1.errors import RunError
@@ -34,6 +36,9 @@ GRACE_S = 60.0
 """How much longer than a worker's limit the server may be silent before it is taken for lost."""
 
 MAX_WORKERS = 8
+
+MAX_REMEMBERED = 4096
+"""So many verdicts are kept. The oldest go first, used or not: a time-out that a busy machine caused must not last."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class Verifier:
         self.workers = default_workers() if workers is None else workers
         self.limit_s = limit_s
         self._server: _Server | None = None
+        self._remembered: dict[Pair, Reason] = {}
         self._lock = threading.Lock()
         _open_verifiers.add(self)
 
@@ -88,27 +94,40 @@ class Verifier:
     def _check_distinct(self, pairs: list[Pair]) -> list[Reason]:
         if self.workers == 0:
             return _check_here(self.checker, pairs)
-        verdicts: dict[int, Reason] = {}
         with self._lock:
+            known = self._remembered
+            verdicts: dict[Pair, Reason] = {pair: known[pair] for pair in pairs if pair in known}
             for _ in range(2):  # a lost server loses no pair: what it left is checked by a new one
-                left = [index for index in range(len(pairs)) if index not in verdicts]
-                if left and not self._check_on_server(pairs, left, verdicts):
-                    self._server = None
-        return [verdicts.get(index, "error") for index in range(len(pairs))]
+                if left := [pair for pair in pairs if pair not in verdicts]:
+                    self._check_on_server(left, verdicts)
+            self._remember(verdicts)
+        return [verdicts.get(pair, "error") for pair in pairs]
 
-    def _check_on_server(self, pairs: list[Pair], left: list[int], verdicts: dict[int, Reason]) -> bool:
-        """Add the verdicts on the pairs that are left; False when the server was lost on the way."""
-        if self._server is None:
-            self._server = _Server(self.checker, self.workers, self.limit_s)
+    def _check_on_server(self, pairs: list[Pair], verdicts: dict[Pair, Reason]) -> None:
+        """Add the verdicts on `pairs`, or some of them when the server is lost on the way.
+
+        Only a server that has given every verdict is kept: what another still had to say would be read as the verdicts
+        of the next batch.
+        """
+        server, self._server = self._server or _Server(self.checker, self.workers, self.limit_s), None
         try:
-            self._server.send([[pairs[index].gold, pairs[index].answer, pairs[index].ordered] for index in left])
-            for _ in left:
-                position, reason = self._server.receive(self.limit_s + GRACE_S)
-                verdicts[left[position]] = reason
+            server.send([[pair.gold, pair.answer, pair.ordered] for pair in pairs])
+            for _ in pairs:
+                position, reason = server.receive(self.limit_s + GRACE_S)
+                verdicts[pairs[position]] = reason
         except _ServerLostError:
-            self._server.close()
-            return False
-        return True
+            server.close()
+        except BaseException:  # a Ctrl-C, say, in the middle of a batch
+            server.kill()
+            raise
+        else:
+            self._server = server
+
+    def _remember(self, verdicts: dict[Pair, Reason]) -> None:
+        """Keep what was decided, time-outs included; an error may be the machine's, and is looked at again."""
+        self._remembered.update((pair, reason) for pair, reason in verdicts.items() if reason != "error")
+        for pair in list(islice(self._remembered, max(0, len(self._remembered) - MAX_REMEMBERED))):
+            del self._remembered[pair]
 
 
 class _ServerLostError(Exception):
@@ -155,12 +174,20 @@ class _Server:
             self._process.kill()
             self._process.wait()
 
+    def kill(self) -> None:
+        """End the server at once, whatever it is at."""
+        self._process.kill()
+        self.close()
+
     def _expect_ready(self) -> None:
         try:
             if self._read_line(START_LIMIT_S) == b"ready":
                 return
         except _ServerLostError:
             pass
+        except BaseException:
+            self.kill()
+            raise
         self.close()
         raise RunError(
             f"the answer verifier could not be started with {sys.executable} (exit status {self._process.returncode}); "
@@ -182,7 +209,7 @@ class _Server:
 def default_workers() -> int:
     """One worker a core that this process may use, shared out among the processes of its machine, 1 to 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, min(MAX_WORKERS, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    return max(1, min(MAX_WORKERS, cores // int(os.environ.get("LOCAL_WORLD_SIZE") or 1)))
 
 
 @lru_cache(maxsize=1)

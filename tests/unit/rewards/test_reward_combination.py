@@ -61,6 +61,14 @@ def test_schedules_over_progress(schedule, values):
         ([{"schedule": "cosine", "from": 1, "to": 0, "start": 0.5, "end": 0.5}, 1.0], "0 ≤ start < end ≤ 1"),
         ([{"schedule": "step", "values": [1, 0], "at": []}, 1.0], "one value more than there are steps"),
         ([{"schedule": "step", "values": [1, 0, 1], "at": [0.5, 0.2]}, 1.0], "rising"),
+        ([{"schedule": "step", "values": 1, "at": [0.5]}, 1.0], "list of numbers as its values, got 1; write values:"),
+        ([{"schedule": "step", "values": None, "at": [0.5]}, 1.0], "list of numbers as its values, got None"),
+        ([{"schedule": "step", "values": [1, 0], "at": 0.5}, 1.0], "list of numbers as its at, got 0.5"),
+        ([{"schedule": "step", "values": "10", "at": [0.5]}, 1.0], "list of numbers as its values, got '10'"),
+        ([{"schedule": ["linear"]}, 1.0], r"unknown schedule '\['linear'\]'"),
+        (0.5, r"reward_weights is 0.5, neither a list nor a mapping; give one weight for each of accuracy, format"),
+        ("12", "reward_weights is '12', neither a list nor a mapping"),
+        ({1: 0.5}, "reward_weights names '1', which is not among reward_funcs"),
     ],
 )
 def test_bad_weights_are_errors_that_name_reward_and_fault(weights, message):

@@ -91,6 +91,14 @@ def test_score_takes_settings(capsys, completions):
     assert json.loads(capsys.readouterr().out)["cosine"]["mean"] == pytest.approx((2.0 - 1.0) / 2, abs=0.01)
 
 
+def test_an_option_that_is_repeated_adds_to_what_it_had(capsys, completions):
+    settings = ("--set", "cosine_min_value_correct=2.0", "--set", "cosine_max_value_correct=2.0")
+    run("score", str(completions), "--rewards", "format", "--rewards", "cosine", *settings, "--json")
+    summary = json.loads(capsys.readouterr().out)
+    assert list(summary) == ["format", "cosine"]
+    assert summary["cosine"]["mean"] == pytest.approx((2.0 - 1.0) / 2, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from open_r1.errors import ConfigError, DataError
@@ -85,6 +86,12 @@ MALFORMED = [
     ("<think>\nreasons\n</think><answer>\n6\n</answer>", "no_answer_right_after_thinking"),
     ("<think>\nreasons</think>\n<answer>\n6\n</answer>", "no_answer_right_after_thinking"),
     ("<think>\nreasons\n</think>\n<answer>\n6</answer>", "does_not_end_with_answer"),
+    ("<think>\n</think>\n<answer>\n6\n</answer>", "no_thinking"),
+    ("<think>\n\n</think>\n<answer>\n6\n</answer>", "no_thinking"),
+    ("<think>\n \t\n</think>\n<answer>\n6\n</answer>", "no_thinking"),
+    ("<think>\n</think>\n<answer>\n</answer>", "no_thinking"),
+    ("<think>\nreasons\n</think>\n<answer>\n</answer>", "no_answer"),
+    ("<think>\nreasons\n</think>\n<answer>\n\n \n</answer>", "no_answer"),
 ]
 
 
@@ -93,9 +100,9 @@ def test_format_holds_whatever_white_space_stands_around(ends):
     assert format_reward([chat(ends[0] + WELL_FORMED + ends[1])]) == [1.0]
 
 
-def test_format_reads_crlf_and_empty_bodies():
+def test_format_reads_crlf_and_blank_lines():
     assert format_reward([chat(WELL_FORMED.replace("\n", "\r\n"))]) == [1.0]
-    assert format_reward([chat("<think>\n\n</think>\n<answer>\n\n</answer>")]) == [1.0]
+    assert format_reward([chat("<think>\n\na\n\nb\n\n</think>\n<answer>\n\n6\n\n</answer>")]) == [1.0]
 
 
 @pytest.mark.parametrize(("text", "reason"), MALFORMED)
@@ -213,6 +220,16 @@ def test_length_compares_only_within_a_prompt():
     together = len_reward([padded("5", 20), padded("5", 40)], ["5", "5"], prompts=["p", "p"])
     beside = [padded("5", 20), padded("5", 40), padded("5", 1000), padded("5", 3000)]
     assert len_reward(beside, ["5"] * 4, prompts=["p", "p", "q", "q"])[:2] == together
+
+
+def test_length_reads_prompts_from_an_array():
+    texts = [padded("5", length) for length in (20, 40, 20, 60)]
+    prompts = ["p", "p", "q", "q"]
+    listed = len_reward(texts, ["5"] * 4, prompts=prompts)
+    assert listed == [0.5, -0.5, 0.5, -0.5]
+    assert len_reward(texts, ["5"] * 4, prompts=np.array(prompts)) == listed
+    assert len_reward(texts, ["5"] * 4, prompt=np.array(prompts)) == listed
+    assert len_reward(texts, np.array(["5"] * 4), prompts=np.array([])) == len_reward(texts, ["5"] * 4)
 
 
 # repetition

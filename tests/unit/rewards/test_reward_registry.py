@@ -86,6 +86,14 @@ def test_get_reward_funcs_keeps_the_order_and_has_the_contract_s_default():
     ]
 
 
+def test_a_list_of_no_rewards_is_refused_and_one_that_is_not_set_is_the_default():
+    with pytest.raises(ConfigError, match="reward_funcs is empty; name at least one reward, or leave it out for acc"):
+        get_reward_funcs(SimpleNamespace(reward_funcs=[]))
+    with pytest.raises(ConfigError, match="reward_funcs is empty"):
+        check_recipe(SimpleNamespace(reward_funcs=[]), None)
+    check_recipe(SimpleNamespace(reward_funcs=None), [1.0, 0.5, 0.5])
+
+
 def test_settings_reach_the_rewards():
     settings = SimpleNamespace(
         reward_funcs=["cosine", "repetition_penalty", "soft_overlong_punishment", "code_format"],
@@ -101,7 +109,7 @@ def test_settings_reach_the_rewards():
     assert cosine([r"\boxed{5}"], ["5"]) == [2.0]
     assert repetition(["a a a a"]) == [-3.0]
     assert overlong([[1] * 5]) == [-0.5]
-    assert code_format(["<think>\n\n</think>\n<answer>\n```cpp\nx\n```\n</answer>"]) == [1.0]
+    assert code_format(["<think>\n…\n</think>\n<answer>\n```cpp\nx\n```\n</answer>"]) == [1.0]
 
 
 def test_an_unknown_name_is_an_error_with_the_nearest():
@@ -163,6 +171,38 @@ def test_a_user_s_value_that_is_no_number_is_unscored(user_module):
 def test_a_user_s_reward_that_can_t_be_had_is_an_error_that_says_why(user_module, reference, message):
     with pytest.raises(ConfigError, match=message):
         build_reward(reference)
+
+
+@pytest.fixture
+def own_rewards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        "def lone(completions, solution, **columns): return [float(len(gold)) for gold in solution]",
+        "lone.needs_columns = 'solution'",
+        "def numbered(completions, **columns): return [0.0 for _ in completions]",
+        "numbered.needs_columns = 3",
+        "class Judging:",
+        "    def __init__(self, judge, scale, strict=False, *others, **settings): pass",
+        "    def __call__(self, completions, **columns): return [0.0 for _ in completions]",
+    ]
+    (tmp_path / "own_rewards.py").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_a_column_that_a_user_s_reward_names_alone_is_one_column(own_rewards):
+    reward = build_reward("own_rewards:lone")
+    assert reward.needs_columns == ("solution",)
+    assert reward(["a"], ["12"]) == [2.0]
+    assert required_columns(["own_rewards:lone"]) == {"own_rewards:lone": ("solution",)}
+
+
+def test_columns_that_are_no_names_are_refused(own_rewards):
+    with pytest.raises(ConfigError, match="has needs_columns = 3; make it a tuple of column names"):
+        build_reward("own_rewards:numbered")
+
+
+def test_a_user_s_class_that_needs_arguments_is_refused_with_what_it_needs(own_rewards):
+    with pytest.raises(ConfigError, match="but Judging needs judge, scale; give them defaults"):
+        build_reward("own_rewards:Judging")
 
 
 def test_a_user_s_reward_of_the_wrong_length_is_an_error(user_module):

@@ -12,12 +12,14 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from open_r1.errors import RunError
-from open_r1.rewards.verifier import Pair, Verifier, default_workers
+from open_r1.rewards import accuracy_reward
+from open_r1.rewards.verifier import Pair, Verifier, _ServerLostError, default_workers
 
 LIMIT_S = 1.0
 SLOW_CHECKER = "slow_checker:check"
@@ -70,6 +72,68 @@ def test_a_lost_server_is_started_again(slow_verifier):
     assert slow_verifier.check([Pair("a", "a"), Pair("a", "b")]) == ["correct", "wrong"]
 
 
+def test_a_server_that_is_interrupted_is_ended_at_once_and_its_verdicts_are_never_read(slow_verifier):
+    process = slow_verifier._server._process
+    with pytest.raises(KeyboardInterrupt), _interruption(0.3):
+        slow_verifier.check([Pair("a", "pause 0.6"), Pair("b", "b"), Pair("c", "sleep")])
+    assert process.returncode == -signal.SIGKILL
+    for _ in range(3):
+        assert slow_verifier.check([Pair("a", "b")]) == ["wrong"]
+        assert slow_verifier.check([Pair("a", "a")]) == ["correct"]
+
+
+def test_a_server_that_is_interrupted_while_it_starts_leaves_nothing_running(monkeypatch):
+    started: list[subprocess.Popen] = []
+    start = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *words, **options: started.append(start(*words, **options)) or started[-1]
+    )
+    verifier = Verifier(workers=1)
+    with pytest.raises(KeyboardInterrupt), _interruption(0.05):
+        verifier.check([Pair("a", "a")])
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
+
+
+def test_rewards_are_right_after_a_step_was_interrupted():
+    assert accuracy_reward([r"\boxed{1+x}"], solution=["x+1"]) == [1.0]
+    with pytest.raises(KeyboardInterrupt), _interruption(0.5):
+        accuracy_reward([r"\boxed{123456789!}"], solution=["5"])
+    for number in range(2, 5):
+        assert accuracy_reward([rf"\boxed{{{number}+x}}"], solution=[f"x+{number}"]) == [1.0]
+        assert accuracy_reward([rf"\boxed{{{number}-x}}"], solution=[f"x+{number}"]) == [0.0]
+
+
+def test_a_pair_that_another_reward_asked_about_is_not_checked_again(slow_verifier):
+    pairs = [Pair("a", "sleep"), Pair("a", "a"), Pair("a", "b")]
+    assert slow_verifier.check(pairs) == ["timeout", "correct", "wrong"]
+    started = time.monotonic()
+    assert slow_verifier.check([*pairs[::-1], Pair("b", "b")]) == ["wrong", "correct", "timeout", "correct"]
+    assert time.monotonic() - started < LIMIT_S / 2
+
+
+def test_an_ordered_pair_is_another_pair(slow_verifier):
+    slow_verifier.check([Pair("a", "a")])
+    slow_verifier._remembered[Pair("a", "a")] = "timeout"
+    assert slow_verifier.check([Pair("a", "a", ordered=True), Pair("a", "a")]) == ["correct", "timeout"]
+
+
+def test_an_error_is_not_remembered(slow_verifier, monkeypatch):
+    def lose_the_server(self: object, limit_s: float) -> tuple[int, str]:
+        raise _ServerLostError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("open_r1.rewards.verifier._Server.receive", lose_the_server)
+        assert slow_verifier.check([Pair("a", "a")]) == ["error"]
+    assert slow_verifier.check([Pair("a", "a")]) == ["correct"]
+
+
+def test_only_the_last_verdicts_are_remembered(slow_verifier, monkeypatch):
+    monkeypatch.setattr("open_r1.rewards.verifier.MAX_REMEMBERED", 3)
+    for number in (1, 2, 3, 2, 3, 4, 5):
+        slow_verifier.check([Pair("a", str(number))])
+    assert list(slow_verifier._remembered) == [Pair("a", str(number)) for number in (3, 4, 5)]
+
+
 def test_close_ends_the_server_and_the_next_check_starts_one(slow_verifier):
     process = slow_verifier._server._process
     slow_verifier.close()
@@ -92,31 +156,32 @@ def test_serial_and_pooled_agree(verifier):
 
 def test_the_same_from_many_threads(verifier):
     results: list[list[str]] = []
-    threads = [threading.Thread(target=lambda: results.append(verifier.check(PAIRS))) for _ in range(4)]
+
+    def check(number: int) -> None:
+        pairs = [Pair(f"z+{number}", f"{number}+z"), Pair(f"z+{number}", f"z-{number}")]  # of each thread its own
+        results.append(verifier.check([*pairs, *PAIRS]))
+
+    threads = [threading.Thread(target=check, args=(number,)) for number in range(2, 6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert results == [VERDICTS] * 4
+    assert results == [["correct", "wrong", *VERDICTS]] * 4
 
 
 def test_the_same_inside_an_event_loop(verifier):
     async def check() -> list[str]:
-        return verifier.check(PAIRS)
+        return verifier.check([Pair("w+2", "2+w"), *PAIRS])
 
-    assert asyncio.run(check()) == VERDICTS
+    assert asyncio.run(check()) == ["correct", *VERDICTS]
 
 
 def _check_in_child(connection) -> None:
-    from open_r1.rewards import accuracy_reward
-
     connection.send(accuracy_reward([r"\boxed{1+x}", r"\boxed{x-1}"], ["x+1", "x+1"]))
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_the_same_in_a_child_process(method):
-    from open_r1.rewards import accuracy_reward
-
     assert accuracy_reward([r"\boxed{1+x}"], ["x+1"]) == [1.0]  # the parent's server is running
     context = multiprocessing.get_context(method)
     ours, theirs = context.Pipe()
@@ -185,6 +250,31 @@ def test_plain_answers_start_no_process_and_import_no_sympy():
 def test_the_cores_are_shared_out_among_the_processes_of_a_machine(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000")
     assert default_workers() == 1
+
+
+@pytest.mark.parametrize("unset", ["", None])
+def test_a_process_count_that_is_empty_is_none(monkeypatch, unset):
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    alone = default_workers()
+    if unset is not None:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", unset)
+    assert default_workers() == alone
+
+
+@contextmanager
+def _interruption(after_s: float) -> Iterator[None]:
+    """A KeyboardInterrupt in the main thread, as Ctrl-C gives one, `after_s` seconds from now."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, after_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
 
 
 def _run(script: str) -> str:

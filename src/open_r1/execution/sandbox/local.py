@@ -39,7 +39,7 @@ IDLE_LIMIT_S = 3600.0
 def default_workers() -> int:
     """One a core that this process may use, shared out among the processes of a multi-GPU run."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(MAX_WORKERS, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    return max(1, min(MAX_WORKERS, cores // int(os.environ.get("LOCAL_WORLD_SIZE") or 1)))
 
 
 class LocalProvider(Provider):

@@ -1,6 +1,6 @@
 r"""format and its two sisters: whether a completion keeps to R1's tags.
 
-    format        exactly `<think>\n...\n</think>\n<answer>\n...\n</answer>`, 1 or 0
+    format        exactly `<think>\n...\n</think>\n<answer>\n...\n</answer>`, neither of them blank, 1 or 0
     format_graded the share of the format's conditions that hold
     format_think  `<think>...</think>` and then a solution, no answer tags asked for
 
@@ -33,6 +33,8 @@ CONDITIONS: tuple[Condition, ...] = (
     ("no_answer_right_after_thinking", lambda text: f"\n{THINK_CLOSE}\n{ANSWER_OPEN}\n" in text),
     ("does_not_end_with_answer", lambda text: text.endswith(f"\n{ANSWER_CLOSE}")),
     ("tags_out_of_order", lambda text: _is_ordered(text)),
+    ("no_thinking", lambda text: _has_content(text, THINK_OPEN, THINK_CLOSE)),
+    ("no_answer", lambda text: _has_content(text, ANSWER_OPEN, ANSWER_CLOSE)),
 )
 """What the format asks for, each with the reason given when it doesn't hold; all hold iff the format is kept."""
 
@@ -72,6 +74,11 @@ def normalise_ends(text: str) -> str:
 def _is_ordered(text: str) -> bool:
     positions = [text.find(tag) for tag in TAGS]
     return positions == sorted(positions) and positions[0] >= 0
+
+
+def _has_content(text: str, opening: str, closing: str) -> bool:
+    content, closed, _ = text.partition(opening)[2].partition(closing)
+    return bool(closed and content.strip())
 
 
 def _all_or_nothing(check: Callable[[str], str]) -> Callable[[list[str], Columns], list[Outcome]]:

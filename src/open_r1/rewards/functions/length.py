@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Sequence, Sized
 
 from open_r1.records import Outcome
 from open_r1.rewards.answers import Verdict
@@ -13,8 +13,13 @@ from open_r1.rewards.functions.accuracy import verdicts_of
 
 def group_keys(columns: Columns) -> list[Hashable]:
     """What tells one prompt's completions from another's: the prompt, or the solution when no prompts are given."""
-    keys = columns.get("prompts") or columns.get("prompt") or columns["solution"]
-    return [repr(key) for key in keys]
+    prompts = next((columns[name] for name in ("prompts", "prompt") if _is_filled(columns.get(name))), None)
+    return [repr(key) for key in (columns["solution"] if prompts is None else prompts)]
+
+
+def _is_filled(column: Sized | None) -> bool:
+    """Whether there is something in a column, which may be an array, whose own truth value is that of its items."""
+    return column is not None and len(column) > 0
 
 
 def scale_lengths(lengths: Sequence[int], keys: Sequence[Hashable]) -> list[float]:
