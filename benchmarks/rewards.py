@@ -22,6 +22,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -151,18 +152,16 @@ def measure(rows: list[dict[str, str]]) -> dict[str, object]:
     batches = [
         make_batch(rows[start : start + PROBLEMS], rng) for start in range(0, PROBLEMS * (ROUNDS + 1), PROBLEMS)
     ]
-    verifier = Verifier()
-    reward = get_accuracy_reward(verifier)
-
-    def score(samples: Sequence[Sample]) -> list[float | None]:
-        return reward([sample.completion for sample in samples], [sample.gold for sample in samples])
-
-    first_s, _ = timed(score, batches[0])
-    rounds = [measure_round(score, batch) for batch in batches[1:]]
+    with closing(Verifier()) as verifier:
+        score = score_with(verifier)
+        first_s, _ = timed(score, batches[0])
+        rounds = [measure_round(score, batch) for batch in batches[1:]]
     score_with_math_verify(batches[0][:16])  # its imports and caches
-    verifier_pathology = measure_pathology(score, batches[1])
+    with closing(Verifier()) as verifier:  # which remembers nothing of these problems
+        score = score_with(verifier)
+        score(batches[0])
+        verifier_pathology = measure_pathology(score, batches[1])
     serial_pathology = measure_pathology(score_with_math_verify, batches[1])
-    verifier.close()
     return {
         "samples": PROBLEMS * COMPLETIONS,
         "first_batch_with_start_s": round(first_s, 3),
@@ -172,6 +171,11 @@ def measure(rows: list[dict[str, str]]) -> dict[str, object]:
         "workers": default_workers(),
         "pathological": {"accuracy_reward": verifier_pathology, "math_verify": serial_pathology},
     }
+
+
+def score_with(verifier: Verifier) -> Callable[[Sequence[Sample]], list[float | None]]:
+    reward = get_accuracy_reward(verifier)
+    return lambda samples: reward([sample.completion for sample in samples], [sample.gold for sample in samples])
 
 
 def measure_round(score: Callable[[Sequence[Sample]], list[float | None]], batch: list[Sample]) -> dict[str, float]:
