@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -257,6 +258,19 @@ def test_a_model_in_this_process_draws_traces_too(open_r1: Command, tmp_path: Pa
     for row in rows:
         by_problem.setdefault(row["problem_id"], set()).add(row["completion"])
     assert all(len(texts) == 2 for texts in by_problem.values())
+
+
+def test_another_model_under_the_same_name_is_not_mixed_in(open_r1: Command, tmp_path: Path, tiny_model: Path) -> None:
+    source, model, out = write_problems(tmp_path / "p.jsonl", 2), tmp_path / "model", tmp_path / "out"
+    shutil.copytree(tiny_model, model)
+    command = ["data", "generate", source, "--backend", "transformers", "--model", model, "--max_new_tokens", 4]
+    assert open_r1(*command, "--output_dir", out).status == 0
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (model / "model.safetensors").write_bytes(weights)
+    ran = open_r1(*command, "--num_samples", 2, "--output_dir", out)
+    assert ran.status == 2
+    assert "contents of the model folder" in ran.err
 
 
 def start(source: Path, fake: Running, out: Path, samples: int) -> subprocess.Popen[bytes]:

@@ -149,7 +149,7 @@ def run(arguments: argparse.Namespace) -> int:
             completer,
             shown.show,
             SHOW_EVERY_ON_TERMINAL_S if shown.is_terminal else SHOW_EVERY_S,
-            {"extra_body": arguments.extra_body},
+            {"extra_body": arguments.extra_body} | identify_model(arguments),
             arguments.overwrite,
             command_line(),
         )
@@ -251,6 +251,15 @@ def make_completer(arguments: argparse.Namespace) -> Completer:
 
         generator = TransformersGenerator.from_folder(arguments.model, batch_size=arguments.batch_size)
     return BatchedGenerator(generator, arguments.model, arguments.batch_size)
+
+
+def identify_model(arguments: argparse.Namespace) -> dict[str, str]:
+    """What tells a local model from another in the same folder; a server's is known by its name alone."""
+    from open_r1.model_folder import model_files
+    from open_r1.rundir import hash_files
+
+    files = [] if arguments.backend == "server" else model_files(arguments.model)
+    return {"contents of the model folder": hash_files(files)} if files else {}
 
 
 def make_server(arguments: argparse.Namespace) -> Completer:

@@ -13,6 +13,7 @@ from open_r1.cli._data_generate import (
     ProgressLine,
     add_server_arguments,
     command_line,
+    identify_model,
     make_completer,
 )
 from open_r1.cli._data_verify import add_reward_arguments
@@ -329,8 +330,8 @@ def draw(request: argparse.Namespace, problems: ProblemSet) -> None:
     try:
         drawn = draw_traces(
             folder, problems, settings, completer, shown.show, every_s,
-            {"extra_body": extra, "engine_options": request.engine_options or {}}, request.overwrite,
-            command_line(),
+            {"extra_body": extra, "engine_options": request.engine_options or {}} | identify_model(request),
+            request.overwrite, command_line(),
         )  # fmt: skip
     finally:
         shown.end()
