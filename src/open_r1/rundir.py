@@ -111,6 +111,9 @@ def hash_files(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+START_OVER = "--overwrite_output_dir true"
+
+
 @dataclass(frozen=True)
 class RunDir:
     """The folder of one run or one stage."""
@@ -203,10 +206,11 @@ class RunDir:
             else:
                 item.unlink()
 
-    def check_identity(self, identity: dict[str, Any]) -> None:
+    def check_identity(self, identity: dict[str, Any], start_over: str = START_OVER) -> None:
         """RunFolderError when the folder holds a run of another identity, naming what differs, or foreign files.
 
-        `identity` is what makes two runs the same: the settings and inputs that change the result.
+        `identity` is what makes two runs the same: the settings and inputs that change the result; `start_over` the flag
+        of the command that clears the folder.
         """
         self.refuse_foreign()
         held = read_json(self.identity) if self.identity.exists() else identity
@@ -216,7 +220,7 @@ class RunDir:
             shown = ", ".join(describe_change(key, held.get(key), identity.get(key)) for key in changed[:3])
             raise RunFolderError(
                 f"'{self.path}' holds a different run: {shown}{more}; choose another output_dir, "
-                "or start over with --overwrite_output_dir true."
+                f"or start over with {start_over}."
             )
 
     def refuse_foreign(self) -> None:
@@ -229,9 +233,9 @@ class RunDir:
                 f"'{self.path}' is not empty and holds no run of Open R1 (found {foreign[0]}); choose another output_dir."
             )
 
-    def claim(self, identity: dict[str, Any]) -> None:
+    def claim(self, identity: dict[str, Any], start_over: str = START_OVER) -> None:
         """Make the folder this run's, or find that it already is; see `check_identity`."""
-        self.check_identity(identity)
+        self.check_identity(identity, start_over)
         if not self.identity.exists():
             write_json(self.identity, identity)
 

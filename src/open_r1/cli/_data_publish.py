@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 from pathlib import Path
 from typing import Any
 
@@ -51,22 +52,40 @@ def run(arguments: argparse.Namespace) -> int:
 def prepare(arguments: argparse.Namespace) -> Path:
     """The folder of shards: the source itself, what an earlier run wrote, or what is written now."""
     from open_r1.data.provenance import Step, steps_behind
-    from open_r1.data.shards import DONE, write_folder
+    from open_r1.data.shards import DONE, contents_of, is_finished, write_folder
     from open_r1.data.sources import load_source
 
     source = Path(arguments.source)
-    if (source / DONE).is_file():
+    if is_finished(source):
         return source
     folder = arguments.output_dir
     if folder is None:
         raise ConfigError(f"'{source}' is no finished folder of shards; name a new folder for them with --output_dir.")
-    if (folder / DONE).is_file():
-        return folder
+    contents = fingerprint(arguments.source, arguments.config)
+    if is_finished(folder) and contents_of(folder):
+        if contents_of(folder) == contents:
+            return folder
+        tell(f"'{folder}' holds shards of other rows; they are written anew")
+        (folder / DONE).unlink()
     loaded = load_source(arguments.source, arguments.config)
     splits = loaded if isinstance(loaded, dict) else {"train": loaded}
     step = Step("publish", arguments.source, {}, {name: len(rows) for name, rows in splits.items()})
-    write_folder(folder, splits, [*steps_behind(arguments.source), step], arguments.repo_id.partition("/")[2])
+    write_folder(
+        folder, splits, [*steps_behind(arguments.source), step], arguments.repo_id.partition("/")[2], contents
+    )
     return folder
+
+
+def fingerprint(source: str, config: str | None) -> str:
+    """What the shards of a source are made of: its files by their contents, a set of the Hub by its name."""
+    from open_r1.rundir import hash_files
+
+    path = Path(source).expanduser()
+    if path.is_dir():
+        files = [found for found in path.rglob("*") if found.is_file()]
+    else:
+        files = [path] if path.is_file() else [Path(found) for found in glob.glob(str(path), recursive=True)]
+    return " ".join([source, config or "", hash_files(files)])
 
 
 def push(folder: Path, arguments: argparse.Namespace, api: Any) -> None:

@@ -7,6 +7,7 @@ command does it again. Memory is that of the index and a few chunks a process, w
 
 from __future__ import annotations
 
+import glob
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -229,7 +230,10 @@ def check_destination(destination: Destination, rows: Rows, marks: Sequence[str]
     if len(set(paths)) < len(paths):
         raise ConfigError(f"output and report are the same file ({paths[0]}); give them two names.")
     source = Path(rows.name).expanduser()
-    if source.exists() and source.resolve() in paths:
+    read = [source] if source.exists() else [Path(found) for found in glob.glob(str(source), recursive=True)]
+    is_in_folder = source.is_dir() and any(path.parent == source.resolve() for path in paths)
+    is_matched = any(path.match(str(source.absolute())) for path in paths)
+    if is_in_folder or is_matched or {path.resolve() for path in read} & set(paths):
         raise ConfigError(f"'{rows.name}' is what is read; write the result to another file.")
     for column in marks:
         if column in rows.columns:

@@ -359,7 +359,7 @@ def draw_traces(
     with run_dir.locked():
         if overwrite:
             run_dir.clear()
-        run_dir.claim(identity_of(problems, settings, completer) | (extra_identity or {}))
+        run_dir.claim(identity_of(problems, settings, completer) | (extra_identity or {}), start_over="--overwrite")
         return TraceRun(folder, problems, settings, completer, show, show_every_s, command).run()
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.data.sources import load_splits, rename_columns, require_columns
-from open_r1.errors import DataError
+from open_r1.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -58,7 +58,7 @@ def mix_shares(mixture: DatasetMixtureConfig) -> tuple[DatasetDict, list[Share]]
         take_tokens(mixture, entry) if mixture.tokens else take_share(entry, mixture.seed)
         for entry in mixture.datasets
     ]
-    parts, shares = [rows for rows, _ in taken], [share for _, share in taken]
+    parts, shares = [with_short_strings(rows) for rows, _ in taken], [share for _, share in taken]
     try:
         combined = concatenate_datasets(parts).shuffle(seed=mixture.seed)
     except ValueError as error:
@@ -74,6 +74,14 @@ def mix_shares(mixture: DatasetMixtureConfig) -> tuple[DatasetDict, list[Share]]
             f"test_split_size = {mixture.test_split_size} leaves no row for training or testing of the {len(combined)} "
             f"rows of the mixture ({error}); choose another."
         ) from None
+
+
+def with_short_strings(rows: Dataset) -> Dataset:
+    """Text as `string`, as JSON has it: CSV comes as `large_string`, which `datasets` doesn't mix with the other."""
+    from datasets import Features, Value
+
+    large = {name for name, kind in rows.features.items() if kind == Value("large_string")}
+    return rows.cast(Features({**rows.features, **dict.fromkeys(large, Value("string"))})) if large else rows
 
 
 def describe_mixture(mixture: DatasetMixtureConfig, shares: Sequence[Share]) -> str:
@@ -99,6 +107,10 @@ def load_entry(entry: DatasetConfig) -> Dataset:
     rows = rename_columns(rows, entry.column_map or {}, entry.id, "column_map")
     if entry.columns is None:
         return rows
+    if not entry.columns or len(set(entry.columns)) < len(entry.columns):
+        raise ConfigError(
+            f"columns of '{entry.id}' is {entry.columns}; name each column that is wanted once, or leave `columns` out."
+        )
     require_columns(rows.column_names, entry.columns, entry.id)
     return rows.select_columns(entry.columns)
 

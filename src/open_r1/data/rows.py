@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,9 @@ PARQUET = ".parquet"
 
 CHUNK_BYTES = 1 << 21
 """Of JSON lines: some 40 ms of work, beside which handing a chunk out is nothing. A longer line is a chunk of its own."""
+
+_LONG_NUMBER = re.compile(rb"[:\[,]\s*-?\d{19}")
+"""Perhaps an integer of more than 64 bits, which orjson would round."""
 
 BLOCK_BYTES = 1 << 19
 """Of a chunk, read at a time: what stays in a processor's cache while it is looked through."""
@@ -116,8 +120,8 @@ class LineChunk(Chunk):
 
     def _parse_lines(self, lines: list[bytes], first: int) -> list[dict[str, Any]]:
         try:
-            rows = [orjson.loads(line) for line in lines]
-        except orjson.JSONDecodeError:
+            rows = [(json if _LONG_NUMBER.search(line) else orjson).loads(line) for line in lines]
+        except ValueError:
             rows = [self._parse_carefully(number, line) for number, line in enumerate(lines, first)]
         if not set(map(type, rows)) <= {dict}:
             number, row = next((number, row) for number, row in enumerate(rows, first) if not isinstance(row, dict))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from open_r1.data.provenance import Step, write_steps
 from open_r1.errors import RunFolderError
-from open_r1.rundir import atomic_file, write_json, write_text
+from open_r1.rundir import atomic_file, read_json, write_json, write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,18 +29,31 @@ SHARD_BYTES = 256 << 20
 ROWS_AT_ONCE = 1000
 
 
-def write_folder(folder: Path, splits: Mapping[str, Any], steps: Sequence[Step], title: str) -> dict[str, int]:
+def write_folder(
+    folder: Path, splits: Mapping[str, Any], steps: Sequence[Step], title: str, contents: str = ""
+) -> dict[str, int]:
     """Write splits (of `datasets`, tables or streams) as shards with their card; returns the rows of each split.
 
-    RunFolderError when the folder holds something else already.
+    `contents` tells what the shards were made of from what others would be. RunFolderError when the folder holds
+    something else already.
     """
     claim(folder)
     counts = {name: write_split(folder / DATA, name, rows) for name, rows in splits.items()}
     columns = {name: columns_of(rows) for name, rows in splits.items()}
     write_steps(folder, steps)
     write_text(folder / CARD, card(title, counts, next(iter(columns.values())), steps))
-    write_json(folder / DONE, {"rows": counts})
+    write_json(folder / DONE, {"rows": counts} | ({"contents": contents} if contents else {}))
     return counts
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a folder holds shards that were written to their end."""
+    return (folder / DONE).is_file() and "rows" in read_json(folder / DONE) and any((folder / DATA).glob("*.parquet"))
+
+
+def contents_of(folder: Path) -> str:
+    """What a finished folder was made of, as `write_folder` was told; empty where it was not."""
+    return str(read_json(folder / DONE).get("contents", ""))
 
 
 def claim(folder: Path) -> None:

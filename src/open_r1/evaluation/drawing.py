@@ -18,7 +18,7 @@ from typing import Any
 from open_r1.data.generation import TRACES, TraceRun, TraceSettings
 from open_r1.data.trace_problems import Locator, Survey, TraceProblem, key_of
 from open_r1.data.trace_progress import Progress
-from open_r1.errors import RunError, RunFolderError
+from open_r1.errors import RunError
 from open_r1.evaluation.benchmarks import Question
 from open_r1.evaluation.programs import PLACE
 from open_r1.generation import Completer
@@ -81,10 +81,7 @@ def draw_samples(
     """Draw what is missing. RunError, which says how to go on, when not every sample could be drawn."""
     run_dir = RunDir(folder)
     with run_dir.locked():
-        try:
-            run_dir.claim(identity)
-        except RunFolderError as error:
-            raise RunFolderError(str(error).replace("--overwrite_output_dir true", "--overwrite")) from None
+        run_dir.claim(identity, start_over="--overwrite")
         problems: Any = AskedQuestions(questions, system_prompt)
         summary = SampleRun(folder, problems, settings, completer, show, command=command).run()
     if summary["samples_missing"]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from open_r1.configs import DatasetMixtureConfig
 from open_r1.data.mixtures import mix
@@ -53,7 +54,10 @@ def test_the_broken_one_of_many_files_is_named(tmp_path: Path) -> None:
         train(f"{tmp_path}/*.jsonl")
 
 
-@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)])
+@pytest.mark.parametrize(
+    ("suffix", "pack"),
+    [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress), (".zst", zstandard.compress)],
+)
 def test_compressed_lines_are_read_and_their_faults_found(tmp_path: Path, suffix: str, pack: Any) -> None:
     path = tmp_path / f"data.jsonl{suffix}"
     path.write_bytes(pack(lines(ROWS)))

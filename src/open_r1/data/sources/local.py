@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -113,11 +114,15 @@ def diagnose(path: Path, error: Exception) -> str:
 
 
 def open_lines(path: Path) -> BinaryIO:
-    """A text file's bytes, unpacked where it is compressed by what the standard library knows."""
+    """A text file's bytes, unpacked where it is compressed."""
     import bz2
     import gzip
     import lzma
 
+    import zstandard
+
+    if path.suffix == ".zst":
+        return io.BufferedReader(zstandard.open(path, "rb"))
     opener = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix, open)
     return opener(path, "rb")  # pyright: ignore[reportReturnType]
 
