@@ -10,6 +10,7 @@ from typing import Any
 
 from open_r1.errors import DataError
 from open_r1.evaluation.statistics import estimate_difference, estimate_share, mean
+from open_r1.evaluation.summary import as_record
 from open_r1.generation import Generator, Sampling
 from open_r1.records import Completion, Estimate, Outcome, Problem
 from open_r1.rundir import read_json, read_jsonl, write_json, write_jsonl
@@ -104,9 +105,9 @@ def summarise(samples: Sequence[Sample], mode: Mode, seconds: float) -> dict[str
         "temperature": mode.sampling.temperature,
         "num_samples": mode.sampling.num_samples,
         "max_new_tokens": mode.sampling.max_new_tokens,
-        "accuracy": asdict(accuracy(samples)),
+        "accuracy": as_record(accuracy(samples)),
         "groups": {
-            group: asdict(accuracy([sample for sample in samples if sample.problem.family == group]))
+            group: as_record(accuracy([sample for sample in samples if sample.problem.family == group]))
             for group in groups
         },
         "mean_tokens": mean([sample.completion.num_tokens for sample in samples]),

@@ -314,6 +314,7 @@ class EvaluateStage(Stage):
 
     def run(self, context: Context) -> dict[str, Any]:
         from open_r1.evaluation import compare, evaluate, read_evaluation, score_answers, write_evaluation
+        from open_r1.evaluation.summary import from_record
         from open_r1.generation.in_process import TransformersGenerator
 
         problems = read_problems(context.folder(self.problems) / "held_out.jsonl")
@@ -333,9 +334,9 @@ class EvaluateStage(Stage):
             write_json(context.run.path / "comparison.json", compare(before, evaluation))
         write_evaluation(context.run.path, evaluation)
         for mode, result in evaluation.summary["modes"].items():
-            share = result["accuracy"]
+            share = from_record(result["accuracy"])
             context.report(
-                f"{mode}: {share['value']:.1%} [{share['low']:.1%}, {share['high']:.1%}] of {len(problems)} problems, "
+                f"{mode}: {share.value:.1%} [{share.low:.1%}, {share.high:.1%}] of {len(problems)} problems, "
                 f"{result['mean_tokens']:.1f} tokens"
             )
         return {mode: result["accuracy"] for mode, result in evaluation.summary["modes"].items()}
