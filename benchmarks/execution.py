@@ -26,8 +26,8 @@ from pathlib import Path
 
 from demo import REPO, describe_machine
 
-from open_r1.execution.base import Program, Provider
-from open_r1.execution.judge import Judge, Submission, Test
+from open_r1.execution.judge.judge import Judge, Submission, Test
+from open_r1.execution.programs import Program, Provider
 from open_r1.execution.providers.executor import ExecutorProvider
 from open_r1.execution.sandbox.local import LocalProvider
 

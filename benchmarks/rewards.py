@@ -26,8 +26,8 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from open_r1.answers.verifier import DEFAULT_LIMIT_S, default_workers
 from open_r1.rewards import Verifier, get_accuracy_reward
-from open_r1.rewards.verifier import DEFAULT_LIMIT_S, default_workers
 
 PROBLEMS, COMPLETIONS = 64, 16
 ROUNDS = 6

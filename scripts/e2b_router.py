@@ -9,12 +9,12 @@ import argparse
 import sys
 
 from open_r1.cli._router import router_parser, run_router
-from open_r1.execution.base import Provider
+from open_r1.execution.programs import Provider
 
 
 def make_provider(arguments: argparse.Namespace) -> Provider:
+    from open_r1.execution.environment import read_environment
     from open_r1.execution.providers.e2b import E2BProvider
-    from open_r1.execution.providers.environment import read_environment
 
     environment = read_environment()
     return E2BProvider(environment.get("E2B_API_KEY", ""), arguments.sandboxes, environment.get("E2B_DOMAIN", ""))

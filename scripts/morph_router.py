@@ -9,11 +9,11 @@ import argparse
 import sys
 
 from open_r1.cli._router import router_parser, run_router
-from open_r1.execution.base import Provider
+from open_r1.execution.programs import Provider
 
 
 def make_provider(arguments: argparse.Namespace) -> Provider:
-    from open_r1.execution.providers.environment import read_environment
+    from open_r1.execution.environment import read_environment
     from open_r1.execution.providers.morph import MorphProvider
 
     environment = read_environment()

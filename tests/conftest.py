@@ -36,7 +36,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with random weights and a byte-level tokenizer, made once for the session."""
-    from open_r1.training.making import ModelShape, make_model_folder
+    from open_r1.training.tiny_models import ModelShape, make_model_folder
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     texts = ["Compute 7+5-3", "<think>\n7+5=12\n12-3=9\n</think>\n<answer>\n\\boxed{9}\n</answer>"] * 20

@@ -24,7 +24,7 @@ class OpenR1Error(Exception):
     exit_status = 1
 
 
-class UsageError(OpenR1Error):
+class UsageError(OpenR1Error, ValueError):
     """The request can't be carried out as it stands: the user can mend it and start again."""
 
     exit_status = 2

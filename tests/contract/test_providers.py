@@ -22,7 +22,7 @@ from protocol_servers import (
 )
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Execution, Limits, Program, Provider, Status
+from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
 from open_r1.execution.providers.e2b import E2BProvider
 from open_r1.execution.providers.executor import ExecutorProvider
 from open_r1.execution.providers.piston import PistonProvider

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from open_r1.errors import DataError, RunError
-from open_r1.execution.humaneval import (
+from open_r1.execution.judge.humaneval import (
     RULES,
     HumanEvalProblem,
     complete_program,

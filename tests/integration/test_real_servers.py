@@ -42,7 +42,7 @@ def skip_without(*libraries: str) -> None:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Heads of 32, which is the least that vLLM's attention on a CPU takes."""
-    from open_r1.training.making import ModelShape, make_model_folder
+    from open_r1.training.tiny_models import ModelShape, make_model_folder
 
     folder = tmp_path_factory.mktemp("model")
     shape = ModelShape(hidden_size=128, num_layers=1, intermediate_size=128)

@@ -50,7 +50,7 @@ print(completion.choices[0].message.content)
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights with heads of 32, the smallest that vLLM knows on a CPU."""
-    from open_r1.training.making import ModelShape, make_model_folder
+    from open_r1.training.tiny_models import ModelShape, make_model_folder
 
     folder = tmp_path_factory.mktemp("served") / "tiny"
     texts = ["Compute 7+5-3", "<think>\n7+5=12\n12-3=9\n</think>\n<answer>\n\\boxed{9}\n</answer>"] * 20

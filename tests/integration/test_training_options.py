@@ -265,11 +265,11 @@ def test_a_sample_that_a_reward_failed_on_is_left_out_not_punished(
 def test_a_run_stops_when_a_reward_cannot_score(
     open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from open_r1.training import explained
+    from open_r1.training import reward_adapter
 
     (tmp_path / "unscored_rewards.py").write_text(UNSCORED)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(explained, "RECENT_OUTCOMES", 8)
+    monkeypatch.setattr(reward_adapter, "RECENT_OUTCOMES", 8)
     rewards = ["--reward_funcs", "unscored_rewards:broken", "tag_count"]
     ran = open_r1(*words("grpo", tiny_model, data, tmp_path / "out", *rewards))
     assert ran.status == 1

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from open_r1.execution.base import Execution, Limits, Program, Provider, Status
+from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
 
 HERE = Path(__file__).parent
 PRELUDE = (HERE / "probing.py").read_text(encoding="utf-8")

@@ -55,7 +55,7 @@ def _step(operation: int, value: int, if_true: int = 0, if_false: int = 0) -> by
 
 def main(lacks: list[str], tier: str | None) -> None:
     from open_r1.errors import ConfigError
-    from open_r1.execution.base import Program
+    from open_r1.execution.programs import Program
     from open_r1.execution.sandbox.local import LocalProvider
 
     install(lacks)

@@ -11,7 +11,7 @@ import pytest
 from attacks import ROOMY, Box, World, assert_blocked, assert_reached, describe, program_of, run_outside
 from searches import SECRET_PATTERN, name_frames_beneath, search_files, search_frames, search_memory, search_objects
 
-from open_r1.execution.base import Program, Status
+from open_r1.execution.programs import Program, Status
 
 SEARCHES = [search_memory, search_objects, search_frames, search_files, name_frames_beneath]
 

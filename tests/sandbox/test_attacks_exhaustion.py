@@ -21,7 +21,7 @@ from attacks import HERE, ROOMY, Box, assert_blocked, assert_reached, describe
 from probing import LIBC, call, ctypes
 from processes import Watch, family
 
-from open_r1.execution.base import Limits, Program, Status
+from open_r1.execution.programs import Limits, Program, Status
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS
 
 TIGHT = Limits(wall_s=2, cpu_s=1, memory_mb=128, output_kb=64, disk_mb=8, processes=8, open_files=32)

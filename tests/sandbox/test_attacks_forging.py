@@ -11,9 +11,9 @@ from attacks import ROOMY, Box, program_of
 from processes import family
 from searches import SECRET_PATTERN, search_memory, search_objects
 
-from open_r1.execution.base import Limits, Program
-from open_r1.execution.judge import UNSCORED, Judge, Reason, Submission, Test, Verdict
-from open_r1.execution.verification import read_verification
+from open_r1.execution.judge.judge import UNSCORED, Judge, Reason, Submission, Test, Verdict
+from open_r1.execution.judge.test_cases import read_verification
+from open_r1.execution.programs import Limits, Program
 
 STDIN_CASES = [{"input": "1 2\n", "output": "3\n4\n", "type": "stdin_stdout"}]
 CALL_CASES = [{"fn_name": "add", "input": [20, 22], "output": [42], "type": "function_call"}]

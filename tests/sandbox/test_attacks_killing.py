@@ -14,7 +14,7 @@ from attacks import ROOMY, Box, World, describe, program_text, run_outside
 from probing import LIBC, call, ctypes, sleeping_child, struct
 from processes import family
 
-from open_r1.execution.base import Execution, Limits, Program, Status
+from open_r1.execution.programs import Execution, Limits, Program, Status
 
 NOBODY = 65534
 BRIEF = Limits(wall_s=5, cpu_s=5)

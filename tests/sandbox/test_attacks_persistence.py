@@ -15,7 +15,7 @@ from attacks import ROOMY, Box, assert_blocked, describe, program_text
 from probing import LIBC, call
 from processes import family
 
-from open_r1.execution.base import Program, Status
+from open_r1.execution.programs import Program, Status
 
 
 def describe_surroundings():

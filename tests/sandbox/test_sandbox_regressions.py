@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Limits, Program, Status
+from open_r1.execution.programs import Limits, Program, Status
 from open_r1.execution.sandbox import tiers, worker
 from open_r1.execution.sandbox.local import LocalProvider
 

@@ -16,7 +16,7 @@ import pytest
 from attacks import describe
 from processes import family
 
-from open_r1.execution.base import Execution, Limits, Program, Status
+from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.sandbox.local import LocalProvider
 
 ROOMY = Limits(wall_s=60, cpu_s=30)

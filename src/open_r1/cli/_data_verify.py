@@ -12,7 +12,7 @@ from open_r1.cli.run import tell
 from open_r1.errors import ConfigError
 
 if TYPE_CHECKING:
-    from open_r1.data.judging import JudgeModel
+    from open_r1.data.judge_model import JudgeModel
     from open_r1.data.rows import Rows
 
 SHOW_EVERY_ROWS = 10_000
@@ -124,7 +124,7 @@ def make_judge(arguments: argparse.Namespace) -> JudgeModel | None:
         if arguments.judge_model:
             raise ConfigError("--judge_model needs the server that has it; name it with --judge_server URL.")
         return None
-    from open_r1.data.judging import JudgeModel
+    from open_r1.data.judge_model import JudgeModel
     from open_r1.generation.openai_server import OpenAIServer, ServerSettings
 
     if arguments.judge_max_tokens < 1:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from open_r1.cli.main import fail, quieten_libraries
 from open_r1.errors import OpenR1Error
-from open_r1.execution.base import Provider
+from open_r1.execution.programs import Provider
 
 DEFAULT_PORT = 8001
 DEFAULT_SANDBOXES = 20

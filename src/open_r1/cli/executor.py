@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from open_r1.execution.base import Provider
+    from open_r1.execution.programs import Provider
     from open_r1.execution.sandbox.local import LocalProvider
 
 EXAMPLE = """examples:
@@ -152,7 +152,7 @@ def check_workers(workers: int | None) -> int | None:
 
 def measure_rate(provider: LocalProvider) -> float:
     """Trivial Python programs a second, all slots busy, over a second or two."""
-    from open_r1.execution.base import Program
+    from open_r1.execution.programs import Program
 
     programs = [Program("print(1)")] * (8 * provider.concurrency)
     started, count = time.monotonic(), 0

@@ -6,9 +6,9 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from open_r1.answers.boxes import last_boxed
 from open_r1.data.sources import require_columns
 from open_r1.errors import DataError
-from open_r1.text.boxes import last_boxed
 from open_r1.text.tags import render_completion
 
 if TYPE_CHECKING:

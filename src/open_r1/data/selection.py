@@ -32,13 +32,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from open_r1.data.choosing import By, Candidates, choose, find_duplicates, sketch
 from open_r1.data.conversations import is_conversation, with_system_prompt
 from open_r1.data.line_by_line import to_bytes
 from open_r1.data.processes import check_processes, map_in_order
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.texts import text_of
+from open_r1.data.trace_choice import By, Candidates, choose, find_duplicates, sketch
 from open_r1.data.verification import read_completion
 from open_r1.errors import ConfigError
 from open_r1.rundir import atomic_file
@@ -265,7 +265,7 @@ def open_sketches(file: IO[bytes], reasons: np.ndarray) -> tuple[np.ndarray, np.
     """The sketches as they lie on the disk, and which of them is whose; None where there are none."""
     import numpy as np
 
-    from open_r1.data.choosing import BINS
+    from open_r1.data.trace_choice import BINS
 
     if not file.tell():
         return None

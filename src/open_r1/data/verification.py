@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from open_r1.data.judging import SCOPES, Case, JudgeModel
+from open_r1.answers.check import Verdict, check_answers
+from open_r1.data.judge_model import SCOPES, Case, JudgeModel
 from open_r1.data.line_by_line import LineByLine, hold
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
 from open_r1.data.rows import Rows
@@ -32,7 +33,6 @@ from open_r1.data.trace_rewards import TraceReward, gold_of, score, to_columns
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import EndpointsGone
 from open_r1.records import Outcome
-from open_r1.rewards.answers import Verdict, check_answers
 from open_r1.rewards.base import NOT_APPLICABLE, optional_column
 from open_r1.rewards.base import text_of as completion_text
 from open_r1.text.tags import visible_part

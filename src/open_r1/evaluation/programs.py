@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.errors import DataError
-from open_r1.execution.base import Limits, Program
-from open_r1.execution.comparison import Comparison
-from open_r1.execution.humaneval import COLUMNS as HUMANEVAL_COLUMNS
-from open_r1.execution.humaneval import HumanEvalProblem, complete_program, record_tests
-from open_r1.execution.judge import Kind, Submission, Verdict, shared_judge
-from open_r1.execution.verification import UnusableTestsError, read_verification
+from open_r1.execution.judge.comparison import Comparison
+from open_r1.execution.judge.humaneval import COLUMNS as HUMANEVAL_COLUMNS
+from open_r1.execution.judge.humaneval import HumanEvalProblem, complete_program, record_tests
+from open_r1.execution.judge.judge import Kind, Submission, Verdict, shared_judge
+from open_r1.execution.judge.test_cases import UnusableTestsError, read_verification
+from open_r1.execution.programs import Limits, Program
 from open_r1.records import Outcome
 from open_r1.text.fences import extract_code, fenced_blocks
 from open_r1.text.tags import visible_part

@@ -22,8 +22,8 @@ from open_r1.data.trace_progress import Progress
 from open_r1.errors import DataError
 from open_r1.evaluation.backends import Backend
 from open_r1.evaluation.benchmarks import Benchmark, Question
-from open_r1.evaluation.drawing import draw_samples, hash_questions, read_samples
 from open_r1.evaluation.monitor import measure
+from open_r1.evaluation.sampling import draw_samples, hash_questions, read_samples
 from open_r1.evaluation.summary import Scored, summarise_scored
 from open_r1.rundir import RunDir, read_json, write_json, write_jsonl
 from open_r1.text.tags import THINK_CLOSE

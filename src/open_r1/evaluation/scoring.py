@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from open_r1.answers.check import check_answers, extract_answer
+from open_r1.answers.choices import LETTERS, find_choice, plain_text, read_choice
+from open_r1.answers.latex import MAX_CHARS
 from open_r1.records import Outcome, Problem
 from open_r1.rewards import accuracy_reward
-from open_r1.rewards.answers import check_answers, extract_answer
-from open_r1.text.choices import LETTERS, find_choice, plain_text, read_choice
-from open_r1.text.latex import MAX_CHARS
 from open_r1.text.tags import visible_part
 
 if TYPE_CHECKING:

@@ -162,7 +162,7 @@ class ModelStage(Stage):
     shape: dict[str, Any] = field(default_factory=dict)
 
     def prepare(self, root: Path, seed: int) -> None:
-        from open_r1.training.making import ModelShape
+        from open_r1.training.tiny_models import ModelShape
 
         hints = get_type_hints(ModelShape)
         for key, value in self.shape.items():
@@ -180,7 +180,7 @@ class ModelStage(Stage):
             ModelShape(**self.shape)
 
     def run(self, context: Context) -> dict[str, Any]:
-        from open_r1.training.making import ModelShape, make_model_folder
+        from open_r1.training.tiny_models import ModelShape, make_model_folder
 
         rows = read_jsonl(context.folder(self.traces) / "traces.jsonl")
         texts = [message["content"] for row in rows[:2000] for message in row["messages"]]

@@ -18,12 +18,19 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "answers": ("Extraction", "Verdict", "check_answer", "check_answers", "extract_answer", "extract_gold"),
+    "open_r1.answers.check": (
+        "Extraction",
+        "Verdict",
+        "check_answer",
+        "check_answers",
+        "extract_answer",
+        "extract_gold",
+    ),
     "base": ("RewardFunction", "RewardSpec"),
     "combination": ("RewardWeights", "check_unscored_share", "combine", "summarise", "unscored_share"),
     "registry": ("build_reward", "get_reward_funcs", "get_spec", "required_columns", "reward_specs"),
     "recipe": ("check_recipe",),
-    "verifier": ("Verifier",),
+    "open_r1.answers.verifier": ("Verifier",),
     "functions.accuracy": ("accuracy_reward", "get_accuracy_reward"),
     "functions.format": ("format_reward", "graded_format_reward", "think_format_reward"),
     "functions.tag_count": ("tag_count_reward",),
@@ -37,7 +44,11 @@ _HOMES = {
     "functions.ioi_code": ("get_ioi_code_reward", "ioi_code_reward"),
     "functions.cf_code": ("cf_code_reward", "get_cf_code_reward"),
 }
-_HOME_OF = {name: f"open_r1.rewards.{home}" for home, names in _HOMES.items() for name in names}
+_HOME_OF = {
+    name: home if home.startswith("open_r1.") else f"open_r1.rewards.{home}"
+    for home, names in _HOMES.items()
+    for name in names
+}
 _HOME_OF["extract_code"] = "open_r1.text.fences"
 
 __all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -29,14 +29,14 @@ from open_r1.rewards import RewardWeights, get_reward_funcs, required_columns
 from open_r1.rewards.preflight import Preflight
 from open_r1.rundir import RunDir, atomic_file, write_json
 from open_r1.training.callbacks import Report
-from open_r1.training.explained import ExplainedReward
 from open_r1.training.holding import OpenRun
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
 from open_r1.training.preflight import check_before_training
 from open_r1.training.resuming import ResumableTrainer
+from open_r1.training.reward_adapter import ExplainedReward
 from open_r1.training.reward_metrics import add_metrics, reward_metrics
-from open_r1.training.running import FinishedStage, prepare_trainer, run_stage
 from open_r1.training.sft import cut_training_split, pick_eval_split
+from open_r1.training.stage import FinishedStage, prepare_trainer, run_stage
 
 
 class EpochSampler(RepeatSampler):

@@ -22,7 +22,7 @@ from open_r1.training.callbacks import Report
 from open_r1.training.lengths import fit_lengths
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
 from open_r1.training.resuming import ResumableTrainer
-from open_r1.training.running import FinishedStage, prepare_trainer, run_stage
+from open_r1.training.stage import FinishedStage, prepare_trainer, run_stage
 
 
 def run_sft(arguments: StageArguments, report: Report, identity: dict[str, Any] | None = None) -> FinishedStage:

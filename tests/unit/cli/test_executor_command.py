@@ -11,7 +11,7 @@ import pytest
 from open_r1.cli import executor
 from open_r1.cli.executor import Check, describe_check
 from open_r1.cli.main import build_parser
-from open_r1.execution.base import Execution, Program, Provider, Status
+from open_r1.execution.programs import Execution, Program, Provider, Status
 from open_r1.execution.providers.scripted import ScriptedProvider
 from open_r1.execution.sandbox import tiers
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS

@@ -2,8 +2,8 @@
 
 import pytest
 
+from open_r1.answers.choices import find_choice, read_choice
 from open_r1.evaluation.scoring import choose
-from open_r1.text.choices import find_choice, read_choice
 
 ONE_LETTER = {
     "B": "B",

@@ -15,9 +15,9 @@ from open_r1 import __version__
 from open_r1.errors import RunFolderError
 from open_r1.evaluation.backends import Backend, Kind, estimate_tokens, hash_model, transformers_backend, versions_of
 from open_r1.evaluation.benchmarks import Question, get_benchmark
-from open_r1.evaluation.drawing import hash_questions
 from open_r1.evaluation.programs import PLACE
 from open_r1.evaluation.run import Plan, Wanted, make_plan, run_benchmark
+from open_r1.evaluation.sampling import hash_questions
 from open_r1.generation import ScriptedCompleter
 
 

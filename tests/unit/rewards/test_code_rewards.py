@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from open_r1.errors import DataError
-from open_r1.execution.base import Execution, Program, Status
+from open_r1.execution.programs import Execution, Program, Status
 from open_r1.execution.providers.scripted import ScriptedProvider, Trouble
 from open_r1.rewards import get_binary_code_reward, get_code_reward, required_columns
 from open_r1.rewards.functions.code import MAX_LISTED_TESTS, allowed_failures

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from open_r1.answers.latex import MAX_CHARS, canonical
+from open_r1.answers.numbers import read_number
 from open_r1.rewards import (
     Verifier,
     accuracy_reward,
@@ -26,8 +28,6 @@ from open_r1.rewards import (
     think_format_reward,
 )
 from open_r1.text.fences import extract_code
-from open_r1.text.latex import MAX_CHARS, canonical
-from open_r1.text.numbers import read_number
 
 FRAGMENTS = st.sampled_from(
     [

@@ -12,7 +12,7 @@ import pytest
 
 import open_r1.rewards
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Execution, Program, Provider
+from open_r1.execution.programs import Execution, Program, Provider
 from open_r1.rewards import build_reward, check_recipe, get_reward_funcs, required_columns, reward_specs
 
 CONTRACT_NAMES = {

@@ -15,9 +15,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from open_r1.answers.check import has_readable_gold
 from open_r1.errors import DataError
 from open_r1.records import Outcome
-from open_r1.rewards.answers import has_readable_gold
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 """The instruction that the model cards of DeepSeek-R1 and OpenR1-Distill recommend for mathematics."""

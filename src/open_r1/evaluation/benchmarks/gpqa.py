@@ -6,9 +6,9 @@ letter that the right one gets.
 
 import random
 
+from open_r1.answers.choices import LETTERS
 from open_r1.evaluation.benchmarks.base import Benchmark, Question, Row, Source, groups_in, hash_of, text_in
 from open_r1.evaluation.scoring import score_choice
-from open_r1.text.choices import LETTERS
 
 RIGHT = "Correct Answer"
 WRONG = ("Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")

@@ -2,7 +2,7 @@
 
 from open_r1.evaluation.benchmarks.base import Benchmark, Question, Row, Source, text_in
 from open_r1.evaluation.programs import provider, score_humaneval
-from open_r1.execution.humaneval import COLUMNS
+from open_r1.execution.judge.humaneval import COLUMNS
 
 PROMPT = """Complete this Python function. Give the whole function, with the imports it needs, in one ```python block.
 

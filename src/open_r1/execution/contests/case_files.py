@@ -24,7 +24,7 @@ from typing import Any
 
 from open_r1.errors import ConfigError, nearest
 from open_r1.execution.contests.rows import BYTES_PER_MB, ProblemError, TestData, parse_test
-from open_r1.execution.providers.environment import read_environment
+from open_r1.execution.environment import read_environment
 
 CODEFORCES_FOLDER = "CF_TESTS_FOLDER"
 IOI_FOLDER = "IOI_TESTS_FOLDER"

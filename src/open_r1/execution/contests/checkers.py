@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from open_r1.execution.base import Execution, Limits, Program, Provider, Status
 from open_r1.execution.contests.rows import BYTES_PER_MB
-from open_r1.execution.judge import Reason, Ruling, Submission, Test, TestResult, Verdict
+from open_r1.execution.judge.judge import Reason, Ruling, Submission, Test, TestResult, Verdict
+from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
 
 INPUT, EXPECTED, OUTPUT = "input.txt", "correct_output.txt", "solution_output.txt"
 LIMITS = Limits(wall_s=30.0, cpu_s=15.0, memory_mb=1024, output_kb=64)

@@ -18,8 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from open_r1.errors import ConfigError, nearest
-from open_r1.execution.base import Program, Provider
-from open_r1.execution.comparison import Comparison
 from open_r1.execution.contests.case_files import CODEFORCES_FOLDER, GeneratedTests
 from open_r1.execution.contests.checkers import ContestChecker, Controls
 from open_r1.execution.contests.file_mode import INPUT_FILE, OUTPUT_FILE, can_write_files, in_file_mode
@@ -33,7 +31,9 @@ from open_r1.execution.contests.rows import (
     positive_number,
     text_of,
 )
-from open_r1.execution.judge import Judge, Reason, Submission, Test, TestResult, Verdict, shared_judge
+from open_r1.execution.judge.comparison import Comparison
+from open_r1.execution.judge.judge import Judge, Reason, Submission, Test, TestResult, Verdict, shared_judge
+from open_r1.execution.programs import Program, Provider
 from open_r1.text.fences import canonical_language
 
 ScoringMode = Literal["weighted_sum", "pass_fail", "partial"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from open_r1.execution.base import Program, Provider, Status
 from open_r1.execution.contests.rows import ProblemError
+from open_r1.execution.programs import Program, Provider, Status
 
 INPUT_FILE, OUTPUT_FILE = "input.txt", "output.txt"
 SUBMISSION_FILE = "submission.py"

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
-from open_r1.execution.base import Program, Provider
 from open_r1.execution.contests.checkers import ContestChecker, Controls
 from open_r1.execution.contests.limits import contest_limits
 from open_r1.execution.contests.rows import (
@@ -35,7 +34,8 @@ from open_r1.execution.contests.rows import (
     text_of,
     value_of,
 )
-from open_r1.execution.judge import Judge, Reason, Submission, Test, TestResult, Verdict, shared_judge
+from open_r1.execution.judge.judge import Judge, Reason, Submission, Test, TestResult, Verdict, shared_judge
+from open_r1.execution.programs import Program, Provider
 
 LANGUAGE = "cpp"
 BATCH = "Batch"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from open_r1.execution.base import Limits
 from open_r1.execution.contests.rows import BYTES_PER_MB, TestData
+from open_r1.execution.programs import Limits
 
 MAX_TIME_S = 120.0
 MIN_MEMORY_MB, MAX_MEMORY_MB = 32, 8192

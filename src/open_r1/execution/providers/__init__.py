@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.errors import ConfigError, nearest
-from open_r1.execution.base import Provider
-from open_r1.execution.providers.environment import read_environment
+from open_r1.execution.environment import read_environment
+from open_r1.execution.programs import Provider
 from open_r1.execution.providers.registry import ProviderSpec, get_spec, provider_specs
 
 __all__ = ["ProviderSpec", "close_providers", "get_provider", "provider_specs"]
@@ -74,7 +74,7 @@ def _load_user_provider(reference: str) -> Provider:
     if not isinstance(provider, Provider):
         raise ConfigError(
             f"execution provider '{reference}' is a {type(provider).__name__}; it must be an "
-            "open_r1.execution.base.Provider, or a class of them."
+            "open_r1.execution.programs.Provider, or a class of them."
         )
     return provider
 

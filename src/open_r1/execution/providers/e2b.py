@@ -12,8 +12,8 @@ from contextlib import AsyncExitStack
 from importlib.util import find_spec
 from typing import Any
 
-from open_r1.execution.base import Execution, Program
-from open_r1.execution.providers.environment import Environment, explain_missing
+from open_r1.execution.environment import Environment, explain_missing
+from open_r1.execution.programs import Execution, Program
 from open_r1.execution.providers.failure import Failure, GarbledReply
 from open_r1.execution.providers.registry import ProviderSpec, setting
 from open_r1.execution.providers.remote import Patience, RemoteProvider, Session

@@ -17,14 +17,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from open_r1.execution.base import Execution, Limits, Program, Status
-from open_r1.execution.providers.environment import Environment, explain_missing
+from open_r1.execution.environment import Environment, explain_missing
+from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.providers.failure import Failure, GarbledReply
 from open_r1.execution.providers.http import bearer, get_json, open_reply, service_url
 from open_r1.execution.providers.registry import ProviderSpec
 from open_r1.execution.providers.remote import Patience, RemoteProvider, Session
 from open_r1.execution.providers.replies import as_object, number_of
-from open_r1.execution.service.wire import CLIENT_HEADER, EXECUTIONS_PATH, INFO_PATH, decode_answer, encode_program
+from open_r1.execution.wire import CLIENT_HEADER, EXECUTIONS_PATH, INFO_PATH, decode_answer, encode_program
 
 CONCURRENCY = 512
 """Programs that wait at the service at once, so that its workers never lack one."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Provider
-from open_r1.execution.providers.environment import Environment
+from open_r1.execution.environment import Environment
+from open_r1.execution.programs import Provider
 from open_r1.execution.providers.registry import ProviderSpec, setting
 
 

@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from open_r1.execution.base import Execution, Program
-from open_r1.execution.providers.environment import Environment, explain_missing
+from open_r1.execution.environment import Environment, explain_missing
+from open_r1.execution.programs import Execution, Program
 from open_r1.execution.providers.failure import Failure
 from open_r1.execution.providers.registry import ProviderSpec, setting
 from open_r1.execution.providers.remote import Patience, RemoteProvider, Session

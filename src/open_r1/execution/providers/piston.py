@@ -27,8 +27,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from open_r1.execution.base import Execution, Program, Status
-from open_r1.execution.providers.environment import Environment, explain_missing
+from open_r1.execution.environment import Environment, explain_missing
+from open_r1.execution.programs import Execution, Program, Status
 from open_r1.execution.providers.failure import Failure, GarbledReply
 from open_r1.execution.providers.http import bearer, get_json, parse_json, post_json, service_url
 from open_r1.execution.providers.registry import ProviderSpec

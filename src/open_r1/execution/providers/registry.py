@@ -10,8 +10,8 @@ from pkgutil import iter_modules
 from typing import Any
 
 from open_r1.errors import ConfigError, nearest
-from open_r1.execution.base import Provider
-from open_r1.execution.providers.environment import Environment
+from open_r1.execution.environment import Environment
+from open_r1.execution.programs import Provider
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from functools import cached_property
 from typing import Any
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Execution, Limits, Program, Provider
+from open_r1.execution.programs import Execution, Limits, Program, Provider
 from open_r1.execution.providers.background import background_loop
 from open_r1.execution.providers.failure import Failure
 from open_r1.execution.providers.http import make_client

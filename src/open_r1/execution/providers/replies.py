@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from open_r1.execution.base import Execution, Limits, Status
+from open_r1.execution.programs import Execution, Limits, Status
 from open_r1.execution.providers.failure import GarbledReply
 
 MAX_DETAIL = 500

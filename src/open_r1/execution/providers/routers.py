@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
-from open_r1.execution.base import Execution, Program
+from open_r1.execution.programs import Execution, Program
 from open_r1.execution.providers.failure import Failure, GarbledReply
 from open_r1.execution.providers.http import get_json, parse_json, post_json, service_url
 from open_r1.execution.providers.remote import Patience, RemoteProvider, Session

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
-from open_r1.execution.base import Execution, Program, Status
-from open_r1.execution.providers.environment import Environment, explain_missing
+from open_r1.execution.environment import Environment, explain_missing
+from open_r1.execution.programs import Execution, Program, Status
 from open_r1.execution.providers.failure import Failure, GarbledReply
 from open_r1.execution.providers.http import get_json, parse_json, post_json, service_url
 from open_r1.execution.providers.registry import ProviderSpec

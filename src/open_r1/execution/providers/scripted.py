@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from open_r1.execution.base import Execution, Program, Provider, Status
-from open_r1.execution.providers.environment import Environment
+from open_r1.execution.environment import Environment
+from open_r1.execution.programs import Execution, Program, Provider, Status
 from open_r1.execution.providers.registry import ProviderSpec, setting
 from open_r1.execution.providers.replies import bounded
 

@@ -21,10 +21,10 @@ from functools import cache, reduce
 from pathlib import Path, PurePosixPath
 
 from open_r1.errors import nearest
-from open_r1.execution.base import Execution, Limits, Program
+from open_r1.execution.programs import Execution, Limits, Program
 from open_r1.execution.providers.failure import Failure, GarbledReply
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, RESULT, TOOLCHAINS, Toolchain, find_toolchain
-from open_r1.execution.service.wire import decode_answer
+from open_r1.execution.wire import decode_answer
 
 MAX_SCRIPT_BYTES = 32 << 20
 """Kernels take a script whole, through a notebook's protocol; what is longer is refused before it is sent."""

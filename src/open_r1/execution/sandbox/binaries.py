@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from open_r1.execution.base import Execution
+from open_r1.execution.programs import Execution
 
 MAX_BYTES = 512 << 20
 MAX_ENTRIES = 4096

@@ -7,7 +7,7 @@ import re
 import signal
 from collections.abc import Mapping, Sequence
 
-from open_r1.execution.base import Execution, Limits, Program, Status
+from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.sandbox.server.job import Job
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, RESULT, Toolchain
 from open_r1.execution.sandbox.worker import Result

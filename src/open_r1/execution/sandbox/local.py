@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from open_r1.errors import ConfigError, nearest
-from open_r1.execution.base import Execution, Program, Provider
+from open_r1.execution.programs import Execution, Program, Provider
 from open_r1.execution.sandbox import tiers
 from open_r1.execution.sandbox.binaries import BinaryCache, Compiled
 from open_r1.execution.sandbox.jobs import (

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
-from open_r1.execution.base import Limits
+from open_r1.execution.programs import Limits
 
 COMPILE_LIMITS = Limits(
     wall_s=30.0, cpu_s=30.0, memory_mb=2048, output_kb=64, disk_mb=256, processes=64, open_files=256

@@ -30,7 +30,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from open_r1 import __version__
-from open_r1.execution.base import Execution, Program, Provider
+from open_r1.execution.programs import Execution, Program, Provider
 from open_r1.execution.service import piston, routers
 from open_r1.execution.service.bodies import BodyReader, discard
 from open_r1.execution.service.dispatch import Answers, Dispatcher
@@ -40,7 +40,7 @@ from open_r1.execution.service.metrics import Metrics
 from open_r1.execution.service.refusals import Refusal, answer_refusal
 from open_r1.execution.service.schema import ExecutionsRequest, parse
 from open_r1.execution.service.settings import ServiceSettings
-from open_r1.execution.service.wire import CLIENT_HEADER, EXECUTIONS_PATH, HEARTBEAT_S, INFO_PATH, encode_answer
+from open_r1.execution.wire import CLIENT_HEADER, EXECUTIONS_PATH, HEARTBEAT_S, INFO_PATH, encode_answer
 
 CLIENT_NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 CLIENT_GONE = 499

@@ -17,7 +17,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Sequence
 
-from open_r1.execution.base import Execution, Program, Provider
+from open_r1.execution.programs import Execution, Program, Provider
 from open_r1.execution.service.metrics import Metrics
 from open_r1.execution.service.queue import Batch, FairQueue
 from open_r1.execution.service.refusals import SHUTTING_DOWN, Refusal

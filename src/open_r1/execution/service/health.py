@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from open_r1.execution.base import Execution, Limits, Program, Provider, Status
+from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
 from open_r1.execution.service.dispatch import Dispatcher
 from open_r1.execution.service.metrics import Metrics
 from open_r1.execution.service.refusals import Refusal

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from open_r1.execution.base import Provider
+from open_r1.execution.programs import Provider
 from open_r1.text.fences import ALIASES, canonical_language
 
 PISTON_NAMES = {"cpp": "c++"}

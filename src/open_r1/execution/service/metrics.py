@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from open_r1.execution.base import Execution, Program
+from open_r1.execution.programs import Execution, Program
 from open_r1.execution.service.languages import metric_label
 from open_r1.execution.service.queue import FairQueue
 

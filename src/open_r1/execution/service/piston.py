@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from open_r1.execution.base import Execution, Limits, Program, Status
+from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.service.languages import Runtime, find_runtime
 from open_r1.execution.service.refusals import SHUTTING_DOWN, Refusal
 from open_r1.execution.service.schema import MAX_FILES, Arguments, Language, check_file_name
 from open_r1.execution.service.settings import ServiceSettings
-from open_r1.execution.service.wire import decode_bytes
+from open_r1.execution.wire import decode_bytes
 
 DEFAULT_WALL_S = 3.0
 """Piston's own, where a request names no time-out."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from open_r1.execution.base import Execution, Limits, Program, Provider, Status
+from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
 
 LIMITS = Limits(wall_s=10.0, cpu_s=10.0, memory_mb=256)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
-from open_r1.execution.base import Execution, Program
+from open_r1.execution.programs import Execution, Program
 
 
 class Batch:

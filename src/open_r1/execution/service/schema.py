@@ -18,10 +18,10 @@ from pydantic import (
     create_model,
 )
 
-from open_r1.execution.base import Limits, Program
+from open_r1.execution.programs import Limits, Program
 from open_r1.execution.service.refusals import Refusal
 from open_r1.execution.service.settings import ServiceSettings
-from open_r1.execution.service.wire import decode_bytes
+from open_r1.execution.wire import decode_bytes
 
 MAX_NAME = 255
 MAX_DEPTH = 8

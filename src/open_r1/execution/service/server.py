@@ -15,7 +15,7 @@ from types import FrameType
 import uvicorn
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Provider
+from open_r1.execution.programs import Provider
 from open_r1.execution.service.app import create_app
 from open_r1.execution.service.dispatch import COMPILE_ALLOWANCE_S, Dispatcher
 from open_r1.execution.service.settings import ServiceSettings

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Limits
-from open_r1.execution.providers.environment import read_environment
+from open_r1.execution.environment import read_environment
+from open_r1.execution.programs import Limits
 
 logger = logging.getLogger(__name__)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from open_r1.answers.check import Verdict, check_answers
+from open_r1.answers.verifier import Verifier
 from open_r1.records import Outcome
-from open_r1.rewards.answers import Verdict, check_answers
 from open_r1.rewards.base import Columns, RewardFunction, RewardSpec, optional_column
-from open_r1.rewards.verifier import Verifier
 
 
 def verdicts_of(texts: list[str], columns: Columns, verifier: Verifier | None = None) -> list[Verdict]:

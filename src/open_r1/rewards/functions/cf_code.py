@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from open_r1.execution.base import Provider
 from open_r1.execution.contests.case_files import GeneratedTests
 from open_r1.execution.contests.codeforces import (
     COMPILE_ERROR,
@@ -20,6 +19,7 @@ from open_r1.execution.contests.codeforces import (
     submission_language,
 )
 from open_r1.execution.contests.rows import Row
+from open_r1.execution.programs import Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import Columns, RewardFunction, RewardSpec, optional_column, setting
 from open_r1.rewards.contest_batch import ContestBatch, rows_of

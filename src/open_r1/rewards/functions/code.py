@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from open_r1.execution.base import Program, Provider
-from open_r1.execution.judge import Judge, Submission, Verdict, shared_judge
-from open_r1.execution.verification import UnusableTestsError, Verification, read_verification
+from open_r1.execution.judge.judge import Judge, Submission, Verdict, shared_judge
+from open_r1.execution.judge.test_cases import UnusableTestsError, Verification, read_verification
+from open_r1.execution.programs import Program, Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction, RewardSpec, setting
 from open_r1.text.fences import ALIASES, extract_code

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from open_r1.answers.check import Verdict
 from open_r1.errors import ConfigError
 from open_r1.records import Outcome
-from open_r1.rewards.answers import Verdict
 from open_r1.rewards.base import Columns, RewardFunction, RewardSpec, setting
 from open_r1.rewards.functions.accuracy import verdicts_of
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
-from open_r1.execution.base import Provider
 from open_r1.execution.contests.case_files import IoiTests
 from open_r1.execution.contests.ioi import LANGUAGE, IoiJudge, Subtask, SubtaskResult
 from open_r1.execution.contests.rows import Row
+from open_r1.execution.programs import Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import Columns, RewardFunction, RewardSpec, setting
 from open_r1.rewards.contest_batch import ContestBatch, rows_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Sequence, Sized
 
+from open_r1.answers.check import Verdict
 from open_r1.records import Outcome
-from open_r1.rewards.answers import Verdict
 from open_r1.rewards.base import Columns, RewardFunction, RewardSpec
 from open_r1.rewards.functions.accuracy import verdicts_of
 

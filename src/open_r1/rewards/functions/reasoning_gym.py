@@ -11,10 +11,10 @@ import json
 from functools import cache
 from typing import Any
 
+from open_r1.answers.check import extract_answer
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Execution, Limits, Program, Provider
+from open_r1.execution.programs import Execution, Limits, Program, Provider
 from open_r1.records import Outcome
-from open_r1.rewards.answers import extract_answer
 from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction, RewardSpec
 from open_r1.text.tags import last_answer_block, visible_part
 

@@ -11,8 +11,8 @@ import pytest
 from contest_tasks import generated_rows, ioi_test_rows, write_parquet
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Provider
 from open_r1.execution.contests.case_files import GeneratedTests, IoiTests
+from open_r1.execution.programs import Provider
 from open_r1.execution.sandbox.local import LocalProvider
 
 sys.path.append(str(Path(__file__).parents[1] / "providers"))  # the servers that remote providers' tests have

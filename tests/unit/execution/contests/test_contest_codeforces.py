@@ -6,7 +6,6 @@ import contest_tasks as tasks
 import pytest
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Execution, Program, Status
 from open_r1.execution.contests.codeforces import (
     SCORING_MODES,
     CodeforcesJudge,
@@ -16,6 +15,7 @@ from open_r1.execution.contests.codeforces import (
     submission_language,
 )
 from open_r1.execution.contests.rows import ProblemError
+from open_r1.execution.programs import Execution, Program, Status
 from open_r1.execution.providers.scripted import ScriptedProvider, Trouble
 
 SUM = CodeforcesProblem.from_row(tasks.cf_row(), None)

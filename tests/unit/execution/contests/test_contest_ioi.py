@@ -5,10 +5,10 @@ from __future__ import annotations
 import contest_tasks as tasks
 import pytest
 
-from open_r1.execution.base import Execution, Program, Status
 from open_r1.execution.contests.ioi import IoiJudge, Subtask, memory_in_mb, prepare_code
 from open_r1.execution.contests.rows import ProblemError
-from open_r1.execution.judge import Judge
+from open_r1.execution.judge.judge import Judge
+from open_r1.execution.programs import Execution, Program, Status
 from open_r1.execution.providers.scripted import ScriptedProvider, Trouble
 
 

@@ -14,9 +14,9 @@ import pytest
 from protocol_servers import Fault, PistonServer, RouterServer, always
 from service_thread import serving
 
-from open_r1.execution.base import Provider
 from open_r1.execution.contests.codeforces import CodeforcesJudge, CodeforcesProblem
 from open_r1.execution.contests.ioi import IoiJudge, Subtask
+from open_r1.execution.programs import Provider
 from open_r1.execution.providers.executor import ExecutorProvider
 from open_r1.execution.providers.piston import PistonProvider
 from open_r1.execution.providers.remote import Patience

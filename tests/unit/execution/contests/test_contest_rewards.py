@@ -8,8 +8,8 @@ import contest_tasks as tasks
 import pytest
 
 from open_r1.errors import ConfigError, DataError
-from open_r1.execution.base import Execution
 from open_r1.execution.contests.rows import ProblemError
+from open_r1.execution.programs import Execution
 from open_r1.execution.providers.scripted import ScriptedProvider, Trouble
 from open_r1.records import Outcome
 from open_r1.rewards import contest_batch

@@ -26,10 +26,10 @@ from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from open_r1.execution.base import Execution, Limits, Program, Status
+from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.providers.wrapping import read_frame, wrap
 from open_r1.execution.sandbox.toolchains import find_toolchain
-from open_r1.execution.service.wire import encode_answer
+from open_r1.execution.wire import encode_answer
 
 Evaluate = Callable[[Program], Execution]
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from open_r1.execution.base import Provider
+from open_r1.execution.programs import Provider
 from open_r1.execution.sandbox.toolchains import TOOLCHAINS
 from open_r1.execution.service.server import bind, make_server
 from open_r1.execution.service.settings import ServiceSettings

@@ -19,7 +19,7 @@ import pytest
 from protocol_servers import run_in_kernel
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Limits, Program, Status
+from open_r1.execution.programs import Limits, Program, Status
 from open_r1.execution.providers import morph
 from open_r1.execution.providers.e2b import E2BProvider, OutputMeter, failure_of
 from open_r1.execution.providers.failure import Failure

@@ -13,7 +13,7 @@ from protocol_servers import ExecutorServer, Fault, send
 from service_thread import serving
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Execution, Limits, Program, Status
+from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.providers.executor import ExecutorProvider, name_client
 from open_r1.execution.providers.remote import Patience
 from open_r1.execution.providers.scripted import ScriptedProvider

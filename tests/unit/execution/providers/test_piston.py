@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from protocol_servers import Fault, PistonServer, always, at_first, send
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Execution, Limits, Program, Status
+from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.providers import piston
 from open_r1.execution.providers.failure import Failure
 from open_r1.execution.providers.piston import PistonProvider, find_endpoints

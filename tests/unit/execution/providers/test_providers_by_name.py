@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Execution, Program, Status
+from open_r1.execution.environment import read_environment
+from open_r1.execution.programs import Execution, Program, Status
 from open_r1.execution.providers import close_providers, get_provider, provider_specs
 from open_r1.execution.providers.e2b import E2BProvider
-from open_r1.execution.providers.environment import read_environment
 from open_r1.execution.providers.executor import ExecutorProvider
 from open_r1.execution.providers.morph import MorphProvider
 from open_r1.execution.providers.piston import PistonProvider
@@ -112,7 +112,7 @@ def test_a_dotenv_file_is_read_for_every_provider_and_put_nowhere(monkeypatch: p
 
 def test_a_dotenv_file_that_nothing_can_read_is_mentioned(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text("E2B_API_KEY=e2b_3\n")
-    monkeypatch.setattr("open_r1.execution.providers.environment.find_spec", lambda name: None)
+    monkeypatch.setattr("open_r1.execution.environment.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"There is a \.env, but python-dotenv is missing"):
         get_provider("e2b").check()
 
@@ -184,7 +184,7 @@ def test_a_process_that_ends_in_the_middle_of_an_attempt_ends(tmp_path: Path) ->
     """A server that says nothing must not hold up the end of the trainer."""
     code = (
         "import socket\n"
-        "from open_r1.execution.base import Program\n"
+        "from open_r1.execution.programs import Program\n"
         "from open_r1.execution.providers import get_provider\n"
         "server = socket.create_server(('127.0.0.1', 0))\n"
         "import os; os.environ['SANDBOX_FUSION_ENDPOINT'] = f'http://127.0.0.1:{server.getsockname()[1]}'\n"

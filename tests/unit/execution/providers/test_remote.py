@@ -13,7 +13,7 @@ import pytest
 from protocol_servers import FusionServer
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Execution, Limits, Program, Status
+from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.providers.failure import Failure, GarbledReply
 from open_r1.execution.providers.http import retry_after_s, service_url
 from open_r1.execution.providers.remote import Patience, RemoteProvider, Session

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from open_r1.execution.base import Execution, Status
+from open_r1.execution.programs import Execution, Status
 from open_r1.execution.sandbox import binaries
 from open_r1.execution.sandbox.binaries import BinaryCache
 from open_r1.execution.sandbox.worker import memory_file

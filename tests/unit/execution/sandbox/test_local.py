@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Execution, Limits, Program, Status
+from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.sandbox import tiers
 from open_r1.execution.sandbox.local import LocalProvider
 from open_r1.execution.sandbox.toolchains import find_toolchain

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from open_r1.errors import ConfigError
-from open_r1.execution.base import Program, Status
+from open_r1.execution.programs import Program, Status
 from open_r1.execution.sandbox import tiers
 from open_r1.execution.sandbox.local import LocalProvider
 from open_r1.execution.sandbox.tiers import Isolation

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import httpx2
 
-from open_r1.execution.base import Execution, Program, Provider
+from open_r1.execution.programs import Execution, Program, Provider
 from open_r1.execution.providers.scripted import ScriptedProvider
 from open_r1.execution.service.app import Service
 from open_r1.execution.service.health import SELF_TEST, TEST_OUTPUT
 from open_r1.execution.service.server import ExecutorServer, address_of, bind, make_server
 from open_r1.execution.service.settings import ServiceSettings
-from open_r1.execution.service.wire import decode_answer
+from open_r1.execution.wire import decode_answer
 
 LANGUAGES = {"python": "3.11.7", "cpp": "12.2.0", "javascript": "20.1.0"}
 PATIENCE_S = 30.0

@@ -9,7 +9,7 @@ import sys
 import pytest
 from service_server import Running, running, scripted, wait_until
 
-from open_r1.execution.base import Execution, Limits, Program, Provider, Status
+from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
 from open_r1.execution.providers.executor import ExecutorProvider
 from open_r1.execution.providers.routers import Printed, RouterProvider, printed_as_text, printed_by_kernel
 from open_r1.execution.sandbox.local import LocalProvider

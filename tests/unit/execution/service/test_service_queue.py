@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from open_r1.execution.base import Program
+from open_r1.execution.programs import Program
 from open_r1.execution.service.queue import Batch, FairQueue
 
 

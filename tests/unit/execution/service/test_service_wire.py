@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from open_r1.execution.base import Execution, Limits, Program, Status
+from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.service.piston import PistonRequest
 from open_r1.execution.service.refusals import Refusal
 from open_r1.execution.service.schema import MAX_VALUES, ExecutionsRequest, parse
 from open_r1.execution.service.settings import ServiceSettings
-from open_r1.execution.service.wire import decode_answer, encode_answer, encode_request
+from open_r1.execution.wire import decode_answer, encode_answer, encode_request
 
 SETTINGS = ServiceSettings()
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from open_r1.execution import harness
-from open_r1.execution.comparison import Comparison
-from open_r1.execution.function_call import (
+from open_r1.execution.judge import harness
+from open_r1.execution.judge.comparison import Comparison
+from open_r1.execution.judge.function_call import (
     UnreadableResultError,
     encode_expected,
     result_difference,

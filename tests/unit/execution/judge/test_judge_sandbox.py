@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from open_r1.execution.base import Limits, Program
-from open_r1.execution.function_call import encode_expected
-from open_r1.execution.judge import Judge, Submission, Test, Verdict
+from open_r1.execution.judge.function_call import encode_expected
+from open_r1.execution.judge.judge import Judge, Submission, Test, Verdict
+from open_r1.execution.judge.test_cases import read_verification
+from open_r1.execution.programs import Limits, Program
 from open_r1.execution.sandbox.local import LocalProvider
-from open_r1.execution.verification import read_verification
 
 LIMITS = Limits()
 SHORT = Limits(wall_s=1.0, cpu_s=1.0)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from open_r1.data.judging import Case, JudgeModel, make_question, read_verdict
+from open_r1.data.judge_model import Case, JudgeModel, make_question, read_verdict
 from open_r1.generation import EndpointsGone, Message, Reply, RequestFailed, Sampling
 from open_r1.records import Completion
 

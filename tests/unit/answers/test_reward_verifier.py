@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from open_r1.answers.verifier import Pair, Verifier, _ServerLostError, default_workers
 from open_r1.errors import RunError
 from open_r1.rewards import accuracy_reward
-from open_r1.rewards.verifier import Pair, Verifier, _ServerLostError, default_workers
 
 LIMIT_S = 1.0
 SLOW_CHECKER = "slow_checker:check"
@@ -122,13 +122,13 @@ def test_an_error_is_not_remembered(slow_verifier, monkeypatch):
         raise _ServerLostError
 
     with monkeypatch.context() as patch:
-        patch.setattr("open_r1.rewards.verifier._Server.receive", lose_the_server)
+        patch.setattr("open_r1.answers.verifier._Server.receive", lose_the_server)
         assert slow_verifier.check([Pair("a", "a")]) == ["error"]
     assert slow_verifier.check([Pair("a", "a")]) == ["correct"]
 
 
 def test_only_the_last_verdicts_are_remembered(slow_verifier, monkeypatch):
-    monkeypatch.setattr("open_r1.rewards.verifier.MAX_REMEMBERED", 3)
+    monkeypatch.setattr("open_r1.answers.verifier.MAX_REMEMBERED", 3)
     for number in (1, 2, 3, 2, 3, 4, 5):
         slow_verifier.check([Pair("a", str(number))])
     assert list(slow_verifier._remembered) == [Pair("a", str(number)) for number in (3, 4, 5)]
@@ -209,7 +209,7 @@ def test_the_same_with_torch_s_threads_running():
 
 def test_nothing_is_left_running_when_the_process_ends():
     script = """
-        from open_r1.rewards.verifier import Pair, Verifier
+        from open_r1.answers.verifier import Pair, Verifier
         verifier = Verifier(workers=2)
         verifier.check([Pair("x+1", "1+x")])
         print(verifier._server._process.pid)
@@ -221,7 +221,7 @@ def test_nothing_is_left_running_when_the_process_ends():
 def test_nothing_is_left_running_when_the_process_is_killed():
     script = """
         import os, signal
-        from open_r1.rewards.verifier import Pair, Verifier
+        from open_r1.answers.verifier import Pair, Verifier
         verifier = Verifier(workers=2)
         verifier.check([Pair("x+1", "1+x")])
         print(verifier._server._process.pid, flush=True)
@@ -234,7 +234,7 @@ def test_plain_answers_start_no_process_and_import_no_sympy():
     script = """
         import sys
         from open_r1.rewards import accuracy_reward
-        from open_r1.rewards.verifier import default_verifier
+        from open_r1.answers.verifier import default_verifier
         golds = ["12", "Thu", "3, 7, 12", "-4"] * 3
         answers = ["12", "Thu", "3, 7, 12", "-4", "13", "Fri", "3 7 12", "x = 4", "7+", "Thu Thu", "3, 7", "2x + 3 = 5"]
         values = accuracy_reward([f"<answer>\\\\boxed{{{answer}}}</answer>" for answer in answers], golds)

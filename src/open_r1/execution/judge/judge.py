@@ -22,14 +22,13 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
-from open_r1.execution.base import Execution, Program, Provider, Status
-from open_r1.execution.function_call import (
+from open_r1.execution.judge.function_call import (
     UnreadableResultError,
     call_program,
     result_difference,
     result_in,
 )
-from open_r1.execution.verdict import (
+from open_r1.execution.judge.verdict import (
     UNSCORED,
     Checker,
     Kind,
@@ -42,6 +41,7 @@ from open_r1.execution.verdict import (
     digest_of,
     flat,
 )
+from open_r1.execution.programs import Execution, Program, Provider, Status
 
 __all__ = [
     "UNSCORED",

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from open_r1.data.choosing import BINS, By, Candidates, choose, distances, find_duplicates, sketch
+from open_r1.data.trace_choice import BINS, By, Candidates, choose, distances, find_duplicates, sketch
 
 
 def candidates(problems: list[int], texts: list[int], lengths: list[int], sketches: list[np.ndarray] | None = None):

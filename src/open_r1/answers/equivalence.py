@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from open_r1.text.latex import canonical
-from open_r1.text.numbers import are_equal, read_number
-from open_r1.text.values import compare_values
+from open_r1.answers.latex import canonical
+from open_r1.answers.numbers import are_equal, read_number
+from open_r1.answers.values import compare_values
 
 Settle = Callable[[str, str], bool]
 

@@ -18,9 +18,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from open_r1.execution import harness
-from open_r1.execution.base import Program
-from open_r1.execution.comparison import Comparison
+from open_r1.execution.judge import harness
+from open_r1.execution.judge.comparison import Comparison
+from open_r1.execution.programs import Program
 
 MAX_SHOWN = 80
 

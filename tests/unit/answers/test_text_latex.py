@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from open_r1.text.latex import brace_arguments, canonical, clean_unicode
+from open_r1.answers.latex import brace_arguments, canonical, clean_unicode
 
 SPELLINGS = [
     (

@@ -12,8 +12,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Protocol
 
-from open_r1.execution.base import Execution, Limits, Program
-from open_r1.execution.comparison import Comparison
+from open_r1.execution.judge.comparison import Comparison
+from open_r1.execution.programs import Execution, Limits, Program
 
 
 class Reason(StrEnum):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from open_r1.text.latex import canonical
-from open_r1.text.numbers import MAX_DIGITS, Number, are_equal, read_number
-from open_r1.text.values import compare_values, value_of
+from open_r1.answers.latex import canonical
+from open_r1.answers.numbers import MAX_DIGITS, Number, are_equal, read_number
+from open_r1.answers.values import compare_values, value_of
 
 
 @pytest.mark.parametrize(

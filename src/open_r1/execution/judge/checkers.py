@@ -14,8 +14,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from open_r1.execution.base import Execution, Limits, Program, Status
-from open_r1.execution.verdict import Reason, Ruling, Test
+from open_r1.execution.judge.verdict import Reason, Ruling, Test
+from open_r1.execution.programs import Execution, Limits, Program, Status
 
 FILES: tuple[str, ...] = ("input.txt", "output.txt", "answer.txt")
 WRONG = (1, 2)

@@ -23,13 +23,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from open_r1.answers.boxes import last_boxed
+from open_r1.answers.choices import read_choice
+from open_r1.answers.equivalence import NeedsAlgebra, are_equivalent, needs_algebra
+from open_r1.answers.latex import MAX_CHARS, canonical
+from open_r1.answers.reasons import SCORES, Reason
+from open_r1.answers.verifier import Pair, Verifier, default_verifier
 from open_r1.records import Outcome
-from open_r1.rewards.equivalence import NeedsAlgebra, are_equivalent, needs_algebra
-from open_r1.rewards.reasons import SCORES, Reason
-from open_r1.rewards.verifier import Pair, Verifier, default_verifier
-from open_r1.text.boxes import last_boxed
-from open_r1.text.choices import read_choice
-from open_r1.text.latex import MAX_CHARS, canonical
 from open_r1.text.tags import last_answer_block, visible_part
 
 Gold = str | int | float | None

@@ -14,8 +14,8 @@ from trl.trainer.utils import is_async_callable
 from open_r1.errors import RunError
 from open_r1.records import Outcome
 from open_r1.rewards import RewardFunction
-from open_r1.training import explained
-from open_r1.training.explained import ExplainedReward
+from open_r1.training import reward_adapter
+from open_r1.training.reward_adapter import ExplainedReward
 
 Scorer = Callable[[list[str], Any], list[Outcome]]
 
@@ -117,7 +117,7 @@ def test_details_become_columns_of_compact_json_when_some_outcome_has_them() -> 
 
 
 def test_the_run_stops_when_too_much_stays_unscored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explained, "RECENT_OUTCOMES", 4)
+    monkeypatch.setattr(reward_adapter, "RECENT_OUTCOMES", 4)
     trainer = Trainer(lambda texts, columns: [Outcome(None, "rate_limited")] * 2, max_unscored_share=0.5)
     trainer.score("a", "b")
     with pytest.raises(RunError, match="rate_limited 4"):

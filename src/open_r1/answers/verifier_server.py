@@ -1,4 +1,4 @@
-"""The process that checks pairs for a `Verifier`: `python -m open_r1.rewards.verifier_server --workers 2 --limit-s 3`.
+"""The process that checks pairs for a `Verifier`: `python -m open_r1.answers.verifier_server --workers 2 --limit-s 3`.
 
 Does: load the algebra system once, fork a child a worker, hand each a pair at a time, and kill a child that takes
 longer than its limit; a new one is forked from the loaded process in milliseconds. Being small, single-threaded and
@@ -26,7 +26,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from open_r1.rewards.reasons import Reason
+from open_r1.answers.reasons import Reason
 
 PATIENCE_S = 0.05
 """A child that has been at one pair for longer is set aside: another takes its place."""

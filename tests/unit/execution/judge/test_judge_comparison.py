@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from open_r1.errors import ConfigError
-from open_r1.execution.comparison import MODES, Comparison
+from open_r1.execution.judge.comparison import MODES, Comparison
 
 TOKENS, LINES, EXACT = Comparison(), Comparison("lines"), Comparison("exact")
 NUMERIC = Comparison("numeric", absolute=1e-6, relative=1e-6)

@@ -15,8 +15,8 @@ from latex2sympy2_extended.math_normalization import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse, verify
 from sympy import Expr, Float, UnevaluatedExpr, nan, zoo
 
-from open_r1.rewards.equivalence import are_equivalent
-from open_r1.rewards.reasons import Reason
+from open_r1.answers.equivalence import are_equivalent
+from open_r1.answers.reasons import Reason
 
 MAX_DEPTH = 60
 """Brackets nested deeper than this are no answer; the parser's time grows with the square of the depth."""

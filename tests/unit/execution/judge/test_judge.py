@@ -11,10 +11,9 @@ from dataclasses import replace
 
 import pytest
 
-from open_r1.execution import judge as judge_module
-from open_r1.execution.base import Execution, Limits, Program, Provider, Status
-from open_r1.execution.checkers import ProgramChecker
-from open_r1.execution.judge import (
+from open_r1.execution.judge import judge as judge_module
+from open_r1.execution.judge.checkers import ProgramChecker
+from open_r1.execution.judge.judge import (
     MAX_SOURCE_BYTES,
     Judge,
     Kind,
@@ -25,6 +24,7 @@ from open_r1.execution.judge import (
     Verdict,
     shared_judge,
 )
+from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
 from open_r1.execution.providers.scripted import ScriptedProvider, Trouble
 
 

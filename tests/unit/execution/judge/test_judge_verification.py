@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from open_r1.execution.comparison import Comparison
-from open_r1.execution.judge import Kind, Test
-from open_r1.execution.verification import UnusableTestsError, Verification, read_verification
+from open_r1.execution.judge.comparison import Comparison
+from open_r1.execution.judge.judge import Kind, Test
+from open_r1.execution.judge.test_cases import UnusableTestsError, Verification, read_verification
 
 STDIN = {"input": "1 2\n", "output": "3\n", "type": "stdin_stdout"}
 CALL = {"fn_name": "add", "input": [1, 2], "output": [3], "type": "function_call"}

@@ -25,10 +25,10 @@ from importlib import import_module
 from itertools import islice
 from pathlib import Path
 
+from open_r1.answers.reasons import Reason
 from open_r1.errors import RunError
-from open_r1.rewards.reasons import Reason
 
-ALGEBRA_CHECKER = "open_r1.rewards.algebra:check_pair"
+ALGEBRA_CHECKER = "open_r1.answers.algebra:check_pair"
 DEFAULT_LIMIT_S = 3.0
 START_LIMIT_S = 120.0
 CLOSE_LIMIT_S = 1.0
@@ -138,7 +138,7 @@ class _Server:
     """One server process; every wait on it has a limit."""
 
     def __init__(self, checker: str, workers: int, limit_s: float) -> None:
-        command = [sys.executable, "-m", "open_r1.rewards.verifier_server"]
+        command = [sys.executable, "-m", "open_r1.answers.verifier_server"]
         command += ["--checker", checker, "--workers", str(workers), "--limit-s", str(limit_s)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), bufsize=0

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from open_r1.errors import ConfigError
-from open_r1.execution.checkers import ProgramChecker
-from open_r1.execution.comparison import Comparison
-from open_r1.execution.function_call import encode_call, encode_expected
-from open_r1.execution.harness import MAX_DIGITS, Digits
-from open_r1.execution.verdict import Kind, Test
+from open_r1.execution.judge.checkers import ProgramChecker
+from open_r1.execution.judge.comparison import Comparison
+from open_r1.execution.judge.function_call import encode_call, encode_expected
+from open_r1.execution.judge.harness import MAX_DIGITS, Digits
+from open_r1.execution.judge.verdict import Kind, Test
 from open_r1.text.fences import canonical_language
 
 MAX_LITERAL_CHARS = 1_000_000

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.errors import DataError, RunError
-from open_r1.execution.base import Limits, Program, Provider
-from open_r1.execution.function_call import UnreadableResultError, harness_text, result_in
+from open_r1.execution.judge.function_call import UnreadableResultError, harness_text, result_in
+from open_r1.execution.programs import Limits, Program, Provider
 
 COLUMNS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 
