@@ -131,7 +131,7 @@ REWARD = RewardSpec(
             "time_limit": 2.0,
             "memory_limit": 256,
             "grader_files": [],
-            "test_cases": [{"test_name": "01", "test_input": "1 2", "test_output": "3"}],
+            "test_cases": [{"test_name": "01", "input": "1 2", "output": "3"}],
         },
     ),
 )
