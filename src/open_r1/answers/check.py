@@ -30,7 +30,8 @@ from open_r1.answers.latex import MAX_CHARS, canonical
 from open_r1.answers.reasons import SCORES, Reason
 from open_r1.answers.verifier import Pair, Verifier, default_verifier
 from open_r1.records import Outcome
-from open_r1.text.tags import last_answer_block, visible_part
+from open_r1.text.tags import last_answer_block
+from open_r1.text.thinking import visible_part
 
 Gold = str | int | float | None
 """A gold as data sets have it: a text, a bare number, or nothing."""

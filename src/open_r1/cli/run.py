@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -52,5 +51,7 @@ def show(pipeline: Any) -> int:
 
 def tell(line: str) -> None:
     """One line of progress on stderr, from the process of a distributed launch that writes."""
-    if os.environ.get("RANK", "0") == "0":
+    from open_r1.processes.ranks import is_main_process
+
+    if is_main_process():
         print(line, file=sys.stderr, flush=True)
