@@ -40,7 +40,8 @@ POSITIVE = Range(0, math.inf, open_low=True)
 RANGES: dict[str, Range] = {
     **dict.fromkeys(
         """per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps steps_per_generation
-        generation_batch_size num_iterations num_generations max_completion_length max_prompt_length max_samples lora_r""".split(),
+        generation_batch_size num_iterations num_generations max_completion_length max_prompt_length max_samples
+        lora_r""".split(),
         COUNT,
     ),
     **dict.fromkeys("learning_rate temperature repetition_penalty num_train_epochs logging_steps".split(), POSITIVE),

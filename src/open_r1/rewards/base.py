@@ -91,7 +91,7 @@ def text_of(completion: Completion) -> str:
         return completion
     try:
         messages = [message for message in completion if message.get("role", "assistant") == "assistant"]
-        return _content_text(messages[-1].get("content")) if messages else ""
+        return content_text(messages[-1].get("content")) if messages else ""
     except (TypeError, AttributeError):
         raise DataError(
             f"a completion is {completion!r:.100}, of type {type(completion).__name__}; "
@@ -99,7 +99,8 @@ def text_of(completion: Completion) -> str:
         ) from None
 
 
-def _content_text(content: Any) -> str:
+def content_text(content: Any) -> str:
+    """The text of a message's content: a string itself, the texts of its parts together, "" for none."""
     if content is None:
         return ""
     if isinstance(content, str):

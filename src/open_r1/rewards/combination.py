@@ -217,8 +217,9 @@ def check_unscored_share(name: str, outcomes: Sequence[Outcome], max_share: floa
     if share <= max_share:
         return
     raise RunError(
-        f"{name}: {share:.0%} of {len(outcomes)} samples could not be scored ({list_failures(outcomes)}), more than the {max_share:.0%} "
-        "allowed; fix the cause, or raise max_unscored_share. The same command resumes from the last checkpoint."
+        f"{name}: {share:.0%} of {len(outcomes)} samples could not be scored ({list_failures(outcomes)}), more than the "
+        f"{max_share:.0%} allowed; fix the cause, or raise max_unscored_share. The same command "
+        "resumes from the last checkpoint."
     )
 
 

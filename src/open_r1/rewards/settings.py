@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import make_dataclass
-from typing import Any
 
 from open_r1.configs.fields import setting
 from open_r1.errors import ConfigError
@@ -18,8 +17,7 @@ from open_r1.rewards.spec import RewardSetting, RewardSpec
 def settings_class(names: Iterable[str] = ()) -> type:
     """A dataclass with `reward_funcs` and the settings of all rewards that ship and of the user's own among `names`.
 
-    Each field's metadata has its help, and its range where it has one. ConfigError for a setting that two rewards
-    declare differently.
+    `RANGES` has the ranges of those that have one. ConfigError for a setting that two rewards declare differently.
     """
     specs = [*reward_specs().values(), *(get_spec(name) for name in names if ":" in name)]
     readers = readers_of(specs)
@@ -27,16 +25,17 @@ def settings_class(names: Iterable[str] = ()) -> type:
         (
             declared.key,
             declared.annotation,
-            setting(declared.default, f"{', '.join(spec.name for spec in read_by)}: {declared.help}.", declared.range),
+            setting(declared.default, f"{', '.join(spec.name for spec in read_by)}: {declared.help}."),
         )
         for declared, read_by in readers.values()
     ]
     reward_funcs = setting(list(default_rewards()), "Rewards by name, or 'module:function' for one of your own.")
-    return make_dataclass(
-        "RewardSettings",
-        [("reward_funcs", list[str], reward_funcs), *fields],
-        namespace={"__module__": __name__, "__doc__": "Which rewards, and the settings of each."},
-    )
+    attributes = {
+        "__module__": __name__,
+        "__doc__": "Which rewards, and the settings of each.",
+        "RANGES": {key: declared.range for key, (declared, _) in readers.items() if declared.range},
+    }
+    return make_dataclass("RewardSettings", [("reward_funcs", list[str], reward_funcs), *fields], namespace=attributes)
 
 
 def readers_of(specs: Iterable[RewardSpec]) -> dict[str, tuple[RewardSetting, list[RewardSpec]]]:
@@ -57,8 +56,3 @@ def readers_of(specs: Iterable[RewardSpec]) -> dict[str, tuple[RewardSetting, li
 def options_of(names: Iterable[str]) -> dict[str, RewardSetting]:
     """The settings that these rewards read, by key."""
     return {key: declared for key, (declared, _) in readers_of(map(get_spec, names)).items()}
-
-
-def all_settings() -> Any:
-    """Every key that a reward that ships reads."""
-    return readers_of(reward_specs().values()).keys()

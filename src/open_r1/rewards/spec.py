@@ -158,6 +158,11 @@ class RewardSpec:
         return self.build(Filled(settings, {setting.key: setting.default for setting in self.settings}))
 
     @property
+    def options(self) -> tuple[str, ...]:
+        """The keys of its settings."""
+        return tuple(setting.key for setting in self.settings)
+
+    @property
     def is_judge(self) -> bool:
         """Whether it tells right from wrong."""
         return self.kind in JUDGING_KINDS

@@ -274,4 +274,4 @@ def find_idle_rewards(trainer: Any, specs: Iterable[RewardSpec]) -> Iterator[Fin
     )
     for spec in specs:
         if sentence := spec.find_idle(setup):
-            yield Finding("idle_reward", sentence)
+            yield Finding("idle_setting", sentence)

@@ -37,7 +37,7 @@ REWARD = RewardSpec(
         rf"\boxed{{{answer}}}": Example(rf"So it is \boxed{{{answer}}}.", {"solution": r"\frac12"})
         for answer in ("1/2", r"50\%", "0.5", "2", "1/2 or 2")
     }
-    | {"no box": Example("So it is something else.", {"solution": r"\frac12"})},
+    | {"no answer": Example("It could be one of several values, and none is certain.", {"solution": r"\frac12"})},
     is_default=True,
     verifies=("solution", "answer"),
 )

@@ -35,7 +35,7 @@ from open_r1.rewards.functions.code import (
 from open_r1.rewards.functions.code_format import CODE_LANGUAGE
 from open_r1.rewards.spec import Example, RewardSetting, RewardSpec
 from open_r1.text.fences import extract_code
-from open_r1.text.tags import visible_part
+from open_r1.text.thinking import visible_part
 
 __all__ = ["cf_code_reward", "get_cf_code_reward"]
 

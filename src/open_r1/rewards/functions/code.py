@@ -16,7 +16,7 @@ from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction
 from open_r1.rewards.spec import Example, RewardSetting, RewardSpec
 from open_r1.text.fences import ALIASES, extract_code
-from open_r1.text.tags import visible_part
+from open_r1.text.thinking import visible_part
 
 __all__ = ["binary_code_reward", "code_reward", "get_binary_code_reward", "get_code_reward"]
 

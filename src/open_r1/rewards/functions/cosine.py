@@ -87,9 +87,15 @@ REWARD = RewardSpec(
     settings=(
         RewardSetting("cosine_min_value_wrong", CosineScale.min_value_wrong, "value of the shortest wrong answer"),
         RewardSetting("cosine_max_value_wrong", CosineScale.max_value_wrong, "value of the longest wrong answer"),
-        RewardSetting("cosine_min_value_correct", CosineScale.min_value_correct, "value of the longest correct answer"),
-        RewardSetting("cosine_max_value_correct", CosineScale.max_value_correct, "value of the shortest correct answer"),
-        RewardSetting("cosine_max_len", CosineScale.max_len, "length, in characters, at which the schedule ends", COUNT),
+        RewardSetting(
+            "cosine_min_value_correct", CosineScale.min_value_correct, "value of the longest correct answer"
+        ),
+        RewardSetting(
+            "cosine_max_value_correct", CosineScale.max_value_correct, "value of the shortest correct answer"
+        ),
+        RewardSetting(
+            "cosine_max_len", CosineScale.max_len, "length, in characters, at which the schedule ends", COUNT
+        ),
     ),
     example=answer_of_length("5")(0),
     curve=Curve(

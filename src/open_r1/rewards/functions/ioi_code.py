@@ -24,7 +24,7 @@ from open_r1.rewards.functions.code import (
 )
 from open_r1.rewards.spec import Example, RewardSetting, RewardSpec
 from open_r1.text.fences import extract_code
-from open_r1.text.tags import visible_part
+from open_r1.text.thinking import visible_part
 
 __all__ = ["get_ioi_code_reward", "ioi_code_reward"]
 

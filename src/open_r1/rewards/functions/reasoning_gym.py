@@ -17,7 +17,8 @@ from open_r1.execution.programs import Execution, Limits, Program, Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction
 from open_r1.rewards.spec import Example, RewardSpec
-from open_r1.text.tags import last_answer_block, visible_part
+from open_r1.text.tags import last_answer_block
+from open_r1.text.thinking import visible_part
 
 __all__: list[str] = []
 

@@ -43,7 +43,9 @@ def find_unscored(sample: PolicySample) -> Iterator[Finding]:
         first = next(place for place, outcome in enumerate(outcomes) if has_failed(outcome))
         is_too_much = share > sample.max_unscored_share
         limit = f", more than max_unscored_share = {sample.max_unscored_share:.0%}" if is_too_much else ""
-        text = f"{name} could not score {share:.0%} of the completions ({list_failures(outcomes)}){limit}; fix the cause."
+        text = (
+            f"{name} could not score {share:.0%} of the completions ({list_failures(outcomes)}){limit}; fix the cause."
+        )
         yield Finding("unscored", text, is_refusal=is_too_much, example=first)
 
 
@@ -126,7 +128,9 @@ def find_no_variance(sample: PolicySample) -> Iterator[Finding]:
     if share is None or share < MOST:
         return
     is_easy = bool(sample.judges) and all(sample.is_right)
-    cause = "every completion is right: the problems are too easy" if is_easy else "the rewards do not vary within them"
+    cause = (
+        "every completion is right: the problems are too easy" if is_easy else "the rewards do not vary within them"
+    )
     which = "no group has" if share == 1 else f"only {1 - share:.0%} of the groups have"
     yield Finding(
         "no_variance",
@@ -172,7 +176,9 @@ def _explain_format(spec: RewardSpec, prompt: str) -> str:
         return f"The chat template ends the prompt with {THINK_OPEN}, which the completion then lacks."
     if missing:
         return f"Nothing in the prompt asks for {' '.join(missing)}: ask for it in system_prompt, or teach it by SFT."
-    return "The prompt asks for the tags; SFT teaches them to a model that does not follow it, or a graded reward does."
+    return (
+        "The prompt asks for the tags; SFT teaches them to a model that does not follow it, or a graded reward does."
+    )
 
 
 def find_disagreement(sample: PolicySample) -> Iterator[Finding]:
