@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import parse_qsl
 
+from open_r1.configs.references import read_source
 from open_r1.data.problems import SOLUTION_COLUMNS
 from open_r1.data.sources.generated import is_generated
 from open_r1.data.sources.local import is_local_name
 from open_r1.data.trace_problems import PROMPT_COLUMNS
-from open_r1.errors import ConfigError, DataError, nearest
+from open_r1.errors import DataError
 from open_r1.evaluation.benchmarks.base import (
     Benchmark,
     Question,
@@ -45,19 +45,10 @@ def benchmark_of_source(name: str) -> Benchmark:
     """The benchmark that a source's name stands for. ConfigError for a map that can't be read."""
     if is_generated(name):
         return generated(name)
-    path, _, query = name.partition("?")
-    try:
-        options = dict(parse_qsl(query, strict_parsing=bool(query)))
-    except ValueError:
-        raise ConfigError(f"benchmark '{name}' is not of the form FILE?key=value&key=value; mend it.") from None
-    for key in options:
-        if key not in KEYS:
-            raise ConfigError(f"benchmark '{name}': no key '{key}'{nearest(key, KEYS)} Known: {', '.join(KEYS)}.")
+    source = read_source(name, "benchmark", KEYS)
     for key in ("num_samples", "max_new_tokens"):
-        number = options.get(key, "1")
-        if not number.isdecimal() or int(number) < 1:
-            raise ConfigError(f"benchmark '{name}': {key} must be a whole number from 1, but is {number}.")
-    return of_file(path, options)
+        source.whole_number(key, 1, least=1)
+    return of_file(source.name, source.options)
 
 
 def of_file(path: str, options: dict[str, str]) -> Benchmark:
