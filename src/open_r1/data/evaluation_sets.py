@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
-from open_r1.data.decontamination import EvalSet
-from open_r1.data.rows import open_rows
-from open_r1.data.texts import find_text_columns, read_texts, text_of
+from open_r1.data.columns import find_text_columns, read_texts
+from open_r1.data.evaluation_index import EvalSet
+from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError, DataError, nearest
 
 KNOWN_SETS = {
