@@ -24,6 +24,9 @@ RESPONSE_COLUMNS = ("completion", "response", "generation", *GOLD_COLUMNS)
 TEXT_COLUMNS = ("problem", "question", "prompt", "messages", "text", "instruction", "Question", "question_content")
 """Columns of the text by which rows are compared."""
 
+BATCH_CHARACTERS = 1 << 17
+"""Text that is processed at a time: it stays in a processor's cache meanwhile."""
+
 MAX_DEPTH = 8
 """Levels of nesting that `text_of` reads; no chat has more."""
 
@@ -133,7 +136,7 @@ def read_texts(chunk: Chunk, columns: Sequence[str]) -> Iterator[list[str]]:
         yield texts[0] if len(texts) == 1 else ["\n".join(parts) for parts in zip(*texts, strict=True)]
 
 
-def split_texts(texts: Sequence[str], characters: int) -> Iterator[list[str]]:
+def split_texts(texts: Sequence[str], characters: int = BATCH_CHARACTERS) -> Iterator[list[str]]:
     """The texts in batches that end with the text that reaches `characters`."""
     start = size = 0
     for number, text in enumerate(texts, start=1):

@@ -21,9 +21,6 @@ from open_r1.data.row_file import Destination, RowFile, check_destination, write
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.rundir import atomic_file
 
-BATCH_CHARACTERS = 1 << 17
-"""Text that is searched at a time: it stays in a processor's cache meanwhile."""
-
 MAX_QUOTED = 400
 """Characters of a row and of an item that the report quotes."""
 
@@ -92,7 +89,7 @@ class Search:
         num_rows = num_empty = 0
         rows: list[RowHits] = []
         for block in read_texts(chunk, self.columns):
-            for texts in split_texts(block, BATCH_CHARACTERS):
+            for texts in split_texts(block):
                 words = self.index.read(texts)
                 for number, hits in self.index.find(words).items():
                     rows.append(RowHits(num_rows + number, hits, shorten(texts[number])))

@@ -106,7 +106,7 @@ class Sketching:
         batches = [
             sketch(DRAWN.words(texts), self.likeness)
             for block in read_texts(chunk, self.columns)
-            for texts in split_texts(block, BATCH_CHARACTERS)
+            for texts in split_texts(block)
         ]
         return join_sketches(batches or [sketch(DRAWN.words([]), self.likeness)])
 

@@ -29,14 +29,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.data.provenance import Step, steps_behind, write_steps
 from open_r1.data.problems import ProblemSet, TraceProblem
 from open_r1.data.progress import Prices, Progress, in_words
-from open_r1.data.traces import TraceFile, encode_columns, locate_traces, read_heads, share_out, to_line
+from open_r1.data.provenance import Step, steps_behind, write_steps
+from open_r1.data.traces import encode_columns, locate_traces, read_heads, share_out, to_line
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import Completer, EndpointsGone, Reply, RequestFailed, Sampling
 from open_r1.generation.http_client import rare_collections, run_loop
-from open_r1.rundir import RunDir, read_json, read_jsonl, write_json, write_jsonl
+from open_r1.rundir import LineAppender, RunDir, read_json, read_jsonl, write_json, write_jsonl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,8 +109,8 @@ class TraceRun:
 
     def run(self) -> dict[str, Any]:
         """Draw what is missing; returns the summary. RunError when not everything could be drawn."""
-        self.traces = TraceFile(self.folder / TRACES)
-        self.failed = TraceFile(self.folder / FAILED)
+        self.traces = LineAppender(self.folder / TRACES)
+        self.failed = LineAppender(self.folder / FAILED)
         self.done = self.survey_traces()
         self.progress.begin()
         try:
@@ -350,11 +350,8 @@ def draw_traces(
     RunFolderError when the folder is in use or holds traces of other settings; RunError, which says how to go on, when
     the work ends before everything is drawn.
     """
-    run_dir = RunDir(folder)
-    with run_dir.locked():
-        if overwrite:
-            run_dir.clear()
-        run_dir.claim(identity_of(problems, settings, completer) | (extra_identity or {}), start_over="--overwrite")
+    identity = identity_of(problems, settings, completer) | (extra_identity or {})
+    with RunDir(folder).claimed(identity, overwrite):
         return TraceRun(folder, problems, settings, completer, show, show_every_s, command).run()
 
 

@@ -226,7 +226,9 @@ def batches(
         for problem in problems
     )
     problems_at_once = max(1, BATCH_SAMPLES // count)
-    return batch_rows(groups, lambda group: sum(len(sample.text) for sample in group[1]), problems_at_once, BATCH_CHARACTERS)
+    return batch_rows(
+        groups, lambda group: sum(len(sample.text) for sample in group[1]), problems_at_once, BATCH_CHARACTERS
+    )
 
 
 def read_text(traces: Any, start: int) -> str:

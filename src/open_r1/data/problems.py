@@ -157,9 +157,7 @@ class ProblemSet:
         prompt = row.get(self.prompt_column)
         if isinstance(prompt, list):
             if not is_conversation(prompt) or prompt[-1]["role"] != "user":
-                return (
-                    f"has a '{self.prompt_column}' that is not a conversation ending with the user: {str(prompt)[:60]!r}"
-                )
+                return f"has a '{self.prompt_column}' that is not a conversation ending with the user: {str(prompt)[:60]!r}"
             if self.template is not None:
                 return f"has a conversation as its '{self.prompt_column}', which a template can't be put around"
         elif not isinstance(prompt, str | int | float) or not str(prompt).strip():

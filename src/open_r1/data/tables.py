@@ -26,7 +26,9 @@ MISFIT = (pa.ArrowException, OverflowError, TypeError)
 """What pyarrow raises for values that are not of one type."""
 
 
-def load_table(paths: Sequence[Path], read: Callable[[], Iterator[Batch]], to_text: Callable[[Any], str | None]) -> Dataset:
+def load_table(
+    paths: Sequence[Path], read: Callable[[], Iterator[Batch]], to_text: Callable[[Any], str | None]
+) -> Dataset:
     """The rows of files as a `Dataset`. DataError for a column that can't have one type."""
     from datasets import Dataset, config
 
@@ -42,7 +44,9 @@ def identify(paths: Iterable[Path]) -> str:
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
 
-def write_table(path: Path, read: Callable[[], Iterator[Batch]], to_text: Callable[[Any], str | None] = as_text) -> None:
+def write_table(
+    path: Path, read: Callable[[], Iterator[Batch]], to_text: Callable[[Any], str | None] = as_text
+) -> None:
     """Write an Arrow file of all rows; a column whose type turns out to lose something becomes text."""
     types = find_types(read())
     while True:

@@ -12,10 +12,9 @@ gives the form of the original's files: a line per problem, its samples in lists
 from __future__ import annotations
 
 import json
-import os
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ from open_r1.data.columns import batch_rows
 from open_r1.data.problems import Locator, key_of
 from open_r1.data.values import dump, dump_row, load
 from open_r1.errors import DataError, RunError
-from open_r1.rundir import atomic_file, writing_failed
+from open_r1.rundir import atomic_file
+from open_r1.rundir.jsonl import BLOCK_BYTES, iter_lines
 
 OWN_COLUMNS = """problem_id sample prompt_tokens completion_tokens finish_reason completion model endpoint seed seconds
 attempts request_samples""".split()
@@ -35,7 +35,6 @@ HEAD = re.compile(
     rb'"prompt_tokens": ?(\d+|null), ?"completion_tokens": ?(\d+|null), ?"finish_reason": ?"(\w+)"'
 )
 HEAD_KEYS = ("problem_id", "sample", "prompt_tokens", "completion_tokens", "finish_reason")
-BLOCK = 2**20
 HEADS_AT_ONCE = 65536
 
 
@@ -48,84 +47,6 @@ class TraceHead:
     prompt_tokens: int | None
     completion_tokens: int | None
     finish_reason: str
-
-
-class TraceFile:
-    """Append-only. `add` keeps a line until `flush`, which its owner calls before it waits for anything."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.lines: list[bytes] = []
-        try:
-            is_new = not path.exists()
-            self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            self.cut = mend_tail(self.descriptor)
-            self.size = os.fstat(self.descriptor).st_size
-            if is_new:
-                sync_folder(path.parent)
-        except OSError as error:
-            raise writing_failed(path, error) from error
-
-    def add(self, line: bytes) -> None:
-        self.lines.append(line)
-
-    def flush(self) -> None:
-        """Hand all lines to the kernel; on failure the file ends with the last whole line."""
-        if not self.lines:
-            return
-        data = b"".join(self.lines)
-        self.lines.clear()
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self.descriptor, view) :]
-        except OSError as error:
-            os.ftruncate(self.descriptor, self.size)
-            raise writing_failed(self.path, error) from error
-        self.size += len(data)
-
-    def sync(self) -> None:
-        try:
-            os.fsync(self.descriptor)
-        except OSError as error:
-            raise writing_failed(self.path, error) from error
-
-    def close(self) -> None:
-        try:
-            self.flush()
-            self.sync()
-        finally:
-            os.close(self.descriptor)
-
-
-def mend_tail(descriptor: int) -> int:
-    """Cut a torn last line off, or end a whole one that lacks its newline; returns the bytes cut."""
-    size = os.fstat(descriptor).st_size
-    start = last_line_start(descriptor, size)
-    if start == size:
-        return 0
-    tail = os.pread(descriptor, size - start, start)
-    try:
-        is_whole = isinstance(json.loads(tail), dict)
-    except (ValueError, RecursionError):
-        is_whole = False
-    if is_whole:
-        os.write(descriptor, b"\n")
-        return 0
-    os.ftruncate(descriptor, start)
-    return size - start
-
-
-def last_line_start(descriptor: int, size: int) -> int:
-    """Where the text after the last newline begins; `size` when the file ends with one."""
-    end = size
-    while end > 0:
-        start = max(0, end - BLOCK)
-        found = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        end = start
-    return 0
 
 
 def read_head(line: bytes, where: str) -> TraceHead:
@@ -146,24 +67,13 @@ def read_head(line: bytes, where: str) -> TraceHead:
 
 def read_heads(path: Path) -> Iterator[tuple[int, TraceHead]]:
     """Where each line of a file of traces begins, and its head. RunError for a line that is not a trace."""
-    start = 0
-    with path.open("rb", buffering=BLOCK) as file:
-        for number, line in enumerate(file, start=1):
-            yield start, read_head(line, f"{path}:{number}")
-            start += len(line)
+    with path.open("rb", buffering=BLOCK_BYTES) as file:
+        for line in iter_lines(file):
+            yield line.start, read_head(line.content, f"{path}:{line.number}")
 
 
 def as_count(digits: bytes) -> int | None:
     return None if digits == b"null" else int(digits)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring a new file's name to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def own_name(column: str) -> str:

@@ -73,7 +73,9 @@ def read_cell(text: str) -> Any:
 
 def dump(value: Any) -> bytes:
     """A value as JSON in UTF-8, long numbers whole. TypeError for what JSON can't express; NaN becomes null."""
-    return orjson.dumps(value, default=_dump_number, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_SUBCLASS)
+    return orjson.dumps(
+        value, default=_dump_number, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_SUBCLASS
+    )
 
 
 def dump_row(row: Mapping[str, Any]) -> bytes:

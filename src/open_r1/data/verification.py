@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.answers.check import Verdict, check_answers
-from open_r1.data.judge_model import SCOPES, Case, JudgeModel
 from open_r1.data.columns import batch_rows, completion_of, gold_of, problem_of, text_of
+from open_r1.data.judge_model import SCOPES, Case, JudgeModel
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
 from open_r1.data.resumable_file import LineByLine, hold
 from open_r1.data.rows import Rows
@@ -33,7 +33,7 @@ from open_r1.errors import ConfigError, RunError
 from open_r1.generation import EndpointsGone
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE, optional_column
-from open_r1.text.tags import visible_part
+from open_r1.text.thinking import visible_part
 
 OWN_COLUMNS = ("verified", "verify_score", "verify_reason", "extracted_answer", "verified_by")
 
@@ -186,7 +186,13 @@ def verify_traces(
     counts = Counts()
     earlier_steps, step = steps_behind(rows.name), Step("verify", rows.name, settings)
     with hold(output, [*earlier_steps, step], overwrite) as lines:
-        for batch in batch_rows(new_rows(rows, lines, counts), size_of, BATCH_ROWS, BATCH_CHARACTERS):
+        column = verifier.settings.completion_column
+        for batch in batch_rows(
+            new_rows(rows, lines, counts),
+            lambda row: len(completion_of(row, column) or ""),
+            BATCH_ROWS,
+            BATCH_CHARACTERS,
+        ):
             try:
                 findings = verifier.verify(batch)
             except (EndpointsGone, ConfigError) as error:

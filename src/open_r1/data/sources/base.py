@@ -32,7 +32,9 @@ class SourceSpec:
         try:
             options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
         except ValueError:
-            raise DataError(f"'{name}' is not of the form {prefix}:NAME?key=value&key=value; write it that way.") from None
+            raise DataError(
+                f"'{name}' is not of the form {prefix}:NAME?key=value&key=value; write it that way."
+            ) from None
         return cls(name, what, options, streaming)
 
     def require_known(self, known: tuple[str, ...]) -> None:
@@ -47,5 +49,7 @@ class SourceSpec:
         """An option as a whole number from 0 to `most`."""
         text = self.options.get(key, str(default))
         if not text.isdecimal() or int(text) > most:
-            raise DataError(f"'{self.name}' has {key}={text}, which is not a whole number from 0 to {most:,}; change it.")
+            raise DataError(
+                f"'{self.name}' has {key}={text}, which is not a whole number from 0 to {most:,}; change it."
+            )
         return int(text)

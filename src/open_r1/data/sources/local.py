@@ -16,7 +16,14 @@ from open_r1.data.rows import COMPRESSIONS, is_lines, open_unpacked, read_line_f
 from open_r1.data.values import as_text, load, load_leniently, read_cell
 from open_r1.errors import DataError
 
-FORMATS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv", ".arrow": "arrow"}
+FORMATS = {
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".arrow": "arrow",
+}
 """Suffix -> its format, as `datasets` calls it."""
 
 CSV_ROWS = 1000
@@ -131,7 +138,9 @@ def read_json(path: Path) -> Iterator[Batch]:
             raise DataError(f"data file '{path}' is not JSON: {error}; fix the file.") from None
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            raise DataError(f"item {number} of '{path}' is a {type(row).__name__}, not an object with columns; fix it.")
+            raise DataError(
+                f"item {number} of '{path}' is a {type(row).__name__}, not an object with columns; fix it."
+            )
     yield rows
 
 
@@ -171,7 +180,9 @@ def load_folder(path: Path, config: str | None, *, streaming: bool = False) -> A
             saved: Any = datasets.load_from_disk(str(path))
             return as_stream(saved) if streaming else saved
         builder = datasets.load_dataset_builder(str(path), config, cache_dir=cache_of(path))
-        files = {str(split): [Path(file) for file in found] for split, found in (builder.config.data_files or {}).items()}
+        files = {
+            str(split): [Path(file) for file in found] for split, found in (builder.config.data_files or {}).items()
+        }
         if all(format_of(file) in ("json", "csv") for found in files.values() for file in found):
             kind = datasets.IterableDatasetDict if streaming else datasets.DatasetDict
             return kind({split: load_paths(found, streaming) for split, found in files.items()})
