@@ -8,29 +8,15 @@ it is done. Does not: read the source, or know what is added to a row.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from open_r1.data.provenance import Step, read_file_steps, steps_file, write_file_steps
-from open_r1.data.trace_file import TraceFile
+from open_r1.data.values import dump_row, load
 from open_r1.errors import ConfigError, DataError, RunFolderError
-from open_r1.rundir import describe_change, writing_failed
-
-logger = logging.getLogger(__name__)
-
-
-def to_bytes(row: Mapping[str, Any]) -> bytes:
-    """A row as JSON in UTF-8, whatever it holds: what orjson refuses goes the lenient way."""
-    try:
-        return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)
-    except (TypeError, ValueError):
-        return json.dumps(row, ensure_ascii=False, default=str).encode("utf-8", "replace")
+from open_r1.rundir import LineAppender, describe_changes, hold_file
 
 
 class LineByLine:
@@ -38,14 +24,9 @@ class LineByLine:
 
     def __init__(self, path: Path, flag: str) -> None:
         self.path, self.flag = path, flag
-        self.file = TraceFile(path)
-        self.there = self.read_there(self.file.size)
-
-    def read_there(self, size: int) -> Iterator[bytes]:
+        self.file = LineAppender(path)
+        self.there = self.file.iter_lines()
         """The lines of earlier runs."""
-        with self.path.open("rb") as file:
-            while file.tell() < size:
-                yield file.readline()
 
     def next_there(self, row: Mapping[str, Any], number: int) -> dict[str, Any] | None:
         """What an earlier run added to this row; None when it didn't come so far."""
@@ -53,12 +34,12 @@ class LineByLine:
         if line is None:
             return None
         head = begin(row)
-        if not line.startswith(head):
+        if not line.content.startswith(head):
             raise DataError(
                 f"line {number} of '{self.path}' is not of row {number} of the source as it is now; write to another "
                 f"file, or anew with {self.flag}."
             )
-        return orjson.loads(b"{" + line[len(head) :])
+        return load(b"{" + line.content[len(head) :])
 
     def end_there(self, count: int) -> None:
         """DataError when there are lines of rows that the source doesn't have any more."""
@@ -71,13 +52,13 @@ class LineByLine:
     def add(self, rows: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
         """Append rows, each with what is added to it, and hand them to the kernel."""
         for row, added in rows:
-            self.file.add(begin(row) + to_bytes(added)[1:] + b"\n")
+            self.file.add(begin(row) + dump_row(added)[1:] + b"\n")
         self.file.flush()
 
 
 def begin(row: Mapping[str, Any]) -> bytes:
     """How the line of a row begins, up to what is added to it."""
-    head = to_bytes(row)[:-1]
+    head = dump_row(row)[:-1]
     return head + b"," if len(head) > 1 else head
 
 
@@ -91,13 +72,7 @@ def hold(path: Path, steps: list[Step], overwrite: bool, flag: str = "--overwrit
     """
     if path.suffix != ".jsonl":
         raise ConfigError(f"--output {path} is of no known kind; end it in .jsonl.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_name(f".{path.name}.lock").open("a")
-    except OSError as error:
-        raise writing_failed(path, error) from None
-    with lock:
-        lock_file(lock, path)
+    with hold_file(path):
         if overwrite:
             path.unlink(missing_ok=True)
             steps_file(path).unlink(missing_ok=True)
@@ -109,18 +84,6 @@ def hold(path: Path, steps: list[Step], overwrite: bool, flag: str = "--overwrit
             yield lines
         finally:
             lines.file.close()
-            path.with_name(f".{path.name}.lock").unlink(missing_ok=True)
-
-
-def lock_file(lock: Any, path: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise RunFolderError(
-            f"another command is writing to '{path}'; wait for it, stop it, or choose another file."
-        ) from None
-    except OSError as error:
-        logger.warning("'%s' can't be locked (%s): don't run twice into it", path, error.strerror)
 
 
 def check_same(path: Path, step: Step, flag: str) -> None:
@@ -132,8 +95,8 @@ def check_same(path: Path, step: Step, flag: str) -> None:
         )
     held = made[-1]
     before: dict[str, Any] = {"action": held.action, "source": held.source, **held.settings}
-    now: dict[str, Any] = {"action": step.action, "source": step.source, **json.loads(to_bytes(step.settings))}
-    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    if changed:
-        shown = ", ".join(describe_change(key, before.get(key), now.get(key)) for key in changed[:3])
-        raise RunFolderError(f"'{path}' was made otherwise: {shown}; give another name, or write over it with {flag}.")
+    now: dict[str, Any] = {"action": step.action, "source": step.source, **json.loads(dump_row(step.settings))}
+    if changes := describe_changes(before, now):
+        raise RunFolderError(
+            f"'{path}' was made with other settings: {changes}; give another name, or write over it with {flag}."
+        )
