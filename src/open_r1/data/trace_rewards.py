@@ -10,15 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from open_r1.data.texts import text_of
+from open_r1.data.columns import GOLD_COLUMNS, gold_of, require_columns
 from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.records import Outcome
 from open_r1.rewards.base import FROM_TRAINER, RewardFunction
 from open_r1.rewards.registry import get_spec, reward_specs
 from open_r1.rewards.spec import KINDS, RewardSpec
-
-GOLD_COLUMNS = ("solution", "answer")
-"""Columns with the gold answer, the first filled one of a row taken, where none is named."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +90,6 @@ def check_need(name: str, column: str, columns: Sequence[str], solution_column: 
 
 
 def check_column(column: str, columns: Sequence[str], where: str) -> None:
-    from open_r1.data.sources import require_columns
-
     require_columns(columns, [column], where, "--solution_column")
 
 
@@ -102,14 +97,6 @@ def nearest_of(wanted: Sequence[str] | Mapping[str, str], columns: Sequence[str]
     """The hint for whichever of the names wanted is nearly there."""
     hints = (nearest(name, columns) for name in wanted)
     return next((hint for hint in hints if hint != "."), ".")
-
-
-def gold_of(row: Mapping[str, Any], solution_column: str | None) -> Any:
-    """A row's gold, None where it has none."""
-    names = GOLD_COLUMNS if solution_column is None else (solution_column,)
-    values = (row.get(name) for name in names)
-    gold = next((value for value in values if value is not None and str(value).strip()), None)
-    return gold if gold is None or isinstance(gold, str | int | float) else text_of(gold)
 
 
 def to_columns(

@@ -2,7 +2,7 @@
 
 `name` may be a `RewardSpec`, a function, a coroutine function, or a class that is called with the settings it declares.
 A function or class declares by attributes of the spec's names what is to be known of it: `needs_columns`, `kind`,
-`settings`, `example`, `find_idle`. A file whose `REWARD` has `name` as its name or function name gives that spec.
+`settings`, `example`, `find_idle`. A function that a `REWARD` of its file is about has that spec.
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-import sys
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from open_r1.configs.references import load_module, load_object
 from open_r1.errors import ConfigError, nearest
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction
 from open_r1.rewards.spec import KINDS, RewardSpec
 
+NAMED = ("reward", "my_rewards:my_reward")
 DECLARED = ("summary", "formula", "source", "settings", "example", "cases", "curve", "find_idle")
 """What a function or class may declare beside its kind and columns, as attributes of the spec's own names."""
 
@@ -37,51 +35,12 @@ def specs_of(module: ModuleType) -> Sequence[RewardSpec]:
 
 def user_spec(reference: str) -> RewardSpec:
     """The reward at `module:name`, importable from the current folder too. ConfigError says what is wrong."""
-    module_name, _, attribute = reference.rpartition(":")
-    if not module_name or not attribute:
-        raise ConfigError(
-            f"reward '{reference}' is not of the form module:function; write it as my_rewards:my_reward."
-        )
-    module = _import(module_name, reference)
-    specs = [spec for spec in specs_of(module) if attribute in (spec.name, spec.function_name)]
-    if specs or isinstance(getattr(module, attribute, None), RewardSpec):
-        return replace(specs[0] if specs else getattr(module, attribute), name=reference)
-    if not hasattr(module, attribute):
-        public = [name for name in vars(module) if not name.startswith("_")]
-        raise ConfigError(f"reward '{reference}': {module_name} has no '{attribute}'{nearest(attribute, public)}")
-    return _spec_of(getattr(module, attribute), reference)
-
-
-def _import(module_name: str, reference: str) -> ModuleType:
-    if module_name.endswith(".py"):
-        return _import_file(Path(module_name), reference)
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.append(folder)
-    try:
-        return import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"reward '{reference}': no module named '{error.name}'; put {module_name.replace('.', '/')}.py into the "
-            "current folder or install the package that has it."
-        ) from error
-
-
-def _import_file(path: Path, reference: str) -> ModuleType:
-    """A file as a module, which is run once in a process."""
-    name = f"_rewards_of_{path.resolve()}"
-    if name in sys.modules:
-        return sys.modules[name]
-    found = spec_from_file_location(name, path)
-    if not path.is_file() or found is None or found.loader is None:
-        raise ConfigError(f"reward '{reference}': there is no file '{path}'; check the path.")
-    module = sys.modules[name] = module_from_spec(found)
-    try:
-        found.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    target = load_object(reference, *NAMED)
+    if isinstance(target, RewardSpec):
+        return replace(target, name=reference)
+    name = reference.rpartition(":")[2]
+    declared = [spec for spec in specs_of(load_module(reference, *NAMED)) if spec.function_name == name]
+    return replace(declared[0], name=reference) if declared else _spec_of(target, reference)
 
 
 def _spec_of(target: Any, reference: str) -> RewardSpec:

@@ -89,7 +89,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def own(tmp_path: Path) -> str:
     """The same file as a user's own."""
     (tmp_path / "mine.py").write_text(ONE_FILE, encoding="utf-8")
-    return f"{tmp_path / 'mine.py'}:shouting"
+    return f"{tmp_path / 'mine.py'}:shouting_reward"
 
 
 def page_script() -> ModuleType:
@@ -256,6 +256,7 @@ def test_a_function_or_class_declares_by_attributes(tmp_path: Path) -> None:
     path = tmp_path / "shorter.py"
     path.write_text(ATTRIBUTES, encoding="utf-8")
     spec = get_spec(f"{path}:Shorter")
+    assert get_spec(f"{path}:Shorter") is not spec
     assert (spec.kind, spec.summary, spec.example) == ("shape", "Less for every character.", Example(""))
     assert spec.make()(["abcde"]) == [-0.5]
     assert spec.make(SimpleNamespace(shorter_scale=5))(["abcde"]) == [-1.0]
