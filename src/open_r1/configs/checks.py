@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from open_r1.configs.references import split_object
 from open_r1.errors import ConfigError
 
 
@@ -48,11 +49,7 @@ def check_data(script: Any, training: Any) -> None:
 
 def check_callbacks(training: Any) -> None:
     for name in training.callbacks:
-        module, _, attribute = name.partition(":")
-        if not module or not attribute.isidentifier():
-            raise ConfigError(
-                f"callback '{name}' is not of the form 'module:Class'; write it as my_callbacks:MyCallback."
-            )
+        split_object(name, "callback", "my_callbacks:MyCallback")
 
 
 def check_template(training: Any) -> None:
