@@ -40,17 +40,16 @@ POSITIVE = Range(0, math.inf, open_low=True)
 RANGES: dict[str, Range] = {
     **dict.fromkeys(
         """per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps steps_per_generation
-        generation_batch_size num_iterations num_generations max_completion_length max_prompt_length max_samples
-        lora_r""".split(),
+        generation_batch_size num_iterations num_generations max_completion_length lora_r""".split(),
         COUNT,
     ),
     **dict.fromkeys("learning_rate temperature repetition_penalty num_train_epochs logging_steps".split(), POSITIVE),
     **dict.fromkeys(
-        "weight_decay warmup_steps max_grad_norm epsilon beta dataloader_num_workers preflight_prompts".split(),
+        "weight_decay warmup_steps max_grad_norm epsilon beta dataloader_num_workers".split(),
         Range(0),
     ),
     **dict.fromkeys("adam_beta1 adam_beta2".split(), Range(0, 1, open_high=True)),
-    **dict.fromkeys("min_p max_unscored_share lora_dropout".split(), SHARE),
+    **dict.fromkeys("min_p lora_dropout".split(), SHARE),
     "top_p": Range(0, 1, open_low=True),
     "seed": Range(0, 2**32 - 1),
 }

@@ -17,7 +17,7 @@ from open_r1.rewards.spec import RewardSetting, RewardSpec
 def settings_class(names: Iterable[str] = ()) -> type:
     """A dataclass with `reward_funcs` and the settings of all rewards that ship and of the user's own among `names`.
 
-    `RANGES` has the ranges of those that have one. ConfigError for a setting that two rewards declare differently.
+    ConfigError for a setting that two rewards declare differently.
     """
     specs = [*reward_specs().values(), *(get_spec(name) for name in names if ":" in name)]
     readers = readers_of(specs)
@@ -25,7 +25,7 @@ def settings_class(names: Iterable[str] = ()) -> type:
         (
             declared.key,
             declared.annotation,
-            setting(declared.default, f"{', '.join(spec.name for spec in read_by)}: {declared.help}."),
+            setting(declared.default, f"{', '.join(spec.name for spec in read_by)}: {declared.help}.", declared.range),
         )
         for declared, read_by in readers.values()
     ]
@@ -33,7 +33,6 @@ def settings_class(names: Iterable[str] = ()) -> type:
     attributes = {
         "__module__": __name__,
         "__doc__": "Which rewards, and the settings of each.",
-        "RANGES": {key: declared.range for key, (declared, _) in readers.items() if declared.range},
     }
     return make_dataclass("RewardSettings", [("reward_funcs", list[str], reward_funcs), *fields], namespace=attributes)
 

@@ -14,6 +14,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import open_r1.rewards.functions
+from open_r1.configs.fields import limits_of
 from open_r1.configs.parse import parse_stage
 from open_r1.configs.ranges import COUNT
 from open_r1.data.trace_rewards import names_for
@@ -107,7 +108,7 @@ def test_one_file_among_those_that_ship_is_a_reward_everywhere(shipped: None, ca
     assert get_spec("shouting").function_name == "shouting_reward"
     assert open_r1.rewards.shouting_reward(["AB"], [1]) == [-0.2]
     found = {field.name: field for field in fields(settings_class())}["shouting_scale"]
-    assert settings_class().RANGES["shouting_scale"] == COUNT  # type: ignore[attr-defined]
+    assert limits_of(settings_class())["shouting_scale"] == COUNT
     assert (found.type, found.default) == (int, 10)
     assert found.metadata == {"help": "shouting: capital letters that cost 1."}
     assert main(["rewards", "list"]) == 0
