@@ -36,7 +36,6 @@ from open_r1.data.trace_problems import ProblemSet, TraceProblem
 from open_r1.data.trace_progress import Prices, Progress, in_words
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import Completer, EndpointsGone, Reply, RequestFailed, Sampling
-from open_r1.generation.http_client import rare_collections, run_loop
 from open_r1.rundir import RunDir, read_json, read_jsonl, write_json, write_jsonl
 
 if TYPE_CHECKING:
@@ -117,8 +116,7 @@ class TraceRun:
         try:
             if self.progress.done < self.progress.wanted:
                 (self.folder / DONE).unlink(missing_ok=True)
-                with rare_collections():
-                    run_loop(self.draw_all())
+                asyncio.run(self.draw_all())
         finally:
             self.traces.close()
             self.failed.close()

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from open_r1.generation.protocol import EndpointsGone, Generator, Message, Prompt, Reply, Sampling
+from open_r1.generation.protocol import Generator, Message, Prompt, Reply, Sampling
+from open_r1.net.servers import EndpointsGone
 from open_r1.records import Completion
 
 LINGER_S = 0.02

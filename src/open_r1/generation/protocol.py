@@ -82,10 +82,6 @@ class RequestFailed(RunError):
         self.reason, self.detail, self.endpoint, self.attempts = reason, detail, endpoint, attempts
 
 
-class EndpointsGone(RunError):
-    """Nobody is left to ask: every endpoint is down, refuses, or has been silent for too long."""
-
-
 class Completer(Protocol):
     """Answers one request at a time, many of them at once."""
 

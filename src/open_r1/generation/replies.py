@@ -8,12 +8,10 @@ had already put into the prompt.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from open_r1.net.replies import describe_error, load_json, shorten
 from open_r1.records import Completion, FinishReason
 from open_r1.text.tags import THINK_CLOSE, THINK_OPEN
 
@@ -84,14 +82,6 @@ def read_object(body: bytes) -> dict[str, Any]:
     return content
 
 
-def load_json(body: bytes) -> Any:
-    """JSON, fast; what only the lenient reader understands (half a surrogate pair, NaN, long integers) by that one."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return json.loads(body)
-
-
 def read_choice(choice: Any, tokens: int | None) -> Completion:
     if not isinstance(choice, dict) or not isinstance(message := choice.get("message"), dict):
         raise BadReply("no_content", f"a choice has no message: {str(choice)[:SHOWN]}")
@@ -134,25 +124,3 @@ def clean(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def describe_error(content: dict[str, Any]) -> str:
-    """What a server's error says, in one line."""
-    error = content.get("error")
-    found = error if isinstance(error, dict) else content
-    words = [str(found[key]) for key in ("code", "type", "message", "detail") if found.get(key)]
-    said = ": ".join(words) if words else str(error or content)
-    return " ".join(clean(said).split())[:SHOWN]
-
-
-def describe_body(body: bytes) -> str:
-    """What the body of a refusal says: its error's message where it has one, else how it begins."""
-    try:
-        content = load_json(body)
-    except (ValueError, RecursionError):
-        return shorten(body) or "no word of explanation"
-    return describe_error(content) if isinstance(content, dict) else shorten(body)
-
-
-def shorten(body: bytes) -> str:
-    return " ".join(body[:SHOWN].decode("utf-8", "replace").split())
