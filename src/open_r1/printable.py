@@ -1,7 +1,7 @@
-"""Text from models, servers and data made safe to print: nothing in it acts on the terminal.
+"""Text of models, servers and data made safe for a terminal.
 
-A control character becomes its picture (ESC is ␛), so that an escape sequence can be read but has no effect. A character
-that reverses the direction of writing, or is invisible, becomes its number. Line feeds and tabs stay.
+Control characters become their picture (ESC is ␛), so that an escape sequence can be read but has no effect. Characters
+that reverse the direction of writing, or that nobody sees, become their number. Line feeds and tabs stay.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ JOINERS = "\u200c\u200d"
 
 
 def as_printable(text: str) -> str:
-    """The text without anything that a terminal would act upon."""
+    """The text with a picture or number in place of each character that a terminal would act upon."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(character if is_harmless(character) else picture(character) for character in text)
@@ -27,6 +27,7 @@ def as_line(text: str, limit: int = 300) -> str:
 
 
 def is_harmless(character: str) -> bool:
+    """Whether a terminal shows the character and does nothing else with it."""
     if character in KEPT or character in JOINERS:
         return True
     return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -31,6 +31,13 @@ class BatchedGenerator:
         self.thread = self.new_thread()
         self.queue: list[Waiting] = []
         self.batches: asyncio.Task[None] | None = None
+        self.tokens_in_flight = 0
+        """Tokens of the batch that is being generated, where the generator counts them (`on_tokens`)."""
+        if hasattr(generator, "on_tokens"):
+            generator.on_tokens = self.count_tokens  # type: ignore[attr-defined]
+
+    def count_tokens(self, count: int) -> None:
+        self.tokens_in_flight += count
 
     def new_thread(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
@@ -79,6 +86,8 @@ class BatchedGenerator:
                 if not future.done():
                     future.set_exception(EndpointsGone(f"the model in this process has failed ({said})"))
             return
+        finally:
+            self.tokens_in_flight = 0
         seconds = time.monotonic() - started
         draws_each = hasattr(self.generator, "generate_each")
         for (_, sampling, future), completions in zip(batch, drawn, strict=True):

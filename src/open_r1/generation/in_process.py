@@ -20,7 +20,7 @@ from open_r1.errors import ModelError, RunError
 from open_r1.generation.protocol import Prompt, Sampling, to_messages
 from open_r1.model_folder import check_model_path, without_template
 from open_r1.records import Completion
-from open_r1.text.tags import OPENING_TOKENS, open_thinking, with_opening
+from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -45,6 +45,8 @@ class TransformersGenerator:
         self.stop_ids = find_stop_ids(model, tokenizer)
         self.pad_id = next(iter(known_ids(tokenizer.pad_token_id, tokenizer.eos_token_id, *self.stop_ids)), 0)
         self.cancelled = threading.Event()
+        self.on_tokens: Callable[[int], None] = lambda count: None
+        """Called while a batch is generated, with the number of tokens that its last step added."""
 
     @classmethod
     def from_folder(cls, folder: Path | str, **options: Any) -> TransformersGenerator:
@@ -154,7 +156,10 @@ class TransformersGenerator:
             num_return_sequences=sampling.num_samples,
             pad_token_id=self.pad_id,
             eos_token_id=list(self.stop_ids) or None,
-            stopping_criteria=[StopWhenSet(cancelled)] if cancelled is not None else None,
+            stopping_criteria=[
+                CountTokens(self.on_tokens, self.pad_id),
+                *([StopWhenSet(cancelled)] if cancelled else []),
+            ],
             **choice,
         )
         if cancelled is not None and cancelled.is_set():
@@ -206,6 +211,18 @@ class StopWhenSet:
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **options: Any) -> torch.Tensor:
         return torch.full((input_ids.shape[0],), self.event.is_set(), dtype=torch.bool, device=input_ids.device)
+
+
+class CountTokens:
+    """A stopping criterion that stops nothing and reports how many tokens each step adds; padding does not count."""
+
+    def __init__(self, on_tokens: Callable[[int], None], pad_id: int) -> None:
+        self.on_tokens, self.pad_id = on_tokens, pad_id
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **options: Any) -> torch.Tensor:
+        """`input_ids` is (sequences, tokens so far); returns False for each sequence."""
+        self.on_tokens(int((input_ids[:, -1] != self.pad_id).sum()))
+        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
 
 class SeededDraw:

@@ -121,7 +121,7 @@ class OpenAIServer:
             )
         for url, models in by_url.items():
             if isinstance(models, list):
-                self.choose_model(url, models)
+                self.model = choose_model(url, models, self.model)
         if not self.model:
             raise ConfigError("the server doesn't say which models it has; name one with --model.")
         return [f"{url} does not answer yet ({error.detail}); it is tried again" for url, error in absent.items()]
@@ -149,14 +149,6 @@ class OpenAIServer:
                 f"({describe_body(response.body)}); set it, or name another variable with --api_key_env."
             )
         return read_models(response)
-
-    def choose_model(self, url: str, models: Sequence[str]) -> None:
-        if not self.model and len(models) == 1:
-            self.model = models[0]
-        if self.model not in models:
-            shown = ", ".join(models[:10]) + (", …" if len(models) > 10 else "")
-            said = f"has no model '{self.model}'{nearest(self.model, models)}" if self.model else "has several models."
-            raise ConfigError(f"{url} {said} It has: {shown}; choose one with --model.")
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
         """Ask until there is an answer or a reason to stop (`net.retry`)."""
@@ -297,6 +289,17 @@ def refusal_of(response: Response) -> Refusal:
 
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def choose_model(url: str, models: Sequence[str], wanted: str | None) -> str:
+    """The model to ask for among those that a server has. ConfigError when it lacks it, or has several."""
+    if not wanted and len(models) == 1:
+        return models[0]
+    if wanted in models:
+        return wanted or ""
+    shown = ", ".join(models[:10]) + (", …" if len(models) > 10 else "")
+    said = f"has no model '{wanted}'{nearest(wanted, models)}" if wanted else "has several models."
+    raise ConfigError(f"{url} {said} It has: {shown}; choose one with --model.")
 
 
 def read_models(response: Response) -> list[str] | None:

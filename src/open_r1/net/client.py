@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -244,22 +244,37 @@ def request_once(
     return asyncio.run(ask())
 
 
+class SyncStream:
+    """A `Stream` for code without an event loop."""
+
+    def __init__(self, stream: Stream, runner: asyncio.Runner) -> None:
+        self.stream, self.runner = stream, runner
+        self.status, self.headers = stream.status, stream.headers
+
+    def read(self, max_bytes: int = MOST_BYTES) -> bytes:
+        """The body, no more than `max_bytes` of it."""
+        return self.runner.run(self.stream.read(max_bytes))[0]
+
+    def lines(self) -> Iterator[bytes]:
+        """The body line by line, line ends left out. TransportError where it breaks off."""
+        lines = self.stream.lines()
+
+        async def read_line() -> bytes | None:
+            return await anext(lines, None)
+
+        return iter(lambda: self.runner.run(read_line()), None)
+
+
 @contextmanager
 def stream_once(
     method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, *, silence_s: float
-) -> Iterator[tuple[Stream, Callable[[], Iterator[bytes]]]]:
-    """A reply from code without an event loop, and its lines as they come. TransportError where it breaks off."""
+) -> Iterator[SyncStream]:
+    """A reply as it comes, for code without an event loop. TransportError where there is none."""
     with asyncio.Runner() as runner:
         client = HttpClient()
         opened = client.stream(method, url, body, headers, silence_s=silence_s)
         try:
-            stream = runner.run(opened.__aenter__())
-            lines = stream.lines()
-
-            async def read_line() -> bytes | None:
-                return await anext(lines, None)
-
-            yield stream, lambda: iter(lambda: runner.run(read_line()), None)
+            yield SyncStream(runner.run(opened.__aenter__()), runner)
         finally:
             runner.run(client.close())
 

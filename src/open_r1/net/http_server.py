@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from open_r1.errors import ConfigError, RunError
 from open_r1.net.addresses import join_host_port
@@ -16,16 +19,54 @@ from open_r1.net.addresses import join_host_port
 BACKLOG = 2048
 """Connections that wait to be accepted; uvicorn's own number."""
 
+HEADER_LIMIT_S = 20.0
+"""How long a client may take for the line and headers of a request, or do nothing on a new connection."""
+
+MOST_HEADER_BYTES = 32 << 10
+
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 10.0
 
 
+class LimitedProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 with a time limit for headers, which uvicorn lacks: a client that sends none is let go."""
+
+    timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.watch_headers()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.watch_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.stop_timer()
+
+    def watch_headers(self) -> None:
+        """Run the timer from the first sign of a request until its headers are complete."""
+        if self.conn.their_state is not h11.IDLE:
+            self.stop_timer()
+        elif self.timer is None:
+            self.timer = self.loop.call_later(HEADER_LIMIT_S, self.transport.abort)
+
+    def stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = None
+
+
 class Server(uvicorn.Server):
-    """uvicorn's server, silent, which says when it is ready."""
+    """uvicorn's server, silent, with limits on headers, which says when it is ready."""
 
     def __init__(self, app: Any, on_ready: Callable[[], None] = lambda: None, **options: Any) -> None:
-        quiet: dict[str, Any] = {"log_config": None, "log_level": "error", "access_log": False, "server_header": False}
-        super().__init__(uvicorn.Config(app, **(quiet | {"backlog": BACKLOG} | options)))
+        ours: dict[str, Any] = {
+            "http": LimitedProtocol, "h11_max_incomplete_event_size": MOST_HEADER_BYTES, "backlog": BACKLOG,
+            "log_config": None, "log_level": "error", "access_log": False, "server_header": False,
+        }  # fmt: skip
+        super().__init__(uvicorn.Config(app, **(ours | options)))
         self.on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

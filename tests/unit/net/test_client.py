@@ -183,8 +183,15 @@ def serve_lines(*pieces: bytes) -> tuple[threading.Thread, int]:
 
 def test_a_stream_comes_line_by_line_without_an_event_loop() -> None:
     thread, port = serve_lines(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n", b"ab\r\nc", b"d\n\nlast")
-    with stream_once("GET", f"http://127.0.0.1:{port}/", silence_s=5) as (stream, lines):
-        assert (stream.status, list(lines())) == (200, [b"ab", b"cd", b"", b"last"])
+    with stream_once("GET", f"http://127.0.0.1:{port}/", silence_s=5) as stream:
+        assert (stream.status, list(stream.lines())) == (200, [b"ab", b"cd", b"", b"last"])
+    thread.join()
+
+
+def test_a_stream_can_be_read_as_a_whole_without_an_event_loop() -> None:
+    thread, port = serve_lines(b"HTTP/1.1 500 Oh\r\nX-A: b\r\nContent-Length: 4\r\n\r\n", b"ab", b"cd")
+    with stream_once("POST", f"http://127.0.0.1:{port}/", b"{}", silence_s=5) as stream:
+        assert (stream.status, stream.headers["x-a"], stream.read()) == (500, "b", b"abcd")
     thread.join()
 
 
@@ -192,9 +199,9 @@ def test_a_stream_that_falls_silent_is_left() -> None:
     thread, port = serve_lines(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nab\n", *[b""] * 30)
     with (
         pytest.raises(TransportError) as failed,
-        stream_once("GET", f"http://127.0.0.1:{port}/", silence_s=0.1) as (_, lines),
+        stream_once("GET", f"http://127.0.0.1:{port}/", silence_s=0.1) as stream,
     ):
-        list(lines())
+        list(stream.lines())
     assert failed.value.reason == "timeout"
     thread.join()
 
