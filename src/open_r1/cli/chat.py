@@ -31,8 +31,8 @@ COMMANDS = """/reset            forget the conversation
 /system TEXT      set the system prompt (without TEXT: show it; the conversation goes on)
 /thinking         show what the model thought last
 /retry            ask the last question again
-/temperature N    how answers are drawn; 0 is greedy
-/save FILE        write the conversation as a JSON line, as training data holds it
+/temperature N    of sampling; 0 is greedy
+/save FILE        write the conversation as a JSON line, in the form of training data
 /exit             leave; so do Ctrl-D and Ctrl-C at the prompt. Ctrl-C stops an answer."""
 
 
@@ -231,7 +231,7 @@ class Session:
         except ValueError:
             value = -1.0
         if not 0 <= value <= 2:
-            print(f"'{text}' is no temperature; write a number from 0 to 2")
+            print(f"'{text}' is not a temperature; write a number from 0 to 2")
             return
         self.conversation.options = replace(self.conversation.options, temperature=value)
         print(f"temperature {value:g}")

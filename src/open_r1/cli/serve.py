@@ -122,7 +122,7 @@ def read_options(arguments: argparse.Namespace) -> Any:
 
 
 def flags_after_dashes(extra: Sequence[str]) -> tuple[str, ...]:
-    """What stands after --, for vLLM. ConfigError for anything unknown before it."""
+    """The flags after --, for vLLM. ConfigError for anything unknown before it."""
     from open_r1.errors import ConfigError
 
     unknown = list(itertools.takewhile(lambda word: word != "--", extra))

@@ -242,7 +242,7 @@ class OpenAIServer:
 
         async def take_turns() -> None:
             for index in work:
-                done[index] = await self.draw(to_messages(prompts[index]), sampling, index)
+                done[index] = await self.sample(to_messages(prompts[index]), sampling, index)
 
         for notice in await self.start():
             self.report(notice)
@@ -256,14 +256,14 @@ class OpenAIServer:
             await self.close()
         return done
 
-    async def draw(self, messages: Sequence[Message], sampling: Sampling, index: int) -> list[Completion]:
+    async def sample(self, messages: Sequence[Message], sampling: Sampling, index: int) -> list[Completion]:
         """All samples of one prompt, one request each, each with a seed of its own."""
-        drawn: list[Completion] = []
-        for sample in range(sampling.num_samples):
-            seed = (sampling.seed * 1_000_003 + index * 8191 + sample) % 2**31
+        samples: list[Completion] = []
+        for number in range(sampling.num_samples):
+            seed = (sampling.seed * 1_000_003 + index * 8191 + number) % 2**31
             one = Sampling(1, sampling.temperature, sampling.top_p, sampling.max_new_tokens, seed)
-            drawn += (await self.complete(messages, one)).completions
-        return drawn
+            samples += (await self.complete(messages, one)).completions
+        return samples
 
 
 class Refusal(Exception):

@@ -27,7 +27,7 @@ Prompt = str | Sequence[Message]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to draw completions. `temperature` 0 is greedy; `seed` makes the draw repeatable."""
+    """How to sample completions. `temperature` 0 is greedy; `seed` makes the sample repeatable."""
 
     num_samples: int = 1
     temperature: float = 0.0
@@ -41,7 +41,7 @@ class Sampling:
         if not 0 <= self.temperature < math.inf:
             raise ConfigError(f"temperature must be a finite number of at least 0, but is {self.temperature}.")
         if self.temperature == 0 and self.num_samples > 1:
-            raise ConfigError("temperature 0 draws the same completion every time; use num_samples 1 or raise it.")
+            raise ConfigError("temperature 0 gives the same completion every time; use num_samples 1 or raise it.")
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p must be above 0 and at most 1, but is {self.top_p}.")
         if self.max_new_tokens < 1:

@@ -1,6 +1,6 @@
 """What a chat completion's reply says, and whether it is one.
 
-A server's words are untrusted: a reply counts only when it is JSON with choices that hold text and say why they ended. An
+A server's words are untrusted: a reply counts only when it is JSON with choices that contain text and say why they ended. An
 error that comes with status 200 is an error. Thinking that a server sends apart (`reasoning_content`, `reasoning`) goes back
 into the text between the think tags, unclosed when it was cut off there; and so does the opening tag that a chat template
 had already put into the prompt.
@@ -19,14 +19,14 @@ FINISH: dict[str, FinishReason] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence", "end_turn"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
 }
-"""A server's word for why a completion ended -> ours. Any other (abort, content_filter, none) is no whole completion."""
+"""A server's word for why a completion ended -> ours. Any other (abort, content_filter, none) is not a whole completion."""
 
 SHOWN = 200
 """Characters of a reply that a message shows."""
 
 
 class BadReply(Exception):
-    """A reply that holds no completion; `reason` is a short code."""
+    """A reply that contains no completion; `reason` is a short code."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -35,7 +35,7 @@ class BadReply(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The usable completions of a reply, at least one; tokens are the whole request's, None where not told."""
+    """The usable completions of a reply, at least one; tokens are the whole request's, None where not given."""
 
     completions: tuple[Completion, ...]
     prompt_tokens: int | None
@@ -44,7 +44,7 @@ class Parsed:
 
 
 def parse_reply(body: bytes) -> Parsed:
-    """BadReply when the body holds not a single whole completion."""
+    """BadReply when the body contains no whole completion."""
     content = read_object(body)
     choices = content.get("choices")
     if content.get("error") or content.get("object") == "error":
@@ -88,7 +88,7 @@ def read_choice(choice: Any, tokens: int | None) -> Completion:
     ended = choice.get("finish_reason")
     finish = FINISH.get(ended) if isinstance(ended, str) else None
     if finish is None:
-        raise BadReply("unfinished", f"a choice ended with finish_reason {ended!r}, which is no whole completion")
+        raise BadReply("unfinished", f"a choice ended with finish_reason {ended!r}, which is not a whole completion")
     text = clean(whole_text(message, finish))
     return Completion(text, estimate_tokens(text) if tokens is None else tokens, finish)
 

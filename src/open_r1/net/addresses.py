@@ -1,4 +1,4 @@
-"""Addresses of servers: parsed as people write them, printed, and loopback told from public."""
+"""Addresses of servers: parsed as people write them, printed, and whether only this machine reaches them."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ def translated(url: str) -> Iterator[None]:
     except TimeoutError:
         raise TransportError("timeout", f"{where}: no answer in time") from None
     except aiohttp.ClientConnectorError as error:
-        raise TransportError("unreachable", f"{where}: {error.os_error.strerror or error.os_error or error}") from None
+        raise TransportError("unreachable", f"{where}: {os.strerror(error.errno) if error.errno else error}") from None
     except aiohttp.ClientPayloadError as error:
         raise TransportError("cut_body", f"{where}: the reply broke off ({error})") from None
     except aiohttp.ClientResponseError as error:

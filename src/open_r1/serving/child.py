@@ -139,5 +139,5 @@ class ChildServer:
 
 
 def end_with_parent() -> None:
-    """In the child: be told to stop when the parent is killed outright."""
+    """In the child: stop when the parent is killed."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

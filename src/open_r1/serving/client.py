@@ -74,7 +74,7 @@ class Conversation:
         return ([{"role": "system", "content": self.system}] if self.system else []) + self.turns
 
     def ask(self, question: str, answer: Answer) -> Iterator[Part]:
-        """The parts of the answer as they come; `answer` holds the whole in the end.
+        """The parts of the answer as they come; `answer` is the whole in the end.
 
         The turn is added to the history when the answer ended. RunError when it didn't: the history is as before.
         """

@@ -60,7 +60,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """What stands behind the gateway, and who may ask.
+    """What is behind the gateway, and who may ask.
 
     Args:
         upstream: Address of the model's server.
@@ -203,7 +203,7 @@ class Exchange:
     async def ask(self, stack: AsyncExitStack, stream: bool, count: int) -> Stream:
         """The beginning of a reply. ApiError when the model's server refuses or can't be reached.
 
-        vLLM refuses a `max_tokens` that its context can't hold beside the prompt; without one it writes as much as fits,
+        vLLM refuses a `max_tokens` that does not fit in its context beside the prompt; without one it writes as much as fits,
         which is what a limit allows.
         """
         try:
@@ -275,10 +275,10 @@ class Exchange:
             return await self.pass_on()
         try:
             async with asyncio.TaskGroup() as group:
-                drawn = [group.create_task(self.collect()) for _ in range(self.request.count)]
+                answers = [group.create_task(self.collect()) for _ in range(self.request.count)]
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
-        return merge([task.result() for task in drawn], self.request.model, self.is_chat)
+        return merge([task.result() for task in answers], self.request.model, self.is_chat)
 
     async def collect(self) -> Collected:
         """One completion of transformers' server, which stops for a client that left only while it streams."""
@@ -354,16 +354,16 @@ class Collected:
         return {"index": index, "message": message, "finish_reason": self.finish_reason, "logprobs": None}
 
 
-def merge(drawn: list[Collected], model: str, is_chat: bool) -> dict[str, Any]:
+def merge(answers: list[Collected], model: str, is_chat: bool) -> dict[str, Any]:
     """Completions as the choices of one answer; the prompt is counted once."""
-    prompt = drawn[0].usage.get("prompt_tokens", 0)
-    written = sum(one.usage.get("completion_tokens", 0) for one in drawn)
+    prompt = answers[0].usage.get("prompt_tokens", 0)
+    written = sum(one.usage.get("completion_tokens", 0) for one in answers)
     return {
         "id": f"{'chatcmpl' if is_chat else 'cmpl'}-{uuid.uuid4().hex}",
         "object": "chat.completion" if is_chat else "text_completion",
         "created": int(time.time()),
         "model": model,
-        "choices": [one.as_choice(index, is_chat) for index, one in enumerate(drawn)],
+        "choices": [one.as_choice(index, is_chat) for index, one in enumerate(answers)],
         "usage": {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written},
     }
 
