@@ -18,7 +18,7 @@ from typing import Any
 
 from open_r1 import __version__
 from open_r1.data.generation import TraceSettings
-from open_r1.data.trace_progress import Progress
+from open_r1.data.progress import Progress
 from open_r1.errors import DataError
 from open_r1.evaluation.backends import Backend
 from open_r1.evaluation.benchmarks import Benchmark, Question

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.data.generation import TRACES, TraceRun, TraceSettings
-from open_r1.data.trace_problems import Locator, Survey, TraceProblem, key_of
-from open_r1.data.trace_progress import Progress
+from open_r1.data.problems import Locator, Survey, TraceProblem, key_of
+from open_r1.data.progress import Progress
 from open_r1.errors import RunError
 from open_r1.evaluation.benchmarks import Question
 from open_r1.evaluation.programs import PLACE
@@ -27,7 +27,7 @@ from open_r1.rundir import RunDir, index_rows, read_row
 
 
 class AskedQuestions:
-    """A benchmark's questions in the shape of `data.trace_problems.ProblemSet`."""
+    """A benchmark's questions in the shape of `data.problems.ProblemSet`."""
 
     def __init__(self, questions: Sequence[Question], system_prompt: str | None) -> None:
         self.questions, self.system_prompt = questions, system_prompt

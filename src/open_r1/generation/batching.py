@@ -79,7 +79,9 @@ class BatchedGenerator:
         prompts: list[Any] = [messages for messages, _, _ in batch]
         started = time.monotonic()
         try:
-            completions_each = await asyncio.get_running_loop().run_in_executor(self.thread, self.generate, prompts, batch)
+            completions_each = await asyncio.get_running_loop().run_in_executor(
+                self.thread, self.generate, prompts, batch
+            )
         except Exception as error:  # noqa: BLE001 - whatever a model fails with, it answers nothing more
             said = " ".join(str(error).split())
             for _, _, future in batch:
