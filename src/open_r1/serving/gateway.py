@@ -203,8 +203,8 @@ class Exchange:
     async def ask(self, stack: AsyncExitStack, stream: bool, count: int) -> Stream:
         """The beginning of a reply. ApiError when the model's server refuses or can't be reached.
 
-        vLLM refuses a `max_tokens` that does not fit in its context beside the prompt; without one it writes as much as fits,
-        which is what a limit allows.
+        vLLM refuses a `max_tokens` that does not fit in its context beside the prompt. Without one it writes as much as
+        fits, which is what a limit allows.
         """
         try:
             reply = await self.post(stack, self.body(stream, count))
