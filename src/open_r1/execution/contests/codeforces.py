@@ -34,7 +34,7 @@ from open_r1.execution.contests.rows import (
 from open_r1.execution.judge.comparison import Comparison
 from open_r1.execution.judge.judge import Judge, Reason, Submission, Test, TestResult, Verdict, shared_judge
 from open_r1.execution.programs import Program, Provider
-from open_r1.text.fences import canonical_language
+from open_r1.text.languages import canonical_language
 
 ScoringMode = Literal["weighted_sum", "pass_fail", "partial"]
 SCORING_MODES: tuple[ScoringMode, ...] = get_args(ScoringMode)

@@ -27,7 +27,7 @@ from open_r1.execution.judge.comparison import Comparison
 from open_r1.execution.judge.function_call import encode_call, encode_expected
 from open_r1.execution.judge.harness import MAX_DIGITS, Digits
 from open_r1.execution.judge.verdict import Kind, Test
-from open_r1.text.fences import canonical_language
+from open_r1.text.languages import canonical_language
 
 MAX_LITERAL_CHARS = 1_000_000
 """Longer texts are read as JSON alone: Python's parser takes a thousand times their size in memory."""

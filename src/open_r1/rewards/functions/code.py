@@ -14,7 +14,8 @@ from open_r1.execution.judge.test_cases import UnusableTestsError, Verification,
 from open_r1.execution.programs import Program, Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction, RewardSpec, setting
-from open_r1.text.fences import ALIASES, extract_code
+from open_r1.text.fences import extract_code
+from open_r1.text.languages import ALIASES
 from open_r1.text.tags import visible_part
 
 NEEDS = ("verification_info",)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from open_r1.records import Outcome
 from open_r1.rewards.base import Columns, RewardFunction, RewardSpec, optional_column, setting
 from open_r1.rewards.functions.format import WELL_FORMED, check_format
-from open_r1.text.fences import canonical_language, fenced_blocks
+from open_r1.text.fences import fenced_blocks
+from open_r1.text.languages import canonical_language
 from open_r1.text.tags import last_answer_block
 
 
