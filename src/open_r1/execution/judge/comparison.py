@@ -86,8 +86,9 @@ class Comparison:
 def are_close(expected: bytes, actual: bytes, absolute: float, relative: float) -> bool:
     """Whether two numerals are within a tolerance of each other; False where either is not a numeral.
 
-    Two integers are close only if they are equal: see `largest_distance` for an integer and a float. Infinities are close to themselves, and what isn't a number to what isn't one. Takes time linear in the numerals'
-    length, so a million digits cost no more than reading them.
+    Two integers are close only if they are equal: see `largest_distance` for an integer and a float. Infinities are close
+    to themselves, and what isn't a number to what isn't one. Takes time linear in the numerals' length, so a million
+    digits cost no more than reading them.
     """
     if not (_NUMBER.fullmatch(expected) and _NUMBER.fullmatch(actual)):
         return False

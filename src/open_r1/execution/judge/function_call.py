@@ -159,6 +159,8 @@ def _are_equal_numbers(expected: Any, actual: Any, comparison: Comparison) -> bo
     try:
         if not (isfinite(expected) and isfinite(actual)):
             return False
+        if isinstance(expected, int) and actual == int(actual):
+            actual = int(actual)  # a float of the same size might round the difference away
         return abs(actual - expected) <= largest_distance(expected, comparison.absolute, comparison.relative)
     except OverflowError:  # an integer beyond every float
         return False

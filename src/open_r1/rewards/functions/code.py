@@ -15,7 +15,7 @@ from open_r1.execution.programs import Program, Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction, RewardSpec, setting
 from open_r1.text.fences import extract_code
-from open_r1.text.languages import ALIASES
+from open_r1.text.languages import ALIASES, canonical_language
 from open_r1.text.tags import visible_part
 
 NEEDS = ("verification_info",)
@@ -99,7 +99,7 @@ def read_problem(info: Any) -> Verification | Outcome:
         return Outcome(None, error.reason, {"problem": str(error)})
     if verification is None:
         return Outcome(None, NOT_APPLICABLE)
-    if verification.language not in ALIASES:
+    if canonical_language(verification.language) not in ALIASES:
         return Outcome(None, "unknown_language", {"problem": f"no language is called '{verification.language}'"})
     return verification
 
