@@ -15,18 +15,31 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True)
 class Problem:
-    """A question with a checkable answer."""
+    """A question with a checkable answer.
+
+    Args:
+        prompt: What the model is asked.
+        gold: The correct answer.
+        family: The family of a procedural problem.
+        difficulty: The difficulty of a procedural problem, in its family's own unit.
+        metadata: Whatever else scoring the answer needs, such as tests or options.
+        name: The problem's id in its source; empty where the source gives none.
+        groups: What results are broken down by, as {"subject": "Algebra", "level": "3"}.
+    """
 
     prompt: str
     gold: str
     family: str = ""
     difficulty: float = 0.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
-        """16 hex digits, the same for the same family, prompt and gold on every machine."""
-        return hashlib.sha256(f"{self.family}\n{self.prompt}\n{self.gold}".encode()).hexdigest()[:16]
+        """The name, or 16 hex digits: the same for the same family, prompt and gold on every machine."""
+        words = f"{self.family}\n{self.prompt}\n{self.gold}"
+        return self.name or hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

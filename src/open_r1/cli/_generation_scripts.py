@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.cli._data_generate import DEFAULT_SERVER
-from open_r1.cli.main import fail, main
-from open_r1.cli.run import tell
+from open_r1.cli.console import fail, tell
+from open_r1.cli.main import main
 from open_r1.errors import ConfigError, OpenR1Error
 
 REASONING_TEMPLATE = (
@@ -174,7 +174,7 @@ def draw(source: str, folder: Path, servers: str, words: Sequence[str]) -> int:
 
 
 def write_groups(folder: Path, grouped: Path, arrange: Any) -> int:
-    from open_r1.data.trace_groups import group_traces
+    from open_r1.data.traces import group_traces
 
     return group_traces(folder / "traces.jsonl", grouped, arrange)
 

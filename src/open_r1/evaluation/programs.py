@@ -27,7 +27,7 @@ from open_r1.execution.judge.test_cases import UnusableTestsError, read_verifica
 from open_r1.execution.programs import Limits, Program
 from open_r1.records import Outcome
 from open_r1.text.fences import extract_code, fenced_blocks
-from open_r1.text.tags import visible_part
+from open_r1.text.thinking import visible_part
 
 if TYPE_CHECKING:
     from open_r1.evaluation.benchmarks.base import Question

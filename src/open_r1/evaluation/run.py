@@ -18,7 +18,7 @@ from typing import Any
 
 from open_r1 import __version__
 from open_r1.data.generation import TraceSettings
-from open_r1.data.trace_progress import Progress
+from open_r1.data.progress import Progress
 from open_r1.errors import DataError
 from open_r1.evaluation.backends import Backend
 from open_r1.evaluation.benchmarks import Benchmark, Question
@@ -26,7 +26,7 @@ from open_r1.evaluation.monitor import measure
 from open_r1.evaluation.sampling import draw_samples, hash_questions, read_samples
 from open_r1.evaluation.summary import Scored, summarise_scored
 from open_r1.rundir import RunDir, read_json, write_json, write_jsonl
-from open_r1.text.tags import THINK_CLOSE
+from open_r1.text.thinking import visible_part
 
 MODE = "sampled"
 SHOWN = 10
@@ -223,7 +223,4 @@ def thinking_tokens(text: str, tokens: int | None) -> int | None:
     """
     if tokens is None:
         return None
-    thinking, closed, after = text.rpartition(THINK_CLOSE)
-    if "<think>" in after:
-        return tokens
-    return round(tokens * (len(thinking) + len(closed)) / len(text)) if closed else 0
+    return round(tokens * (len(text) - len(visible_part(text))) / len(text)) if text else 0

@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.data.generation import TRACES, TraceRun, TraceSettings
-from open_r1.data.trace_problems import Locator, Survey, TraceProblem, key_of
-from open_r1.data.trace_progress import Progress
+from open_r1.data.problems import Locator, Survey, TraceProblem, key_of
+from open_r1.data.progress import Progress
 from open_r1.errors import RunError
 from open_r1.evaluation.benchmarks import Question
 from open_r1.evaluation.programs import PLACE
 from open_r1.generation import Completer
 from open_r1.generation.protocol import to_messages
-from open_r1.rundir import RunDir
+from open_r1.rundir import RunDir, index_rows, read_row
 
 
 class AskedQuestions:
-    """A benchmark's questions in the shape of `data.trace_problems.ProblemSet`."""
+    """A benchmark's questions in the shape of `data.problems.ProblemSet`."""
 
     def __init__(self, questions: Sequence[Question], system_prompt: str | None) -> None:
         self.questions, self.system_prompt = questions, system_prompt
@@ -79,9 +79,7 @@ def draw_samples(
     command: str = "",
 ) -> None:
     """Draw what is missing. RunError, which says how to go on, when not every sample could be drawn."""
-    run_dir = RunDir(folder)
-    with run_dir.locked():
-        run_dir.claim(identity, start_over="--overwrite")
+    with RunDir(folder).claimed(identity):
         problems: Any = AskedQuestions(questions, system_prompt)
         summary = SampleRun(folder, problems, settings, completer, show, command=command).run()
     if summary["samples_missing"]:
@@ -95,17 +93,8 @@ def draw_samples(
 
 def read_samples(folder: Path, questions: Sequence[Question], num_samples: int) -> Iterator[list[dict[str, Any]]]:
     """Each question's samples in turn, by index; texts are read from the disk as they are asked for."""
-    places: dict[tuple[str, int], int] = {}
     path = folder / TRACES
+    places = index_rows(path, lambda row: (row["problem_id"], row["sample"]))
     with path.open("rb") as file:
-        start = 0
-        for line in file:
-            head = json.loads(line)
-            places.setdefault((head["problem_id"], head["sample"]), start)
-            start += len(line)
         for question in questions:
-            rows = []
-            for index in range(num_samples):
-                file.seek(places[question.id, index])
-                rows.append(json.loads(file.readline()))
-            yield rows
+            yield [read_row(file, places[question.id, index]) for index in range(num_samples)]

@@ -10,7 +10,7 @@ from open_r1.answers.choices import LETTERS, find_choice, plain_text, read_choic
 from open_r1.answers.latex import MAX_CHARS
 from open_r1.records import Outcome, Problem
 from open_r1.rewards import accuracy_reward
-from open_r1.text.tags import visible_part
+from open_r1.text.thinking import visible_part
 
 if TYPE_CHECKING:
     from open_r1.evaluation.benchmarks.base import Question

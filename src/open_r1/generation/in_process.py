@@ -20,7 +20,7 @@ from open_r1.errors import ModelError, RunError
 from open_r1.generation.protocol import Prompt, Sampling, to_messages
 from open_r1.model_folder import check_model_path, without_template
 from open_r1.records import Completion
-from open_r1.text.tags import OPENING_TOKENS, open_thinking, with_opening
+from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -45,6 +45,8 @@ class TransformersGenerator:
         self.stop_ids = find_stop_ids(model, tokenizer)
         self.pad_id = next(iter(known_ids(tokenizer.pad_token_id, tokenizer.eos_token_id, *self.stop_ids)), 0)
         self.cancelled = threading.Event()
+        self.on_tokens: Callable[[int], None] = lambda count: None
+        """Called while a batch is generated, with the number of tokens that its last step added."""
 
     @classmethod
     def from_folder(cls, folder: Path | str, **options: Any) -> TransformersGenerator:
@@ -84,13 +86,13 @@ class TransformersGenerator:
                 sequences = self.complete_batch([encoded[index] for index in batch], sampling, cancelled=cancelled)
             for position, index in enumerate(batch):
                 first = position * sampling.num_samples
-                drawn, opened = sequences[first : first + sampling.num_samples], self.opened_by(encoded[index])
-                done[index] = [self.decode(tokens, opened) for tokens in drawn]
+                sampled, opened = sequences[first : first + sampling.num_samples], self.opened_by(encoded[index])
+                done[index] = [self.decode(tokens, opened) for tokens in sampled]
             self.report(f"{len(done)}/{len(prompts)} prompts at temperature {sampling.temperature:g}")
         return [done[index] for index in range(len(prompts))]
 
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
-        """Each prompt by its own sampling; a sample depends on its own seed, not on what stands beside it in a batch.
+        """Each prompt by its own sampling; a sample depends on its own seed, not on the rest of its batch.
 
         But for ties, as greedy completions do: padding changes the last digits of what a model computes.
         """
@@ -139,12 +141,12 @@ class TransformersGenerator:
     ) -> list[list[int]]:
         """Token ids of the completions, `num_samples` for each prompt in turn, up to the end-of-turn token.
 
-        With `seeds`, one a prompt, each row is drawn by its own. RunError once `cancelled` is set.
+        With `seeds`, one a prompt, each row is sampled by its own. RunError once `cancelled` is set.
         """
         input_ids, mask = (part.to(self.model.device) for part in pad_left(encoded, self.pad_id))
         choice: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if sampling.temperature > 0 and seeds is not None:
-            choice["logits_processor"] = [SeededDraw(sampling, seeds, input_ids.device)]
+            choice["logits_processor"] = [SeededSampling(sampling, seeds, input_ids.device)]
         elif sampling.temperature > 0:
             choice = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         output = self.model.generate(  # type: ignore[operator]
@@ -154,7 +156,10 @@ class TransformersGenerator:
             num_return_sequences=sampling.num_samples,
             pad_token_id=self.pad_id,
             eos_token_id=list(self.stop_ids) or None,
-            stopping_criteria=[StopWhenSet(cancelled)] if cancelled is not None else None,
+            stopping_criteria=[
+                CountTokens(self.on_tokens, self.pad_id),
+                *([StopWhenSet(cancelled)] if cancelled else []),
+            ],
             **choice,
         )
         if cancelled is not None and cancelled.is_set():
@@ -208,8 +213,20 @@ class StopWhenSet:
         return torch.full((input_ids.shape[0],), self.event.is_set(), dtype=torch.bool, device=input_ids.device)
 
 
-class SeededDraw:
-    """A logits processor after which the greedy choice is a draw, each row's by its own seed.
+class CountTokens:
+    """A stopping criterion that stops nothing and reports how many tokens each step adds; padding does not count."""
+
+    def __init__(self, on_tokens: Callable[[int], None], pad_id: int) -> None:
+        self.on_tokens, self.pad_id = on_tokens, pad_id
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **options: Any) -> torch.Tensor:
+        """`input_ids` is (sequences, tokens so far); returns False for each sequence."""
+        self.on_tokens(int((input_ids[:, -1] != self.pad_id).sum()))
+        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+
+
+class SeededSampling:
+    """A logits processor after which the greedy choice is a sample, each row's by its own seed.
 
     The Gumbel-max trick: the largest of log-probability + Gumbel noise is a sample of the distribution (Gumbel 1954).
     """

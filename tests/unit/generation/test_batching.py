@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -114,3 +114,29 @@ def test_closing_ends_the_batch_that_is_being_drawn() -> None:
         batched.thread.shutdown(wait=True)
 
     asyncio.run(main())
+
+
+class CountsTokens(Recording):
+    """Says after each prompt how many tokens it has made, and notes what the completer has counted so far."""
+
+    on_tokens: Callable[[int], None]
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        self.counted = []
+        for _ in prompts:
+            self.on_tokens(3)
+            self.counted.append(self.on_tokens.__self__.tokens_in_flight)  # type: ignore[attr-defined]
+        return super().generate(prompts, sampling)
+
+
+def test_tokens_of_the_batch_in_work_are_counted_until_it_ends() -> None:
+    async def ask() -> tuple[list[int], int]:
+        generator = CountsTokens()
+        generator.on_tokens = lambda count: None
+        batched = BatchedGenerator(generator, "m", 2)
+        await batched.start()
+        await asyncio.gather(*(batched.complete(MESSAGES, Sampling()) for _ in range(2)))
+        await batched.close()
+        return generator.counted, batched.tokens_in_flight
+
+    assert asyncio.run(ask()) == ([3, 6], 0)

@@ -16,7 +16,7 @@ from open_r1.generation import Sampling
 from open_r1.generation.in_process import TransformersGenerator
 from open_r1.generation.vllm_in_process import VLLMGenerator
 from open_r1.model_folder import check_model_path
-from open_r1.text.tags import open_thinking, visible_part, with_opening
+from open_r1.text.thinking import open_thinking, visible_part, with_opening
 
 TURNS = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
@@ -171,3 +171,12 @@ def test_cancelling_ends_the_generation_between_tokens(generator: TransformersGe
     assert len(seen) == 3
     hook.remove()
     assert len(generator.generate(["a"], Sampling(max_new_tokens=4))) == 1
+
+
+@pytest.mark.parametrize("sampling", [Sampling(max_new_tokens=6), Sampling(3, 1.0, max_new_tokens=6)])
+def test_tokens_are_reported_while_they_are_generated(generator: TransformersGenerator, sampling: Sampling) -> None:
+    steps: list[int] = []
+    generator.on_tokens = steps.append
+    completions = [one for each in generator.generate(PROMPTS, sampling) for one in each]
+    assert sum(steps) == sum(completion.num_tokens for completion in completions)
+    assert max(steps) == len(completions)

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import parse_qsl
 
-from open_r1.data.problems import SOLUTION_COLUMNS
-from open_r1.data.sources.generated import is_generated
+from open_r1.configs.references import read_source
+from open_r1.data.columns import GOLD_COLUMNS, PROMPT_COLUMNS
+from open_r1.data.sources import has_prefix
 from open_r1.data.sources.local import is_local_name
-from open_r1.data.trace_problems import PROMPT_COLUMNS
-from open_r1.errors import ConfigError, DataError, nearest
+from open_r1.errors import DataError
 from open_r1.evaluation.benchmarks.base import (
     Benchmark,
     Question,
@@ -38,32 +37,23 @@ MAX_NEW_TOKENS = 32768
 
 def is_source(name: str) -> bool:
     path = name.partition("?")[0]
-    return is_generated(name) or is_local_name(path) or Path(path).exists()
+    return has_prefix(name) or is_local_name(path) or Path(path).exists()
 
 
 def benchmark_of_source(name: str) -> Benchmark:
     """The benchmark that a source's name stands for. ConfigError for a map that can't be read."""
-    if is_generated(name):
+    if has_prefix(name):
         return generated(name)
-    path, _, query = name.partition("?")
-    try:
-        options = dict(parse_qsl(query, strict_parsing=bool(query)))
-    except ValueError:
-        raise ConfigError(f"benchmark '{name}' is not of the form FILE?key=value&key=value; mend it.") from None
-    for key in options:
-        if key not in KEYS:
-            raise ConfigError(f"benchmark '{name}': no key '{key}'{nearest(key, KEYS)} Known: {', '.join(KEYS)}.")
+    source = read_source(name, "benchmark", KEYS)
     for key in ("num_samples", "max_new_tokens"):
-        number = options.get(key, "1")
-        if not number.isdecimal() or int(number) < 1:
-            raise ConfigError(f"benchmark '{name}': {key} must be a whole number from 1, but is {number}.")
-    return of_file(path, options)
+        source.whole_number(key, 1, least=1)
+    return of_file(source.name, source.options)
 
 
 def of_file(path: str, options: dict[str, str]) -> Benchmark:
     def read(row: Row, seed: int) -> Question:
         prompt = text_in(row, options.get("prompt") or find_column(row, PROMPT_COLUMNS, "prompt"))
-        gold = text_in(row, options.get("answer") or find_column(row, SOLUTION_COLUMNS, "answer"))
+        gold = text_in(row, options.get("answer") or find_column(row, GOLD_COLUMNS, "answer"))
         id = str(row[options["id"]]) if "id" in options else ""
         groups = {"subject": options.get("subject", "subject"), "level": options.get("level", "level")}
         return Question(id, prompt, gold, groups_in(row, groups), {"ordered": bool(row.get("ordered"))})
