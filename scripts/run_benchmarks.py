@@ -16,7 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from open_r1.cli.main import fail, main
+from open_r1.cli.console import fail
+from open_r1.cli.main import main
 
 SCRIPT = Path(__file__).parents[1] / "slurm" / "evaluate.slurm"
 

@@ -100,12 +100,12 @@ def test_folders_that_cannot_hold_the_run(
     assert_refused(train(open_r1, "sft", tiny_model, traces, tmp_path / "file" / "x"), "can't be written")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
-    assert_refused(train(open_r1, "sft", tiny_model, traces, tmp_path / "full"), "holds no run of Open R1")
+    assert_refused(train(open_r1, "sft", tiny_model, traces, tmp_path / "full"), "contains no run of Open R1")
     out = tmp_path / "out"
     assert train(open_r1, "sft", tiny_model, traces, out).status == 0
     weights = (out / "model.safetensors").read_bytes()
     ran = train(open_r1, "sft", tiny_model, traces, out, "--learning_rate", "0.5")
-    assert_refused(ran, "holds a different run: learning_rate was 2e-05 and is now 0.5", "overwrite_output_dir")
+    assert_refused(ran, "contains a different run: learning_rate was 2e-05 and is now 0.5", "overwrite_output_dir")
     assert (out / "model.safetensors").read_bytes() == weights
     again = train(open_r1, "sft", tiny_model, traces, out)
     assert again.status == 0

@@ -19,18 +19,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
 from open_r1.answers.boxes import last_boxed
 from open_r1.answers.choices import read_choice
+from open_r1.answers.copied import is_copied
 from open_r1.answers.equivalence import NeedsAlgebra, are_equivalent, needs_algebra
 from open_r1.answers.latex import MAX_CHARS, canonical
 from open_r1.answers.reasons import SCORES, Reason
 from open_r1.answers.verifier import Pair, Verifier, default_verifier
 from open_r1.records import Outcome
-from open_r1.text.tags import last_answer_block, visible_part
+from open_r1.text.tags import last_answer_block
+from open_r1.text.thinking import visible_part
 
 Gold = str | int | float | None
 """A gold as data sets have it: a text, a bare number, or nothing."""
@@ -137,10 +139,14 @@ def extract_gold(gold: str) -> str | None:
 
 
 def check_answer(
-    gold: str | None, completion: str, verifier: Verifier | None = None, ordered: bool = False
+    gold: Gold,
+    completion: str,
+    verifier: Verifier | None = None,
+    ordered: bool = False,
+    problem: str | None = None,
 ) -> Verdict:
     """The verdict on one completion; see `check_answers`."""
-    return check_answers([gold], [completion], verifier, [ordered])[0]
+    return check_answers([gold], [completion], verifier, [ordered], [problem])[0]
 
 
 def check_answers(
@@ -148,6 +154,7 @@ def check_answers(
     completions: Sequence[str],
     verifier: Verifier | None = None,
     ordered: Sequence[bool] | None = None,
+    problems: Sequence[str | None] | None = None,
 ) -> list[Verdict]:
     """A verdict for each completion against the gold text in the same place.
 
@@ -157,12 +164,25 @@ def check_answers(
     Args:
         golds: Gold texts, as data sets have them; None or an unreadable one gives "unparsable_gold".
         ordered: True where the order of a bare list matters (`sort 3, 1, 2`); by default it doesn't.
+        problems: The texts of the problems, where they are known. An answer that stands in its problem as a formula, and
+            equals the gold by its value but not by its writing, gets the reason "copied": it is the task handed back.
     """
     flags = [False] * len(golds) if ordered is None else ordered
     drafts = [_draft(*case) for case in zip(golds, completions, flags, strict=True)]
     pairs = [draft for draft in drafts if isinstance(draft, Pair)]
     settled = iter((verifier or default_verifier()).check(pairs) if pairs else [])
-    return [Verdict(next(settled), draft.answer, draft.gold) if isinstance(draft, Pair) else draft for draft in drafts]
+    verdicts = [
+        Verdict(next(settled), draft.answer, draft.gold) if isinstance(draft, Pair) else draft for draft in drafts
+    ]
+    return verdicts if problems is None else list(map(_without_copy, verdicts, problems))
+
+
+def _without_copy(verdict: Verdict, problem: str | None) -> Verdict:
+    """The verdict, "copied" in place of "correct" where the answer is the problem's own formula in other words."""
+    answer = verdict.answer
+    if problem is None or answer is None or not verdict.is_correct or answer == verdict.gold:
+        return verdict
+    return replace(verdict, reason="copied") if is_copied(answer, problem) else verdict
 
 
 def _draft(gold_text: Gold, completion: str, ordered: bool) -> Verdict | Pair:

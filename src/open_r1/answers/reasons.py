@@ -7,6 +7,7 @@ from typing import Literal
 Reason = Literal[
     "correct",
     "wrong",
+    "copied",
     "no_answer",
     "unparsable_gold",
     "unparsable_answer",
@@ -17,6 +18,7 @@ Reason = Literal[
 SCORES: dict[Reason, float | None] = {
     "correct": 1.0,
     "wrong": 0.0,
+    "copied": 0.0,
     "no_answer": 0.0,
     "unparsable_answer": 0.0,
     "unparsable_gold": None,

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from open_r1.answers.reasons import Reason
 from open_r1.errors import RunError
+from open_r1.processes import cores
 
 ALGEBRA_CHECKER = "open_r1.answers.algebra:check_pair"
 DEFAULT_LIMIT_S = 3.0
@@ -208,8 +209,7 @@ class _Server:
 
 def default_workers() -> int:
     """One worker a core that this process may use, shared out among the processes of its machine, 1 to 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, min(MAX_WORKERS, cores // int(os.environ.get("LOCAL_WORLD_SIZE") or 1)))
+    return cores.default_workers(MAX_WORKERS)
 
 
 @lru_cache(maxsize=1)

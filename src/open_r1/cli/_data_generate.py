@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.cli.run import tell
+from open_r1.cli.console import tell
 from open_r1.errors import ConfigError, RunError
 
 if TYPE_CHECKING:

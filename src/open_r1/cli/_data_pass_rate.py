@@ -17,7 +17,7 @@ from open_r1.cli._data_generate import (
     make_completer,
 )
 from open_r1.cli._data_verify import add_reward_arguments
-from open_r1.cli.run import tell
+from open_r1.cli.console import tell
 from open_r1.errors import ConfigError, RunError, nearest
 
 if TYPE_CHECKING:

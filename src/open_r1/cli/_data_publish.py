@@ -7,7 +7,7 @@ import glob
 from pathlib import Path
 from typing import Any
 
-from open_r1.cli.run import tell
+from open_r1.cli.console import tell
 from open_r1.errors import ConfigError
 from open_r1.hub import check_repo_id, default_api, push_folder
 

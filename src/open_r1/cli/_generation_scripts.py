@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.cli._data_generate import DEFAULT_SERVER
-from open_r1.cli.main import fail, main
-from open_r1.cli.run import tell
+from open_r1.cli.console import fail, tell
+from open_r1.cli.main import main
 from open_r1.errors import ConfigError, OpenR1Error
 
 REASONING_TEMPLATE = (

@@ -6,7 +6,8 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from open_r1.cli.main import fail, quieten_libraries
+from open_r1.cli.console import fail
+from open_r1.cli.main import quieten_libraries
 from open_r1.errors import OpenR1Error
 from open_r1.execution.programs import Provider
 

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from typing import Any
 
-from open_r1.cli.run import tell
+from open_r1.cli.console import show, show_json, tell
+from open_r1.cli.options import add, add_verb
 
 
 def add_training_parser(subparsers: Any, kind: str, summary: str, example: str) -> None:
-    parser = subparsers.add_parser(
-        kind,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}. Any setting of the recipe can be given as --key value.",
-        epilog=f"Example: {example}",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--config", metavar="FILE", help="a recipe (YAML) with the settings")
-    parser.add_argument("--dry-run", "--dry_run", action="store_true", help="check and show the settings, run nothing")
+    description = f"{summary[0].upper()}{summary[1:]}. Any setting of the recipe can be given as --key value."
+    parser = add_verb(subparsers, kind, summary, f"Example: {example}", description)
+    add(parser, "config", type=str)
+    add(parser, "dry-run", help="check and show the settings, run nothing")
     if kind == "grpo":
-        parser.add_argument(
-            "--preflight", action="store_true", help="sample and score a few completions, say what stands in the way of "
-            "learning, train nothing",
-        )  # fmt: skip
-        parser.add_argument("--json", action="store_true", help="the result of --preflight as JSON")
-    parser.add_argument("--settings", action="store_true", help="list every setting with its default, run nothing")
+        add(parser, "preflight", action="store_true", help="sample and score a few completions, report what would "
+            "prevent learning, train nothing")  # fmt: skip
+        add(parser, "json", help="print the result of --preflight as JSON")
+    add(parser, "settings", action="store_true", help="list every setting with its default, run nothing")
     parser.set_defaults(run=lambda arguments: run_training(kind, arguments), takes_settings=True)
 
 
@@ -48,7 +40,7 @@ def run_training(kind: Any, arguments: argparse.Namespace) -> int:
         from open_r1.model_folder import check_model_path
 
         check_model_path(parsed.model.model_name_or_path)
-        print(parsed.as_yaml(), end="")
+        show(parsed.as_yaml().rstrip())
         tell(f"these {len(parsed.origins)} settings can be used; data and model were not opened, and nothing was run")
         return 0
     if kind == "grpo" and arguments.preflight:
@@ -68,14 +60,14 @@ def run_training(kind: Any, arguments: argparse.Namespace) -> int:
 
 def run_preflight(parsed: Any, as_json: bool) -> int:
     """The pre-flight check alone; what it shows goes to stderr as in training, the record to stdout if asked for."""
+    from open_r1.processes.ranks import is_main_process
     from open_r1.training.grpo import preflight_grpo
-    from open_r1.training.holding import is_main_process
 
     checked = preflight_grpo(parsed, tell)
     if as_json and is_main_process():
-        print(json.dumps(checked.record(), ensure_ascii=False, indent=2))
+        show_json(checked.record())
     checked.refuse_hopeless()
-    tell("nothing speaks against training; nothing was trained, and nothing written")
+    tell("the pre-flight check found nothing that prevents learning; nothing was trained or written")
     return 0
 
 
@@ -88,6 +80,5 @@ def list_settings(kind: Any) -> int:
     for settings in stage_classes(kind):
         for field in sorted(dataclasses.fields(settings), key=lambda field: field.name):
             default = "" if field.default is dataclasses.MISSING else f" = {field.default}"
-            print(f"--{field.name}{default}\n    {field.metadata.get('help', '')}")
-    sys.stdout.flush()
+            show(f"--{field.name}{default}\n    {field.metadata.get('help', '')}")
     return 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.cli.run import tell
+from open_r1.cli.console import tell
 from open_r1.cli.serve import add_server_options, log_line, read_options
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class Session:
         try:
             self.last_thinking = put(self.conversation, self.screen, question).thinking
         except RunError as error:
-            from open_r1.serving.terminal import as_printable
+            from open_r1.text.printable import as_printable
 
             print(f"\n{as_printable(str(error))}", file=sys.stderr)
         except KeyboardInterrupt:
@@ -210,7 +210,7 @@ class Session:
         print(f"system prompt: {self.conversation.system or '(none)'}")
 
     def do_thinking(self, _: str) -> None:
-        from open_r1.serving.terminal import as_printable
+        from open_r1.text.printable import as_printable
 
         print(as_printable(self.last_thinking) or "(there was none)")
 

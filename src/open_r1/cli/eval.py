@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.cli._eval_request import FOLDER, add_options, check_request, check_use, with_defaults
-from open_r1.cli.run import tell
+from open_r1.cli.console import tell
 from open_r1.errors import ConfigError, OpenR1Error
 
 

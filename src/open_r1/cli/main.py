@@ -5,7 +5,6 @@ Exit status: 0 done; 2 the request can't be carried out as it stands; 1 a failur
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import io
 import logging
@@ -16,6 +15,8 @@ from collections.abc import Sequence
 from pkgutil import iter_modules
 
 from open_r1 import __version__, cli
+from open_r1.cli.console import fail
+from open_r1.cli.options import Parser
 from open_r1.errors import OpenR1Error, nearest
 
 DEBUG = "OPEN_R1_DEBUG"
@@ -33,20 +34,22 @@ EXTRA_OF = dict.fromkeys(("torch", "transformers", "trl", "accelerate", "peft", 
 }
 """Library -> the extra that installs it; the core does without all of them."""
 
+SHARED = ("main", "console", "options")
+"""Modules that all verbs use."""
+
 
 def verb_modules() -> dict[str, str]:
-    """Verb -> the module that carries it out: every module of `cli` but this one and those that start with _."""
+    """Verb -> the module that carries it out: every module of `cli` but the shared ones and those that start with _."""
     names = [info.name for info in iter_modules(cli.__path__)]
-    return {name.replace("_", "-"): name for name in names if name != "main" and not name.startswith("_")}
+    return {name.replace("_", "-"): name for name in names if name not in SHARED and not name.startswith("_")}
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of all verbs; each verb's module adds its own by `add_parser(subparsers)`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="open-r1",
         description="From a pile of problems to a reasoning model: SFT, GRPO, pipelines, evaluation, reports.",
         epilog="Example: open-r1 run recipes/tiny/pipeline.yaml",
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"open-r1 {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
@@ -57,15 +60,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit status."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if words and not words[0].startswith("-") and words[0] not in verb_modules():
         known = verb_modules()
         return fail(f"unknown verb '{words[0]}'{nearest(words[0], known)} Verbs: {', '.join(known)}.", 2)
     parser = build_parser()
-    parsed, extra = parser.parse_known_args(words)
-    if extra and not getattr(parsed, "takes_settings", False):
-        parser.error(f"unrecognized arguments: {' '.join(extra)}")
-    parsed.extra = extra
+    parsed, parsed.extra = parser.parse_known_args(words)
     quieten_libraries()
     try:
         return parsed.run(parsed)
@@ -83,11 +83,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-
-
-def fail(message: str, status: int) -> int:
-    print(f"open-r1: {message}", file=sys.stderr)
-    return status
 
 
 def quieten_libraries() -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from open_r1.cli.run import tell
+from open_r1.cli.console import tell
 
 EXAMPLE = """examples:
   open-r1 publish runs/tiny/grpo --repo_id me/my-model --dry-run

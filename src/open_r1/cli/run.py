@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from open_r1.cli.console import show, table, tell
+from open_r1.cli.options import add, add_verb
+
+if TYPE_CHECKING:
+    from open_r1.pipeline import Pipeline
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
+    parser = add_verb(
+        subparsers,
         "run",
-        help="run a pipeline of stages; run it again to go on where it stopped",
-        description="Run the stages of a pipeline in order. Finished stages are skipped; an interrupted one goes on.",
-        epilog="Example: open-r1 run recipes/tiny/pipeline.yaml --seed 1 --output_dir runs/seed-1",
+        "run a pipeline of stages; resumable",
+        "Example: open-r1 run recipes/tiny/pipeline.yaml --seed 1 --output_dir runs/seed-1",
+        "Run the stages of a pipeline in order. Finished stages are skipped, and an interrupted stage continues.",
     )
     parser.add_argument("pipeline", type=Path, help="the pipeline's recipe (YAML)")
-    parser.add_argument("--output_dir", help="where the run goes; overrides the recipe's")
-    parser.add_argument("--seed", type=int, help="the seed of everything; overrides the recipe's")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="STAGE.KEY=VALUE", help="change a stage's setting"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="make anew the stages whose settings have changed")
-    parser.add_argument("--dry-run", action="store_true", help="check the recipe and show the stages, run nothing")
+    add(parser, "output_dir", help="folder for the run; overrides the recipe's")
+    add(parser, "seed", help="seed of everything that is random; overrides the recipe's")
+    add(parser, "set", metavar="STAGE.KEY=VALUE", help="change a stage's setting; may be repeated")
+    add(parser, "overwrite", help="run the stages whose settings have changed again")
+    add(parser, "dry-run", help="check the recipe and show the stages, run nothing")
     parser.set_defaults(run=run)
 
 
@@ -33,24 +36,21 @@ def run(arguments: argparse.Namespace) -> int:
 
     pipeline = read_pipeline(arguments.pipeline, arguments.output_dir, arguments.seed, arguments.set)
     if arguments.dry_run:
-        return show(pipeline)
+        return show_stages(pipeline)
     started = time.monotonic()
     run_pipeline(pipeline, tell, arguments.overwrite)
     tell(f"{pipeline.name} is done in {time.monotonic() - started:.0f} s: {pipeline.output_dir}")
     return 0
 
 
-def show(pipeline: Any) -> int:
-    """Every stage with what it needs and makes, checked as far as it can be without running."""
+def show_stages(pipeline: Pipeline) -> int:
+    """Every stage with what it needs and makes, checked as far as possible without running it."""
     for stage in pipeline.stages:
         stage.prepare(pipeline.output_dir, pipeline.seed)
-        needs, makes = ", ".join(stage.needs()) or "nothing", ", ".join(stage.makes) or "report.html"
-        print(f"{stage.name:16} {stage.kind:10} needs {needs}; makes {makes}")
-    print(f"into {pipeline.output_dir}, seed {pipeline.seed}; nothing was run")
+    rows = [
+        (stage.name, stage.kind, ", ".join(stage.needs()) or "nothing", ", ".join(stage.makes) or "report.html")
+        for stage in pipeline.stages
+    ]
+    show(table(rows, ("stage", "kind", "needs", "makes")))
+    show(f"into {pipeline.output_dir}, seed {pipeline.seed}; nothing was run")
     return 0
-
-
-def tell(line: str) -> None:
-    """One line of progress on stderr, from the process of a distributed launch that writes."""
-    if os.environ.get("RANK", "0") == "0":
-        print(line, file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from open_r1.cli.run import tell
+from open_r1.cli.console import tell
 
 KEY_VARIABLE = "OPEN_R1_API_KEY"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
-import os
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
@@ -28,6 +27,7 @@ from open_r1.configs.settings import (
 from open_r1.configs.stage_arguments import ADAPTED, StageArguments, StageKind
 from open_r1.configs.types import fits, in_words
 from open_r1.errors import ConfigError, nearest
+from open_r1.processes.ranks import world_size
 
 STRUCTURED = {"reward_weights": dict}
 """Settings that take more than their type says: weights by the rewards' names."""
@@ -223,8 +223,3 @@ def asked_trackers(report_to: Any) -> list[str]:
 def is_installed(tracker: str) -> bool:
     packages = TRACKER_PACKAGES.get(tracker, (tracker,))
     return not packages or any(importlib.util.find_spec(package) for package in packages)
-
-
-def world_size() -> int:
-    """Number of training processes that the launcher started."""
-    return int(os.environ.get("WORLD_SIZE", "1"))

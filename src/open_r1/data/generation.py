@@ -360,11 +360,8 @@ def draw_traces(
     RunFolderError when the folder is in use or holds traces of other settings; RunError, which says how to go on, when
     the work ends before everything is drawn.
     """
-    run_dir = RunDir(folder)
-    with run_dir.locked():
-        if overwrite:
-            run_dir.clear()
-        run_dir.claim(identity_of(problems, settings, completer) | (extra_identity or {}), start_over="--overwrite")
+    identity = identity_of(problems, settings, completer) | (extra_identity or {})
+    with RunDir(folder).claimed(identity, overwrite):
         return TraceRun(folder, problems, settings, completer, show, show_every_s, command).run()
 
 

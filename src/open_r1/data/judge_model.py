@@ -16,7 +16,7 @@ from typing import Literal
 
 from open_r1.generation import Completer, RequestFailed, Sampling
 from open_r1.generation.http_client import run_loop
-from open_r1.text.tags import visible_part
+from open_r1.text.thinking import visible_part
 
 Scope = Literal["undecided", "unparsable", "wrong"]
 

@@ -8,9 +8,7 @@ it is done. Does not: read the source, or know what is added to a row.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,8 @@ from typing import Any
 import orjson
 
 from open_r1.data.provenance import Step, read_file_steps, steps_file, write_file_steps
-from open_r1.data.trace_file import TraceFile
 from open_r1.errors import ConfigError, DataError, RunFolderError
-from open_r1.rundir import describe_change, writing_failed
-
-logger = logging.getLogger(__name__)
+from open_r1.rundir import LineAppender, describe_changes, hold_file
 
 
 def to_bytes(row: Mapping[str, Any]) -> bytes:
@@ -38,14 +33,9 @@ class LineByLine:
 
     def __init__(self, path: Path, flag: str) -> None:
         self.path, self.flag = path, flag
-        self.file = TraceFile(path)
-        self.there = self.read_there(self.file.size)
-
-    def read_there(self, size: int) -> Iterator[bytes]:
+        self.file = LineAppender(path)
+        self.there = self.file.iter_lines()
         """The lines of earlier runs."""
-        with self.path.open("rb") as file:
-            while file.tell() < size:
-                yield file.readline()
 
     def next_there(self, row: Mapping[str, Any], number: int) -> dict[str, Any] | None:
         """What an earlier run added to this row; None when it didn't come so far."""
@@ -53,12 +43,12 @@ class LineByLine:
         if line is None:
             return None
         head = begin(row)
-        if not line.startswith(head):
+        if not line.content.startswith(head):
             raise DataError(
                 f"line {number} of '{self.path}' is not of row {number} of the source as it is now; write to another "
                 f"file, or anew with {self.flag}."
             )
-        return orjson.loads(b"{" + line[len(head) :])
+        return orjson.loads(b"{" + line.content[len(head) :])
 
     def end_there(self, count: int) -> None:
         """DataError when there are lines of rows that the source doesn't have any more."""
@@ -91,13 +81,7 @@ def hold(path: Path, steps: list[Step], overwrite: bool, flag: str = "--overwrit
     """
     if path.suffix != ".jsonl":
         raise ConfigError(f"--output {path} is of no known kind; end it in .jsonl.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_name(f".{path.name}.lock").open("a")
-    except OSError as error:
-        raise writing_failed(path, error) from None
-    with lock:
-        lock_file(lock, path)
+    with hold_file(path):
         if overwrite:
             path.unlink(missing_ok=True)
             steps_file(path).unlink(missing_ok=True)
@@ -109,18 +93,6 @@ def hold(path: Path, steps: list[Step], overwrite: bool, flag: str = "--overwrit
             yield lines
         finally:
             lines.file.close()
-            path.with_name(f".{path.name}.lock").unlink(missing_ok=True)
-
-
-def lock_file(lock: Any, path: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise RunFolderError(
-            f"another command is writing to '{path}'; wait for it, stop it, or choose another file."
-        ) from None
-    except OSError as error:
-        logger.warning("'%s' can't be locked (%s): don't run twice into it", path, error.strerror)
 
 
 def check_same(path: Path, step: Step, flag: str) -> None:
@@ -133,7 +105,7 @@ def check_same(path: Path, step: Step, flag: str) -> None:
     held = made[-1]
     before: dict[str, Any] = {"action": held.action, "source": held.source, **held.settings}
     now: dict[str, Any] = {"action": step.action, "source": step.source, **json.loads(to_bytes(step.settings))}
-    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    if changed:
-        shown = ", ".join(describe_change(key, before.get(key), now.get(key)) for key in changed[:3])
-        raise RunFolderError(f"'{path}' was made otherwise: {shown}; give another name, or write over it with {flag}.")
+    if changes := describe_changes(before, now):
+        raise RunFolderError(
+            f"'{path}' was made with other settings: {changes}; give another name, or write over it with {flag}."
+        )

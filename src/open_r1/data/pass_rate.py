@@ -42,7 +42,7 @@ from open_r1.errors import ConfigError, RunError
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE
 from open_r1.rewards.combination import RewardWeights, combine
-from open_r1.rundir import RunDir, atomic_file, write_json
+from open_r1.rundir import RunDir, atomic_file, iter_lines, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -203,12 +203,10 @@ def find_samples(path: Path, problems: ProblemSet, count: int) -> np.ndarray:
 
 
 def heads_with_starts(path: Path, starts: list[int]) -> Iterator[TraceHead]:
-    """The head of every line; `starts` grows by where each begins."""
-    start = 0
+    """The head of every line; `starts` grows by where each starts."""
     with path.open("rb", buffering=2**20) as file:
-        for number, line in enumerate(file, start=1):
+        for number, start, line in iter_lines(file):
             starts.append(start)
-            start += len(line)
             yield read_head(line, f"{path}:{number}")
 
 

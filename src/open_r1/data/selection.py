@@ -44,7 +44,7 @@ from open_r1.errors import ConfigError
 from open_r1.rundir import atomic_file
 from open_r1.text.loops import looping_share
 from open_r1.text.scripts import foreign_share, main_script
-from open_r1.text.tags import THINK_CLOSE, THINK_OPEN, visible_part
+from open_r1.text.thinking import split_thinking, visible_part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -176,8 +176,8 @@ class Inspection:
         if name == "looping":
             return looping_share(text) > settings.max_looping
         if name == "no_closed_thinking":
-            _, closed, after = text.rpartition(THINK_CLOSE)
-            return THINK_OPEN in after or not (closed or settings.thinking_optional)
+            split = split_thinking(text)
+            return split.is_open or not (split.is_closed or settings.thinking_optional)
         if name == "no_answer":
             return not visible_part(text).strip()
         if name == "mixed_language":

@@ -35,7 +35,7 @@ from open_r1.generation import EndpointsGone
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE, optional_column
 from open_r1.rewards.base import text_of as completion_text
-from open_r1.text.tags import visible_part
+from open_r1.text.thinking import visible_part
 
 OWN_COLUMNS = ("verified", "verify_score", "verify_reason", "extracted_answer", "verified_by")
 

@@ -57,9 +57,7 @@ class Backend:
         """
         if self.context is None:
             return wanted
-        lengths = {
-            problem.id: self.count_tokens(to_messages(problem.prompt, system_prompt)) for problem in problems
-        }
+        lengths = {problem.id: self.count_tokens(to_messages(problem.prompt, system_prompt)) for problem in problems}
         longest = max(lengths, key=lambda id: lengths[id])
         room = self.context - lengths[longest]
         if room < 1:

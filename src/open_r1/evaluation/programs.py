@@ -16,7 +16,7 @@ from open_r1.execution.judge.test_cases import UnusableTestsError
 from open_r1.execution.programs import Limits, Program
 from open_r1.records import Outcome, Problem
 from open_r1.text.fences import extract_code, fenced_blocks
-from open_r1.text.tags import visible_part
+from open_r1.text.thinking import visible_part
 
 BATCH_BYTES = 64 << 20
 TESTS_AT_ONCE = 8

@@ -24,6 +24,7 @@ from open_r1.evaluation.benchmarks.base import PLACE
 from open_r1.generation import Completer, Sampling
 from open_r1.generation.protocol import to_messages
 from open_r1.records import Problem
+from open_r1.rundir import index_rows, read_row
 
 SHOW_EVERY_S = 1.0
 """How often progress is reported; whoever shows it may leave reports out."""
@@ -118,9 +119,7 @@ def sample_problems(
     RunError, which says how to go on, when not every sample could be generated.
     """
     wanted = mode.sampling
-    settings = TraceSettings(
-        wanted.num_samples, wanted.temperature, wanted.top_p, wanted.max_new_tokens, wanted.seed
-    )
+    settings = TraceSettings(wanted.num_samples, wanted.temperature, wanted.top_p, wanted.max_new_tokens, wanted.seed)
     asked: Any = AskedProblems(problems, system_prompt)
     summary = SampleRun(folder, asked, settings, completer, show, SHOW_EVERY_S, command).run()
     if summary["samples_missing"]:
@@ -134,20 +133,11 @@ def sample_problems(
 
 def read_samples(folder: Path, problems: Sequence[Problem], num_samples: int) -> Iterator[list[dict[str, Any]]]:
     """Each problem's samples in turn, by index; texts are read from the disk as they are asked for."""
-    places: dict[tuple[str, int], int] = {}
     path = folder / TRACES
+    places = index_rows(path, lambda row: (row["problem_id"], row["sample"]))
     with path.open("rb") as file:
-        start = 0
-        for line in file:
-            head = json.loads(line)
-            places.setdefault((head["problem_id"], head["sample"]), start)
-            start += len(line)
         for problem in problems:
-            rows = []
-            for index in range(num_samples):
-                file.seek(places[problem.id, index])
-                rows.append(json.loads(file.readline()))
-            yield rows
+            yield [read_row(file, places[problem.id, index]) for index in range(num_samples)]
 
 
 def hash_problems(problems: Sequence[Problem]) -> str:

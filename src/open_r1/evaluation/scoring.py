@@ -8,7 +8,7 @@ from open_r1.answers.check import check_answers, extract_answer, has_readable_go
 from open_r1.answers.choices import LETTERS, find_choice, plain_text, read_choice
 from open_r1.answers.latex import MAX_CHARS
 from open_r1.records import Outcome, Problem
-from open_r1.text.tags import visible_part
+from open_r1.text.thinking import visible_part
 
 MARKS = ("", "{letter}", "({letter})", "{letter})", "{letter}.", "{letter}:")
 """The forms of a letter before an option that is written out."""
@@ -20,6 +20,7 @@ def score_answers(completions: Sequence[str], problems: Sequence[Problem]) -> li
         [problem.gold for problem in problems],
         completions,
         ordered=[bool(problem.metadata.get("ordered")) for problem in problems],
+        problems=[problem.prompt for problem in problems],
     )
     return [Outcome(verdict.outcome.value, verdict.reason, {"answer": verdict.answer}) for verdict in verdicts]
 

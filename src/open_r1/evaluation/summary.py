@@ -46,7 +46,7 @@ from open_r1.evaluation.statistics import (
 from open_r1.generation import Sampling
 from open_r1.records import Estimate, Outcome, Problem
 from open_r1.rundir import read_json
-from open_r1.text.tags import THINK_CLOSE
+from open_r1.text.thinking import visible_part
 
 SUMMARY, SAMPLES = "summary.json", "samples.jsonl"
 
@@ -110,16 +110,10 @@ class Sample:
 
 
 def thinking_tokens(text: str, tokens: int | None) -> int | None:
-    """The tokens of a completion that are thinking: its share of characters up to the last `</think>`.
-
-    All where the thinking never ends, none where there is none.
-    """
+    """The tokens of a completion that are thinking: as large a share of them as of the characters."""
     if tokens is None:
         return None
-    thinking, closed, after = text.rpartition(THINK_CLOSE)
-    if "<think>" in after:
-        return tokens
-    return round(tokens * (len(thinking) + len(closed)) / len(text)) if closed else 0
+    return round(tokens * (len(text) - len(visible_part(text))) / len(text)) if text else 0
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from open_r1.records import Completion, FinishReason
-from open_r1.text.tags import THINK_CLOSE, THINK_OPEN
+from open_r1.text.thinking import join_thinking, restore_opening
 
 FINISH: dict[str, FinishReason] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence", "end_turn"), "stop"),
@@ -99,25 +99,21 @@ def read_choice(choice: Any, tokens: int | None) -> Completion:
     finish = FINISH.get(ended) if isinstance(ended, str) else None
     if finish is None:
         raise BadReply("unfinished", f"a choice ended with finish_reason {ended!r}, which is no whole completion")
-    text = clean(join_thinking(message, finish))
+    text = clean(whole_text(message, finish))
     return Completion(text, estimate_tokens(text) if tokens is None else tokens, finish)
 
 
-def join_thinking(message: dict[str, Any], finish: FinishReason) -> str:
+def whole_text(message: dict[str, Any], finish: FinishReason) -> str:
     """The whole text as the model wrote it, thinking included."""
     content = message.get("content")
     thinking = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(thinking, str) and thinking:
         if not content and finish == "length":
-            return f"{THINK_OPEN}\n{thinking}"
-        answer = content if isinstance(content, str) else ""
-        return f"{THINK_OPEN}\n{thinking.strip()}\n{THINK_CLOSE}\n\n{answer.lstrip()}"
+            return join_thinking(thinking, None)
+        return join_thinking(thinking, content if isinstance(content, str) else "")
     if not isinstance(content, str):
         raise BadReply("no_content", f"a choice has no text: {str(message)[:SHOWN]}")
-    before, closed, _ = content.partition(THINK_CLOSE)
-    if closed and THINK_OPEN not in before:
-        return f"{THINK_OPEN}\n{content.lstrip()}"
-    return content
+    return restore_opening(content)
 
 
 def estimate_tokens(text: str) -> int:

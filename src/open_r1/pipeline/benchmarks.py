@@ -10,11 +10,11 @@ missing. Does not: use vLLM or other processes; for many samples of long answers
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from open_r1.processes.ranks import is_main_process
 from open_r1.rundir import write_text
 
 if TYPE_CHECKING:
@@ -67,7 +67,3 @@ def add_to_card(card: Path, table: str) -> None:
     head = f"## Results\n\npass@1 in percent, with its 95 % interval; every sample is in `{FOLDER}/`"
     section = f"{BEGIN}\n{head}\n\n{table}\n{END}\n"
     write_text(card, f"{before}\n{section}{after}")
-
-
-def is_main_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"

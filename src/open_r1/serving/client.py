@@ -16,7 +16,7 @@ import httpx2
 from open_r1.errors import ConfigError, RunError, nearest
 from open_r1.generation.http_client import Address
 from open_r1.generation.replies import as_count, clean, describe_body, describe_error
-from open_r1.serving.thinking import Part, ThinkingSplitter
+from open_r1.text.thinking import Part, ThinkingSplitter
 
 CONNECT_LIMIT_S = 10.0
 SILENCE_LIMIT_S = 600.0

@@ -32,7 +32,8 @@ from starlette.types import Receive, Scope, Send
 
 from open_r1.serving.backends import Backend
 from open_r1.serving.requests import Refusal, Wish, check_model_name, read_wish
-from open_r1.serving.thinking import Part, Template, ThinkingSplitter
+from open_r1.serving.thinking import Template
+from open_r1.text.thinking import Part, ThinkingSplitter
 
 MOST_IN_FLIGHT = 1024
 BODY_LIMIT_S = 60.0

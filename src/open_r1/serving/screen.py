@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from open_r1.serving.client import Answer
-from open_r1.serving.terminal import as_printable
-from open_r1.serving.thinking import Part
+from open_r1.text.printable import as_printable
+from open_r1.text.thinking import Part
 
 if TYPE_CHECKING:
     from rich.text import Text

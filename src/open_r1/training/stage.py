@@ -13,9 +13,10 @@ import transformers
 
 from open_r1.configs.stage_arguments import StageArguments
 from open_r1.errors import ConfigError, RunError, RunFolderError
+from open_r1.processes.ranks import is_main_process
 from open_r1.rundir import RunDir, hash_files, read_json, write_json
 from open_r1.training.callbacks import MetricsCallback, ProgressCallback, Report, load_callbacks
-from open_r1.training.holding import OpenRun, is_main_process, open_run
+from open_r1.training.holding import OpenRun, open_run
 from open_r1.training.hub import check_hub, export_tracker_settings, push_revision
 
 logger = logging.getLogger(__name__)

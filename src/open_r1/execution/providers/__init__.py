@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.errors import ConfigError, nearest
-from open_r1.execution.environment import read_environment
+from open_r1.execution.environment import check_one_source, read_environment
 from open_r1.execution.programs import Provider
 from open_r1.execution.providers.registry import ProviderSpec, get_spec, provider_specs
 
@@ -37,6 +37,8 @@ def get_provider(name: str, settings: Any = None) -> Provider:
     """
     environment = read_environment()
     spec = None if ":" in name else get_spec(name)
+    if spec is not None:
+        check_one_source(spec.variables)
     key = (name,) if spec is None else spec.key(settings, environment)
     with _lock:
         if key not in _shared:

@@ -43,6 +43,7 @@ from open_r1.execution.providers.replies import (
 )
 from open_r1.execution.providers.wrapping import fault_of_files, other_cpp_standard
 from open_r1.execution.sandbox.toolchains import Toolchain, find_toolchain
+from open_r1.processes import ranks
 
 DEFAULT_PATH = "/api/v2"
 
@@ -465,8 +466,8 @@ def build(settings: Any, environment: Environment) -> RemoteProvider:
         endpoints,
         environment.get("PISTON_TOKEN", ""),
         _whole_number(environment, "PISTON_MAX_REQUESTS_PER_ENDPOINT", 1),
-        _whole_number(environment, "RANK", 0),
-        max(1, _whole_number(environment, "WORLD_SIZE", 1)),
+        ranks.rank(environment),
+        ranks.world_size(environment),
         problem=problem,
     )
 

@@ -30,6 +30,7 @@ from open_r1.execution.sandbox.jobs import (
 )
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, TOOLCHAINS, Toolchain, find_toolchain
 from open_r1.execution.sandbox.worker import Worker, WorkerLost, memory_file
+from open_r1.processes import cores
 
 MAX_WORKERS = 64
 MAX_BINARY_BYTES = 128 << 20
@@ -38,8 +39,7 @@ IDLE_LIMIT_S = 3600.0
 
 def default_workers() -> int:
     """One a core that this process may use, shared out among the processes of a multi-GPU run."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(MAX_WORKERS, cores // int(os.environ.get("LOCAL_WORLD_SIZE") or 1)))
+    return cores.default_workers(MAX_WORKERS)
 
 
 class LocalProvider(Provider):

@@ -31,7 +31,7 @@ from open_r1.rewards.functions.code import (
     provider_maker,
 )
 from open_r1.text.fences import extract_code
-from open_r1.text.tags import visible_part
+from open_r1.text.thinking import visible_part
 
 NEEDS = ("official_tests", "time_limit", "memory_limit")
 MAY_HAVE = (

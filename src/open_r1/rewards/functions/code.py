@@ -15,7 +15,7 @@ from open_r1.execution.programs import Program, Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction, RewardSpec, setting
 from open_r1.text.fences import ALIASES, extract_code
-from open_r1.text.tags import visible_part
+from open_r1.text.thinking import visible_part
 
 NEEDS = ("verification_info",)
 

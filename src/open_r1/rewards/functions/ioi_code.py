@@ -21,7 +21,7 @@ from open_r1.rewards.functions.code import (
     provider_maker,
 )
 from open_r1.text.fences import extract_code
-from open_r1.text.tags import visible_part
+from open_r1.text.thinking import visible_part
 
 NEEDS = ("id", "subtask", "test_names", "time_limit", "memory_limit", "grader_files")
 MAY_HAVE = ("year", "task_type", "score", "score_precision", "test_cases")

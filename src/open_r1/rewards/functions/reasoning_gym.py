@@ -16,7 +16,8 @@ from open_r1.errors import ConfigError
 from open_r1.execution.programs import Execution, Limits, Program, Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction, RewardSpec
-from open_r1.text.tags import last_answer_block, visible_part
+from open_r1.text.tags import last_answer_block
+from open_r1.text.thinking import visible_part
 
 PACKAGE = "reasoning-gym"
 LIMITS = Limits(wall_s=10.0, cpu_s=8.0, memory_mb=1024)

@@ -101,12 +101,12 @@ def test_the_environment_configures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_dotenv_file_is_read_for_every_provider_and_put_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text(
-        'E2B_API_KEY="e2b_2"\nexport PISTON_ENDPOINTS=http://a:2000\n# a comment\nPISTON_TOKEN=t\n'
+        'E2B_API_KEY="e2b_2"\nexport PISTON_ENDPOINTS=http://a:2000\n# a comment\nMORPH_API_KEY=m\n'
     )
-    monkeypatch.setenv("PISTON_TOKEN", "of the process")
+    monkeypatch.setenv("MORPH_API_KEY", "of the process")
     assert not get_provider("e2b").problem  # type: ignore[attr-defined]
     assert not get_provider("piston").problem  # type: ignore[attr-defined]
-    assert read_environment()["PISTON_TOKEN"] == "of the process"
+    assert read_environment()["MORPH_API_KEY"] == "of the process"
     assert "E2B_API_KEY" not in os.environ
 
 
@@ -239,3 +239,33 @@ class TestScripted:
             scripted_executions = [b"1"]  # noqa: RUF012
 
         assert get_provider("scripted", WithScript()).execute(Program("x")).stdout == b"1"
+
+
+@pytest.mark.parametrize(
+    ("provider", "key", "address"),
+    [
+        ("e2b", "E2B_API_KEY", "E2B_DOMAIN"),
+        ("morph", "MORPH_API_KEY", "MORPH_BASE_URL"),
+        ("piston", "PISTON_TOKEN", "PISTON_ENDPOINTS"),
+        ("executor", "OPEN_R1_EXECUTOR_TOKEN", "OPEN_R1_EXECUTOR_URL"),
+    ],
+)
+def test_a_dot_env_may_not_redirect_an_exported_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: str, key: str, address: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(address, raising=False)
+    (tmp_path / ".env").write_text(f"{address}=http://elsewhere.example:1\n", encoding="utf-8")
+    monkeypatch.setenv(key, "a key of the user's own, exported")
+    with pytest.raises(ConfigError, match=f"{address}.*{key}.*export {address} too"):
+        get_provider(provider)
+    monkeypatch.setenv(address, "http://of-the-user.example:1")
+    assert get_provider(provider)
+
+
+def test_a_dot_env_with_key_and_address_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("PISTON_TOKEN", "PISTON_ENDPOINTS"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".env").write_text("PISTON_TOKEN=t\nPISTON_ENDPOINTS=http://piston.example\n", encoding="utf-8")
+    assert get_provider("piston")

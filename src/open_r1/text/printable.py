@@ -1,7 +1,7 @@
-"""A model's words made safe for a terminal: what would move the cursor, set colours or type for the user is shown instead.
+"""Text of models, servers and data made safe for a terminal.
 
 Control characters become their picture (ESC is ␛), so that an escape sequence can be read but has no effect. Characters
-that reverse the direction of writing, or can't be seen, become their number. Line feeds and tabs stay.
+that reverse the direction of writing, or that nobody sees, become their number. Line feeds and tabs stay.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import unicodedata
 KEPT = "\n\t"
 PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
 JOINERS = "\u200c\u200d"
-"""Unseen, but part of writing (emoji, Persian, Hindi) and without effect on a terminal."""
+"""Invisible, but part of writing (emoji, Persian, Hindi) and without effect on a terminal."""
 
 
 def as_printable(text: str) -> str:
-    """The text without anything that a terminal would act upon."""
+    """The text with a picture or number in place of each character that a terminal would act upon."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(character if is_harmless(character) else picture(character) for character in text)
 
 
 def is_harmless(character: str) -> bool:
+    """Whether a terminal shows the character and does nothing else with it."""
     if character in KEPT or character in JOINERS:
         return True
     return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")

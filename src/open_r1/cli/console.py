@@ -1,0 +1,177 @@
+"""What the command line says, and where: results on stdout, everything else on stderr.
+
+    tell(line)            a notice or a stage of the work, on stderr
+    show(text)            a result, on stdout
+    show_json(value)      a result for a script, on stdout
+    table(rows)           rows in aligned columns
+    ProgressLine()        progress in one line on stderr, written over on a terminal
+    fail(message, 2)      an error in one line, and the exit status
+
+Text of models, servers and data reaches the terminal through these functions only, as printable characters. Of a
+distributed launch only the first process speaks on stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from open_r1.processes.ranks import is_main_process
+from open_r1.text.printable import as_printable, is_harmless
+
+EVERY_ON_TERMINAL_S = 0.5
+EVERY_S = 10.0
+"""Seconds between two lines of progress where each stays, as in a log."""
+
+LINE_BREAK = re.compile(r"\s*\n\s*")
+CLEAR_LINE = "\r\x1b[K"
+MINUTE_S, HOUR_S = 60, 3600
+
+
+def tell(line: str) -> None:
+    """One line on stderr, from the first process of a distributed launch."""
+    if is_main_process():
+        print(as_printable(line), file=sys.stderr, flush=True)
+
+
+def show(text: str = "") -> None:
+    """A result on stdout."""
+    print(as_printable(text), flush=True)
+
+
+def show_json(value: Any) -> None:
+    """A result for a script on stdout; characters that a terminal acts upon are written as \\uXXXX."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    print("".join(character if is_harmless(character) else escape(character) for character in text), flush=True)
+
+
+def escape(character: str) -> str:
+    return json.dumps(character)[1:-1] if ord(character) != 0x7F else "\\u007f"
+
+
+def table(rows: Iterable[Sequence[Any]], headings: Sequence[str] = (), indent: int = 0) -> str:
+    """Rows of cells as aligned text: numbers to the right, the rest to the left, two blanks between columns.
+
+    Args:
+        rows: Each of the same length; integers get commas, None is shown as a dash.
+        headings: One a column, above the rows; none by default.
+        indent: Blanks before each line.
+    """
+    rows = [list(row) for row in rows]
+    lines = [*([list(headings)] if headings else []), *([cell_text(cell) for cell in row] for row in rows)]
+    columns = list(zip(*lines, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    marks = [">" if rows and all(is_number(row[index]) for row in rows) else "<" for index in range(len(columns))]
+    aligned = (
+        [f"{cell:{mark}{width}}" for cell, mark, width in zip(line, marks, widths, strict=True)] for line in lines
+    )
+    return "\n".join((" " * indent + "  ".join(line)).rstrip() for line in aligned)
+
+
+def cell_text(cell: Any) -> str:
+    if cell is None:
+        return "-"
+    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+
+
+def is_number(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, int | float) and not isinstance(cell, bool))
+
+
+def fail(message: str, status: int) -> int:
+    """Print an error in one line on stderr; returns the exit status."""
+    line = LINE_BREAK.sub(" ", message.strip())
+    print(f"open-r1: {as_printable(line)}", file=sys.stderr)
+    return status
+
+
+def command_line() -> str:
+    """The command as it was given, to be given again."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def duration(seconds: float) -> str:
+    """A duration in its two largest units, as "3 min 20 s"."""
+    whole = int(seconds)
+    if whole < MINUTE_S:
+        return f"{whole} s"
+    if whole < HOUR_S:
+        return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
+    return f"{whole // HOUR_S:,} h {whole % HOUR_S // MINUTE_S} min"
+
+
+def count_line(done: int, total: int | None, unit: str, seconds: float) -> str:
+    """How far work is: "1,200 of 4,000 rows (30.0 %), 400.0/s, 7 s left".
+
+    Args:
+        total: None where it is not known.
+        unit: A plural, as "rows".
+        seconds: Since the work began.
+    """
+    rate = done / max(seconds, 1e-9)
+    if total is None:
+        return f"{done:,} {unit}, {rate:,.1f}/s"
+    left = f", {duration((total - done) / rate)} left" if 0 < done < total else ""
+    return f"{done:,} of {total:,} {unit} ({100 * done / max(1, total):.1f} %), {rate:,.1f}/s{left}"
+
+
+class HasLine(Protocol):
+    """Progress that describes itself."""
+
+    def line(self) -> str: ...
+
+
+class ProgressLine:
+    """Progress in one line on stderr: written over on a terminal, a new line every ten seconds elsewhere.
+
+    Use it as a context manager, so that the line is gone when the work ends or fails. A caller that keeps the pace of
+    `every_s` seconds itself says `is_paced`.
+    """
+
+    def __init__(self, is_paced: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self.is_paced, self.clock = is_paced, clock
+        self.is_terminal = sys.stderr.isatty()
+        self.every_s = EVERY_ON_TERMINAL_S if self.is_terminal else EVERY_S
+        self.started = clock()
+        self.next_at = self.started + self.every_s
+        self.is_open = False
+
+    def show(self, progress: HasLine | str) -> None:
+        """Show the progress, or nothing where the last line is too recent."""
+        if not self.is_paced:
+            if self.clock() < self.next_at:
+                return
+            self.next_at = self.clock() + self.every_s
+        line = progress if isinstance(progress, str) else progress.line()
+        if not self.is_terminal:
+            tell(line)
+            return
+        self.write(CLEAR_LINE + as_printable(line)[: shutil.get_terminal_size().columns - 1])
+        self.is_open = True
+
+    def counting(self, unit: str) -> Callable[[int, int | None], None]:
+        """A callback (done, total) that shows a count of `unit`, a plural as "rows"; total None where it is not known."""
+        return lambda done, total: self.show(count_line(done, total, unit, self.clock() - self.started))
+
+    def end(self) -> None:
+        """Remove the line from the terminal."""
+        if self.is_open:
+            self.write(CLEAR_LINE)
+            self.is_open = False
+
+    def write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()

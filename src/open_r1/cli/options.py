@@ -1,0 +1,248 @@
+"""The words of the command line: every option that more than one verb has, declared once.
+
+    parser = add_verb(subparsers, "verify", "a verdict on every trace", EXAMPLES)
+    add(parser, "output", required=True, help="the same rows with verdicts: .jsonl")
+    add_rows(parser)                          # a source of rows: SOURCE --dataset_config --split
+    add_sampling(parser, temperature=0.6)     # --num_samples --temperature --top_p --max_new_tokens --seed
+
+One word has one meaning and one type in all verbs; a verb may say more exactly what it means there, and has its own
+default. A dash and an underscore are the same in a word (`--output-dir`, `--output_dir`), and the `spellings` of the
+original and its guide are accepted beside ours. docs/reference/commands.md is made from the parsers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from open_r1.cli.console import fail
+from open_r1.errors import nearest
+
+BACKENDS = ("server", "transformers", "vllm")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with our words: dashes and underscores alike, no abbreviations, other spellings, errors in one line."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **{"allow_abbrev": False, **settings})
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """argparse's, for any spelling; a verb that does not take settings refuses what it does not know."""
+        words = in_our_words(sys.argv[1:] if args is None else args, self.declared())
+        parsed, rest = super().parse_known_args(words, namespace)
+        if rest and self._subparsers is None and not self.get_default("takes_settings"):
+            hint = nearest(undashed(rest[0].partition("=")[0]), self.declared())
+            self.error(f"unknown argument '{rest[0]}'{hint}")
+        return parsed, rest
+
+    def declared(self) -> dict[str, str]:
+        """Each spelling of an option, with underscores -> the option as it is declared."""
+        options = [action for action in self._actions if action.option_strings]
+        others = {undashed(name): o.option_strings[0] for o in options for name in getattr(o, "spellings", ())}
+        return others | {undashed(name): name for option in options for name in option.option_strings}
+
+    def error(self, message: str) -> Any:
+        """Leave with status 2 and one line that ends in the next thing to do."""
+        end = "" if message.endswith(("?", ".")) else "."
+        self.exit(fail(f"{message}{end} See {self.prog} --help.", 2))
+
+
+def in_our_words(words: Sequence[str], declared: Mapping[str, str]) -> list[str]:
+    """The words with each option as it is declared, whatever its spelling; what follows `--` stays as it is."""
+    end = list(words).index("--") if "--" in words else len(words)
+    return [*(in_our_word(word, declared) for word in words[:end]), *words[end:]]
+
+
+def in_our_word(word: str, declared: Mapping[str, str]) -> str:
+    name, equals, value = word.partition("=")
+    return declared.get(undashed(name), name) + equals + value if word.startswith("--") else word
+
+
+def undashed(option: str) -> str:
+    """`--output-dir` -> `--output_dir`."""
+    return f"--{option[2:].replace('-', '_')}" if option.startswith("--") else option
+
+
+def add_verb(
+    subparsers: Any, name: str, summary: str, examples: str, description: str = "", **settings: Any
+) -> Parser:
+    """The parser of a verb or of a verb's action.
+
+    Args:
+        summary: What it does, as the list of verbs shows it.
+        examples: "examples:" and command lines, and more text below them if need be.
+        description: What it does in full; by default the summary as a sentence.
+    """
+    return subparsers.add_parser(
+        name,
+        help=escaped(summary),
+        description=escaped(description or f"{summary[0].upper()}{summary[1:]}."),
+        epilog=escaped(examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **settings,
+    )
+
+
+def escaped(text: str) -> str:
+    """Text for argparse, which formats help with `%`."""
+    return text.replace("%", "%%")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One word of the vocabulary.
+
+    Args:
+        help: What it means in every verb that has it.
+        spellings: Other words for it, of the original or the guide; accepted and not shown.
+        settings: argparse's type, metavar, choices, action, nargs.
+    """
+
+    help: str
+    spellings: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def text(help: str, *spellings: str, **settings: Any) -> Option:
+    return Option(help, spellings, settings)
+
+
+def number(help: str, *spellings: str, **settings: Any) -> Option:
+    return Option(help, spellings, {"type": float, **settings})
+
+
+def count(help: str, *spellings: str, **settings: Any) -> Option:
+    return Option(help, spellings, {"type": int, "metavar": "N", **settings})
+
+
+def switch(help: str, *spellings: str) -> Option:
+    return Option(help, spellings, {"action": "store_true"})
+
+
+VOCABULARY: dict[str, Option] = {
+    # what is asked for
+    "config": Option("a recipe (YAML) with the settings", (), {"type": Path, "metavar": "FILE"}),
+    "set": text("change a setting; may be repeated", action="append", default=[], metavar="KEY=VALUE"),
+    "dry-run": switch("check everything, spend and write nothing"),
+    "json": switch("print the result as JSON"),
+    # rows
+    "dataset_config": text("configuration of a Hub data set", "--hf_dataset_config", metavar="NAME"),
+    "split": text("split of a folder or Hub data set", "--dataset_split", "--hf_dataset_split", default="train"),
+    "dataset_revision": text("branch, tag or commit of a Hub data set", metavar="NAME"),
+    "streaming": switch("read the rows as they are needed, keep no copy of them"),
+    "columns": text("columns with the text", nargs="+", metavar="NAME"),
+    "prompt_column": text("column with the problem", "--dataset_prompt_column", metavar="NAME"),
+    "solution_column": text("column with the gold answer", "--dataset_solution_column", metavar="NAME"),
+    "completion_column": text("column with the completion", metavar="NAME"),
+    "id_column": text("column with the problem's id", "--uuid_column", metavar="NAME"),
+    "max_problems": count("only the first N problems"),
+    "skip_unusable": switch("leave out problems that can't be used instead of refusing them"),
+    # results
+    "output_dir": Option("folder for the results", (), {"type": Path, "metavar": "DIR"}),
+    "output": Option("file for the results", ("--output_file",), {"type": Path, "metavar": "FILE"}),
+    "overwrite": switch("replace earlier results"),
+    "repo_id": text("repository on the Hub", metavar="USER/NAME"),
+    "revision": text("branch to push to", default="main", metavar="NAME"),
+    "private": switch("make the repository private when it is new"),
+    # sampling
+    "num_samples": count("samples a problem", "--num_generations", "--n"),
+    "temperature": number("temperature of the samples; 0 is greedy"),
+    "top_p": number("share of the probability that is sampled from"),
+    "max_new_tokens": count("most tokens of a completion", "--max_completion_length", "--max_tokens"),
+    "seed": count("seed of everything that is random"),
+    "system_prompt": text("system prompt before every problem", "--system", metavar="TEXT"),
+    # the model and who runs it
+    "model": text("a model folder, a Hub id, or the model's name at the server", "--model_name_or_path", "--model_id"),
+    "backend": text("who answers", choices=BACKENDS),
+    "server": text("addresses of servers that have the model", nargs="+", metavar="URL"),
+    "api_key_env": text("environment variable with the server's key", default="OPENAI_API_KEY", metavar="NAME"),
+    "concurrency": count("requests in flight at each server", "--max_concurrent"),
+    "timeout": number("seconds to wait for one reply", metavar="SECONDS"),
+    "patience": number("seconds without any answer until a server is given up", metavar="SECONDS"),
+    "wait_for_server": number("seconds to wait for a server to start", default=0.0, metavar="SECONDS"),
+    "batch_size": count("sequences at once in this process"),
+    "max_model_len": count("most tokens of prompt and completion together (default: the model's own)"),
+    # rewards and the machine
+    "rewards": text(
+        "rewards by name, or module:function", "--reward_funcs", nargs="+", action="extend", metavar="NAME"
+    ),
+    "processes": count("worker processes (default: one a core; the results are the same)"),
+    "host": text("address to listen on", default="127.0.0.1"),
+    "port": count("port to listen on; 0 takes a free one"),
+}
+"""Every word that more than one verb has."""
+
+
+def add(parser: Any, name: str, *spellings: str, **settings: Any) -> argparse.Action:
+    """Add an option to a parser or to a group of one: a word of the vocabulary, or one that only this verb has.
+
+    Args:
+        spellings: Other spellings that this verb accepts beside the vocabulary's.
+        settings: argparse's, in place of the vocabulary's: default, required, choices, and `help` where the verb can
+            say more exactly what the word means there. A default is appended to the help text.
+    """
+    option = VOCABULARY.get(name) or Option(settings["help"])
+    merged = {**option.settings, **settings}
+    merged["help"] = help_text(settings.get("help", option.help), merged.get("default"))
+    action = parser.add_argument(f"--{name}", **merged)
+    action.spellings = (*option.spellings, *spellings)
+    return action
+
+
+def help_text(words: str, default: Any) -> str:
+    """The help text, with the default where there is one to tell and the text does not yet."""
+    has_default = default not in (None, False, "", argparse.SUPPRESS) and default != []
+    return escaped(words if not has_default or "default" in words else f"{words} (default: {default})")
+
+
+class Once(argparse.Action):
+    """Stores a value that may be given in two places, and refuses two values."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        earlier = getattr(namespace, self.dest, None)
+        if earlier not in (None, values):
+            parser.error(f"{self.dest} is given twice, as '{earlier}' and '{values}'; keep one of them")
+        setattr(namespace, self.dest, values)
+
+
+def add_model(parser: Any, **settings: Any) -> None:
+    """The model, as the first word or by --model."""
+    parser.add_argument(
+        "model", nargs="?", action=Once, default=argparse.SUPPRESS, metavar="MODEL", help="the same as --model"
+    )
+    add(parser, "model", action=Once, **settings)
+
+
+def add_rows(
+    parser: Any, source: str = "source", help: str = "a file, a pattern in quotes, a folder, or a Hub id"
+) -> None:
+    """A source of rows: SOURCE --dataset_config --split."""
+    parser.add_argument(source, help=escaped(help))
+    add(parser, "dataset_config")
+    add(parser, "split")
+
+
+def add_sampling(parser: Any, **defaults: Any) -> None:
+    """How completions are sampled; `defaults` by name, None where a benchmark or server has its own."""
+    group = parser.add_argument_group("sampling")
+    for name in ("num_samples", "temperature", "top_p", "max_new_tokens", "seed"):
+        add(group, name, **({"default": defaults[name]} if name in defaults else {}))
+
+
+def add_rewards(parser: Any, **settings: Any) -> None:
+    """Which rewards, and their settings: --rewards --set."""
+    add(parser, "rewards", **settings)
+    add(parser, "set", help="a setting of the rewards; may be repeated")
+
+
+def add_results(parser: Any, *names: str, **settings: Any) -> None:
+    """What every verb that writes has: `names` of output or output_dir, then --overwrite --dry-run --json."""
+    for name in names:
+        add(parser, name, **settings)
+    for name in ("overwrite", "dry-run", "json"):
+        add(parser, name)
