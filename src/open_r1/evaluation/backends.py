@@ -73,7 +73,7 @@ def estimate_tokens(messages: Sequence[Message]) -> int:
 
 
 def hash_model(model: str) -> str:
-    """A hash of what decides a local folder's completions: weights, configs, tokenizer. Empty where `model` is not a folder."""
+    """A hash of what decides a local folder's completions: weights, configs, tokenizer; empty for anything else."""
     files = model_files(model)
     return hash_files(files) if files else ""
 
@@ -130,7 +130,7 @@ def vllm_backend(
 
 
 def server_backend(settings: Any, report: Callable[[str], None]) -> Backend:
-    """A model on servers that speak OpenAI's API (`ServerSettings`). ConfigError when no server answers or one lacks the model."""
+    """A model on servers with OpenAI's API (`ServerSettings`). ConfigError when no server answers or one lacks the model."""
     from open_r1.generation.openai_server import OpenAIServer
 
     server = OpenAIServer(settings, report)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,19 @@ def report_on(benchmark: str, mode: str, progress: Progress) -> EvaluationProgre
         progress.seconds_left(samples_per_s, tokens_per_s),
         progress.line(),
     )
+
+
+def at_most_every(seconds: float, on_progress: OnProgress, clock: Callable[[], float] = time.monotonic) -> OnProgress:
+    """`on_progress` for logs, where every report stays: called after `seconds`, and then so far apart."""
+    next_at = clock() + seconds
+
+    def show(progress: EvaluationProgress) -> None:
+        nonlocal next_at
+        if clock() >= next_at:
+            next_at = clock() + seconds
+            on_progress(progress)
+
+    return show
 
 
 class AskedProblems:

@@ -39,9 +39,9 @@ class Result:
 
 
 def read_results(folder: Path) -> list[Result]:
-    """The main results of an output folder: of itself, or of the folders in it. DataError when there is none."""
+    """The results, of every mode, of an output folder or of the folders in it. DataError when there is none."""
     found = [path for path in (folder, *sorted(folder.glob("*/"))) if (path / SUMMARY).is_file()]
-    results = [main_result(modes) for path in found if (modes := read_modes(path))]
+    results = [result for path in found for result in read_modes(path)]
     if not results:
         raise DataError(
             f"'{folder}' contains no finished evaluation (summary.json); give what `open-r1 eval --output_dir` wrote."
@@ -68,15 +68,17 @@ def read_modes(folder: Path) -> list[Result]:
         ) from None
 
 
-def main_result(modes: Sequence[Result]) -> Result:
-    return next((result for result in modes if result.mode == MAIN), modes[0])
+def main_results(results: Sequence[Result]) -> list[Result]:
+    """For each folder the result that tables show: of its samples, or of the only mode that it has."""
+    sampled = {result.folder for result in results if result.mode == MAIN}
+    return [result for result in results if result.mode == MAIN or result.folder not in sampled]
 
 
 def render_table(results: Sequence[Result], published: bool = True) -> str:
     """A Markdown table: a row a model, a column a benchmark, percent with the 95 % interval; published rows below."""
     columns = list(dict.fromkeys(result.benchmark for result in results))
     cells: dict[str, dict[str, str]] = {}
-    for result in results:
+    for result in main_results(results):
         cells.setdefault(result.model, {})[result.benchmark] = show_percent(result.estimate)
     if published:
         for model, scores in PUBLISHED.items():
