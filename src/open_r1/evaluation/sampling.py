@@ -71,13 +71,14 @@ OnProgress = Callable[[EvaluationProgress], None]
 
 
 def report_on(benchmark: str, mode: str, progress: Progress) -> EvaluationProgress:
+    tokens = progress.tokens  # first: another thread counts on
     samples_per_s, tokens_per_s = progress.rates()
     return EvaluationProgress(
         benchmark,
         mode,
         progress.done,
         progress.wanted,
-        progress.tokens,
+        tokens,
         tokens_per_s,
         progress.seconds_left(samples_per_s, tokens_per_s),
         progress.line(),
@@ -134,6 +135,7 @@ def sample_problems(
     """
     wanted = mode.sampling
     settings = TraceSettings(wanted.num_samples, wanted.temperature, wanted.top_p, wanted.max_new_tokens, wanted.seed)
+    folder.mkdir(exist_ok=True)
     asked: Any = AskedProblems(problems, system_prompt)
     summary = SampleRun(folder, asked, settings, completer, show, SHOW_EVERY_S, command).run()
     if summary["samples_missing"]:
