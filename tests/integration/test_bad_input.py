@@ -182,7 +182,7 @@ CHANGES = {
     "evaluate.temperature=0": "stage 'evaluate': temperature 0 draws the same completion every time",
     "evaluate.temperature=hot": "temperature must be a number, but is 'hot'",
     "grpo.overrides.reward_funcs=[acuracy]": "did you mean 'accuracy'?",
-    "grpo.overrides.callbacks=[mine]": "not of the form 'module:Class'",
+    "grpo.overrides.callbacks=[mine]": "not of the form module:name",
     "sft.overrides.seed=[1]": "it must be a whole number",
 }
 
@@ -217,7 +217,7 @@ def test_a_training_run_where_a_stage_would_go_is_refused(
     [
         (["--reward_funcs", "acuracy"], "did you mean 'accuracy'?"),
         (["--reward_funcs", "no_such_module:reward"], "no module named 'no_such_module'"),
-        (["--callbacks", "mine"], "not of the form 'module:Class'"),
+        (["--callbacks", "mine"], "not of the form module:name"),
         (["--chat_template", "You are helpful."], "is text, not a Jinja template"),
     ],
 )

@@ -29,7 +29,8 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from open_r1.data.sources import load_splits, require_columns
+    from open_r1.data.columns import require_columns
+    from open_r1.data.sources import load_splits
     from open_r1.errors import DataError
     from open_r1.evaluation.monitor import measure, summarise_quality
     from open_r1.rewards.base import text_of

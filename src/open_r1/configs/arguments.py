@@ -14,6 +14,7 @@ from trl import ModelConfig
 
 from open_r1.configs.datasets import DatasetMixtureConfig
 from open_r1.configs.fields import setting
+from open_r1.configs.ranges import COUNT, SHARE, Range
 from open_r1.configs.reward_settings import RewardSettings
 from open_r1.errors import ConfigError
 
@@ -41,7 +42,7 @@ class ScriptArguments(trl.ScriptArguments):
     dataset_response_format: Literal["plain", "r1"] = setting(
         "plain", "plain: the response as it is; r1: worked steps become the thinking, the final answer goes in a box."
     )
-    max_samples: int | None = setting(None, "Use only the first so many rows of the training split.")
+    max_samples: int | None = setting(None, "Use only the first so many rows of the training split.", COUNT)
 
     def __post_init__(self) -> None:
         if isinstance(self.dataset_mixture, str):
@@ -96,12 +97,14 @@ class GRPOConfig(StageSettings, trl.GRPOConfig):
 
     wandb_log_unique_prompts: bool = setting(True, "Log each prompt once in the table of completions.")
     max_unscored_share: float = setting(
-        0.5, "Stop when a reward could not score more than this share of recent samples."
+        0.5, "Stop when a reward could not score more than this share of recent samples.", SHARE
     )
     preflight_prompts: int = setting(
-        8, "Before training, sample the completions of so many problems, and refuse what can't learn; 0: don't."
+        8,
+        "Before training, sample completions of this many problems, and refuse what can't learn; 0: no such check.",
+        Range(0),
     )
-    max_prompt_length: int | None = setting(None, "Leave out problems whose prompt has more tokens than this.")
+    max_prompt_length: int | None = setting(None, "Leave out problems whose prompt has more tokens than this.", COUNT)
     num_completions_to_print: int | None = setting(0, "Completions shown in the terminal at each logged step.")
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 from open_r1.configs.checks import check_batch, check_settings
+from open_r1.configs.fields import limits_of
 from open_r1.configs.ranges import check_ranges
 from open_r1.configs.settings import (
     COMMAND_LINE,
@@ -49,6 +50,7 @@ class FlagParser:
 
         self.parser = Parser(list(classes), allow_abbrev=False, exit_on_error=False, add_help=False)  # type: ignore[arg-type]
         self.fields = {f.name: f for cls in classes for f in dataclasses.fields(cls) if f.init}
+        self.ranges = {name: limits for cls in classes for name, limits in limits_of(cls).items()}
         self.hints = {name: hint for cls in classes for name, hint in get_type_hints(cls).items()}
 
     def defaults(self) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
         values[name], origins[name] = value, setting.origin
     notices += notice_idle_vllm(values, origins)
     replaced, adaptations = adapt_to_machine(values, origins)
-    check_ranges(values, origins)
+    check_ranges(values, origins, parser.ranges)
     if kind == "grpo":
         check_batch(values, world_size())
     script, training, model = build(classes, values)

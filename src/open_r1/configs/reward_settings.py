@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from open_r1.configs.fields import setting
+from open_r1.configs.ranges import COUNT
 
 
 @dataclass
@@ -19,8 +20,8 @@ class RewardSettings:
     cosine_max_value_wrong: float = setting(-0.5, "cosine: value of the longest wrong answer.")
     cosine_min_value_correct: float = setting(0.5, "cosine: value of the longest correct answer.")
     cosine_max_value_correct: float = setting(1.0, "cosine: value of the shortest correct answer.")
-    cosine_max_len: int = setting(1000, "cosine: length, in characters, at which the schedule ends.")
-    repetition_n_grams: int = setting(3, "repetition_penalty: words in an n-gram.")
+    cosine_max_len: int = setting(1000, "cosine: length, in characters, at which the schedule ends.", COUNT)
+    repetition_n_grams: int = setting(3, "repetition_penalty: words in an n-gram.", COUNT)
     repetition_max_penalty: float = setting(-1.0, "repetition_penalty: value of pure repetition, at most 0.")
     repetition_language: Literal["en", "zh"] = setting("en", "repetition_penalty: language that splits the words.")
     code_language: str = setting("python", "code_format, cf_code: language of the program.")
@@ -44,5 +45,5 @@ class RewardSettings:
     ioi_provider: Literal["local", "e2b", "morph", "piston", "sandbox_fusion", "executor"] = setting(
         "local", "Where programs for IOI problems run."
     )
-    max_completion_len: int = setting(16384, "soft_overlong_punishment: tokens from which the penalty is -1.")
+    max_completion_len: int = setting(16384, "soft_overlong_punishment: tokens from which the penalty is -1.", COUNT)
     soft_punish_cache: int = setting(4096, "soft_overlong_punishment: tokens before the limit where it begins.")

@@ -10,14 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from open_r1.data.texts import text_of
+from open_r1.data.columns import GOLD_COLUMNS, gold_of, require_columns
 from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.records import Outcome
 from open_r1.rewards.base import FROM_TRAINER, RewardFunction
 from open_r1.rewards.registry import build_reward
-
-GOLD_COLUMNS = ("solution", "answer")
-"""Columns with the gold answer, the first filled one of a row taken, where none is named."""
 
 REWARD_OF = {"verification_info": "code", "reasoning_gym": "reasoning_gym", **dict.fromkeys(GOLD_COLUMNS, "accuracy")}
 """Column -> the reward that reads it, in the order in which they are asked."""
@@ -82,8 +79,6 @@ def check_need(name: str, column: str, columns: Sequence[str], solution_column: 
 
 
 def check_column(column: str, columns: Sequence[str], where: str) -> None:
-    from open_r1.data.sources import require_columns
-
     require_columns(columns, [column], where, "--solution_column")
 
 
@@ -91,14 +86,6 @@ def nearest_of(wanted: Sequence[str] | Mapping[str, str], columns: Sequence[str]
     """The hint for whichever of the names wanted is nearly there."""
     hints = (nearest(name, columns) for name in wanted)
     return next((hint for hint in hints if hint != "."), ".")
-
-
-def gold_of(row: Mapping[str, Any], solution_column: str | None) -> Any:
-    """A row's gold, None where it has none."""
-    names = GOLD_COLUMNS if solution_column is None else (solution_column,)
-    values = (row.get(name) for name in names)
-    gold = next((value for value in values if value is not None and str(value).strip()), None)
-    return gold if gold is None or isinstance(gold, str | int | float) else text_of(gold)
 
 
 def to_columns(

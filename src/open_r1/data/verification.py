@@ -23,18 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.answers.check import Verdict, check_answers
+from open_r1.data.columns import batch_rows, completion_of, gold_of, problem_of, text_of
 from open_r1.data.judge_model import SCOPES, Case, JudgeModel
-from open_r1.data.line_by_line import LineByLine, hold
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
+from open_r1.data.resumable_file import LineByLine, hold
 from open_r1.data.rows import Rows
-from open_r1.data.texts import text_of
-from open_r1.data.trace_problems import PROMPT_COLUMNS
-from open_r1.data.trace_rewards import TraceReward, gold_of, score, to_columns
+from open_r1.data.trace_rewards import TraceReward, score, to_columns
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import EndpointsGone
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE, optional_column
-from open_r1.rewards.base import text_of as completion_text
 from open_r1.text.thinking import visible_part
 
 OWN_COLUMNS = ("verified", "verify_score", "verify_reason", "extracted_answer", "verified_by")
@@ -106,7 +104,7 @@ class TraceVerifier:
 
     def verify(self, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
         """A finding a row."""
-        texts = [read_completion(row, self.settings.completion_column) for row in rows]
+        texts = [completion_of(row, self.settings.completion_column) for row in rows]
         found: dict[int, Finding] = {
             index: Finding(None, None, NO_COMPLETION) for index, text in enumerate(texts) if text is None
         }
@@ -173,19 +171,6 @@ class TraceVerifier:
         )
 
 
-def read_completion(row: Mapping[str, Any], column: str) -> str | None:
-    """A row's completion, of a chat the assistant's last turn; None where there is none."""
-    value = row.get(column)
-    if isinstance(value, list) and all(isinstance(turn, dict) for turn in value):
-        return completion_text(value)
-    return value if isinstance(value, str) else None
-
-
-def problem_of(row: Mapping[str, Any]) -> Any:
-    """What was asked: the first column that holds a problem."""
-    return next((row[name] for name in PROMPT_COLUMNS if row.get(name)), None)
-
-
 def verify_traces(
     rows: Rows,
     output: Path,
@@ -201,7 +186,13 @@ def verify_traces(
     counts = Counts()
     earlier_steps, step = steps_behind(rows.name), Step("verify", rows.name, settings)
     with hold(output, [*earlier_steps, step], overwrite) as lines:
-        for batch in batches(new_rows(rows, lines, counts), verifier.settings.completion_column):
+        column = verifier.settings.completion_column
+        for batch in batch_rows(
+            new_rows(rows, lines, counts),
+            lambda row: len(completion_of(row, column) or ""),
+            BATCH_ROWS,
+            BATCH_CHARACTERS,
+        ):
             try:
                 findings = verifier.verify(batch)
             except (EndpointsGone, ConfigError) as error:
@@ -235,16 +226,3 @@ def new_rows(rows: Rows, lines: LineByLine, counts: Counts) -> Iterator[dict[str
                 counts.earlier += 1
                 counts.add(added)
     lines.end_there(number)
-
-
-def batches(rows: Iterator[dict[str, Any]], column: str) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    size = 0
-    for row in rows:
-        batch.append(row)
-        size += len(row[column]) if isinstance(row.get(column), str) else 0
-        if len(batch) == BATCH_ROWS or size >= BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.data.generation import TRACES, TraceRun, TraceSettings
-from open_r1.data.trace_problems import Locator, Survey, TraceProblem, key_of
-from open_r1.data.trace_progress import Progress
+from open_r1.data.problems import Locator, Survey, TraceProblem, key_of
+from open_r1.data.progress import Progress
 from open_r1.errors import RunError
 from open_r1.evaluation.benchmarks.base import PLACE
 from open_r1.generation import Completer, Sampling
@@ -99,7 +99,7 @@ def at_most_every(seconds: float, on_progress: OnProgress, clock: Callable[[], f
 
 
 class AskedProblems:
-    """A benchmark's problems in the shape of `data.trace_problems.ProblemSet`."""
+    """A benchmark's problems in the shape of `data.problems.ProblemSet`."""
 
     def __init__(self, problems: Sequence[Problem], system_prompt: str | None) -> None:
         self.problems, self.system_prompt = problems, system_prompt

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, get_args, get_origin, get_type_hints
 
+from open_r1.configs.fields import limits_of
 from open_r1.configs.ranges import check_ranges
 from open_r1.configs.reward_settings import RewardSettings
 from open_r1.configs.types import fits, in_words
@@ -44,7 +45,7 @@ def read_reward_settings(words: Sequence[str], names: Sequence[str]) -> dict[str
                 f"They have: {', '.join(dict.fromkeys(known)) or 'none'}."
             )
         settings[key] = _read_value(key, value)
-    check_ranges(settings, dict.fromkeys(settings, "--set"))
+    check_ranges(settings, dict.fromkeys(settings, "--set"), limits_of(RewardSettings))
     return settings
 
 

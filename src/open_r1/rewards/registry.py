@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
+from open_r1.configs.references import load_object
 from open_r1.errors import ConfigError, nearest
 from open_r1.records import Outcome
 from open_r1.rewards.base import FROM_TRAINER, NOT_APPLICABLE, Columns, RewardFunction, RewardSpec
@@ -85,8 +84,7 @@ def _columns_of(name: str) -> tuple[str, ...]:
 
 def load_user_reward(reference: str) -> RewardFunction:
     """The reward at `module:attribute`, importable from the current folder too. ConfigError says what is wrong."""
-    module_name, _, attribute = reference.partition(":")
-    target = _import_attribute(module_name, attribute, reference)
+    target = load_object(reference, "reward", "my_rewards:my_reward")
     function = _make(target, reference) if inspect.isclass(target) else target
     if isinstance(function, RewardFunction):
         return function
@@ -101,27 +99,6 @@ def load_user_reward(reference: str) -> RewardFunction:
 
 def _specs_of(module: Any) -> Sequence[RewardSpec]:
     return getattr(module, "REWARDS", None) or ((module.REWARD,) if hasattr(module, "REWARD") else ())
-
-
-def _import_attribute(module_name: str, attribute: str, reference: str) -> Any:
-    if not module_name or not attribute:
-        raise ConfigError(
-            f"reward '{reference}' is not of the form module:function; write it as my_rewards:my_reward."
-        )
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.append(folder)
-    try:
-        module = import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"reward '{reference}': no module named '{error.name}'; put {module_name.replace('.', '/')}.py into the "
-            "current folder or install the package that has it."
-        ) from error
-    if not hasattr(module, attribute):
-        public = [name for name in vars(module) if not name.startswith("_")]
-        raise ConfigError(f"reward '{reference}': {module_name} has no '{attribute}'{nearest(attribute, public)}")
-    return getattr(module, attribute)
 
 
 def _make(reward_class: type, reference: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import time
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from open_r1.errors import ConfigError
+from open_r1.configs.references import load_object
 from open_r1.rundir import RunDir, append_line
 
 Report = Callable[[str], None]
@@ -69,14 +68,4 @@ def short_name(metric: str) -> str:
 
 def load_callbacks(names: list[str]) -> list[TrainerCallback]:
     """Callbacks by `module:Class`; ConfigError names what can't be found."""
-    loaded = []
-    for name in names:
-        module_name, has_class, class_name = name.partition(":")
-        if not has_class:
-            raise ConfigError(f"callback '{name}' is unknown; name your own as 'module:Class'.")
-        try:
-            callback_class = getattr(importlib.import_module(module_name), class_name)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"callback '{name}' can't be loaded: {error}; check that it can be imported.") from None
-        loaded.append(callback_class())
-    return loaded
+    return [load_object(name, "callback", "my_callbacks:MyCallback")() for name in names]

@@ -283,9 +283,9 @@ def test_columns_known_by_their_names_need_no_map(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("promt=q", "no key 'promt'; did you mean 'prompt'"),
-        ("num_samples=0", "num_samples must be a whole number"),
-        ("prompt", "must have the form"),
+        ("promt=q", "unknown option 'promt'; did you mean 'prompt'"),
+        ("num_samples=0", "num_samples=0, which is not a whole number of at least 1"),
+        ("prompt", "not of the form"),
     ],
 )
 def test_a_column_map_that_cannot_be_read_is_refused(query: str, message: str, tmp_path: Path) -> None:

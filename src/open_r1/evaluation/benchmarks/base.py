@@ -109,7 +109,8 @@ class Benchmark:
 
     def rows(self, data: str | None) -> Iterator[Row]:
         """Every row of the published source, or of `data`: a file, a folder or another Hub id in the same columns."""
-        from open_r1.data.sources import load_splits, require_columns
+        from open_r1.data.columns import require_columns
+        from open_r1.data.sources import load_splits
         from open_r1.data.sources.local import is_local_name
 
         if self.read_rows is not None and (self.source.files or data) and not is_other_table(data):

@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import parse_qsl
 
-from open_r1.data.problems import SOLUTION_COLUMNS
-from open_r1.data.sources.generated import is_generated
+from open_r1.configs.references import read_source
+from open_r1.data.columns import GOLD_COLUMNS, PROMPT_COLUMNS
+from open_r1.data.sources import has_prefix
 from open_r1.data.sources.local import is_local_name
-from open_r1.data.trace_problems import PROMPT_COLUMNS
-from open_r1.errors import ConfigError, DataError, nearest
+from open_r1.errors import DataError
 from open_r1.evaluation.benchmarks.base import (
     MAX_NEW_TOKENS,
     Benchmark,
@@ -41,26 +40,17 @@ HELD_OUT_TOKENS = 256
 
 def is_source(name: str) -> bool:
     path = name.partition("?")[0]
-    return is_generated(name) or is_local_name(path) or Path(path).exists()
+    return has_prefix(name) or is_local_name(path) or Path(path).exists()
 
 
 def benchmark_of_source(name: str) -> Benchmark:
     """The benchmark that a source's name stands for. ConfigError for a map that can't be read."""
-    if is_generated(name):
+    if has_prefix(name):
         return generated(name)
-    path, _, query = name.partition("?")
-    try:
-        options = dict(parse_qsl(query, strict_parsing=bool(query)))
-    except ValueError:
-        raise ConfigError(f"benchmark '{name}' must have the form FILE?key=value&key=value.") from None
-    for key in options:
-        if key not in KEYS:
-            raise ConfigError(f"benchmark '{name}': no key '{key}'{nearest(key, KEYS)} Known: {', '.join(KEYS)}.")
+    source = read_source(name, "benchmark", KEYS)
     for key in ("num_samples", "max_new_tokens"):
-        number = options.get(key, "1")
-        if not number.isdecimal() or int(number) < 1:
-            raise ConfigError(f"benchmark '{name}': {key} must be a whole number of at least 1, but is {number}.")
-    return benchmark_of_file(path, options)
+        source.whole_number(key, 1, least=1)
+    return benchmark_of_file(source.name, source.options)
 
 
 def held_out_benchmark(path: str, prompt: str | None = None, answer: str | None = None) -> Benchmark:
@@ -81,7 +71,7 @@ def benchmark_of_file(path: str, options: Mapping[str, str]) -> Benchmark:
         }
         return Problem(
             text_in(row, options.get("prompt") or find_column(row, PROMPT_COLUMNS, "prompt")),
-            text_in(row, options.get("answer") or find_column(row, SOLUTION_COLUMNS, "answer")),
+            text_in(row, options.get("answer") or find_column(row, GOLD_COLUMNS, "answer")),
             metadata={"ordered": bool(row.get("ordered"))},
             name=id_in(row, options["id"]) if "id" in options else "",
             groups=groups_in(row, groups),

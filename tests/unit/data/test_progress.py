@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from open_r1.data.trace_progress import Prices, Progress, in_words
+from open_r1.data.progress import Prices, Progress, in_words
 
 
 def test_rate_cost_and_time_left_are_those_of_this_run() -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from open_r1.data.trace_file import TraceFile, TraceHead, read_head
-from open_r1.data.trace_lines import encode_columns, to_line
+from open_r1.data.traces import TraceHead, encode_columns, read_head, read_heads, to_line
 from open_r1.errors import DataError, RunError
+from open_r1.rundir import LineAppender
 
 
 def row(problem_id: str = "p", sample: int = 0, **more: Any) -> dict[str, Any]:
@@ -20,18 +20,22 @@ def row(problem_id: str = "p", sample: int = 0, **more: Any) -> dict[str, Any]:
     return head | {"finish_reason": "stop", "completion": "x"} | more
 
 
-def write(path: Path, *lines: bytes) -> TraceFile:
+def write(path: Path, *lines: bytes) -> LineAppender:
     path.write_bytes(b"".join(lines))
-    return TraceFile(path)
+    return LineAppender(path)
+
+
+def heads_of(file: LineAppender) -> list[TraceHead]:
+    return [head for _, head in read_heads(file.path)]
 
 
 def test_lines_are_in_the_file_as_soon_as_they_are_flushed(tmp_path: Path) -> None:
-    file = TraceFile(tmp_path / "t.jsonl")
+    file = LineAppender(tmp_path / "t.jsonl")
     file.add(to_line(row("a")))
     file.add(to_line(row("b", 1)))
     assert (tmp_path / "t.jsonl").read_bytes() == b""
     file.flush()
-    assert [(head.problem_id, head.sample) for head in file.heads()] == [("a", 0), ("b", 1)]
+    assert [(head.problem_id, head.sample) for head in heads_of(file)] == [("a", 0), ("b", 1)]
     file.close()
 
 
@@ -41,7 +45,7 @@ WHOLE = to_line(row("a")) + to_line(row("b"))
 @pytest.mark.parametrize("length", range(len(WHOLE) + 1))
 def test_a_file_cut_anywhere_keeps_its_whole_lines(tmp_path: Path, length: int) -> None:
     file = write(tmp_path / "t.jsonl", WHOLE[:length])
-    kept = [head.problem_id for head in file.heads()]
+    kept = [head.problem_id for head in heads_of(file)]
     file.add(to_line(row("c")))
     file.flush()
     first = len(to_line(row("a")))
@@ -55,7 +59,7 @@ def test_a_file_cut_anywhere_keeps_its_whole_lines(tmp_path: Path, length: int) 
 def test_a_broken_line_elsewhere_is_named(tmp_path: Path) -> None:
     file = write(tmp_path / "t.jsonl", b'{"half\n', WHOLE)
     with pytest.raises(RunError, match=r"t.jsonl:1 is not a trace"):
-        list(file.heads())
+        list(heads_of(file))
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

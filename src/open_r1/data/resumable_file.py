@@ -13,19 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from open_r1.data.provenance import Step, read_file_steps, steps_file, write_file_steps
+from open_r1.data.values import dump_row, load
 from open_r1.errors import ConfigError, DataError, RunFolderError
 from open_r1.rundir import LineAppender, describe_changes, hold_file
-
-
-def to_bytes(row: Mapping[str, Any]) -> bytes:
-    """A row as JSON in UTF-8, whatever it holds: what orjson refuses goes the lenient way."""
-    try:
-        return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)
-    except (TypeError, ValueError):
-        return json.dumps(row, ensure_ascii=False, default=str).encode("utf-8", "replace")
 
 
 class LineByLine:
@@ -48,7 +39,7 @@ class LineByLine:
                 f"line {number} of '{self.path}' is not of row {number} of the source as it is now; write to another "
                 f"file, or anew with {self.flag}."
             )
-        return orjson.loads(b"{" + line.content[len(head) :])
+        return load(b"{" + line.content[len(head) :])
 
     def end_there(self, count: int) -> None:
         """DataError when there are lines of rows that the source doesn't have any more."""
@@ -61,13 +52,13 @@ class LineByLine:
     def add(self, rows: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
         """Append rows, each with what is added to it, and hand them to the kernel."""
         for row, added in rows:
-            self.file.add(begin(row) + to_bytes(added)[1:] + b"\n")
+            self.file.add(begin(row) + dump_row(added)[1:] + b"\n")
         self.file.flush()
 
 
 def begin(row: Mapping[str, Any]) -> bytes:
     """How the line of a row begins, up to what is added to it."""
-    head = to_bytes(row)[:-1]
+    head = dump_row(row)[:-1]
     return head + b"," if len(head) > 1 else head
 
 
@@ -104,7 +95,7 @@ def check_same(path: Path, step: Step, flag: str) -> None:
         )
     held = made[-1]
     before: dict[str, Any] = {"action": held.action, "source": held.source, **held.settings}
-    now: dict[str, Any] = {"action": step.action, "source": step.source, **json.loads(to_bytes(step.settings))}
+    now: dict[str, Any] = {"action": step.action, "source": step.source, **json.loads(dump_row(step.settings))}
     if changes := describe_changes(before, now):
         raise RunFolderError(
             f"'{path}' was made with other settings: {changes}; give another name, or write over it with {flag}."

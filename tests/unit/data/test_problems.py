@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from open_r1.data.trace_problems import ProblemSet, ProblemSource, split_id
+from open_r1.data.problems import ProblemSet, ProblemSource, split_id
 from open_r1.errors import ConfigError, DataError
 
 
@@ -59,7 +59,7 @@ def test_a_column_of_ids_is_taken_as_it_is(tmp_path: Path) -> None:
 
 def test_ids_that_stand_twice_are_refused(tmp_path: Path) -> None:
     rows = [{"problem": "a", "id": "x"}, {"problem": "b", "id": "y"}, {"problem": "c", "id": "x"}]
-    with pytest.raises(DataError, match=r"has 1 ids of 'id' that stand in several rows, as 'x'"):
+    with pytest.raises(DataError, match=r"has 1 ids of 'id' that several rows have, as 'x'"):
         problems(tmp_path, rows, id_column="id")
 
 
@@ -101,7 +101,7 @@ def test_a_template_goes_around_the_problem_and_sees_the_columns(tmp_path: Path)
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        ("{{ promt }}", "names 'promt', which is no column; did you mean 'prompt'"),
+        ("{{ promt }}", "names 'promt', which is not a column; did you mean 'prompt'"),
         ("{{ prompt", "can't be read"),
         ("Solve it.", "leaves the problem out"),
         ("{{ prompt.__class__.__mro__ }}", "fails on"),
