@@ -14,12 +14,13 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
+from open_r1.configs.references import load_object
 from open_r1.errors import ConfigError, nearest
 from open_r1.evaluation.benchmarks.base import Benchmark, Source
 
 __all__ = ["Benchmark", "Source", "benchmarks", "get_benchmark", "split_names"]
 
-REFERENCE = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*):([A-Za-z_]\w*)")
+REFERENCE = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
 """`module:name` of a benchmark of the user's own."""
 
 
@@ -40,22 +41,19 @@ def get_benchmark(name: str) -> Benchmark:
         return known[name]
     if is_source(name):
         return benchmark_of_source(name)
-    if reference := REFERENCE.fullmatch(name):
-        return import_benchmark(*reference.groups())
+    if REFERENCE.fullmatch(name):
+        return load_benchmark(name)
     raise ConfigError(
         f"unknown benchmark '{name}'{nearest(name, known)} Known: {', '.join(known)}; a file of problems, "
         "tasks:NAME, reasoning_gym:NAME and module:name of a benchmark of your own work too."
     )
 
 
-def import_benchmark(module: str, name: str) -> Benchmark:
-    """A benchmark of the user's own. ConfigError where there is none."""
-    try:
-        benchmark = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"benchmark '{module}:{name}' can't be imported: {error}.") from None
+def load_benchmark(reference: str) -> Benchmark:
+    """A benchmark of the user's own, module:name. ConfigError where there is none."""
+    benchmark = load_object(reference, "benchmark", "my_benchmarks:BENCHMARK")
     if not isinstance(benchmark, Benchmark):
-        raise ConfigError(f"'{module}:{name}' is a {type(benchmark).__name__}, but must be a Benchmark.")
+        raise ConfigError(f"benchmark '{reference}' is a {type(benchmark).__name__}, but must be a Benchmark.")
     return benchmark
 
 
