@@ -110,13 +110,19 @@ def convert_items(values: list[Any], hint: Any) -> list[Any]:
     return [item_type(item) for item in values]
 
 
-def stage_classes(kind: StageKind) -> tuple[type, type, type]:
-    """The dataclasses for script, training and model settings of a stage."""
+def stage_classes(kind: StageKind, settings: Sequence[Setting] = ()) -> tuple[type, type, type]:
+    """The dataclasses for script, training and model settings of a stage.
+
+    Rewards of the user's own that `settings` name add the settings that they declare.
+    """
     from open_r1.configs import arguments
 
     if kind == "sft":
         return arguments.ScriptArguments, arguments.SFTConfig, arguments.ModelConfig
-    return arguments.GRPOScriptArguments, arguments.GRPOConfig, arguments.ModelConfig
+    named = [setting.value for setting in settings if setting.key == "reward_funcs"]
+    rewards = named[-1] if named and isinstance(named[-1], list) else named[-1:]
+    own = [name for name in rewards if isinstance(name, str)]
+    return arguments.grpo_script_arguments(own), arguments.GRPOConfig, arguments.ModelConfig
 
 
 def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[Setting] = ()) -> StageArguments:
@@ -126,7 +132,7 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
     """
     recipes, flags = split_recipe_flag(arguments)
     raw = [setting for path in recipes for setting in read_recipe(path)] + [*overrides, *read_flags(flags)]
-    classes = stage_classes(kind)
+    classes = stage_classes(kind, raw)
     parser = FlagParser(classes)
     settings, notices = translate(raw, parser.fields)
     values = parser.defaults()

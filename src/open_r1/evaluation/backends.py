@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -18,6 +17,7 @@ from open_r1.generation import Completer, Message
 from open_r1.generation.batching import BatchedGenerator
 from open_r1.generation.protocol import to_messages
 from open_r1.model_folder import model_files
+from open_r1.net.client import TransportError, request_once
 from open_r1.records import Problem
 from open_r1.rundir import hash_files
 
@@ -142,12 +142,10 @@ def server_backend(settings: Any, report: Callable[[str], None]) -> Backend:
 
 def ask_context(url: str, model: str, key: str = "") -> int | None:
     """The context that a server gives its model (vLLM's and SGLang's `max_model_len`), None where it does not say."""
-    request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {key}"} if key else {})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        with opener.open(request, timeout=ASK_TIMEOUT_S) as reply:
-            listed = json.loads(reply.read(1 << 20))["data"]
-        lengths = [entry.get("max_model_len") for entry in listed if entry.get("id") == model]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        reply = request_once("GET", f"{url}/models", headers=headers, timeout_s=ASK_TIMEOUT_S, max_bytes=1 << 20)
+        lengths = [entry.get("max_model_len") for entry in json.loads(reply.body)["data"] if entry.get("id") == model]
+    except (TransportError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return next((int(length) for length in lengths if isinstance(length, int) and length > 0), None)
