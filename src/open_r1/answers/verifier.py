@@ -97,10 +97,11 @@ class Verifier:
     def check(self, pairs: Sequence[Pair]) -> list[Reason]:
         """A verdict for each pair, in order. Equal pairs are checked once. RunError when no worker can be started."""
         distinct = list(dict.fromkeys(pairs))
+        verdicts: dict[Pair, Reason]
         if self.workers == 0:
             if self._work.check is None:
                 self._work.prepare()
-            verdicts: dict[Pair, Reason] = {pair: self._work(pair) for pair in distinct}
+            verdicts = {pair: self._work(pair) for pair in distinct}
         else:
             with self._lock:
                 known = self._remembered
