@@ -102,7 +102,12 @@ class TraceRun:
         self.command = command
         self.folder, self.problems, self.settings, self.completer = folder, problems, settings, completer
         self.show, self.show_every_s = show, show_every_s
-        self.progress = Progress(problems.survey.num_problems * settings.num_samples, settings.prices)
+        self.progress = Progress(
+            problems.survey.num_problems * settings.num_samples,
+            settings.prices,
+            in_flight=lambda: getattr(completer, "tokens_in_flight", 0),
+            max_new_tokens=settings.max_new_tokens,
+        )
         self.stopped_by: RunError | None = None
         self.flushing = False
 
