@@ -110,13 +110,19 @@ def convert_items(setting: Setting, hint: Any) -> list[Any]:
     return [item_type(item) for item in setting.value]
 
 
-def stage_classes(kind: StageKind) -> tuple[type, type, type]:
-    """The dataclasses for script, training and model settings of a stage."""
+def stage_classes(kind: StageKind, settings: Sequence[Setting] = ()) -> tuple[type, type, type]:
+    """The dataclasses for script, training and model settings of a stage.
+
+    Rewards of the user's own that `settings` name add the settings that they declare.
+    """
     from open_r1.configs import arguments
 
     if kind == "sft":
         return arguments.ScriptArguments, arguments.SFTConfig, arguments.ModelConfig
-    return arguments.GRPOScriptArguments, arguments.GRPOConfig, arguments.ModelConfig
+    named = [setting.value for setting in settings if setting.key == "reward_funcs"]
+    rewards = named[-1] if named and isinstance(named[-1], list) else named[-1:]
+    own = [name for name in rewards if isinstance(name, str)]
+    return arguments.grpo_script_arguments(own), arguments.GRPOConfig, arguments.ModelConfig
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,7 @@ class Resolved:
     """A stage's settings as they will be used, before the dataclasses are made of them."""
 
     kind: StageKind
+    classes: tuple[type, type, type]
     values: dict[str, Any]
     origins: dict[str, str]
     notices: tuple[str, ...]
@@ -143,7 +150,8 @@ def resolve_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence
     """Read, translate, convert and adapt the settings. ConfigError names the file and line of what can't be used."""
     recipes, flags = split_recipe_flag(arguments)
     raw = [setting for path in recipes for setting in read_recipe(path)] + [*overrides, *read_flags(flags)]
-    parser = FlagParser(stage_classes(kind))
+    classes = stage_classes(kind, raw)
+    parser = FlagParser(classes)
     settings, notices = translate(raw, parser.fields)
     values = parser.defaults()
     origins = dict.fromkeys(values, "default")
@@ -157,7 +165,7 @@ def resolve_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence
     check_ranges(values, origins, parser.ranges)
     if kind == "grpo":
         check_batch(values, world_size())
-    return Resolved(kind, values, origins, tuple(notices), tuple(adaptations), replaced)
+    return Resolved(kind, classes, values, origins, tuple(notices), tuple(adaptations), replaced)
 
 
 def make_arguments(resolved: Resolved) -> StageArguments:
@@ -167,7 +175,7 @@ def make_arguments(resolved: Resolved) -> StageArguments:
     of a pipeline's later stage must not be there while an earlier stage trains.
     """
     values = copy.deepcopy(resolved.values)
-    script, training, model = build(stage_classes(resolved.kind), values)
+    script, training, model = build(resolved.classes, values)
     check_settings(resolved.kind, script, training, model)
     return StageArguments(
         resolved.kind, script, training, model, resolved.origins, resolved.notices, resolved.adaptations, values,
