@@ -48,7 +48,7 @@ def test_data_that_cannot_be_used(
     out = tmp_path / "out"
     assert_refused(train(open_r1, kind, tiny_model, tmp_path / "no.jsonl", out), "no.jsonl' does not exist")
     traces.write_text(traces.read_text(encoding="utf-8") + '{"prompt": "torn\n', encoding="utf-8")
-    assert_refused(train(open_r1, kind, tiny_model, traces, out), "traces.jsonl:21 is not JSON", "mend or remove")
+    assert_refused(train(open_r1, kind, tiny_model, traces, out), "traces.jsonl:21 is not JSON", "fix or remove")
     traces.write_text("", encoding="utf-8")
     assert_refused(train(open_r1, kind, tiny_model, traces, out), "is empty")
     traces.write_text('{"question": "q", "solution": "s"}\n', encoding="utf-8")
@@ -209,7 +209,9 @@ def test_a_training_run_where_a_stage_would_go_is_refused(
     (tmp_path / "out" / "a").mkdir(parents=True)
     (tmp_path / "out" / "pipeline.json").write_text("{}")
     (tmp_path / "out" / "a" / "identity.json").write_text('{"stage": "sft"}')
-    assert_refused(open_r1("run", "pipeline.yaml"), "holds a run that no pipeline made", "choose another --output_dir")
+    assert_refused(
+        open_r1("run", "pipeline.yaml"), "contains a run that no pipeline made", "choose another --output_dir"
+    )
 
 
 @pytest.mark.parametrize(

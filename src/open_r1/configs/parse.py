@@ -62,6 +62,8 @@ class FlagParser:
             reason = str(error)
             if reason.startswith("argument "):  # argparse puts the flag's name before the cause
                 reason = reason.split(": ", 1)[-1]
+            if reason.startswith(("invalid int value", "invalid float value")):
+                reason = f"it must be {in_words(self.hints[setting.key])}"
             raise ConfigError(
                 f"{setting.origin}: {setting.key} = {shown(setting)!r} can't be used: {reason.rstrip('.')}."
             ) from None
