@@ -83,7 +83,7 @@ def _add_serve_parser(actions: argparse._SubParsersAction) -> None:
 
 
 def _add_sandbox_options(parser: argparse.ArgumentParser) -> None:
-    add(parser, "concurrency", "--workers", dest="workers", help="programs at once (default: one a core)")
+    add(parser, "concurrency", "--workers", help="programs at once (default: one a core)")
     add(
         parser, "packages", nargs="+", default=[], metavar="NAME", help="installed packages that Python programs may import"
     )  # fmt: skip
@@ -116,7 +116,7 @@ class Check:
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    found = check_machine(arguments.workers, arguments.packages)
+    found = check_machine(arguments.concurrency, arguments.packages)
     if arguments.json:
         print(json.dumps(asdict(found), indent=2))
     else:
@@ -212,7 +212,7 @@ def make_provider(arguments: argparse.Namespace) -> Provider:
     if arguments.provider == "local":
         from open_r1.execution.sandbox.local import LocalProvider
 
-        return LocalProvider(check_workers(arguments.workers), arguments.packages)
+        return LocalProvider(check_workers(arguments.concurrency), arguments.packages)
     from open_r1.execution.providers import get_provider
 
     return get_provider(arguments.provider)
