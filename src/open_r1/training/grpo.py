@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
-import pyarrow.parquet
 import torch
 import transformers
 from trl import GRPOTrainer
@@ -29,7 +28,8 @@ from open_r1.rewards.combination import RewardWeights, zero_variance_share
 from open_r1.rewards.preflight import Preflight
 from open_r1.rewards.registry import get_reward_funcs, get_spec, required_columns
 from open_r1.rewards.spec import RewardSpec
-from open_r1.rundir import RunDir, atomic_file, write_json
+from open_r1.rundir import RunDir, write_json
+from open_r1.rundir.rollouts import make_rollout_table, write_rollouts
 from open_r1.training.callbacks import Report
 from open_r1.training.holding import OpenRun
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
@@ -132,8 +132,7 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
         self.rollouts = (
             pyarrow.concat_tables([self.rollouts, table], promote_options="default") if is_same_step else table
         )
-        with atomic_file(self.run.rollout_file(step)) as file:
-            pyarrow.parquet.write_table(self.rollouts, file)
+        write_rollouts(self.run.rollout_file(step), self.rollouts)
 
 
 def reward_tuples(rewards: Mapping[str, Sequence[float]]) -> list[tuple[float | None, ...]]:
@@ -145,24 +144,16 @@ def reward_tuples(rewards: Mapping[str, Sequence[float]]) -> list[tuple[float | 
 
 
 def rollout_table(step: int, logs: Mapping[str, Any]) -> pyarrow.Table:
-    """The last generation batch: prompt, completion, each reward or its reason, advantage."""
+    """TRL's record of the last generation as a table of `rundir.rollouts`."""
     size = len(logs["advantages"])
-    columns = {
-        "step": [step] * size,
-        "prompt": [last_content(prompt) for prompt in logs["prompt"]],
-        "completion": [last_content(completion) for completion in logs["completion"]],
-        **{name: [none_if_nan(value) for value in values] for name, values in logs["rewards"].items()},
-        **{name: list(values) for name, values in logs["extra"].items() if len(values) == size},
-        "advantage": list(logs["advantages"]),
-    }
-    types = {name: pyarrow.float64() for name in [*logs["rewards"], "advantage"]}
-    types |= {name: pyarrow.string() for name, values in columns.items() if name not in types and is_text(values)}
-    return pyarrow.table({name: pyarrow.array(values, types.get(name)) for name, values in columns.items()})
-
-
-def is_text(values: Sequence[Any]) -> bool:
-    """A column of text; of nothing but None too, when it is one that is mostly text and happens to be empty here."""
-    return not any(value is not None and not isinstance(value, str) for value in values)
+    return make_rollout_table(
+        step,
+        [last_content(prompt) for prompt in logs["prompt"]],
+        [last_content(completion) for completion in logs["completion"]],
+        {name: [none_if_nan(value) for value in values] for name, values in logs["rewards"].items()},
+        {name: list(values) for name, values in logs["extra"].items() if len(values) == size},
+        list(logs["advantages"]),
+    )
 
 
 def last_content(conversation: Any) -> str:
