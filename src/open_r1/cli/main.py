@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pkgutil import iter_modules
+from typing import Any
 
 from open_r1 import __version__, cli
 from open_r1.cli.console import fail
@@ -38,10 +39,15 @@ SHARED = ("main", "console", "options")
 """Modules that all verbs use."""
 
 
+VERBS_OF = {"training": ("sft", "grpo")}
+"""Module -> its verbs, where it does not have the one that it is called."""
+
+
 def verb_modules() -> dict[str, str]:
     """Verb -> the module that carries it out: every module of `cli` but the shared ones and those that start with _."""
     names = [info.name for info in iter_modules(cli.__path__)]
-    return {name.replace("_", "-"): name for name in names if name not in SHARED and not name.startswith("_")}
+    names = [name for name in names if name not in SHARED and not name.startswith("_")]
+    return {verb: name for name in names for verb in VERBS_OF.get(name, (name.replace("_", "-"),))}
 
 
 def build_parser() -> Parser:
@@ -53,7 +59,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"open-r1 {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for module in verb_modules().values():
+    for module in dict.fromkeys(verb_modules().values()):
         importlib.import_module(f"open_r1.cli.{module}").add_parser(subparsers)
     return parser
 
@@ -66,6 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(f"unknown verb '{words[0]}'{nearest(words[0], known)} Verbs: {', '.join(known)}.", 2)
     parser = build_parser()
     parsed, parsed.extra = parser.parse_known_args(words)
+    return run_parsed(parsed)
+
+
+def run_parsed(parsed: Any) -> int:
+    """Carry out a parsed command line by its `run`; an error becomes one line and an exit status."""
     quieten_libraries()
     try:
         return parsed.run(parsed)

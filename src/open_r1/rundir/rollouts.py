@@ -1,18 +1,18 @@
-"""The file of one step's rollouts: its columns are declared here, written by training and read by the report.
+"""The rollouts of GRPO on disk: a Parquet file a step, written by training and read by the report.
 
-    step        int64      the step that the completions were made for
-    prompt      string     the last message of the prompt
-    completion  string     the completion's text
-    <reward>    float64    one column for each reward; null where the sample is unscored
-    <detail>               what rewards keep beside, among it `<reward>_reason`: why a value is what it is
-    advantage   float64
-
-The names of the reward columns are in the file's own metadata, so that no reader has to guess them.
+step           the update step that learned from them
+prompt         the last message of the prompt
+completion     what the model wrote
+REWARD         each reward's value, null where it is unscored; the file's metadata lists these columns
+REWARD_reason  why, in a word
+REWARD_NAME    a detail that the reward gave, as JSON
+advantage      what the sample weighs in the loss
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,52 @@ from open_r1.rundir.files import atomic_file, open_regular
 if TYPE_CHECKING:
     import pyarrow
 
-REWARDS_KEY = b"open_r1.rewards"
+REWARDS = b"open_r1.rewards"
+"""The key of the file's metadata whose value is the list of the columns of rewards, as JSON."""
+
+
+def reason_column(reward: str) -> str:
+    """The column with the reasons of a reward's values."""
+    return f"{reward}_reason"
+
+
+def rollout_table(
+    step: int,
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    rewards: Mapping[str, Sequence[float | None]],
+    more: Mapping[str, Sequence[Any]],
+    advantages: Sequence[float],
+) -> pyarrow.Table:
+    """Rollouts as they are written; every sequence has one item a rollout.
+
+    Args:
+        rewards: Each reward's values by its name; NaN and None are unscored.
+        more: The other columns: reasons, details, and what rewards of the user's own log.
+    """
+    import pyarrow
+
+    columns: dict[str, list[Any]] = {
+        "step": [step] * len(advantages),
+        "prompt": list(prompts),
+        "completion": list(completions),
+        **{name: [_none_if_nan(value) for value in values] for name, values in rewards.items()},
+        **{name: list(values) for name, values in more.items()},
+        "advantage": list(advantages),
+    }
+    types = {name: pyarrow.float64() for name in [*rewards, "advantage"]}
+    types |= {name: pyarrow.string() for name, values in columns.items() if name not in types and _is_text(values)}
+    table = pyarrow.table({name: pyarrow.array(values, types.get(name)) for name, values in columns.items()})
+    return table.replace_schema_metadata({REWARDS: json.dumps(list(rewards))})
+
+
+def write_rollouts(path: Path, tables: Sequence[pyarrow.Table]) -> None:
+    """Write the rollouts of one step, which may come from several generations."""
+    import pyarrow
+    import pyarrow.parquet
+
+    with atomic_file(path) as file:
+        pyarrow.parquet.write_table(pyarrow.concat_tables(tables, promote_options="default"), file)
 
 
 @dataclass(frozen=True)
@@ -33,49 +78,6 @@ class RolloutRows:
 
     rewards: tuple[str, ...]
     rows: list[dict[str, Any]]
-
-
-def reason_column(reward: str) -> str:
-    """Where the reason of a reward's value is."""
-    return f"{reward}_reason"
-
-
-def make_rollout_table(
-    step: int,
-    prompts: Sequence[str],
-    completions: Sequence[str],
-    rewards: Mapping[str, Sequence[float | None]],
-    details: Mapping[str, Sequence[Any]],
-    advantages: Sequence[float],
-) -> pyarrow.Table:
-    """A table of one generation, all columns of the same length."""
-    import pyarrow
-
-    columns: dict[str, Sequence[Any]] = {
-        "step": [step] * len(advantages),
-        "prompt": prompts,
-        "completion": completions,
-        **rewards,
-        **details,
-        "advantage": advantages,
-    }
-    types = {name: pyarrow.float64() for name in (*rewards, "advantage")}
-    types |= {name: pyarrow.string() for name, values in columns.items() if name not in types and is_text(values)}
-    table = pyarrow.table({name: pyarrow.array(values, types.get(name)) for name, values in columns.items()})
-    return table.replace_schema_metadata({REWARDS_KEY: json.dumps(list(rewards))})
-
-
-def is_text(values: Sequence[Any]) -> bool:
-    """Whether a column is text; one of nothing but None is too: it is mostly text, and happens to be empty here."""
-    return not any(value is not None and not isinstance(value, str) for value in values)
-
-
-def write_rollouts(path: Path, table: pyarrow.Table) -> None:
-    """The whole file of a step; it appears only when it is whole."""
-    import pyarrow.parquet
-
-    with atomic_file(path) as file:
-        pyarrow.parquet.write_table(table, file)
 
 
 def read_rollouts(path: Path, rewards_only: bool = False) -> RolloutRows:
@@ -87,9 +89,19 @@ def read_rollouts(path: Path, rewards_only: bool = False) -> RolloutRows:
         with open_regular(path) as file:
             parquet = pyarrow.parquet.ParquetFile(file)
             schema = parquet.schema_arrow
-            rewards = tuple(json.loads((schema.metadata or {})[REWARDS_KEY]))
+            rewards = tuple(json.loads((schema.metadata or {})[REWARDS]))
+            rewards = tuple(name for name in rewards if name in schema.names)
             wanted = [name for reward in rewards for name in (reward, reason_column(reward)) if name in schema.names]
             table = parquet.read(wanted if rewards_only else None)
     except (OSError, pyarrow.ArrowException, KeyError, ValueError) as error:
         raise DataError(f"'{path}' is not a file of rollouts: {error}; remove it.") from None
     return RolloutRows(rewards, table.to_pylist())
+
+
+def _none_if_nan(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def _is_text(values: Sequence[Any]) -> bool:
+    """A column of text; of None alone too, for a detail that is text elsewhere may be missing in a whole generation."""
+    return not any(value is not None and not isinstance(value, str) for value in values)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.rundir import rollouts
-from open_r1.rundir.rollouts import make_rollout_table
+from open_r1.rundir.rollouts import rollout_table
 
 FAMILIES = ("linear_equations", "sorting", "sums", "weekdays")
 ACCURACY = {"base": 0.0, "sft": 0.48, "grpo": 0.95}
@@ -220,5 +220,5 @@ def write_rollouts(path: Path, step: int, prompt: str = "Compute 7+5-3") -> None
     rewards = {name: rows.pop(name) for name in REWARDS}
     prompts, completions, advantages = rows.pop("prompt"), rows.pop("completion"), rows.pop("advantage")
     del rows["step"]
-    table = make_rollout_table(step, prompts, completions, rewards, rows, advantages)
-    rollouts.write_rollouts(path, table)
+    table = rollout_table(step, prompts, completions, rewards, rows, advantages)
+    rollouts.write_rollouts(path, [table])

@@ -25,7 +25,7 @@ from open_r1.report import build_report
 from open_r1.report.page import MAX_SHOWN_CHARS, split_completion
 from open_r1.report.values import text_of
 from open_r1.report.wording import say_gain
-from open_r1.rundir.rollouts import REWARDS_KEY
+from open_r1.rundir.rollouts import REWARDS
 from open_r1.text.secrets import hide_secrets
 
 ATTACK = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">'\">&amp;{{ 7*7 }}"
@@ -220,7 +220,7 @@ def test_hostile_reward_names_and_chats_stay_text(tmp_path):
     folder = write_training_run(tmp_path / "run", "grpo", num_steps=10)
     chat = [[{"role": "user", "content": ATTACK}]]
     table = {"step": [10], "prompt": chat, "completion": [ATTACK], ATTACK: [None], f"{ATTACK}_reason": [ATTACK]}
-    file = pa.table(table).replace_schema_metadata({REWARDS_KEY: json.dumps([ATTACK])})
+    file = pa.table(table).replace_schema_metadata({REWARDS: json.dumps([ATTACK])})
     pq.write_table(file, folder / "rollouts" / "step-000010.parquet")
     page = Page(build_report(folder))
     assert not {"script", "img"} & {tag for tag, _ in page.elements}
