@@ -19,7 +19,7 @@ import pytest
 
 from open_r1.answers.verifier import Pair, Verifier, _ServerLostError, default_workers
 from open_r1.errors import RunError
-from open_r1.rewards import accuracy_reward
+from open_r1.rewards import accuracy_reward, get_accuracy_reward
 
 LIMIT_S = 1.0
 SLOW_CHECKER = "slow_checker:check"
@@ -94,13 +94,13 @@ def test_a_server_that_is_interrupted_while_it_starts_leaves_nothing_running(mon
     assert [process.returncode for process in started] == [-signal.SIGKILL]
 
 
-def test_rewards_are_right_after_a_step_was_interrupted():
-    assert accuracy_reward([r"\boxed{1+x}"], solution=["x+1"]) == [1.0]
-    with pytest.raises(KeyboardInterrupt), _interruption(0.5):
-        accuracy_reward([r"\boxed{123456789!}"], solution=["5"])
+def test_rewards_are_right_after_a_step_was_interrupted(slow_verifier):
+    reward = get_accuracy_reward(slow_verifier)
+    with pytest.raises(KeyboardInterrupt), _interruption(0.3):
+        reward([r"\boxed{pause 0.6}", r"\boxed{b}"], solution=[r"\sum_a b"] * 2)
     for number in range(2, 5):
-        assert accuracy_reward([rf"\boxed{{{number}+x}}"], solution=[f"x+{number}"]) == [1.0]
-        assert accuracy_reward([rf"\boxed{{{number}-x}}"], solution=[f"x+{number}"]) == [0.0]
+        assert reward([rf"\boxed{{{number}}}"], solution=[r"\sum_a b"]) == [0.0]
+        assert reward([rf"\boxed{{\sum_a{number}}}"], solution=[rf"\sum_a {number}"]) == [1.0]
 
 
 def test_a_pair_that_another_reward_asked_about_is_not_checked_again(slow_verifier):
