@@ -26,6 +26,7 @@ from itertools import islice
 from pathlib import Path
 
 from open_r1.answers.reasons import Reason
+from open_r1.answers.verifier_server import WALL_FACTOR
 from open_r1.errors import RunError
 
 ALGEBRA_CHECKER = "open_r1.answers.algebra:check_pair"
@@ -56,7 +57,8 @@ class Verifier:
     Args:
         workers: How many pairs are checked at once; by default one a core that this process may use, shared out among
             the processes of a multi-GPU run (LOCAL_WORLD_SIZE), eight at most.
-        limit_s: Wall-clock seconds for one pair; then its verdict is "timeout".
+        limit_s: Seconds of processor time for one pair; then its verdict is "timeout". However many pairs there are and
+            whatever else the machine does, a pair has the same time.
         checker: Where to find the function that decides a pair.
     """
 
@@ -113,7 +115,7 @@ class Verifier:
         try:
             server.send([[pair.gold, pair.answer, pair.ordered] for pair in pairs])
             for _ in pairs:
-                position, reason = server.receive(self.limit_s + GRACE_S)
+                position, reason = server.receive(self.limit_s * WALL_FACTOR + GRACE_S)
                 verdicts[pairs[position]] = reason
         except _ServerLostError:
             server.close()

@@ -28,16 +28,11 @@ from typing import Any
 
 from open_r1.answers.reasons import Reason
 
-PATIENCE_S = 0.05
-"""A child that has been at one pair for longer is set aside: another takes its place."""
+LOOK_S = 0.05
+"""How often the processor time of a child that is at a pair is looked at."""
 
-FAIR_SHARE_S = 0.3
-"""A child that has used more processor time on one pair gets a lower priority, so that it can't slow the others."""
-
-NICENESS = 10
-
-MAX_SET_ASIDE = 16
-"""At most so many children may be set aside at once; then the batch waits for one of them to end or be killed."""
+WALL_FACTOR = 20
+"""A child that has neither answered nor used up its time within so many limits is given up, however busy the machine is."""
 
 MEMORY_LIMIT_BYTES = 2 << 30
 
@@ -71,12 +66,15 @@ class Worker:
     task: int | None = None
     started: float = 0.0
     processor_s: float = 0.0
-    is_set_aside: bool = False
-    is_slowed: bool = False
+    looked: float = 0.0
+    asleep_s: float = 0.0
 
 
-class Crew:
-    """The children of this process."""
+class Workers:
+    """The children of this process: never more than `size`, so that none waits for a core that another has.
+
+    The limit of a pair is processor time: what else the machine does, and how many pairs there are, changes no verdict.
+    """
 
     def __init__(self, checker: Checker, size: int, limit_s: float) -> None:
         self.checker = checker
@@ -91,31 +89,33 @@ class Crew:
             while waiting and (worker := self._free_worker()) is not None:
                 self._give(worker, waiting.popleft())
             busy = self._busy()
-            for connection in wait([worker.connection for worker in busy], self._seconds_to_next_event(busy)):
+            for connection in wait([worker.connection for worker in busy], LOOK_S):
                 yield self._take(next(worker for worker in busy if worker.connection is connection))
             for worker in self._busy():
-                elapsed = time.monotonic() - worker.started
-                if elapsed >= self.limit_s:
+                if self._is_over_limit(worker):
                     yield self._drop(worker, "timeout")
-                elif elapsed >= PATIENCE_S:
-                    worker.is_set_aside = True
-                    self._slow_down(worker)
 
     def close(self) -> None:
         for worker in self.workers:
             worker.process.kill()
+
+    def _is_over_limit(self, worker: Worker) -> bool:
+        """Whether a child has used its limit: in processor time, or asleep, which a child that waits for a core is not."""
+        now = time.monotonic()
+        elapsed = now - worker.started
+        used, is_asleep = process_state(worker.process.pid)
+        if is_asleep:
+            worker.asleep_s += now - worker.looked
+        worker.looked = now
+        spent = elapsed if used is None else used - worker.processor_s + worker.asleep_s
+        return spent >= self.limit_s or elapsed >= self.limit_s * WALL_FACTOR
 
     def _busy(self) -> list[Worker]:
         return [worker for worker in self.workers if worker.task is not None]
 
     def _free_worker(self) -> Worker | None:
         idle = next((worker for worker in self.workers if worker.task is None), None)
-        if idle is not None:
-            return idle
-        set_aside = sum(worker.is_set_aside for worker in self.workers)
-        if len(self.workers) - set_aside < self.size and set_aside <= MAX_SET_ASIDE:
-            return self._fork()
-        return None
+        return idle or (self._fork() if len(self.workers) < self.size else None)
 
     def _fork(self) -> Worker:
         context = get_context("fork")
@@ -129,7 +129,8 @@ class Crew:
     def _give(self, worker: Worker, task: Task) -> None:
         index, *pair = task
         worker.task, worker.started = index, time.monotonic()
-        worker.processor_s = processor_seconds(worker.process.pid)
+        worker.looked, worker.asleep_s = worker.started, 0.0
+        worker.processor_s = process_state(worker.process.pid)[0] or 0.0
         with suppress(OSError):  # the child is gone; reading its verdict will say so
             worker.connection.send(pair)
 
@@ -138,9 +139,7 @@ class Crew:
             reason = worker.connection.recv()
         except (EOFError, OSError):
             return self._drop(worker, "error")
-        if worker.is_slowed:
-            return self._drop(worker, reason)  # its priority can't be raised again
-        index, worker.task, worker.is_set_aside = worker.task, None, False
+        index, worker.task = worker.task, None
         assert index is not None
         return index, reason
 
@@ -152,34 +151,14 @@ class Crew:
         assert worker.task is not None
         return worker.task, reason
 
-    def _slow_down(self, worker: Worker) -> None:
-        """Lower the priority of a child that has had its fair share; a child that merely waited has not."""
-        if worker.is_slowed or processor_seconds(worker.process.pid) - worker.processor_s < FAIR_SHARE_S:
-            return
-        worker.is_slowed = True
-        with suppress(OSError):  # it has just ended
-            os.setpriority(os.PRIO_PROCESS, worker.process.pid, NICENESS)
 
-    def _seconds_to_next_event(self, busy: list[Worker]) -> float:
-        now = time.monotonic()
-        moments = [self._next_event(worker, now) for worker in busy]
-        return max(0.0, min(moments, default=now) - now)
-
-    def _next_event(self, worker: Worker, now: float) -> float:
-        """When something is next to be done about a child: its patience over, its share to be looked at, its limit."""
-        end = worker.started + self.limit_s
-        if not worker.is_set_aside:
-            return min(worker.started + PATIENCE_S, end)
-        return end if worker.is_slowed else min(now + PATIENCE_S, end)
-
-
-def processor_seconds(pid: int) -> float:
-    """The processor time a process has used; 0 where the system has no /proc to tell."""
+def process_state(pid: int) -> tuple[float | None, bool]:
+    """The processor time a process has used, and whether it sleeps; (None, False) where the system has no /proc."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return None, False
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), fields[0] == "S"
 
 
 def work(checker: Checker, connection: Connection, limit_s: float) -> None:
@@ -227,19 +206,19 @@ def serve(checker_reference: str, workers: int, limit_s: float) -> None:
     out = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)  # whatever a library prints must not come between the verdicts
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's; this process ends when its input closes
-    crew = Crew(load_checker(checker_reference), workers, limit_s)
+    children = Workers(load_checker(checker_reference), workers, limit_s)
     try:
         out.write("ready\n")
         out.flush()
         for line in sys.stdin:
             tasks = [(index, *task) for index, task in enumerate(json.loads(line))]
-            for verdict in crew.check(tasks):
+            for verdict in children.check(tasks):
                 out.write(json.dumps(verdict) + "\n")
                 out.flush()
     except BrokenPipeError:
         pass  # the trainer is gone
     finally:
-        crew.close()
+        children.close()
 
 
 def main() -> None:

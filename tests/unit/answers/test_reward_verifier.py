@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from open_r1.answers.check import check_answer, settle_pairs
 from open_r1.answers.verifier import Pair, Verifier, _ServerLostError, default_workers
 from open_r1.errors import RunError
 from open_r1.rewards import accuracy_reward, get_accuracy_reward
@@ -39,7 +40,7 @@ def slow_verifier(monkeypatch: pytest.MonkeyPatch) -> Iterator[Verifier]:
 def test_a_check_that_hangs_is_killed_at_its_limit(slow_verifier, trouble):
     started = time.monotonic()
     assert slow_verifier.check([Pair("a", trouble), Pair("a", "a")]) == ["timeout", "correct"]
-    assert time.monotonic() - started < LIMIT_S + 1.0
+    assert time.monotonic() - started < LIMIT_S * WALL_FACTOR
 
 
 @pytest.mark.parametrize("trouble", ["die", "abort", "eat memory"])
@@ -47,12 +48,12 @@ def test_a_worker_that_dies_costs_only_its_pair(slow_verifier, trouble):
     assert slow_verifier.check([Pair("a", trouble), Pair("a", "a"), Pair("a", "b")]) == ["error", "correct", "wrong"]
 
 
-def test_verdicts_come_in_order_and_hangs_don_t_hold_up_the_rest(slow_verifier):
+def test_verdicts_come_in_order_whatever_hangs(slow_verifier):
     hangs = [Pair(str(number), "sleep") for number in range(8)]
     others = [Pair(str(number % 7), str(number % 5)) for number in range(300)]
     started = time.monotonic()
     verdicts = slow_verifier.check([*hangs, *others])
-    assert time.monotonic() - started < 2 * LIMIT_S + 1.0
+    assert time.monotonic() - started < len(hangs) / 2 * LIMIT_S + 2.0  # two at a time
     assert verdicts[:8] == ["timeout"] * 8
     assert verdicts[8:] == ["correct" if pair.gold == pair.answer else "wrong" for pair in others]
 
@@ -295,3 +296,31 @@ def _ends(pid: int) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def test_the_limit_is_processor_time_and_not_the_wall_clock(slow_verifier):
+    """Work of 0.6 of a limit each, on cores that other processes want too, is done in time whatever the clock says."""
+    script = "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass"
+    rivals = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(2 * len(os.sched_getaffinity(0)))]
+    try:
+        pairs = [Pair(str(number), f"work {0.6 * LIMIT_S}") for number in range(4)]
+        assert slow_verifier.check(pairs) == ["wrong"] * 4
+    finally:
+        for rival in rivals:
+            rival.kill()
+            rival.wait()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason", "value"),
+    [("sleep", "timeout", 0.0), ("die", "unparsable_answer", 0.0)],
+)
+def test_a_failure_is_the_answer_s_where_its_gold_is_settled_in_time(slow_verifier, trouble, reason, value):
+    verdict = check_answer(r"\sum_a b", rf"\boxed{{{trouble}}}", slow_verifier)
+    assert (verdict.reason, verdict.outcome.value) == (reason, value)
+
+
+@pytest.mark.parametrize(("trouble", "reason"), [("sleep", "gold_timeout"), ("die", "error")])
+def test_a_gold_that_cannot_be_settled_leaves_the_sample_unscored(slow_verifier, trouble, reason):
+    [settled] = settle_pairs([Pair(trouble, trouble)], slow_verifier)
+    assert settled == reason
