@@ -33,9 +33,10 @@ from typing import Any
 
 from rewards import this_machine
 
-from open_r1.data.cleaning import Destination, Summary, decontaminate
-from open_r1.data.decontamination import EvalSet, Index, Rule
-from open_r1.data.rows import open_rows
+from open_r1.data.decontamination import Summary, decontaminate
+from open_r1.data.evaluation_index import EvalSet, Index, Rule
+from open_r1.data.row_file import Destination
+from open_r1.data.sources import open_rows
 
 TRACE_EVERY = 5
 PLANT_EVERY = 100

@@ -100,12 +100,12 @@ def test_folders_that_cannot_hold_the_run(
     assert_refused(train(open_r1, "sft", tiny_model, traces, tmp_path / "file" / "x"), "can't be written")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
-    assert_refused(train(open_r1, "sft", tiny_model, traces, tmp_path / "full"), "holds no run of Open R1")
+    assert_refused(train(open_r1, "sft", tiny_model, traces, tmp_path / "full"), "contains no run of Open R1")
     out = tmp_path / "out"
     assert train(open_r1, "sft", tiny_model, traces, out).status == 0
     weights = (out / "model.safetensors").read_bytes()
     ran = train(open_r1, "sft", tiny_model, traces, out, "--learning_rate", "0.5")
-    assert_refused(ran, "holds a different run: learning_rate was 2e-05 and is now 0.5", "overwrite_output_dir")
+    assert_refused(ran, "contains a different run: learning_rate was 2e-05 and is now 0.5", "overwrite_output_dir")
     assert (out / "model.safetensors").read_bytes() == weights
     again = train(open_r1, "sft", tiny_model, traces, out)
     assert again.status == 0
@@ -179,10 +179,10 @@ CHANGES = {
     "base.shape.num_heads=7": "stage 'base': num_heads 7 must be a multiple of num_key_value_heads 2",
     "base.shape.hidden_size=94": "stage 'base': hidden_size 94 must be a multiple of num_heads 4",
     "base.shape.architecture=gpt": "shape.architecture must be qwen3 or qwen2, but is 'gpt'",
-    "evaluate.temperature=0": "stage 'evaluate': temperature 0 draws the same completion every time",
+    "evaluate.temperature=0": "stage 'evaluate': temperature 0 gives the same completion every time",
     "evaluate.temperature=hot": "temperature must be a number, but is 'hot'",
     "grpo.overrides.reward_funcs=[acuracy]": "did you mean 'accuracy'?",
-    "grpo.overrides.callbacks=[mine]": "not of the form 'module:Class'",
+    "grpo.overrides.callbacks=[mine]": "not of the form module:name",
     "sft.overrides.seed=[1]": "it must be a whole number",
 }
 
@@ -217,7 +217,7 @@ def test_a_training_run_where_a_stage_would_go_is_refused(
     [
         (["--reward_funcs", "acuracy"], "did you mean 'accuracy'?"),
         (["--reward_funcs", "no_such_module:reward"], "no module named 'no_such_module'"),
-        (["--callbacks", "mine"], "not of the form 'module:Class'"),
+        (["--callbacks", "mine"], "not of the form module:name"),
         (["--chat_template", "You are helpful."], "is text, not a Jinja template"),
     ],
 )
@@ -254,10 +254,12 @@ def test_an_evaluation_is_written_over_only_when_asked(
     ask = ("eval", tiny_model, "--problems", traces, "--max_problems", "2", "--max_new_tokens", "2",
            "--output_dir", tmp_path / "out")  # fmt: skip
     assert open_r1(*ask).status == 0
-    before = (tmp_path / "out" / "samples.jsonl").read_bytes()
-    assert_refused(open_r1(*ask), "already holds an evaluation", "--overwrite")
-    assert (tmp_path / "out" / "samples.jsonl").read_bytes() == before
-    assert open_r1(*ask, "--overwrite").status == 0
+    samples = next((tmp_path / "out").glob("*/samples.jsonl"))
+    before = samples.read_bytes()
+    assert open_r1(*ask).status == 0
+    assert_refused(open_r1(*ask, "--seed", "1"), "seed was 0 and is now 1", "--overwrite")
+    assert samples.read_bytes() == before
+    assert open_r1(*ask, "--seed", "1", "--overwrite").status == 0
 
 
 @pytest.fixture

@@ -175,7 +175,7 @@ def test_a_server_that_dies_for_good_ends_the_run_with_what_is_done(
     [
         (["--prompt_column", "problm"], "no column 'problm'; did you mean 'problem'?"),
         (["--model", "teachr"], "has no model 'teachr'; did you mean 'teacher'?"),
-        (["--num_samples", "4", "--temperature", "0"], "temperature 0 draws the same completion every time"),
+        (["--num_samples", "4", "--temperature", "0"], "temperature 0 gives the same completion every time"),
         (["--top_p", "0"], "top_p must be above 0"),
         (["--max_cost", "5"], "max_cost needs prices"),
         (["--concurrency", "0"], "concurrency must be at least 1"),
@@ -200,7 +200,7 @@ def test_an_absent_server_leaves_no_folder_behind(open_r1: Command, tmp_path: Pa
     source = write_problems(tmp_path / "p.jsonl", 5)
     ran = open_r1("data", "generate", source, "--output_dir", tmp_path / "out", "--server", "127.0.0.1:1")
     assert ran.status == 2
-    assert "no server answers (http://127.0.0.1:1/v1:" in ran.err
+    assert "no server answers (http://127.0.0.1:1/v1/models: Connection refused)" in ran.err
     assert not (tmp_path / "out").exists()
 
 

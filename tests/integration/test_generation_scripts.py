@@ -68,7 +68,7 @@ def test_the_originals_template_reaches_the_server(
     problems: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from open_r1.cli._generation_scripts import REASONING_TEMPLATE
-    from open_r1.data.trace_problems import ProblemSet, ProblemSource
+    from open_r1.data.problems import ProblemSet, ProblemSource
 
     source = ProblemSource(str(problems), prompt_column="problem", prompt_template=jinja_of(REASONING_TEMPLATE))
     text = next(iter(ProblemSet(source))).messages[0]["content"]

@@ -20,7 +20,7 @@ import pytest
 from serving_process import Served, served, wait_until_gone
 
 from open_r1.serving.backends import has_vllm
-from open_r1.serving.thinking import ThinkingSplitter
+from open_r1.text.thinking import ThinkingSplitter
 
 openai = pytest.importorskip("openai", reason="OPENAI ABSENT: the client library of the `serve` extra")
 

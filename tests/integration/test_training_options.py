@@ -215,7 +215,7 @@ def test_overwriting_never_removes_what_is_no_run_and_goes_on_with_what_is_unfin
     over = ["--overwrite_output_dir", "true"]
     ran = open_r1(*words("sft", tiny_model, data, precious, *over))
     assert ran.status == 2
-    assert "holds no run of Open R1" in ran.err
+    assert "contains no run of Open R1" in ran.err
     assert (precious / "thesis.tex").exists()
     ran = open_r1(*words("sft", tiny_model, data, data.parent, *over))
     assert ran.status == 2

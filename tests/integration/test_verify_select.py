@@ -132,7 +132,7 @@ def test_a_judge_model_decides_what_rules_cannot(open_r1: Command, tmp_path: Pat
         ([trace("4")], ["--set", "code_provider=local"], "has a setting 'code_provider'"),
         ([trace("4")], ["--judge_model", "m"], "--judge_server"),
         ([trace("4")], ["--judge_server", "127.0.0.1:1"], "no server answers"),
-        ([], [], "holds no rows"),
+        ([], [], "contains no rows"),
     ],
 )
 def test_what_cannot_be_verified_is_refused_first(

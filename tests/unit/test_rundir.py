@@ -77,13 +77,13 @@ def test_another_run_is_refused_and_the_difference_named(tmp_path: Path) -> None
     run.create()
     run.claim({"learning_rate": 1e-4, "seed": 0})
     run.claim({"learning_rate": 1e-4, "seed": 0})
-    with pytest.raises(RunFolderError, match=r"holds a different run: seed was 0 and is now 1"):
+    with pytest.raises(RunFolderError, match=r"contains a different run: seed was 0 and is now 1"):
         run.claim({"learning_rate": 1e-4, "seed": 1})
 
 
 def test_a_folder_with_someone_elses_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(RunFolderError, match=r"holds no run of Open R1 \(found thesis.tex\)"):
+    with pytest.raises(RunFolderError, match=r"contains no run of Open R1 \(found thesis.tex\)"):
         RunDir(tmp_path).claim({"seed": 0})
 
 

@@ -18,7 +18,8 @@ from typing import Literal
 
 from open_r1.answers.boxes import boxed_answer
 from open_r1.answers.latex import MAX_CHARS, canonical
-from open_r1.text.tags import last_answer_block, visible_part
+from open_r1.text.tags import last_answer_block
+from open_r1.text.thinking import visible_part
 
 Source = Literal["boxed", "answer_block", "anchored", "bare"]
 

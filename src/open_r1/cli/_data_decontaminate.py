@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from open_r1.errors import ConfigError, RunFolderError
 
 if TYPE_CHECKING:
-    from open_r1.data.cleaning import Summary
+    from open_r1.data.decontamination import Summary
 
 EXAMPLE = """examples:
   open-r1 data decontaminate traces.jsonl --against math500.jsonl aime24.jsonl --output clean.jsonl
@@ -79,12 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
     report = arguments.report or (arguments.output and arguments.output.with_suffix(".hits.jsonl"))
     check_free([arguments.output, report], arguments.overwrite)
 
-    from open_r1.data.cleaning import Destination, decontaminate
-    from open_r1.data.decontamination import Rule
+    from open_r1.data.columns import find_text_columns
+    from open_r1.data.decontamination import decontaminate
+    from open_r1.data.evaluation_index import Rule
     from open_r1.data.evaluation_sets import load_sets
     from open_r1.data.processes import available_cores
-    from open_r1.data.rows import open_rows
-    from open_r1.data.texts import find_text_columns
+    from open_r1.data.row_file import Destination
+    from open_r1.data.sources import open_rows
 
     rule = Rule(
         arguments.rule,
@@ -96,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     columns = find_text_columns(rows, arguments.columns, "--columns")
     sets = load_sets(arguments.against)
     processes = available_cores() if arguments.processes is None else arguments.processes
-    destination = Destination(arguments.output, report, arguments.mark)
+    destination = Destination(arguments.output, report, arguments.mark, arguments.overwrite)
     summary = decontaminate(rows, columns, sets, rule, destination, processes, num_examples=3)
     if arguments.json:
         print(json.dumps(summary.record(), indent=2, ensure_ascii=False))

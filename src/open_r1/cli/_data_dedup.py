@@ -45,17 +45,17 @@ def add_parser(actions: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     check_free([arguments.output, arguments.report], arguments.overwrite)
 
-    from open_r1.data.cleaning import Destination
+    from open_r1.data.columns import find_text_columns
     from open_r1.data.deduplication import Likeness, deduplicate
     from open_r1.data.processes import available_cores
-    from open_r1.data.rows import open_rows
-    from open_r1.data.texts import find_text_columns
+    from open_r1.data.row_file import Destination
+    from open_r1.data.sources import open_rows
 
     likeness = Likeness(not arguments.exact, arguments.threshold, arguments.ngram, not arguments.variants)
     rows = open_rows(arguments.source, arguments.config, arguments.split)
     columns = find_text_columns(rows, arguments.columns, "--columns")
     processes = available_cores() if arguments.processes is None else arguments.processes
-    destination = Destination(arguments.output, arguments.report)
+    destination = Destination(arguments.output, arguments.report, overwrite=arguments.overwrite)
     summary = deduplicate(rows, columns, likeness, destination, processes)
     if arguments.json:
         print(json.dumps(summary.record(), indent=2, ensure_ascii=False))

@@ -13,8 +13,8 @@ from open_r1.cli.console import tell
 from open_r1.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
-    from open_r1.data.trace_problems import ProblemSet
-    from open_r1.data.trace_progress import Progress
+    from open_r1.data.problems import ProblemSet
+    from open_r1.data.progress import Progress
     from open_r1.generation import Completer
 
 DEFAULT_SERVER = "http://localhost:8000/v1"
@@ -191,7 +191,7 @@ def check_request(arguments: argparse.Namespace) -> None:
 
 def read_settings(arguments: argparse.Namespace) -> Any:
     from open_r1.data.generation import TraceSettings
-    from open_r1.data.trace_progress import Prices
+    from open_r1.data.progress import Prices
 
     return TraceSettings(
         num_samples=arguments.num_samples,
@@ -206,7 +206,7 @@ def read_settings(arguments: argparse.Namespace) -> Any:
 
 
 def read_problems(arguments: argparse.Namespace) -> ProblemSet:
-    from open_r1.data.trace_problems import ProblemSet, ProblemSource
+    from open_r1.data.problems import ProblemSet, ProblemSource
 
     problems = ProblemSet(
         ProblemSource(

@@ -23,7 +23,7 @@ from open_r1.errors import ConfigError, RunError, nearest
 if TYPE_CHECKING:
     from open_r1.configs.settings import Setting
     from open_r1.data.pass_rate import Scorer
-    from open_r1.data.trace_problems import ProblemSet
+    from open_r1.data.problems import ProblemSet
 
 EXAMPLE = """examples:
   open-r1 data pass-rate problems.jsonl --server http://localhost:8000/v1 --num_samples 8 --min 0.1 --max 0.6 \\
@@ -314,7 +314,7 @@ def make_scorer(request: argparse.Namespace, problems: ProblemSet) -> tuple[Scor
 def draw(request: argparse.Namespace, problems: ProblemSet) -> None:
     """Draw the samples that are missing. RunError, which says how to go on, where that fails."""
     from open_r1.data.generation import TraceSettings, describe_end, draw_traces
-    from open_r1.data.trace_progress import Prices
+    from open_r1.data.progress import Prices
 
     prices = Prices(request.price_prompt, request.price_completion)
     settings = TraceSettings(

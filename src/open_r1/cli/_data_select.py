@@ -76,8 +76,8 @@ def add_parser(actions: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from open_r1.data.processes import available_cores
-    from open_r1.data.rows import open_rows
     from open_r1.data.selection import SelectSettings, Writing, select_traces
+    from open_r1.data.sources import open_rows
 
     check_request(arguments)
     settings = SelectSettings(
@@ -116,10 +116,9 @@ def check_request(arguments: argparse.Namespace) -> None:
 
 def find_columns(rows: Rows, arguments: argparse.Namespace) -> Columns:
     """Where the parts of a trace are. DataError for what must be there and isn't."""
+    from open_r1.data.columns import PROMPT_COLUMNS, require_columns
     from open_r1.data.provenance import steps_behind
     from open_r1.data.selection import Columns
-    from open_r1.data.sources import require_columns
-    from open_r1.data.trace_problems import PROMPT_COLUMNS
 
     found = check_source(rows, arguments)
     for flag in ("prompt_column", "id_column"):

@@ -74,7 +74,7 @@ def add_reward_arguments(parser: argparse.ArgumentParser, text: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from open_r1.data.rows import open_rows
+    from open_r1.data.sources import open_rows
     from open_r1.data.trace_rewards import build_rewards, names_for
     from open_r1.data.verification import TraceVerifier, VerifySettings, verify_traces
     from open_r1.rewards.recipe import read_reward_settings
@@ -107,13 +107,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def check_source(rows: Rows, arguments: argparse.Namespace) -> list[str]:
     """The source's columns; refuses one without completions, and one that would be written over while it is read."""
-    from open_r1.data.sources import require_columns
-    from open_r1.data.trace_columns import columns_of
+    from open_r1.data.columns import require_columns
 
     source = Path(rows.name).expanduser()
     if source.exists() and source.resolve() == arguments.output.resolve():
         raise ConfigError(f"'{rows.name}' is what is read; write the result to another file.")
-    columns = columns_of(rows)
+    columns = list(rows.columns)
     require_columns(columns, [arguments.completion_column], rows.name, "--completion_column")
     return columns
 

@@ -174,7 +174,7 @@ def draw(source: str, folder: Path, servers: str, words: Sequence[str]) -> int:
 
 
 def write_groups(folder: Path, grouped: Path, arrange: Any) -> int:
-    from open_r1.data.trace_groups import group_traces
+    from open_r1.data.traces import group_traces
 
     return group_traces(folder / "traces.jsonl", grouped, arrange)
 

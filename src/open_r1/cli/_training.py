@@ -60,8 +60,8 @@ def run_training(kind: Any, arguments: argparse.Namespace) -> int:
 
 def run_preflight(parsed: Any, as_json: bool) -> int:
     """The pre-flight check alone; what it shows goes to stderr as in training, the record to stdout if asked for."""
+    from open_r1.processes.ranks import is_main_process
     from open_r1.training.grpo import preflight_grpo
-    from open_r1.training.holding import is_main_process
 
     checked = preflight_grpo(parsed, tell)
     if as_json and is_main_process():

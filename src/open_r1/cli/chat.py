@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import tell
-from open_r1.cli.serve import add_server_options, log_line, read_options
+from open_r1.cli.options import add, add_verb
+from open_r1.cli.serve import add_server_options, read_options
 
 if TYPE_CHECKING:
     from open_r1.serving.client import Answer, Conversation
@@ -31,28 +32,26 @@ COMMANDS = """/reset            forget the conversation
 /system TEXT      set the system prompt (without TEXT: show it; the conversation goes on)
 /thinking         show what the model thought last
 /retry            ask the last question again
-/temperature N    how answers are drawn; 0 is greedy
-/save FILE        write the conversation as a JSON line, as training data holds it
+/temperature N    of sampling; 0 is greedy
+/save FILE        write the conversation as a JSON line, in the form of training data
 /exit             leave; so do Ctrl-D and Ctrl-C at the prompt. Ctrl-C stops an answer."""
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
+    parser = add_verb(
+        subparsers,
         "chat",
-        help="talk with a model in the terminal",
-        description="Talk with a model: a folder, a Hub id, or any OpenAI-compatible server.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "talk with a model in the terminal",
+        EXAMPLE,
+        "Talk with a model: a folder, a Hub id, or any OpenAI-compatible server.",
     )
     parser.add_argument("model", help="a model folder or Hub id, or a server's address")
-    parser.add_argument(
-        "--model", dest="name", metavar="NAME", help="which model of the server (default: its only one)"
-    )
-    parser.add_argument("--system", default="", metavar="TEXT", help="system prompt")
-    parser.add_argument("--temperature", type=float, default=0.6, help="0 is greedy (default: 0.6)")
-    parser.add_argument("--top_p", type=float, default=0.95, help="default: 0.95")
-    parser.add_argument("--max_tokens", type=int, help="most tokens of an answer (default: the model's context)")
-    parser.add_argument("--show_thinking", action="store_true", help="leave the thinking in sight")
+    add(parser, "model", dest="name", metavar="NAME", help="which model of the server (default: its only one)")
+    add(parser, "system_prompt", default="", help="system prompt")
+    add(parser, "temperature", default=0.6)
+    add(parser, "top_p", default=0.95)
+    add(parser, "max_new_tokens", help="most tokens of an answer (default: the model's context)")
+    add(parser, "show_thinking", action="store_true", help="leave the thinking visible")
     add_server_options(parser)
     parser.set_defaults(run=run)
 
@@ -64,11 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_options(arguments)
     accept_any_bytes(sys.stdin)
-    options = ChatOptions(arguments.temperature, arguments.top_p, arguments.max_tokens)
+    options = ChatOptions(arguments.temperature, arguments.top_p, arguments.max_new_tokens)
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     with server_of(arguments) as (url, key):
         name = find_model(url, key, arguments.name)
-        conversation = Conversation(url, name, options, key, clean(arguments.system))
+        conversation = Conversation(url, name, options, key, clean(arguments.system_prompt))
         if not is_terminal:
             return answer_lines(conversation, PlainScreen(arguments.show_thinking))
         tell(f"{name} at {url}; /help lists the commands")
@@ -89,8 +88,8 @@ def check_options(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--temperature must be from 0 to 2; got {arguments.temperature:g}.")
     if not 0 < arguments.top_p <= 1:
         raise ConfigError(f"--top_p must be above 0 and at most 1; got {arguments.top_p:g}.")
-    if arguments.max_tokens is not None and arguments.max_tokens < 1:
-        raise ConfigError(f"--max_tokens must be at least 1; got {arguments.max_tokens}.")
+    if arguments.max_new_tokens is not None and arguments.max_new_tokens < 1:
+        raise ConfigError(f"--max_new_tokens must be at least 1; got {arguments.max_new_tokens}.")
 
 
 def is_address(model: str) -> bool:
@@ -103,10 +102,10 @@ def is_address(model: str) -> bool:
 @contextlib.contextmanager
 def server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """Address and key of the server named, or of one that is started for this chat."""
-    from open_r1.serving.client import api_address
+    from open_r1.net.addresses import parse_api_address
 
     if is_address(arguments.model):
-        yield api_address(arguments.model), os.environ.get("OPENAI_API_KEY", "").strip()
+        yield parse_api_address(arguments.model).url, os.environ.get("OPENAI_API_KEY", "").strip()
         return
     from open_r1.serving.backends import check_model, choose_backend
     from open_r1.serving.server import served_in_background
@@ -116,7 +115,7 @@ def server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     backend = choose_backend(options)
     check_model(options.model)
     tell(f"starting {backend} with {options.model}")
-    report = log_line if arguments.verbose else None
+    report = tell if arguments.verbose else None
     with served_in_background(options, backend, arguments.startup_timeout, report) as address:
         yield address
 
@@ -175,7 +174,7 @@ class Session:
         try:
             self.last_thinking = put(self.conversation, self.screen, question).thinking
         except RunError as error:
-            from open_r1.text.printable import as_printable
+            from open_r1.printable import as_printable
 
             print(f"\n{as_printable(str(error))}", file=sys.stderr)
         except KeyboardInterrupt:
@@ -210,7 +209,7 @@ class Session:
         print(f"system prompt: {self.conversation.system or '(none)'}")
 
     def do_thinking(self, _: str) -> None:
-        from open_r1.text.printable import as_printable
+        from open_r1.printable import as_printable
 
         print(as_printable(self.last_thinking) or "(there was none)")
 
@@ -231,7 +230,7 @@ class Session:
         except ValueError:
             value = -1.0
         if not 0 <= value <= 2:
-            print(f"'{text}' is no temperature; write a number from 0 to 2")
+            print(f"'{text}' is not a temperature; write a number from 0 to 2")
             return
         self.conversation.options = replace(self.conversation.options, temperature=value)
         print(f"temperature {value:g}")

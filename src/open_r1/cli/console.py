@@ -14,7 +14,6 @@ distributed launch only the first process speaks on stderr.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -24,7 +23,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from open_r1.text.printable import as_printable, is_harmless
+from open_r1.printable import as_printable, is_harmless
+from open_r1.processes.ranks import is_main_process
 
 EVERY_ON_TERMINAL_S = 0.5
 EVERY_S = 10.0
@@ -37,7 +37,7 @@ MINUTE_S, HOUR_S = 60, 3600
 
 def tell(line: str) -> None:
     """One line on stderr, from the first process of a distributed launch."""
-    if os.environ.get("RANK", "0") == "0":
+    if is_main_process():
         print(as_printable(line), file=sys.stderr, flush=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from open_r1.configs.references import split_object
 from open_r1.errors import ConfigError
 
 
@@ -28,10 +29,6 @@ def check_model(model: Any) -> None:
 
 
 def check_data(script: Any, training: Any) -> None:
-    if script.max_samples is not None and script.max_samples < 1:
-        raise ConfigError(
-            f"max_samples must be at least 1, or left out for all rows, but is {script.max_samples}; raise it."
-        )
     if script.dataset_streaming:
         raise ConfigError(
             "dataset_streaming is not supported here yet; leave it out, and the data set is loaded whole."
@@ -48,11 +45,7 @@ def check_data(script: Any, training: Any) -> None:
 
 def check_callbacks(training: Any) -> None:
     for name in training.callbacks:
-        module, _, attribute = name.partition(":")
-        if not module or not attribute.isidentifier():
-            raise ConfigError(
-                f"callback '{name}' is not of the form 'module:Class'; write it as my_callbacks:MyCallback."
-            )
+        split_object(name, "callback", "my_callbacks:MyCallback")
 
 
 def check_template(training: Any) -> None:

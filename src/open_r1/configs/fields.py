@@ -1,14 +1,48 @@
-"""How a setting is declared: a dataclass field with its help text."""
+"""How a setting is declared: a dataclass field with its help text and, for a number, its range."""
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, fields
 from typing import Any
 
+from open_r1.configs.ranges import Range
+from open_r1.errors import ConfigError
 
-def setting(default: Any, text: str) -> Any:
-    """A dataclass field with its help text, which the settings reference and `--help` show."""
-    metadata = {"help": text}
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
+
+class Help(str):
+    """A help text that knows the range of its setting.
+
+    The parsers of transformers and TRL hand a field's whole metadata to argparse, so the range can't stand beside it.
+    """
+
+    limits: Range | None = None
+
+
+def setting(default: Any, text: str, limits: Range | None = None, *, flag: str = "") -> Any:
+    """A dataclass field with its help text, which the settings reference and `--help` show.
+
+    Args:
+        limits: The values that a number may have; `check_limits` checks them.
+        flag: The option's name on the command line, where it is not the field's.
+    """
+    help = Help(text)
+    help.limits = limits
+    metadata: dict[str, Any] = {"help": help} | ({"flag": flag} if flag else {})
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def limits_of(settings: type) -> dict[str, Range]:
+    """The range of each field of a dataclass that states one."""
+    helps = {one.name: one.metadata.get("help") for one in fields(settings)}
+    return {name: help.limits for name, help in helps.items() if isinstance(help, Help) and help.limits}
+
+
+def check_limits(settings: Any) -> None:
+    """ConfigError for the first field of a dataclass whose number is outside its range. None is in every range."""
+    names = {one.name: one.metadata.get("flag") or one.name for one in fields(settings)}
+    for name, limits in limits_of(type(settings)).items():
+        value = getattr(settings, name)
+        if value is not None and value not in limits:
+            raise ConfigError(f"{names[name]} must be {limits.in_words()}, but is {value}.")

@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
-import os
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 from open_r1.configs.checks import check_batch, check_settings
+from open_r1.configs.fields import limits_of
 from open_r1.configs.ranges import check_ranges
 from open_r1.configs.settings import (
     COMMAND_LINE,
@@ -28,6 +28,7 @@ from open_r1.configs.settings import (
 from open_r1.configs.stage_arguments import ADAPTED, StageArguments, StageKind
 from open_r1.configs.types import fits, in_words
 from open_r1.errors import ConfigError, nearest
+from open_r1.processes.ranks import world_size
 
 STRUCTURED = {"reward_weights": dict}
 """Settings that take more than their type says: weights by the rewards' names."""
@@ -49,6 +50,7 @@ class FlagParser:
 
         self.parser = Parser(list(classes), allow_abbrev=False, exit_on_error=False, add_help=False)  # type: ignore[arg-type]
         self.fields = {f.name: f for cls in classes for f in dataclasses.fields(cls) if f.init}
+        self.ranges = {name: limits for cls in classes for name, limits in limits_of(cls).items()}
         self.hints = {name: hint for cls in classes for name, hint in get_type_hints(cls).items()}
 
     def defaults(self) -> dict[str, Any]:
@@ -108,13 +110,19 @@ def convert_items(values: list[Any], hint: Any) -> list[Any]:
     return [item_type(item) for item in values]
 
 
-def stage_classes(kind: StageKind) -> tuple[type, type, type]:
-    """The dataclasses for script, training and model settings of a stage."""
+def stage_classes(kind: StageKind, settings: Sequence[Setting] = ()) -> tuple[type, type, type]:
+    """The dataclasses for script, training and model settings of a stage.
+
+    Rewards of the user's own that `settings` name add the settings that they declare.
+    """
     from open_r1.configs import arguments
 
     if kind == "sft":
         return arguments.ScriptArguments, arguments.SFTConfig, arguments.ModelConfig
-    return arguments.GRPOScriptArguments, arguments.GRPOConfig, arguments.ModelConfig
+    named = [setting.value for setting in settings if setting.key == "reward_funcs"]
+    rewards = named[-1] if named and isinstance(named[-1], list) else named[-1:]
+    own = [name for name in rewards if isinstance(name, str)]
+    return arguments.grpo_script_arguments(own), arguments.GRPOConfig, arguments.ModelConfig
 
 
 def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[Setting] = ()) -> StageArguments:
@@ -124,7 +132,7 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
     """
     recipes, flags = split_recipe_flag(arguments)
     raw = [setting for path in recipes for setting in read_recipe(path)] + [*overrides, *read_flags(flags)]
-    classes = stage_classes(kind)
+    classes = stage_classes(kind, raw)
     parser = FlagParser(classes)
     settings, notices = translate(raw, parser.fields)
     values = parser.defaults()
@@ -134,7 +142,7 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
         values[name], origins[name] = value, setting.origin
     notices += notice_idle_vllm(values, origins)
     replaced, adaptations = adapt_to_machine(values, origins)
-    check_ranges(values, origins)
+    check_ranges(values, origins, parser.ranges)
     if kind == "grpo":
         check_batch(values, world_size())
     script, training, model = build(classes, values)
@@ -223,8 +231,3 @@ def asked_trackers(report_to: Any) -> list[str]:
 def is_installed(tracker: str) -> bool:
     packages = TRACKER_PACKAGES.get(tracker, (tracker,))
     return not packages or any(importlib.util.find_spec(package) for package in packages)
-
-
-def world_size() -> int:
-    """Number of training processes that the launcher started."""
-    return int(os.environ.get("WORLD_SIZE", "1"))

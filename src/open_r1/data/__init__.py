@@ -1,6 +1,7 @@
-"""Data: sources, mixtures, conversations, cleaning. Knows `datasets`, never torch.
+"""The data engine: read, generate, verify, select, rate, clean, mix and publish rows. Knows `datasets`, never torch.
 
-What it exports is loaded when it is used: processes that need one module of it start without the others.
+Each function here is a verb of `open-r1 data`, with its settings as a frozen dataclass. What is exported is loaded when it
+is used, so that a process that needs one module starts without the others.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from open_r1.data.conversations import to_conversations, to_prompts
-    from open_r1.data.sources import get_dataset
+    from open_r1.data.mixtures import get_dataset
 
 __all__ = ["get_dataset", "to_conversations", "to_prompts"]
 
-_MODULES = {"get_dataset": "sources", "to_conversations": "conversations", "to_prompts": "conversations"}
+_MODULES = {"get_dataset": "mixtures", "to_conversations": "conversations", "to_prompts": "conversations"}
 
 
 def __getattr__(name: str) -> Any:

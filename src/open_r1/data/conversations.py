@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from open_r1.answers.boxes import last_boxed
-from open_r1.data.sources import require_columns
+from open_r1.data.columns import GOLD_COLUMNS, RESPONSE_COLUMNS, find_column, is_conversation, require_columns
 from open_r1.errors import DataError
 from open_r1.text.tags import render_completion
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from open_r1.configs import ScriptArguments
-
-RESPONSE_COLUMNS = ("completion", "response", "generation", "solution", "answer")
-"""Columns that may hold what to answer, first found first taken, where `dataset_response_column` doesn't say."""
 
 TEXT_FIELD = "text"
 """Column of plain text, where `dataset_text_field` doesn't say."""
@@ -73,25 +70,17 @@ def is_text(found: list[str], prompt_column: str, text_field: str) -> bool:
     return TEXT_FIELD in found and "messages" not in found and prompt_column not in found
 
 
-def is_conversation(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(turn, dict) and turn.get("role") and isinstance(turn.get("content"), str) for turn in value)
-    )
-
-
 def keep_conversation(row: dict[str, Any], system_prompt: str | None, where: str) -> dict[str, Any]:
     messages = row["messages"]
     if not is_conversation(messages):
         raise DataError(
-            f"data set '{where}' has a row whose 'messages' are no list of {{role, content}}: {str(messages)[:80]!r}; "
-            "remove or mend such rows."
+            f"data set '{where}' has a row whose 'messages' are not a list of {{role, content}}: {str(messages)[:80]!r}; "
+            "remove or fix such rows."
         )
     if not any(message["role"] == "assistant" for message in messages):
         raise DataError(
             f"data set '{where}' has a row without an assistant's turn in 'messages': {str(messages)[:80]!r}; "
-            "remove or mend such rows."
+            "remove or fix such rows."
         )
     return {"messages": with_system_prompt(messages, system_prompt)}
 
@@ -109,21 +98,15 @@ def make_conversation(
 
 
 def find_response_column(found: list[str], args: ScriptArguments, where: str) -> str:
-    if args.dataset_response_column is not None:
-        require_columns(found, [args.dataset_response_column], where, "dataset_response_column")
-        return args.dataset_response_column
-    for column in RESPONSE_COLUMNS:
-        if column in found and column != args.dataset_prompt_column:
-            return column
-    raise DataError(
-        f"data set '{where}' has neither 'messages' nor a column to answer with. "
-        f"Found: {', '.join(found)}; name it with dataset_response_column."
-    )
+    """The column that was asked for, else the first known one that isn't the prompt's."""
+    known = [column for column in RESPONSE_COLUMNS if column != args.dataset_prompt_column]
+    contents = "responses, and no 'messages'"
+    return find_column(found, args.dataset_response_column, known, where, "dataset_response_column", contents)
 
 
 def require_text(value: Any, column: str, where: str) -> str:
     if not isinstance(value, str | int | float) or not str(value).strip():
-        raise DataError(f"data set '{where}' has a row whose '{column}' is {value!r}; remove or mend such rows.")
+        raise DataError(f"data set '{where}' has a row whose '{column}' is {value!r}; remove or fix such rows.")
     return str(value)
 
 
@@ -149,12 +132,12 @@ def to_prompts(
     where = str(args.dataset_name or "mixture")
     prompt_column = args.dataset_prompt_column
     require_columns(rows.column_names, [prompt_column], where, "dataset_prompt_column")
-    solution_column = find_solution_column(rows.column_names, args, where)
+    gold_column = find_gold_column(rows.column_names, args, where)
 
     make = partial(
         make_prompt,
         prompt_column=prompt_column,
-        solution_column=solution_column,
+        gold_column=gold_column,
         system_prompt=system_prompt,
         where=where,
     )
@@ -162,24 +145,25 @@ def to_prompts(
 
 
 def make_prompt(
-    row: dict[str, Any], prompt_column: str, solution_column: str | None, system_prompt: str | None, where: str
+    row: dict[str, Any], prompt_column: str, gold_column: str | None, system_prompt: str | None, where: str
 ) -> dict[str, Any]:
     prompt = row[prompt_column]
     if isinstance(prompt, list) and not is_conversation(prompt):
         raise DataError(
             f"data set '{where}' has a row whose '{prompt_column}' is neither text nor a list of {{role, content}}: "
-            f"{str(prompt)[:80]!r}; remove or mend such rows."
+            f"{str(prompt)[:80]!r}; remove or fix such rows."
         )
     if not isinstance(prompt, list):
         prompt = [{"role": "user", "content": require_text(prompt, prompt_column, where)}]
     made: dict[str, Any] = {"prompt": with_system_prompt(prompt, system_prompt)}
-    if solution_column is not None:
-        made["solution"] = None if row[solution_column] is None else str(row[solution_column])
+    if gold_column is not None:
+        made["solution"] = None if row[gold_column] is None else str(row[gold_column])
     return made
 
 
-def find_solution_column(found: list[str], args: ScriptArguments, where: str) -> str | None:
+def find_gold_column(found: list[str], args: ScriptArguments, where: str) -> str | None:
+    """The column that was asked for, else the first known one; None where there is none."""
     if args.dataset_solution_column is not None:
         require_columns(found, [args.dataset_solution_column], where, "dataset_solution_column")
         return args.dataset_solution_column
-    return next((column for column in ("solution", "answer") if column in found), None)
+    return next((column for column in GOLD_COLUMNS if column in found), None)

@@ -1,407 +1,209 @@
-"""Which documents hold evaluation items: normalised n-grams, measured by coverage, every hit with its evidence.
+"""Decontamination of a source: the rows that contain evaluation items, with evidence, and the others.
 
-Does: index the items of any evaluation sets, and find in a batch of texts those that hold one, by one of two rules:
-
-`coverage` (ours). Words are compared as `text.ngrams.MATHEMATICAL` folds them. With n the n-gram's length (8):
-- an item of 2n words or more is in a text that holds at least the share `coverage` (a half) of its n-grams, where an
-  n-gram that d evaluation items have in common weighs 1/d: boilerplate ("where m and n are relatively prime") counts
-  for next to nothing, while an item that stands in several sets is found all the same. Its numbers must all stand there
-  too: most of what looks like an item in another collection is the same sentence about other numbers;
-- one of n to 2n-1 words must be there whole, word for word, with the same operators (`x+1` is not `x-1`);
-- a shorter one must also stand alone, between sentence marks, line breaks or the ends of the text: "Compute sin 0." is
-  a question, "we compute sin 0 first" is a step of another. Items of fewer than 3 words can't be told from chance; they
-  aren't looked for, and are counted.
-
-`open-r1`. Any word n-gram in common, in lower case, split at white space, as the original's script has it.
-
-Does not: read or write files (`cleaning` does), or trust a hash: what it reports was compared word by word.
+One pass over the source's chunks in several processes. The index is sent to each process once; hits are gathered in the
+order of the rows. Output and report appear when both are whole: a killed run leaves neither, and the same command does all
+of it again. Memory is that of the index and a few chunks per process, whatever the size of the source.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, Literal, get_args
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from open_r1.data.columns import read_texts, split_texts
+from open_r1.data.evaluation_index import EvalSet, Hit, Index, Rule
+from open_r1.data.processes import check_processes, map_in_order
+from open_r1.data.provenance import Step, steps_behind, write_file_steps
+from open_r1.data.row_file import Destination, RowFile, check_destination, write_records
+from open_r1.data.rows import Changes, Chunk, Rows
+from open_r1.rundir import atomic_file
 
-from open_r1.errors import ConfigError, nearest
-from open_r1.text.ngrams import (
-    MATHEMATICAL,
-    PLAIN,
-    RECORD,
-    Hashes,
-    Normalisation,
-    Places,
-    Words,
-    ngram_hashes,
-    operators,
-)
+MAX_QUOTED = 400
+"""Characters of a row and of an item that the report quotes."""
 
-RuleName = Literal["coverage", "open-r1"]
-HitKind = Literal["coverage", "whole", "alone", "ngram"]
-Gram = tuple[bytes, ...]
-
-LEAST_WORDS = 3
-"""Of an item that is looked for."""
-
-ANCHOR = 2
-"""Words by which a short item is looked up."""
-
-MAX_EVIDENCE = 400
-"""Characters of matched text that a hit quotes."""
-
-ALMOST = 1 - 1e-9
-"""Shares are sums of fractions: as good as enough is enough."""
-
-FILTER_BITS = 32
-"""Bits of the table for an n-gram's first lookup, for each n-gram that is known: few others get past it, and for a hundred
-thousand it stays in a processor's cache."""
-
-MAX_FILTER_BYTES = 1 << 16
-"""Up to here the table spends a byte on a bit, which is faster where it costs no cache."""
-
-_BOUNDARIES = frozenset(b".?!:;\n\r" + RECORD.encode())
+MARK = "contaminated_{}"
+"""Column that says whether a row contains an item of a set, where rows are marked instead of dropped."""
 
 
 @dataclass(frozen=True)
-class Rule:
-    """When a text is taken to hold an item; see the module's docstring."""
+class RowHits:
+    """A row that contains evaluation items."""
 
-    name: RuleName = "coverage"
-    ngram: int = 8
-    coverage: float = 0.5
-    same_numbers: bool = True
-    """Whether an item's numbers must all stand where it was found; without, variants with other numbers are hits too."""
-
-    def __post_init__(self) -> None:
-        known = get_args(RuleName)
-        if self.name not in known:
-            raise ConfigError(f"rule '{self.name}' is unknown{nearest(self.name, known)} Known: {', '.join(known)}.")
-        if not LEAST_WORDS < self.ngram <= 64:
-            raise ConfigError(f"n-grams of {self.ngram} words can't be used; choose a length from 4 to 64 (usual: 8).")
-        if not 0 < self.coverage <= 1:
-            raise ConfigError(f"coverage must be above 0 and at most 1, but is {self.coverage}; 0.5 is usual.")
-
-    @property
-    def normalisation(self) -> Normalisation:
-        return PLAIN if self.name == "open-r1" else MATHEMATICAL
-
-    def least_words(self) -> int:
-        """Words that an item needs to be looked for at all."""
-        return self.ngram if self.name == "open-r1" else LEAST_WORDS
-
-    def needed_share(self, num_words: int) -> float:
-        """Share of the n-grams of an item of `num_words` that a text must hold; any at all is 0."""
-        if self.name == "open-r1":
-            return 0.0
-        return self.coverage if num_words >= 2 * self.ngram else 1.0
-
-
-@dataclass(frozen=True)
-class EvalSet:
-    """An evaluation set: its name and the text of each item."""
-
-    name: str
-    texts: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Item:
-    """One item of an evaluation set."""
-
-    set_name: str
-    position: int
+    row: int
+    hits: Sequence[Hit]
     text: str
+    """The row's beginning."""
 
 
 @dataclass(frozen=True)
-class Hit:
-    """An item found in a text, and what shows it."""
+class Found:
+    """What was found in a chunk."""
 
-    item: int
-    kind: HitKind
-    coverage: float
-    """Share of the item's n-grams, weighed, that the text holds; 1 where the whole item is there."""
-    longest_run: int
-    """Words of the longest stretch that text and item have in common."""
-    matched: str
-    """That stretch, as compared: lower case, in ASCII where that can be."""
+    num_rows: int
+    num_empty: int
+    rows: Sequence[RowHits]
 
 
 @dataclass(frozen=True)
-class Table:
-    """Sorted hashes, each with the items that have it."""
+class SetSummary:
+    """One evaluation set in numbers."""
 
-    hashes: Hashes
-    first: Places
-    """Hash `i` has the items from `first[i]` up to `first[i + 1]`."""
-    items: Places
-
-    @classmethod
-    def of(cls, hashes: Hashes, items: Places) -> Table:
-        order = np.lexsort((items, hashes))
-        hashes, items = hashes[order], items[order]
-        is_new = np.ones(len(hashes), bool)
-        is_new[1:] = (hashes[1:] != hashes[:-1]) | (items[1:] != items[:-1])
-        unique, first = np.unique(hashes[is_new], return_index=True)
-        return cls(unique, np.append(first, is_new.sum()), items[is_new])
-
-    @property
-    def counts(self) -> Places:
-        """How many items have each hash."""
-        return np.diff(self.first)
-
-    @cached_property
-    def filter(self) -> npt.NDArray[Any]:
-        """Whether a hash with these first bits can be one of these: a byte for each value that they have, or a bit."""
-        num_bits = 1 << max(8, (FILTER_BITS * len(self.hashes)).bit_length())
-        is_there = np.zeros(num_bits, bool)
-        is_there[first_bits(self.hashes, num_bits)] = True
-        return is_there if num_bits <= MAX_FILTER_BYTES else np.packbits(is_there, bitorder="little")
-
-    def _can_be_here(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
-        if self.filter.dtype == np.bool_:
-            return self.filter.take(first_bits(hashes, len(self.filter)))
-        bits = first_bits(hashes, 8 * len(self.filter))
-        eight = self.filter.take(bits >> 3)
-        eight >>= (bits & 7).astype(np.uint8)
-        eight &= 1
-        return eight.view(np.bool_)
-
-    def find(self, hashes: Hashes) -> tuple[Places, Places]:
-        """Which of `hashes` are known: their places there, and their places here."""
-        if not len(self.hashes):
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        places = np.flatnonzero(self._can_be_here(hashes))
-        known = np.searchsorted(self.hashes, hashes[places])
-        is_known = self.hashes.take(known, mode="clip") == hashes[places]
-        return places[is_known], known[is_known]
-
-    def expand(self, known: Places) -> tuple[Places, Places]:
-        """All items of the hashes at `known`, and for each which of `known` it comes from."""
-        counts = self.first[known + 1] - self.first[known]
-        owners = np.repeat(np.arange(len(known)), counts)
-        within = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return self.items[self.first[known][owners] + within], owners
+    items: int
+    too_short: int
+    """Items that are too short to be searched for."""
+    items_found: int
+    rows: int
+    """Rows that contain at least one of its items."""
 
 
-def first_bits(hashes: Hashes, size: int) -> Places:
-    """The first bits of hashes, as numbers below `size`, a power of two."""
-    return (hashes >> np.uint64(65 - size.bit_length())).view(np.int64)
+@dataclass(frozen=True)
+class Summary:
+    """A decontamination in numbers."""
+
+    source: str
+    columns: Sequence[str]
+    rule: Rule
+    rows: int
+    empty: int
+    """Rows without a word in their columns."""
+    contaminated: int
+    sets: dict[str, SetSummary]
+    examples: Sequence[dict[str, Any]] = field(default=(), repr=False)
+
+    def record(self) -> dict[str, Any]:
+        """The same for a file."""
+        return {**asdict(self), "examples": list(self.examples)}
 
 
-class Index:
-    """Evaluation items, ready to be looked for in any number of texts."""
+@dataclass(frozen=True)
+class Search:
+    """The work on one chunk; sent to every process once."""
 
-    def __init__(self, sets: Sequence[EvalSet], rule: Rule) -> None:
-        self.rule = rule
-        self.items = [Item(one.name, place, text) for one in sets for place, text in enumerate(one.texts)]
-        self.words = rule.normalisation.words([item.text for item in self.items])
-        self.lengths = np.diff(self.words.bounds)
-        self.ngrams = index_ngrams(self.words, np.flatnonzero(self.lengths >= rule.ngram), rule.ngram)
-        self.weights = 1 / self.ngrams.counts
-        self.totals = np.bincount(
-            self.ngrams.items, np.repeat(self.weights, self.ngrams.counts), minlength=len(self.items)
+    index: Index
+    columns: Sequence[str]
+
+    def __call__(self, chunk: Chunk) -> Found:
+        num_rows = num_empty = 0
+        rows: list[RowHits] = []
+        for block in read_texts(chunk, self.columns):
+            for texts in split_texts(block):
+                words = self.index.read(texts)
+                for number, hits in self.index.find(words).items():
+                    rows.append(RowHits(num_rows + number, hits, shorten(texts[number])))
+                num_empty += words.count_empty()
+                num_rows += len(texts)
+        return Found(num_rows, num_empty, rows)
+
+
+def decontaminate(
+    rows: Rows,
+    columns: Sequence[str],
+    sets: Sequence[EvalSet],
+    rule: Rule,
+    destination: Destination,
+    processes: int,
+    num_examples: int = 0,
+) -> Summary:
+    """Find the rows that hold items of `sets`, report them, and write the others (or all, marked)."""
+    check_processes(processes)
+    marks = [MARK.format(one.name) for one in sets] if destination.marks else []
+    check_destination(destination, rows, marks)
+    index = Index(sets, rule)
+    counts = Counts(index)
+    with ExitStack() as stack:
+        report = stack.enter_context(atomic_file(destination.report)) if destination.report else None
+        output = None
+        if destination.output:
+            file = stack.enter_context(atomic_file(destination.output))
+            output = RowFile(file, destination.output, rows, marks)
+        for chunk, found in map_in_order(Search(index, columns), rows.chunks(columns), processes):
+            records = list(counts.add(found))
+            counts.keep_examples(records, num_examples)
+            if report:
+                write_records(report, records)
+            if output:
+                output.write(chunk, changes_of(found, index, marks))
+        if output:
+            output.close()
+    summary = counts.summary(rows, columns)
+    if destination.output:
+        settings = {"columns": list(columns), **asdict(rule), "against": [one.name for one in sets]}
+        counted = {key: value for key, value in summary.record().items() if key in ("rows", "contaminated", "sets")}
+        write_file_steps(
+            destination.output, [*steps_behind(rows.name), Step("decontaminate", rows.name, settings, counted)]
         )
-        self.needed = np.array([rule.needed_share(length) for length in self.lengths.tolist()]) * self.totals * ALMOST
-        self.anchors, self.anchor_offsets = index_anchors(self.words, self._short_items())
-        self._keep_answers()
-
-    def _keep_answers(self) -> None:
-        """Items that are found are often found again."""
-        self.grams_of = lru_cache(maxsize=4096)(self._grams_of)
-        self.numbers_of = lru_cache(maxsize=4096)(self._numbers_of)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("grams_of", "numbers_of")}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._keep_answers()
-
-    def _short_items(self) -> Places:
-        if self.rule.name == "open-r1":
-            return np.zeros(0, np.int64)
-        return np.flatnonzero((self.lengths >= LEAST_WORDS) & (self.lengths < self.rule.ngram))
-
-    def count_unusable(self) -> Counter[str]:
-        """Set -> items too short to be looked for."""
-        is_short = self.lengths < self.rule.least_words()
-        return Counter(self.items[item].set_name for item in np.flatnonzero(is_short).tolist())
-
-    def read(self, texts: Sequence[str]) -> Words:
-        """The words of a batch of texts, as they are compared."""
-        return self.rule.normalisation.words(texts)
-
-    def find(self, words: Words) -> dict[int, list[Hit]]:
-        """Text, by its number -> the items that it holds, in the order of the sets; only texts that hold one."""
-        found: dict[int, list[Hit]] = defaultdict(list)
-        for text, (items, places) in self._candidates(words).items():
-            opened = OpenText(words, text, places, self.rule.ngram)
-            for item in items:
-                if hit := self._compare(opened, item):
-                    found[text].append(hit)
-        for text, hit in self._find_short(words):
-            found[text].append(hit)
-        return {text: sorted(found[text], key=lambda hit: hit.item) for text in sorted(found)}
-
-    def _candidates(self, words: Words) -> dict[int, tuple[list[int], list[int]]]:
-        """Text -> items of which it has enough n-grams, going by their hashes, and where n-grams of any item begin."""
-        n = self.rule.ngram
-        places, known = self.ngrams.find(ngram_hashes(words.hashes, n))
-        texts = words.texts_of(places)
-        is_within = texts == words.texts_of(places + n - 1)
-        places, bounds = places[is_within], np.searchsorted(places[is_within], words.bounds)
-        texts, known = unique_pairs(texts[is_within], known[is_within])
-        items, owners = self.ngrams.expand(known)
-        texts, items, shared = sum_by_pair(texts[owners], items, self.weights[known[owners]])
-        is_enough = shared >= self.needed[items]
-        enough: dict[int, list[int]] = defaultdict(list)
-        for text, item in zip(texts[is_enough].tolist(), items[is_enough].tolist(), strict=True):
-            enough[text].append(item)
-        return {text: (found, places[bounds[text] : bounds[text + 1]].tolist()) for text, found in enough.items()}
-
-    def _compare(self, text: OpenText, item: int) -> Hit | None:
-        """The hit, where the words themselves bear out what the hashes say."""
-        if self.rule.name == "coverage" and self.lengths[item] < 2 * self.rule.ngram:
-            return self._compare_whole(text, item)
-        weights = self.grams_of(item)
-        shared = weights.keys() & text.places.keys()
-        coverage = sum(weights[gram] for gram in sorted(shared)) / sum(weights.values())
-        if not shared or coverage < self.rule.needed_share(int(self.lengths[item])) * ALMOST:
-            return None
-        first, length = text.longest_run(shared)
-        if (
-            self.rule.name == "coverage"
-            and self.rule.same_numbers
-            and not self._has_numbers(text, item, first, length)
-        ):
-            return None
-        kind: HitKind = "ngram" if self.rule.name == "open-r1" else "coverage"
-        return Hit(item, kind, round(coverage, 4), length, quote(text.region(first, length)))
-
-    def _has_numbers(self, text: OpenText, item: int, first: int, length: int) -> bool:
-        """Whether every number of the item stands in or near the stretch, within an item's length of it."""
-        margin = int(self.lengths[item])
-        near = Counter(text.words[max(0, first - margin) : first + length + margin])
-        return all(near[number] >= count for number, count in self.numbers_of(item).items())
-
-    def _compare_whole(self, text: OpenText, item: int) -> Hit | None:
-        wanted = self.words.of(item)
-        length = len(wanted)
-        for first in text.places.get(tuple(wanted[: self.rule.ngram]), ()):
-            region = text.region(first, length)
-            if text.words[first : first + length] == wanted and operators(region) == self._operators_of(item):
-                return Hit(item, "whole", 1.0, length, quote(region))
-        return None
-
-    def _find_short(self, words: Words) -> Iterator[tuple[int, Hit]]:
-        """Items shorter than an n-gram that stand alone; each once a text."""
-        places, known = self.anchors.find(ngram_hashes(words.hashes, ANCHOR))
-        items, owners = self.anchors.expand(known)
-        starts = places[owners] - self.anchor_offsets[items]
-        is_begun = words.hashes.take(starts, mode="clip") == self.words.hashes[self.words.bounds[items]]
-        starts, items = starts[is_begun], items[is_begun]
-        texts = words.texts_of(starts)
-        seen = set()
-        for text, item, start in zip(texts.tolist(), items.tolist(), starts.tolist(), strict=True):
-            last = start + int(self.lengths[item]) - 1
-            if (text, item) in seen or start < words.bounds[text] or last >= words.bounds[text + 1]:
-                continue
-            region = words.between(start, last)
-            if self._stands_alone(words, start, last, item) and operators(region) == self._operators_of(item):
-                seen.add((text, item))
-                yield text, Hit(item, "alone", 1.0, last - start + 1, quote(region))
-
-    def _stands_alone(self, words: Words, start: int, last: int, item: int) -> bool:
-        if words.slice(start, last + 1) != self.words.of(item):
-            return False
-        before, after = words.around(start, last)
-        return (start == 0 or not _BOUNDARIES.isdisjoint(before)) and not _BOUNDARIES.isdisjoint(after)
-
-    def _operators_of(self, item: int) -> Counter[bytes]:
-        first, last = int(self.words.bounds[item]), int(self.words.bounds[item + 1]) - 1
-        return operators(self.words.between(first, last))
-
-    def _numbers_of(self, item: int) -> Counter[bytes]:
-        return Counter(word for word in self.words.of(item) if word.isdigit())
-
-    def _grams_of(self, item: int) -> dict[Gram, float]:
-        """An item's n-grams with their weights."""
-        n = self.rule.ngram
-        words = self.words.of(item)
-        first, last = self.words.bounds[item], self.words.bounds[item + 1]
-        hashes = ngram_hashes(self.words.hashes[first:last], n)
-        weights = self.weights[np.searchsorted(self.ngrams.hashes, hashes)]
-        return {tuple(words[start : start + n]): weight for start, weight in enumerate(weights.tolist())}
+    return summary
 
 
-def unique_pairs(left: Places, right: Places) -> tuple[Places, Places]:
-    """Each pair of two numbers once, in order; the numbers are below 2^31."""
-    pairs = np.unique((left << 32) | right)
-    return pairs >> 32, pairs & 0xFFFFFFFF
+class Counts:
+    """Adds up what was found in chunks, in their order."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.rows = self.empty = self.contaminated = 0
+        self.rows_of: Counter[str] = Counter()
+        self.found: set[int] = set()
+        self.examples: list[dict[str, Any]] = []
+
+    def add(self, found: Found) -> Iterator[dict[str, Any]]:
+        """The report's records of a chunk: one per row and set, for the item with the highest coverage."""
+        for row in found.rows:
+            self.contaminated += 1
+            self.found.update(hit.item for hit in row.hits)
+            by_set: dict[str, list[Hit]] = {}
+            for hit in row.hits:
+                by_set.setdefault(self.index.items[hit.item].set_name, []).append(hit)
+            for set_name, hits in by_set.items():
+                self.rows_of[set_name] += 1
+                best = max(hits, key=lambda hit: (hit.coverage, hit.longest_run, -hit.item))
+                yield self._record(self.rows + row.row, best, len(hits) - 1, row.text)
+        self.rows += found.num_rows
+        self.empty += found.num_empty
+
+    def _record(self, row: int, hit: Hit, others: int, text: str) -> dict[str, Any]:
+        item = self.index.items[hit.item]
+        return {
+            "row": row,
+            "set": item.set_name,
+            "item": item.position,
+            "kind": hit.kind,
+            "coverage": hit.coverage,
+            "longest_run": hit.longest_run,
+            "item_words": int(self.index.lengths[hit.item]),
+            "other_items": others,
+            "matched": hit.matched,
+            "item_text": shorten(item.text),
+            "row_text": text,
+        }
+
+    def keep_examples(self, records: Sequence[dict[str, Any]], limit: int) -> None:
+        self.examples += records[: max(0, limit - len(self.examples))]
+
+    def summary(self, rows: Rows, columns: Sequence[str]) -> Summary:
+        items = Counter(item.set_name for item in self.index.items)
+        unusable = self.index.count_unusable()
+        found = Counter(self.index.items[item].set_name for item in self.found)
+        sets = {
+            name: SetSummary(count, unusable[name], found[name], self.rows_of[name]) for name, count in items.items()
+        }
+        return Summary(
+            rows.name, columns, self.index.rule, self.rows, self.empty, self.contaminated, sets, self.examples
+        )
 
 
-def sum_by_pair(
-    left: Places, right: Places, values: npt.NDArray[np.float64]
-) -> tuple[Places, Places, npt.NDArray[np.float64]]:
-    """Each pair of two numbers once, in order, with the sum of its values."""
-    pairs, which = np.unique((left << 32) | right, return_inverse=True)
-    return pairs >> 32, pairs & 0xFFFFFFFF, np.bincount(which, values, len(pairs)).astype(float)
+def changes_of(found: Found, index: Index, marks: Sequence[str]) -> Changes:
+    """What happens to the rows of a chunk: those with hits are dropped, or all are kept and marked."""
+    if not marks:
+        return Changes(frozenset(row.row for row in found.rows))
+    marked: dict[str, set[int]] = {mark: set() for mark in marks}
+    for row in found.rows:
+        for hit in row.hits:
+            marked[MARK.format(index.items[hit.item].set_name)].add(row.row)
+    return Changes(marks={mark: frozenset(numbers) for mark, numbers in marked.items()})
 
 
-def index_ngrams(words: Words, items: Places, n: int) -> Table:
-    """Every n-gram of `items`, which have n words or more."""
-    hashes = ngram_hashes(words.hashes, n)
-    bounds = words.bounds.tolist()
-    spans = [np.arange(bounds[item], bounds[item + 1] - n + 1) for item in items.tolist()]
-    places = np.concatenate(spans) if spans else np.zeros(0, np.int64)
-    return Table.of(hashes[places], words.texts_of(places))
-
-
-def index_anchors(words: Words, items: Places) -> tuple[Table, Places]:
-    """For each of the short `items` the run of `ANCHOR` words that is rarest in all sets, and where in it that is."""
-    hashes = ngram_hashes(words.hashes, ANCHOR)
-    unique, counts = np.unique(hashes, return_counts=True)
-    offsets = np.zeros(len(words.bounds) - 1, np.int64)
-    for item in items.tolist():
-        first, last = words.bounds[item], words.bounds[item + 1]
-        offsets[item] = np.argmin(counts[np.searchsorted(unique, hashes[first : last - ANCHOR + 1])])
-    return Table.of(hashes[words.bounds[items] + offsets[items]], items), offsets
-
-
-class OpenText:
-    """One text of a batch, and its n-grams that begin at `places` of the batch, to be compared word by word."""
-
-    def __init__(self, batch: Words, text: int, places: list[int], n: int) -> None:
-        self.batch = batch
-        self.n = n
-        self.first = int(batch.bounds[text])
-        self.words = batch.of(text)
-        self.places: dict[Gram, list[int]] = defaultdict(list)
-        for start in (place - self.first for place in places):
-            self.places[tuple(self.words[start : start + n])].append(start)
-
-    def longest_run(self, grams: set[Gram]) -> tuple[int, int]:
-        """First word and number of words of the longest stretch (the first of the longest) made of `grams`."""
-        best_first, best_length, first, previous = 0, 0, 0, -2
-        for start in sorted(start for gram in grams for start in self.places[gram]):
-            first = first if start == previous + 1 else start
-            previous = start
-            if start - first + self.n > best_length:
-                best_first, best_length = first, start - first + self.n
-        return best_first, best_length
-
-    def region(self, first: int, length: int) -> bytes:
-        """The folded text of `length` words from word `first` on."""
-        return self.batch.between(self.first + first, self.first + first + length - 1)
-
-
-def quote(region: bytes) -> str:
-    """A piece of folded text for a reader, cut at `MAX_EVIDENCE` characters."""
-    text = " ".join(region.decode("utf-8", "replace").split())
-    return text if len(text) <= MAX_EVIDENCE else text[:MAX_EVIDENCE] + "…"
+def shorten(text: str) -> str:
+    return text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "…"

@@ -26,12 +26,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from open_r1.data.cleaning import BATCH_CHARACTERS, Destination, check_destination, write_records
+from open_r1.data.columns import read_texts, split_texts
 from open_r1.data.processes import check_processes, map_in_order
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
-from open_r1.data.row_file import RowFile
+from open_r1.data.row_file import Destination, RowFile, check_destination, write_records
 from open_r1.data.rows import Changes, Chunk, Rows
-from open_r1.data.texts import read_texts, split_texts
 from open_r1.errors import ConfigError
 from open_r1.rundir import atomic_file
 from open_r1.text.ngrams import DRAWN, Hashes, Places, Words, ngram_hashes, operators
@@ -107,7 +106,7 @@ class Sketching:
         batches = [
             sketch(DRAWN.words(texts), self.likeness)
             for block in read_texts(chunk, self.columns)
-            for texts in split_texts(block, BATCH_CHARACTERS)
+            for texts in split_texts(block)
         ]
         return join_sketches(batches or [sketch(DRAWN.words([]), self.likeness)])
 
@@ -253,7 +252,7 @@ def deduplicate(
 ) -> DedupSummary:
     """Find duplicate rows, report them, and write the others. The source is gone through twice."""
     check_processes(processes)
-    check_destination(destination, rows, ())
+    check_destination(destination, rows)
     folder = destination.output.parent if destination.output else None
     if folder:
         folder.mkdir(parents=True, exist_ok=True)

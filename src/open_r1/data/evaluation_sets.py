@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
-from open_r1.data.decontamination import EvalSet
-from open_r1.data.rows import open_rows
-from open_r1.data.texts import find_text_columns, read_texts, text_of
+from open_r1.data.columns import find_text_columns, read_texts
+from open_r1.data.evaluation_index import EvalSet
+from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError, DataError, nearest
 
 KNOWN_SETS = {
@@ -69,25 +69,9 @@ def load_sets(specs: Sequence[str]) -> list[EvalSet]:
 
 
 def load_set(source: SetSource) -> EvalSet:
-    if source.source.startswith("hf://"):
-        return EvalSet(source.name, load_hub_files(source))
-    rows = open_rows(source.source, source.config, source.split)
+    rows = open_rows(source.source, source.config, source.split, streaming=source.source.startswith("hf:"))
     columns = find_text_columns(rows, [source.column] if source.column else None, "?column= after its name")
     texts = [text for chunk in rows.chunks(columns) for block in read_texts(chunk, columns) for text in block]
     if not any(text.strip() for text in texts):
         raise DataError(f"evaluation set '{source.source}' has no text in {columns[0]}; name another with ?column=.")
     return EvalSet(source.name, texts)
-
-
-def load_hub_files(source: SetSource) -> list[str]:
-    """Files of JSON lines on the Hub, where a set can't be loaded by its id alone."""
-    import datasets
-
-    try:
-        rows = datasets.load_dataset("json", data_files=source.source, split="train", streaming=True)
-        return [text_of(row[source.column or "problem"]) for row in rows]
-    except Exception as error:  # noqa: BLE001 - network, access and naming failures all end here
-        raise DataError(
-            f"evaluation set '{source.name}' ({source.source}) could not be had from the Hub: "
-            f"{' '.join(str(error).split())}; check the network, or give a local file instead."
-        ) from None

@@ -29,15 +29,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from open_r1.data.problems import ProblemSet, TraceProblem
+from open_r1.data.progress import Prices, Progress, in_words
 from open_r1.data.provenance import Step, steps_behind, write_steps
-from open_r1.data.trace_file import TraceFile
-from open_r1.data.trace_lines import HEADS_AT_ONCE, encode_columns, in_batches, place_of, share_out, to_line
-from open_r1.data.trace_problems import ProblemSet, TraceProblem
-from open_r1.data.trace_progress import Prices, Progress, in_words
+from open_r1.data.traces import encode_columns, locate_traces, read_heads, share_out, to_line
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import Completer, EndpointsGone, Reply, RequestFailed, Sampling
-from open_r1.generation.http_client import rare_collections, run_loop
-from open_r1.rundir import RunDir, read_json, read_jsonl, write_json, write_jsonl
+from open_r1.rundir import LineAppender, RunDir, read_json, read_jsonl, write_json, write_jsonl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,21 +102,25 @@ class TraceRun:
         self.command = command
         self.folder, self.problems, self.settings, self.completer = folder, problems, settings, completer
         self.show, self.show_every_s = show, show_every_s
-        self.progress = Progress(problems.survey.num_problems * settings.num_samples, settings.prices)
+        self.progress = Progress(
+            problems.survey.num_problems * settings.num_samples,
+            settings.prices,
+            in_flight=lambda: getattr(completer, "tokens_in_flight", 0),
+            max_new_tokens=settings.max_new_tokens,
+        )
         self.stopped_by: RunError | None = None
         self.flushing = False
 
     def run(self) -> dict[str, Any]:
         """Draw what is missing; returns the summary. RunError when not everything could be drawn."""
-        self.traces = TraceFile(self.folder / TRACES)
-        self.failed = TraceFile(self.folder / FAILED)
+        self.traces = LineAppender(self.folder / TRACES)
+        self.failed = LineAppender(self.folder / FAILED)
         self.done = self.survey_traces()
         self.progress.begin()
         try:
             if self.progress.done < self.progress.wanted:
                 (self.folder / DONE).unlink(missing_ok=True)
-                with rare_collections():
-                    run_loop(self.draw_all())
+                asyncio.run(self.draw_all())
         finally:
             self.traces.close()
             self.failed.close()
@@ -140,24 +142,20 @@ class TraceRun:
 
         if self.traces.cut:
             logger.info("a torn last line of %d bytes was cut off; its sample is drawn again", self.traces.cut)
-        count = self.settings.num_samples
         done = np.zeros(self.progress.wanted, dtype=bool)
-        locator = self.problems.locate()
-        foreign = twice = 0
-        for heads in in_batches(self.traces.heads(), HEADS_AT_ONCE):
-            places = place_of(heads, locator, count)
-            for head, place in zip(heads, places, strict=True):
-                if place < 0:
-                    foreign += 1
-                elif done[place]:
-                    twice += 1
-                else:
-                    done[place] = True
-                    self.progress.count(head.prompt_tokens, head.completion_tokens, head.finish_reason)
+        foreign = repeated = 0
+        for _, head, place in locate_traces(self.traces.path, self.problems.locate(), self.settings.num_samples):
+            if place < 0:
+                foreign += 1
+            elif done[place]:
+                repeated += 1
+            else:
+                done[place] = True
+                self.progress.count(head.prompt_tokens, head.completion_tokens, head.finish_reason)
         if foreign:
             logger.info("%d traces are of problems or sample indexes that are not asked for; they stay", foreign)
-        if twice:
-            logger.warning("%d lines of %s repeat a sample that stands before them", twice, self.traces.path)
+        if repeated:
+            logger.warning("%d lines of %s repeat the sample of an earlier line", repeated, self.traces.path)
         return done
 
     async def draw_all(self) -> None:
@@ -328,7 +326,7 @@ class TraceRun:
             latest[row["problem_id"], row["sample"]] = row
         if not latest:
             return Counter()
-        keys = ((head.problem_id, head.sample) for head in self.traces.heads())
+        keys = ((head.problem_id, head.sample) for _, head in read_heads(self.traces.path))
         drawn = {key for key in keys if key in latest}
         left = [row for key, row in latest.items() if key not in drawn]
         write_jsonl(self.folder / FAILED, left)
@@ -355,11 +353,8 @@ def draw_traces(
     RunFolderError when the folder is in use or holds traces of other settings; RunError, which says how to go on, when
     the work ends before everything is drawn.
     """
-    run_dir = RunDir(folder)
-    with run_dir.locked():
-        if overwrite:
-            run_dir.clear()
-        run_dir.claim(identity_of(problems, settings, completer) | (extra_identity or {}), start_over="--overwrite")
+    identity = identity_of(problems, settings, completer) | (extra_identity or {})
+    with RunDir(folder).claimed(identity, overwrite):
         return TraceRun(folder, problems, settings, completer, show, show_every_s, command).run()
 
 

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.data.sources import load_splits, rename_columns, require_columns
+from open_r1.data.columns import rename_columns, require_columns
+from open_r1.data.sources import load_splits
 from open_r1.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-    from open_r1.configs import DatasetConfig, DatasetMixtureConfig
+    from open_r1.configs import DatasetConfig, DatasetMixtureConfig, ScriptArguments
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +46,22 @@ class Share:
         return f"{self.rows:,} of {self.of_rows:,} rows of {self.entry.id}{weight}{tokens}"
 
 
-def mix(mixture: DatasetMixtureConfig) -> DatasetDict:
-    """The mixture, as the split `train`, and `test` where a size is given for it."""
-    return mix_shares(mixture)[0]
+def get_dataset(args: ScriptArguments) -> DatasetDict:
+    """The data set or mixture that the settings name, as a DatasetDict of splits."""
+    if args.mixture is not None:
+        return mix_shares(args.mixture)[0]
+    name = str(args.dataset_name)
+    splits = load_splits(
+        name,
+        args.dataset_config,
+        args.dataset_train_split,
+        revision=getattr(args, "dataset_revision", None),
+        streaming=getattr(args, "dataset_streaming", False),
+    )
+    mapping = getattr(args, "dataset_column_map", None) or {}
+    for split in splits:
+        splits[split] = rename_columns(splits[split], mapping, name, "dataset_column_map")
+    return splits
 
 
 def mix_shares(mixture: DatasetMixtureConfig) -> tuple[DatasetDict, list[Share]]:

@@ -29,15 +29,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
+from open_r1.data.columns import batch_rows
 from open_r1.data.generation import TRACES
-from open_r1.data.line_by_line import hold
+from open_r1.data.problems import ProblemSet, TraceProblem
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
-from open_r1.data.trace_file import TraceHead, read_head
-from open_r1.data.trace_lines import HEADS_AT_ONCE, in_batches, place_of
-from open_r1.data.trace_problems import ProblemSet, TraceProblem
+from open_r1.data.resumable_file import hold
 from open_r1.data.trace_rewards import TraceReward, score, to_columns
+from open_r1.data.traces import locate_traces
+from open_r1.data.values import load
 from open_r1.errors import ConfigError, RunError
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE
@@ -193,23 +192,11 @@ def find_samples(path: Path, problems: ProblemSet, count: int) -> np.ndarray:
     places = np.full((problems.survey.num_problems, count), -1, dtype=np.int64)
     if not path.exists():
         return places
-    locator, flat, starts = problems.locate(), places.reshape(-1), []
-    for heads in in_batches(heads_with_starts(path, starts), HEADS_AT_ONCE):
-        for place, start in zip(place_of(heads, locator, count), starts, strict=True):
-            if place >= 0 and flat[place] < 0:
-                flat[place] = start
-        starts.clear()
+    flat = places.reshape(-1)
+    for start, _, place in locate_traces(path, problems.locate(), count):
+        if place >= 0 and flat[place] < 0:
+            flat[place] = start
     return places
-
-
-def heads_with_starts(path: Path, starts: list[int]) -> Iterator[TraceHead]:
-    """The head of every line; `starts` grows by where each begins."""
-    start = 0
-    with path.open("rb", buffering=2**20) as file:
-        for number, line in enumerate(file, start=1):
-            starts.append(start)
-            start += len(line)
-            yield read_head(line, f"{path}:{number}")
 
 
 def own_row(problem: TraceProblem) -> dict[str, Any]:
@@ -234,23 +221,19 @@ def batches(
     problems: Iterator[TraceProblem], places: np.ndarray, count: int, traces: Any
 ) -> Iterator[list[tuple[TraceProblem, list[Sample]]]]:
     """Problems with all their samples, so many as are scored together."""
-    batch: list[tuple[TraceProblem, list[Sample]]] = []
-    size = characters = 0
-    for problem in problems:
-        samples = [Sample(problem, read_text(traces, int(at))) for at in places[problem.ordinal] if at >= 0]
-        batch.append((problem, samples))
-        size += max(1, len(samples))
-        characters += sum(len(sample.text) for sample in samples)
-        if size >= BATCH_SAMPLES or characters >= BATCH_CHARACTERS:
-            yield batch
-            batch, size, characters = [], 0, 0
-    if batch:
-        yield batch
+    groups = (
+        (problem, [Sample(problem, read_text(traces, int(at))) for at in places[problem.ordinal] if at >= 0])
+        for problem in problems
+    )
+    problems_at_once = max(1, BATCH_SAMPLES // count)
+    return batch_rows(
+        groups, lambda group: sum(len(sample.text) for sample in group[1]), problems_at_once, BATCH_CHARACTERS
+    )
 
 
 def read_text(traces: Any, start: int) -> str:
     traces.seek(start)
-    return str(orjson.loads(traces.readline())["completion"])
+    return str(load(traces.readline())["completion"])
 
 
 def rate_problems(
@@ -292,7 +275,7 @@ def keep_window(path: Path, kept: Path, window: Window) -> dict[str, Any]:
     total, rated = 0.0, 0
     with path.open("rb") as source, atomic_file(kept) as file:
         for line in source:
-            row = orjson.loads(line)
+            row = load(line)
             rate = row["pass_rate"]
             found["problems"] += 1
             found["samples"] += row["pass_rate_samples"]

@@ -1,21 +1,36 @@
-"""The file that kept rows go to: JSON lines or Parquet, by the name that it will have."""
+"""Where kept rows and reports are written: JSON lines or Parquet, by the name of the file."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from open_r1.data.rows import LINES, PARQUET, Changes, Chunk, LoadedRows, ParquetRows, Rows, TableChunk
-from open_r1.errors import ConfigError
+from open_r1.data.sources.local import find_files
+from open_r1.errors import ConfigError, RunFolderError
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
 
+@dataclass(frozen=True)
+class Destination:
+    """Where the results are written; None for nowhere."""
+
+    output: Path | None = None
+    report: Path | None = None
+    marks: bool = False
+    """Whether rows with hits are kept, and a column per set says which they are."""
+    overwrite: bool = False
+    """Whether files that exist are replaced."""
+
+
 class RowFile:
-    """Where rows go: JSON lines or Parquet, by the name of the file that it will be."""
+    """Writes the rows that are kept to an open file, in the format that `path` names."""
 
     def __init__(self, file: IO[bytes], path: Path, rows: Rows, marks: Sequence[str] = ()) -> None:
         check_output(path, rows)
@@ -59,15 +74,45 @@ class RowFile:
 def check_output(path: Path, rows: Rows) -> None:
     """ConfigError when the rows can't be written under that name."""
     if path.suffix not in (*LINES, PARQUET):
-        raise ConfigError(f"--output {path} is of no known kind; end it in .jsonl or .parquet.")
+        raise ConfigError(f"--output {path} has an unknown format; end it in .jsonl or .parquet.")
     if path.suffix == PARQUET and rows.kind == "lines":
         raise ConfigError(f"--output {path}: rows of JSON lines are copied as they are; end it in .jsonl.")
 
 
 def with_marks(schema: pa.Schema, marks: Sequence[str]) -> pa.Schema:
-    """The schema with true-or-false columns added; without what `datasets` noted about it, where that isn't so any more."""
+    """The schema with boolean columns added, and then without what `datasets` noted about the old one."""
     import pyarrow as pa
 
     for column in marks:
         schema = schema.append(pa.field(column, pa.bool_()))
     return schema.remove_metadata() if marks else schema
+
+
+def check_destination(destination: Destination, rows: Rows, marks: Sequence[str] = ()) -> None:
+    """ConfigError, RunFolderError for results that can't be written where they are meant to go."""
+    if destination.output:
+        check_output(destination.output, rows)
+    paths = [path.resolve() for path in (destination.output, destination.report) if path]
+    if len(set(paths)) < len(paths):
+        raise ConfigError(f"output and report are the same file ({paths[0]}); give them two names.")
+    for path in paths:
+        check_free(path, rows.name, destination.overwrite)
+    for column in marks:
+        if column in rows.columns:
+            raise ConfigError(f"'{rows.name}' already has a column '{column}'; remove it, or drop rows instead.")
+
+
+def check_free(path: Path, source: str, overwrite: bool) -> None:
+    """ConfigError for a path that is among what is read; RunFolderError for a file that exists and must stay."""
+    read = Path(source).expanduser()
+    is_in_folder = read.is_dir() and path.resolve().parent == read.resolve()
+    is_matched = path.resolve().match(str(read.absolute()))
+    if is_in_folder or is_matched or path.resolve() in {found.resolve() for found in find_files(source)}:
+        raise ConfigError(f"'{source}' is what is read; write the result to another file.")
+    if path.exists() and not overwrite:
+        raise RunFolderError(f"'{path}' already exists; give another name, or replace it with --overwrite.")
+
+
+def write_records(file: IO[bytes], records: Sequence[dict[str, Any]]) -> None:
+    for record in records:
+        file.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n")

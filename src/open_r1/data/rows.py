@@ -1,51 +1,49 @@
-"""Rows of a source in chunks that any process can read by itself: one pass, in order, in bounded memory.
+"""Rows of any source, in order and in bounded memory: the one way in, for every part of the package that reads rows.
 
-Does: part JSON lines at line ends and Parquet files between row groups, by pattern too (`shards/*.jsonl`), so that what
-passes between processes is a name and two numbers; read anything else through `sources`. Does not: depend on the number
-of processes: where chunks end is a matter of the files alone. `row_file` writes what is kept.
+JSON lines and Parquet are read from the file itself, in chunks that any process can read on its own: what passes between
+processes is a name and two numbers. CSV and JSON arrays are copied once into a table on the disk (`tables`); the rest is
+what `datasets` loads. Every path keeps integers and text as the file has them (`values`). Where a chunk ends depends on
+the files alone, never on the number of processes. `row_file` writes the rows that are kept.
 """
 
 from __future__ import annotations
 
-import glob
-import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import orjson
-
+from open_r1.data.values import dump_row, load, load_leniently
 from open_r1.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from datasets import Dataset
+    from datasets import Dataset, IterableDataset
     from pyarrow.parquet import ParquetFile
 
 LINES = (".jsonl", ".ndjson")
-UNPACKED = (".gz", ".bz2", ".zst", ".lz4")
-"""Compressions that are unpacked while a file is read; others are left to `datasets`, which unpacks into its cache."""
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".lz4")
+"""Compressions that are unpacked while a file is read."""
 
 PARQUET = ".parquet"
 
 CHUNK_BYTES = 1 << 21
-"""Of JSON lines: some 40 ms of work, beside which handing a chunk out is nothing. A longer line is a chunk of its own."""
-
-_LONG_NUMBER = re.compile(rb"[:\[,]\s*-?\d{19}")
-"""Perhaps an integer of more than 64 bits, which orjson would round."""
+"""Size of a chunk of JSON lines: about 40 ms of work. A longer line is a chunk of its own."""
 
 BLOCK_BYTES = 1 << 19
-"""Of a chunk, read at a time: what stays in a processor's cache while it is looked through."""
+"""Size of a block of a chunk: it stays in a processor's cache while its rows are processed."""
 
 GROUP_BYTES = 32 << 20
-"""Of Parquet, before compression and with all columns; a larger row group is a chunk of its own."""
+"""Size of a chunk of Parquet, uncompressed, all columns counted; a larger row group is a chunk of its own."""
 
 BATCH_ROWS = 256
-"""Rows of a Parquet file that are read at a time."""
+"""Rows of a Parquet file or a stream that are read at a time."""
+
+SAMPLED_ROWS = 1000
+"""First rows of JSON lines whose keys are the columns: rows of JSON lines may differ."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -54,7 +52,7 @@ Kind = Literal["lines", "tables"]
 
 @dataclass(frozen=True)
 class Changes:
-    """What becomes of the rows of a chunk, by their numbers within it."""
+    """What happens to the rows of a chunk, by their numbers within it."""
 
     dropped: frozenset[int] = frozenset()
     marks: Mapping[str, frozenset[int]] = field(default_factory=dict)
@@ -66,7 +64,7 @@ class Chunk(ABC):
 
     @abstractmethod
     def blocks(self, columns: Sequence[str]) -> Iterator[list[list[Any]]]:
-        """The rows in blocks, each a list of values a column. DataError names the row that can't be read."""
+        """The rows in blocks, each a list of values per column. DataError names a row that can't be read."""
 
     @abstractmethod
     def place(self, row: int) -> str:
@@ -74,14 +72,20 @@ class Chunk(ABC):
 
     @abstractmethod
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Each row whole."""
+        """Each row with all its columns."""
+
+    def read(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Each row with `columns` only; None where a row lacks one."""
+        for block in self.blocks(columns):
+            for values in zip(*block, strict=True):
+                yield dict(zip(columns, values, strict=True))
 
     def lines(self, changes: Changes) -> Iterator[bytes]:
-        """The rows that are left, as JSON lines."""
+        """The rows that are kept, as JSON lines."""
         for number, row in enumerate(self.rows()):
             if number not in changes.dropped:
                 marks = {column: number in rows for column, rows in changes.marks.items()}
-                yield json.dumps({**row, **marks}, ensure_ascii=False, default=str).encode("utf-8", "replace") + b"\n"
+                yield dump_row({**row, **marks}) + b"\n"
 
 
 @dataclass(frozen=True)
@@ -92,9 +96,9 @@ class LineChunk(Chunk):
     start: int
     end: int
     content: bytes | None = None
-    """Of a compressed file, which can't be opened in the middle."""
+    """The lines themselves, of a compressed file: it can't be opened in the middle."""
     lines_before: int | None = None
-    """None where they are counted when a message needs them."""
+    """Lines of the file before `start`; None where a message that needs them counts them."""
 
     def raw(self) -> bytes:
         """The bytes, without the mark that some editors put at a file's start."""
@@ -120,23 +124,22 @@ class LineChunk(Chunk):
 
     def _parse_lines(self, lines: list[bytes], first: int) -> list[dict[str, Any]]:
         try:
-            rows = [(json if _LONG_NUMBER.search(line) else orjson).loads(line) for line in lines]
+            rows = [load(line) for line in lines]
         except ValueError:
             rows = [self._parse_carefully(number, line) for number, line in enumerate(lines, first)]
         if not set(map(type, rows)) <= {dict}:
             number, row = next((number, row) for number, row in enumerate(rows, first) if not isinstance(row, dict))
             place, kind = self.place(number), type(row).__name__
-            raise DataError(f"{place} is a {kind}, not an object with columns; mend that line.")
+            raise DataError(f"{place} is a {kind}, not an object with columns; fix or remove that line.")
         return rows
 
     def _parse_carefully(self, number: int, line: bytes) -> Any:
-        """What Python's own reader makes of a line: it knows NaN and half a surrogate pair, which orjson doesn't."""
         try:
-            return json.loads(line.decode())
+            return load_leniently(line.decode())
         except UnicodeDecodeError as error:
             raise DataError(f"{self.place(number)} is not UTF-8 text: {error.reason}; convert the file.") from None
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{self.place(number)} is not JSON: {error}; mend or remove that line.") from None
+            raise DataError(f"{self.place(number)} is not JSON: {error}; fix or remove that line.") from None
 
     def place(self, row: int) -> str:
         lines = enumerate(self.raw().split(b"\n"), start=1)
@@ -157,7 +160,7 @@ class LineChunk(Chunk):
 
 
 def filled_lines(raw: bytes) -> list[bytes]:
-    """The lines that hold a row, without their ends."""
+    """The lines that contain a row, without their ends."""
     return [line for line in raw.split(b"\n") if line and not line.isspace()]
 
 
@@ -205,7 +208,7 @@ class GroupChunk(TableChunk):
                 yield pa.Table.from_batches([batch])
         except (pa.ArrowException, OSError) as error:
             raise DataError(
-                f"row groups {self.start} to {self.end - 1} of '{self.path}' can't be read: {error}; make that file anew."
+                f"row groups {self.start} to {self.end - 1} of '{self.path}' can't be read: {error}; restore that file."
             ) from None
 
     def place(self, row: int) -> str:
@@ -214,7 +217,7 @@ class GroupChunk(TableChunk):
 
 @dataclass(frozen=True)
 class SliceChunk(TableChunk):
-    """Rows of a loaded data set from `start` on; other processes get the columns that they need and no more."""
+    """Rows of a loaded data set from `start` on; other processes get only the columns that they need."""
 
     name: str
     start: int
@@ -228,15 +231,33 @@ class SliceChunk(TableChunk):
         yield [self.columns[column] for column in columns]
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        assert self.table is not None, "the whole rows stay in the process that loaded them"
+        assert self.table is not None, "only the process that loaded the data set has whole rows"
         yield self.table if columns is None else self.table.select(list(columns))
 
     def place(self, row: int) -> str:
         return f"row {self.start + row} of data set '{self.name}'"
 
 
+@dataclass(frozen=True)
+class StreamChunk(Chunk):
+    """Rows of a stream, from number `start` on."""
+
+    name: str
+    start: int
+    content: tuple[dict[str, Any], ...]
+
+    def blocks(self, columns: Sequence[str]) -> Iterator[list[list[Any]]]:
+        yield [[row.get(column) for row in self.content] for column in columns]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        yield from self.content
+
+    def place(self, row: int) -> str:
+        return f"row {self.start + row} of data set '{self.name}'"
+
+
 class Rows(ABC):
-    """A source whose rows can be gone through."""
+    """A source whose rows can be read, as often as needed."""
 
     kind: Kind
 
@@ -246,7 +267,12 @@ class Rows(ABC):
 
     @abstractmethod
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """All rows in order; `columns` are those whose `blocks` will be asked for."""
+        """All rows in order; `columns` are those that `blocks` will be asked for."""
+
+    def read(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Every row: whole, or with `columns` only."""
+        for chunk in self.chunks(columns or ()):
+            yield from chunk.rows() if columns is None else chunk.read(columns)
 
 
 class LineRows(Rows):
@@ -256,14 +282,19 @@ class LineRows(Rows):
 
     def __init__(self, name: str, paths: Sequence[Path]) -> None:
         self.paths = paths
-        first = next((row for chunk in self.chunks(()) for row in chunk.rows()), None)
-        if first is None:
-            raise DataError(f"data file '{name}' holds no rows; give a file with at least one row.")
-        super().__init__(name, list(first))
+        self.name = name
+        columns = {column: None for row in islice(self.read_all(), SAMPLED_ROWS) for column in row}
+        if not columns:
+            raise DataError(f"data file '{name}' contains no rows; give a file with at least one row.")
+        super().__init__(name, list(columns))
 
-    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+    def read_all(self) -> Iterator[dict[str, Any]]:
+        for chunk in self.chunks(()):
+            yield from chunk.rows()
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[LineChunk]:
         for path in self.paths:
-            yield from split_compressed(path) if path.suffix in UNPACKED else split_lines(path)
+            yield from split_compressed(path) if path.suffix in COMPRESSIONS else split_lines(path)
 
 
 class ParquetRows(Rows):
@@ -276,7 +307,7 @@ class ParquetRows(Rows):
         self.schema = open_parquet(paths[0]).schema_arrow
         for path in paths[1:]:
             if open_parquet(path).schema_arrow.remove_metadata() != self.schema.remove_metadata():
-                raise DataError(f"'{path}' has other columns than '{paths[0]}'; give files of one kind.")
+                raise DataError(f"'{path}' has other columns than '{paths[0]}'; give files with the same columns.")
         super().__init__(name, self.schema.names)
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
@@ -285,7 +316,7 @@ class ParquetRows(Rows):
 
 
 class LoadedRows(Rows):
-    """A data set that `datasets` has loaded: mapped from disk, not held in memory."""
+    """A data set that `datasets` has loaded: it is mapped from the disk."""
 
     kind = "tables"
 
@@ -302,27 +333,34 @@ class LoadedRows(Rows):
             yield SliceChunk(self.name, start, table.select(list(columns)).to_pydict(), table)
 
 
-def open_rows(name: str, config: str | None = None, split: str = "train") -> Rows:
-    """The rows of a source. DataError when it is missing, broken or empty."""
-    from open_r1.data.sources import load_splits
-    from open_r1.data.sources.local import is_glob
+class StreamRows(Rows):
+    """A data set that is read from the Hub while its rows are used; no copy is kept."""
 
-    path = Path(name).expanduser()
-    is_pattern = is_glob(name) and not path.exists()
-    paths = [Path(found) for found in sorted(glob.glob(str(path), recursive=True))] if is_pattern else [path]
-    try:
-        if paths and all(path.is_file() and is_lines(path) for path in paths):
-            return LineRows(name, paths)
-        if paths and all(path.is_file() and path.suffix == PARQUET for path in paths):
-            return ParquetRows(name, paths)
-    except OSError as error:
-        raise DataError(f"'{error.filename or name}' can't be read: {error.strerror or error}; mend that.") from None
-    return LoadedRows(name, load_splits(name, config, split)[split])
+    kind = "lines"
+
+    def __init__(self, name: str, dataset: IterableDataset) -> None:
+        self.dataset = dataset
+        super().__init__(name, list(dataset.column_names or next(iter(dataset), {})))
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
+        stream, start = iter(self.dataset), 0
+        while rows := tuple(islice(stream, BATCH_ROWS)):
+            yield StreamChunk(self.name, start, rows)
+            start += len(rows)
 
 
 def is_lines(path: Path) -> bool:
-    """Whether a file's name says that it holds JSON lines, compressed or not."""
-    return path.suffix in LINES or (path.suffix in UNPACKED and Path(path.stem).suffix in LINES)
+    """Whether a file has a name of JSON lines, compressed or not."""
+    return path.suffix in LINES or (path.suffix in COMPRESSIONS and Path(path.stem).suffix in LINES)
+
+
+def open_unpacked(path: Path) -> Any:
+    """The bytes of a file, decompressed where its suffix says so, as a stream."""
+    import lzma
+
+    import pyarrow as pa
+
+    return lzma.open(path) if path.suffix == ".xz" else pa.input_stream(str(path), compression="detect")
 
 
 def split_lines(path: Path) -> Iterator[LineChunk]:
@@ -339,21 +377,29 @@ def split_lines(path: Path) -> Iterator[LineChunk]:
 
 
 def split_compressed(path: Path) -> Iterator[LineChunk]:
-    """The same for a compressed file; its chunks carry their content."""
+    """The same for a compressed file; its chunks contain their lines."""
+    import lzma
+
     import pyarrow as pa
 
     rest, num_lines = b"", 0
     try:
-        with pa.input_stream(str(path), compression="detect") as stream:
+        with open_unpacked(path) as stream:
             while block := stream.read(CHUNK_BYTES):
                 whole, newline, rest = (rest + block).rpartition(b"\n")
                 if newline:
                     yield LineChunk(path, 0, 0, whole + newline, num_lines)
                     num_lines += whole.count(b"\n") + 1
-    except (pa.ArrowException, OSError, EOFError) as error:
-        raise DataError(f"'{path}' can't be decompressed: {error}; make that file anew.") from None
+    except (pa.ArrowException, OSError, EOFError, lzma.LZMAError) as error:
+        raise DataError(f"'{path}' can't be decompressed: {error}; restore that file.") from None
     if rest:
         yield LineChunk(path, 0, 0, rest, num_lines)
+
+
+def read_line_file(path: Path) -> Iterator[list[dict[str, Any]]]:
+    """The rows of a JSON lines file, a chunk at a time."""
+    for chunk in split_compressed(path) if path.suffix in COMPRESSIONS else split_lines(path):
+        yield list(chunk.rows())
 
 
 def split_groups(path: Path) -> Iterator[GroupChunk]:
@@ -371,11 +417,11 @@ def split_groups(path: Path) -> Iterator[GroupChunk]:
 
 @lru_cache(maxsize=2)
 def open_parquet(path: Path) -> ParquetFile:
-    """A Parquet file; the last ones stay open. DataError when it is none."""
+    """A Parquet file; the last two stay open. DataError when it is not one."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
     try:
         return ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"'{path}' can't be read as Parquet: {error}; make that file anew.") from None
+        raise DataError(f"'{path}' can't be read as Parquet: {error}; restore that file.") from None

@@ -32,19 +32,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from open_r1.data.conversations import is_conversation, with_system_prompt
-from open_r1.data.line_by_line import to_bytes
+from open_r1.data.columns import completion_of, is_conversation, text_of
+from open_r1.data.conversations import with_system_prompt
 from open_r1.data.processes import check_processes, map_in_order
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
 from open_r1.data.rows import Changes, Chunk, Rows
-from open_r1.data.texts import text_of
 from open_r1.data.trace_choice import By, Candidates, choose, find_duplicates, sketch
-from open_r1.data.verification import read_completion
+from open_r1.data.values import dump_row
 from open_r1.errors import ConfigError
 from open_r1.rundir import atomic_file
 from open_r1.text.loops import looping_share
 from open_r1.text.scripts import foreign_share, main_script
-from open_r1.text.tags import THINK_CLOSE, THINK_OPEN, visible_part
+from open_r1.text.thinking import split_thinking, visible_part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,7 +148,7 @@ class Inspection:
         for block in chunk.blocks(names):
             for values in zip(*block, strict=True):
                 row = dict(zip(names, values, strict=True))
-                text = read_completion(row, self.columns.completion)
+                text = completion_of(row, self.columns.completion)
                 reason = self.find_reason(row, text)
                 reasons.append(KEPT if reason is None else 1 + FILTERS.index(reason))
                 problems.append(self.problem_key(row))
@@ -176,8 +175,8 @@ class Inspection:
         if name == "looping":
             return looping_share(text) > settings.max_looping
         if name == "no_closed_thinking":
-            _, closed, after = text.rpartition(THINK_CLOSE)
-            return THINK_OPEN in after or not (closed or settings.thinking_optional)
+            split = split_thinking(text)
+            return split.is_open or not (split.is_closed or settings.thinking_optional)
         if name == "no_answer":
             return not visible_part(text).strip()
         if name == "mixed_language":
@@ -300,7 +299,7 @@ class Writing:
             return
         for number, row in enumerate(chunk.rows()):
             if number not in dropped:
-                yield to_bytes(self.as_messages(row)) + b"\n"
+                yield dump_row(self.as_messages(row)) + b"\n"
 
     def as_messages(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row with the conversation in place of the completion; its other columns stay."""
@@ -310,7 +309,7 @@ class Writing:
             if is_conversation(asked)
             else [{"role": "user", "content": text_of(asked)}]
         )
-        answer = read_completion(row, self.columns.completion) or ""
+        answer = completion_of(row, self.columns.completion) or ""
         messages = [*with_system_prompt(turns, self.system_prompt), {"role": "assistant", "content": answer}]
         rest = {name: value for name, value in row.items() if name not in (self.columns.completion, "messages")}
         return {"messages": messages, **rest}

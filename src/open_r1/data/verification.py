@@ -22,20 +22,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from open_r1.answers.check import Verdict, check_answers
+from open_r1.answers.check import Verdict
+from open_r1.data.columns import batch_rows, completion_of, gold_of, problem_of, text_of
 from open_r1.data.judge_model import SCOPES, Case, JudgeModel
-from open_r1.data.line_by_line import LineByLine, hold
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
+from open_r1.data.resumable_file import LineByLine, hold
 from open_r1.data.rows import Rows
-from open_r1.data.texts import text_of
-from open_r1.data.trace_problems import PROMPT_COLUMNS
-from open_r1.data.trace_rewards import TraceReward, gold_of, score, to_columns
+from open_r1.data.trace_rewards import TraceReward, score, to_columns
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import EndpointsGone
 from open_r1.records import Outcome
-from open_r1.rewards.base import NOT_APPLICABLE, optional_column
-from open_r1.rewards.base import text_of as completion_text
-from open_r1.text.tags import visible_part
+from open_r1.rewards.answer_reward import AnswerReward
+from open_r1.rewards.base import NOT_APPLICABLE
+from open_r1.text.thinking import visible_part
 
 OWN_COLUMNS = ("verified", "verify_score", "verify_reason", "extracted_answer", "verified_by")
 
@@ -106,7 +105,7 @@ class TraceVerifier:
 
     def verify(self, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
         """A finding a row."""
-        texts = [read_completion(row, self.settings.completion_column) for row in rows]
+        texts = [completion_of(row, self.settings.completion_column) for row in rows]
         found: dict[int, Finding] = {
             index: Finding(None, None, NO_COMPLETION) for index, text in enumerate(texts) if text is None
         }
@@ -125,17 +124,15 @@ class TraceVerifier:
     ) -> list[Finding | None]:
         """What a reward says of each row, None where it has nothing to say."""
         columns = to_columns(rows, texts, [text_of(problem_of(row)) for row in rows], self.settings.solution_column)
-        if reward.name == "accuracy":
-            ordered = optional_column(columns, "ordered", len(rows), default=False)
-            verdicts = check_answers(columns["solution"], texts, ordered=ordered)
-            golds: list[Any] = columns["solution"]
-            return [self.by_answer(verdict, gold) for verdict, gold in zip(verdicts, golds, strict=True)]
+        if isinstance(reward.function, AnswerReward):
+            judged = zip(reward.function.judge(**columns), columns["solution"], strict=True)
+            return [self.by_answer(reward.name, *pair, gold) for pair, gold in judged]
         return [self.by_outcome(outcome, reward.name) for outcome in score(reward, columns)]
 
-    def by_answer(self, verdict: Verdict, gold: Any) -> Finding:
+    def by_answer(self, name: str, outcome: Outcome, verdict: Verdict, gold: Any) -> Finding:
         if gold is None:
             return Finding(None, None, NO_GOLD, verdict.answer)
-        found = self.by_outcome(verdict.outcome, "accuracy")
+        found = self.by_outcome(outcome, name)
         assert found is not None, "an answer always has a verdict"
         return dataclasses.replace(found, extracted_answer=verdict.answer)
 
@@ -152,9 +149,10 @@ class TraceVerifier:
         """The findings with the judge's verdicts in place of those that it was to be asked about."""
         assert self.judge is not None
         asked: dict[int, Case] = {}
+        answer_rewards = [reward.name for reward in self.rewards if reward.spec.kind == "answer"]
         for index, (row, text, finding) in enumerate(zip(rows, texts, findings, strict=True)):
             gold, visible = gold_of(row, self.settings.solution_column), visible_part(text).strip()
-            is_answer = finding.verified_by in (None, "accuracy")
+            is_answer = finding.verified_by in (None, *answer_rewards)
             if is_answer and finding.verify_reason in SCOPES[self.judge.scope] and gold is not None and visible:
                 asked[index] = Case(text_of(problem_of(row)), str(gold), visible)
         verdicts = dict(zip(asked, self.judge.judge(list(asked.values())), strict=True))
@@ -173,19 +171,6 @@ class TraceVerifier:
         )
 
 
-def read_completion(row: Mapping[str, Any], column: str) -> str | None:
-    """A row's completion, of a chat the assistant's last turn; None where there is none."""
-    value = row.get(column)
-    if isinstance(value, list) and all(isinstance(turn, dict) for turn in value):
-        return completion_text(value)
-    return value if isinstance(value, str) else None
-
-
-def problem_of(row: Mapping[str, Any]) -> Any:
-    """What was asked: the first column that holds a problem."""
-    return next((row[name] for name in PROMPT_COLUMNS if row.get(name)), None)
-
-
 def verify_traces(
     rows: Rows,
     output: Path,
@@ -201,7 +186,13 @@ def verify_traces(
     counts = Counts()
     earlier_steps, step = steps_behind(rows.name), Step("verify", rows.name, settings)
     with hold(output, [*earlier_steps, step], overwrite) as lines:
-        for batch in batches(new_rows(rows, lines, counts), verifier.settings.completion_column):
+        column = verifier.settings.completion_column
+        for batch in batch_rows(
+            new_rows(rows, lines, counts),
+            lambda row: len(completion_of(row, column) or ""),
+            BATCH_ROWS,
+            BATCH_CHARACTERS,
+        ):
             try:
                 findings = verifier.verify(batch)
             except (EndpointsGone, ConfigError) as error:
@@ -235,16 +226,3 @@ def new_rows(rows: Rows, lines: LineByLine, counts: Counts) -> Iterator[dict[str
                 counts.earlier += 1
                 counts.add(added)
     lines.end_there(number)
-
-
-def batches(rows: Iterator[dict[str, Any]], column: str) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    size = 0
-    for row in rows:
-        batch.append(row)
-        size += len(row[column]) if isinstance(row.get(column), str) else 0
-        if len(batch) == BATCH_ROWS or size >= BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -14,7 +14,6 @@ import yaml
 from open_r1.configs.settings import read_yaml
 from open_r1.configs.types import fits, in_words
 from open_r1.errors import ConfigError, nearest
-from open_r1.pipeline import benchmark_stage as _benchmark_stage  # noqa: F401 - importing it registers the kind
 from open_r1.pipeline import kinds as _kinds  # noqa: F401 - importing it registers the kinds
 from open_r1.pipeline.stage import KINDS, Stage, positive, setting_names
 

@@ -51,7 +51,7 @@ def run_pipeline(pipeline: Pipeline, report: Report, overwrite: bool = False) ->
     root = RunDir(pipeline.output_dir)
     fingerprints = fingerprint_stages(pipeline)
     limit_threads(pipeline.threads)
-    refuse_foreign_folder(pipeline)
+    root.refuse_foreign("pipeline.json", "pipeline's run")
     with root.locked():
         changed = changed_stages(pipeline, fingerprints)
         prepare_stages(pipeline, changed, report)
@@ -90,18 +90,6 @@ def limit_threads(threads: int | None) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(threads)
-
-
-def refuse_foreign_folder(pipeline: Pipeline) -> None:
-    """RunFolderError for a folder with content that no pipeline wrote."""
-    if not pipeline.output_dir.is_dir():
-        return
-    found = [item.name for item in pipeline.output_dir.iterdir() if not item.name.startswith(".")]
-    if found and "pipeline.json" not in found:
-        raise RunFolderError(
-            f"'{pipeline.output_dir}' is not empty and holds no pipeline's run (found {sorted(found)[0]}); "
-            "choose another output_dir."
-        )
 
 
 def changed_stages(pipeline: Pipeline, fingerprints: dict[str, str]) -> list[str]:

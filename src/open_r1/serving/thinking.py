@@ -1,9 +1,4 @@
-"""Telling a model's thinking from its answer, word by word as they come.
-
-Two kinds of models: those that write `<think>` themselves, and those whose chat template has written it for them at the end
-of the prompt. Which one it is can be seen by rendering the template (`Template.prefills_thinking`). White space next to
-the tags belongs to neither part. Thinking that never closes is thinking; a second `<think>` is part of the answer.
-"""
+"""Whether a model's chat template ends the prompt with an open `<think>`, seen by rendering it."""
 
 from __future__ import annotations
 
@@ -12,92 +7,14 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from open_r1.text.tags import THINK_CLOSE, THINK_OPEN
-
-Part = tuple[Literal["thinking", "answer"], str]
+from open_r1.text.tags import THINK_OPEN
 
 GENERATION_MARKS = re.compile(r"{%-?\s*(end)?generation\s*-?%}")
 """transformers' own tags, which plain Jinja doesn't know; they print nothing."""
 
 TEMPLATE_FILES = ("chat_template.jinja", "tokenizer_config.json")
-
-
-class ThinkingSplitter:
-    """Takes a completion in pieces, gives it back in parts."""
-
-    def __init__(self, is_prefilled: bool) -> None:
-        self.held = ""
-        self.state: Literal["start", "thinking", "after", "answer"] = "thinking" if is_prefilled else "start"
-        self.may_repeat_tag = is_prefilled
-        """Whether a `<think>` here would be the one that the prompt ended with, said again."""
-        self.has_begun = False
-        """Whether anything of the thinking was given out: white space before that is left out."""
-
-    def feed(self, text: str) -> list[Part]:
-        self.held += text
-        parts: list[Part] = []
-        before = None
-        while before != (self.state, self.held):
-            before = (self.state, self.held)
-            parts += getattr(self, f"in_{self.state}")()
-        return parts
-
-    def in_start(self) -> list[Part]:
-        """Nothing but white space yet: thinking begins here, or there is none."""
-        text = self.held.lstrip()
-        if text.startswith(THINK_OPEN):
-            self.state, self.held = "thinking", text.removeprefix(THINK_OPEN)
-        elif text and not THINK_OPEN.startswith(text):
-            self.state = "answer"
-        return []
-
-    def in_thinking(self) -> list[Part]:
-        if not self.has_begun:
-            self.held = self.held.lstrip()
-        if self.may_repeat_tag and self.held:
-            if THINK_OPEN.startswith(self.held) and self.held != THINK_OPEN:
-                return []
-            self.may_repeat_tag = False
-            self.held = self.held.removeprefix(THINK_OPEN).lstrip()
-        thinking, closed, after = self.held.partition(THINK_CLOSE)
-        if closed:
-            self.state, self.held = "after", after
-            return self.think(thinking.rstrip())
-        ready = len(thinking.rstrip()) if not possible_tag(thinking) else len(without_tag(thinking).rstrip())
-        self.held = thinking[ready:]
-        return self.think(thinking[:ready])
-
-    def think(self, text: str) -> list[Part]:
-        self.has_begun = self.has_begun or bool(text)
-        return [("thinking", text)] if text else []
-
-    def in_after(self) -> list[Part]:
-        self.held = self.held.lstrip()
-        if self.held:
-            self.state = "answer"
-        return []
-
-    def in_answer(self) -> list[Part]:
-        text, self.held = self.held, ""
-        return [("answer", text)] if text else []
-
-    def finish(self) -> list[Part]:
-        """What was held back, the completion being over."""
-        text, self.held = self.held, ""
-        if self.state == "thinking":
-            return self.think(text.rstrip())
-        return [("answer", text)] if text and self.state in ("start", "answer") else []
-
-
-def possible_tag(text: str) -> int:
-    """How many characters at the end may be the beginning of `</think>`."""
-    return next((size for size in range(len(THINK_CLOSE) - 1, 0, -1) if text.endswith(THINK_CLOSE[:size])), 0)
-
-
-def without_tag(text: str) -> str:
-    return text[: len(text) - possible_tag(text)]
 
 
 @dataclass(frozen=True)

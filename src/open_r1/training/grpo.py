@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow
-import pyarrow.parquet
 import torch
 import transformers
 from trl import GRPOTrainer
@@ -25,15 +25,18 @@ from trl.trainer.utils import RepeatSampler
 from open_r1.configs.stage_arguments import StageArguments
 from open_r1.data import get_dataset, to_prompts
 from open_r1.errors import ConfigError, DataError
-from open_r1.rewards import RewardWeights, get_reward_funcs, required_columns
+from open_r1.rewards.combination import RewardWeights, zero_variance_share
 from open_r1.rewards.preflight import Preflight
-from open_r1.rundir import RunDir, atomic_file, write_json
+from open_r1.rewards.registry import get_reward_funcs, get_spec, required_columns
+from open_r1.rewards.spec import RewardSpec
+from open_r1.rundir import RunDir, write_json
+from open_r1.rundir.rollouts import rollout_table, write_rollouts
 from open_r1.training.callbacks import Report
 from open_r1.training.holding import OpenRun
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
 from open_r1.training.preflight import check_before_training
 from open_r1.training.resuming import ResumableTrainer
-from open_r1.training.reward_adapter import ExplainedReward
+from open_r1.training.reward_adapter import RewardAdapter
 from open_r1.training.reward_metrics import add_metrics, reward_metrics
 from open_r1.training.sft import cut_training_split, pick_eval_split
 from open_r1.training.stage import FinishedStage, prepare_trainer, run_stage
@@ -58,9 +61,12 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
     `_get_train_sampler`; `tests/contract/test_trl_internals.py` fails when they move.
     """
 
-    explained: Sequence[ExplainedReward] = ()
+    adapters: Sequence[RewardAdapter] = ()
+    specs: Sequence[RewardSpec] = ()
     weights: RewardWeights
-    rollouts: pyarrow.Table | None = None
+    rollouts: Sequence[pyarrow.Table] = ()
+    rollout_step: int | None = None
+    """The step that `rollouts` are of."""
     preflight: Preflight | None = None
 
     def check_before_training(self) -> None:
@@ -93,9 +99,9 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
         would then teach format alone. A row of NaN is left out of its group's mean and has no advantage.
         """
         rewards = super()._calculate_rewards(*args, **kwargs)
-        for reward in self.explained:
-            reward.log()
-        failed = [any(of_sample) for of_sample in zip(*(reward.has_failed for reward in self.explained), strict=True)]
+        for adapter in self.adapters:
+            adapter.log()
+        failed = [any(of_sample) for of_sample in zip(*(adapter.has_failed for adapter in self.adapters), strict=True)]
         if not failed:
             return rewards
         everywhere: Any = self.accelerator.gather(torch.tensor(failed, device=rewards.device))
@@ -107,7 +113,7 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
         output = super()._generate_and_score_completions(inputs)
         if self.model is not None and self.model.training:
             held, group = self._metrics["train"], int(self.num_generations or 1)
-            held["frac_reward_zero_std"][-1] = zero_variance_share(self._logs["rewards"], group)
+            held["frac_reward_zero_std"][-1] = zero_variance_share(reward_tuples(self._logs["rewards"]), group)
             add_metrics(held, reward_metrics(self._logs, group), generations=len(held["frac_reward_zero_std"]))
             if self.accelerator.is_main_process:
                 self.keep_rollouts(self.state.global_step + 1)
@@ -119,57 +125,45 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
             return
         now = self.weights.at(progress)
         self.reward_weights = torch.tensor(now, dtype=torch.float32)
-        for reward, weight in zip(self.explained, now, strict=True):
-            self._metrics["train"][f"rewards/{reward.__name__}/weight"].append(weight)
+        for adapter, weight in zip(self.adapters, now, strict=True):
+            self._metrics["train"][f"rewards/{adapter.__name__}/weight"].append(weight)
 
     def keep_rollouts(self, step: int) -> None:
         """Write the generation's rollouts under its step; a step may need several generations."""
-        table = rollout_table(step, self._logs)
-        is_same_step = self.rollouts is not None and self.rollouts.column("step")[0].as_py() == step
-        self.rollouts = (
-            pyarrow.concat_tables([self.rollouts, table], promote_options="default") if is_same_step else table
-        )
-        with atomic_file(self.run.rollout_file(step)) as file:
-            pyarrow.parquet.write_table(self.rollouts, file)
+        if step != self.rollout_step:
+            self.rollout_step, self.rollouts = step, ()
+        self.rollouts = [*self.rollouts, to_rollouts(step, self._logs)]
+        write_rollouts(self.run.rollout_file(step), self.rollouts)
 
 
-def zero_variance_share(rewards: Mapping[str, Sequence[float]], group: int) -> float:
-    """Share of groups whose samples all have the same rewards, and so teach nothing.
+def reward_tuples(rewards: Mapping[str, Sequence[float]]) -> list[tuple[float | None, ...]]:
+    """Each sample's rewards, None for one without a value.
 
-    Counted on the rewards themselves: TRL looks at the weighted sum, where rounding hides a variance of zero.
+    Groups without variance are counted by them: TRL looks at the weighted sum, where rounding hides a variance of zero.
     """
-    samples = [tuple(none_if_nan(value) for value in values) for values in zip(*rewards.values(), strict=True)]
-    groups = [samples[start : start + group] for start in range(0, len(samples), group)]
-    return sum(len(set(members)) == 1 for members in groups) / len(groups)
-
-
-def rollout_table(step: int, logs: Mapping[str, Any]) -> pyarrow.Table:
-    """The last generation batch: prompt, completion, each reward or its reason, advantage."""
-    size = len(logs["advantages"])
-    columns = {
-        "step": [step] * size,
-        "prompt": [last_content(prompt) for prompt in logs["prompt"]],
-        "completion": [last_content(completion) for completion in logs["completion"]],
-        **{name: [none_if_nan(value) for value in values] for name, values in logs["rewards"].items()},
-        **{name: list(values) for name, values in logs["extra"].items() if len(values) == size},
-        "advantage": list(logs["advantages"]),
-    }
-    types = {name: pyarrow.float64() for name in [*logs["rewards"], "advantage"]}
-    types |= {name: pyarrow.string() for name, values in columns.items() if name not in types and is_text(values)}
-    return pyarrow.table({name: pyarrow.array(values, types.get(name)) for name, values in columns.items()})
-
-
-def is_text(values: Sequence[Any]) -> bool:
-    """A column of text; of nothing but None too, when it is one that is mostly text and happens to be empty here."""
-    return not any(value is not None and not isinstance(value, str) for value in values)
-
-
-def last_content(conversation: Any) -> str:
-    return conversation if isinstance(conversation, str) else str(conversation[-1]["content"])
+    return [tuple(map(none_if_nan, values)) for values in zip(*rewards.values(), strict=True)]
 
 
 def none_if_nan(value: float) -> float | None:
-    return None if value != value else value
+    return None if math.isnan(value) else value
+
+
+def to_rollouts(step: int, logs: Mapping[str, Any]) -> pyarrow.Table:
+    """The last generation batch from TRL's `_logs`, whose lists have one item a sample of all processes."""
+    size = len(logs["advantages"])
+    return rollout_table(
+        step,
+        prompts=[last_content(prompt) for prompt in logs["prompt"]],
+        completions=[last_content(completion) for completion in logs["completion"]],
+        rewards=logs["rewards"],
+        more={name: values for name, values in logs["extra"].items() if len(values) == size},
+        advantages=logs["advantages"],
+    )
+
+
+def last_content(conversation: Any) -> str:
+    """The text of a conversation's last message, or of a plain string."""
+    return conversation if isinstance(conversation, str) else str(conversation[-1]["content"])
 
 
 def run_grpo(arguments: StageArguments, report: Report, identity: dict[str, Any] | None = None) -> FinishedStage:
@@ -199,7 +193,7 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
             "use_vllm is true but vllm isn't installed here; run in the checkout: pip install -e '.[vllm]'."
         )
     data = load_prompts(arguments)
-    rewards = [ExplainedReward(reward, training.max_unscored_share) for reward in get_reward_funcs(script)]
+    rewards = [RewardAdapter(reward, training.max_unscored_share) for reward in get_reward_funcs(script)]
     tokenizer = get_tokenizer(arguments.model, training, trains_on_thinking=False)
     data = drop_long_prompts(data, tokenizer, training.max_prompt_length, report)
     model = get_model(arguments.model, training)
@@ -218,7 +212,8 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
         peft_config=new_adapter(model, arguments.model),
         processing_class=tokenizer,
     )
-    trainer.explained, trainer.weights = rewards, weights
+    trainer.adapters, trainer.weights = rewards, weights
+    trainer.specs = [get_spec(name) for name in script.reward_funcs]
     prepare_trainer(trainer, arguments, run, report)
     return trainer, tokenizer
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,6 +11,7 @@ from typing import Any
 
 from open_r1.configs.stage_arguments import StageArguments, plain
 from open_r1.errors import ConfigError, OpenR1Error, RunError
+from open_r1.processes.ranks import is_main_process, world_size
 from open_r1.rundir import RunDir, hash_files, read_json, write_json, write_text
 from open_r1.training.environment import describe_environment
 
@@ -113,7 +113,7 @@ def run_identity(arguments: StageArguments) -> dict[str, Any]:
     """The settings and local inputs that decide what a run ends with."""
     identity = {key: value for key, value in arguments.values().items() if key not in MAY_CHANGE}
     inputs = {f"contents of {name}": fingerprint_input(Path(name)) for name in local_inputs(arguments)}
-    return {"stage": arguments.kind, "processes": os.environ.get("WORLD_SIZE", "1"), **identity, **inputs}
+    return {"stage": arguments.kind, "processes": str(world_size()), **identity, **inputs}
 
 
 def fingerprint_input(path: Path) -> str:
@@ -127,8 +127,3 @@ def fingerprint_input(path: Path) -> str:
         if item.is_file() and item.suffix in INPUT_SUFFIXES and item.name not in passing
     ]
     return hash_files(kept)
-
-
-def is_main_process() -> bool:
-    """Whether this is the process of a distributed launch that writes; true where there is only one."""
-    return os.environ.get("RANK", "0") == "0"

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from open_r1.configs.stage_arguments import StageArguments
+from open_r1.processes.ranks import is_main_process
 from open_r1.rundir import RunDir, write_text
 from open_r1.training.callbacks import Report
 from open_r1.training.card import model_card
-from open_r1.training.holding import OpenRun, is_main_process
+from open_r1.training.holding import OpenRun
 
 
 class ResumableTrainer:

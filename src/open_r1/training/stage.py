@@ -13,9 +13,10 @@ import transformers
 
 from open_r1.configs.stage_arguments import StageArguments
 from open_r1.errors import ConfigError, RunError, RunFolderError
+from open_r1.processes.ranks import is_main_process
 from open_r1.rundir import RunDir, hash_files, read_json, write_json
 from open_r1.training.callbacks import MetricsCallback, ProgressCallback, Report, load_callbacks
-from open_r1.training.holding import OpenRun, is_main_process, open_run
+from open_r1.training.holding import OpenRun, open_run
 from open_r1.training.hub import check_hub, export_tracker_settings, push_revision
 
 logger = logging.getLogger(__name__)
@@ -86,11 +87,12 @@ def named_checkpoint(path: Path, whole: list[Path], run: RunDir, starts_over: bo
 
 
 def prepare_trainer(trainer: Any, arguments: StageArguments, run: RunDir, report: Report) -> None:
-    """Give a trainer its run folder and our callbacks, the user's among them, and take its own printing off."""
+    """Give a trainer its run folder, our callbacks and the user's, and remove its own printing."""
     trainer.run, trainer.arguments, trainer.report = run, arguments, report
     for callback_class in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(callback_class)
-    callbacks = [MetricsCallback(run), ProgressCallback(report)]
+    judges = [spec.function_name for spec in getattr(trainer, "specs", ()) if spec.is_judge]
+    callbacks = [MetricsCallback(run), ProgressCallback(report, judges)]
     for callback in [*callbacks, *load_callbacks(trainer.args.callbacks)]:
         trainer.add_callback(callback)
 

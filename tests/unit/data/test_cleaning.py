@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import open_r1.data.rows as rows_module
-from open_r1.data.cleaning import Destination, Summary, decontaminate
-from open_r1.data.decontamination import EvalSet, Rule
+from open_r1.data.decontamination import Summary, decontaminate
+from open_r1.data.evaluation_index import EvalSet, Rule
 from open_r1.data.evaluation_sets import load_sets, parse_set
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
-from open_r1.data.rows import open_rows
+from open_r1.data.row_file import Destination
+from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError, DataError
 
 FIRST = "A train leaves the old station at 9 and runs at 80 miles an hour; how far is it from there at 12 o'clock?"
@@ -49,7 +50,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def test_rows_with_items_are_reported_and_the_others_kept(tmp_path: Path) -> None:
-    destination = Destination(tmp_path / "out.jsonl", tmp_path / "hits.jsonl")
+    destination = Destination(tmp_path / "out.jsonl", tmp_path / "hits.jsonl", overwrite=True)
     summary = run(write_rows(tmp_path, TEXTS), destination)
     assert [row["id"] for row in read(tmp_path / "out.jsonl")] == [0, 2, 3, 5, 7]
     hits = read(tmp_path / "hits.jsonl")
@@ -83,7 +84,7 @@ def test_any_number_of_processes_and_any_chunks_give_the_same_bytes(
     results = set()
     for processes, chunk_bytes in ((1, 1 << 20), (1, 100), (2, 1000), (3, 300)):
         monkeypatch.setattr(rows_module, "CHUNK_BYTES", chunk_bytes)
-        destination = Destination(tmp_path / "out.jsonl", tmp_path / "hits.jsonl")
+        destination = Destination(tmp_path / "out.jsonl", tmp_path / "hits.jsonl", overwrite=True)
         summary = run(source, destination, processes)
         results.add(((tmp_path / "out.jsonl").read_bytes(), (tmp_path / "hits.jsonl").read_bytes(), str(summary)))
     assert len(results) == 1
@@ -110,7 +111,7 @@ def test_a_run_that_fails_leaves_no_file(tmp_path: Path) -> None:
     with Path(source).open("a") as file:
         file.write("{broken\n")
     with pytest.raises(DataError, match=r"in.jsonl:321 is not JSON"):
-        run(source, Destination(tmp_path / "out.jsonl", tmp_path / "hits.jsonl"), processes=2)
+        run(source, Destination(tmp_path / "out.jsonl", tmp_path / "hits.jsonl", overwrite=True), processes=2)
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
@@ -127,7 +128,9 @@ def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
 
 def test_a_very_long_row_and_odd_characters_go_through(tmp_path: Path) -> None:
     texts = ["\x00\x1e\ud800 " + "word " * 200_000 + FIRST, "\x1e".join([FIRST, SECOND]), "e\u0301" * 50_000]
-    summary = run(write_rows(tmp_path, texts), Destination(tmp_path / "out.jsonl", tmp_path / "hits.jsonl"))
+    summary = run(
+        write_rows(tmp_path, texts), Destination(tmp_path / "out.jsonl", tmp_path / "hits.jsonl", overwrite=True)
+    )
     assert summary.contaminated == 2
     assert [row["id"] for row in read(tmp_path / "out.jsonl")] == [2]
 

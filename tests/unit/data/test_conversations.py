@@ -80,14 +80,14 @@ def test_a_prompt_that_is_a_list_of_something_else_is_refused(prompt: list[Any])
     ("row", "message"),
     [
         ({"question": "q", "answer": "a"}, r"no column 'prompt'.* Found: question, answer; .* dataset_prompt_column"),
-        ({"prompt": "q"}, "neither 'messages' nor a column to answer with"),
+        ({"prompt": "q"}, "no column of responses, and no 'messages'"),
         ({"prompt": "", "answer": "a"}, "row whose 'prompt' is ''"),
         ({"prompt": "q", "answer": None}, "row whose 'answer' is None"),
         ({"messages": [{"role": "user", "content": "q"}]}, "without an assistant's turn"),
-        ({"messages": ["hi"]}, "'messages' are no list of {role, content}: .*'hi'"),
-        ({"messages": "hi"}, "'messages' are no list of {role, content}"),
-        ({"messages": []}, "'messages' are no list of {role, content}"),
-        ({"messages": [{"content": "q"}]}, "'messages' are no list of {role, content}"),
+        ({"messages": ["hi"]}, "'messages' are not a list of {role, content}: .*'hi'"),
+        ({"messages": "hi"}, "'messages' are not a list of {role, content}"),
+        ({"messages": []}, "'messages' are not a list of {role, content}"),
+        ({"messages": [{"content": "q"}]}, "'messages' are not a list of {role, content}"),
     ],
 )
 def test_rows_that_cannot_be_conversations_are_refused(row: dict[str, Any], message: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from open_r1.data.decontamination import EvalSet, Hit, Index, Rule
+from open_r1.data.evaluation_index import EvalSet, Hit, Index, Rule
 from open_r1.errors import ConfigError
 
 BALLOON = (

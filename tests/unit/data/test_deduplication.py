@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import open_r1.data.rows as rows_module
-from open_r1.data.cleaning import Destination
 from open_r1.data.deduplication import DedupSummary, Likeness, deduplicate, minhash
-from open_r1.data.rows import open_rows
+from open_r1.data.row_file import Destination
+from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError
 
 LIKENESS = Likeness(threshold=0.8)
@@ -32,7 +32,7 @@ def write_rows(folder: Path, texts: list[Any]) -> str:
 
 
 def run(folder: Path, texts: list[Any], likeness: Likeness | None = None, processes: int = 1) -> DedupSummary:
-    destination = Destination(folder / "out.jsonl", folder / "report.jsonl")
+    destination = Destination(folder / "out.jsonl", folder / "report.jsonl", overwrite=True)
     rows = open_rows(write_rows(folder, texts))
     return deduplicate(rows, ["text"], likeness or LIKENESS, destination, processes)
 

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from open_r1.configs import DatasetMixtureConfig
-from open_r1.data.mixtures import mix
+from open_r1.data.mixtures import mix_shares
 from open_r1.data.sources import load_splits
 from open_r1.errors import ConfigError, DataError
 
@@ -43,7 +43,7 @@ def test_a_pattern_without_files_or_of_several_kinds_is_refused(tmp_path: Path) 
         train(f"{tmp_path}/*.jsonl")
     (tmp_path / "a.jsonl").write_bytes(lines(ROWS))
     (tmp_path / "b.csv").write_text("problem\n1\n", encoding="utf-8")
-    with pytest.raises(DataError, match="aren't of one known kind"):
+    with pytest.raises(DataError, match="don't have one known format"):
         train(f"{tmp_path}/*")
 
 
@@ -93,7 +93,7 @@ def test_tasks_are_drawn_by_name(tmp_path: Path) -> None:
         ("tasks:linear_equatoin", "did you mean 'linear_equations'"),
         ("tasks:sums?levels=2", "unknown option 'levels'; did you mean 'level'"),
         ("tasks:sums?n=many", "n=many, which is not a whole number"),
-        ("tasks:sums?level=two", "no number and no range"),
+        ("tasks:sums?level=two", "neither a number nor a range"),
         ("tasks:sums?split=test", "asks for the split 'test'"),
         ("tasks:sums?n", "not of the form tasks:NAME"),
         ("tasks:sums?n=999999999999999999999", "from 0 to 10,000,000"),
@@ -123,7 +123,7 @@ def test_reasoning_gym_is_drawn_with_what_its_scorer_needs() -> None:
     [
         ("reasoning_gym:chain_sums", "did you mean 'chain_sum'"),
         ("reasoning_gym:chain_sum?min_term=3", "did you mean 'min_terms'"),
-        ("reasoning_gym:chain_sum?min_terms=three", "no JSON value"),
+        ("reasoning_gym:chain_sum?min_terms=three", "not a JSON value"),
         ("reasoning_gym:chain_sum?min_terms=-1", "refuses"),
     ],
 )
@@ -147,7 +147,7 @@ def test_columns_are_renamed_by_the_mixture(tmp_path: Path) -> None:
             ]
         }
     )
-    rows = mix(mixture)["train"]
+    rows = mix_shares(mixture)[0]["train"]
     assert rows.column_names == ["problem", "solution"]
     assert len(rows) == 6
     assert rows.info.description == (
@@ -163,7 +163,7 @@ def test_a_renaming_that_can_not_be_is_refused(tmp_path: Path, column_map: dict[
     (tmp_path / "a.jsonl").write_bytes(lines(ROWS))
     mixture = {"datasets": [{"id": f"{tmp_path}/a.jsonl", "column_map": column_map}]}
     with pytest.raises(DataError, match=message):
-        mix(DatasetMixtureConfig.from_mapping(mixture))
+        mix_shares(DatasetMixtureConfig.from_mapping(mixture))
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_a_budget_of_tokens_is_shared_by_weight(tmp_path: Path, tokenizer: Path)
     (tmp_path / "long.jsonl").write_bytes(lines([{"text": "word " * 50}] * 1000))
     entries = [{"id": f"{tmp_path}/short.jsonl", "weight": 0.25}, {"id": f"{tmp_path}/long.jsonl", "weight": 0.75}]
     mixture = {"datasets": entries, "tokens": 2000, "tokenizer": str(tokenizer)}
-    rows = mix(DatasetMixtureConfig.from_mapping(mixture))["train"]
+    rows = mix_shares(DatasetMixtureConfig.from_mapping(mixture))[0]["train"]
     assert rows["text"][:].count("one two") == 250
     assert len(rows) == 250 + 30
     assert "250 of 1,000 rows" in rows.info.description

@@ -17,9 +17,10 @@ import pytest
 from datasets import Dataset
 
 import open_r1.data.rows as rows_module
+from open_r1.data.columns import find_text_columns, read_texts, split_texts, text_of
 from open_r1.data.row_file import RowFile
-from open_r1.data.rows import Changes, open_rows
-from open_r1.data.texts import find_text_columns, read_texts, split_texts, text_of
+from open_r1.data.rows import Changes
+from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError, DataError
 
 ROWS = [{"id": number, "text": f"row {number} " + "é" * (number % 7)} for number in range(100)]
@@ -134,16 +135,15 @@ def test_every_row_may_go(tmp_path: Path) -> None:
 )
 def test_a_broken_line_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "a.jsonl").write_bytes(content)
-    rows = open_rows(str(tmp_path / "a.jsonl"))
     with pytest.raises(DataError, match=message):
-        [text for chunk in rows.chunks(["text"]) for text in read_texts(chunk, ["text"])]
+        list(open_rows(str(tmp_path / "a.jsonl")).read(["text"]))
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.jsonl", b"", "holds no rows"),
-        ("a.jsonl", b"\n \n", "holds no rows"),
+        ("a.jsonl", b"", "contains no rows"),
+        ("a.jsonl", b"\n \n", "contains no rows"),
         ("a.jsonl.gz", b"not gzip at all", "can't be decompressed"),
         ("a.parquet", b"PAR1 not at all", "can't be read as Parquet"),
     ],
@@ -159,7 +159,7 @@ def test_patterns_without_files_or_of_two_kinds_are_refused(tmp_path: Path) -> N
         open_rows(str(tmp_path / "*.jsonl"))
     write_source(tmp_path, "lines")
     write_source(tmp_path, "parquet")
-    with pytest.raises(DataError, match="a pattern of one kind"):
+    with pytest.raises(DataError, match="don't have one known format"):
         open_rows(str(tmp_path / "a.*"))
 
 

@@ -75,10 +75,10 @@ def test_a_missing_file_an_unknown_kind_and_an_empty_folder_are_refused(tmp_path
     with pytest.raises(DataError, match="does not exist"):
         get_dataset(arguments(str(tmp_path / "none.jsonl")))
     (tmp_path / "data.docx").write_text("x")
-    with pytest.raises(DataError, match="of no known kind; known: .jsonl"):
+    with pytest.raises(DataError, match="has an unknown format; known: .jsonl"):
         get_dataset(arguments(str(tmp_path / "data.docx")))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="holds no data set"):
+    with pytest.raises(DataError, match="contains no data set"):
         get_dataset(arguments(str(tmp_path / "empty")))
 
 
@@ -89,7 +89,7 @@ def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_hub_set_that_cannot_be_had_is_refused_in_one_sentence() -> None:
-    with pytest.raises(DataError, match="neither a local path nor could be had from the Hub"):
+    with pytest.raises(DataError, match="not a local path and can.t be loaded from the Hub"):
         get_dataset(arguments("nobody/nothing-at-all"))
 
 
@@ -192,5 +192,5 @@ def test_problems_are_read_with_their_columns_named(tmp_path: Path) -> None:
     assert (problem.prompt, problem.gold, problem.difficulty) == ("2+2?", "4", 3.0)
     with pytest.raises(DataError, match=r"no column 'prompt'.* Found: question, answer"):
         read_problem_file(str(path), "prompt", None)
-    with pytest.raises(DataError, match="no column with the answers; did you mean 'answer'"):
+    with pytest.raises(DataError, match="no column 'answers'; did you mean 'answer'"):
         read_problem_file(str(path), "question", "answers")

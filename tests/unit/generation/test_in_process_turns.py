@@ -16,7 +16,7 @@ from open_r1.generation import Sampling
 from open_r1.generation.in_process import TransformersGenerator
 from open_r1.generation.vllm_in_process import VLLMGenerator
 from open_r1.model_folder import check_model_path
-from open_r1.text.tags import open_thinking, visible_part, with_opening
+from open_r1.text.thinking import open_thinking, visible_part, with_opening
 
 TURNS = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"

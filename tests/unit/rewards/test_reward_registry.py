@@ -164,7 +164,7 @@ def test_a_user_s_value_that_is_no_number_is_unscored(user_module):
     [
         ("user_rewards:plian", "did you mean 'plain'"),
         ("no_such_module:f", "no module named 'no_such_module'"),
-        ("user_rewards:", "not of the form module:function"),
+        ("user_rewards:", "not of the form module:name"),
         ("user_rewards:not_a_reward", "is a int, not a function"),
     ],
 )

@@ -14,9 +14,9 @@ import pytest
 
 from open_r1.cli import chat
 from open_r1.errors import ConfigError, RunError
+from open_r1.printable import as_printable
 from open_r1.serving.client import Answer, Conversation, find_model
 from open_r1.serving.screen import PlainScreen, TerminalScreen, counts, last_lines
-from open_r1.text.printable import as_printable
 
 HOSTILE = [
     "\x1b[2J\x1b[H",  # clears the screen
@@ -214,7 +214,7 @@ def test_commands_do_what_they_say(model: Any, tmp_path: Path, capsys: pytest.Ca
     chat.talk(conversation, PlainScreen(False), lambda _: next(lines))
     shown = capsys.readouterr().out
     assert "/reset" in shown and "nothing was asked yet" in shown and "exists; name another" in shown
-    assert "did you mean 'save'" in shown and "is no temperature" in shown and "\nhm\n" in shown
+    assert "did you mean 'save'" in shown and "is not a temperature" in shown and "\nhm\n" in shown
     assert len(model.asked) == 2 and model.asked[1]["temperature"] == 0
     assert model.asked[1]["messages"][0] == {"role": "system", "content": "be kind"}
     saved = json.loads(file.read_text())["messages"]

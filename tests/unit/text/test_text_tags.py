@@ -2,23 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from open_r1.text.tags import last_answer_block, visible_part
-
-
-@pytest.mark.parametrize(
-    ("text", "visible"),
-    [
-        ("a", "a"),
-        ("<think>a</think>b", "b"),
-        ("a</think>b", "b"),
-        ("<think>a</think>b<think>c</think>d", "d"),
-        ("<think>a", ""),
-        ("<think>a</think>b<think>c", ""),
-        ("", ""),
-    ],
-)
-def test_only_what_follows_the_thinking_is_visible(text, visible):
-    assert visible_part(text) == visible
+from open_r1.text.tags import last_answer_block
 
 
 @pytest.mark.parametrize(

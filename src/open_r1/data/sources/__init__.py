@@ -1,60 +1,88 @@
-"""Where rows come from: local files and folders, the Hub, procedural tasks, reasoning-gym; one set or a mixture.
+"""Where rows come from: local files and folders, the Hub, procedural tasks, reasoning-gym.
 
     data/train.jsonl                                        a file: JSON lines, JSON, Parquet, CSV, Arrow, compressed too
     data/shard-*.parquet                                    files of one kind, in the order of their names
     data/                                                   a folder of files, or one written by save_to_disk
     open-r1/OpenR1-Math-220k                                the Hub, with its configuration, split and revision
-    tasks:linear_equation?level=2&n=5000&seed=1             problems of this package's own families
-    reasoning_gym:chain_sum?size=1000&seed=1                problems of reasoning-gym, scored by the reward reasoning_gym
+    tasks:linear_equation?level=2&n=5000&seed=1             a source with a prefix: a module here (see `base`)
+    reasoning_gym:chain_sum?size=1000&seed=1
+    hf://datasets/USER/NAME/test*.jsonl
 
 What it guarantees: a set that is missing, broken, empty or lacks a column is a DataError that names the file, the
-line where it breaks, and the columns that are there.
+line where it breaks, and the columns that are there. `open_rows` is the way in for whatever reads rows; `load_splits`
+gives the same rows as tables of `datasets`, for the trainers.
 """
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from open_r1.data.sources.columns import rename_columns, require_columns
-from open_r1.data.sources.generated import GENERATORS, generate, is_generated
+from open_r1.data.rows import PARQUET, LineRows, LoadedRows, ParquetRows, Rows, StreamRows, is_lines
+from open_r1.data.sources.base import SourceSpec
 from open_r1.data.sources.hub import load_hub
-from open_r1.data.sources.local import is_glob, is_local_name, load_file, load_files, load_folder
+from open_r1.data.sources.local import find_files, is_glob, is_local_name, load_files, load_folder
 from open_r1.errors import DataError, nearest
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-    from open_r1.configs import ScriptArguments
 
-__all__ = ["GENERATORS", "get_dataset", "load_source", "load_splits", "rename_columns", "require_columns"]
+def sources_by_prefix() -> dict[str, ModuleType]:
+    """Prefix -> the module of this package that loads such sources."""
+    modules = (importlib.import_module(f"{__name__}.{info.name}") for info in iter_modules(__path__))
+    return {module.PREFIX: module for module in modules if hasattr(module, "PREFIX")}
 
 
-def get_dataset(args: ScriptArguments) -> DatasetDict:
-    """The data set or mixture that the settings name, as a DatasetDict of splits."""
-    from open_r1.data.mixtures import mix
+def has_prefix(name: str) -> bool:
+    """Whether a name is that of a source with a prefix of its own."""
+    prefix, colon, _ = name.partition(":")
+    return bool(colon) and prefix in sources_by_prefix()
 
-    if args.mixture is not None:
-        return mix(args.mixture)
-    splits = load_splits(
-        str(args.dataset_name),
-        args.dataset_config,
-        args.dataset_train_split,
-        revision=getattr(args, "dataset_revision", None),
-        streaming=getattr(args, "dataset_streaming", False),
-    )
-    mapping = getattr(args, "dataset_column_map", None) or {}
-    for split in splits:
-        splits[split] = rename_columns(splits[split], mapping, str(args.dataset_name), "dataset_column_map")
-    return splits
+
+def open_rows(
+    name: str,
+    config: str | None = None,
+    split: str = "train",
+    *,
+    revision: str | None = None,
+    streaming: bool = False,
+    setting: str = "--split",
+) -> Rows:
+    """The rows of a source. DataError when it is missing, broken or empty.
+
+    `revision` and `streaming` matter for a data set on the Hub; `setting` is what chooses the split, for messages.
+    """
+    paths = find_files(name)
+    try:
+        if paths and all(is_lines(path) for path in paths):
+            return LineRows(name, paths)
+        if paths and all(path.suffix == PARQUET for path in paths):
+            return ParquetRows(name, paths)
+    except OSError as error:
+        raise DataError(
+            f"'{error.filename or name}' can't be read: {error.strerror or error}; check its permissions."
+        ) from None
+    loaded: Any = load_splits(name, config, split, revision=revision, streaming=streaming, setting=setting)[split]
+    return LoadedRows(name, loaded) if hasattr(loaded, "data") else StreamRows(name, loaded)
 
 
 def load_splits(
-    name: str, config: str | None, train_split: str, *, revision: str | None = None, streaming: bool = False
+    name: str,
+    config: str | None = None,
+    train_split: str = "train",
+    *,
+    revision: str | None = None,
+    streaming: bool = False,
+    setting: str = "dataset_train_split",
 ) -> DatasetDict:
     """All splits of a source; a source of one table becomes the training split.
 
-    With `streaming`, splits are `IterableDataset`s that are read as they are used, and nothing is known of their length.
+    With `streaming`, splits are `IterableDataset`s that are read while they are used, and their length is unknown.
+    DataError when the training split is missing (`setting` is what chooses it) or a split is empty.
     """
     from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
@@ -69,7 +97,7 @@ def load_splits(
         found = [str(split) for split in loaded]
         raise DataError(
             f"data set '{name}' has no split '{train_split}'{nearest(train_split, found)} "
-            f"Found: {', '.join(found)}; set dataset_train_split."
+            f"Found: {', '.join(found)}; set {setting}."
         )
     for split, rows in loaded.items():
         if isinstance(rows, Dataset) and not len(rows):
@@ -78,17 +106,23 @@ def load_splits(
 
 
 def load_source(name: str, config: str | None = None, *, revision: str | None = None, streaming: bool = False) -> Any:
-    """Whatever `datasets` makes of a path, a pattern or a Hub id; or the problems of a generator."""
-    if is_generated(name):
-        rows = generate(name)
-        return rows.to_iterable_dataset() if streaming else rows
+    """A source as `datasets` has it: a table, a stream, or several by split."""
+    if has_prefix(name):
+        return load_prefixed(SourceSpec.parse(name, streaming))
     path = Path(name).expanduser()
-    if path.is_file():
-        return load_file(path, streaming=streaming)
     if path.is_dir():
         return load_folder(path, config, streaming=streaming)
-    if is_glob(name):
+    if path.is_file() or is_glob(name):
         return load_files(name, streaming=streaming)
     if is_local_name(name):
         raise DataError(f"data file '{name}' does not exist; check the path (relative paths start at {Path.cwd()}).")
     return load_hub(name, config, revision, streaming=streaming)
+
+
+def load_prefixed(spec: SourceSpec) -> Any:
+    from datasets import Dataset
+
+    loaded = sources_by_prefix()[spec.name.partition(":")[0]].load(spec)
+    if isinstance(loaded, list):
+        loaded = Dataset.from_list(loaded)
+    return loaded.to_iterable_dataset() if spec.streaming and isinstance(loaded, Dataset) else loaded

@@ -1,4 +1,4 @@
-"""Rows from the Hub, or from whatever serves its protocol at HF_ENDPOINT."""
+"""Rows from the Hub, or from a server of its protocol at HF_ENDPOINT."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def load_hub(name: str, config: str | None, revision: str | None, *, streaming: 
         return datasets.load_dataset(name, config, revision=revision, streaming=streaming)
     except Exception as error:  # noqa: BLE001 - network, access and naming failures all end here
         raise DataError(
-            f"data set '{name}' is neither a local path nor could be had from the Hub: {' '.join(str(error).split())}; "
+            f"data set '{name}' is not a local path and can't be loaded from the Hub: {' '.join(str(error).split())}; "
             "check the name, the network and your access."
         ) from None

@@ -1,144 +1,198 @@
-"""Rows from local files: every format that `datasets` reads, compressed or not, one by one, by pattern or by folder."""
+"""Rows from local files: JSON lines, JSON, CSV, Parquet, Arrow, compressed or not; one, several by pattern, or a folder."""
 
 from __future__ import annotations
 
+import csv
 import glob
 import hashlib
 import io
-import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any
 
+from open_r1.data.rows import COMPRESSIONS, is_lines, open_unpacked, read_line_file
+from open_r1.data.values import as_text, load, load_leniently, read_cell
 from open_r1.errors import DataError
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-READERS = {
+FORMATS = {
     ".jsonl": "json",
+    ".ndjson": "json",
     ".json": "json",
     ".parquet": "parquet",
     ".csv": "csv",
     ".arrow": "arrow",
 }
+"""Suffix -> its format, as `datasets` calls it."""
 
-COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
-"""What may follow the suffix of a text format; `datasets` unpacks them into its cache."""
+CSV_ROWS = 1000
+"""Rows of a CSV file that are read at a time."""
+
+Batch = list[dict[str, Any]]
 
 
-def reader_of(path: Path) -> str | None:
-    """The name of the reader for a file, by its suffix; None for a file of no known kind."""
+def format_of(path: Path) -> str | None:
+    """The format of a file, by its suffix; None for an unknown one."""
     suffixes = path.suffixes[:-1] if path.suffix in COMPRESSIONS else path.suffixes
-    return READERS.get(suffixes[-1]) if suffixes else None
+    return FORMATS.get(suffixes[-1]) if suffixes else None
 
 
 def is_local_name(name: str) -> bool:
-    """Whether a name that isn't there was meant as a path rather than as a Hub id."""
-    return reader_of(Path(name)) is not None or name.startswith((".", "/", "~"))
+    """Whether a name that doesn't exist was meant as a path rather than as a Hub id."""
+    return format_of(Path(name)) is not None or name.startswith((".", "/", "~"))
 
 
 def is_glob(name: str) -> bool:
     return any(mark in name for mark in "*?[")
 
 
-def load_files(pattern: str, *, streaming: bool = False) -> Any:
-    """The rows of all files that a pattern matches, in the order of their names."""
-    paths = sorted(Path(path) for path in glob.glob(str(Path(pattern).expanduser()), recursive=True))
-    paths = [path for path in paths if path.is_file()]
+def find_files(name: str) -> list[Path]:
+    """The files that a path or a pattern names, in the order of their names; none for a folder or a Hub id."""
+    path = Path(name).expanduser()
+    paths = [Path(found) for found in sorted(glob.glob(str(path), recursive=True))] if is_glob(name) else []
+    return [found for found in ([path] if path.exists() else paths) if found.is_file()]
+
+
+def load_files(name: str, *, streaming: bool = False) -> Any:
+    """The rows of the files that a path or a pattern names. DataError for none, or for files of several formats."""
+    paths = find_files(name)
     if not paths:
-        raise DataError(f"no file matches '{pattern}'; check the pattern (relative paths start at {Path.cwd()}).")
-    kinds = {reader_of(path) for path in paths}
-    if len(kinds) > 1 or None in kinds:
+        raise DataError(f"no file matches '{name}'; check the pattern (relative paths start at {Path.cwd()}).")
+    formats = {format_of(path) for path in paths}
+    known = f"known: {', '.join(FORMATS)}, also with {', '.join(COMPRESSIONS)}"
+    if len(paths) == 1 and None in formats:
+        raise DataError(f"data file '{paths[0]}' has an unknown format; {known}.")
+    if len(formats) > 1 or None in formats:
         names = ", ".join(path.name for path in paths[:5])
-        raise DataError(
-            f"'{pattern}' matches files that aren't of one known kind ({names}); known: {', '.join(READERS)}; give a "
-            "pattern of one kind."
-        )
-    return _load(paths, streaming)
+        raise DataError(f"'{name}' matches files that don't have one known format ({names}); {known}.")
+    return load_paths(paths, streaming)
 
 
-def load_file(path: Path, *, streaming: bool = False) -> Any:
-    if reader_of(path) is None:
-        raise DataError(
-            f"data file '{path}' is of no known kind; known: {', '.join(READERS)}, also with {', '.join(COMPRESSIONS)}."
-        )
-    return _load([path], streaming)
-
-
-def _load(paths: list[Path], streaming: bool) -> Dataset:
-    """One table of the rows of files of one kind. DataError names the file that is empty or broken."""
-    import datasets
-
-    for path in paths:
-        if path.stat().st_size == 0:
-            raise DataError(f"data file '{path}' is empty; give a file with at least one row.")
-    reader = str(reader_of(paths[0]))
+def load_paths(paths: Sequence[Path], streaming: bool = False) -> Any:
+    """One table of the rows of files of one format. DataError names the file that is empty or broken."""
     try:
         for path in paths:
-            with path.open("rb"):
-                pass
-        files = [str(path) for path in paths]
-        loaded: Any = datasets.load_dataset(reader, data_files=files, split="train", streaming=streaming)
-        is_empty = not streaming and not len(loaded)
-    except Exception as error:  # noqa: BLE001 - each reader fails in its own way; all mean a broken file
-        raise DataError(diagnose_all(paths, error)) from None
-    if is_empty:
-        raise DataError(f"data file '{paths[0]}' holds no rows; give a file with at least one row.")
+            with path.open("rb") as file:
+                if not file.read(1):
+                    raise DataError(f"data file '{path}' is empty; give a file with at least one row.")
+    except OSError as error:
+        raise DataError(f"data file '{path}' can't be read: {error.strerror}; change its permissions.") from None
+    format = str(format_of(paths[0]))
+    loaded = load_text(paths, format, streaming) if format in ("json", "csv") else load_arrow(paths, format, streaming)
+    if not streaming and not len(loaded):
+        raise DataError(f"data file '{paths[0]}' contains no rows; give a file with at least one row.")
     return loaded
 
 
-def diagnose_all(paths: list[Path], error: Exception) -> str:
-    """What is wrong with the first file, of those that a reader gave up on, with which something can be shown to be."""
-    found = (diagnose(path, error) for path in paths)
-    return next(
-        (message for message in found if "is not JSON" in message or "not an object" in message),
-        diagnose(paths[0], error),
-    )
+def load_arrow(paths: Sequence[Path], format: str, streaming: bool) -> Any:
+    import datasets
+
+    files = [str(path) for path in paths]
+    try:
+        return datasets.load_dataset(format, data_files=files, split="train", streaming=streaming)
+    except Exception as error:  # noqa: BLE001 - each reader fails in its own way; all mean a broken file
+        cause = " ".join(str(error.__cause__ or error).split())
+        raise DataError(f"data file '{paths[0]}' can't be read as {format}: {cause}; restore the file.") from None
 
 
-def diagnose(path: Path, error: Exception) -> str:
-    """What is wrong with a file that a reader gave up on; for JSON lines, which line."""
-    if isinstance(error, PermissionError):
-        return f"data file '{path}' can't be read: {error.strerror}; change its permissions."
-    if path.suffixes[:1] == [".jsonl"]:
-        with open_lines(path) as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    row = json.loads(line) if line.strip() else {}
-                except ValueError as broken:
-                    return f"{path}:{number} is not JSON: {broken}; mend or remove that line."
-                if not isinstance(row, dict):
-                    return f"{path}:{number} is a {type(row).__name__}, not an object with columns; mend that line."
-    cause = error.__cause__ or error
-    return f"data file '{path}' can't be read as {reader_of(path)}: {' '.join(str(cause).split())}; mend the file."
+def load_text(paths: Sequence[Path], format: str, streaming: bool) -> Any:
+    from datasets import IterableDataset
+
+    from open_r1.data.tables import load_table
+
+    read = partial(read_batches, paths)
+    if streaming:
+        return IterableDataset.from_generator(read_one_by_one, gen_kwargs={"paths": list(paths)})
+    return load_table(paths, read, csv_text if format == "csv" else as_text)
 
 
-def open_lines(path: Path) -> BinaryIO:
-    """A text file's bytes, unpacked where it is compressed."""
-    import bz2
-    import gzip
-    import lzma
+def csv_text(value: Any) -> str | None:
+    """A value that `read_cell` read, as the cell was."""
+    return None if value is None else str(value)
 
-    import zstandard
 
-    if path.suffix == ".zst":
-        return io.BufferedReader(zstandard.open(path, "rb"))
-    opener = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix, open)
-    return opener(path, "rb")  # pyright: ignore[reportReturnType]
+def read_one_by_one(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    for batch in read_batches(paths):
+        yield from batch
+
+
+def read_batches(paths: Sequence[Path]) -> Iterator[Batch]:
+    """The rows of files of one text format, some hundred or thousand at a time."""
+    for path in paths:
+        read: Callable[[Path], Iterator[Batch]] = read_csv if format_of(path) == "csv" else read_json
+        yield from read(path)
+
+
+def read_json(path: Path) -> Iterator[Batch]:
+    """JSON lines; or one array of objects, which is read as a whole."""
+    if is_lines(path) or not (content := read_array(path)):
+        yield from read_line_file(path)
+        return
+    try:
+        rows = load(content)
+    except ValueError:
+        try:
+            rows = load_leniently(content.decode())
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"data file '{path}' is not JSON: {error}; fix the file.") from None
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise DataError(
+                f"item {number} of '{path}' is a {type(row).__name__}, not an object with columns; fix it."
+            )
+    yield rows
+
+
+def read_array(path: Path) -> bytes | None:
+    """The content of a JSON file that is an array; None for any other."""
+    with open_unpacked(path) as file:
+        start = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+        return start + file.read() if start.startswith(b"[") else None
+
+
+def read_csv(path: Path) -> Iterator[Batch]:
+    """Rows of a CSV file whose first line names the columns."""
+    csv.field_size_limit(sys.maxsize)  # a trace is longer than the 128 kB that are allowed otherwise
+    with open_unpacked(path) as file:
+        reader = csv.DictReader(io.TextIOWrapper(io.BufferedReader(file), "utf-8-sig", newline=""))
+        batch: Batch = []
+        try:
+            for row in reader:
+                if None in row:
+                    raise DataError(f"{path}:{reader.line_num} has more cells than there are columns; fix that line.")
+                batch.append({name: read_cell(cell or "") for name, cell in row.items()})
+                if len(batch) == CSV_ROWS:
+                    yield batch
+                    batch = []
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise DataError(f"{path}:{reader.line_num} can't be read as CSV: {error}; fix that line.") from None
+    if batch:
+        yield batch
 
 
 def load_folder(path: Path, config: str | None, *, streaming: bool = False) -> Any:
+    """The splits of a folder of data files, laid out as the Hub has them, or of one written by save_to_disk."""
     import datasets
 
     try:
         if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
             saved: Any = datasets.load_from_disk(str(path))
-            return _as_stream(saved) if streaming else saved
+            return as_stream(saved) if streaming else saved
+        builder = datasets.load_dataset_builder(str(path), config, cache_dir=cache_of(path))
+        files = {
+            str(split): [Path(file) for file in found] for split, found in (builder.config.data_files or {}).items()
+        }
+        if all(format_of(file) in ("json", "csv") for found in files.values() for file in found):
+            kind = datasets.IterableDatasetDict if streaming else datasets.DatasetDict
+            return kind({split: load_paths(found, streaming) for split, found in files.items()})
         return datasets.load_dataset(str(path), config, streaming=streaming, cache_dir=cache_of(path))
-    except Exception as error:  # noqa: BLE001 - see load_file
+    except DataError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see load_arrow
         found = ", ".join(sorted(item.name for item in path.iterdir())[:5]) or "nothing"
         raise DataError(
-            f"folder '{path}' holds no data set that can be read (found {found}): {' '.join(str(error).split())}; "
+            f"folder '{path}' contains no data set that can be read (found {found}): {' '.join(str(error).split())}; "
             "give a folder of data files or one written by save_to_disk."
         ) from None
 
@@ -146,8 +200,8 @@ def load_folder(path: Path, config: str | None, *, streaming: bool = False) -> A
 def cache_of(folder: Path) -> str:
     """Where `datasets` may keep what it made of a folder: a place for this content alone.
 
-    For a folder whose card lists its files it goes by the folder's name and the card, and would give back rows that
-    were there before, or another folder's of that name.
+    The cache key of `datasets` for a folder whose card lists its files is the folder's name and the card: it would give
+    back rows that were there before, or those of another folder of that name.
     """
     from datasets import config
 
@@ -157,7 +211,7 @@ def cache_of(folder: Path) -> str:
     return str(Path(config.HF_DATASETS_CACHE) / f"folder-{digest}")
 
 
-def _as_stream(saved: Any) -> Any:
+def as_stream(saved: Any) -> Any:
     from datasets import Dataset, IterableDatasetDict
 
     if isinstance(saved, Dataset):

@@ -12,18 +12,16 @@ from __future__ import annotations
 import atexit
 import inspect
 import os
-import sys
 import threading
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
+from open_r1.configs.references import load_object
 from open_r1.errors import ConfigError, nearest
 from open_r1.execution.environment import check_one_source, read_environment
 from open_r1.execution.programs import Provider
 from open_r1.execution.providers.registry import ProviderSpec, get_spec, provider_specs
 
-__all__ = ["ProviderSpec", "close_providers", "get_provider", "provider_specs"]
+__all__ = ["ProviderSpec", "close_providers", "get_provider", "nearest", "provider_specs"]
 
 _lock = threading.Lock()
 _shared: dict[tuple[Any, ...], Provider] = {}
@@ -56,22 +54,7 @@ def close_providers() -> None:
 
 
 def _load_user_provider(reference: str) -> Provider:
-    module_name, _, attribute = reference.partition(":")
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.append(folder)
-    try:
-        module = import_module(module_name)
-    except (ModuleNotFoundError, ValueError) as error:
-        raise ConfigError(
-            f"execution provider '{reference}': {error}; name an importable module, as in my_sandbox:MyProvider."
-        ) from error
-    if not hasattr(module, attribute):
-        public = [name for name in vars(module) if not name.startswith("_")]
-        raise ConfigError(
-            f"execution provider '{reference}': {module_name} has no '{attribute}'{nearest(attribute, public)}"
-        )
-    target = getattr(module, attribute)
+    target = load_object(reference, "execution provider", "my_sandbox:MyProvider")
     provider = target() if inspect.isclass(target) else target
     if not isinstance(provider, Provider):
         raise ConfigError(

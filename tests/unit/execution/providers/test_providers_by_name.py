@@ -159,7 +159,7 @@ def test_a_users_own_provider_is_found() -> None:
         "my_sandbox:Mien": "did you mean 'Mine'",
         "no_such_sandbox:Mine": "no_such_sandbox",
         "my_sandbox:text": "is a str",
-        ":Mine": "name an importable module",
+        ":Mine": "not of the form module:name",
     }.items():
         with pytest.raises(ConfigError, match=complaint):
             get_provider(reference)

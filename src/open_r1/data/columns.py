@@ -1,0 +1,162 @@
+"""The columns of rows: what they are usually called, how one is found, and what a value of one says.
+
+`problem`, `solution` and the like are the names that published sets use. A gold answer is `gold` everywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from open_r1.data.rows import Chunk, Rows
+from open_r1.errors import DataError, nearest
+from open_r1.rewards.base import text_of as last_turn
+
+PROMPT_COLUMNS = ("prompt", "problem", "question", "instruction")
+"""Columns of the problem; the first one found is taken where none is named."""
+
+GOLD_COLUMNS = ("solution", "answer")
+"""Columns of the gold answer; the first one that is filled in a row is taken where none is named."""
+
+RESPONSE_COLUMNS = ("completion", "response", "generation", *GOLD_COLUMNS)
+"""Columns of what a model is to answer."""
+
+TEXT_COLUMNS = ("problem", "question", "prompt", "messages", "text", "instruction", "Question", "question_content")
+"""Columns of the text by which rows are compared."""
+
+BATCH_CHARACTERS = 1 << 17
+"""Text that is processed at a time: it stays in a processor's cache meanwhile."""
+
+MAX_DEPTH = 8
+"""Levels of nesting that `text_of` reads; no chat has more."""
+
+
+def require_columns(found: Sequence[str], needed: Sequence[str], where: str, setting: str = "columns") -> None:
+    """DataError that names the first missing column, those that exist, and the setting to change."""
+    for column in needed:
+        if column not in found:
+            raise DataError(
+                f"data set '{where}' has no column '{column}'{nearest(column, found)} "
+                f"Found: {', '.join(found)}; name the right one with {setting}."
+            )
+
+
+def find_column(
+    found: Sequence[str], asked: str | None, known: Sequence[str], where: str, setting: str, contents: str
+) -> str:
+    """The column that was asked for, else the first known one. DataError when there is none with `contents`."""
+    if asked is not None:
+        require_columns(found, [asked], where, setting)
+        return asked
+    column = next((name for name in known if name in found), None)
+    if column is None:
+        raise DataError(
+            f"data set '{where}' has no column of {contents} ({', '.join(known)}){nearest(known[0], found)} "
+            f"Found: {', '.join(found)}; name it with {setting}."
+        )
+    return column
+
+
+def find_text_columns(rows: Rows, asked: Sequence[str] | None, setting: str) -> list[str]:
+    """The columns to compare rows by: those asked for, else the first known one."""
+    if asked:
+        require_columns(rows.columns, asked, rows.name, setting)
+        return list(asked)
+    return [find_column(rows.columns, None, TEXT_COLUMNS, rows.name, setting, "text")]
+
+
+def find_prompt_column(found: Sequence[str], asked: str | None, where: str, setting: str = "--prompt_column") -> str:
+    return find_column(found, asked, PROMPT_COLUMNS, where, setting, "problems")
+
+
+def rename_columns(rows: Any, mapping: Mapping[str, str], where: str, setting: str) -> Any:
+    """The rows of `datasets` with each column of `mapping` (found name -> wanted name) renamed.
+
+    DataError for a missing column, or a name that is taken by a column that isn't renamed itself.
+    """
+    if not mapping:
+        return rows
+    found = list(rows.column_names or next(iter(rows), {}))
+    require_columns(found, list(mapping), where, setting)
+    wanted = list(mapping.values())
+    taken = [name for name in wanted if (name in found and name not in mapping) or wanted.count(name) > 1]
+    if taken:
+        raise DataError(
+            f"data set '{where}' would have two columns '{taken[0]}' by {setting}; rename or drop one of them."
+        )
+    return rows.rename_columns(dict(mapping))
+
+
+def is_conversation(value: Any) -> bool:
+    """Whether a value is a chat: one turn or more, each with a role and a text as its content."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(turn, dict) and turn.get("role") and isinstance(turn.get("content"), str) for turn in value)
+    )
+
+
+def text_of(value: Any, depth: int = 0) -> str:
+    """A value as text: text as it is, a chat or list by its parts, null as "". Levels below `MAX_DEPTH` are left out."""
+    if isinstance(value, str):
+        return value
+    if value is None or depth > MAX_DEPTH:
+        return ""
+    if isinstance(value, dict):
+        value = [value["content"]] if "content" in value else list(value.values())
+    if isinstance(value, list):
+        return "\n".join(text_of(part, depth + 1) for part in value)
+    return str(value)
+
+
+def problem_of(row: Mapping[str, Any], columns: Sequence[str] = PROMPT_COLUMNS) -> Any:
+    """What was asked: the value of the first of `columns` that is filled."""
+    return next((row[name] for name in columns if row.get(name)), None)
+
+
+def gold_of(row: Mapping[str, Any], column: str | None) -> Any:
+    """A row's gold answer, from `column` or else the first of `GOLD_COLUMNS` that is filled; None where it has none."""
+    values = (row.get(name) for name in ((column,) if column else GOLD_COLUMNS))
+    gold = next((value for value in values if value is not None and str(value).strip()), None)
+    return gold if gold is None or isinstance(gold, str | int | float) else text_of(gold)
+
+
+def completion_of(row: Mapping[str, Any], column: str) -> str | None:
+    """A row's completion; of a chat, the assistant's last turn. None where it has none."""
+    value = row.get(column)
+    if isinstance(value, list) and all(isinstance(turn, dict) for turn in value):
+        return last_turn(value)
+    return value if isinstance(value, str) else None
+
+
+def read_texts(chunk: Chunk, columns: Sequence[str]) -> Iterator[list[str]]:
+    """The texts of a chunk's rows, a block at a time: the columns of each, a line break between them."""
+    for block in chunk.blocks(columns):
+        texts = [[v if isinstance(v, str) else text_of(v) for v in values] for values in block]
+        yield texts[0] if len(texts) == 1 else ["\n".join(parts) for parts in zip(*texts, strict=True)]
+
+
+def split_texts(texts: Sequence[str], characters: int = BATCH_CHARACTERS) -> Iterator[list[str]]:
+    """The texts in batches that end with the text that reaches `characters`."""
+    start = size = 0
+    for number, text in enumerate(texts, start=1):
+        size += len(text)
+        if size >= characters:
+            yield list(texts[start:number])
+            start, size = number, 0
+    if start < len(texts):
+        yield list(texts[start:])
+
+
+def batch_rows(rows: Iterable[Any], size_of: Any, max_rows: int, max_size: int) -> Iterator[list[Any]]:
+    """Rows in batches of at most `max_rows` that end with the row that reaches `max_size` by `size_of`."""
+    batch: list[Any] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        size += size_of(row)
+        if len(batch) >= max_rows or size >= max_size:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

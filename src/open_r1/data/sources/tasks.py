@@ -1,0 +1,49 @@
+"""`tasks:linear_equation?level=2&n=5000&seed=1&split=train`: problems of this package's own families."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from open_r1.data.sources.base import SourceSpec
+from open_r1.errors import DataError, nearest
+from open_r1.tasks import draw_problems, families, get_family
+
+PREFIX = "tasks"
+DEFAULT_N = 1000
+MAX_N = 10_000_000
+SPLITS = ("train", "held_out")
+
+
+def load(spec: SourceSpec) -> list[dict[str, Any]]:
+    """Problems with the columns prompt, solution, family, difficulty."""
+    spec.require_known(("level", "n", "seed", "split"))
+    family = get_family(f"{spec.what}s" if f"{spec.what}s" in families() else spec.what)  # singular or plural
+    split = spec.options.get("split", "train")
+    if split not in SPLITS:
+        raise DataError(
+            f"'{spec.name}' asks for the split '{split}'{nearest(split, SPLITS)} Splits: {', '.join(SPLITS)}."
+        )
+    n, seed = spec.integer("n", DEFAULT_N, MAX_N), spec.integer("seed", 0, MAX_N)
+    return [
+        {
+            "prompt": problem.prompt,
+            "solution": problem.gold,
+            "family": problem.family,
+            "difficulty": problem.difficulty,
+        }
+        for problem in draw_problems(family, n, split, seed, read_levels(spec))
+    ]
+
+
+def read_levels(spec: SourceSpec) -> tuple[int, int] | None:
+    """`2` or `2-4`, None for all levels."""
+    text = spec.options.get("level")
+    if text is None:
+        return None
+    low, _, high = text.partition("-")
+    try:
+        return int(low), int(high or low)
+    except ValueError:
+        raise DataError(
+            f"'{spec.name}' has level={text}, which is neither a number nor a range; write level=2 or level=2-4."
+        ) from None

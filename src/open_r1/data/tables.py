@@ -1,0 +1,122 @@
+"""Rows of text formats as a table of `datasets`, on the disk and mapped from there: memory is that of one batch.
+
+A column has one type. Numbers of both kinds are floats where that loses nothing; a column that mixes text with other
+scalars, or has numbers longer than 64 bits, is text, each value as the file writes it. Two passes: the first finds the
+types, the second writes an Arrow file into the cache of `datasets`, under a name for these files as they are now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from open_r1.data.values import LongDecimal, as_text
+from open_r1.errors import DataError
+from open_r1.rundir import atomic_file
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Batch = list[dict[str, Any]]
+MISFIT = (pa.ArrowException, OverflowError, TypeError)
+"""What pyarrow raises for values that are not of one type."""
+
+
+def load_table(
+    paths: Sequence[Path], read: Callable[[], Iterator[Batch]], to_text: Callable[[Any], str | None]
+) -> Dataset:
+    """The rows of files as a `Dataset`. DataError for a column that can't have one type."""
+    from datasets import Dataset, config
+
+    path = Path(config.HF_DATASETS_CACHE) / f"open_r1-{identify(paths)}.arrow"
+    if not path.exists():
+        write_table(path, read, to_text)
+    return Dataset.from_file(str(path))
+
+
+def identify(paths: Iterable[Path]) -> str:
+    """16 hex digits for files as they are now: their names, sizes and times of change."""
+    seen = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+
+
+def write_table(
+    path: Path, read: Callable[[], Iterator[Batch]], to_text: Callable[[Any], str | None] = as_text
+) -> None:
+    """Write an Arrow file of all rows; a column whose type turns out to lose something becomes text."""
+    types = find_types(read())
+    while True:
+        schema = pa.schema(list(types.items()))
+        try:
+            with atomic_file(path) as file, pa.ipc.new_stream(file, schema) as writer:
+                for batch in read():
+                    writer.write_batch(to_record_batch(batch, schema, to_text))
+            return
+        except LossyType as misfit:
+            types[misfit.column] = pa.string()
+
+
+class LossyType(Exception):
+    """The type found for a column can't represent one of its values."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(column)
+        self.column = column
+
+
+def to_record_batch(batch: Batch, schema: pa.Schema, to_text: Callable[[Any], str | None]) -> pa.RecordBatch:
+    arrays = []
+    for field in schema:
+        values = [row.get(field.name) for row in batch]
+        is_text = field.type == pa.string()
+        try:
+            arrays.append(pa.array([to_text(value) for value in values] if is_text else values, field.type))
+        except MISFIT as error:
+            if is_text or not is_scalar(field.type):
+                raise DataError(describe(field.name, error)) from None
+            raise LossyType(field.name) from None
+    return pa.record_batch(arrays, schema=schema)
+
+
+def find_types(batches: Iterable[Batch]) -> dict[str, pa.DataType]:
+    """Column -> the type that all its values can have, columns in the order in which they first appear."""
+    types: dict[str, pa.DataType] = {}
+    for batch in batches:
+        for name in {name: None for row in batch for name in row}:
+            kind = type_of(name, [row.get(name) for row in batch])
+            types[name] = merge(name, types[name], kind) if name in types else kind
+    return types
+
+
+def type_of(name: str, values: list[Any]) -> pa.DataType:
+    if any(type(value) is LongDecimal for value in values):
+        return pa.string()
+    try:
+        return pa.array(values).type
+    except MISFIT as error:
+        if all(value is None or isinstance(value, str | int | float) for value in values):
+            return pa.string()
+        raise DataError(describe(name, error)) from None
+
+
+def merge(name: str, one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """The type for values of both."""
+    try:
+        schemas = [pa.schema([(name, kind)]) for kind in (one, other)]
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except pa.ArrowException as error:
+        if is_scalar(one) and is_scalar(other):
+            return pa.string()
+        raise DataError(describe(name, error)) from None
+
+
+def is_scalar(kind: pa.DataType) -> bool:
+    return not pa.types.is_nested(kind)
+
+
+def describe(name: str, error: Exception) -> str:
+    return f"column '{name}' has values of several kinds: {' '.join(str(error).split())}; write them all alike."

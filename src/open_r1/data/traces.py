@@ -1,0 +1,173 @@
+"""The file of traces: a line per sample, appended as soon as it is there, repaired when it is opened.
+
+A line begins with its key and counts, so that a file of any length is surveyed without parsing its texts:
+
+    {"problem_id": …, "sample": 0, "prompt_tokens": …, "completion_tokens": …, "finish_reason": …, "completion": …,
+     model, endpoint, seed, seconds, attempts, request_samples, and the problem's own columns}
+
+A kill leaves whole lines and at most one torn last line, which is cut off when the file is next opened. `group_traces`
+gives the form of the original's files: a line per problem, its samples in lists.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from open_r1.data.columns import batch_rows
+from open_r1.data.problems import Locator, key_of
+from open_r1.data.values import dump, dump_row, load
+from open_r1.errors import DataError, RunError
+from open_r1.rundir import atomic_file
+from open_r1.rundir.jsonl import BLOCK_BYTES, iter_lines
+
+OWN_COLUMNS = """problem_id sample prompt_tokens completion_tokens finish_reason completion model endpoint seed seconds
+attempts request_samples""".split()
+"""Columns that a trace has; a problem's own column of such a name becomes `source_<name>`."""
+
+HEAD = re.compile(
+    rb'\{"problem_id": ?("(?:[^"\\]|\\.)*"), ?"sample": ?(\d+), ?'
+    rb'"prompt_tokens": ?(\d+|null), ?"completion_tokens": ?(\d+|null), ?"finish_reason": ?"(\w+)"'
+)
+HEAD_KEYS = ("problem_id", "sample", "prompt_tokens", "completion_tokens", "finish_reason")
+HEADS_AT_ONCE = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class TraceHead:
+    """What a line of a trace begins with."""
+
+    problem_id: str
+    sample: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    finish_reason: str
+
+
+def read_head(line: bytes, where: str) -> TraceHead:
+    match = HEAD.match(line)
+    if match and line.endswith(b"}\n"):
+        name = match[1]
+        problem_id = json.loads(name) if b"\\" in name else name[1:-1].decode("utf-8", "replace")
+        return TraceHead(problem_id, int(match[2]), as_count(match[3]), as_count(match[4]), match[5].decode())
+    try:
+        row: Any = json.loads(line)
+        values = [row[key] for key in HEAD_KEYS]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise RunError(
+            f"{where} is not a trace ({line[:60]!r}); remove that line, and its sample is generated again."
+        ) from None
+    return TraceHead(*values)
+
+
+def read_heads(path: Path) -> Iterator[tuple[int, TraceHead]]:
+    """Where each line of a file of traces begins, and its head. RunError for a line that is not a trace."""
+    with path.open("rb", buffering=BLOCK_BYTES) as file:
+        for line in iter_lines(file):
+            yield line.start, read_head(line.content, f"{path}:{line.number}")
+
+
+def as_count(digits: bytes) -> int | None:
+    return None if digits == b"null" else int(digits)
+
+
+def own_name(column: str) -> str:
+    return f"source_{column}" if column in OWN_COLUMNS else column
+
+
+def to_line(row: dict[str, Any], columns: bytes = b"") -> bytes:
+    """A row as a line of JSON in UTF-8; `columns` is what `encode_columns` made."""
+    head = dump(row)
+    return b"%b,%b}\n" % (head[:-1], columns) if columns else head + b"\n"
+
+
+def encode_columns(columns: dict[str, Any]) -> bytes:
+    """A problem's own columns as the inside of a JSON object; NaN becomes null. DataError for what JSON can't express."""
+    try:
+        return dump({own_name(name): value for name, value in columns.items()})[1:-1]
+    except TypeError as error:
+        raise DataError(
+            f"a column of the problems can't be written as JSON ({error}); leave it out with --columns."
+        ) from None
+
+
+def share_out(total: int | None, lengths: Sequence[int]) -> list[int | None]:
+    """A count divided in proportion to `lengths`; the shares add up to it. None each where it is unknown."""
+    if total is None:
+        return [None] * len(lengths)
+    if len(lengths) == 1:
+        return [total]
+    whole = sum(lengths) or len(lengths)
+    shares: list[int | None] = []
+    passed = given = 0
+    for length in lengths:
+        passed += length or (0 if sum(lengths) else 1)
+        shares.append(total * passed // whole - given)
+        given = total * passed // whole
+    return shares
+
+
+def locate_traces(path: Path, locator: Locator, count: int) -> Iterator[tuple[int, TraceHead, int]]:
+    """Where each line begins, its head, and the place of its sample among all `count` per problem that are wanted.
+
+    The place is -1 for a sample that is not wanted.
+    """
+    for batch in batch_rows(read_heads(path), lambda line: 0, HEADS_AT_ONCE, 1):
+        ordinals = locator.find([head.problem_id for _, head in batch]).tolist()
+        for (start, head), ordinal in zip(batch, ordinals, strict=True):
+            yield start, head, ordinal * count + head.sample if ordinal >= 0 and head.sample < count else -1
+
+
+Arrange = Callable[[Sequence[dict[str, Any]]], dict[str, Any]]
+"""The samples of one problem, in order -> the columns to add to the problem's own."""
+
+
+def group_traces(traces: Path, grouped: Path, arrange: Arrange) -> int:
+    """Write a line for each problem that has a sample, in the order of their first samples; returns their number.
+
+    Memory: 24 bytes a sample, for where its line begins.
+    """
+    count = 0
+    with atomic_file(grouped) as file:
+        for rows in read_groups(traces):
+            own = {name.removeprefix("source_"): rows[0][name] for name in rows[0] if name not in OWN_COLUMNS}
+            file.write(dump_row(own | arrange(rows)) + b"\n")
+            count += 1
+    return count
+
+
+def read_groups(traces: Path) -> Iterator[list[dict[str, Any]]]:
+    """Each problem's rows, ordered by sample."""
+    import numpy as np
+
+    keys, samples, starts = index_lines(traces)
+    found = np.frombuffer(keys, dtype=np.uint64) if len(keys) else np.empty(0, dtype=np.uint64)
+    _, first, group = np.unique(found, return_index=True, return_inverse=True)
+    order = np.lexsort((np.array(samples), first[group])) if len(found) else []
+    with traces.open("rb") as file:
+        rows: list[dict[str, Any]] = []
+        held = None
+        for place in order:
+            if held is not None and group[place] != held:
+                yield rows
+                rows = []
+            held = group[place]
+            file.seek(starts[place])
+            rows.append(load(file.readline()))
+        if rows:
+            yield rows
+
+
+def index_lines(traces: Path) -> tuple[array[int], array[int], array[int]]:
+    """Key, sample and start of every line."""
+    keys, samples, starts = array("Q"), array("Q"), array("Q")
+    for start, head in read_heads(traces):
+        keys.append(key_of(head.problem_id))
+        samples.append(head.sample)
+        starts.append(start)
+    return keys, samples, starts

@@ -1,0 +1,75 @@
+"""The stage `traces`: a worked solution of every problem, for supervised fine-tuning."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from open_r1.errors import ConfigError, nearest
+from open_r1.pipeline.problem_rows import read_problems
+from open_r1.pipeline.stage import Context, Stage, StageName
+from open_r1.records import Problem
+from open_r1.rundir import write_jsonl
+from open_r1.tasks import STYLES, write_trace
+from open_r1.text.tags import render_completion
+
+
+@dataclass(frozen=True)
+class TracesStage(Stage):
+    """Writes a worked trace for every SFT problem, as a teacher would who is careful with some and lazy with others.
+
+    `style` is how careful traces are written; `lazy_share` maps a difficulty to the share of traces that skip the
+    work (interpolated between the difficulties given).
+    """
+
+    kind: ClassVar[str] = "traces"
+    makes: ClassVar[tuple[str, ...]] = ("traces.jsonl",)
+    inputs: ClassVar[tuple[str, ...]] = ("problems",)
+
+    problems: StageName = StageName("problems")
+    style: str = "terse"
+    lazy_share: dict[float, float] = field(default_factory=dict)
+
+    def check(self) -> None:
+        if self.style not in STYLES:
+            raise ConfigError(
+                f"stage '{self.name}': unknown style '{self.style}'{nearest(self.style, STYLES)} "
+                f"Styles: {', '.join(STYLES)}."
+            )
+        for difficulty, share in self.lazy_share.items():
+            if not 0 <= share <= 1:
+                raise ConfigError(f"stage '{self.name}': lazy_share[{difficulty}] must be 0 to 1, but is {share}.")
+
+    def run(self, context: Context) -> dict[str, Any]:
+        rng = random.Random(f"traces/{context.seed}")
+        rows = []
+        for problem in read_problems(context.folder(self.problems) / "sft.jsonl"):
+            is_lazy = rng.random() < interpolate(self.lazy_share, problem.difficulty)
+            rows.append(trace_row(problem, "lazy" if is_lazy else self.style, context.seed))
+        write_jsonl(context.run.path / "traces.jsonl", rows)
+        lazy = sum(row["style"] == "lazy" for row in rows)
+        context.report(f"{len(rows)} traces, {lazy} of them lazy")
+        return {"traces": len(rows), "lazy": lazy}
+
+
+def interpolate(points: Mapping[float, float], position: float) -> float:
+    """Linear between the points, flat beyond them, 0 without any."""
+    if not points:
+        return 0.0
+    known = sorted(points.items())
+    for (left, low), (right, high) in itertools.pairwise(known):
+        if left <= position <= right:
+            return low + (high - low) * (position - left) / (right - left)
+    return known[0][1] if position < known[0][0] else known[-1][1]
+
+
+def trace_row(problem: Problem, style: str, seed: int) -> dict[str, Any]:
+    trace = write_trace(problem, style, seed)
+    messages = [
+        {"role": "user", "content": problem.prompt},
+        {"role": "assistant", "content": render_completion(trace.thinking, trace.answer)},
+    ]
+    return {"messages": messages, "style": style, "family": problem.family, "difficulty": problem.difficulty}

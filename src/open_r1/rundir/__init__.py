@@ -1,0 +1,50 @@
+"""A run on disk: its paths, the only ways in which its files are written, and whose an output folder is.
+
+A file is written beside its place and renamed; a log is appended to line by line; `done.json` is written last, so that a
+folder without it is unfinished.
+"""
+
+from open_r1.rundir.claim import OutputFolder, describe_changes, hold_file
+from open_r1.rundir.files import (
+    atomic_file,
+    hash_files,
+    open_regular,
+    read_json,
+    write_json,
+    write_text,
+    writing_failed,
+)
+from open_r1.rundir.jsonl import (
+    LineAppender,
+    append_line,
+    index_rows,
+    iter_lines,
+    iter_rows,
+    read_jsonl,
+    read_row,
+    write_jsonl,
+)
+from open_r1.rundir.paths import CHECKPOINT_MARKER, RunDir
+
+__all__ = [
+    "CHECKPOINT_MARKER",
+    "LineAppender",
+    "OutputFolder",
+    "RunDir",
+    "append_line",
+    "atomic_file",
+    "describe_changes",
+    "hash_files",
+    "hold_file",
+    "index_rows",
+    "iter_lines",
+    "iter_rows",
+    "open_regular",
+    "read_json",
+    "read_jsonl",
+    "read_row",
+    "write_json",
+    "write_jsonl",
+    "write_text",
+    "writing_failed",
+]

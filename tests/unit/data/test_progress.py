@@ -1,0 +1,53 @@
+"""The line that says how far it has come."""
+
+from __future__ import annotations
+
+import pytest
+
+from open_r1.data.progress import Prices, Progress, in_words
+
+
+def test_rate_cost_and_time_left_are_those_of_this_run() -> None:
+    now = [0.0]
+    progress = Progress(1000, Prices(1.0, 4.0), clock=lambda: now[0])
+    for _ in range(100):
+        progress.count(100, 1000, "stop")
+    now[0] = 50.0
+    progress.begin()
+    for _ in range(200):
+        progress.count(100, 1000, "length")
+    now[0] = 70.0
+    line = progress.line()
+    assert line.startswith(
+        "300/1,000 samples (30.0 %); 10.0/s, 10,000 tokens/s; cost 1.23 of about 4.10; 1 min 10 s left"
+    )
+    assert progress.done - progress.earlier == 200
+
+
+def test_the_rate_follows_the_last_minute() -> None:
+    now = [0.0]
+    progress = Progress(10_000, clock=lambda: now[0])
+    progress.begin()
+    for second in range(1, 301):
+        now[0] = float(second)
+        for _ in range(10 if second <= 150 else 1):
+            progress.count(None, None, "stop")
+        rate, _ = progress.rates()
+    assert rate == pytest.approx(1.0, abs=0.05)
+
+
+def test_failures_and_retries_are_told_and_no_price_no_cost() -> None:
+    progress = Progress(10)
+    progress.failures["timeout"] += 2
+    progress.retries = 5
+    assert "5 asked again; 2 failed" in progress.line()
+    assert "cost" not in progress.line()
+    assert Prices().cost(1, 1) is None
+    assert Prices(completion=2.0).cost(10**6, 10**6) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (3700, "1 h 1 min"), (200_000, "2 days 7 h")]
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
