@@ -175,7 +175,7 @@ def test_a_server_that_dies_for_good_ends_the_run_with_what_is_done(
     [
         (["--prompt_column", "problm"], "no column 'problm'; did you mean 'problem'?"),
         (["--model", "teachr"], "has no model 'teachr'; did you mean 'teacher'?"),
-        (["--num_samples", "4", "--temperature", "0"], "temperature 0 draws the same completion every time"),
+        (["--num_samples", "4", "--temperature", "0"], "temperature 0 gives the same completion every time"),
         (["--top_p", "0"], "top_p must be above 0"),
         (["--max_cost", "5"], "max_cost needs prices"),
         (["--concurrency", "0"], "concurrency must be at least 1"),
