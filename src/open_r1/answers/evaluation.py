@@ -26,6 +26,9 @@ MAX_DIGITS = 2500
 DIGITS = 50
 """So many digits are compared beyond those that a formula's own sizes ask for."""
 
+MAX_SIZES = {"fact": 9, "fact2": 9, "binom": 9, "": 300}
+"""The decimal exponents of the largest arguments of factorials, binomials and functions."""
+
 MIN_AGREEMENTS = 5
 """Functions must agree at so many points where others are refused as too large."""
 
@@ -239,6 +242,7 @@ def _operation(node: Node, args: list[Value], context: _Context) -> Value:
     if kind == "root":
         return _root(args[0], args[1], context)
     _note(args, context)
+    _refuse_large(node, args)
     if kind == "fact":
         return mp.factorial(args[0])
     if kind == "fact2":
@@ -246,6 +250,15 @@ def _operation(node: Node, args: list[Value], context: _Context) -> Value:
     if kind == "binom":
         return mp.binomial(*args)
     return _function(node.name, args, context) if kind == "fn" else _task(node.name, args, context)
+
+
+def _refuse_large(node: Node, args: list[Value]) -> None:
+    """TooLargeError where a function's argument is so large that its value would take seconds."""
+    limit = MAX_SIZES.get(node.kind, MAX_SIZES[""])
+    if node.name not in {"ln", "lg", "log", "abs", "Re", "Im", "sgn"} and any(
+        (_size(arg) or 0) > limit for arg in args
+    ):
+        raise TooLargeError
 
 
 def _sum(terms: list[Value], context: _Context) -> Value:

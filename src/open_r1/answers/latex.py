@@ -147,7 +147,7 @@ _COMMANDS = _rules(
 _WORDS = _rules(
     (r"\s+", " "),
     (r"(?<=\d)\s*([AaPp])\.?\s?[Mm](?![A-Za-z])\.?", lambda half: half[1].lower() + "m"),  # 3:45 P.M.
-    (r"^\s*(?:\\approx|=)\s*", ""),
+    (r"^\s*(?:\\approx|=|\+)\s*", ""),
     (r"(?<![\d/.,:])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])", r"\1\\frac{\2}{\3}"),  # 1 1/2
     (r"(?<![\d/.,A-Za-z{])(\d+)\s*(?:and|&)\s*(\d+)\s*/\s*(\d+)(?![\d/.])$", r"\1 and \\frac{\2}{\3}"),
 )

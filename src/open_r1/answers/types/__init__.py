@@ -9,6 +9,7 @@ either in a text (`extraction`), or wait for the algebra system: a pair that nee
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -40,8 +41,16 @@ def _read_any(gold: str) -> str:
     return gold
 
 
-def _need_algebra(gold: Any, answer: str, comparison: Comparison) -> bool:
-    raise NeedsAlgebraError
+_OPERATION = re.compile(
+    r"\\(?:sum|prod|int|iint|oint|lim|frac|sqrt|binom|log|ln|sin|cos|tan|partial|overline|bar)(?![a-z])|[\^=+]"
+)
+
+
+def _need_algebra(gold: str, answer: str, comparison: Comparison) -> bool:
+    """Algebra, where the gold has something to calculate; else only its own writing is equal to it."""
+    if _OPERATION.search(gold):
+        raise NeedsAlgebraError
+    return gold.replace(" ", "") == answer.replace(" ", "")
 
 
 ALGEBRA = AnswerType("formula by algebra", _read_any, _need_algebra)
@@ -65,6 +74,14 @@ TYPES = (
     ALGEBRA,
 )
 """Every type, in the order in which a gold is tried as them."""
+
+
+_RANGE = re.compile(r"[\s,;(]*(?:where\s+)?[A-Za-z]\\in\s*(?:\\mathbb\{[ZNQ]\}|[ZNQ])\^?[+*]?\)?$")
+
+
+def without_range(text: str) -> str:
+    r"""`2k\pi, k\in\mathbb{Z}` without what `k` runs over."""
+    return _RANGE.sub("", text) or text if r"\in" in text else text
 
 
 @lru_cache(maxsize=32768)
@@ -94,6 +111,7 @@ def compare(gold: str, answer: str, ordered: bool = False) -> Reason:
 def _are_equal(gold: str, answer: str, ordered: bool) -> bool:
     if gold == answer:
         return True
+    gold, answer = without_range(gold), without_range(answer)
     if not gold or not answer:
         return False
     answer_type, value = _typed(gold)

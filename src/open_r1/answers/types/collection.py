@@ -35,7 +35,7 @@ def read(gold: str) -> Group | None:
 
 def are_equal(gold: Group, answer: str, comparison: Comparison) -> bool:
     found = read(answer)
-    if found is None:
+    if found is None or (found.opening == r"\{" and _RELATION.search(answer)):
         return _is_single_equal(gold, answer, comparison)
     if not _have_compatible_brackets(gold, found) or len(gold.parts) != len(found.parts):
         return False
