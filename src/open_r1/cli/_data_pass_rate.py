@@ -21,7 +21,7 @@ from open_r1.cli.console import tell
 from open_r1.errors import ConfigError, RunError, nearest
 
 if TYPE_CHECKING:
-    from open_r1.configs.settings import Setting
+    from open_r1.configs.reader import Setting
     from open_r1.data.pass_rate import Scorer
     from open_r1.data.problems import ProblemSet
 
@@ -169,7 +169,7 @@ def default_folder(request: argparse.Namespace) -> Path:
 
 def read_recipe_file(path: Path, parser: argparse.ArgumentParser) -> dict[str, Any]:
     """A recipe's settings by the names that flags have. ConfigError, with file and line, for what no flag is called."""
-    from open_r1.configs.settings import read_recipe
+    from open_r1.configs.reader import read_recipe
 
     actions = {word.lstrip("-"): action for action in parser._actions for word in action.option_strings}
     settings: dict[str, Any] = {"reward_settings": {}}
