@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +246,31 @@ def add_results(parser: Any, *names: str, **settings: Any) -> None:
         add(parser, name, **settings)
     for name in ("overwrite", "dry-run", "json"):
         add(parser, name)
+
+
+def add_server_options(parser: argparse.ArgumentParser) -> None:
+    """How a model's server is started, for the verbs that start one."""
+    size: dict[str, Any] = {"type": int, "metavar": "N"}
+    add(parser, "backend", choices=("vllm", "transformers"), help="default: vllm where it is installed")
+    add(parser, "tensor_parallel_size", help="GPUs that share each layer (vLLM)", **size)
+    add(parser, "data_parallel_size", help="copies of the model (vLLM)", **size)
+    add(
+        parser, "gpu_memory_utilization", type=float, metavar="SHARE",
+        help="share of each device's memory to use, as 0.8",
+    )  # fmt: skip
+    add(parser, "max_model_len")
+    add(parser, "dtype", default="auto", help="bfloat16, float16, float32 (default: as saved)")
+    add(parser, "trust_remote_code", action="store_true", help="run code that comes with the model")
+    add(
+        parser, "startup_timeout", type=float, default=1200, metavar="SECONDS",
+        help="how long the model may take to load",
+    )  # fmt: skip
+    add(parser, "verbose", action="store_true", help="show what the model's server says")
+
+
+def serve_options(arguments: argparse.Namespace, **given: Any) -> Any:
+    """The serving area's options from those of `add_server_options`, with model, host and port."""
+    from open_r1.serving.backends import ServeOptions
+
+    names = [one.name for one in fields(ServeOptions) if one.name not in ("names", "extra")]
+    return ServeOptions(**{name: getattr(arguments, name) for name in names}, **given)

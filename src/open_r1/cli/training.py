@@ -40,7 +40,7 @@ def run(kind: StageKind, arguments: argparse.Namespace) -> int:
     if arguments.settings:
         return list_settings(kind)
     from open_r1.configs.parse import parse_stage
-    from open_r1.pipeline.training_stage import check_arguments, run_training
+    from open_r1.pipeline.training import check_arguments, run_training
 
     parsed = parse_stage(kind, [*(["--config", arguments.config] if arguments.config else []), *arguments.extra])
     check_arguments(parsed)
