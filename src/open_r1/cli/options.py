@@ -13,14 +13,18 @@ original and its guide are accepted beside ours. docs/reference/commands.md is m
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from open_r1.cli.console import fail
 from open_r1.errors import nearest
+
+Settings = TypeVar("Settings")
 
 BACKENDS = ("server", "transformers", "vllm")
 
@@ -246,3 +250,54 @@ def add_results(parser: Any, *names: str, **settings: Any) -> None:
         add(parser, name, **settings)
     for name in ("overwrite", "dry-run", "json"):
         add(parser, name)
+
+
+def add_settings(parser: Any, settings: type, *names: str, **changes: Any) -> None:
+    """An option for each field of a dataclass of settings, with the field's type, default and help.
+
+    Args:
+        names: The fields; by default all that have a help text.
+        changes: By field, argparse's settings in place of the field's, as `tokens={"spellings": ("--max_tokens",)}`.
+    """
+    hints = get_type_hints(settings)
+    for one in fields(settings):
+        if "help" not in one.metadata or (names and one.name not in names):
+            continue
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        words = {**type_settings(hints[one.name]), "default": default, "help": one.metadata["help"]}
+        words |= changes.get(one.name, {})
+        spellings = words.pop("spellings", ())
+        add(parser, one.metadata.get("flag") or one.name, *spellings, **({"dest": one.name} | words))
+
+
+def read_settings(settings: type[Settings], arguments: argparse.Namespace, **more: Any) -> Settings:
+    """The dataclass of settings that `add_settings` added the options of; `more` are fields without an option."""
+    names = {one.name for one in fields(settings)}  # type: ignore[arg-type]
+    given = {name: value for name, value in vars(arguments).items() if name in names}
+    return settings(**{n: tuple(v) if isinstance(v, list) else v for n, v in given.items()} | more)
+
+
+def type_settings(hint: Any) -> dict[str, Any]:
+    """argparse's settings for a value of a type."""
+    if get_origin(hint) in (UnionType, Union):
+        (hint,) = (one for one in get_args(hint) if one is not type(None))
+    if hint is bool:
+        return {"action": "store_true"}
+    if get_origin(hint) is Literal:
+        return {"choices": get_args(hint)}
+    if get_origin(hint) is tuple:
+        return {"nargs": "+", "type": get_args(hint)[0], "metavar": "NAME"}
+    if get_origin(hint) is Mapping:
+        return {"type": read_object, "metavar": "JSON"}
+    return {"type": hint} | ({"metavar": "N"} if hint is int else {})
+
+
+def read_object(text: str) -> dict[str, Any]:
+    """A JSON object of the command line."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"not JSON ({error}); write it as '{{\"top_k\": 20}}'") from None
+    if not isinstance(content, dict):
+        raise argparse.ArgumentTypeError("not a JSON object; write it as '{\"top_k\": 20}'")
+    return content

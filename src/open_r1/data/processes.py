@@ -45,9 +45,13 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_processes(processes: int) -> None:
-    if processes < 1:
-        raise ConfigError(f"--processes must be at least 1, but is {processes}; leave it out for one a core.")
+def count_processes(asked: int | None) -> int:
+    """How many processes to use: as many as were asked for, or one a core."""
+    if asked is None:
+        return available_cores()
+    if asked < 1:
+        raise ConfigError(f"--processes must be at least 1, but is {asked}; leave it out for one a core.")
+    return asked
 
 
 def map_in_order(
