@@ -35,7 +35,7 @@ def test_the_sampler_that_is_made_epoch_aware_has_the_shape_it_is_rebuilt_from()
     assert "set_epoch" not in vars(RepeatSampler), "TRL has its own now: ours can go"
 
 
-def test_rewards_are_called_with_what_the_explained_reward_expects() -> None:
+def test_rewards_are_called_with_what_the_adapter_expects() -> None:
     text = source(trl.GRPOTrainer._calculate_rewards)
     assert "prompts=prompts, completions=completions, completion_ids=completion_ids_list, **reward_kwargs" in text
     assert 'reward_kwargs["log_extra"]' in text

@@ -13,6 +13,7 @@ from open_r1.errors import DataError
 
 if TYPE_CHECKING:
     from open_r1.records import Outcome
+    from open_r1.rewards.spec import RewardSpec
 
 EXAMPLE = """examples:
   open-r1 rewards list
@@ -36,10 +37,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="every reward in a line")
+    listing.add_argument("names", nargs="*", metavar="NAME", help="only these, and module:name of your own")
     listing.add_argument("--json", action="store_true", help="as JSON")
     listing.set_defaults(run=run_list)
     describing = actions.add_parser("describe", help="one reward: formula, source, columns, settings")
-    describing.add_argument("name")
+    describing.add_argument("name", help="a reward, or module:name of your own")
     describing.add_argument("--json", action="store_true", help="as JSON")
     describing.set_defaults(run=run_describe)
     _add_score_parser(actions)
@@ -62,9 +64,9 @@ def _add_score_parser(actions: argparse._SubParsersAction) -> None:
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    from open_r1.rewards.registry import reward_specs
+    from open_r1.rewards.registry import get_spec, reward_specs
 
-    specs = reward_specs().values()
+    specs = [get_spec(name) for name in arguments.names or reward_specs()]
     if arguments.json:
         print(json.dumps([_spec_record(spec) for spec in specs], ensure_ascii=False, indent=2))
         return 0
@@ -82,7 +84,8 @@ def run_describe(arguments: argparse.Namespace) -> int:
         print(json.dumps(record, ensure_ascii=False, indent=2))
         return 0
     for label, value in record.items():
-        shown = ", ".join(value) or "none" if isinstance(value, list) else value
+        items = [f"{key} = {default}" for key, default in value.items()] if isinstance(value, dict) else value
+        shown = ", ".join(items) or "none" if isinstance(items, list) else items
         print(f"{label + ':':<15}{shown}")
     return 0
 
@@ -190,13 +193,14 @@ def group_sizes(columns: dict[str, list[Any]]) -> list[int]:
     return [sum(1 for _ in lines) for _, lines in groupby(map(repr, keys))]
 
 
-def _spec_record(spec: Any) -> dict[str, Any]:
+def _spec_record(spec: RewardSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
         "function": spec.function_name,
+        "kind": spec.kind,
         "summary": spec.summary,
         "formula": spec.formula,
         "source": spec.source,
         "needs columns": list(spec.needs_columns),
-        "settings": list(spec.options),
+        "settings": {setting.key: setting.default for setting in spec.settings},
     }

@@ -1,9 +1,9 @@
 """The YAML and command-line surface as dataclasses.
 
     datasets.py   DatasetConfig, DatasetMixtureConfig: what to train on; no heavy import
-    reward_settings.py   RewardSettings: which rewards, and what they can be told; no heavy import
-    arguments.py  ScriptArguments, GRPOScriptArguments, SFTConfig, GRPOConfig on top of TRL's own (imports TRL)
-    fields.py     how a setting is declared: a field with its help text
+    arguments.py  ScriptArguments, GRPOScriptArguments, SFTConfig, GRPOConfig on top of TRL's own (imports TRL); the settings
+                  of rewards are declared beside the rewards
+    fields.py     how a setting is declared: a field with its help text and range
     renames.py    names that newer libraries dropped, and what became of them
     settings.py   a recipe and a command line -> settings with their origin
     ranges.py     the range of every number that has one

@@ -6,7 +6,9 @@ Whatever TRL's own SFTConfig, GRPOConfig and ModelConfig offer is a key here too
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal
 
 import trl
@@ -14,7 +16,7 @@ from trl import ModelConfig
 
 from open_r1.configs.datasets import DatasetMixtureConfig
 from open_r1.configs.fields import setting
-from open_r1.configs.reward_settings import RewardSettings
+from open_r1.configs.ranges import COUNT, SHARE, Range
 from open_r1.errors import ConfigError
 
 __all__ = ["GRPOConfig", "GRPOScriptArguments", "ModelConfig", "SFTConfig", "ScriptArguments"]
@@ -41,7 +43,7 @@ class ScriptArguments(trl.ScriptArguments):
     dataset_response_format: Literal["plain", "r1"] = setting(
         "plain", "plain: the response as it is; r1: worked steps become the thinking, the final answer goes in a box."
     )
-    max_samples: int | None = setting(None, "Use only the first so many rows of the training split.")
+    max_samples: int | None = setting(None, "Use only the first so many rows of the training split.", COUNT)
 
     def __post_init__(self) -> None:
         if isinstance(self.dataset_mixture, str):
@@ -56,9 +58,26 @@ class ScriptArguments(trl.ScriptArguments):
         self.mixture = DatasetMixtureConfig.from_mapping(self.dataset_mixture) if self.dataset_mixture else None
 
 
+rewards: Any = import_module("open_r1.rewards.settings")
+"""Rewards declare their settings. This area lies below them, and so names the place that composes what they declare."""
+
+RewardSettings: Any = rewards.settings_class()
+
+
 @dataclass
 class GRPOScriptArguments(RewardSettings, ScriptArguments):
     """What to train on and how to reward it."""
+
+
+def grpo_script_arguments(reward_names: Iterable[str]) -> type[GRPOScriptArguments]:
+    """GRPOScriptArguments with the settings that the user's own among these rewards declare.
+
+    ConfigError for a reward that can't be found.
+    """
+    own = [name for name in reward_names if ":" in name]
+    if not own:
+        return GRPOScriptArguments
+    return dataclass(type("GRPOScriptArguments", (rewards.settings_class(own), GRPOScriptArguments), {}))
 
 
 @dataclass
@@ -96,12 +115,14 @@ class GRPOConfig(StageSettings, trl.GRPOConfig):
 
     wandb_log_unique_prompts: bool = setting(True, "Log each prompt once in the table of completions.")
     max_unscored_share: float = setting(
-        0.5, "Stop when a reward could not score more than this share of recent samples."
+        0.5, "Stop when a reward could not score more than this share of recent samples.", SHARE
     )
     preflight_prompts: int = setting(
-        8, "Before training, sample the completions of so many problems, and refuse what can't learn; 0: don't."
+        8,
+        "Before training, sample completions of this many problems, and refuse what can't learn; 0: no such check.",
+        Range(0),
     )
-    max_prompt_length: int | None = setting(None, "Leave out problems whose prompt has more tokens than this.")
+    max_prompt_length: int | None = setting(None, "Leave out problems whose prompt has more tokens than this.", COUNT)
     num_completions_to_print: int | None = setting(0, "Completions shown in the terminal at each logged step.")
 
     def __post_init__(self) -> None:

@@ -29,10 +29,6 @@ def check_model(model: Any) -> None:
 
 
 def check_data(script: Any, training: Any) -> None:
-    if script.max_samples is not None and script.max_samples < 1:
-        raise ConfigError(
-            f"max_samples must be at least 1, or left out for all rows, but is {script.max_samples}; raise it."
-        )
     if script.dataset_streaming:
         raise ConfigError(
             "dataset_streaming is not supported here yet; leave it out, and the data set is loaded whole."

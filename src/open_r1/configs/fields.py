@@ -9,23 +9,40 @@ from open_r1.configs.ranges import Range
 from open_r1.errors import ConfigError
 
 
+class Help(str):
+    """A help text that knows the range of its setting.
+
+    The parsers of transformers and TRL hand a field's whole metadata to argparse, so the range can't stand beside it.
+    """
+
+    limits: Range | None = None
+
+
 def setting(default: Any, text: str, limits: Range | None = None, *, flag: str = "") -> Any:
     """A dataclass field with its help text, which the settings reference and `--help` show.
 
     Args:
         limits: The values that a number may have; `check_limits` checks them.
-        flag: The option's name on the command line, where it isn't the field's.
+        flag: The option's name on the command line, where it is not the field's.
     """
-    metadata = {"help": text, "limits": limits, "flag": flag}
+    help = Help(text)
+    help.limits = limits
+    metadata: dict[str, Any] = {"help": help} | ({"flag": flag} if flag else {})
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
+def limits_of(settings: type) -> dict[str, Range]:
+    """The range of each field of a dataclass that states one."""
+    helps = {one.name: one.metadata.get("help") for one in fields(settings)}
+    return {name: help.limits for name, help in helps.items() if isinstance(help, Help) and help.limits}
+
+
 def check_limits(settings: Any) -> None:
     """ConfigError for the first field of a dataclass whose number is outside its range. None is in every range."""
-    for one in fields(settings):
-        limits, value = one.metadata.get("limits"), getattr(settings, one.name)
-        if limits is not None and value is not None and value not in limits:
-            name = one.metadata["flag"] or one.name
-            raise ConfigError(f"{name} must be {limits.in_words()}, but is {value}.")
+    names = {one.name: one.metadata.get("flag") or one.name for one in fields(settings)}
+    for name, limits in limits_of(type(settings)).items():
+        value = getattr(settings, name)
+        if value is not None and value not in limits:
+            raise ConfigError(f"{names[name]} must be {limits.in_words()}, but is {value}.")

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 from open_r1.configs.checks import check_batch, check_settings
+from open_r1.configs.fields import limits_of
 from open_r1.configs.ranges import check_ranges
 from open_r1.configs.settings import (
     COMMAND_LINE,
@@ -49,6 +50,7 @@ class FlagParser:
 
         self.parser = Parser(list(classes), allow_abbrev=False, exit_on_error=False, add_help=False)  # type: ignore[arg-type]
         self.fields = {f.name: f for cls in classes for f in dataclasses.fields(cls) if f.init}
+        self.ranges = {name: limits for cls in classes for name, limits in limits_of(cls).items()}
         self.hints = {name: hint for cls in classes for name, hint in get_type_hints(cls).items()}
 
     def defaults(self) -> dict[str, Any]:
@@ -108,13 +110,19 @@ def convert_items(values: list[Any], hint: Any) -> list[Any]:
     return [item_type(item) for item in values]
 
 
-def stage_classes(kind: StageKind) -> tuple[type, type, type]:
-    """The dataclasses for script, training and model settings of a stage."""
+def stage_classes(kind: StageKind, settings: Sequence[Setting] = ()) -> tuple[type, type, type]:
+    """The dataclasses for script, training and model settings of a stage.
+
+    Rewards of the user's own that `settings` name add the settings that they declare.
+    """
     from open_r1.configs import arguments
 
     if kind == "sft":
         return arguments.ScriptArguments, arguments.SFTConfig, arguments.ModelConfig
-    return arguments.GRPOScriptArguments, arguments.GRPOConfig, arguments.ModelConfig
+    named = [setting.value for setting in settings if setting.key == "reward_funcs"]
+    rewards = named[-1] if named and isinstance(named[-1], list) else named[-1:]
+    own = [name for name in rewards if isinstance(name, str)]
+    return arguments.grpo_script_arguments(own), arguments.GRPOConfig, arguments.ModelConfig
 
 
 def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[Setting] = ()) -> StageArguments:
@@ -124,7 +132,7 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
     """
     recipes, flags = split_recipe_flag(arguments)
     raw = [setting for path in recipes for setting in read_recipe(path)] + [*overrides, *read_flags(flags)]
-    classes = stage_classes(kind)
+    classes = stage_classes(kind, raw)
     parser = FlagParser(classes)
     settings, notices = translate(raw, parser.fields)
     values = parser.defaults()
@@ -134,7 +142,7 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
         values[name], origins[name] = value, setting.origin
     notices += notice_idle_vllm(values, origins)
     replaced, adaptations = adapt_to_machine(values, origins)
-    check_ranges(values, origins)
+    check_ranges(values, origins, parser.ranges)
     if kind == "grpo":
         check_batch(values, world_size())
     script, training, model = build(classes, values)

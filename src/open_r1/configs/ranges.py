@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,30 +40,32 @@ POSITIVE = Range(0, math.inf, open_low=True)
 RANGES: dict[str, Range] = {
     **dict.fromkeys(
         """per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps steps_per_generation
-        generation_batch_size num_iterations num_generations max_completion_length max_prompt_length max_samples lora_r
-        repetition_n_grams max_completion_len cosine_max_len""".split(),
+        generation_batch_size num_iterations num_generations max_completion_length lora_r""".split(),
         COUNT,
     ),
     **dict.fromkeys("learning_rate temperature repetition_penalty num_train_epochs logging_steps".split(), POSITIVE),
     **dict.fromkeys(
-        "weight_decay warmup_steps max_grad_norm epsilon beta dataloader_num_workers preflight_prompts".split(),
+        "weight_decay warmup_steps max_grad_norm epsilon beta dataloader_num_workers".split(),
         Range(0),
     ),
     **dict.fromkeys("adam_beta1 adam_beta2".split(), Range(0, 1, open_high=True)),
-    **dict.fromkeys("min_p max_unscored_share lora_dropout".split(), SHARE),
+    **dict.fromkeys("min_p lora_dropout".split(), SHARE),
     "top_p": Range(0, 1, open_low=True),
     "seed": Range(0, 2**32 - 1),
 }
 
 
-def check_ranges(values: dict[str, Any], origins: dict[str, str]) -> None:
-    """ConfigError for the first number that is not finite or outside its range, with the place it came from."""
+def check_ranges(values: dict[str, Any], origins: dict[str, str], declared: Mapping[str, Range]) -> None:
+    """ConfigError for the first number that is not finite or outside its range, with the place it came from.
+
+    `declared` are the ranges that settings state themselves; RANGES has those of the libraries' own.
+    """
     for key, value in values.items():
         numbers = value if isinstance(value, list) else [value]
         for number in numbers:
             if isinstance(number, float) and not math.isfinite(number):
                 raise ConfigError(f"{origins[key]}: {key} must be a finite number, but is {number}.")
-    for key, limits in RANGES.items():
+    for key, limits in {**RANGES, **declared}.items():
         value = values.get(key)
         if isinstance(value, int | float) and value not in limits:
             raise ConfigError(f"{origins[key]}: {key} must be {limits.in_words()}, but is {value:g}.")

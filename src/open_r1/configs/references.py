@@ -2,6 +2,7 @@
 
 NAME?key=value&key=value     a source with options: math500.jsonl?split=test, tasks:linear_equation?level=2&n=200
 module:name                  an object of the user's own: my_rewards:my_reward, my_callbacks:MyCallback
+path/to/file.py:name         the same in a file that is not importable by name
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -73,14 +76,14 @@ def read_source(reference: str, kind: str = "source", known: Collection[str] | N
 
 def split_object(reference: str, kind: str, example: str) -> tuple[str, str]:
     """Module and name of module:name, without importing it. ConfigError for another form."""
-    module, _, name = reference.partition(":")
+    module, _, name = reference.rpartition(":")
     if not module or not name.isidentifier():
         raise ConfigError(f"{kind} '{reference}' is not of the form module:name; write it as {example}.")
     return module, name
 
 
 def load_object(reference: str, kind: str, example: str) -> Any:
-    """The object at module:name; modules of the current folder are found too.
+    """The object at module:name, or path/to/file.py:name.
 
     Args:
         kind: What the object is for, as messages call it: "reward", "callback".
@@ -90,11 +93,27 @@ def load_object(reference: str, kind: str, example: str) -> Any:
         ConfigError: The reference has another form, its module can't be imported, or has no such name.
     """
     module_name, name = split_object(reference, kind, example)
+    module = load_module(reference, kind, example)
+    if not hasattr(module, name):
+        public = [found for found in vars(module) if not found.startswith("_")]
+        raise ConfigError(f"{kind} '{reference}': {module_name} has no '{name}'{nearest(name, public)}")
+    return getattr(module, name)
+
+
+def load_module(reference: str, kind: str, example: str) -> ModuleType:
+    """The module of module:name or path/to/file.py:name; modules of the current folder are found too.
+
+    Raises:
+        ConfigError: As for `load_object`.
+    """
+    module_name, _ = split_object(reference, kind, example)
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.append(folder)
     try:
-        module = import_module(module_name)
+        return _import_file(Path(module_name)) if module_name.endswith(".py") else import_module(module_name)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{kind} '{reference}': there is no file '{error.filename}'; check the path.") from error
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{kind} '{reference}': no module named '{error.name}'; put {module_name.replace('.', '/')}.py into the "
@@ -105,7 +124,15 @@ def load_object(reference: str, kind: str, example: str) -> Any:
             f"{kind} '{reference}': importing '{module_name}' fails with {type(error).__name__}: {error}; correct that "
             "module."
         ) from error
-    if not hasattr(module, name):
-        public = [found for found in vars(module) if not found.startswith("_")]
-        raise ConfigError(f"{kind} '{reference}': {module_name} has no '{name}'{nearest(name, public)}")
-    return getattr(module, name)
+
+
+def _import_file(path: Path) -> ModuleType:
+    """A file as a module, which is run once in a process."""
+    name = f"open_r1_own_{path.resolve()}"
+    if name not in sys.modules:
+        found = spec_from_file_location(name, path)
+        assert found is not None and found.loader is not None, "a name that ends in .py is a Python file's"
+        module = module_from_spec(found)
+        found.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]

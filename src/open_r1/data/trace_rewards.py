@@ -14,29 +14,39 @@ from open_r1.data.columns import GOLD_COLUMNS, gold_of, require_columns
 from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.records import Outcome
 from open_r1.rewards.base import FROM_TRAINER, RewardFunction
-from open_r1.rewards.registry import build_reward
-
-REWARD_OF = {"verification_info": "code", "reasoning_gym": "reasoning_gym", **dict.fromkeys(GOLD_COLUMNS, "accuracy")}
-"""Column -> the reward that reads it, in the order in which they are asked."""
+from open_r1.rewards.registry import get_spec, reward_specs
+from open_r1.rewards.spec import KINDS, RewardSpec
 
 
 @dataclass(frozen=True)
 class TraceReward:
-    """A reward by the name that a recipe gives it."""
+    """A reward with what it declares."""
 
-    name: str
+    spec: RewardSpec
     function: RewardFunction
+
+    @property
+    def name(self) -> str:
+        """The name that a recipe gives it."""
+        return self.spec.name
+
+
+def verifying_rewards() -> dict[str, str]:
+    """Column -> the reward that verifies traces by it, in the order in which they are asked."""
+    specs = sorted(reward_specs().values(), key=lambda spec: KINDS.index(spec.kind))
+    return {column: spec.name for spec in specs for column in spec.verifies}
 
 
 def names_for(columns: Sequence[str], solution_column: str | None, where: str) -> list[str]:
     """The rewards that a set's columns allow; DataError when they allow none."""
-    found = [REWARD_OF[column] for column in REWARD_OF if column in columns]
+    by_column = verifying_rewards()
+    found = [name for column, name in by_column.items() if column in columns]
     if solution_column is not None:
         check_column(solution_column, columns, where)
-        found.append("accuracy")
+        found.append(by_column[GOLD_COLUMNS[0]])
     if not found:
         raise DataError(
-            f"'{where}' has no column to verify by ({', '.join(REWARD_OF)}){nearest_of(REWARD_OF, columns)} "
+            f"'{where}' has no column to verify by ({', '.join(by_column)}){nearest_of(by_column, columns)} "
             f"Found: {', '.join(columns)}; name the one with the answers with --solution_column."
         )
     return list(dict.fromkeys(found))
@@ -51,7 +61,8 @@ def build_rewards(
     twice = [name for name in names if list(names).count(name) > 1]
     if twice:
         raise ConfigError(f"reward '{twice[0]}' is named twice; name each once.")
-    rewards = [TraceReward(name, build_reward(name, settings)) for name in names]
+    specs = [get_spec(name) for name in names]
+    rewards = [TraceReward(spec, spec.make(settings)) for spec in specs]
     for reward in rewards:
         for column in reward.function.needs_columns:
             check_need(reward.name, column, columns, solution_column, where)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from open_r1.answers.check import Verdict, check_answers
+from open_r1.answers.check import Verdict
 from open_r1.configs.fields import setting
 from open_r1.data.columns import batch_rows, completion_of, gold_of, problem_of, require_columns, text_of
 from open_r1.data.judge_model import SCOPES, Case, JudgeModel
@@ -37,7 +37,8 @@ from open_r1.data.trace_rewards import TraceReward, score, to_columns
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import EndpointsGone
 from open_r1.records import Outcome
-from open_r1.rewards.base import NOT_APPLICABLE, optional_column
+from open_r1.rewards.answer_reward import AnswerReward
+from open_r1.rewards.base import NOT_APPLICABLE
 from open_r1.text.thinking import visible_part
 
 OWN_COLUMNS = ("verified", "verify_score", "verify_reason", "extracted_answer", "verified_by")
@@ -127,17 +128,15 @@ class TraceVerifier:
     ) -> list[Finding | None]:
         """What a reward says of each row, None where it has nothing to say."""
         columns = to_columns(rows, texts, [text_of(problem_of(row)) for row in rows], self.settings.solution_column)
-        if reward.name == "accuracy":
-            ordered = optional_column(columns, "ordered", len(rows), default=False)
-            verdicts = check_answers(columns["solution"], texts, ordered=ordered)
-            golds: list[Any] = columns["solution"]
-            return [self.by_answer(verdict, gold) for verdict, gold in zip(verdicts, golds, strict=True)]
+        if isinstance(reward.function, AnswerReward):
+            judged = zip(reward.function.judge(**columns), columns["solution"], strict=True)
+            return [self.by_answer(reward.name, *pair, gold) for pair, gold in judged]
         return [self.by_outcome(outcome, reward.name) for outcome in score(reward, columns)]
 
-    def by_answer(self, verdict: Verdict, gold: Any) -> Finding:
+    def by_answer(self, name: str, outcome: Outcome, verdict: Verdict, gold: Any) -> Finding:
         if gold is None:
             return Finding(None, None, NO_GOLD, verdict.answer)
-        found = self.by_outcome(verdict.outcome, "accuracy")
+        found = self.by_outcome(outcome, name)
         assert found is not None, "an answer always has a verdict"
         return dataclasses.replace(found, extracted_answer=verdict.answer)
 
@@ -154,9 +153,10 @@ class TraceVerifier:
         """The findings with the judge's verdicts in place of those that it was to be asked about."""
         assert self.judge is not None
         asked: dict[int, Case] = {}
+        answer_rewards = [reward.name for reward in self.rewards if reward.spec.kind == "answer"]
         for index, (row, text, finding) in enumerate(zip(rows, texts, findings, strict=True)):
             gold, visible = gold_of(row, self.settings.solution_column), visible_part(text).strip()
-            is_answer = finding.verified_by in (None, "accuracy")
+            is_answer = finding.verified_by in (None, *answer_rewards)
             if is_answer and finding.verify_reason in SCOPES[self.judge.scope] and gold is not None and visible:
                 asked[index] = Case(text_of(problem_of(row)), str(gold), visible)
         verdicts = dict(zip(asked, self.judge.judge(list(asked.values())), strict=True))

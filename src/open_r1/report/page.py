@@ -29,6 +29,7 @@ from open_r1.report.run_files import (
     text_of,
 )
 from open_r1.report.selection import ProblemChoice, ShownGroup, choose_problems, choose_rollouts
+from open_r1.rewards.registry import reward_specs
 from open_r1.rundir import write_text
 from open_r1.text.tags import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
 
@@ -45,11 +46,6 @@ SFT_PANELS = (
 )
 GRPO_PANELS = (
     Panel("Reward", (("reward", "training"), ("eval_reward", "held-out"))),
-    Panel(
-        "Accuracy of the rollouts",
-        (("rewards/accuracy_reward/mean", "training"), ("eval_rewards/accuracy_reward/mean", "held-out")),
-        True,
-    ),
     Panel("Completion length, tokens", (("completions/mean_length", "training"),)),
     Panel("Completions cut off", (("completions/clipped_ratio", "training"),), True),
     Panel("Groups without variance", (("frac_reward_zero_std", "training"),), True),
@@ -223,7 +219,18 @@ def _show_training(run: TrainingRun) -> ShownTraining:
 
 
 def _grpo_panels(metrics: Sequence[Mapping[str, Any]]) -> tuple[Panel, ...]:
-    return (*GRPO_PANELS[:2], _rewards_panel("Each reward", "mean", metrics), *GRPO_PANELS[2:])
+    return (GRPO_PANELS[0], _accuracy_panel(), _rewards_panel("Each reward", "mean", metrics), *GRPO_PANELS[1:])
+
+
+def _accuracy_panel() -> Panel:
+    """The default reward for answers, in training and on held-out problems."""
+    names = [spec.function_name for spec in reward_specs().values() if spec.is_default and spec.kind == "answer"]
+    series = [
+        (f"{where}rewards/{name}/mean", label)
+        for name in names
+        for where, label in (("", "training"), ("eval_", "held-out"))
+    ]
+    return Panel("Accuracy of the rollouts", tuple(series), is_share=True)
 
 
 def _reward_panels(metrics: Sequence[Mapping[str, Any]]) -> tuple[Panel, ...]:

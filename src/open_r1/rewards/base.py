@@ -6,13 +6,12 @@
     reward.needs_columns                  -> ("solution",)          what the data must have
 
 `completions` are chats `[{"role": ..., "content": ...}]` or plain strings. Every data column comes as a keyword, and so
-may whatever a trainer adds; what a reward doesn't know it leaves alone.
+may whatever a trainer adds; a reward ignores those that it does not know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from open_r1.errors import DataError
@@ -23,12 +22,12 @@ Columns = Mapping[str, Any]
 Scorer = Callable[[list[str], Columns], list[Outcome]]
 
 FROM_TRAINER = frozenset({"prompts", "completions", "completion_ids"})
-"""Columns that a trainer makes; no data need have them."""
+"""Columns that a trainer makes; the data need not have them."""
 
 NOT_APPLICABLE = "not_applicable"
 """The reason of a sample that a reward has nothing to say about, such as a maths problem to a code reward.
 
-It is no failure, unlike every other reason without a value. A user's own reward says it by returning None, as TRL has it;
+It is not a failure, unlike every other reason without a value. A user's own reward says it by returning None, as in TRL;
 one that failed returns `Outcome(None, "why")`.
 """
 
@@ -64,8 +63,12 @@ class RewardFunction:
     def score(self, *args: Any, **columns: Any) -> list[Outcome]:
         """An outcome for each completion. DataError when a column it needs isn't there or has another length."""
         columns |= dict(zip(self._positional, args, strict=False))
+        return self._scorer(self.texts_of(columns), columns)
+
+    def texts_of(self, columns: Columns) -> list[str]:
+        """The completions' texts; DataError as for `score`."""
         self._check_columns(columns)
-        return self._scorer([text_of(completion) for completion in columns.get("completions") or ()], columns)
+        return [text_of(completion) for completion in columns.get("completions") or ()]
 
     def _check_columns(self, columns: Columns) -> None:
         missing = [name for name in self._positional if columns.get(name) is None]
@@ -79,30 +82,6 @@ class RewardFunction:
             raise DataError(f"{self.__name__} was given columns of different lengths: {lengths}.")
 
 
-@dataclass(frozen=True)
-class RewardSpec:
-    """A reward as the registry knows it: how to build it from the settings, and how to explain it.
-
-    Args:
-        name: The name in recipes.
-        build: Settings (any object with the attributes of `GRPOScriptArguments`) -> the reward.
-        needs_columns: The columns without which it can't be computed, of the data or from the trainer.
-        summary: One line.
-        formula: The value as a formula, or in words where it is none.
-        source: Where the formula is from.
-        options: The settings that `build` reads.
-    """
-
-    name: str
-    function_name: str
-    build: Callable[[Any], RewardFunction]
-    summary: str
-    formula: str
-    source: str
-    needs_columns: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
-
-
 def text_of(completion: Completion) -> str:
     """The text of a completion: a string itself, or the last assistant's message of a chat; "" when there is none.
 
@@ -112,7 +91,7 @@ def text_of(completion: Completion) -> str:
         return completion
     try:
         messages = [message for message in completion if message.get("role", "assistant") == "assistant"]
-        return _content_text(messages[-1].get("content")) if messages else ""
+        return content_text(messages[-1].get("content")) if messages else ""
     except (TypeError, AttributeError):
         raise DataError(
             f"a completion is {completion!r:.100}, of type {type(completion).__name__}; "
@@ -120,7 +99,8 @@ def text_of(completion: Completion) -> str:
         ) from None
 
 
-def _content_text(content: Any) -> str:
+def content_text(content: Any) -> str:
+    """The text of a message's content: a string itself, the texts of its parts together, "" for none."""
     if content is None:
         return ""
     if isinstance(content, str):
@@ -129,13 +109,8 @@ def _content_text(content: Any) -> str:
 
 
 def optional_column(columns: Columns, name: str, length: int, default: Any) -> list[Any]:
-    """A column that may be missing, or hold None, as a list with the default filled in."""
+    """A column that may be missing, or contain None, as a list with the default filled in."""
     values = columns.get(name)
     if values is None:
         return [default] * length
     return [default if value is None else value for value in values]
-
-
-def setting(settings: Any, name: str, default: Any) -> Any:
-    """A setting of the recipe, or the default where the settings object doesn't have it."""
-    return getattr(settings, name, default)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any, Literal
@@ -42,8 +42,8 @@ SCHEDULE_KEYS: dict[str, frozenset[str]] = {
 class Schedule:
     """A weight over training progress.
 
-    `values` are the weight's levels: one of a constant, the first and the last of a linear or cosine one, each in turn
-    of a step. `moments` are the progress at which it starts and ends to change, or at which it steps.
+    `values` are the weight's levels: the one level of a constant, the first and the last of a linear or cosine schedule,
+    each in turn of a step. `moments` are the progress at which it begins and ends to change, or at which it steps.
     """
 
     kind: Kind
@@ -135,7 +135,7 @@ def combine(outcomes: Sequence[Sequence[Outcome]], weights: Sequence[float]) -> 
 def _combine_one(sample: Sequence[Outcome], weights: Sequence[float]) -> Outcome:
     weighted = [(outcome, weight) for outcome, weight in zip(sample, weights, strict=True) if weight]
     for outcome, _ in weighted:
-        if outcome.value is None and outcome.reason != NOT_APPLICABLE:
+        if has_failed(outcome):
             return outcome
     values = [weight * outcome.value for outcome, weight in weighted if outcome.value is not None]
     if weighted and not values:
@@ -168,7 +168,30 @@ def summarise(outcomes: Sequence[Outcome], group_size: int | Sequence[int]) -> R
     mean = math.fsum(values) / len(values) if values else None
     std = None if mean is None else math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
     reasons = Counter(outcome.reason for outcome in outcomes)
-    return RewardSummary(mean, std, _zero_variance_share(outcomes, group_size), unscored_share(outcomes), reasons)
+    no_variance = zero_variance_share([outcome.value for outcome in outcomes], group_size)
+    return RewardSummary(mean, std, no_variance, unscored_share(outcomes), reasons)
+
+
+def zero_variance_share(values: Sequence[Hashable | None], group_size: int | Sequence[int]) -> float | None:
+    """Share of the groups in which all samples have the same value, and from which nothing is learned.
+
+    Args:
+        values: What each sample was given, group by group; samples with None are left out.
+        group_size: Samples of each group, or of every group.
+
+    Returns:
+        None where no group has two samples to compare.
+    """
+    sizes = [group_size] * -(-len(values) // group_size) if isinstance(group_size, int) else group_size
+    groups = [values[start:end] for start, end in pairwise(accumulate(sizes, initial=0))]
+    scored = [[value for value in group if value is not None] for group in groups]
+    comparable = [group for group in scored if len(group) > 1]
+    return sum(len(set(group)) == 1 for group in comparable) / len(comparable) if comparable else None
+
+
+def has_failed(outcome: Outcome) -> bool:
+    """Whether a reward should have scored a sample and could not."""
+    return outcome.value is None and outcome.reason != NOT_APPLICABLE
 
 
 def unscored_share(outcomes: Sequence[Outcome]) -> float:
@@ -177,27 +200,27 @@ def unscored_share(outcomes: Sequence[Outcome]) -> float:
     return sum(not outcome.is_scored for outcome in applicable) / len(applicable) if applicable else 0.0
 
 
+def list_failures(outcomes: Sequence[Outcome]) -> str:
+    """Why samples could not be scored, each reason with its count: `timeout 3, provider_down 1`."""
+    return list_reasons(filter(has_failed, outcomes))
+
+
+def list_reasons(outcomes: Iterable[Outcome], most: int | None = None) -> str:
+    """Each reason with its count, the commonest first: `wrong 3, no_answer 1`."""
+    counts = Counter(outcome.reason for outcome in outcomes)
+    return ", ".join(f"{reason} {count}" for reason, count in counts.most_common(most))
+
+
 def check_unscored_share(name: str, outcomes: Sequence[Outcome], max_share: float) -> None:
     """RunError when more than `max_share` of a batch is unscored: training on the rest would mislead."""
     share = unscored_share(outcomes)
     if share <= max_share:
         return
-    reasons = Counter(outcome.reason for outcome in outcomes if not outcome.is_scored)
-    reasons.pop(NOT_APPLICABLE, None)
-    listed = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
     raise RunError(
-        f"{name}: {share:.0%} of {len(outcomes)} samples could not be scored ({listed}), more than the {max_share:.0%} "
-        "allowed; mend the cause, or raise the share allowed. The run goes on from its last checkpoint."
+        f"{name}: {share:.0%} of {len(outcomes)} samples could not be scored ({list_failures(outcomes)}), more than the "
+        f"{max_share:.0%} allowed; fix the cause, or raise max_unscored_share. The same command "
+        "resumes from the last checkpoint."
     )
-
-
-def _zero_variance_share(outcomes: Sequence[Outcome], group_size: int | Sequence[int]) -> float | None:
-    sizes = [group_size] * -(-len(outcomes) // group_size) if isinstance(group_size, int) else group_size
-    starts = list(accumulate(sizes, initial=0))
-    groups = [outcomes[start:end] for start, end in pairwise(starts)]
-    scored = [[outcome.value for outcome in group if outcome.value is not None] for group in groups]
-    comparable = [values for values in scored if len(values) > 1]
-    return sum(len(set(values)) == 1 for values in comparable) / len(comparable) if comparable else None
 
 
 def _by_position(weights: Mapping[str, Any], names: Sequence[str]) -> list[Any]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 from open_r1.configs.ranges import check_ranges
-from open_r1.configs.reward_settings import RewardSettings
 from open_r1.configs.types import fits, in_words
 from open_r1.errors import ConfigError, nearest
 from open_r1.rewards.base import RewardFunction
 from open_r1.rewards.combination import RewardWeights
-from open_r1.rewards.registry import get_reward_funcs, get_spec, reward_names
+from open_r1.rewards.registry import get_reward_funcs, reward_names
+from open_r1.rewards.settings import options_of
 
 
 def check_recipe(script_args: Any, reward_weights: Any) -> None:
@@ -33,24 +33,24 @@ def _refuse_equal_names(rewards: Sequence[RewardFunction]) -> None:
 
 
 def read_reward_settings(words: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """Settings of these rewards written KEY=VALUE; ConfigError for one that none reads, or a value that is none."""
-    known = [option for name in names if ":" not in name for option in get_spec(name).options]
+    """Settings of these rewards written KEY=VALUE; ConfigError for one that none reads, or a value of another type."""
+    known = options_of(names)
     settings: dict[str, Any] = {}
     for word in words:
         key, _, value = word.partition("=")
         if key not in known:
             raise ConfigError(
                 f"--set {word}: none of {', '.join(names)} has a setting '{key}'{nearest(key, known)} "
-                f"They have: {', '.join(dict.fromkeys(known)) or 'none'}."
+                f"They have: {', '.join(known) or 'none'}."
             )
-        settings[key] = _read_value(key, value)
-    check_ranges(settings, dict.fromkeys(settings, "--set"))
+        settings[key] = _read_value(key, value, known[key].annotation)
+    ranges = {key: declared.range for key, declared in known.items() if declared.range is not None}
+    check_ranges(settings, dict.fromkeys(settings, "--set"), ranges)
     return settings
 
 
-def _read_value(key: str, text: str) -> Any:
+def _read_value(key: str, text: str, hint: Any) -> Any:
     """The value by the setting's type; items of a list stand between commas, or in a list as JSON has it."""
-    hint = get_type_hints(RewardSettings)[key]
     if fits(text, hint):
         return text
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState
@@ -32,13 +32,18 @@ def finite(value: Any) -> Any:
 
 
 class ProgressCallback(TrainerCallback):
-    """One line now and then: how far, the numbers that matter, how long still."""
+    """A line every few seconds: the step, the numbers that matter, the time left.
 
-    SHOWN = ("loss", "mean_token_accuracy", "reward", "rewards/accuracy_reward/mean", "completions/mean_length")
+    Args:
+        judges: The rewards that tell right from wrong, whose means are among those numbers.
+    """
+
     SECONDS_BETWEEN = 5.0
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, judges: Sequence[str] = ()) -> None:
         self.report = report
+        of_judges = [f"rewards/{name}/mean" for name in judges]
+        self.shown = ("loss", "mean_token_accuracy", "reward", *of_judges, "completions/mean_length")
         self.first_step = 0
         self.started = self.last_shown = 0.0
 
@@ -47,7 +52,7 @@ class ProgressCallback(TrainerCallback):
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
         now = time.monotonic()
-        numbers = [f"{short_name(key)} {logs[key]:.3g}" for key in self.SHOWN if is_number((logs or {}).get(key))]
+        numbers = [f"{short_name(key)} {logs[key]:.3g}" for key in self.shown if is_number((logs or {}).get(key))]
         is_due = now - self.last_shown >= self.SECONDS_BETWEEN or state.global_step >= state.max_steps
         if not (state.is_world_process_zero and numbers and is_due):
             return
@@ -62,7 +67,7 @@ def is_number(value: Any) -> bool:
 
 
 def short_name(metric: str) -> str:
-    """How a metric is called in a line of progress: rewards/accuracy_reward/mean -> accuracy_reward."""
+    """A metric's name in a line of progress: rewards/NAME/mean -> NAME."""
     return metric.removesuffix("/mean").rpartition("/")[2]
 
 

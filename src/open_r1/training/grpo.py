@@ -25,15 +25,17 @@ from trl.trainer.utils import RepeatSampler
 from open_r1.configs.stage_arguments import StageArguments
 from open_r1.data import get_dataset, to_prompts
 from open_r1.errors import ConfigError, DataError
-from open_r1.rewards import RewardWeights, get_reward_funcs, required_columns
+from open_r1.rewards.combination import RewardWeights, zero_variance_share
 from open_r1.rewards.preflight import Preflight
+from open_r1.rewards.registry import get_reward_funcs, get_spec, required_columns
+from open_r1.rewards.spec import RewardSpec
 from open_r1.rundir import RunDir, atomic_file, write_json
 from open_r1.training.callbacks import Report
 from open_r1.training.holding import OpenRun
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
 from open_r1.training.preflight import check_before_training
 from open_r1.training.resuming import ResumableTrainer
-from open_r1.training.reward_adapter import ExplainedReward
+from open_r1.training.reward_adapter import RewardAdapter
 from open_r1.training.reward_metrics import add_metrics, reward_metrics
 from open_r1.training.sft import cut_training_split, pick_eval_split
 from open_r1.training.stage import FinishedStage, prepare_trainer, run_stage
@@ -58,7 +60,8 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
     `_get_train_sampler`; `tests/contract/test_trl_internals.py` fails when they move.
     """
 
-    explained: Sequence[ExplainedReward] = ()
+    adapters: Sequence[RewardAdapter] = ()
+    specs: Sequence[RewardSpec] = ()
     weights: RewardWeights
     rollouts: pyarrow.Table | None = None
     preflight: Preflight | None = None
@@ -93,9 +96,9 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
         would then teach format alone. A row of NaN is left out of its group's mean and has no advantage.
         """
         rewards = super()._calculate_rewards(*args, **kwargs)
-        for reward in self.explained:
-            reward.log()
-        failed = [any(of_sample) for of_sample in zip(*(reward.has_failed for reward in self.explained), strict=True)]
+        for adapter in self.adapters:
+            adapter.log()
+        failed = [any(of_sample) for of_sample in zip(*(adapter.has_failed for adapter in self.adapters), strict=True)]
         if not failed:
             return rewards
         everywhere: Any = self.accelerator.gather(torch.tensor(failed, device=rewards.device))
@@ -107,7 +110,7 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
         output = super()._generate_and_score_completions(inputs)
         if self.model is not None and self.model.training:
             held, group = self._metrics["train"], int(self.num_generations or 1)
-            held["frac_reward_zero_std"][-1] = zero_variance_share(self._logs["rewards"], group)
+            held["frac_reward_zero_std"][-1] = zero_variance_share(reward_tuples(self._logs["rewards"]), group)
             add_metrics(held, reward_metrics(self._logs, group), generations=len(held["frac_reward_zero_std"]))
             if self.accelerator.is_main_process:
                 self.keep_rollouts(self.state.global_step + 1)
@@ -119,8 +122,8 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
             return
         now = self.weights.at(progress)
         self.reward_weights = torch.tensor(now, dtype=torch.float32)
-        for reward, weight in zip(self.explained, now, strict=True):
-            self._metrics["train"][f"rewards/{reward.__name__}/weight"].append(weight)
+        for adapter, weight in zip(self.adapters, now, strict=True):
+            self._metrics["train"][f"rewards/{adapter.__name__}/weight"].append(weight)
 
     def keep_rollouts(self, step: int) -> None:
         """Write the generation's rollouts under its step; a step may need several generations."""
@@ -133,14 +136,12 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
             pyarrow.parquet.write_table(self.rollouts, file)
 
 
-def zero_variance_share(rewards: Mapping[str, Sequence[float]], group: int) -> float:
-    """Share of groups whose samples all have the same rewards, and so teach nothing.
+def reward_tuples(rewards: Mapping[str, Sequence[float]]) -> list[tuple[float | None, ...]]:
+    """Each sample's rewards, None for one without a value.
 
-    Counted on the rewards themselves: TRL looks at the weighted sum, where rounding hides a variance of zero.
+    Groups without variance are counted by them: TRL looks at the weighted sum, where rounding hides a variance of zero.
     """
-    samples = [tuple(none_if_nan(value) for value in values) for values in zip(*rewards.values(), strict=True)]
-    groups = [samples[start : start + group] for start in range(0, len(samples), group)]
-    return sum(len(set(members)) == 1 for members in groups) / len(groups)
+    return [tuple(map(none_if_nan, values)) for values in zip(*rewards.values(), strict=True)]
 
 
 def rollout_table(step: int, logs: Mapping[str, Any]) -> pyarrow.Table:
@@ -199,7 +200,7 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
             "use_vllm is true but vllm isn't installed here; run in the checkout: pip install -e '.[vllm]'."
         )
     data = load_prompts(arguments)
-    rewards = [ExplainedReward(reward, training.max_unscored_share) for reward in get_reward_funcs(script)]
+    rewards = [RewardAdapter(reward, training.max_unscored_share) for reward in get_reward_funcs(script)]
     tokenizer = get_tokenizer(arguments.model, training, trains_on_thinking=False)
     data = drop_long_prompts(data, tokenizer, training.max_prompt_length, report)
     model = get_model(arguments.model, training)
@@ -218,7 +219,8 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
         peft_config=new_adapter(model, arguments.model),
         processing_class=tokenizer,
     )
-    trainer.explained, trainer.weights = rewards, weights
+    trainer.adapters, trainer.weights = rewards, weights
+    trainer.specs = [get_spec(name) for name in script.reward_funcs]
     prepare_trainer(trainer, arguments, run, report)
     return trainer, tokenizer
 

@@ -1,4 +1,4 @@
-"""A reward as TRL calls it, which also tells why each value is what it is, and which samples it failed on.
+"""A reward as TRL calls it, which also logs why each value is what it is, and which samples it failed on.
 
 Does: score in a thread of its own, so that all rewards of a step run at the same time; keep the outcomes' reasons and
 details for the rollouts; stop the run when too much stays unscored. Does not: score (`rewards`).
@@ -16,8 +16,8 @@ from functools import partial
 from typing import Any
 
 from open_r1.records import Outcome
-from open_r1.rewards import RewardFunction, check_unscored_share
-from open_r1.rewards.base import NOT_APPLICABLE
+from open_r1.rewards.base import RewardFunction
+from open_r1.rewards.combination import check_unscored_share, has_failed
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +25,14 @@ RECENT_OUTCOMES = 256
 """Outcomes of a reward over which the share of unscored ones is watched."""
 
 MOST_DETAILS = 400
-"""Characters of an unscored sample's details that are told."""
+"""Characters of an unscored sample's details in a warning."""
 
 LOGGERS = ("log_extra", "log_metric")
 """TRL's keywords for logging. They write to plain dicts, so they are called on the trainer's thread alone."""
 
 
-class ExplainedReward:
-    """TRL awaits all rewards that are coroutine functions together; `log` says what came out, in the trainer's thread."""
+class RewardAdapter:
+    """TRL awaits all rewards that are coroutine functions together; `log` logs the outcomes in the trainer's thread."""
 
     def __init__(self, reward: RewardFunction, max_unscored_share: float) -> None:
         self.reward = reward
@@ -43,7 +43,7 @@ class ExplainedReward:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self.__name__)
         self._calls: list[Callable[[], None]] = []
         self._detail_names: set[str] = set()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     async def __call__(self, **columns: Any) -> list[float | None]:
         loggers: dict[str, Any] = {name: columns[name] for name in LOGGERS}
@@ -51,14 +51,14 @@ class ExplainedReward:
         columns |= {name: partial(self._call_later, log) for name, log in loggers.items()}
         score = partial(self.reward.score, **columns)
         outcomes = await asyncio.get_running_loop().run_in_executor(self._thread, score)
-        self.has_failed = [not outcome.is_scored and outcome.reason != NOT_APPLICABLE for outcome in outcomes]
+        self.has_failed = list(map(has_failed, outcomes))
         self._calls.append(partial(self._log_outcomes, outcomes, *loggers.values()))
         return [outcome.value for outcome in outcomes]
 
     def log(self) -> None:
         """Log the last call's outcomes, and what the reward itself logged. RunError if too much stays unscored.
 
-        To be called when all rewards are done, so that what is logged stands in the same order whichever ended first.
+        To be called when all rewards are done, so that the log has the same order whichever ended first.
         """
         calls, self._calls = self._calls, []
         for call in calls:
@@ -70,23 +70,23 @@ class ExplainedReward:
     def _log_outcomes(self, outcomes: Sequence[Outcome], log_extra: Any, log_metric: Any) -> None:
         log_extra(f"{self.__name__}_reason", [outcome.reason for outcome in outcomes])
         self._detail_names.update(name for outcome in outcomes for name in outcome.details)
-        for name in sorted(self._detail_names):  # once there, always: TRL would go on showing the last batch's
+        for name in sorted(self._detail_names):  # once logged, always: TRL would go on showing the last batch's
             log_extra(f"{self.__name__}_{name}", [detail_text(outcome, name) for outcome in outcomes])
         log_metric(f"rewards/{self.__name__}/unscored", sum(self.has_failed) / len(outcomes))
-        self._tell_of_failures(outcomes)
+        self._warn_of_failures(outcomes)
         self.recent.extend(outcomes)
         if len(self.recent) == RECENT_OUTCOMES:
             check_unscored_share(self.__name__, list(self.recent), self.max_unscored_share)
 
-    def _tell_of_failures(self, outcomes: Sequence[Outcome]) -> None:
-        """Say of each reason why samples are unscored, once; the rollouts have them all."""
-        for outcome, has_failed in zip(outcomes, self.has_failed, strict=True):
-            if has_failed and outcome.reason not in self._told:
-                self._told.add(outcome.reason)
+    def _warn_of_failures(self, outcomes: Sequence[Outcome]) -> None:
+        """Warn of each reason why samples are unscored, once; the rollouts have them all."""
+        for outcome in filter(has_failed, outcomes):
+            if outcome.reason not in self._warned:
+                self._warned.add(outcome.reason)
                 details = json.dumps(outcome.details, ensure_ascii=False, default=str)[:MOST_DETAILS]
                 logger.warning(
-                    "reward %s leaves samples unscored (%s), the first with %s; this reason won't be told again, each "
-                    "sample's is in the rollouts",
+                    "reward %s leaves samples unscored (%s), the first with %s; further occurrences are logged only in "
+                    "the rollouts",
                     self.__name__, outcome.reason, details,
                 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What metrics.jsonl says of each reward beside the mean and std that TRL logs.
+"""What metrics.jsonl has of each reward beside the mean and std that TRL logs.
 
     rewards/NAME/zero_variance     share of the groups in which this reward gave every scored sample the same
     rewards/NAME/reason/REASON     share of the samples for which this was the reason
@@ -15,9 +15,9 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 from open_r1.records import Outcome
-from open_r1.rewards import summarise
+from open_r1.rewards.combination import summarise
 
-TELLS_NOTHING = frozenset({"counted", "scored"})
+UNTELLING = frozenset({"counted", "scored"})
 MAX_REASONS = 12
 """A user's reward may give a reason of its own to every sample; beyond the commonest they are counted together."""
 
@@ -37,16 +37,16 @@ def reward_metrics(logs: Mapping[str, Any], group_size: int) -> dict[str, float]
 
 def outcomes_of(values: Sequence[float], reasons: Sequence[str | None]) -> list[Outcome]:
     """TRL's values, NaN where there is none, with the reasons logged beside them."""
-    told = reasons if len(reasons) == len(values) else [None] * len(values)
+    given = reasons if len(reasons) == len(values) else [None] * len(values)
     return [
         Outcome(None if math.isnan(value) else value, reason or "scored")
-        for value, reason in zip(values, told, strict=True)
+        for value, reason in zip(values, given, strict=True)
     ]
 
 
 def count_reasons(reasons: Mapping[str, int]) -> dict[str, int]:
-    """The commonest reasons that tell something, and the rest together as "other"."""
-    telling = Counter({reason: count for reason, count in reasons.items() if reason not in TELLS_NOTHING})
+    """The commonest reasons that say more than that a value was given, and the rest together as "other"."""
+    telling = Counter({reason: count for reason, count in reasons.items() if reason not in UNTELLING})
     counts = dict(telling.most_common(MAX_REASONS))
     if rest := telling.total() - sum(counts.values()):
         counts["other"] = counts.get("other", 0) + rest

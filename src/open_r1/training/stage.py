@@ -87,11 +87,12 @@ def named_checkpoint(path: Path, whole: list[Path], run: RunDir, starts_over: bo
 
 
 def prepare_trainer(trainer: Any, arguments: StageArguments, run: RunDir, report: Report) -> None:
-    """Give a trainer its run folder and our callbacks, the user's among them, and take its own printing off."""
+    """Give a trainer its run folder, our callbacks and the user's, and remove its own printing."""
     trainer.run, trainer.arguments, trainer.report = run, arguments, report
     for callback_class in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(callback_class)
-    callbacks = [MetricsCallback(run), ProgressCallback(report)]
+    judges = [spec.function_name for spec in getattr(trainer, "specs", ()) if spec.is_judge]
+    callbacks = [MetricsCallback(run), ProgressCallback(report, judges)]
     for callback in [*callbacks, *load_callbacks(trainer.args.callbacks)]:
         trainer.add_callback(callback)
 

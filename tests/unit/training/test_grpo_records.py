@@ -6,17 +6,21 @@ import math
 
 import pyarrow
 
-from open_r1.training.grpo import EpochSampler, rollout_table, zero_variance_share
+from open_r1.rewards.combination import zero_variance_share
+from open_r1.training.grpo import EpochSampler, reward_tuples, rollout_table
 
 NAN = math.nan
 
 
 def test_groups_without_variance_are_counted_on_the_rewards_themselves() -> None:
+    def share(rewards: dict[str, list[float]], group: int) -> float | None:
+        return zero_variance_share(reward_tuples(rewards), group)
+
     accuracy = [1.0, 1.0, 0.0, 1.0, 0.0, 0.0, NAN, NAN]
     tags = [0.75, 0.75, 1.0, 1.0, 0.5, 0.25, 0.1, 0.1]
-    assert zero_variance_share({"accuracy": accuracy}, 2) == 0.75
-    assert zero_variance_share({"accuracy": accuracy, "tags": tags}, 2) == 0.5
-    assert zero_variance_share({"accuracy": accuracy}, 4) == 0.0
+    assert share({"accuracy": accuracy}, 2) == 0.75
+    assert share({"accuracy": accuracy, "tags": tags}, 2) == 0.5
+    assert share({"accuracy": accuracy}, 4) == 0.0
 
 
 def test_an_unscored_reward_is_null_in_the_rollouts_and_has_its_reason() -> None:

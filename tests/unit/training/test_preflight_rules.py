@@ -1,4 +1,4 @@
-"""How the pre-flight check draws its completions: whole groups, no more at once than training, the same everywhere."""
+"""How the pre-flight check samples its completions: whole groups, no more at once than training, the same everywhere."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from open_r1.rewards import accuracy_reward, format_reward
-from open_r1.rewards.functions.format import check_format
+from open_r1.rewards import get_spec
 from open_r1.training.preflight import (
+    check_golds,
     choose_rows,
+    find_idle_rewards,
     generation_batches,
-    look_at_golds,
+    score_examples,
     without_prefill,
-    write_perfect,
 )
 
 
@@ -60,21 +60,75 @@ def test_the_rows_chosen_are_the_same_in_every_process_and_no_row_twice() -> Non
     assert len(choose_rows(data[:5], 32, seed=1)) == 5
 
 
-def test_golds_are_looked_at_all_over_the_data_where_a_reward_compares_with_them() -> None:
+def test_golds_are_checked_all_over_the_data_where_a_reward_compares_with_them() -> None:
+    accuracy, form = [get_spec("accuracy")], [get_spec("format")]
     data: list[dict[str, Any]] = [{"solution": str(number)} for number in range(1000)]
-    assert look_at_golds(data, [format_reward]).looked_at == 0
-    assert look_at_golds(data, [accuracy_reward]).looked_at == 100
+    assert check_golds(data, form).num_checked == 0
+    assert check_golds(data, accuracy).num_checked == 100
     data[500]["solution"], data[501]["solution"] = "", ""
-    assert look_at_golds(data, [accuracy_reward]).unreadable == ((500, ""),)
-    assert look_at_golds(data[:3], [accuracy_reward]).looked_at == 3
+    assert check_golds(data, accuracy).unreadable == ((500, ""),)
+    assert check_golds(data[:3], accuracy).num_checked == 3
 
 
-@pytest.mark.parametrize("row", [{"solution": "6"}, {"solution": None}, {}])
-def test_a_perfect_completion_keeps_the_format(row: dict[str, Any]) -> None:
-    assert check_format(write_perfect(row, None)) == "well_formed"
-    assert check_format(write_perfect(row, "python")) == "well_formed"
-    assert "```cpp\n" in write_perfect({"language": "cpp"}, "python")
-    assert r"\boxed{6}" in write_perfect({"solution": "So it is $6$. The answer is $6$."}, None)
+class Tokenizer:
+    """Tokens are characters, but for `swallowed`, which decoding leaves out as special tokens."""
+
+    def __init__(self, swallowed: str = "", prefill: str = "") -> None:
+        self.swallowed, self.prefill = swallowed, prefill
+
+    def apply_chat_template(self, messages: Any, add_generation_prompt: bool, **options: Any) -> str:
+        return "q" + (self.prefill if add_generation_prompt else "")
+
+    def __call__(self, text: str, add_special_tokens: bool) -> dict[str, Any]:
+        assert not add_special_tokens
+        return {"input_ids": text}
+
+    def decode(self, ids: str, skip_special_tokens: bool) -> str:
+        assert skip_special_tokens
+        return ids.replace(self.swallowed, "") if self.swallowed else ids
+
+
+def scored_examples(*names: str, **tokenizer: str) -> tuple[dict[str, float | None], dict[str, float | None]]:
+    specs = [get_spec(name) for name in names]
+    rewards = [spec.make() for spec in specs]
+    fake = SimpleNamespace(processing_class=Tokenizer(**tokenizer), chat_template=None, chat_template_kwargs={})
+    by_name = dict(zip((reward.__name__ for reward in rewards), specs, strict=True))
+    best, decoded = score_examples(fake, rewards, by_name, [])
+    return {n: o.value for n, o in best.items()}, {n: o.value for n, o in decoded.items()}
+
+
+def test_examples_of_tags_are_scored_before_and_after_the_tokenizer() -> None:
+    names = ("accuracy", "format", "tag_count", "code_format", "repetition_penalty")
+    kept = {"format_reward": 1.0, "tag_count_reward": 1.0, "code_format_reward": 1.0}
+    assert scored_examples(*names) == (kept | {"repetition_penalty_reward": 0.0}, kept)
+    best, decoded = scored_examples("format", "tag_count", swallowed="</think>")
+    assert best == {"format_reward": 1.0, "tag_count_reward": 1.0}
+    assert decoded == {"format_reward": 0.0, "tag_count_reward": 0.75}
+    assert scored_examples("format", prefill="<think>\n")[1] == {"format_reward": 0.0}
+    assert scored_examples("format_think")[1] == {"think_format_reward": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "is_idle"),
+    [
+        ("soft_overlong_punishment", {"max_completion_len": 100, "soft_punish_cache": 20}, False),
+        ("soft_overlong_punishment", {"max_completion_len": 104, "soft_punish_cache": 20}, False),
+        ("soft_overlong_punishment", {"max_completion_len": 105, "soft_punish_cache": 20}, True),
+        ("length", {}, False),
+        ("length", {"a_device": 3}, True),
+        ("accuracy", {"a_device": 3}, False),
+    ],
+)
+def test_a_reward_that_its_training_leaves_without_effect_is_named(
+    name: str, settings: dict[str, int], is_idle: bool
+) -> None:
+    args = SimpleNamespace(
+        max_completion_length=85, per_device_train_batch_size=settings.pop("a_device", 4), steps_per_generation=2
+    )
+    script = SimpleNamespace(**settings)
+    fake = SimpleNamespace(args=args, arguments=SimpleNamespace(script=script), num_generations=4)
+    found = list(find_idle_rewards(fake, [get_spec(name)]))
+    assert [(one.kind, name in one.text, one.is_refusal) for one in found] == [("idle_setting", True, False)] * is_idle
 
 
 PREFILLS: Sequence[tuple[str, str]] = [

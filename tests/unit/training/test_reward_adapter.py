@@ -15,7 +15,7 @@ from open_r1.errors import RunError
 from open_r1.records import Outcome
 from open_r1.rewards import RewardFunction
 from open_r1.training import reward_adapter
-from open_r1.training.reward_adapter import ExplainedReward
+from open_r1.training.reward_adapter import RewardAdapter
 
 Scorer = Callable[[list[str], Any], list[Outcome]]
 
@@ -25,7 +25,7 @@ class Trainer:
 
     def __init__(self, *scorers: Scorer, max_unscored_share: float = 1.0) -> None:
         rewards = [RewardFunction(f"reward_{number}", scorer) for number, scorer in enumerate(scorers)]
-        self.rewards = [ExplainedReward(reward, max_unscored_share) for reward in rewards]
+        self.rewards = [RewardAdapter(reward, max_unscored_share) for reward in rewards]
         self.extra: dict[str, list[Any]] = {}
         self.metrics: dict[str, float] = {}
         self.loggers: set[str] = set()

@@ -21,17 +21,23 @@ from open_r1.execution.contests.codeforces import (
 from open_r1.execution.contests.rows import Row
 from open_r1.execution.programs import Provider
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction, RewardSpec, optional_column, setting
+from open_r1.rewards.base import Columns, RewardFunction, optional_column
 from open_r1.rewards.contest_batch import ContestBatch, rows_of
 from open_r1.rewards.functions.code import (
+    CODE_PROVIDER,
     NO_CODE,
-    PROVIDER_OPTIONS,
+    PROVIDER_SETTINGS,
+    TEST_BATCH_SIZE,
     checked_provider,
     list_tests,
     provider_maker,
 )
+from open_r1.rewards.functions.code_format import CODE_LANGUAGE
+from open_r1.rewards.spec import Example, RewardSetting, RewardSpec
 from open_r1.text.fences import extract_code
 from open_r1.text.thinking import visible_part
+
+__all__ = ["cf_code_reward", "get_cf_code_reward"]
 
 NEEDS = ("official_tests", "time_limit", "memory_limit")
 MAY_HAVE = (
@@ -131,29 +137,31 @@ def get_cf_code_reward(
 cf_code_reward = get_cf_code_reward()
 
 
-def _build(settings: Any) -> RewardFunction:
-    return get_cf_code_reward(
-        checked_provider(settings),
-        test_batch_size=setting(settings, "code_eval_test_batch_size", 1),
-        scoring_mode=setting(settings, "code_eval_scoring_mode", "weighted_sum"),
-        language=setting(settings, "code_language", "python"),
-        tests=GeneratedTests.from_environment(),
-    )
-
-
 REWARD = RewardSpec(
-    "cf_code",
-    "cf_code_reward",
-    _build,
-    "a Codeforces problem's tests: all passed, or the share of them, or both weighted",
-    f"weighted_sum: pass + {SHARE_WEIGHT}·share; pass_fail: 1 or 0; partial: share; no code {NO_CODE_VALUE:g}; "
+    name="cf_code",
+    function_name="cf_code_reward",
+    build=lambda settings: get_cf_code_reward(
+        checked_provider(settings.code_provider, settings),
+        test_batch_size=settings.code_eval_test_batch_size,
+        scoring_mode=settings.code_eval_scoring_mode,
+        language=settings.code_language,
+        tests=GeneratedTests.from_environment(),
+    ),
+    kind="contest",
+    summary="a Codeforces problem's tests: all passed, or the share of them, or both weighted",
+    formula=f"weighted_sum: pass + {SHARE_WEIGHT}·share; pass_fail: 1 or 0; partial: share; no code {NO_CODE_VALUE:g}; "
     f"compile error {COMPILE_ERROR:g}",
-    "Open-R1; data as in open-r1/codeforces",
+    source="Open-R1; data as in open-r1/codeforces",
     needs_columns=NEEDS,
-    options=(
-        *PROVIDER_OPTIONS,
-        "code_eval_test_batch_size",
-        "code_eval_scoring_mode",
-        "code_language",
+    settings=(
+        CODE_PROVIDER,
+        *PROVIDER_SETTINGS,
+        TEST_BATCH_SIZE,
+        RewardSetting("code_eval_scoring_mode", "weighted_sum", "what a verdict is worth", type=ScoringMode),
+        CODE_LANGUAGE,
+    ),
+    example=Example(
+        "```python\nprint(sum(map(int, input().split())))\n```",
+        {"official_tests": [{"input": "1 2", "output": "3"}], "time_limit": 2.0, "memory_limit": 256.0},
     ),
 )

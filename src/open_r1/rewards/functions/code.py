@@ -1,21 +1,24 @@
 """code, binary_code: what a program is worth by the tests in `verification_info`.
 
-Does: take the program out of a completion, have its tests judged, and tell the result of each test in the outcome's
+Does: take the program out of a completion, have its tests judged, and list the result of each test in the outcome's
 details. Does not: run anything outside a provider, or know how tests are written (`execution.verification`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from open_r1.execution.judge.judge import Judge, Submission, Verdict, shared_judge
 from open_r1.execution.judge.test_cases import UnusableTestsError, Verification, read_verification
 from open_r1.execution.programs import Program, Provider
 from open_r1.records import Outcome
-from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction, RewardSpec, setting
+from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction
+from open_r1.rewards.spec import Example, RewardSetting, RewardSpec
 from open_r1.text.fences import ALIASES, extract_code
 from open_r1.text.thinking import visible_part
+
+__all__ = ["binary_code_reward", "code_reward", "get_binary_code_reward", "get_code_reward"]
 
 NEEDS = ("verification_info",)
 
@@ -188,52 +191,69 @@ def provider_maker(provider: str | Provider, settings: Any = None) -> Callable[[
     return make
 
 
-def checked_provider(settings: Any, setting_name: str = "code_provider") -> Provider:
-    """The provider that a recipe's setting names, usable here; ConfigError says what is missing and what to do."""
-    provider = provider_maker(setting(settings, setting_name, "local"), settings)()
+def checked_provider(name: str, settings: Any) -> Provider:
+    """The provider that a recipe names, usable here; ConfigError says what is missing and what to do."""
+    provider = provider_maker(name, settings)()
     provider.check()
     return provider
-
-
-def _build_code(settings: Any) -> RewardFunction:
-    return get_code_reward(checked_provider(settings))
-
-
-def _build_binary_code(settings: Any) -> RewardFunction:
-    batch_size = setting(settings, "code_eval_test_batch_size", 1)
-    return get_binary_code_reward(checked_provider(settings), test_batch_size=batch_size)
 
 
 code_reward = get_code_reward()
 binary_code_reward = get_binary_code_reward()
 
-PROVIDER_OPTIONS = (
-    "code_provider",
-    "code_packages",
-    "e2b_router_url",
-    "morph_router_url",
-    "parallel_code_exec_per_proc",
+ProviderName = Literal["local", "e2b", "morph", "piston", "sandbox_fusion", "executor"]
+
+CODE_PROVIDER = RewardSetting("code_provider", "local", "where the model's programs run", type=ProviderName)
+PROVIDER_SETTINGS = (
+    RewardSetting(
+        "code_packages",
+        [],
+        "installed packages that Python programs may import in the local sandbox, such as numpy",
+        type=list[str],
+    ),
+    RewardSetting("e2b_router_url", None, "URL of an E2B router", type=str | None),
+    RewardSetting("morph_router_url", None, "URL of a Morph router", type=str | None),
+    RewardSetting(
+        "parallel_code_exec_per_proc",
+        2,
+        "with e2b or morph and no router, programs that run at the same time per training process",
+    ),
+)
+TEST_BATCH_SIZE = RewardSetting(
+    "code_eval_test_batch_size", 1, "tests that run together before their results are looked at; -1: all"
+)
+
+EXAMPLE = Example(
+    "```python\nprint(sum(map(int, input().split())))\n```",
+    {"verification_info": {"language": "python", "test_cases": [{"input": "1 2", "output": "3"}]}},
 )
 
 REWARDS = (
     RewardSpec(
         name="code",
         function_name="code_reward",
-        build=_build_code,
+        build=lambda settings: get_code_reward(checked_provider(settings.code_provider, settings)),
+        kind="program",
         summary="the share of a problem's tests that the program passes; unscored if one of them could not be run",
         formula="r = passed / tests; no code 0",
         source="Open-R1; data as in open-r1/verifiable-coding-problems-python",
         needs_columns=NEEDS,
-        options=PROVIDER_OPTIONS,
+        settings=(CODE_PROVIDER, *PROVIDER_SETTINGS),
+        example=EXAMPLE,
+        verifies=NEEDS,
     ),
     RewardSpec(
         name="binary_code",
         function_name="binary_code_reward",
-        build=_build_binary_code,
+        build=lambda settings: get_binary_code_reward(
+            checked_provider(settings.code_provider, settings), test_batch_size=settings.code_eval_test_batch_size
+        ),
+        kind="program",
         summary="1 if the program passes its tests, which are run until too many have failed",
         formula=f"r = 1 if passed / tests > {BINARY_THRESHOLD}, else 0",
         source="Open-R1; data as in open-r1/verifiable-coding-problems-python",
         needs_columns=NEEDS,
-        options=(*PROVIDER_OPTIONS, "code_eval_test_batch_size"),
+        settings=(CODE_PROVIDER, *PROVIDER_SETTINGS, TEST_BATCH_SIZE),
+        example=EXAMPLE,
     ),
 )

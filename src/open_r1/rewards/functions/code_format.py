@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction, RewardSpec, optional_column, setting
-from open_r1.rewards.functions.format import WELL_FORMED, check_format
+from open_r1.rewards.base import Columns, RewardFunction, optional_column
+from open_r1.rewards.functions.format import check_format
+from open_r1.rewards.spec import WELL_FORMED, Example, RewardSetting, RewardSpec
 from open_r1.text.fences import canonical_language, fenced_blocks
-from open_r1.text.tags import last_answer_block
+from open_r1.text.tags import last_answer_block, render_completion
+
+__all__ = ["get_code_format_reward"]
+
+CODE_LANGUAGE = RewardSetting("code_language", "python", "language of the program")
 
 
 def get_code_format_reward(language: str = "python") -> RewardFunction:
@@ -31,12 +36,22 @@ def check_code_format(text: str, language: str) -> str:
     return WELL_FORMED if canonical_language(language) in fenced else "no_code_block_of_the_language"
 
 
+def _answer(block: str) -> Example:
+    return Example(render_completion("…", block), {"language": "python"})
+
+
 REWARD = RewardSpec(
     name="code_format",
     function_name="code_format_reward",
-    build=lambda settings: get_code_format_reward(language=setting(settings, "code_language", "python")),
+    build=lambda settings: get_code_format_reward(settings.code_language),
+    kind="format",
     summary="1 if the format holds and the answer has a fenced block of the language",
     formula="r = 1 if the format holds with ```language …``` in the answer, else 0",
     source="Open-R1",
-    options=("code_language",),
+    settings=(CODE_LANGUAGE,),
+    example=_answer("```python\nprint(1)\n```"),
+    cases={
+        block.replace("\n", "⏎"): _answer(block)
+        for block in ("```python\nx\n```", "```py\nx\n```", "```cpp\nx\n```", "```python\nx", "x")
+    },
 )

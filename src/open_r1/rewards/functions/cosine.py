@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from open_r1.answers.check import Verdict
+from open_r1.configs.ranges import COUNT
 from open_r1.errors import ConfigError
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction, RewardSpec, setting
-from open_r1.rewards.functions.accuracy import verdicts_of
+from open_r1.rewards.answer_reward import AnswerReward
+from open_r1.rewards.base import Columns
+from open_r1.rewards.spec import Curve, Example, RewardSetting, RewardSpec
+
+__all__ = ["get_cosine_scaled_reward"]
 
 
 @dataclass(frozen=True)
@@ -43,15 +48,14 @@ def get_cosine_scaled_reward(
     min_value_correct: float = 0.5,
     max_value_correct: float = 1.0,
     max_len: int = 1000,
-) -> RewardFunction:
+) -> AnswerReward:
     """The cosine-scaled accuracy reward (arXiv:2502.03373); ConfigError for a `max_len` below 1."""
     scale = CosineScale(min_value_wrong, max_value_wrong, min_value_correct, max_value_correct, max_len)
 
-    def score(texts: list[str], columns: Columns) -> list[Outcome]:
-        verdicts = verdicts_of(texts, columns)
+    def value(texts: list[str], columns: Columns, verdicts: list[Verdict]) -> list[Outcome]:
         return [_outcome(verdict, scale, len(text)) for verdict, text in zip(verdicts, texts, strict=True)]
 
-    return RewardFunction("cosine_scaled_reward", score, needs_columns=("solution",))
+    return AnswerReward("cosine_scaled_reward", value)
 
 
 def _outcome(verdict: Verdict, scale: CosineScale, length: int) -> Outcome:
@@ -60,17 +64,43 @@ def _outcome(verdict: Verdict, scale: CosineScale, length: int) -> Outcome:
     return Outcome(scale.value(verdict.is_correct, length), verdict.reason)
 
 
-OPTIONS = ("min_value_wrong", "max_value_wrong", "min_value_correct", "max_value_correct", "max_len")
+def answer_of_length(answer: str) -> Callable[[int], Example]:
+    """Completions of each length in characters that answer a question whose gold answer is 5."""
+    return lambda length: Example(f"\\boxed{{{answer}}}".ljust(length), {"solution": "5"})
+
 
 REWARD = RewardSpec(
     name="cosine",
     function_name="cosine_scaled_reward",
     build=lambda settings: get_cosine_scaled_reward(
-        **{option: setting(settings, f"cosine_{option}", getattr(CosineScale, option)) for option in OPTIONS}
+        settings.cosine_min_value_wrong,
+        settings.cosine_max_value_wrong,
+        settings.cosine_min_value_correct,
+        settings.cosine_max_value_correct,
+        settings.cosine_max_len,
     ),
+    kind="answer",
     summary="accuracy scaled by length: short and right is best, short and wrong is worst",
     formula="r = min + ½·(max - min)·(1 + cos(π·min(1, len / max_len))); wrong answers swap min and max",
     source="Demystifying Long Chain-of-Thought Reasoning (arXiv:2502.03373)",
     needs_columns=("solution",),
-    options=tuple(f"cosine_{option}" for option in OPTIONS),
+    settings=(
+        RewardSetting("cosine_min_value_wrong", CosineScale.min_value_wrong, "value of the shortest wrong answer"),
+        RewardSetting("cosine_max_value_wrong", CosineScale.max_value_wrong, "value of the longest wrong answer"),
+        RewardSetting(
+            "cosine_min_value_correct", CosineScale.min_value_correct, "value of the longest correct answer"
+        ),
+        RewardSetting(
+            "cosine_max_value_correct", CosineScale.max_value_correct, "value of the shortest correct answer"
+        ),
+        RewardSetting(
+            "cosine_max_len", CosineScale.max_len, "length, in characters, at which the schedule ends", COUNT
+        ),
+    ),
+    example=answer_of_length("5")(0),
+    curve=Curve(
+        "length in characters (cosine_max_len 1000)",
+        range(10, 1400, 5),
+        {"correct": answer_of_length("5"), "wrong": answer_of_length("6")},
+    ),
 )

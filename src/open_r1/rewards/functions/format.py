@@ -14,10 +14,11 @@ import re
 from collections.abc import Callable
 
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction, RewardSpec
-from open_r1.text.tags import ANSWER_CLOSE, ANSWER_OPEN, TAGS, THINK_CLOSE, THINK_OPEN
+from open_r1.rewards.base import Columns, RewardFunction
+from open_r1.rewards.spec import WELL_FORMED, Example, RewardSpec
+from open_r1.text.tags import ANSWER_CLOSE, ANSWER_OPEN, TAGS, THINK_CLOSE, THINK_OPEN, render_completion
 
-WELL_FORMED = "well_formed"
+__all__ = ["format_reward", "graded_format_reward", "think_format_reward"]
 
 Condition = tuple[str, Callable[[str], bool]]
 
@@ -36,7 +37,7 @@ CONDITIONS: tuple[Condition, ...] = (
     ("no_thinking", lambda text: _has_content(text, THINK_OPEN, THINK_CLOSE)),
     ("no_answer", lambda text: _has_content(text, ANSWER_OPEN, ANSWER_CLOSE)),
 )
-"""What the format asks for, each with the reason given when it doesn't hold; all hold iff the format is kept."""
+"""What the format asks for, each with the reason given where it is not met; the format is kept iff all are met."""
 
 _THINK_THEN_SOLUTION = re.compile(rf"{THINK_OPEN}(?P<thinking>.*?){THINK_CLOSE}(?P<solution>.*)", re.DOTALL)
 
@@ -97,29 +98,52 @@ format_reward = RewardFunction("format_reward", _all_or_nothing(check_format))
 graded_format_reward = RewardFunction("graded_format_reward", _score_graded)
 think_format_reward = RewardFunction("think_format_reward", _all_or_nothing(check_think_format))
 
+_KEPT = render_completion("…", "6")
+KEPT = Example(_KEPT)
+CASES = {
+    "6": Example("6"),
+    "<think>…": Example(_KEPT.partition(f"\n{THINK_CLOSE}")[0]),
+    "<think>…</think>": Example(_KEPT.partition(ANSWER_OPEN)[0]),
+    "<think>…</think> 6": Example(_KEPT.partition(ANSWER_OPEN)[0] + "6"),
+    "<think>…</think><answer>6": Example(_KEPT.partition(f"\n{ANSWER_CLOSE}")[0]),
+    "<think>…</think><answer>6</answer>": KEPT,
+    "… and text after it": Example(f"{_KEPT}\nand more"),
+}
+"""Ever more of the format."""
+
 REWARDS = (
     RewardSpec(
         name="format",
         function_name="format_reward",
         build=lambda settings: format_reward,
+        kind="format",
         summary="1 if the completion is exactly <think>…</think><answer>…</answer>, each on lines of its own",
         formula="r = 1 if the format holds, else 0",
         source="DeepSeek-R1 (arXiv:2501.12948), section 2.2.2",
+        example=KEPT,
+        cases=CASES,
+        is_default=True,
     ),
     RewardSpec(
         name="format_graded",
         function_name="graded_format_reward",
         build=lambda settings: graded_format_reward,
+        kind="format",
         summary="the share of the format's conditions that hold: a slope for models that start from nothing",
         formula=f"r = conditions that hold / {len(CONDITIONS)}",
         source="Open R1",
+        example=KEPT,
+        cases=CASES,
     ),
     RewardSpec(
         name="format_think",
         function_name="think_format_reward",
         build=lambda settings: think_format_reward,
+        kind="format",
         summary="1 if the completion is <think>…</think> and then a solution, without answer tags",
         formula="r = 1 if the format holds, else 0",
         source="TRL think_format_reward; DeepSeek-R1's published chat format",
+        example=CASES["<think>…</think> 6"],
+        cases=CASES,
     ),
 )

@@ -11,17 +11,22 @@ from open_r1.execution.contests.ioi import LANGUAGE, IoiJudge, Subtask, SubtaskR
 from open_r1.execution.contests.rows import Row
 from open_r1.execution.programs import Provider
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction, RewardSpec, setting
+from open_r1.rewards.base import Columns, RewardFunction
 from open_r1.rewards.contest_batch import ContestBatch, rows_of
 from open_r1.rewards.functions.code import (
     MAX_LISTED_TESTS,
     NO_CODE,
-    PROVIDER_OPTIONS,
+    PROVIDER_SETTINGS,
+    TEST_BATCH_SIZE,
+    ProviderName,
     checked_provider,
     provider_maker,
 )
+from open_r1.rewards.spec import Example, RewardSetting, RewardSpec
 from open_r1.text.fences import extract_code
 from open_r1.text.thinking import visible_part
+
+__all__ = ["get_ioi_code_reward", "ioi_code_reward"]
 
 NEEDS = ("id", "subtask", "test_names", "time_limit", "memory_limit", "grader_files")
 MAY_HAVE = ("year", "task_type", "score", "score_precision", "test_cases")
@@ -99,21 +104,34 @@ def get_ioi_code_reward(
 ioi_code_reward = get_ioi_code_reward()
 
 
-def _build(settings: Any) -> RewardFunction:
-    return get_ioi_code_reward(
-        checked_provider(settings, "ioi_provider"),
-        test_batch_size=setting(settings, "code_eval_test_batch_size", 1),
-        tests=IoiTests.from_environment(),
-    )
-
-
 REWARD = RewardSpec(
-    "ioi_code",
-    "ioi_code_reward",
-    _build,
-    "an IOI subtask's score: the least points of its tests",
-    "r = min over tests, 0 to 1; no code 0",
-    "IOI; data as in open-r1/ioi",
+    name="ioi_code",
+    function_name="ioi_code_reward",
+    build=lambda settings: get_ioi_code_reward(
+        checked_provider(settings.ioi_provider, settings),
+        test_batch_size=settings.code_eval_test_batch_size,
+        tests=IoiTests.from_environment(),
+    ),
+    kind="contest",
+    summary="an IOI subtask's score: the least points of its tests",
+    formula="r = min over tests, 0 to 1; no code 0",
+    source="IOI; data as in open-r1/ioi",
     needs_columns=NEEDS,
-    options=("ioi_provider", *PROVIDER_OPTIONS[1:], "code_eval_test_batch_size"),
+    settings=(
+        RewardSetting("ioi_provider", "local", "where programs for IOI problems run", type=ProviderName),
+        *PROVIDER_SETTINGS,
+        TEST_BATCH_SIZE,
+    ),
+    example=Example(
+        "```cpp\n#include <iostream>\nint main() { int a, b; std::cin >> a >> b; std::cout << a + b; }\n```",
+        {
+            "id": "sum",
+            "subtask": "01",
+            "test_names": ["01"],
+            "time_limit": 2.0,
+            "memory_limit": 256,
+            "grader_files": [],
+            "test_cases": [{"test_name": "01", "input": "1 2", "output": "3"}],
+        },
+    ),
 )

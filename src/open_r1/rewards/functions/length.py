@@ -7,18 +7,22 @@ from collections.abc import Hashable, Sequence, Sized
 
 from open_r1.answers.check import Verdict
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction, RewardSpec
-from open_r1.rewards.functions.accuracy import verdicts_of
+from open_r1.rewards.answer_reward import AnswerReward
+from open_r1.rewards.base import Columns
+from open_r1.rewards.functions.cosine import answer_of_length
+from open_r1.rewards.spec import Curve, RewardSpec, Setup
+
+__all__ = ["len_reward"]
 
 
 def group_keys(columns: Columns) -> list[Hashable]:
-    """What tells one prompt's completions from another's: the prompt, or the solution when no prompts are given."""
+    """The same for completions of the same prompt: the prompt, or the solution when no prompts are given."""
     prompts = next((columns[name] for name in ("prompts", "prompt") if _is_filled(columns.get(name))), None)
     return [repr(key) for key in (columns["solution"] if prompts is None else prompts)]
 
 
 def _is_filled(column: Sized | None) -> bool:
-    """Whether there is something in a column, which may be an array, whose own truth value is that of its items."""
+    """Whether a column has items. It may be an array, whose own truth value is that of its items."""
     return column is not None and len(column) > 0
 
 
@@ -35,9 +39,9 @@ def _scale(length: int, shortest: int, longest: int) -> float:
     return 0.5 - (length - shortest) / (longest - shortest) if longest > shortest else 0.0
 
 
-def _score(texts: list[str], columns: Columns) -> list[Outcome]:
+def _value(texts: list[str], columns: Columns, verdicts: list[Verdict]) -> list[Outcome]:
     scaled = scale_lengths([len(text) for text in texts], group_keys(columns))
-    return [_outcome(verdict, value) for verdict, value in zip(verdicts_of(texts, columns), scaled, strict=True)]
+    return [_outcome(verdict, value) for verdict, value in zip(verdicts, scaled, strict=True)]
 
 
 def _outcome(verdict: Verdict, scaled: float) -> Outcome:
@@ -48,14 +52,32 @@ def _outcome(verdict: Verdict, scaled: float) -> Outcome:
     return Outcome(scaled if is_free else min(0.0, scaled), verdict.reason)
 
 
-len_reward = RewardFunction("len_reward", _score, needs_columns=("solution",))
+def _find_split_groups(setup: Setup) -> str | None:
+    if not setup.completions_per_process % setup.num_generations:
+        return None
+    return (
+        f"length compares the completions of a prompt, but a process has {setup.completions_per_process} and a prompt "
+        f"{setup.num_generations}, so that some prompts are split between processes and compared in part; choose "
+        "per_device_train_batch_size so that num_generations divides a process's share."
+    )
+
+
+len_reward = AnswerReward("len_reward", _value)
 
 REWARD = RewardSpec(
     name="length",
     function_name="len_reward",
     build=lambda settings: len_reward,
+    kind="answer",
     summary="shorter completions of the same prompt are worth more, and wrong ones never more than 0",
     formula="λ = ½ - (len - min) / (max - min) over one prompt's group; r = λ if correct, min(0, λ) if wrong",
     source="Kimi k1.5 (arXiv:2501.12599), section 2.3.3",
     needs_columns=("solution",),
+    example=answer_of_length("5")(0),
+    curve=Curve(
+        "length in characters (shortest of the group 100, longest 1000)",
+        range(100, 1001, 10),
+        {"correct": answer_of_length("5"), "wrong": answer_of_length("6")},
+    ),
+    find_idle=_find_split_groups,
 )

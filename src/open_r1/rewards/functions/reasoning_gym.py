@@ -1,6 +1,6 @@
 """reasoning_gym: what reasoning-gym's own scorer gives an answer to one of its problems.
 
-The column `reasoning_gym` is made by the source `reasoning_gym:NAME` and holds the problem as the scorer wants it. Some
+The column `reasoning_gym` is made by the source `reasoning_gym:NAME` and contains the problem as the scorer wants it. Some
 scorers evaluate the answer as an expression, so each runs in the sandbox, one job a sample; there it could only forge its
 own score.
 """
@@ -15,9 +15,12 @@ from open_r1.answers.check import extract_answer
 from open_r1.errors import ConfigError
 from open_r1.execution.programs import Execution, Limits, Program, Provider
 from open_r1.records import Outcome
-from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction, RewardSpec
+from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction
+from open_r1.rewards.spec import Example, RewardSpec
 from open_r1.text.tags import last_answer_block
 from open_r1.text.thinking import visible_part
+
+__all__: list[str] = []
 
 PACKAGE = "reasoning-gym"
 LIMITS = Limits(wall_s=10.0, cpu_s=8.0, memory_mb=1024)
@@ -91,8 +94,13 @@ REWARD = RewardSpec(
     name="reasoning_gym",
     function_name="reasoning_gym_reward",
     build=build,
+    kind="task",
     summary="what reasoning-gym's own scorer gives the answer",
     formula="r in [0, 1], by the data set's scorer",
     source="reasoning-gym, arXiv:2505.24760",
     needs_columns=("reasoning_gym",),
+    example=Example(
+        "<answer>3</answer>", {"reasoning_gym": {"task": "basic_arithmetic", "entry": {"answer": "3", "metadata": {}}}}
+    ),
+    verifies=("reasoning_gym",),
 )

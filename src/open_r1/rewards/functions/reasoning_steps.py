@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction, RewardSpec
+from open_r1.rewards.base import Columns, RewardFunction
+from open_r1.rewards.spec import Example, RewardSpec
+
+__all__ = ["reasoning_steps_reward"]
 
 STEPS_FOR_FULL_REWARD = 3
 
@@ -32,7 +35,10 @@ REWARD = RewardSpec(
     name="reasoning_steps",
     function_name="reasoning_steps_reward",
     build=lambda settings: reasoning_steps_reward,
+    kind="shape",
     summary="a third for each visible step (Step 1:, 1., -, First, 第一步, 首先，…), 1 at most",
     formula="r = min(1, n / 3)",
     source="Open-R1",
+    example=Example("Step 1: …\nStep 2: …\nStep 3: …"),
+    cases={f"{count} steps": Example("\n".join(["1. …"] * count)) for count in range(5)},
 )

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from open_r1.configs.ranges import COUNT
 from open_r1.errors import ConfigError
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction, RewardSpec, setting
+from open_r1.rewards.base import Columns, RewardFunction
+from open_r1.rewards.spec import Curve, Example, RewardSetting, RewardSpec
 from open_r1.text.words import check_language, ngrams, split_words
+
+__all__ = ["get_repetition_penalty_reward"]
 
 
 def get_repetition_penalty_reward(
@@ -34,16 +40,30 @@ def repeated_share(text: str, ngram_size: int, language: str = "en") -> float:
     return 1 - len(set(all_ngrams)) / len(all_ngrams) if all_ngrams else 0.0
 
 
+def _repeated_words(share: float) -> Example:
+    count = round(60 * share)
+    return Example(" ".join(["again"] * count + [f"w{place}" for place in range(60 - count)]))
+
+
 REWARD = RewardSpec(
     name="repetition_penalty",
     function_name="repetition_penalty_reward",
     build=lambda settings: get_repetition_penalty_reward(
-        ngram_size=setting(settings, "repetition_n_grams", 3),
-        max_penalty=setting(settings, "repetition_max_penalty", -1.0),
-        language=setting(settings, "repetition_language", "en"),
+        settings.repetition_n_grams, settings.repetition_max_penalty, settings.repetition_language
     ),
+    kind="shape",
     summary="a penalty for n-grams that repeat; words of English at white space, of Chinese by jieba",
     formula="r = (1 - unique / total) · max_penalty",
     source="Demystifying Long Chain-of-Thought Reasoning (arXiv:2502.03373)",
-    options=("repetition_n_grams", "repetition_max_penalty", "repetition_language"),
+    settings=(
+        RewardSetting("repetition_n_grams", 3, "words in an n-gram", COUNT),
+        RewardSetting("repetition_max_penalty", -1.0, "value of pure repetition, at most 0"),
+        RewardSetting("repetition_language", "en", "language that splits the words", type=Literal["en", "zh"]),
+    ),
+    example=Example("every word stands here once"),
+    curve=Curve(
+        "share of the words that are one word, repeated (repetition_n_grams 3)",
+        [count / 60 for count in range(61)],
+        {"": _repeated_words},
+    ),
 )

@@ -1,10 +1,14 @@
-"""soft_overlong_punishment: a slope down to -1 before the limit of length, so that the cut doesn't come from nowhere."""
+"""soft_overlong_punishment: a slope down to -1 before the limit of length, so that a policy notices it before the cut."""
 
 from __future__ import annotations
 
+from open_r1.configs.ranges import COUNT
 from open_r1.errors import ConfigError
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction, RewardSpec, setting
+from open_r1.rewards.base import Columns, RewardFunction
+from open_r1.rewards.spec import Curve, Example, RewardSetting, RewardSpec, Setup
+
+__all__ = ["get_soft_overlong_punishment"]
 
 
 def get_soft_overlong_punishment(max_completion_len: int, soft_punish_cache: int) -> RewardFunction:
@@ -36,16 +40,35 @@ def _outcome(length: int, max_len: int, cache: int) -> Outcome:
     return Outcome(-1.0, "over_limit")
 
 
+def _find_too_late(setup: Setup) -> str | None:
+    max_len, cache = setup.settings.max_completion_len, setup.settings.soft_punish_cache
+    if max_len - cache < setup.max_completion_length:
+        return None
+    return (
+        f"soft_overlong_punishment begins at {max_len - cache} tokens (max_completion_len {max_len} less "
+        f"soft_punish_cache {cache}), but completions end at max_completion_length = {setup.max_completion_length}; "
+        f"set max_completion_len {setup.max_completion_length} and a smaller soft_punish_cache."
+    )
+
+
 REWARD = RewardSpec(
     name="soft_overlong_punishment",
     function_name="soft_overlong_punishment_reward",
-    build=lambda settings: get_soft_overlong_punishment(
-        max_completion_len=setting(settings, "max_completion_len", 16384),
-        soft_punish_cache=setting(settings, "soft_punish_cache", 4096),
-    ),
+    build=lambda settings: get_soft_overlong_punishment(settings.max_completion_len, settings.soft_punish_cache),
+    kind="shape",
     summary="0 up to a length, then linear down to -1, counted in tokens",
     formula="r = 0 if |y| ≤ L - c;  (L - c - |y|) / c if L - c < |y| ≤ L;  -1 if |y| > L",
     source="DAPO (arXiv:2503.14476), equation 13",
     needs_columns=("completion_ids",),
-    options=("max_completion_len", "soft_punish_cache"),
+    settings=(
+        RewardSetting("max_completion_len", 16384, "L, tokens from which the penalty is -1", COUNT),
+        RewardSetting("soft_punish_cache", 4096, "c, tokens before the limit where it begins"),
+    ),
+    example=Example("", {"completion_ids": range(1)}),
+    curve=Curve(
+        "length in tokens (max_completion_len 16384, soft_punish_cache 4096)",
+        range(0, 20000, 50),
+        {"": lambda length: Example("", {"completion_ids": range(length)})},
+    ),
+    find_idle=_find_too_late,
 )

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction, RewardSpec
+from open_r1.rewards.base import Columns, RewardFunction
+from open_r1.rewards.functions.format import CASES, KEPT
+from open_r1.rewards.spec import RewardSpec
 from open_r1.text.tags import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
+
+__all__ = ["tag_count_reward"]
 
 MARKS = (f"{THINK_OPEN}\n", f"\n{THINK_CLOSE}\n", f"\n{ANSWER_OPEN}\n", f"\n{ANSWER_CLOSE}")
 """The tags with the line ends that belong to them."""
@@ -26,7 +30,11 @@ REWARD = RewardSpec(
     name="tag_count",
     function_name="tag_count_reward",
     build=lambda settings: tag_count_reward,
+    kind="tags",
     summary="0.25 for each of the four tags that occurs exactly once on a line of its own",
     formula="r = ¼ · (marks that occur exactly once)",
     source="Open-R1, after W. Brown's grpo_demo.py",
+    example=KEPT,
+    cases=CASES,
+    is_default=True,
 )

@@ -1,0 +1,412 @@
+"""A pool of worker processes for our own code, with hard limits on each job.
+
+    with Pool(check, workers=4, limits=Limits(wall_s=3, processor_s=3)) as pool:
+        for outcome in pool.map(jobs): ...
+
+Does: start one fresh interpreter, the nursery, which loads the work once and forks the workers, so that a worker that
+was killed is replaced in milliseconds; give each worker one job at a time; return outcomes in the order of the jobs;
+kill a worker whose job passes a limit, and name what happened. The nursery knows nothing of the caller's main module,
+threads or libraries, so that a pool works from any thread, in an event loop, in a forked process, and with torch loaded.
+Workers end when the nursery ends, and it ends when its caller does, however that ends.
+
+Does not: hide a failure (each is an outcome), or let the number of workers show in a result.
+
+Source of the choice: pebble kills single jobs too, but knows no processor time, starts a worker anew in 1.4 s, leaves
+stuck workers behind a killed caller, and fails under a script without a main guard; loky kills no single job.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal
+
+from open_r1.errors import RunError
+
+START_LIMIT_S = 120.0
+"""Loading a library takes seconds; a nursery or worker that is not ready for so long is stuck."""
+
+LOADED_MACHINE = 20
+"""A job that computes may take so many times its limit before its processor time is used up."""
+
+LOOK_S = 0.1
+LOOKS = 3
+"""A job past its wall limit that is found waiting so many times in a row, so many seconds apart, does not compute."""
+
+KEPT_BYTES = 16 << 20
+"""A block of this size is taken and freed once: from then on glibc keeps what a process frees, up to that size, instead
+of returning each array to the system, where getting it back costs a page fault for every 4 kB."""
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""A process a core is enough: libraries need no threads of their own beside."""
+
+COMMAND = "import sys; sys.path[:] = {path!r}; from open_r1.processes.nursery import main; main({descriptor})"
+
+Work = Callable[[Any], Any]
+Kind = Literal["done", "raised", "timeout", "died"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one job may use.
+
+    Args:
+        wall_s: Seconds after which a job that waits is killed. One that computes may go on while it has processor time.
+        processor_s: Processor seconds after which the kernel kills the worker; without it, `wall_s` holds for every job.
+        memory_bytes: The address space of a worker.
+    """
+
+    wall_s: float = 600.0
+    processor_s: float | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """What became of a job: its `value`, or why there is none.
+
+    `raised`: the work raised `error`; `timeout`: a limit was reached; `died`: the worker ended, and `error` says how.
+    """
+
+    kind: Kind
+    value: Any = None
+    error: Exception | None = None
+
+    def unwrap(self) -> Any:
+        """The value; the error of the work, or a RunError, where there is none."""
+        if self.kind == "done":
+            return self.value
+        assert self.error is not None
+        raise self.error
+
+
+class NurseryLost(Exception):
+    """The process that forks the workers is gone; the argument is its `Nursery`."""
+
+
+class Pool:
+    """Workers that apply `work` to jobs; they start at first use.
+
+    Args:
+        work: A module's function, or an object that can be pickled. Its `prepare()`, if it has one, is called once in the
+            nursery, before any fork; its `begin(index)` in each worker.
+        workers: How many jobs run at once.
+        limits: What one job may use.
+        start_limit_s: Seconds that `prepare` or `begin` may take.
+        environment: Variables of the workers, beside this process's.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        workers: int,
+        limits: Limits = Limits(),
+        start_limit_s: float = START_LIMIT_S,
+        environment: Mapping[str, str] = ONE_THREAD,
+    ) -> None:
+        self.work, self.workers, self.limits = work, workers, limits
+        self.start_limit_s, self.environment = start_limit_s, dict(environment)
+        self.times_closed = 0
+        self._reset()
+        _open_pools.add(self)
+
+    def _reset(self) -> None:
+        self.nursery: Nursery | None = None
+        self._lock = threading.Lock()
+        self._slots = [Slot(self, index) for index in range(self.workers)]
+        self._free = deque(self._slots)
+        self._threads = ThreadPoolExecutor(self.workers)
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def map(self, jobs: Iterable[Any], ahead: int | None = 3) -> Iterator[JobOutcome]:
+        """The outcome of each job, in order. RunError when no worker can be started.
+
+        `ahead`: so many jobs are taken for each worker before their outcomes are; None takes all at once, so that a slow
+        job doesn't hold up those behind it. A caller that stops early, or is interrupted, ends the workers.
+        """
+        waiting: deque[Future[JobOutcome]] = deque()
+        self.living_nursery()  # in this thread, so that an interruption while it starts ends it
+        try:
+            for job in jobs:
+                waiting.append(self._threads.submit(self._run, job))
+                if ahead is not None and len(waiting) >= ahead * self.workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BaseException:
+            self._abandon(waiting)
+            raise
+
+    def map_pinned(self, jobs: Iterable[Any]) -> list[JobOutcome]:
+        """The outcome of each job, the first at worker 0, the next at worker 1, and so on."""
+        self.living_nursery()
+        waiting = deque(
+            self._threads.submit(self._slots[index % self.workers].run, job) for index, job in enumerate(jobs)
+        )
+        try:
+            return [future.result() for future in list(waiting)]
+        except BaseException:
+            self._abandon(waiting)
+            raise
+
+    def close(self) -> None:
+        """End all workers at once, also in the middle of a job. The next job starts others."""
+        with self._lock:
+            nursery, self.nursery = self.nursery, None
+            self.times_closed += 1
+        if nursery is not None:
+            nursery.end()
+
+    def forget(self) -> None:
+        """In a forked child: the workers belong to the parent."""
+        nursery, slots = self.nursery, self._slots
+        self._reset()
+        if nursery is not None:
+            nursery.control.close()
+        for slot in slots:
+            if slot.connection is not None:
+                slot.connection.close()
+
+    def _abandon(self, waiting: Iterable[Future[JobOutcome]]) -> None:
+        for future in waiting:
+            future.cancel()
+        self.close()
+
+    def _run(self, job: Any) -> JobOutcome:
+        """In one of as many threads as there are slots: one of them is always free."""
+        slot = self._free.popleft()
+        try:
+            return slot.run(job)
+        finally:
+            self._free.append(slot)
+
+    def living_nursery(self) -> Nursery:
+        """The nursery, started when there is none; RunError when it can't be."""
+        with self._lock:
+            if self.nursery is None:
+                self.nursery = Nursery(self.work, self.limits, self.start_limit_s, self.environment)
+            return self.nursery
+
+    def lose(self, nursery: Nursery) -> None:
+        """Let the next job start another nursery."""
+        with self._lock:
+            if self.nursery is nursery:
+                self.nursery = None
+                nursery.end()
+
+
+class Slot:
+    """The place of one worker: the process that is there now, and the line to it."""
+
+    def __init__(self, pool: Pool, index: int) -> None:
+        self.pool, self.index = pool, index
+        self.lock = threading.Lock()
+        self.nursery: Nursery | None = None
+        self.connection: Connection | None = None
+        self.pid = 0
+
+    def run(self, job: Any) -> JobOutcome:
+        """What becomes of a job. It is tried once more when the nursery, not its worker, was lost."""
+        with self.lock:
+            times_closed = self.pool.times_closed
+            for _ in range(2):
+                if self.pool.times_closed != times_closed:
+                    break
+                try:
+                    return self._run(job)
+                except NurseryLost as lost:
+                    self._drop()
+                    self.pool.lose(lost.args[0])
+        return JobOutcome("died", error=RunError("the worker processes ended before their work was done."))
+
+    def _run(self, job: Any) -> JobOutcome:
+        connection = self._start()
+        try:
+            connection.send(job)
+            if not self._wait(connection):
+                return self._end("timeout")
+            is_done, result = connection.recv()
+        except (EOFError, OSError):
+            return self._end("died")
+        return JobOutcome("done", result) if is_done else JobOutcome("raised", error=result)
+
+    def _start(self) -> Connection:
+        """The line to the worker, which is forked where there is none."""
+        nursery = self.pool.living_nursery()
+        if self.connection is not None and self.nursery is nursery:
+            return self.connection
+        self._drop()
+        self.nursery, (self.pid, self.connection) = nursery, nursery.fork(self.index)
+        try:
+            if not self.connection.poll(self.pool.start_limit_s):
+                raise RunError(f"worker {self.index} was not ready within {self.pool.start_limit_s:.0f} s.")
+            is_ready, error = self.connection.recv()
+        except (EOFError, OSError):
+            raise RunError(f"worker {self.index} ended while it started; its own message stands above.") from None
+        if not is_ready:
+            raise error
+        return self.connection
+
+    def _wait(self, connection: Connection) -> bool:
+        """Wait for the result; False when a limit was reached. The kernel keeps that of processor time."""
+        limits = self.pool.limits
+        if connection.poll(limits.wall_s):
+            return True
+        if limits.processor_s is None:
+            return False
+        end = time.monotonic() + LOADED_MACHINE * max(limits.wall_s, limits.processor_s)
+        waited = 0
+        while waited < LOOKS and time.monotonic() < end:
+            waited = 0 if is_computing(self.pid) else waited + 1
+            if connection.poll(LOOK_S):
+                return True
+        return False
+
+    def _end(self, kind: Kind) -> JobOutcome:
+        """Kill the worker, and say what became of its job."""
+        assert self.nursery is not None
+        status = self.nursery.kill(self.pid)
+        self._drop()
+        if kind == "timeout" or status == -signal.SIGPROF:
+            limits = self.pool.limits
+            limit = f"{limits.wall_s:g} s" if kind == "timeout" else f"{limits.processor_s:g} s of processor time"
+            return JobOutcome("timeout", error=RunError(f"a worker process has not finished a job within {limit}."))
+        error = RunError(
+            f"a worker process ended with exit status {status} before its work was done, perhaps for want of memory."
+        )
+        return JobOutcome("died", error=error)
+
+    def _drop(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+        self.connection = self.nursery = None
+
+
+class Nursery:
+    """The fresh interpreter that loads the work and forks workers; see `nursery`, which is its other side."""
+
+    def __init__(self, work: Work, limits: Limits, start_limit_s: float, environment: Mapping[str, str]) -> None:
+        self.control, theirs = socket.socketpair()
+        self.lock = threading.Lock()
+        path = [entry for entry in sys.path if entry]
+        command = [sys.executable, "-P", "-c", COMMAND.format(path=path, descriptor=theirs.fileno())]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, env={**os.environ, **environment}, pass_fds=[theirs.fileno()]
+        )
+        theirs.close()
+        try:
+            self._begin(work, limits, start_limit_s)
+        except BaseException:
+            self.end()
+            raise
+
+    def _begin(self, work: Work, limits: Limits, start_limit_s: float) -> None:
+        self.control.settimeout(start_limit_s)
+        try:
+            send_message(self.control, (work, limits.processor_s, limits.memory_bytes))
+            problem = receive_message(self.control)
+        except TimeoutError:
+            raise RunError(f"worker processes could not be started within {start_limit_s:.0f} s.") from None
+        except (OSError, EOFError):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(1)
+            raise RunError(
+                f"worker processes could not be started with {sys.executable} (exit status {self.process.returncode}); "
+                "their own message stands above."
+            ) from None
+        if problem:
+            raise RunError(f"worker processes could not be started: {problem}.")
+
+    def fork(self, index: int) -> tuple[int, Connection]:
+        """Fork a worker; its process number and the line to it."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                with self.lock:
+                    socket.send_fds(self.control, [index.to_bytes(8, "little")], [theirs.fileno()])
+                    pid = receive_message(self.control)
+            except (OSError, EOFError):
+                ours.close()
+                raise NurseryLost(self) from None
+        return pid, Connection(ours.detach())
+
+    def kill(self, pid: int) -> int:
+        """Kill a worker; its exit status, negative for a signal."""
+        try:
+            with self.lock:
+                self.control.sendall(pid.to_bytes(8, "little"))
+                return receive_message(self.control)
+        except (OSError, EOFError):
+            raise NurseryLost(self) from None
+
+    def end(self) -> None:
+        """Kill the nursery and thereby its workers."""
+        self.process.kill()
+        self.process.wait()
+        self.control.close()
+
+
+def is_computing(pid: int) -> bool:
+    """Whether a process computes, or would if it had a core; true where the system doesn't say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[0] == "R"
+    except OSError:
+        return not Path("/proc/self/stat").exists()
+
+
+def send_message(line: socket.socket, message: Any) -> None:
+    content = pickle.dumps(message)
+    line.sendall(len(content).to_bytes(8, "little") + content)
+
+
+def receive_message(line: socket.socket) -> Any:
+    """The next message; EOFError where there is none, or only half of one."""
+    return pickle.loads(_receive(line, int.from_bytes(_receive(line, 8), "little")))
+
+
+def _receive(line: socket.socket, size: int) -> bytes:
+    content = b""
+    while len(content) < size:
+        if not (more := line.recv(size - len(content))):
+            raise EOFError
+        content += more
+    return content
+
+
+_open_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for pool in list(_open_pools):
+        with contextlib.suppress(Exception):
+            pool.close()
+
+
+def _forget_all() -> None:
+    for pool in list(_open_pools):
+        pool.forget()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

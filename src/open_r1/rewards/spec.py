@@ -1,0 +1,188 @@
+"""What a reward declares about itself, beside its function; everything else that knows of rewards reads it.
+
+The registry, the settings of recipes, `rewards list`, the pre-flight check, the documentation's page, the report and
+the data engine have no list of rewards of their own. A reward that ships and one of the user's own declare the same:
+
+    REWARD = RewardSpec(
+        name="shorter",
+        function_name="shorter_reward",
+        build=lambda settings: get_shorter_reward(settings.shorter_scale),
+        kind="shape",
+        summary="less for every character",
+        formula="r = -len / scale",
+        settings=(RewardSetting("shorter_scale", 1000, "characters that cost 1", COUNT),),
+        example=Example(""),
+    )
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from open_r1.configs.ranges import Range
+from open_r1.records import Outcome
+from open_r1.rewards.base import RewardFunction
+
+Kind = Literal["program", "contest", "task", "answer", "format", "tags", "shape", "own"]
+"""What a reward looks at, in the order in which the data engine asks those that can verify a trace:
+
+program, contest   the completion's program, by tests or by a contest's rules
+task               the answer, by a scorer that the problem brings along
+answer             the answer against the gold answer, by the answer layer, whose reasons it gives
+format             the whole format: its reason is `WELL_FORMED` where the format is kept
+tags               the format's tags, one by one
+shape              length, repetition, style
+own                a reward of the user's own that declares nothing else
+"""
+
+WELL_FORMED = "well_formed"
+"""The reason of a reward for the format where a completion keeps it."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+JUDGING_KINDS = frozenset({"program", "contest", "task", "answer"})
+"""Kinds of rewards that tell right from wrong."""
+
+
+@dataclass(frozen=True)
+class RewardSetting:
+    """A key of recipes that a reward reads. Several rewards may read one; they declare it alike.
+
+    Args:
+        type: The annotation that values must fit; by default the default's own type.
+        range: The range of a number that has one.
+    """
+
+    key: str
+    default: Any
+    help: str
+    range: Range | None = None
+    type: Any = None
+
+    @property
+    def annotation(self) -> Any:
+        return self.type or type(self.default)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A completion with the columns beside it, for one sample."""
+
+    completion: str
+    columns: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def score(self, reward: RewardFunction) -> Outcome:
+        """What a reward gives it."""
+        return score_examples(reward, [self])[0]
+
+
+def score_examples(reward: RewardFunction, examples: Sequence[Example]) -> list[Outcome]:
+    """The outcomes of examples that have the same columns, scored together."""
+    columns = {name: [example.columns[name] for example in examples] for name in examples[0].columns}
+    return reward.score(completions=[example.completion for example in examples], **columns)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Examples over a quantity, for a plot on the documentation's page.
+
+    Args:
+        x_label: The quantity and its unit.
+        xs: Its values.
+        lines: Label -> the example at each value.
+    """
+
+    x_label: str
+    xs: Sequence[float]
+    lines: Mapping[str, Callable[[Any], Example]]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The training that a reward is used in, as far as it can make the reward idle.
+
+    Args:
+        settings: The recipe's settings: any object with the attributes of `GRPOScriptArguments`.
+        max_completion_length: Tokens after which a completion is cut off.
+        num_generations: Completions of a prompt.
+        completions_per_process: Completions that one process scores at a time.
+    """
+
+    settings: Any
+    max_completion_length: int
+    num_generations: int
+    completions_per_process: int
+
+
+@dataclass(frozen=True)
+class RewardSpec:
+    """A reward as everything else knows it.
+
+    Args:
+        name: The name in recipes.
+        function_name: The function's `__name__`, as metrics and rollouts call it.
+        build: The settings, all those declared among their attributes -> the reward.
+        kind: What it looks at.
+        summary: One line.
+        formula: The value as a formula, or in words where it is none.
+        source: Where the formula is from.
+        needs_columns: The columns without which it can't be computed, of the data or from the trainer.
+        settings: The keys of recipes that `build` reads.
+        example: What satisfies it: no completion is worth more, up to its length.
+        cases: Completions that show what it gives, by their labels, for the documentation's page.
+        curve: The same over a quantity.
+        find_idle: What in a training keeps it from having an effect, as a sentence with the remedy; None where nothing.
+        is_default: Whether recipes that name no rewards use it.
+        verifies: Columns of a set of traces any of which lets `data verify` and `data pass-rate` choose it.
+    """
+
+    name: str
+    function_name: str
+    build: Callable[[Any], RewardFunction] = field(repr=False)
+    kind: Kind
+    summary: str = ""
+    formula: str = ""
+    source: str = ""
+    needs_columns: tuple[str, ...] = ()
+    settings: tuple[RewardSetting, ...] = ()
+    example: Example | None = None
+    cases: Mapping[str, Example] = field(default_factory=dict, hash=False)
+    curve: Curve | None = None
+    find_idle: Callable[[Setup], str | None] = lambda setup: None
+    is_default: bool = False
+    verifies: tuple[str, ...] = ()
+
+    def make(self, settings: Any = None) -> RewardFunction:
+        """The reward for these settings: any object with some of the attributes declared; the others have defaults."""
+        return self.build(Filled(settings, {setting.key: setting.default for setting in self.settings}))
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The keys of its settings."""
+        return tuple(setting.key for setting in self.settings)
+
+    @property
+    def is_judge(self) -> bool:
+        """Whether it tells right from wrong."""
+        return self.kind in JUDGING_KINDS
+
+    def is_right(self, outcome: Outcome) -> bool:
+        """Whether a judge found the answer right, or something of a program or a task's answer right."""
+        if self.kind == "answer" and outcome.reason != "scored":
+            return outcome.reason == "correct"
+        return outcome.value is not None and outcome.value > 0
+
+
+class Filled:
+    """Settings with the defaults of those that they lack."""
+
+    def __init__(self, settings: Any, defaults: Mapping[str, Any]) -> None:
+        self._settings, self._defaults = settings, defaults
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if not hasattr(self._settings, name) and name in self._defaults:
+            return self._defaults[name]
+        return getattr(self._settings, name)

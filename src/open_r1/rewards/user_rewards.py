@@ -1,0 +1,145 @@
+"""Rewards of the user's own, named `module:name` or `path/to/file.py:name`, as specs like those that ship.
+
+`name` may be a `RewardSpec`, a function, a coroutine function, or a class that is called with the settings it declares.
+A function or class declares by attributes of the spec's names what is to be known of it: `needs_columns`, `kind`,
+`settings`, `example`, `find_idle`. A function that a `REWARD` of its file is about has that spec.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from open_r1.configs.references import load_module, load_object
+from open_r1.errors import ConfigError, nearest
+from open_r1.records import Outcome
+from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction
+from open_r1.rewards.spec import KINDS, RewardSpec
+
+NAMED = ("reward", "my_rewards:my_reward")
+DECLARED = ("summary", "formula", "source", "settings", "example", "cases", "curve", "find_idle")
+"""What a function or class may declare beside its kind and columns, as attributes of the spec's own names."""
+
+
+def specs_of(module: ModuleType) -> Sequence[RewardSpec]:
+    """The specs that a file of rewards has as `REWARDS`, or as its one `REWARD`."""
+    return getattr(module, "REWARDS", None) or ((module.REWARD,) if hasattr(module, "REWARD") else ())
+
+
+def user_spec(reference: str) -> RewardSpec:
+    """The reward at `module:name`, importable from the current folder too. ConfigError says what is wrong."""
+    target = load_object(reference, *NAMED)
+    if isinstance(target, RewardSpec):
+        return replace(target, name=reference)
+    name = reference.rpartition(":")[2]
+    declared = [spec for spec in specs_of(load_module(reference, *NAMED)) if spec.function_name == name]
+    return replace(declared[0], name=reference) if declared else _spec_of(target, reference)
+
+
+def _spec_of(target: Any, reference: str) -> RewardSpec:
+    defaults = {setting.key: setting.default for setting in getattr(target, "settings", ())}
+    function = _instance(target, reference, defaults)
+    if not callable(function):
+        raise ConfigError(
+            f"reward '{reference}' is a {type(function).__name__}, not a function; name a function "
+            "`f(completions, **columns) -> list[float | None]`."
+        )
+    name = getattr(function, "__name__", type(function).__name__)
+    needs_columns = _needs_columns(function, reference)
+
+    def build(values: Any) -> RewardFunction:
+        given = {key: getattr(values, key) for key in defaults}
+        made = _instance(target, reference, given)
+        if isinstance(made, RewardFunction):
+            return made
+        call = made if inspect.isclass(target) else partial(made, **given)
+        return RewardFunction(name, _scorer_of(call, name), needs_columns)
+
+    declared = {key: getattr(function, key) for key in DECLARED if hasattr(function, key)}
+    declared.setdefault("summary", (inspect.getdoc(target) or "").partition("\n")[0])
+    return RewardSpec(reference, name, build, _kind(function, reference), needs_columns=needs_columns, **declared)
+
+
+def _instance(target: Any, reference: str, settings: dict[str, Any]) -> Any:
+    """An object of a user's class, which gets the settings it declares; anything else as it is."""
+    if not inspect.isclass(target):
+        return target
+    if needed := [name for name in _arguments_without_default(target) if name not in settings]:
+        raise ConfigError(
+            f"reward '{reference}' is a class that is called with the settings it declares, but {target.__name__} needs "
+            f"{', '.join(needed)}; give them defaults, or name an object or a function instead of the class."
+        )
+    return target(**settings)
+
+
+def _arguments_without_default(reward_class: type) -> list[str]:
+    try:
+        parameters = inspect.signature(reward_class).parameters.values()
+    except ValueError:  # a class written in C may not say
+        return []
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [each.name for each in parameters if each.default is each.empty and each.kind not in optional]
+
+
+def _kind(function: Any, reference: str) -> Any:
+    kind = getattr(function, "kind", "own")
+    if kind not in KINDS:
+        raise ConfigError(
+            f"reward '{reference}' has kind = {kind!r}{nearest(str(kind), KINDS)} Kinds: {', '.join(KINDS)}."
+        )
+    return kind
+
+
+def _needs_columns(function: Any, reference: str) -> tuple[str, ...]:
+    """What a user's reward declares as `needs_columns`: names, or a name alone."""
+    declared = getattr(function, "needs_columns", ())
+    names = [declared] if isinstance(declared, str) else declared
+    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(
+            f"reward '{reference}' has needs_columns = {declared!r}; make it a tuple of column names, such as "
+            '("solution",).'
+        )
+    return tuple(names)
+
+
+def _scorer_of(function: Callable[..., Any], name: str) -> Callable[[list[str], Columns], list[Outcome]]:
+    """A user's function as a scorer: it gets completions and columns as TRL would pass them."""
+
+    def score(texts: list[str], columns: Columns) -> list[Outcome]:
+        values = function(**columns)
+        if inspect.isawaitable(values):
+            values = _run_awaitable(values)
+        if values is None or len(values) != len(texts):
+            raise ConfigError(
+                f"reward '{name}' returned {'None' if values is None else f'{len(values)} values'} for {len(texts)} "
+                "completions; return one number or None for each completion."
+            )
+        return [_outcome_of(value) for value in values]
+
+    return score
+
+
+def _outcome_of(value: Any) -> Outcome:
+    """A NaN or an infinity is not a value: trainers would take it for a missing one, or lose the whole group to it."""
+    if value is None:
+        return Outcome(None, NOT_APPLICABLE)
+    outcome = value if isinstance(value, Outcome) else Outcome(float(value), "scored")
+    is_finite = outcome.value is None or math.isfinite(outcome.value)
+    return outcome if is_finite else Outcome(None, "not_finite")
+
+
+def _run_awaitable(awaitable: Any) -> Any:
+    """The result of an awaitable, from any thread, whether or not an event loop runs in this one."""
+
+    async def await_it() -> Any:
+        return await awaitable
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, await_it()).result()
