@@ -26,15 +26,19 @@ when they are whole.
 
 
 def add_parser(actions: Any) -> None:
-    from open_r1.data.evaluation_index import Rule
-
-    parser = add_verb(
+    add_verb(
         actions,
         "decontaminate",
         "remove rows that contain evaluation items",
         EXAMPLE,
         "Find the rows that contain items of evaluation sets, report each with its evidence, and write the others.",
+        fill=add_options,
     )
+
+
+def add_options(parser: Any) -> None:
+    from open_r1.data.evaluation_index import Rule
+
     add_rows(parser)
     add(parser, "columns", help="columns with the text (default: problem or the like)")
     parser.add_argument("--against", nargs="+", required=True, metavar="SET", help="evaluation sets")

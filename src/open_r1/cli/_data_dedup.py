@@ -22,15 +22,19 @@ Output and report appear when they are whole. Without --output, duplicates are c
 
 
 def add_parser(actions: Any) -> None:
-    from open_r1.data.deduplication import DedupSettings
-
-    parser = add_verb(
+    add_verb(
         actions,
         "dedup",
         "remove exact and near duplicates",
         EXAMPLE,
         "Find rows that repeat an earlier row, and write the others: the first of each is kept.",
+        fill=add_options,
     )
+
+
+def add_options(parser: Any) -> None:
+    from open_r1.data.deduplication import DedupSettings
+
     add_rows(parser)
     add(parser, "columns", help="columns with the text (default: problem or the like)")
     add_settings(parser, DedupSettings)

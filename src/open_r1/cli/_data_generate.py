@@ -25,16 +25,20 @@ The same command again continues where it stopped. More --num_samples or more pr
 
 
 def add_parser(actions: Any) -> None:
-    from open_r1.data.generation import TraceSettings
-    from open_r1.data.problems import ProblemSource
-
-    parser = add_verb(
+    add_verb(
         actions,
         "generate",
         "traces from a teacher, many for each problem; resumable",
         EXAMPLE,
         "Generate traces for problems by servers of OpenAI's chat API, or by a model in this process.",
+        fill=add_options,
     )
+
+
+def add_options(parser: Any) -> None:
+    from open_r1.data.generation import TraceSettings
+    from open_r1.data.problems import ProblemSource
+
     parser.add_argument("source", help="problems: a file, a folder, a Hub id, or tasks:NAME?level=2&n=1000")
     add_settings(parser.add_argument_group("problems"), ProblemSource)
     add_settings(parser.add_argument_group("sampling"), TraceSettings)

@@ -27,13 +27,17 @@ done.json is written last; the same command replaces what an interrupted one lef
 
 
 def add_parser(actions: Any) -> None:
-    parser = add_verb(
+    add_verb(
         actions,
         "mix",
         "a mixture of data sets, written out with its exact counts",
         EXAMPLE,
         "Write a recipe's mixture as Parquet shards with a card.",
+        fill=add_options,
     )
+
+
+def add_options(parser: Any) -> None:
     parser.add_argument("recipe", type=Path, help="YAML with a dataset_mixture")
     add_results(parser, "output_dir", required=True, help="new folder for the shards")
     parser.set_defaults(run=run)

@@ -28,17 +28,21 @@ LOADING = ("model_revision", "dtype", "torch_dtype", "attn_implementation", "tru
 
 
 def add_parser(actions: Any) -> None:
-    from open_r1.data.generation import TraceSettings
-    from open_r1.data.pass_rate import SAMPLING, PassRateSettings
-    from open_r1.data.problems import ProblemSource
-
-    parser = add_verb(
+    add_verb(
         actions,
         "pass-rate",
         "how often a model solves each problem, and those within a window; resumable",
         EXAMPLE,
         "Generate completions of every problem, score them, write each problem's pass rate, keep a window.",
+        fill=add_options,
     )
+
+
+def add_options(parser: Any) -> None:
+    from open_r1.data.generation import TraceSettings
+    from open_r1.data.pass_rate import SAMPLING, PassRateSettings
+    from open_r1.data.problems import ProblemSource
+
     parser.add_argument("source", nargs="?", help="problems: a file, a folder, a Hub id, or tasks:NAME?level=2&n=1000")
     parser.add_argument("--config", dest="recipe", type=Path, metavar="RECIPE", help="YAML with settings")
     group = parser.add_argument_group("problems")

@@ -19,13 +19,17 @@ The token is the one that `hf auth login` keeps, or HF_TOKEN. After a failed upl
 
 
 def add_parser(actions: Any) -> None:
-    parser = add_verb(
+    add_verb(
         actions,
         "publish",
         "rows to the Hub, as Parquet shards with a card",
         EXAMPLE,
         "Write rows as Parquet shards with a card that says how they were made, and push them to the Hub.",
+        fill=add_options,
     )
+
+
+def add_options(parser: Any) -> None:
     parser.add_argument("source", help="a folder of shards, a file, a pattern, a Hub id")
     add(parser, "repo_id", required=True)
     add(parser, "output_dir", help="where shards of another source are written")

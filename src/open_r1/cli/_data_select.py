@@ -27,15 +27,19 @@ GROUPS = {
 
 
 def add_parser(actions: Any) -> None:
-    from open_r1.data.selection import OPTIONAL, SelectSettings
-
-    parser = add_verb(
+    add_verb(
         actions,
         "select",
         "the traces worth training on, the best of each problem",
         EXAMPLE,
         "Leave out bad traces, each for a reason that is counted, and keep the best of each problem.",
+        fill=add_options,
     )
+
+
+def add_options(parser: Any) -> None:
+    from open_r1.data.selection import OPTIONAL, SelectSettings
+
     add_rows(parser, "verified", "what data verify wrote, or any source with a completion per row")
     for title, names in GROUPS.items():
         changes = {"without": {"choices": OPTIONAL, "metavar": "FILTER"}}

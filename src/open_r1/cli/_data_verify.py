@@ -20,16 +20,20 @@ continues where it stopped, and adds what has been appended to the traces since.
 
 
 def add_parser(actions: Any) -> None:
-    from open_r1.data.judge_model import JudgeSettings
-    from open_r1.data.verification import VerifySettings
-
-    parser = add_verb(
+    add_verb(
         actions,
         "verify",
         "a verdict with its reason on every trace; resumable",
         EXAMPLE,
         "Judge every trace: programs by their tests, answers by the answer layer, the rest by a judge model.",
+        fill=add_options,
     )
+
+
+def add_options(parser: Any) -> None:
+    from open_r1.data.judge_model import JudgeSettings
+    from open_r1.data.verification import VerifySettings
+
     add_rows(parser, "traces", "what data generate wrote, or any source with a completion per row")
     add_settings(parser, VerifySettings, "completion_column", "threshold")
     add_reward_choice(

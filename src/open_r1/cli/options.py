@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
@@ -32,11 +32,29 @@ BACKENDS = ("server", "transformers", "vllm")
 class Parser(argparse.ArgumentParser):
     """argparse with our words: dashes and underscores alike, no abbreviations, other spellings, errors in one line."""
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
+    def __init__(self, *arguments: Any, fill: Callable[[Any], None] | None = None, **settings: Any) -> None:
+        """`fill` adds the options when they are first needed, so that no verb waits for what another one imports."""
         super().__init__(*arguments, **{"allow_abbrev": False, **settings})
+        self.fill = fill
+
+    def complete(self) -> Parser:
+        """The parser with all its options."""
+        fill, self.fill = self.fill, None
+        if fill is not None:
+            fill(self)
+        return self
+
+    def format_help(self) -> str:
+        self.complete()
+        return super().format_help()
+
+    def format_usage(self) -> str:
+        self.complete()
+        return super().format_usage()
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """argparse's, for any spelling; a verb that does not take settings refuses what it does not know."""
+        self.complete()
         words = in_our_words(sys.argv[1:] if args is None else args, self.declared())
         parsed, rest = super().parse_known_args(words, namespace)
         if rest and self._subparsers is None and not self.get_default("takes_settings"):
@@ -200,8 +218,8 @@ def add(parser: Any, name: str, *spellings: str, **settings: Any) -> argparse.Ac
 
 def help_text(words: str, default: Any) -> str:
     """The help text, with the default where there is one to tell and the text does not yet."""
-    has_default = default not in (None, False, "", argparse.SUPPRESS) and default != []
-    return escaped(words if not has_default or "default" in words else f"{words} (default: {default})")
+    is_empty = default is None or default is False or default in ("", argparse.SUPPRESS, [], (), {})
+    return escaped(words if is_empty or "default" in words else f"{words} (default: {default})")
 
 
 class Once(argparse.Action):
