@@ -2,18 +2,14 @@
 
     .venv/bin/python benchmarks/generation.py --write
     .venv/bin/python benchmarks/generation.py --kills 20 --server http://localhost:8000/v1 --model NAME
-    .venv/bin/python benchmarks/generation.py --clients
 
-The first runs servers of its own, each in a process of its own, that answer after 50 ms: `uvicorn` is a FastAPI
-application, which is what vLLM and `transformers serve` put before their engines, and `raw` the package's fake, bare
-asyncio. What each can serve is measured by a load generator that sends one prepared request over and over on 1,000
-connections and reads nothing but where replies end (and by wrk, where it is installed); then the command draws traces
-with 1,000 requests in flight; in turns. Each waits for a quiet machine, and what others used of it meanwhile is measured
-from the kernel's counters: a measurement with more than `MOST_FOREIGN` of a core gone to others is done again, up to
-`--tries` times. The best of the rounds counts, since a neighbour can only slow things down.
-
-`--clients` measures the processor time that HTTP clients take for a request, ours beside httpx2 and, where installed,
-aiohttp.
+The first runs a server in a process of its own that answers after 50 ms: the package's fake, a FastAPI application run by
+uvicorn, which is what vLLM and `transformers serve` put before their engines. A load generator that sends one prepared
+request over and over on 1,000 connections, and reads nothing but where replies end, measures what it can serve (and wrk,
+where it is installed); then the command draws traces with 1,000 requests in flight; in turns. Each waits for a quiet
+machine. What others used of it meanwhile is measured from the kernel's counters: a measurement with more than
+`MOST_FOREIGN` of a core gone to others is repeated, up to `--tries` times. The best of the rounds counts, since a neighbour
+can only slow things down.
 """
 
 from __future__ import annotations
@@ -39,6 +35,7 @@ from demo import REPO, describe_machine
 
 IN_FLIGHT = 1000
 LATENCY_S = 0.05
+SAMPLES = 20_000
 PROBLEM = "Solve {} x + 7 = 11. Think it over with care, show each step, and put the answer into a box."
 BODY = json.dumps(
     {
@@ -51,32 +48,8 @@ BODY = json.dumps(
     }
 ).encode()
 
-UVICORN = """
-import asyncio, sys
-import uvicorn
-from fastapi import FastAPI
 
-app = FastAPI()
-TEXT = "<think>\\n" + " ".join(["so"] * 20) + "\\n</think>\\n\\n\\\\boxed{4}"
-
-@app.get("/v1/models")
-async def models():
-    return {"data": [{"id": "fake"}]}
-
-@app.post("/v1/chat/completions")
-async def complete(request: dict):
-    await asyncio.sleep(float(sys.argv[2]))
-    choice = {"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}
-    usage = {"prompt_tokens": 10, "completion_tokens": 20}
-    return {"id": "x", "object": "chat.completion", "model": "fake", "choices": [choice], "usage": usage}
-
-uvicorn.run(app, port=int(sys.argv[1]), log_level="error", backlog=4096)
-"""
-
-
-def server_command(kind: str, port: int) -> list[str]:
-    if kind == "uvicorn":
-        return [sys.executable, "-c", UVICORN, str(port), str(LATENCY_S)]
+def server_command(port: int) -> list[str]:
     words = ["-m", "open_r1.generation.fake_server", "--port", str(port), "--latency", str(LATENCY_S)]
     return [sys.executable, *words]
 
@@ -136,10 +109,10 @@ class Disturbed:
 
 
 @contextmanager
-def serving(kind: str) -> Iterator[tuple[int, int]]:
+def serving() -> Iterator[tuple[int, int]]:
     """A server in a process of its own: its port and process."""
     port = free_port()
-    process = subprocess.Popen(server_command(kind, port), stdout=subprocess.DEVNULL, cwd=REPO)
+    process = subprocess.Popen(server_command(port), stdout=subprocess.DEVNULL, cwd=REPO)
     try:
         wait_for_port(port)
         yield port, process.pid
@@ -258,36 +231,38 @@ def measure_ours(port: int, folder: Path, samples: int) -> tuple[float, float, f
 
 def compare_rates(rounds: int, seconds: float, disturbed: Disturbed) -> str:
     lines = [
-        "| server | it serves, a second | by wrk | ours, a second | share | CPU a trace, µs | memory, MiB | others, cores |",
-        "|---|---|---|---|---|---|---|---|",
+        "| the server serves, a second | by wrk | ours, a second | share | CPU a trace, µs | memory, MiB | others, cores |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for kind, samples in (("uvicorn", 20_000), ("raw", 120_000)):
-        loads, wrks, ours = [], [], []
-        with serving(kind) as (port, server), tempfile.TemporaryDirectory() as temporary:
-            draw = partial(measure_ours, port, Path(temporary), samples)
-            for number in range(rounds):
-                print(f"{kind}, round {number + 1} of {rounds}", file=sys.stderr)
-                loads.append(disturbed.measure(server, partial(measure_load, port, seconds))[0])
-                wrks.append(disturbed.measure(server, partial(measure_wrk, port, seconds))[0])
-                ours.append(disturbed.measure(server, draw))
-        served, ((rate, cpu, memory), foreign) = max(loads), max(ours)
-        by_wrk = max((rate for rate in wrks if rate), default=None)
-        best = max(served, by_wrk or 0)
-        cells = [
-            kind,
-            f"{served:,.0f}",
-            f"{by_wrk:,.0f}" if by_wrk else "absent",
-            f"{rate:,.0f}",
-            f"{rate / best:.0%}",
-        ]
-        lines.append("| " + " | ".join([*cells, f"{cpu:.0f}", f"{memory:.0f}", f"{foreign:.2f}"]) + " |")
+    loads, wrks, ours = [], [], []
+    with serving() as (port, server), tempfile.TemporaryDirectory() as temporary:
+        draw = partial(measure_ours, port, Path(temporary), SAMPLES)
+        for number in range(rounds):
+            print(f"round {number + 1} of {rounds}", file=sys.stderr)
+            loads.append(disturbed.measure(server, partial(measure_load, port, seconds))[0])
+            wrks.append(disturbed.measure(server, partial(measure_wrk, port, seconds))[0])
+            ours.append(disturbed.measure(server, draw))
+    served, ((rate, cpu, memory), foreign) = max(loads), max(ours)
+    by_wrk = max((rate for rate in wrks if rate), default=None)
+    best = max(served, by_wrk or 0)
+    shown = f"{by_wrk:,.0f}" if by_wrk else "absent"
+    cells = [
+        f"{served:,.0f}",
+        shown,
+        f"{rate:,.0f}",
+        f"{rate / best:.0%}",
+        f"{cpu:.0f}",
+        f"{memory:.0f}",
+        f"{foreign:.2f}",
+    ]
+    lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def compare_memory() -> str:
     """Most memory for few traces and for many: it must not grow with them."""
     rows = ["| traces | memory, MiB |", "|---|---|"]
-    with serving("raw") as (port, _), tempfile.TemporaryDirectory() as temporary:
+    with serving() as (port, _), tempfile.TemporaryDirectory() as temporary:
         for samples in (8_000, 80_000, 400_000):
             _, _, memory = measure_ours(port, Path(temporary), samples)
             rows.append(f"| {samples:,} | {memory:.0f} |")
@@ -332,57 +307,6 @@ def count_lines(out: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-async def run_clients(port: int, requests: int) -> list[tuple[str, float, float]]:
-    """(client, requests a second, processor µs a request), each with `IN_FLIGHT` requests in flight."""
-    url = f"http://127.0.0.1:{port}/v1"
-    results = []
-
-    async def measure(name: str, count: int, ask: Callable[[], object]) -> None:
-        work = iter(range(count))
-
-        async def take_turns() -> None:
-            for _ in work:
-                await ask()  # type: ignore[misc]
-
-        cpu, started = time.process_time(), time.monotonic()
-        await asyncio.gather(*(take_turns() for _ in range(IN_FLIGHT)))
-        seconds = time.monotonic() - started
-        results.append((name, count / seconds, 1e6 * (time.process_time() - cpu) / count))
-
-    from open_r1.generation.http_client import Address, HttpClient
-
-    client = HttpClient(Address.parse(url), {"Content-Type": "application/json"})
-    await measure("ours", requests, lambda: client.request("POST", "/chat/completions", BODY, 60))
-    client.close()
-    try:
-        import aiohttp
-
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-
-            async def ask_aiohttp() -> bytes:
-                async with session.post(f"{url}/chat/completions", data=BODY) as response:
-                    return await response.read()
-
-            await measure("aiohttp", requests, ask_aiohttp)
-    except ImportError:
-        print("aiohttp is not installed, and is left out", file=sys.stderr)
-    import httpx2
-
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx2.AsyncClient(limits=limits, timeout=60) as session:
-        await measure("httpx2", requests // 10, lambda: session.post(f"{url}/chat/completions", content=BODY))
-    return results
-
-
-def compare_clients(requests: int = 30_000) -> str:
-    from open_r1.generation.http_client import run_loop
-
-    with serving("raw") as (port, _):
-        results = run_loop(run_clients(port, requests))
-    rows = ["| client | requests a second | CPU a request, µs |", "|---|---|---|"]
-    return "\n".join(rows + [f"| {name} | {rate:,.0f} | {cpu:.0f} |" for name, rate, cpu in results])
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
@@ -390,7 +314,6 @@ def main() -> int:
     parser.add_argument("--tries", type=int, default=3, help="for a measurement that others disturb (default: 3)")
     parser.add_argument("--quiet", type=float, default=30.0, help="seconds to wait for a quiet machine (default: 30)")
     parser.add_argument("--memory", action="store_true", help="measure the memory for 8,000 to 400,000 traces, too")
-    parser.add_argument("--clients", action="store_true", help="compare HTTP clients instead")
     parser.add_argument("--kills", type=int, help="kill the command so often at work on --server instead")
     parser.add_argument("--server", help="with --kills: the server")
     parser.add_argument("--model", help="with --kills: its model")
@@ -401,13 +324,9 @@ def main() -> int:
     parser.add_argument("--load", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.load:
-        from open_r1.generation.http_client import run_loop
-
-        print(run_loop(load(arguments.load, arguments.seconds)))
+        print(asyncio.run(load(arguments.load, arguments.seconds)))
         return 0
-    if arguments.clients:
-        text = compare_clients()
-    elif arguments.kills:
+    if arguments.kills:
         more = arguments.options.split()
         text = kill_and_go_on(
             arguments.server, arguments.model, arguments.problems, arguments.samples, arguments.kills, more

@@ -254,10 +254,12 @@ def test_an_evaluation_is_written_over_only_when_asked(
     ask = ("eval", tiny_model, "--problems", traces, "--max_problems", "2", "--max_new_tokens", "2",
            "--output_dir", tmp_path / "out")  # fmt: skip
     assert open_r1(*ask).status == 0
-    before = (tmp_path / "out" / "samples.jsonl").read_bytes()
-    assert_refused(open_r1(*ask), "already holds an evaluation", "--overwrite")
-    assert (tmp_path / "out" / "samples.jsonl").read_bytes() == before
-    assert open_r1(*ask, "--overwrite").status == 0
+    samples = next((tmp_path / "out").glob("*/samples.jsonl"))
+    before = samples.read_bytes()
+    assert open_r1(*ask).status == 0
+    assert_refused(open_r1(*ask, "--seed", "1"), "seed was 0 and is now 1", "--overwrite")
+    assert samples.read_bytes() == before
+    assert open_r1(*ask, "--seed", "1", "--overwrite").status == 0
 
 
 @pytest.fixture

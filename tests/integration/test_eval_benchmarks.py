@@ -16,33 +16,34 @@ from typing import Any
 import pytest
 
 from open_r1.errors import ConfigError
+from open_r1.evaluation import EvaluationSettings, plan_evaluation, run_evaluation
 from open_r1.evaluation.backends import Backend, estimate_tokens
-from open_r1.evaluation.benchmarks import Question, get_benchmark
-from open_r1.evaluation.run import Wanted, make_plan, run_benchmark
+from open_r1.evaluation.benchmarks import get_benchmark
 from open_r1.generation import ScriptedCompleter
 from open_r1.generation.fake_server import FakeSettings, running_fake
+from open_r1.records import Problem
 from open_r1.rundir import read_json, read_jsonl
 
 Command = Callable[..., Any]
-Answer = Callable[[Question], str]
+Answer = Callable[[Problem], str]
 
 FILES = {"math_500": "math500", "aime24": "aime24", "gsm8k": "gsm8k_test", "humaneval": "humaneval"}
 COUNTS = {"math_500": 500, "aime24": 30, "gsm8k": 1319, "humaneval": 164}
 
 
-def perfect(question: Question) -> str:
-    if "canonical_solution" in question.columns:
-        return code_of(question, question.columns["canonical_solution"])
+def perfect(question: Problem) -> str:
+    if "canonical_solution" in question.metadata:
+        return code_of(question, question.metadata["canonical_solution"])
     answer = question.gold.partition("####")[2].strip() or question.gold
     return f"<think>\nIt might be 12345.\n</think>\nThe answer is \\boxed{{{answer}}}."
 
 
-def code_of(question: Question, body: str) -> str:
-    return f"<think>\nhm\n</think>\n```python\n{question.columns['prompt']}{body}\n```"
+def code_of(question: Problem, body: str) -> str:
+    return f"<think>\nhm\n</think>\n```python\n{question.metadata['prompt']}{body}\n```"
 
 
-def wrong(question: Question) -> str:
-    if "canonical_solution" in question.columns:
+def wrong(question: Problem) -> str:
+    if "canonical_solution" in question.metadata:
         return code_of(question, "    return None\n")
     return "<think>\nhm\n</think>\n\\boxed{-987654321}"
 
@@ -63,16 +64,18 @@ HACKS = {
 }
 
 
-def bare(question: Question) -> str:
+def bare(question: Problem) -> str:
     return perfect(question).rpartition("</think>")[2]
 
 
 def run_scripted(name: str, answer: Answer, folder: Path, real_data: Path, **wanted: Any) -> Mapping[str, Any]:
     """The result of a model that answers every sample of a question by `answer`."""
-    plan = make_plan(get_benchmark(name), Wanted(num_samples=2, **wanted), str(real_data / f"{FILES[name]}.jsonl"))
-    by_prompt = {question.prompt: question for question in plan.questions}
+    plan = plan_evaluation(
+        get_benchmark(name), EvaluationSettings(num_samples=2, **wanted), str(real_data / f"{FILES[name]}.jsonl")
+    )
+    by_prompt = {question.prompt: question for question in plan.problems}
     completer = ScriptedCompleter(lambda prompt, seed: answer(by_prompt[prompt]))
-    return run_benchmark(plan, Backend(completer, None, estimate_tokens), folder)["modes"]["sampled"]
+    return run_evaluation(plan, Backend(completer, None, estimate_tokens), folder)["modes"]["sampled"]
 
 
 def need_sandbox(name: str) -> None:
@@ -117,7 +120,7 @@ def test_no_trick_scores_on_answers(name: str, trick: str, real_data: Path, tmp_
 def test_no_trick_scores_on_programs(trick: str, real_data: Path, tmp_path: Path) -> None:
     need_sandbox("humaneval")
 
-    def answer(question: Question) -> str:
+    def answer(question: Problem) -> str:
         return code_of(question, HACKS[trick]) if HACKS[trick] else "It is easy, and left to the reader."
 
     result = run_scripted("humaneval", answer, tmp_path / "out", real_data, max_problems=20)
@@ -130,15 +133,15 @@ import sys
 from pathlib import Path
 from open_r1.evaluation.backends import Backend, estimate_tokens
 from open_r1.evaluation.benchmarks import get_benchmark
-from open_r1.evaluation.run import Wanted, make_plan, run_benchmark
+from open_r1.evaluation import EvaluationSettings, plan_evaluation, run_evaluation
 from open_r1.generation import ScriptedCompleter
 
 source, out, latency = sys.argv[1:]
-plan = make_plan(get_benchmark("math_500"), Wanted(num_samples=4, max_problems=100), source)
-golds = {question.prompt: question.gold for question in plan.questions}
+plan = plan_evaluation(get_benchmark("math_500"), EvaluationSettings(num_samples=4, max_problems=100), source)
+golds = {problem.prompt: problem.gold for problem in plan.problems}
 script = lambda prompt, seed: f"<think>x</think>\\\\boxed{{{golds[prompt] if seed % 3 else 0}}}"
 completer = ScriptedCompleter(script, concurrency=2, latency_s=float(latency))
-run_benchmark(plan, Backend(completer, None, estimate_tokens), Path(out))
+run_evaluation(plan, Backend(completer, None, estimate_tokens), Path(out))
 """
 
 
@@ -147,7 +150,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(real_data: Path, tmp_pat
         return [sys.executable, "-c", KILLED, str(real_data / "math500.jsonl"), str(tmp_path / out), str(latency)]
 
     subprocess.run(command("whole", 0), check=True, timeout=300, capture_output=True)
-    traces = tmp_path / "parts" / "drawn" / "traces.jsonl"
+    traces = tmp_path / "parts" / "completions" / "sampled" / "traces.jsonl"
     counts = []
     for _ in range(3):
         process = subprocess.Popen(command("parts", 0.05), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -235,9 +238,9 @@ def test_a_model_that_the_server_lacks_is_told_with_the_nearest(
         (["--benchmarks", "aime24"], "no model was named"),
         (["m", "--benchmarks", "aime42"], "unknown benchmark 'aime42'; did you mean 'aime25'?"),
         (["m", "--benchmarks", "math500"], "did you mean 'math_500'?"),
-        (["m", "--benchmarks", "aime24", "--data", "aime24"], "not of the form NAME=FILE"),
+        (["m", "--benchmarks", "aime24", "--data", "aime24"], "does not have the form NAME=FILE"),
         (["m", "--benchmarks", "aime24", "--data", "aime24=absent.jsonl"], "'absent.jsonl' does not exist"),
-        (["m", "--benchmarks", "aime24"], "local file in its columns will do too: --data aime24=FILE"),
+        (["m", "--benchmarks", "aime24"], "local file with its columns works too: --data aime24=FILE"),
         (["m", "--benchmarks", "aime24", "--backend", "server"], "needs its address: --server"),
         (["m", "--benchmarks", "aime24", "--backend", "vllm", "--server", "http://x"], "--server has no use"),
         (["m", "--benchmarks", "aime24", "--parallel", "data"], "needs --backend vllm"),
@@ -285,7 +288,7 @@ def test_a_transformers_model_is_evaluated_compared_and_monitored(
         assert ran.status == 0, ran.err
     compared = open_r1("compare", tmp_path / "a", tmp_path / "b")
     assert compared.status == 0, compared.err
-    assert "over 10 problems: not told apart" in compared.out
+    assert "over 10 problems: no significant difference" in compared.out
     monitored = open_r1("monitor", tmp_path / "a" / "numbers" / "samples.jsonl")
     assert json.loads(monitored.out)["outputs"] == 20
     report = open_r1("report", tmp_path / "a")

@@ -200,7 +200,7 @@ def test_an_absent_server_leaves_no_folder_behind(open_r1: Command, tmp_path: Pa
     source = write_problems(tmp_path / "p.jsonl", 5)
     ran = open_r1("data", "generate", source, "--output_dir", tmp_path / "out", "--server", "127.0.0.1:1")
     assert ran.status == 2
-    assert "no server answers (http://127.0.0.1:1/v1:" in ran.err
+    assert "no server answers (http://127.0.0.1:1/v1/models: Connection refused)" in ran.err
     assert not (tmp_path / "out").exists()
 
 

@@ -47,5 +47,5 @@ def test_evaluation_on_real_problems(
         "--solution_column", "answer", "--max_new_tokens", "8", "--num_samples", "2", "--output_dir", tmp_path / "e",
     )  # fmt: skip
     assert ran.status == 0, ran.err
-    assert read_json(tmp_path / "e" / "summary.json")["num_problems"] == 30
+    assert read_json(tmp_path / "e" / "aime24" / "summary.json")["num_problems"] == 30
     assert "n = 30" in ran.out

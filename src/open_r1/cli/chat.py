@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import tell
-from open_r1.cli.serve import add_server_options, log_line, read_options
+from open_r1.cli.serve import add_server_options, read_options
 
 if TYPE_CHECKING:
     from open_r1.serving.client import Answer, Conversation
@@ -31,8 +31,8 @@ COMMANDS = """/reset            forget the conversation
 /system TEXT      set the system prompt (without TEXT: show it; the conversation goes on)
 /thinking         show what the model thought last
 /retry            ask the last question again
-/temperature N    how answers are drawn; 0 is greedy
-/save FILE        write the conversation as a JSON line, as training data holds it
+/temperature N    of sampling; 0 is greedy
+/save FILE        write the conversation as a JSON line, in the form of training data
 /exit             leave; so do Ctrl-D and Ctrl-C at the prompt. Ctrl-C stops an answer."""
 
 
@@ -103,10 +103,10 @@ def is_address(model: str) -> bool:
 @contextlib.contextmanager
 def server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """Address and key of the server named, or of one that is started for this chat."""
-    from open_r1.serving.client import api_address
+    from open_r1.net.addresses import parse_api_address
 
     if is_address(arguments.model):
-        yield api_address(arguments.model), os.environ.get("OPENAI_API_KEY", "").strip()
+        yield parse_api_address(arguments.model).url, os.environ.get("OPENAI_API_KEY", "").strip()
         return
     from open_r1.serving.backends import check_model, choose_backend
     from open_r1.serving.server import served_in_background
@@ -116,7 +116,7 @@ def server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     backend = choose_backend(options)
     check_model(options.model)
     tell(f"starting {backend} with {options.model}")
-    report = log_line if arguments.verbose else None
+    report = tell if arguments.verbose else None
     with served_in_background(options, backend, arguments.startup_timeout, report) as address:
         yield address
 
@@ -175,7 +175,7 @@ class Session:
         try:
             self.last_thinking = put(self.conversation, self.screen, question).thinking
         except RunError as error:
-            from open_r1.text.printable import as_printable
+            from open_r1.printable import as_printable
 
             print(f"\n{as_printable(str(error))}", file=sys.stderr)
         except KeyboardInterrupt:
@@ -210,7 +210,7 @@ class Session:
         print(f"system prompt: {self.conversation.system or '(none)'}")
 
     def do_thinking(self, _: str) -> None:
-        from open_r1.text.printable import as_printable
+        from open_r1.printable import as_printable
 
         print(as_printable(self.last_thinking) or "(there was none)")
 
@@ -231,7 +231,7 @@ class Session:
         except ValueError:
             value = -1.0
         if not 0 <= value <= 2:
-            print(f"'{text}' is no temperature; write a number from 0 to 2")
+            print(f"'{text}' is not a temperature; write a number from 0 to 2")
             return
         self.conversation.options = replace(self.conversation.options, temperature=value)
         print(f"temperature {value:g}")

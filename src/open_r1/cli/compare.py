@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import sys
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from open_r1.cli.console import show, show_json
+from open_r1.cli.options import add, add_verb
+
+if TYPE_CHECKING:
+    from open_r1.evaluation.table import Result
+    from open_r1.records import Estimate
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
+    parser = add_verb(
+        subparsers,
         "compare",
-        help="evaluations side by side, with paired differences",
-        description="A table of several evaluations and, for each against the first, the difference over the problems "
-        "that both scored, with its 95 % interval. A folder is what `open-r1 eval --output_dir` wrote.".replace(
-            "%", "%%"
-        ),
-        epilog="Example: open-r1 compare data/evals/base data/evals/tuned",
+        "evaluations side by side, with paired differences",
+        "examples:\n  open-r1 compare data/evals/base data/evals/tuned\n",
+        "A table of several evaluations and, for each against the first, the difference over the problems that both "
+        "scored, with its 95 % interval. A folder is what `open-r1 eval --output_dir` wrote.",
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="output folders of evaluations")
-    parser.add_argument("--no_published", action="store_true", help="leave the published results out of the table")
-    parser.add_argument(
-        "--lighteval", nargs="+", type=Path, default=[], metavar="FILE", help="lighteval's results_*.json"
-    )
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    add(parser, "no_published", action="store_true", help="leave the published results out of the table")
+    add(parser, "lighteval", nargs="+", type=Path, default=[], metavar="FILE", help="lighteval's results_*.json")
+    add(parser, "json")
     parser.set_defaults(run=run)
 
 
@@ -38,27 +41,27 @@ def run(arguments: argparse.Namespace) -> int:
     each = label([read_results(folder) for folder in arguments.folders], arguments.folders)
     theirs = [result for path in arguments.lighteval for result in read_results_file(path)]
     comparisons = [pair for others in each[1:] for pair in compare_results(each[0], others)]
-    results = [result for found in each for result in found]
     if arguments.json:
-        listed = [{"model": r.model, "benchmark": r.benchmark, **as_record(r.estimate)} for r in [*results, *theirs]]
+        listed = [
+            {"model": result.model, "benchmark": result.benchmark, "mode": result.mode, **as_record(result.estimate)}
+            for found in (*each, theirs)
+            for result in found
+        ]
         pairs = [{**asdict(pair), "difference": as_record(pair.difference)} for pair in comparisons]
-        json.dump({"results": listed, "comparisons": pairs}, sys.stdout, indent=2)
-        print()
+        show_json({"results": listed, "comparisons": pairs})
         return 0
-    print(
-        f"pass@1 in percent, with its 95 % interval\n\n{render_table([*results, *theirs], not arguments.no_published)}"
-    )
+    shown = [result for found in each for result in found]
+    show(f"pass@1 in percent, with its 95 % interval\n\n{render_table([*shown, *theirs], not arguments.no_published)}")
     for pair in comparisons:
-        print(f"\n{pair.benchmark}: {pair.second} - {pair.first}: {points(pair.difference)}: {pair.verdict}")
+        name = f"{pair.benchmark}, {pair.mode}"
+        show(f"\n{name}: {pair.second} - {pair.first}: {points(pair.difference)}: {pair.verdict}")
         for remark in pair.remarks:
-            print(f"  notice: {remark}")
+            show(f"  notice: {remark}")
     return 0
 
 
-def label(each: list[list[Any]], folders: list[Path]) -> list[list[Any]]:
-    """Results whose models have one name are told apart by their folders."""
-    from dataclasses import replace
-
+def label(each: Sequence[Sequence[Result]], folders: Sequence[Path]) -> list[list[Result]]:
+    """The results, with the folder beside a model's name where several folders have that model."""
     names = [{result.model for result in found} for found in each]
     return [
         [
@@ -71,7 +74,8 @@ def label(each: list[list[Any]], folders: list[Path]) -> list[list[Any]]:
     ]
 
 
-def points(difference: Any) -> str:
+def points(difference: Estimate) -> str:
+    """A difference of shares in percentage points."""
     if math.isnan(difference.low):
         return f"- over {difference.n} problem{'' if difference.n == 1 else 's'}"
     low, high = 100 * difference.low, 100 * difference.high

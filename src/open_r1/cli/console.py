@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from open_r1.printable import as_printable, is_harmless
 from open_r1.processes.ranks import is_main_process
-from open_r1.text.printable import as_printable, is_harmless
 
 EVERY_ON_TERMINAL_S = 0.5
 EVERY_S = 10.0

@@ -1,25 +1,22 @@
-"""`open-r1 serve MODEL`: an OpenAI-compatible server that tells thinking from answer."""
+"""`open-r1 serve MODEL`: an OpenAI-compatible server that separates thinking from answer."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import ipaddress
 import itertools
 import json
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from open_r1.cli.console import tell
-
-KEY_VARIABLE = "OPEN_R1_API_KEY"
+from open_r1.serving.backends import KEY_VARIABLE
 
 EXAMPLE = """examples:
   open-r1 serve runs/tiny/grpo
-  open-r1 serve your-model-path --host 0.0.0.0 --port 8000 --tensor-parallel-size 4 --gpu-memory-utilization 0.8
+  OPEN_R1_API_KEY=$(openssl rand -hex 24) open-r1 serve your-model-path --host 0.0.0.0 --tensor-parallel-size 4
   open-r1 serve me/my-model --backend vllm --dry-run -- --max-num-seqs 64
 
 vLLM serves where it is installed, else transformers. Flags after -- go to vLLM as they are.
@@ -29,7 +26,7 @@ vLLM serves where it is installed, else transformers. Flags after -- go to vLLM 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "serve",
-        help="serve a model over OpenAI's API, thinking told from the answer",
+        help="serve a model over OpenAI's API, thinking separated from the answer",
         description="Start the model's server, wait until it answers, and serve it over OpenAI's API until stopped.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -44,7 +41,7 @@ def add_parser(subparsers: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--api_key", "--api-key", metavar="KEY",
-        help=f"what clients must show; better set {KEY_VARIABLE}, which others on this machine can't read",
+        help=f"key that clients must show; prefer the variable {KEY_VARIABLE}, which others on this machine can't read",
     )  # fmt: skip
     parser.add_argument(
         "--dry-run", "--dry_run", action="store_true", help="print the server's command, start nothing"
@@ -53,7 +50,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
-    """What `serve` and `chat` say about the model's server."""
+    """The options of `serve` and `chat` about the model's server."""
     parser.add_argument("--backend", choices=("vllm", "transformers"), help="default: vllm where it is installed")
     parser.add_argument(
         "--tensor_parallel_size",
@@ -85,7 +82,7 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from open_r1.serving.backends import backend_command, check_model, choose_backend
+    from open_r1.serving.backends import backend_command, check_key, check_model, choose_backend
 
     options = read_options(arguments)
     backend = choose_backend(options)
@@ -94,14 +91,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(shlex.join(backend_command(backend, options, options.port)))
         return 0
-    if not is_loopback(options.host) and not api_key:
-        tell(
-            f"anyone who reaches {options.host}:{options.port} can use the model; set {KEY_VARIABLE} to ask for a key"
-        )
+    check_key(options.host, api_key)
     tell(f"starting {backend} with {options.model}")
     from open_r1.serving.server import serve
 
-    report = log_line if arguments.verbose else None
+    report = tell if arguments.verbose else None
     with contextlib.suppress(KeyboardInterrupt):
         serve(
             options,
@@ -128,24 +122,13 @@ def read_options(arguments: argparse.Namespace) -> Any:
 
 
 def flags_after_dashes(extra: Sequence[str]) -> tuple[str, ...]:
-    """What stands after --, for vLLM. ConfigError for anything unknown before it."""
+    """The flags after --, for vLLM. ConfigError for anything unknown before it."""
     from open_r1.errors import ConfigError
 
     unknown = list(itertools.takewhile(lambda word: word != "--", extra))
     if unknown:
         raise ConfigError(f"unknown flag {unknown[0]}; see --help. Flags that are vLLM's own go after --.")
     return tuple(extra[1:])
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def log_line(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def announce(address: str, model: str, has_key: bool) -> None:

@@ -37,7 +37,6 @@ from open_r1.data.provenance import Step, steps_behind, write_steps
 from open_r1.data.traces import encode_columns, locate_traces, read_heads, share_out, to_line
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import Completer, EndpointsGone, Reply, RequestFailed, Sampling
-from open_r1.generation.http_client import rare_collections, run_loop
 from open_r1.rundir import LineAppender, RunDir, read_jsonl, write_json, write_jsonl
 
 if TYPE_CHECKING:
@@ -107,7 +106,12 @@ class TraceRun:
         self.command = command
         self.folder, self.problems, self.settings, self.completer = folder, problems, settings, completer
         self.show, self.show_every_s = show, show_every_s
-        self.progress = Progress(problems.survey.num_problems * settings.num_samples, settings.prices)
+        self.progress = Progress(
+            problems.survey.num_problems * settings.num_samples,
+            settings.prices,
+            in_flight=lambda: getattr(completer, "tokens_in_flight", 0),
+            max_new_tokens=settings.max_new_tokens,
+        )
         self.stopped_by: RunError | None = None
         self.flushing = False
 
@@ -120,8 +124,7 @@ class TraceRun:
         try:
             if self.progress.done < self.progress.wanted:
                 (self.folder / DONE).unlink(missing_ok=True)
-                with rare_collections():
-                    run_loop(self.generate_all())
+                asyncio.run(self.generate_all())
         finally:
             self.traces.close()
             self.failed.close()

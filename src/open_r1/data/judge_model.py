@@ -18,7 +18,6 @@ from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT
 from open_r1.errors import ConfigError
 from open_r1.generation import Completer, RequestFailed, Sampling
-from open_r1.generation.http_client import run_loop
 from open_r1.text.thinking import visible_part
 
 Scope = Literal["undecided", "unparsable", "wrong"]
@@ -122,7 +121,7 @@ class JudgeModel:
 
     def judge(self, cases: Sequence[Case]) -> list[bool | None]:
         """Same answer or not, None where the judge didn't say. ConfigError, EndpointsGone when it can't be asked."""
-        return run_loop(self.judge_all(cases)) if cases else []
+        return asyncio.run(self.judge_all(cases)) if cases else []
 
     async def judge_all(self, cases: Sequence[Case]) -> list[bool | None]:
         verdicts: list[bool | None] = [None] * len(cases)

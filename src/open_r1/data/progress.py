@@ -36,7 +36,11 @@ class Prices:
 
 @dataclass
 class Progress:
-    """Counts of samples and tokens; those of earlier runs count as done, and not for the rate."""
+    """Counts of samples and tokens; those of earlier runs count as done, and not for the rate.
+
+    `in_flight` counts the tokens of samples that are being generated, where the generator knows them, and
+    `max_new_tokens` is the limit of a sample: together they give a rate and a time from the first token on.
+    """
 
     wanted: int
     prices: Prices = field(default_factory=Prices)
@@ -48,6 +52,8 @@ class Progress:
     retries: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     finish_reasons: Counter[str] = field(default_factory=Counter)
+    in_flight: Callable[[], int] = lambda: 0
+    max_new_tokens: int | None = None
 
     def __post_init__(self) -> None:
         self.started = self.clock()
@@ -73,25 +79,48 @@ class Progress:
     def cost(self) -> float | None:
         return self.prices.cost(self.prompt_tokens, self.completion_tokens)
 
+    @property
+    def tokens(self) -> int:
+        """Completion tokens, those of unfinished samples included."""
+        return self.completion_tokens + self.in_flight()
+
+    @property
+    def left(self) -> int:
+        """Samples that are neither there nor failed."""
+        return self.wanted - self.done - sum(self.failures.values())
+
     def rates(self) -> tuple[float, float]:
         """Samples and completion tokens a second, of about the last minute."""
-        now = self.clock()
-        self.marks.append((now, self.done, self.completion_tokens))
+        now, total = self.clock(), self.tokens
+        self.marks.append((now, self.done, total))
         while len(self.marks) > 2 and now - self.marks[1][0] >= WINDOW_S:
             self.marks.popleft()
         since, done, tokens = self.marks[0]
         seconds = max(1e-9, now - since)
-        return (self.done - done) / seconds, (self.completion_tokens - tokens) / seconds
+        return (self.done - done) / seconds, (total - tokens) / seconds
+
+    def seconds_left(self, samples_per_s: float, tokens_per_s: float) -> float | None:
+        """The time that the rest takes; None while nothing has been generated.
+
+        While no sample ends, it follows from the tokens: as many a sample as so far, or the limit before the first.
+        """
+        if samples_per_s > 0:
+            return self.left / samples_per_s
+        per_sample = self.completion_tokens / self.done if self.done else self.max_new_tokens
+        if not tokens_per_s > 0 or not per_sample:
+            return None
+        return max(0.0, self.left * per_sample - self.in_flight()) / tokens_per_s
 
     def line(self) -> str:
         rate, tokens = self.rates()
-        left = self.wanted - self.done - sum(self.failures.values())
+        left = self.seconds_left(rate, tokens)
         parts = [f"{self.done:,}/{self.wanted:,} samples ({100 * self.done / max(1, self.wanted):.1f} %)"]
-        parts.append(f"{rate:,.1f}/s, {tokens:,.0f} tokens/s")
+        parts.append(f"{rate:,.1f}/s, {tokens:,.{0 if tokens >= 10 else 1}f} tokens/s")
         if self.cost is not None:
             parts.append(f"cost {self.cost:,.2f} of about {self.expected_cost():,.2f}")
-        if left > 0:
-            parts.append(f"{in_words(left / rate)} left" if rate > 0 else "time left unknown")
+        if self.left > 0:
+            most = "" if self.done else "at most "
+            parts.append("time left unknown" if left is None else f"{most}{in_words(left)} left")
         if self.retries:
             parts.append(f"{self.retries:,} asked again")
         if self.failures:

@@ -1,14 +1,28 @@
-"""Evaluation: sampled completions, scored, with intervals. Needs no torch; the generator may.
+"""Evaluation: sampled completions, scored, with intervals. Needs no torch; a generator may.
 
-    evaluate     problems at hand, greedily and from samples: a pipeline's stage, `open-r1 eval --problems`
-    run          a benchmark (`benchmarks/`), durably and resumably: `open-r1 eval --benchmarks`
-    table        several results, and published ones, side by side
+    from open_r1.evaluation import EvaluationSettings, evaluate
 
-Does: pass@1, pass@k and maj@k over n samples, 95 % intervals clustered by problem, paired differences, every sample kept.
-Does not: know where completions come from (`generation`) or what makes an answer right (`rewards`).
+    summary = evaluate("math_500", "runs/math-grpo", "runs/eval/math_500", EvaluationSettings(num_samples=4),
+                       data="math500.jsonl", on_progress=lambda progress: print(progress.line()))
+    print(summary["modes"]["sampled"]["accuracy"])
+
+Does: any source of problems as a benchmark (`benchmarks`), samples that survive any interruption, pass@1, pass@k and maj@k
+with 95 % intervals clustered by problem (`statistics`), tables and paired differences (`table`).
+Does not: know how completions are generated (`generation`) or what makes an answer right (`answers`).
 """
 
-from open_r1.evaluation.evaluate import Evaluation, Mode, compare, evaluate, read_evaluation, write_evaluation
-from open_r1.evaluation.scoring import score_answers
+from open_r1.evaluation.benchmarks import Benchmark, benchmarks, get_benchmark
+from open_r1.evaluation.engine import EvaluationSettings, Plan, evaluate, plan_evaluation, run_evaluation
+from open_r1.evaluation.sampling import EvaluationProgress
 
-__all__ = ["Evaluation", "Mode", "compare", "evaluate", "read_evaluation", "score_answers", "write_evaluation"]
+__all__ = [
+    "Benchmark",
+    "EvaluationProgress",
+    "EvaluationSettings",
+    "Plan",
+    "benchmarks",
+    "evaluate",
+    "get_benchmark",
+    "plan_evaluation",
+    "run_evaluation",
+]

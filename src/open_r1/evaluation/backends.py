@@ -1,60 +1,63 @@
-"""Who answers: a model in this process (transformers, vLLM) or servers, each with the length of its context.
+"""What generates the samples: a model in this process (transformers, vLLM) or servers, each with its context's length.
 
-Does: make a `Completer` of what the command line names, and say how many tokens a completion may have. Does not: sample.
+Does not: sample.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Literal
 
 from open_r1.errors import ConfigError
-from open_r1.evaluation.benchmarks import Question
 from open_r1.generation import Completer, Message
 from open_r1.generation.batching import BatchedGenerator
 from open_r1.generation.protocol import to_messages
 from open_r1.model_folder import model_files
+from open_r1.net.client import TransportError, request_once
+from open_r1.records import Problem
 from open_r1.rundir import hash_files
 
-Kind = Literal["transformers", "vllm", "server"]
-KINDS: tuple[Kind, ...] = ("transformers", "vllm", "server")
+BackendName = Literal["transformers", "vllm", "server"]
 Parallel = Literal["data", "tensor"]
 
 ASK_TIMEOUT_S = 10.0
 BYTES_A_TOKEN = 2
-"""Fewer than any usual text has, so that a prompt whose tokens nobody counts is not underestimated."""
+"""Fewer than usual texts have, so that the length of a prompt is not underestimated where it can't be counted."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A completer, the context of its model (None where nobody says), and how many tokens a prompt has.
+    """What generates samples.
 
-    `kind`, `model_hash` (of a local folder's files; empty where there is none) and `versions` (library -> version) tell
-    one maker of samples from another.
+    Args:
+        completer: Answers requests.
+        context: The context of its model, in tokens; None where it is not known.
+        count_tokens: The tokens of a conversation as a prompt.
+        name: Which of the backends it is; None for one of the user's own.
+        model_hash: A hash of a local folder's files, by which another model under the same name is noticed; empty
+            where there is no folder.
+        versions: Library -> version, for the summary.
     """
 
     completer: Completer
     context: int | None
     count_tokens: Callable[[Sequence[Message]], int]
-    kind: Kind | None = None
+    name: BackendName | None = None
     model_hash: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
 
-    def cap_tokens(self, questions: Sequence[Question], system_prompt: str | None, wanted: int) -> int:
-        """The tokens that a completion of the longest prompt still has room for, `wanted` at most.
+    def cap_tokens(self, problems: Sequence[Problem], system_prompt: str | None, wanted: int) -> int:
+        """The tokens that the longest prompt leaves for a completion, `wanted` at most.
 
-        One cap for all, so that no problem is given less than another. ConfigError when there is no room at all.
+        The limit is the same for all problems. ConfigError when there is no room at all.
         """
         if self.context is None:
             return wanted
-        lengths = {
-            question.id: self.count_tokens(to_messages(question.prompt, system_prompt)) for question in questions
-        }
+        lengths = {problem.id: self.count_tokens(to_messages(problem.prompt, system_prompt)) for problem in problems}
         longest = max(lengths, key=lambda id: lengths[id])
         room = self.context - lengths[longest]
         if room < 1:
@@ -70,13 +73,13 @@ def estimate_tokens(messages: Sequence[Message]) -> int:
 
 
 def hash_model(model: str) -> str:
-    """A hash of what decides a local folder's completions: weights, configs, tokenizer. Empty where `model` is no folder."""
+    """A hash of what decides a local folder's completions: weights, configs, tokenizer; empty for anything else."""
     files = model_files(model)
     return hash_files(files) if files else ""
 
 
 def versions_of(*libraries: str) -> dict[str, str]:
-    """The versions of libraries; those that no distribution of that name holds are left out."""
+    """The versions of libraries; those that are not installed are left out."""
     versions = {}
     for library in libraries:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -84,8 +87,8 @@ def versions_of(*libraries: str) -> dict[str, str]:
     return versions
 
 
-def transformers_backend(model: str, batch_size: int, report: Callable[[str], None]) -> Backend:
-    """A transformers model in this process; `batch_size` samples at once."""
+def transformers_backend(model: str, batch_size: int) -> Backend:
+    """A transformers model in this process, `batch_size` samples at once."""
     from open_r1.generation.in_process import TransformersGenerator
 
     generator = TransformersGenerator.from_folder(model, batch_size=batch_size)
@@ -109,7 +112,7 @@ def vllm_backend(
     """
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
-    known: Any = {"kind": "vllm", "model_hash": hash_model(model), "versions": versions_of("torch", "vllm")}
+    known: Any = {"name": "vllm", "model_hash": hash_model(model), "versions": versions_of("torch", "vllm")}
     if parallel == "data" and num_gpus > 1:
         from open_r1.generation.data_parallel import DataParallelGenerator
 
@@ -127,7 +130,7 @@ def vllm_backend(
 
 
 def server_backend(settings: Any, report: Callable[[str], None]) -> Backend:
-    """A model on servers that speak OpenAI's API (`ServerSettings`). ConfigError when none is there or lacks the model."""
+    """A model on servers with OpenAI's API (`ServerSettings`). ConfigError when no server answers or one lacks the model."""
     from open_r1.generation.openai_server import OpenAIServer
 
     server = OpenAIServer(settings, report)
@@ -138,13 +141,11 @@ def server_backend(settings: Any, report: Callable[[str], None]) -> Backend:
 
 
 def ask_context(url: str, model: str, key: str = "") -> int | None:
-    """The context that a server gives its model (vLLM's and SGLang's `max_model_len`), None where it doesn't say."""
-    request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {key}"} if key else {})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """The context that a server gives its model (vLLM's and SGLang's `max_model_len`), None where it does not say."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        with opener.open(request, timeout=ASK_TIMEOUT_S) as reply:
-            listed = json.loads(reply.read(1 << 20))["data"]
-        lengths = [entry.get("max_model_len") for entry in listed if entry.get("id") == model]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        reply = request_once("GET", f"{url}/models", headers=headers, timeout_s=ASK_TIMEOUT_S, max_bytes=1 << 20)
+        lengths = [entry.get("max_model_len") for entry in json.loads(reply.body)["data"] if entry.get("id") == model]
+    except (TransportError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return next((int(length) for length in lengths if isinstance(length, int) and length > 0), None)

@@ -1,7 +1,7 @@
-"""Samples of a benchmark's questions, durably: each is on disk before the next is asked for, none is drawn twice.
+"""Samples of a benchmark's problems, durably: each is on disk before the next is asked for, none is generated twice.
 
-    <folder>/traces.jsonl    a line a sample, keyed by question and index (see `data.generation`, whose machinery this is)
-    <folder>/identity.json   what must not change between the runs of one folder; more samples may be asked for later
+    <folder>/<mode>/traces.jsonl    a line a sample, keyed by problem and index (see `data.generation`, whose code this is)
+    <folder>/identity.json          what must not change between the runs of one folder; more samples may be asked for later
 
 Does not: score.
 """
@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,82 +21,156 @@ from open_r1.data.generation import TRACES, TraceRun, TraceSettings
 from open_r1.data.problems import Locator, Survey, TraceProblem, key_of
 from open_r1.data.progress import Progress
 from open_r1.errors import RunError
-from open_r1.evaluation.benchmarks import Question
-from open_r1.evaluation.programs import PLACE
-from open_r1.generation import Completer
+from open_r1.evaluation.benchmarks.base import PLACE
+from open_r1.generation import Completer, Sampling
 from open_r1.generation.protocol import to_messages
-from open_r1.rundir import RunDir, index_rows, read_row
+from open_r1.records import Problem
+from open_r1.rundir import index_rows, read_row
+
+SHOW_EVERY_S = 1.0
+"""How often progress is reported; whoever shows it may leave reports out."""
 
 
-class AskedQuestions:
-    """A benchmark's questions in the shape of `data.problems.ProblemSet`."""
+@dataclass(frozen=True)
+class Mode:
+    """A named way of sampling: "greedy", or "sampled" at a temperature."""
 
-    def __init__(self, questions: Sequence[Question], system_prompt: str | None) -> None:
-        self.questions, self.system_prompt = questions, system_prompt
-        self.survey = Survey(array("Q", (key_of(question.id) for question in questions)))
+    name: str
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class EvaluationProgress:
+    """A report on a running evaluation, for whoever shows it.
+
+    Args:
+        benchmark: Its name.
+        mode: The mode that is being sampled.
+        samples_done: Samples of the mode on disk, those of earlier runs included.
+        samples_wanted: All samples of the mode.
+        tokens: Their tokens, those of unfinished samples included where the generator counts them.
+        tokens_per_s: The rate over about the last minute.
+        seconds_left: Until the mode's last sample; None while nothing has been generated.
+        text: All of it, and what failed, in words.
+    """
+
+    benchmark: str
+    mode: str
+    samples_done: int
+    samples_wanted: int
+    tokens: int
+    tokens_per_s: float
+    seconds_left: float | None
+    text: str
+
+    def line(self) -> str:
+        return f"{self.benchmark}, {self.mode}: {self.text}"
+
+
+OnProgress = Callable[[EvaluationProgress], None]
+
+
+def report_on(benchmark: str, mode: str, progress: Progress) -> EvaluationProgress:
+    tokens = progress.tokens  # first: another thread counts on
+    samples_per_s, tokens_per_s = progress.rates()
+    return EvaluationProgress(
+        benchmark,
+        mode,
+        progress.done,
+        progress.wanted,
+        tokens,
+        tokens_per_s,
+        progress.seconds_left(samples_per_s, tokens_per_s),
+        progress.line(),
+    )
+
+
+def at_most_every(seconds: float, on_progress: OnProgress, clock: Callable[[], float] = time.monotonic) -> OnProgress:
+    """`on_progress` for logs, where every report stays: called after `seconds`, and then so far apart."""
+    next_at = clock() + seconds
+
+    def show(progress: EvaluationProgress) -> None:
+        nonlocal next_at
+        if clock() >= next_at:
+            next_at = clock() + seconds
+            on_progress(progress)
+
+    return show
+
+
+class AskedProblems:
+    """A benchmark's problems in the shape of `data.problems.ProblemSet`."""
+
+    def __init__(self, problems: Sequence[Problem], system_prompt: str | None) -> None:
+        self.problems, self.system_prompt = problems, system_prompt
+        self.survey = Survey(array("Q", (key_of(problem.id) for problem in problems)))
 
     def __iter__(self) -> Iterator[TraceProblem]:
-        for ordinal, question in enumerate(self.questions):
-            yield TraceProblem(ordinal, question.id, to_messages(question.prompt, self.system_prompt), {})
+        for ordinal, problem in enumerate(self.problems):
+            yield TraceProblem(ordinal, problem.id, to_messages(problem.prompt, self.system_prompt), {})
 
     def locate(self) -> Locator:
         return Locator(self.survey.keys, by_prompt=False)
 
 
 class SampleRun(TraceRun):
-    """A run on a folder of samples; where they are from is told by the evaluation's own records."""
+    """A run on a folder of samples; the evaluation's own summary says how they were made."""
 
     def write_provenance(self, summary: dict[str, Any]) -> None:
         pass
 
 
-def hash_questions(questions: Sequence[Question]) -> str:
-    """What tells two sets of questions apart, and what their answers are scored by."""
-    digest = hashlib.sha256()
-    for question in questions:
-        asked = [question.id, question.prompt, question.gold, columns_of(question)]
-        digest.update(json.dumps(asked, sort_keys=True, default=str).encode())
-    return digest.hexdigest()[:16]
-
-
-def columns_of(question: Question) -> dict[str, Any]:
-    """What the scorer needs; what it reads from a file's line only then is told by that line's hash."""
-    columns = dict(question.columns)
-    if PLACE not in columns:
-        return columns
-    path, start, length = columns.pop(PLACE)
-    with Path(path).open("rb") as file:
-        file.seek(start)
-        return columns | {"line": hashlib.sha256(file.read(length)).hexdigest()}
-
-
-def draw_samples(
+def sample_problems(
     folder: Path,
-    questions: Sequence[Question],
-    settings: TraceSettings,
+    problems: Sequence[Problem],
+    mode: Mode,
     completer: Completer,
-    identity: dict[str, Any],
-    system_prompt: str | None = None,
-    show: Callable[[Progress], None] = lambda progress: None,
+    system_prompt: str | None,
+    show: Callable[[Progress], None],
     command: str = "",
 ) -> None:
-    """Draw what is missing. RunError, which says how to go on, when not every sample could be drawn."""
-    with RunDir(folder).claimed(identity):
-        problems: Any = AskedQuestions(questions, system_prompt)
-        summary = SampleRun(folder, problems, settings, completer, show, command=command).run()
+    """Generate the samples that are missing in `folder`, which the caller holds locked.
+
+    RunError, which says how to go on, when not every sample could be generated.
+    """
+    wanted = mode.sampling
+    settings = TraceSettings(wanted.num_samples, wanted.temperature, wanted.top_p, wanted.max_new_tokens, wanted.seed)
+    folder.mkdir(exist_ok=True)
+    asked: Any = AskedProblems(problems, system_prompt)
+    summary = SampleRun(folder, asked, settings, completer, show, SHOW_EVERY_S, command).run()
     if summary["samples_missing"]:
         reasons = ", ".join(f"{reason} × {count}" for reason, count in summary["failed"].items())
         again = f": {command}" if command else "."
         raise RunError(
-            f"{summary['samples_missing']} of {len(questions) * settings.num_samples} samples could not be drawn "
-            f"({reasons}): see '{folder / 'failed.jsonl'}'. Mend that, and the same command draws just those{again}"
+            f"{summary['samples_missing']} of {len(problems) * wanted.num_samples} samples could not be generated "
+            f"({reasons}): see '{folder / 'failed.jsonl'}'. Fix that; the same command generates only those{again}"
         )
 
 
-def read_samples(folder: Path, questions: Sequence[Question], num_samples: int) -> Iterator[list[dict[str, Any]]]:
-    """Each question's samples in turn, by index; texts are read from the disk as they are asked for."""
+def read_samples(folder: Path, problems: Sequence[Problem], num_samples: int) -> Iterator[list[dict[str, Any]]]:
+    """Each problem's samples in turn, by index; texts are read from the disk as they are asked for."""
     path = folder / TRACES
     places = index_rows(path, lambda row: (row["problem_id"], row["sample"]))
     with path.open("rb") as file:
-        for question in questions:
-            yield [read_row(file, places[question.id, index]) for index in range(num_samples)]
+        for problem in problems:
+            yield [read_row(file, places[problem.id, index]) for index in range(num_samples)]
+
+
+def hash_problems(problems: Sequence[Problem]) -> str:
+    """A hash of what is asked, and of what the answers are scored by."""
+    digest = hashlib.sha256()
+    for problem in problems:
+        asked = [problem.id, problem.prompt, problem.gold, scored_by(problem)]
+        digest.update(json.dumps(asked, sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:16]
+
+
+def scored_by(problem: Problem) -> dict[str, Any]:
+    """What scoring needs; tests that stay in their file count by the hash of their line."""
+    metadata = dict(problem.metadata)
+    if PLACE not in metadata:
+        return metadata
+    path, start, length = metadata.pop(PLACE)
+    with Path(path).open("rb") as file:
+        file.seek(start)
+        return metadata | {"line": hashlib.sha256(file.read(length)).hexdigest()}

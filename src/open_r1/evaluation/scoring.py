@@ -1,61 +1,50 @@
-"""What makes an answer right in an evaluation: the same checker as in training. Programs are in `programs`."""
+"""What makes an answer right in an evaluation: the same answer layer as in training. Programs are in `programs`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from open_r1.answers.check import check_answers, extract_answer
+from open_r1.answers.check import check_answers, extract_answer, has_readable_gold
 from open_r1.answers.choices import LETTERS, find_choice, plain_text, read_choice
 from open_r1.answers.latex import MAX_CHARS
 from open_r1.records import Outcome, Problem
-from open_r1.rewards import accuracy_reward
 from open_r1.text.thinking import visible_part
 
-if TYPE_CHECKING:
-    from open_r1.evaluation.benchmarks.base import Question
-
 MARKS = ("", "{letter}", "({letter})", "{letter})", "{letter}.", "{letter}:")
-"""What may stand before an option that is written out."""
+"""The forms of a letter before an option that is written out."""
 
 
 def score_answers(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outcome]:
-    """Each completion's answer against its problem's gold; a list counts in any order unless the problem says `ordered`."""
-    return accuracy_reward.score(
-        list(completions),
-        solution=[problem.gold for problem in problems],
-        ordered=[bool(problem.metadata.get("ordered")) for problem in problems],
-    )
-
-
-def score_math(completions: Sequence[str], questions: Sequence[Question]) -> list[Outcome]:
-    """By the answer layer: equal as a text, a number, a list, or by algebra."""
+    """Each completion's answer against its problem's gold; a list may be in any order unless the problem is `ordered`."""
     verdicts = check_answers(
-        [question.gold for question in questions],
+        [problem.gold for problem in problems],
         completions,
-        ordered=[bool(question.columns.get("ordered")) for question in questions],
+        ordered=[bool(problem.metadata.get("ordered")) for problem in problems],
+        problems=[problem.prompt for problem in problems],
     )
     return [Outcome(verdict.outcome.value, verdict.reason, {"answer": verdict.answer}) for verdict in verdicts]
 
 
-def score_choice(completions: Sequence[str], questions: Sequence[Question]) -> list[Outcome]:
-    """The letter chosen, or the option written out, against the gold letter."""
-    chosen = [
-        choose(completion, question.columns.get("options", ()))
-        for completion, question in zip(completions, questions, strict=True)
-    ]
+def find_unreadable_gold(problem: Problem) -> str | None:
+    """Why a problem's gold can't be compared with anything, None where it can."""
+    return None if has_readable_gold(problem.gold) else f"no answer can be read in its gold {problem.gold[:80]!r}"
+
+
+def score_choice(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outcome]:
+    """The letter that is chosen, or whose option is written out, against the gold letter."""
     return [
-        Outcome(0.0, "no_answer", {"answer": None})
-        if letter is None
-        else Outcome(
-            float(letter == question.gold), "correct" if letter == question.gold else "wrong", {"answer": letter}
-        )
-        for letter, question in zip(chosen, questions, strict=True)
+        score_letter(choose(completion, problem.metadata["options"]), problem.gold)
+        for completion, problem in zip(completions, problems, strict=True)
     ]
+
+
+def score_letter(letter: str | None, gold: str) -> Outcome:
+    reason = "no_answer" if letter is None else "correct" if letter == gold else "wrong"
+    return Outcome(float(letter == gold), reason, {"answer": letter})
 
 
 def choose(completion: str, options: Sequence[str]) -> str | None:
-    """The letter of the option that a completion names; None where it names none, several, or one that there isn't."""
+    """The letter of the option that a completion names; None where it names none, several, or one that does not exist."""
     found = extract_answer(completion)
     text = found.text.strip() if found else ""
     letter = option_written(text, options) or read_choice(text)
@@ -82,17 +71,3 @@ def option_written(text: str, options: Sequence[str]) -> str | None:
 
 def squeezed(text: str) -> str:
     return plain_text(text).replace(" ", "").rstrip(".")
-
-
-def score_reasoning_gym(completions: Sequence[str], questions: Sequence[Question]) -> list[Outcome]:
-    """By reasoning-gym's own scorers, in the sandbox."""
-    from open_r1.rewards.functions.reasoning_gym import REWARD, answer_in
-
-    outcomes = REWARD.build(None).score(
-        list(completions), reasoning_gym=[question.columns["reasoning_gym"] for question in questions]
-    )
-    answers = [answer_in(completion) or None for completion in completions]
-    return [
-        Outcome(outcome.value, outcome.reason, {"answer": answer})
-        for outcome, answer in zip(outcomes, answers, strict=True)
-    ]

@@ -1,18 +1,40 @@
-"""What a set of scored samples says: the estimates of one benchmark and model, in all and by group.
+"""What a set of scored samples says: summary.json of one benchmark and model, its estimates in all and by group.
 
-Problems count alike, however many of their samples could be scored; unscored samples are left out and their share told.
+summary.json, as every evaluation writes it (`open-r1 eval`, a pipeline's stage, `benchmarks` of a training stage):
+
+    name, title          the benchmark
+    model                the model's path, Hub id, name on its server, or the stage that trained it
+    num_problems
+    settings             what made the result: the benchmark, hashes of problems and model, sampling, versions
+    modes                "greedy" and "sampled", or one of them, each with:
+      temperature, num_samples, max_new_tokens
+      accuracy           pass@1, the mean over problems of the mean over their samples: an estimate
+      standard_error     of accuracy, clustered by problem; null for fewer than two problems
+      repeat_error       of accuracy, were the same problems sampled again; null for one sample a problem
+      pass_at, maj_at    {"1": estimate, "2": …}; maj_at is empty where answers can't be compared
+      groups, by         accuracy of each group: of the first kind of groups, and of each kind
+      truncated_share, no_answer_share, unscored_share
+      mean_tokens, mean_thinking_tokens
+      reasons            {"correct": 12, "wrong": 3, …}
+      quality            the guide's monitor (`monitor`)
+
+An estimate is {"value", "low", "high", "n"}: its 95 % interval and the number of problems. Shares are in 0..1; null is what
+is not known. Problems count alike, however many of their samples could be scored; unscored samples are left out.
+
+samples.jsonl has one line for each sample: problem_id, mode, sample, prompt, gold, group, groups, completion, answer, score,
+reason, finish_reason, num_tokens, thinking_tokens, seed.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from open_r1.data.generation import TraceSettings
-from open_r1.evaluation.monitor import Quality, summarise_quality
+from open_r1.evaluation.monitor import Quality, measure, summarise_quality
 from open_r1.evaluation.statistics import (
     clustered_error,
     estimate_share,
@@ -21,18 +43,24 @@ from open_r1.evaluation.statistics import (
     pass_at_k,
     repeat_error,
 )
-from open_r1.records import Estimate
+from open_r1.generation import Sampling
+from open_r1.records import Estimate, Outcome, Problem
+from open_r1.rundir import read_json
+from open_r1.text.thinking import visible_part
+
+SUMMARY, SAMPLES = "summary.json", "samples.jsonl"
 
 MOST_VOTES = 16
-"""maj@k is computed for powers of two up to here, and for all samples."""
+"""maj@k is computed for powers of two up to this many samples, and for all samples."""
 
 
 @dataclass(frozen=True)
-class Scored:
-    """One sample without its text."""
+class Sample:
+    """One scored completion of one problem, without its text; `index` counts a problem's samples from 0."""
 
     problem_id: str
-    sample: int
+    mode: str
+    index: int
     groups: Mapping[str, str]
     score: float | None
     reason: str
@@ -42,33 +70,82 @@ class Scored:
     is_truncated: bool
     quality: Quality
 
+    @classmethod
+    def of(cls, problem: Problem, mode: str, row: Mapping[str, Any], outcome: Outcome) -> Sample:
+        """`row` is the completion's, as `sampling` keeps it."""
+        text, tokens = row["completion"], row["completion_tokens"]
+        return cls(
+            problem_id=problem.id,
+            mode=mode,
+            index=row["sample"],
+            groups=problem.groups,
+            score=outcome.value,
+            reason=outcome.reason,
+            answer=outcome.details.get("answer"),
+            tokens=tokens,
+            thinking_tokens=thinking_tokens(text, tokens),
+            is_truncated=row["finish_reason"] == "length",
+            quality=measure(text),
+        )
 
-def summarise_scored(scored: Sequence[Scored], settings: TraceSettings, votes: bool) -> dict[str, Any]:
-    """The estimates; shares in 0..1, tokens a sample."""
-    by_problem = group_by_problem(scored)
-    means = [mean(values) for values in scores_of(by_problem).values()]
-    kinds = list(dict.fromkeys(kind for sample in scored for kind in sample.groups))
-    by = {kind: estimate_groups(scored, kind) for kind in kinds}
+    def as_row(self, problem: Problem, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The line of samples.jsonl."""
+        return {
+            "problem_id": self.problem_id,
+            "sample": self.index,
+            "mode": self.mode,
+            "prompt": problem.prompt,
+            "gold": problem.gold,
+            "group": next(iter(self.groups.values()), ""),
+            "groups": dict(self.groups),
+            "completion": row["completion"],
+            "answer": self.answer,
+            "score": self.score,
+            "reason": self.reason,
+            "finish_reason": row["finish_reason"],
+            "num_tokens": self.tokens,
+            "thinking_tokens": self.thinking_tokens,
+            "seed": row["seed"],
+        }
+
+
+def thinking_tokens(text: str, tokens: int | None) -> int | None:
+    """The tokens of a completion that are thinking: as large a share of them as of the characters."""
+    if tokens is None:
+        return None
+    return round(tokens * (len(text) - len(visible_part(text))) / len(text)) if text else 0
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The summary of an evaluation's folder; RunFolderError when it is damaged."""
+    return read_json(folder / SUMMARY)
+
+
+def summarise_mode(samples: Sequence[Sample], sampling: Sampling, votes: bool) -> dict[str, Any]:
+    """The entry of one mode. `votes` says whether answers can be compared, so that a majority means something."""
+    scored = scored_by_problem(samples)
+    means = [mean(scores_of(each)) for each in scored]
+    kinds = list(dict.fromkeys(kind for sample in samples for kind in sample.groups))
+    by = {kind: estimate_groups(samples, kind) for kind in kinds}
+    count = sampling.num_samples
     return {
-        "temperature": settings.temperature,
-        "num_samples": settings.num_samples,
-        "max_new_tokens": settings.max_new_tokens,
+        "temperature": sampling.temperature,
+        "num_samples": count,
+        "max_new_tokens": sampling.max_new_tokens,
         "accuracy": as_record(estimate_share(means)),
         "standard_error": number(clustered_error(means)),
-        "repeat_error": number(repeat_error(scores_of(by_problem).values())),
-        "pass_at": estimate_at(by_problem, settings.num_samples, passes, powers_of_two(settings.num_samples)),
-        "maj_at": estimate_at(by_problem, settings.num_samples, majority, vote_sizes(settings.num_samples))
-        if votes
-        else {},
+        "repeat_error": number(repeat_error([scores_of(each) for each in scored])),
+        "pass_at": estimate_at(scored, passes, powers_of_two(count)),
+        "maj_at": estimate_at(scored, majority, vote_sizes(count)) if votes else {},
         "groups": by[kinds[0]] if kinds else {},
         "by": by,
-        "truncated_share": mean([sample.is_truncated for sample in scored]),
-        "no_answer_share": mean([sample.answer is None for sample in scored]),
-        "unscored_share": mean([sample.score is None for sample in scored]),
-        "mean_tokens": known_mean([sample.tokens for sample in scored]),
-        "mean_thinking_tokens": known_mean([sample.thinking_tokens for sample in scored]),
-        "reasons": dict(sorted(Counter(sample.reason for sample in scored).items())),
-        "quality": summarise_quality(sample.quality for sample in scored),
+        "truncated_share": mean([sample.is_truncated for sample in samples]),
+        "no_answer_share": mean([sample.answer is None for sample in samples]),
+        "unscored_share": mean([sample.score is None for sample in samples]),
+        "mean_tokens": known_mean([sample.tokens for sample in samples]),
+        "mean_thinking_tokens": known_mean([sample.thinking_tokens for sample in samples]),
+        "reasons": dict(sorted(Counter(sample.reason for sample in samples).items())),
+        "quality": summarise_quality(sample.quality for sample in samples),
     }
 
 
@@ -83,62 +160,51 @@ def as_record(estimate: Estimate) -> dict[str, Any]:
 
 
 def from_record(record: Mapping[str, Any]) -> Estimate:
-    """The estimate of a record; NaN for what is not known. KeyError or TypeError for another thing."""
+    """The estimate of a record; NaN for what is not known. KeyError or TypeError for anything else."""
     value, low, high = (math.nan if record[name] is None else float(record[name]) for name in ("value", "low", "high"))
     return Estimate(value, low, high, record["n"])
 
 
-def group_by_problem(scored: Sequence[Scored]) -> dict[str, list[Scored]]:
-    problems: dict[str, list[Scored]] = {}
-    for sample in scored:
-        problems.setdefault(sample.problem_id, []).append(sample)
-    return problems
+def scored_by_problem(samples: Iterable[Sample]) -> list[list[Sample]]:
+    """The scored samples of each problem; problems without any are left out."""
+    problems: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if sample.score is not None:
+            problems.setdefault(sample.problem_id, []).append(sample)
+    return list(problems.values())
 
 
-def scores_of(by_problem: Mapping[str, Sequence[Scored]]) -> dict[str, list[float]]:
-    """Each problem's scores; problems without any are left out."""
-    scores = {
-        name: [sample.score for sample in samples if sample.score is not None] for name, samples in by_problem.items()
-    }
-    return {name: values for name, values in scores.items() if values}
+def scores_of(samples: Sequence[Sample]) -> list[float]:
+    return [sample.score or 0.0 for sample in samples]
 
 
-def estimate_groups(scored: Sequence[Scored], kind: str) -> dict[str, Any]:
-    names = sorted({sample.groups[kind] for sample in scored if kind in sample.groups})
+def estimate_groups(samples: Sequence[Sample], kind: str) -> dict[str, Any]:
+    """Group -> the accuracy on its problems, for one kind of groups as "subject"."""
+    groups: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if kind in sample.groups:
+            groups.setdefault(sample.groups[kind], []).append(sample)
     return {
-        name: as_record(
-            estimate_share(
-                [
-                    mean(values)
-                    for values in scores_of(
-                        group_by_problem([sample for sample in scored if sample.groups.get(kind) == name])
-                    ).values()
-                ]
-            )
-        )
-        for name in names
+        name: as_record(estimate_share([mean(scores_of(each)) for each in scored_by_problem(found)]))
+        for name, found in sorted(groups.items())
     }
 
 
 def estimate_at(
-    by_problem: Mapping[str, Sequence[Scored]],
-    num_samples: int,
-    score: Callable[[Sequence[Scored], int], float],
-    sizes: Sequence[int],
+    scored: Sequence[Sequence[Sample]], score: Callable[[Sequence[Sample], int], float], sizes: Sequence[int]
 ) -> dict[str, Any]:
     """k -> the mean over the problems that have k scored samples, with its interval."""
-    usable = [[sample for sample in samples if sample.score is not None] for samples in by_problem.values()]
     return {
-        str(k): as_record(estimate_share([score(samples, k) for samples in usable if len(samples) >= k]))
+        str(k): as_record(estimate_share([score(samples, k) for samples in scored if len(samples) >= k]))
         for k in sizes
     }
 
 
-def passes(samples: Sequence[Scored], k: int) -> float:
+def passes(samples: Sequence[Sample], k: int) -> float:
     return pass_at_k(len(samples), sum(sample.score == 1 for sample in samples), k)
 
 
-def majority(samples: Sequence[Scored], k: int) -> float:
+def majority(samples: Sequence[Sample], k: int) -> float:
     return majority_at_k([(sample.answer, sample.score or 0.0) for sample in samples], k)
 
 

@@ -1,6 +1,7 @@
-"""Results side by side: a table like the guide's, with intervals, published rows below, and paired differences.
+"""Results side by side: a table like the guide's with published rows, and the paired differences of two evaluations.
 
-A result is a benchmark's folder (`run`), or a row that lighteval left. Does not: compute one model's estimates (`summary`).
+A result is one mode of an evaluation's folder (`engine`), or a row of lighteval's results. Does not: compute one model's
+estimates (`summary`).
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.errors import DataError
-from open_r1.evaluation.evaluate import problem_means
 from open_r1.evaluation.reference import PUBLISHED, TITLES
-from open_r1.evaluation.statistics import estimate_difference
-from open_r1.evaluation.summary import from_record
+from open_r1.evaluation.statistics import estimate_difference, mean
+from open_r1.evaluation.summary import SAMPLES, SUMMARY, as_record, from_record, read_summary
 from open_r1.records import Estimate
-from open_r1.rundir import read_json, read_jsonl
+from open_r1.rundir import read_jsonl
 
-SAME = ("questions", "num_samples", "temperature", "top_p", "max_new_tokens", "system_prompt", "shuffle_seed")
-"""Settings that two results must share to be compared without a remark."""
+MAIN = "sampled"
+"""The mode that tables show, where an evaluation has it."""
+
+SAME = ("problems", "num_samples", "temperature", "top_p", "max_new_tokens", "system_prompt", "shuffle_seed")
+"""Settings in which two results should agree; a difference is noted beside their comparison."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One model on one benchmark. `folder` holds the samples; None for a result that came without."""
+    """One model on one benchmark in one mode. `folder` contains the samples; None for a result without samples."""
 
     model: str
     benchmark: str
@@ -36,39 +39,46 @@ class Result:
 
 
 def read_results(folder: Path) -> list[Result]:
-    """The results of an output folder: itself, or the folders in it. DataError when there is none."""
-    found = [path for path in (folder, *sorted(folder.glob("*/"))) if (path / "summary.json").is_file()]
-    results = [result for path in found if (result := read_result(path)) is not None]
+    """The results, of every mode, of an output folder or of the folders in it. DataError when there is none."""
+    found = [path for path in (folder, *sorted(folder.glob("*/"))) if (path / SUMMARY).is_file()]
+    results = [result for path in found for result in read_modes(path)]
     if not results:
         raise DataError(
-            f"'{folder}' holds no finished evaluation (summary.json); give what `open-r1 eval --output_dir` wrote."
+            f"'{folder}' contains no finished evaluation (summary.json); give what `open-r1 eval --output_dir` wrote."
         )
     return results
 
 
-def read_result(folder: Path) -> Result | None:
-    """A benchmark's folder; None for a summary of another kind. Of several modes the sampled one counts."""
-    summary = read_json(folder / "summary.json")
+def read_modes(folder: Path) -> list[Result]:
+    """The result of every mode of an evaluation's folder; none for a summary of something else."""
+    summary = read_summary(folder)
     modes = summary.get("modes")
-    if not isinstance(modes, dict) or not modes:
-        return None
-    mode = "sampled" if "sampled" in modes else next(iter(modes))
+    if not isinstance(modes, dict):
+        return []
+    settings = summary.get("settings")
     try:
-        estimate = from_record(modes[mode]["accuracy"])
-        model, name = str(summary["model"]), str(summary["name"])
+        return [
+            Result(str(summary["model"]), str(summary["name"]), from_record(entry["accuracy"]), mode, folder, settings)
+            for mode, entry in modes.items()
+        ]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"'{folder / 'summary.json'}' is not whole: {error!r} where it should give model, name and the accuracy of "
-            f"'{mode}' (value, low, high, n); run that evaluation again with --overwrite."
+            f"'{folder / SUMMARY}' is incomplete: {error!r}; it must give model, name and the accuracy of each mode "
+            "(value, low, high, n). Run that evaluation again with --overwrite."
         ) from None
-    return Result(model, name, estimate, mode, folder, summary.get("settings"))
+
+
+def main_results(results: Sequence[Result]) -> list[Result]:
+    """For each folder the result that tables show: of its samples, or of the only mode that it has."""
+    sampled = {result.folder for result in results if result.mode == MAIN}
+    return [result for result in results if result.mode == MAIN or result.folder not in sampled]
 
 
 def render_table(results: Sequence[Result], published: bool = True) -> str:
     """A Markdown table: a row a model, a column a benchmark, percent with the 95 % interval; published rows below."""
     columns = list(dict.fromkeys(result.benchmark for result in results))
     cells: dict[str, dict[str, str]] = {}
-    for result in results:
+    for result in main_results(results):
         cells.setdefault(result.model, {})[result.benchmark] = show_percent(result.estimate)
     if published:
         for model, scores in PUBLISHED.items():
@@ -103,6 +113,7 @@ class Comparison:
     """The paired difference of two results on the problems that both scored, and what else differs between them."""
 
     benchmark: str
+    mode: str
     first: str
     second: str
     difference: Estimate
@@ -114,17 +125,22 @@ class Comparison:
             return "too few problems in common"
         if self.difference.low > 0:
             return "better"
-        return "worse" if self.difference.high < 0 else "not told apart"
+        return "worse" if self.difference.high < 0 else "no significant difference"
 
 
 def compare_results(first: Sequence[Result], second: Sequence[Result]) -> list[Comparison]:
-    """Every benchmark that both have."""
-    by_name = {result.benchmark: result for result in second}
-    return [compare_pair(result, by_name[result.benchmark]) for result in first if result.benchmark in by_name]
+    """Every benchmark and mode that both have."""
+    found = {(result.benchmark, result.mode): result for result in second}
+    return [
+        compare_pair(result, found[result.benchmark, result.mode])
+        for result in first
+        if (result.benchmark, result.mode) in found
+    ]
 
 
 def compare_pair(first: Result, second: Result) -> Comparison:
-    one, two = means_of(first), means_of(second)
+    """The difference second - first."""
+    one, two = problem_means(first), problem_means(second)
     shared = sorted(one.keys() & two.keys())
     remarks = []
     if len(shared) < max(len(one), len(two)):
@@ -133,21 +149,29 @@ def compare_pair(first: Result, second: Result) -> Comparison:
     remarks += [
         f"{key}: {ours.get(key)!r} and {theirs.get(key)!r}" for key in SAME if ours.get(key) != theirs.get(key)
     ]
-    if not shared:
-        difference = Estimate(float("nan"), float("nan"), float("nan"), 0)
-    else:
-        difference = estimate_difference([one[key] for key in shared], [two[key] for key in shared])
-    return Comparison(first.benchmark, first.model, second.model, difference, tuple(remarks))
+    difference = estimate_difference([one[key] for key in shared], [two[key] for key in shared])
+    return Comparison(first.benchmark, first.mode, first.model, second.model, difference, tuple(remarks))
 
 
-def means_of(result: Result) -> dict[str, float]:
+def compare_folders(before: Path, after: Path) -> dict[str, Any]:
+    """comparison.json of a pipeline's stage: the difference after - before in each mode that both evaluations have."""
+    pairs = compare_results(read_modes(before), read_modes(after))
+    baseline = pairs[0].first if pairs else str(read_summary(before).get("model"))
+    return {"baseline": baseline, "modes": {pair.mode: {"difference": as_record(pair.difference)} for pair in pairs}}
+
+
+def problem_means(result: Result) -> dict[str, float]:
+    """Each problem's mean score over its scored samples, by problem id; problems without any are left out."""
     if result.folder is None:
         return {}
-    path = result.folder / "samples.jsonl"
+    path = result.folder / SAMPLES
     if not path.is_file():
         raise DataError(
-            f"'{path}' does not exist, but the samples are what {result.benchmark} is compared by; restore the file, or "
-            "run that evaluation again with --overwrite."
+            f"'{path}' does not exist, but {result.benchmark} is compared by its samples; restore the file, or run that "
+            "evaluation again with --overwrite."
         )
-    rows = read_jsonl(path)
-    return problem_means(row for row in rows if row.get("mode") == result.mode)
+    scores: dict[str, list[float]] = {}
+    for row in read_jsonl(path):
+        if row.get("mode") == result.mode and row["score"] is not None:
+            scores.setdefault(row["problem_id"], []).append(row["score"])
+    return {problem: mean(values) for problem, values in scores.items()}

@@ -2,7 +2,6 @@
 
 from open_r1.generation.protocol import (
     Completer,
-    EndpointsGone,
     Generator,
     Message,
     Prompt,
@@ -11,6 +10,7 @@ from open_r1.generation.protocol import (
     Sampling,
 )
 from open_r1.generation.scripted import ScriptedCompleter, ScriptedGenerator
+from open_r1.net.servers import EndpointsGone
 
 __all__ = [
     "Completer",

@@ -1,7 +1,7 @@
 """A `Completer` made of any `Generator` in this process: requests that wait together become one batch, in a thread.
 
 A generator with a `generate_each` is given every request's own seed, so that a sample doesn't depend on its batch;
-another one draws the whole batch with the seed of its first request.
+any other samples the whole batch with the seed of its first request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from open_r1.generation.protocol import EndpointsGone, Generator, Message, Prompt, Reply, Sampling
+from open_r1.generation.protocol import Generator, Message, Prompt, Reply, Sampling
+from open_r1.net.servers import EndpointsGone
 from open_r1.records import Completion
 
 LINGER_S = 0.02
@@ -63,7 +64,7 @@ class BatchedGenerator:
                 await self.run_batch(batch)
 
     def take_batch(self) -> list[Waiting]:
-        """The first requests of the queue that are to be drawn alike, but for their seeds; those given up left out."""
+        """The first requests of the queue whose samplings differ in the seed alone; cancelled ones are left out."""
         self.queue = [waiting for waiting in self.queue if not waiting[2].done()]
         if not self.queue:
             return []
@@ -78,8 +79,10 @@ class BatchedGenerator:
         prompts: list[Any] = [messages for messages, _, _ in batch]
         started = time.monotonic()
         try:
-            drawn = await asyncio.get_running_loop().run_in_executor(self.thread, self.draw, prompts, batch)
-        except Exception as error:  # noqa: BLE001 - whatever a model fails with, nothing more can be had of it
+            completions_each = await asyncio.get_running_loop().run_in_executor(
+                self.thread, self.generate, prompts, batch
+            )
+        except Exception as error:  # noqa: BLE001 - whatever a model fails with, it answers nothing more
             said = " ".join(str(error).split())
             for _, _, future in batch:
                 if not future.done():
@@ -88,13 +91,13 @@ class BatchedGenerator:
         finally:
             self.tokens_in_flight = 0
         seconds = time.monotonic() - started
-        draws_each = hasattr(self.generator, "generate_each")
-        for (_, sampling, future), completions in zip(batch, drawn, strict=True):
+        has_own_seeds = hasattr(self.generator, "generate_each")
+        for (_, sampling, future), completions in zip(batch, completions_each, strict=True):
             if not future.done():
-                seed = sampling.seed if draws_each else batch[0][1].seed
+                seed = sampling.seed if has_own_seeds else batch[0][1].seed
                 future.set_result(self.reply(completions, seed, seconds))
 
-    def draw(self, prompts: Sequence[Prompt], batch: Sequence[Waiting]) -> list[list[Completion]]:
+    def generate(self, prompts: Sequence[Prompt], batch: Sequence[Waiting]) -> list[list[Completion]]:
         """The batch's completions, in its order."""
         samplings = [sampling for _, sampling, _ in batch]
         each: Any = getattr(self.generator, "generate_each", None)
@@ -105,7 +108,7 @@ class BatchedGenerator:
         return Reply(tuple(completions), None, tokens, self.model, "in-process", seed, seconds, 1)
 
     async def close(self) -> None:
-        """End the batch that is being drawn too, where the generator can (`cancel`): nobody waits for it any more."""
+        """End the batch that is being generated too, where the generator can (`cancel`): nobody waits for it any more."""
         if self.batches is not None:
             self.batches.cancel()
         cancel: Any = getattr(self.generator, "cancel", None)

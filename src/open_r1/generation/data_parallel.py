@@ -1,47 +1,39 @@
-"""Several generators in processes of their own, each with its own GPUs: a batch is dealt out, and comes back in order.
+"""Several generators in processes of their own, each with its own GPU: a batch is dealt out, and comes back in order.
 
-Does: start the processes, give each a share of the prompts, end them with this process. Does not: know what they generate
-with (`make` is a module's function and its arguments).
+Does: start the processes (`processes.pool`), give each a share of the prompts, end them with this process. Does not: know
+what they generate with (`make` is a module's function and its arguments).
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
 from typing import Any
 
 from open_r1.errors import RunError
 from open_r1.generation.protocol import Prompt, Sampling
+from open_r1.processes.pool import JobOutcome, Limits, Pool
 from open_r1.records import Completion
 
 START_LIMIT_S = 1800.0
-"""Loading a large model takes minutes; a process that says nothing for longer is taken for stuck."""
+"""Loading a large model takes minutes; a process that is not ready for longer is stuck."""
+
+NO_LIMIT = Limits(wall_s=14 * 86_400)
+"""A batch takes as long as it takes; this is near the longest wait that the system's `poll` knows."""
 
 Make = Callable[..., Any]
+Job = tuple[str, tuple[Any, ...]]
 
 
 class DataParallelGenerator:
-    """One generator a process; process i sees GPU i alone, unless CUDA_VISIBLE_DEVICES names others to share out."""
+    """One generator a process; process i sees GPU i alone, or the i-th of those in CUDA_VISIBLE_DEVICES."""
 
     def __init__(self, make: Make, arguments: Sequence[Any], num_processes: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        devices = (
-            os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if os.environ.get("CUDA_VISIBLE_DEVICES") else None
-        )
-        self.workers: list[tuple[Any, Connection]] = []
-        for index in range(num_processes):
-            ours, theirs = context.Pipe()
-            device = devices[index % len(devices)] if devices else str(index)
-            process = context.Process(target=serve, args=(theirs, device, make, tuple(arguments)), daemon=True)
-            process.start()
-            theirs.close()
-            self.workers.append((process, ours))
-        self.threads = ThreadPoolExecutor(num_processes)
-        for index in range(num_processes):
-            self.receive(index, START_LIMIT_S)
+        listed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        devices = listed.split(",") if listed else [str(index) for index in range(num_processes)]
+        work = GeneratorProcess(make, tuple(arguments), devices)
+        self.pool = Pool(work, num_processes, NO_LIMIT, START_LIMIT_S, environment={})
+        self.ask([("is_ready", ())] * num_processes)
 
     @classmethod
     def of_vllm(cls, model: str, num_processes: int, options: Mapping[str, Any]) -> DataParallelGenerator:
@@ -53,57 +45,51 @@ class DataParallelGenerator:
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
         return self.deal(prompts, samplings, "generate_each")
 
-    def deal(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling], how: str) -> list[list[Completion]]:
+    def deal(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling], name: str) -> list[list[Completion]]:
         """Every n-th prompt to each process."""
-        count = len(self.workers)
-        shares = [
-            self.threads.submit(self.ask, index, how, prompts[index::count], samplings[index::count])
-            for index in range(count)
-            if prompts[index::count]
-        ]
+        count = self.pool.workers
+        jobs = [(name, (prompts[i::count], samplings[i::count])) for i in range(min(count, len(prompts)))]
         done: list[list[Completion]] = [[] for _ in prompts]
-        for index, share in enumerate(shares):
-            done[index::count] = share.result()
+        for index, share in enumerate(self.ask(jobs)):
+            done[index::count] = share
         return done
 
     def ask_first(self, name: str, *arguments: Any) -> Any:
-        """What a method of the first process's generator gives."""
-        return self.ask(0, name, *arguments)
+        """What a method of the first process's generator returns."""
+        return self.ask([(name, arguments)])[0]
 
-    def ask(self, index: int, name: str, *arguments: Any) -> Any:
+    def ask(self, jobs: Sequence[Job]) -> list[Any]:
+        """The value of each job, one a process. RunError when a process fails, or ends."""
         try:
-            self.workers[index][1].send((name, arguments))
-        except OSError:
-            raise self.ended(index) from None
-        return self.receive(index)
-
-    def receive(self, index: int, limit_s: float | None = None) -> Any:
-        """The reply of a process; RunError when it failed, or is gone."""
-        connection = self.workers[index][1]
-        try:
-            if not connection.poll(limit_s):
-                raise RunError(f"generating process {index} was not ready within {limit_s:.0f} s; look at its output.")
-            failed, reply = connection.recv()
-        except (EOFError, OSError):
-            raise self.ended(index) from None
-        if failed:
-            raise RunError(f"generating process {index} failed: {reply}")
-        return reply
-
-    def ended(self, index: int) -> RunError:
-        process = self.workers[index][0]
-        process.join(5)
-        return RunError(
-            f"generating process {index} ended with exit status {process.exitcode}; what it said stands above. "
-            "Run the same command again to go on."
-        )
+            outcomes = self.pool.map_pinned(jobs)
+        except Exception as error:  # noqa: BLE001 - whatever a model fails with while it is loaded
+            raise RunError(f"a generating process failed: {describe(error)}") from None
+        return [value_of(outcome, index) for index, outcome in enumerate(outcomes)]
 
     def close(self) -> None:
-        for process, connection in self.workers:
-            connection.close()
-            process.join(10)
-            process.kill()
-        self.threads.shutdown(wait=False)
+        self.pool.close()
+
+
+class GeneratorProcess:
+    """The work of one process: make the generator, then call its methods."""
+
+    def __init__(self, make: Make, arguments: tuple[Any, ...], devices: Sequence[str]) -> None:
+        self.make, self.arguments, self.devices = make, arguments, devices
+
+    def begin(self, index: int) -> None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = self.devices[index % len(self.devices)]
+        self.generator = self.make(*self.arguments)
+
+    def __call__(self, job: Job) -> Any:
+        name, arguments = job
+        generator = self.generator
+        if name == "is_ready":
+            return True
+        if name == "generate_shared":
+            return generator.generate(arguments[0], arguments[1][0])
+        if name == "generate_each" and not hasattr(generator, name):
+            return [generator.generate([prompt], sampling)[0] for prompt, sampling in zip(*arguments, strict=True)]
+        return getattr(generator, name)(*arguments)
 
 
 def make_vllm(model: str, options: Mapping[str, Any]) -> Any:
@@ -112,31 +98,12 @@ def make_vllm(model: str, options: Mapping[str, Any]) -> Any:
     return VLLMGenerator(model, **options)
 
 
-def serve(connection: Connection, device: str, make: Make, arguments: tuple[Any, ...]) -> None:
-    """A process's life: make the generator, answer until the other end closes."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = device
-    try:
-        generator = make(*arguments)
-        connection.send((False, None))
-    except Exception as error:  # noqa: BLE001 - told to the parent, whatever it is
-        connection.send((True, describe(error)))
-        return
-    while True:
-        try:
-            name, given = connection.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            if name == "generate_shared":
-                reply = generator.generate(given[0], given[1][0])
-            elif name == "generate_each" and not hasattr(generator, "generate_each"):
-                reply = [generator.generate([prompt], sampling)[0] for prompt, sampling in zip(*given, strict=True)]
-            else:
-                reply = getattr(generator, name)(*given)
-            connection.send((False, reply))
-        except Exception as error:  # noqa: BLE001 - told to the parent, whatever it is
-            connection.send((True, describe(error)))
+def value_of(outcome: JobOutcome, index: int) -> Any:
+    if outcome.kind == "done":
+        return outcome.value
+    said = describe(outcome.error) if outcome.kind == "raised" else str(outcome.error).rstrip(".")
+    raise RunError(f"generating process {index} failed: {said}; run the same command again to go on.")
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException | None) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

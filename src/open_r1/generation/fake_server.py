@@ -15,16 +15,18 @@ import contextlib
 import json
 import random
 import sys
-import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import httptools
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.background import BackgroundTask
 
 from open_r1.errors import ConfigError, nearest
-from open_r1.generation.http_client import run_loop
+from open_r1.net.addresses import join_host_port
+from open_r1.net.http_server import Server, bind, running_in_thread
 
 FAULTS = {
     "status_429": "429 without saying when to come back",
@@ -43,8 +45,6 @@ FAULTS = {
     "aborted": "a choice that ended with finish_reason abort",
     "refused": "400: this request can't be answered",
 }
-
-REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
 
 @dataclass(frozen=True)
@@ -79,78 +79,52 @@ class FakeServer:
         self.random = random.Random(settings.seed)
         self.counts: Counter[str] = Counter()
         self.in_flight = self.most_in_flight = 0
-        self.connections: set[FakeConnection] = set()
-        self.server: asyncio.Server | None = None
         self.thinking = " ".join(["so"] * settings.words)
-        self.names = list(settings.faults)
-        self.shares = [settings.faults[name] for name in self.names]
-
-    async def serve(self, port: int = 0, host: str = "127.0.0.1") -> int:
-        """Start; returns the port."""
-        loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(lambda: FakeConnection(self, loop), host, port, backlog=4096)
-        return self.server.sockets[0].getsockname()[1]
+        self.server = Server(make_app(self), log_level="critical")
 
     def stop(self) -> None:
-        """Close the door and every connection."""
-        if self.server is not None:
-            self.server.close()
-        for connection in list(self.connections):
-            connection.transport.abort()
+        """Stop listening and close every connection, at once."""
+        for listening in self.server.servers:
+            listening.close()
+        for connection in list(self.server.server_state.connections):
+            connection.transport.abort()  # type: ignore[union-attr]
+        self.server.should_exit = self.server.force_exit = True
 
-    def draw_fault(self) -> str | None:
+    def choose_fault(self) -> str | None:
         """A fault at its rate, mostly none."""
-        if not self.names:
-            return None
-        drawn = self.random.random()
-        for name, share in zip(self.names, self.shares, strict=True):
+        drawn = self.random.random() if self.settings.faults else 1.0
+        for name, share in self.settings.faults.items():
             drawn -= share
             if drawn < 0:
                 return name
         return None
 
-    def answer(self, connection: FakeConnection, path: str, headers: Mapping[str, str], body: bytes) -> None:
-        """Reply to one whole request, at once or later."""
-        if path.endswith("/models"):
-            listed = {"object": "list", "data": [{"id": self.settings.model, "object": "model"}]}
-            connection.reply(200, listed)
-        elif path.endswith("/stats"):
-            connection.reply(200, {**self.counts, "most_in_flight": self.most_in_flight})
-        elif not path.endswith("/chat/completions"):
-            connection.reply(404, {"detail": "Not Found"})
-        elif self.settings.key is not None and headers.get("authorization") != f"Bearer {self.settings.key}":
-            connection.reply(401, {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}})
-        else:
-            self.complete(connection, json.loads(body))
-
-    def complete(self, connection: FakeConnection, request: dict[str, Any]) -> None:
+    async def complete(self, request: Request) -> Response:
+        """The answer to a chat completion, or a fault."""
         settings = self.settings
+        if settings.key is not None and request.headers.get("authorization") != f"Bearer {settings.key}":
+            return error(401, "Incorrect API key provided", code="invalid_api_key")
+        asked = json.loads(await request.body())
         self.counts["requests"] += 1
-        if request["model"] != settings.model:
-            message = f"The model `{request['model']}` does not exist."
-            connection.reply(404, {"error": {"message": message, "type": "NotFoundError", "code": 404}})
-            return
+        if asked["model"] != settings.model:
+            return error(404, f"The model `{asked['model']}` does not exist.", type="NotFoundError", code=404)
         if settings.busy_above is not None and self.in_flight >= settings.busy_above:
             self.counts["busy"] += 1
-            connection.reply(429, {"error": {"message": "too many requests"}})
-            return
-        fault = self.draw_fault()
+            return error(429, "too many requests")
+        fault = self.choose_fault()
         if fault is not None:
             self.counts[fault] += 1
-            if connection.misbehave(fault, request):
-                return
+            if fault not in ("fewer", "more"):
+                return await misbehave(fault, request, self.make_reply(asked, 1))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        count = max(0, int(request.get("n") or 1) + {"fewer": -1, "more": 1}.get(fault or "", 0))
-        reply = self.make_reply(request, 1 if settings.ignores_n and count else count)
-        connection.loop.call_later(settings.latency_s, self.deliver, connection, reply)
-
-    def deliver(self, connection: FakeConnection, reply: dict[str, Any]) -> None:
+        await asyncio.sleep(settings.latency_s)
         self.in_flight -= 1
         self.counts["answers"] += 1
-        connection.reply(200, reply)
-        if self.settings.dies_after is not None and self.counts["answers"] >= self.settings.dies_after:
-            self.stop()
+        count = max(0, int(asked.get("n") or 1) + {"fewer": -1, "more": 1}.get(fault or "", 0))
+        is_last = settings.dies_after is not None and self.counts["answers"] >= settings.dies_after
+        reply = self.make_reply(asked, 1 if settings.ignores_n and count else count)
+        return JSONResponse(reply, background=BackgroundTask(self.stop) if is_last else None)
 
     def make_reply(self, request: dict[str, Any], count: int) -> dict[str, Any]:
         """A reply that depends on the prompt and the seed alone."""
@@ -173,93 +147,59 @@ class FakeServer:
         return reply
 
 
-class FakeConnection(asyncio.Protocol):
-    """One client's connection."""
+def make_app(fake: FakeServer) -> FastAPI:
+    app = FastAPI(openapi_url=None)
 
-    transport: asyncio.Transport
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": fake.settings.model, "object": "model"}]}
 
-    def __init__(self, server: FakeServer, loop: asyncio.AbstractEventLoop) -> None:
-        self.server, self.loop = server, loop
+    @app.get("/stats")
+    async def stats() -> dict[str, Any]:
+        return {**fake.counts, "most_in_flight": fake.most_in_flight}
 
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.server.connections.add(self)
-        self.start_request()
+    @app.post("/v1/chat/completions")
+    async def complete(request: Request) -> Response:
+        return await fake.complete(request)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.server.connections.discard(self)
+    return app
 
-    def start_request(self) -> None:
-        self.parser = httptools.HttpRequestParser(self)
-        self.path = ""
-        self.headers: dict[str, str] = {}
-        self.body: list[bytes] = []
 
-    def data_received(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.transport.abort()
+def error(status: int, message: str, headers: Mapping[str, str] | None = None, **words: Any) -> JSONResponse:
+    return JSONResponse({"error": {"message": message, **words}}, status, dict(headers or {}))
 
-    def on_url(self, url: bytes) -> None:
-        self.path += url.decode("latin-1")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+async def misbehave(fault: str, request: Request, reply: dict[str, Any]) -> Response:
+    """What the fault says, in place of a good reply."""
+    transport = request.receive.__self__.transport  # type: ignore[attr-defined]  # uvicorn's, which ASGI hides
+    (choice,) = reply["choices"]
+    if fault == "hang":
+        await asyncio.Event().wait()
+    if fault == "reset":
+        transport.abort()
+        await asyncio.sleep(0)  # uvicorn sees it and sends nothing more
+    if fault == "cut":
+        whole = json.dumps(reply).encode()
+        return StreamingResponse(half(whole, transport), headers={"Content-Length": str(len(whole))})
+    if fault in ("null_content", "aborted"):
+        no_text = {"message": {"role": "assistant", "content": None}}
+        choice |= {"finish_reason": "abort"} if fault == "aborted" else no_text
+    return {
+        "status_429": error(429, "slow down"),
+        "retry_after": error(429, "slow down", {"Retry-After": "0.05"}),
+        "status_500": error(500, "the engine has died", type="InternalServerError"),
+        "html_502": HTMLResponse("<html><h1>502 Bad Gateway</h1></html>", 502),
+        "invalid_json": Response('{"choices": [{"message": {"content": "half', media_type="application/json"),
+        "error_200": JSONResponse({"error": {"message": "out of memory", "code": 500}}),
+        "no_choices": JSONResponse({"object": "chat.completion", "choices": []}),
+        "refused": error(400, "This model's maximum context length is 8 tokens.", code=400),
+    }.get(fault, JSONResponse(reply))
 
-    def on_body(self, body: bytes) -> None:
-        self.body.append(body)
 
-    def on_message_complete(self) -> None:
-        path, headers, body = self.path, self.headers, b"".join(self.body)
-        self.loop.call_soon(self.start_request)
-        self.server.answer(self, path, headers, body)
-
-    def reply(self, status: int, content: Any, headers: str = "") -> None:
-        self.write(status, json.dumps(content).encode(), headers)
-
-    def write(self, status: int, body: bytes, headers: str = "") -> None:
-        if self.transport.is_closing():
-            return
-        head = f"HTTP/1.1 {status} {REASONS.get(status, 'Error')}\r\nContent-Type: application/json\r\n{headers}"
-        self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body)
-
-    def misbehave(self, fault: str, request: dict[str, Any]) -> bool:
-        """Do what the fault says; False where the reply still follows, with another number of choices."""
-        if fault in ("fewer", "more"):
-            return False
-        if fault == "status_429":
-            self.reply(429, {"error": {"message": "slow down"}})
-        elif fault == "retry_after":
-            self.reply(429, {"error": {"message": "slow down"}}, "Retry-After: 0.05\r\n")
-        elif fault == "status_500":
-            self.reply(500, {"error": {"message": "the engine has died", "type": "InternalServerError"}})
-        elif fault == "html_502":
-            self.write(502, b"<html><h1>502 Bad Gateway</h1></html>")
-        elif fault == "reset":
-            self.transport.abort()
-        elif fault == "cut":
-            whole = json.dumps(self.server.make_reply(request, 1)).encode()
-            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(whole)}\r\n\r\n".encode("latin-1")
-            self.transport.write(head + whole[: len(whole) // 2])
-            self.transport.close()
-        elif fault == "invalid_json":
-            self.write(200, b'{"choices": [{"message": {"content": "half')
-        elif fault == "error_200":
-            self.reply(200, {"error": {"message": "out of memory", "code": 500}})
-        elif fault == "no_choices":
-            self.reply(200, {"object": "chat.completion", "choices": []})
-        elif fault == "refused":
-            self.reply(400, {"error": {"message": "This model's maximum context length is 8 tokens.", "code": 400}})
-        elif fault in ("null_content", "aborted"):
-            reply = self.server.make_reply(request, 1)
-            reply["choices"][0] |= (
-                {"finish_reason": "abort"}
-                if fault == "aborted"
-                else {"message": {"role": "assistant", "content": None}}
-            )
-            self.reply(200, reply)
-        return True
+async def half(whole: bytes, transport: asyncio.Transport) -> AsyncIterator[bytes]:
+    yield whole[: len(whole) // 2]
+    transport.close()
+    await asyncio.Event().wait()
 
 
 @dataclass(frozen=True)
@@ -273,17 +213,10 @@ class Running:
 @contextlib.contextmanager
 def running_fake(settings: FakeSettings | None = None, port: int = 0) -> Iterator[Running]:
     """Serve a fake in a thread until the block ends."""
-    server = FakeServer(settings or FakeSettings())
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="fake-server", daemon=True)
-    thread.start()
-    bound = asyncio.run_coroutine_threadsafe(server.serve(port), loop).result(timeout=10)
-    try:
-        yield Running(f"http://127.0.0.1:{bound}/v1", server)
-    finally:
-        loop.call_soon_threadsafe(server.stop)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=10)
+    fake = FakeServer(settings or FakeSettings())
+    with bind("127.0.0.1", port) as sock, running_in_thread(fake.server, sock):
+        yield Running(f"http://127.0.0.1:{sock.getsockname()[1]}/v1", fake)
+        fake.server.force_exit = True
 
 
 def read_fault(word: str) -> tuple[str, float]:
@@ -292,14 +225,6 @@ def read_fault(word: str) -> tuple[str, float]:
         return name, float(share)
     except ValueError:
         raise ConfigError(f"--fault {word}: write NAME=SHARE, as status_500=0.1.") from None
-
-
-async def serve_for_ever(settings: FakeSettings, port: int, host: str) -> None:
-    server = FakeServer(settings)
-    bound = await server.serve(port, host)
-    sys.stdout.write(f"http://{host}:{bound}/v1\n")
-    sys.stdout.flush()
-    await asyncio.Event().wait()
 
 
 def main() -> int:
@@ -322,7 +247,10 @@ def main() -> int:
         words=arguments.words,
         seed=arguments.seed,
     )
-    run_loop(serve_for_ever(settings, arguments.port, arguments.host))
+    with bind(arguments.host, arguments.port) as sock:
+        sys.stdout.write(f"http://{join_host_port(arguments.host, sock.getsockname()[1])}/v1\n")
+        sys.stdout.flush()
+        FakeServer(settings).server.run(sockets=[sock])
     return 0
 
 

@@ -86,13 +86,13 @@ class TransformersGenerator:
                 sequences = self.complete_batch([encoded[index] for index in batch], sampling, cancelled=cancelled)
             for position, index in enumerate(batch):
                 first = position * sampling.num_samples
-                drawn, opened = sequences[first : first + sampling.num_samples], self.opened_by(encoded[index])
-                done[index] = [self.decode(tokens, opened) for tokens in drawn]
+                sampled, opened = sequences[first : first + sampling.num_samples], self.opened_by(encoded[index])
+                done[index] = [self.decode(tokens, opened) for tokens in sampled]
             self.report(f"{len(done)}/{len(prompts)} prompts at temperature {sampling.temperature:g}")
         return [done[index] for index in range(len(prompts))]
 
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
-        """Each prompt by its own sampling; a sample depends on its own seed, not on what stands beside it in a batch.
+        """Each prompt by its own sampling; a sample depends on its own seed, not on the rest of its batch.
 
         But for ties, as greedy completions do: padding changes the last digits of what a model computes.
         """
@@ -141,12 +141,12 @@ class TransformersGenerator:
     ) -> list[list[int]]:
         """Token ids of the completions, `num_samples` for each prompt in turn, up to the end-of-turn token.
 
-        With `seeds`, one a prompt, each row is drawn by its own. RunError once `cancelled` is set.
+        With `seeds`, one a prompt, each row is sampled by its own. RunError once `cancelled` is set.
         """
         input_ids, mask = (part.to(self.model.device) for part in pad_left(encoded, self.pad_id))
         choice: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if sampling.temperature > 0 and seeds is not None:
-            choice["logits_processor"] = [SeededDraw(sampling, seeds, input_ids.device)]
+            choice["logits_processor"] = [SeededSampling(sampling, seeds, input_ids.device)]
         elif sampling.temperature > 0:
             choice = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         output = self.model.generate(  # type: ignore[operator]
@@ -225,8 +225,8 @@ class CountTokens:
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
 
-class SeededDraw:
-    """A logits processor after which the greedy choice is a draw, each row's by its own seed.
+class SeededSampling:
+    """A logits processor after which the greedy choice is a sample, each row's by its own seed.
 
     The Gumbel-max trick: the largest of log-probability + Gumbel noise is a sample of the distribution (Gumbel 1954).
     """

@@ -1,34 +1,22 @@
 """Completions from servers that speak OpenAI's chat API: vLLM, SGLang, `transformers serve`, hosted ones.
 
-Does: spread requests over several servers, keep to limits of requests and tokens a minute, ask again with growing and
-jittered pauses what another try may mend, wait as long as a server asks to (Retry-After), give up what no try will mend.
+Does: spread requests over several servers, keep to limits of requests and tokens a minute, send a request again where that
+may help, wait as long as a server asks to (Retry-After). `net.retry` says what a failure means, `net.servers` what follows.
 Does not: stream, call tools, or change what a model wrote, but for putting its thinking back into the text (`replies`).
-
-What a failure means decides what follows:
-
-    request    the server refuses this request (400, 413, 422): not asked again
-    server     5xx, no whole reply, no valid JSON, an error with status 200, no choices: asked again, up to `max_attempts`
-    busy       429, 503 with Retry-After: asked again for as long as it takes, at most an hour without any answer
-    endpoint   401, 402, 403, 404, 405, a redirect: the server is left out, unless it has answered before
 """
 
 from __future__ import annotations
 
 import asyncio
-import email.utils
-import json
 import os
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from open_r1.errors import ConfigError, nearest
-from open_r1.generation.endpoints import Blame, Endpoint, EndpointPool
-from open_r1.generation.http_client import Address, HttpClient, Response, TransportError, run_loop
 from open_r1.generation.protocol import (
     Message,
     Prompt,
@@ -37,7 +25,12 @@ from open_r1.generation.protocol import (
     Sampling,
     to_messages,
 )
-from open_r1.generation.replies import BadReply, Parsed, describe_body, parse_reply
+from open_r1.generation.replies import BadReply, Parsed, parse_reply
+from open_r1.net.addresses import parse_api_address
+from open_r1.net.client import HttpClient, Response, TransportError
+from open_r1.net.replies import describe_body, load_json
+from open_r1.net.retry import Cause, backoff, cause_of, read_retry_after
+from open_r1.net.servers import Endpoint, EndpointPool
 from open_r1.records import Completion
 
 LONGEST_PAUSE_S = 60.0
@@ -45,26 +38,13 @@ CHECK_TIMEOUT_S = 10.0
 WAITING_GAP_S = 2.0
 CHARACTERS_A_TOKEN = 4
 OPEN_FILES_SPARE = 64
-PROXIES = {"HTTPS_PROXY", "https_proxy"}
-
-BLAMES: Mapping[int, tuple[str, Blame]] = {
-    400: ("refused", "request"),
-    401: ("unauthorized", "endpoint"),
-    402: ("payment_required", "endpoint"),
-    403: ("forbidden", "endpoint"),
-    404: ("not_found", "endpoint"),
-    405: ("not_found", "endpoint"),
-    413: ("refused", "request"),
-    422: ("refused", "request"),
-    429: ("rate_limited", "busy"),
-}
 
 
 @dataclass(frozen=True)
 class ServerSettings:
     """How to ask. Limits a minute and `concurrency` are for each server.
 
-    `extra_body` adds to every request; a null takes what stands there away.
+    `extra_body` adds to every request; a null removes a field.
     """
 
     urls: tuple[str, ...]
@@ -100,7 +80,7 @@ class OpenAIServer:
     """One model on one or more servers; a `Completer` and a `Generator`."""
 
     def __init__(self, settings: ServerSettings, report: Callable[[str], None] = lambda line: None) -> None:
-        addresses = list(dict.fromkeys(Address.parse(url) for url in settings.urls))
+        addresses = list(dict.fromkeys(parse_api_address(url) for url in settings.urls))
         self.settings = settings
         self.report = report
         self.model = settings.model or ""
@@ -108,48 +88,43 @@ class OpenAIServer:
         self.addresses = addresses
         self.key = os.environ.get(settings.api_key_env, "").strip()
         if not self.key.isascii() or not self.key.isprintable():
-            raise ConfigError(f"the key in {settings.api_key_env} holds characters that no key has; set it anew.")
+            raise ConfigError(f"the key in {settings.api_key_env} contains characters that no key has; set it anew.")
         allow_open_files(self.concurrency)
 
     def open(self) -> None:
         """Make what belongs to the running event loop."""
         settings = self.settings
-        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "open-r1"}
-        if self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
-        self.clients = {address.url: HttpClient(address, headers) for address in self.addresses}
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        self.client = HttpClient(headers | bearer(self.key))
         limits = settings.requests_per_minute, settings.tokens_per_minute
-        self.pool = EndpointPool(
-            [Endpoint(url, settings.concurrency, settings.patience_s, *limits) for url in self.clients], self.report
-        )
+        endpoints = [Endpoint(a.url, settings.concurrency, settings.patience_s, *limits) for a in self.addresses]
+        self.pool = EndpointPool(endpoints, self.report)
         self.mean_tokens: float | None = None
 
     async def start(self) -> list[str]:
-        """Ask every server for its models. ConfigError when none is there, the key is refused or the model unknown."""
+        """Ask every server for its models. ConfigError when none answers, the key is refused or the model unknown."""
         self.open()
         deadline = time.monotonic() + self.settings.wait_for_server_s
+        urls = [address.url for address in self.addresses]
         while True:
-            found = await asyncio.gather(*(self.list_models(client) for client in self.clients.values()))
-            by_url = dict(zip(self.clients, found, strict=True))
+            found = await asyncio.gather(*map(self.list_models, urls))
+            by_url = dict(zip(urls, found, strict=True))
             absent = {url: error for url, error in by_url.items() if isinstance(error, TransportError)}
             if len(absent) < len(by_url) or time.monotonic() >= deadline:
                 break
             await asyncio.sleep(WAITING_GAP_S)
         if len(absent) == len(by_url):
-            said = "; ".join(f"{url}: {error.detail}" for url, error in absent.items())
+            said = "; ".join(error.detail for error in absent.values())
             raise ConfigError(
-                f"no server answers ({said}); start it (vllm serve MODEL), mend the address, or give it time to come up "
+                f"no server answers ({said}); start it (vllm serve MODEL), correct the address, or give it time to start "
                 "with --wait_for_server SECONDS."
             )
         for url, models in by_url.items():
             if isinstance(models, list):
-                self.choose_model(url, models)
+                self.model = choose_model(url, models, self.model)
         if not self.model:
             raise ConfigError("the server doesn't say which models it has; name one with --model.")
-        notices = [f"{url} does not answer yet ({error.detail}); it is tried again" for url, error in absent.items()]
-        if PROXIES & os.environ.keys() and any(address.is_secure for address in self.addresses):
-            notices.append("the proxy that the environment names is not used: servers are asked directly")
-        return notices
+        return [f"{url} does not answer yet ({error.detail}); it is tried again" for url, error in absent.items()]
 
     def find_model(self) -> str:
         """The name of the one model that the servers have; ConfigError as `start`."""
@@ -158,36 +133,28 @@ class OpenAIServer:
             await self.start()
             await self.close()
 
-        run_loop(start_and_close())
+        asyncio.run(start_and_close())
         return self.model
 
-    async def list_models(self, client: HttpClient) -> list[str] | TransportError | None:
-        """The models that a server lists, None where it doesn't say; the error when it isn't there."""
+    async def list_models(self, url: str) -> list[str] | TransportError | None:
+        """The models that a server lists, None where it doesn't say; the error when it doesn't answer."""
         try:
-            response = await client.request("GET", "/models", b"", CHECK_TIMEOUT_S)
+            response = await self.client.request("GET", f"{url}/models", timeout_s=CHECK_TIMEOUT_S)
         except TransportError as error:
             return error
         if response.status in (401, 403):
             state = "was refused" if self.key else "is not set"
             raise ConfigError(
-                f"{client.address.url} wants a key: {self.settings.api_key_env} {state} "
+                f"{url} wants a key: {self.settings.api_key_env} {state} "
                 f"({describe_body(response.body)}); set it, or name another variable with --api_key_env."
             )
         return read_models(response)
 
-    def choose_model(self, url: str, models: Sequence[str]) -> None:
-        if not self.model and len(models) == 1:
-            self.model = models[0]
-        if self.model not in models:
-            shown = ", ".join(models[:10]) + (", …" if len(models) > 10 else "")
-            said = f"has no model '{self.model}'{nearest(self.model, models)}" if self.model else "has several models."
-            raise ConfigError(f"{url} {said} It has: {shown}; choose one with --model.")
-
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
-        """Ask until there is an answer; see the module's table for when to stop."""
+        """Ask until there is an answer or a reason to stop (`net.retry`)."""
         body = self.make_body(messages, sampling)
         expected = len(body) / CHARACTERS_A_TOKEN + self.expected_tokens(sampling)
-        attempts, pauses = 0, self.pauses()
+        attempts, pauses = 0, backoff(self.settings.pause_s, LONGEST_PAUSE_S)
         avoid: Endpoint | None = None
         while True:
             endpoint = await self.pool.acquire(expected, avoid)
@@ -195,9 +162,11 @@ class OpenAIServer:
             try:
                 parsed = await self.ask(endpoint, body)
             except Refusal as refusal:
-                self.note(endpoint, refusal, asked_at)
-                attempts += refusal.blame != "busy"
-                if refusal.blame == "request" or attempts >= self.settings.max_attempts:
+                self.pool.note(
+                    endpoint, refusal.cause, refusal.reason, refusal.detail, asked_at, refusal.retry_after_s
+                )
+                attempts += refusal.cause != "busy"
+                if refusal.cause == "request" or attempts >= self.settings.max_attempts:
                     raise RequestFailed(refusal.reason, refusal.detail, endpoint.url, attempts) from None
                 avoid, pause = endpoint, next(pauses)
             else:
@@ -234,10 +203,10 @@ class OpenAIServer:
         return orjson.dumps(content)
 
     async def ask(self, endpoint: Endpoint, body: bytes) -> Parsed:
-        """One request, one answer. Refusal says what went wrong and whose fault it is."""
-        client = self.clients[endpoint.url]
+        """One request, one answer. Refusal says what went wrong, and the cause."""
+        url, timeout_s = f"{endpoint.url}/chat/completions", self.settings.timeout_s
         try:
-            response = await client.request("POST", "/chat/completions", body, self.settings.timeout_s)
+            response = await self.client.request("POST", url, body, timeout_s=timeout_s)
             if response.status == 200:
                 return parse_reply(response.body)
         except TransportError as error:
@@ -245,17 +214,6 @@ class OpenAIServer:
         except BadReply as error:
             raise Refusal("server", error.reason, error.detail) from None
         raise refusal_of(response)
-
-    def note(self, endpoint: Endpoint, refusal: Refusal, asked_at: float) -> None:
-        was_alive = endpoint in self.pool.alive()
-        endpoint.failed(refusal.blame, refusal.reason, refusal.detail, asked_at, refusal.retry_after_s)
-        if was_alive and endpoint not in self.pool.alive():
-            self.pool.gave_up(endpoint)
-        elif endpoint.has_news():
-            self.report(
-                f"{endpoint.url} has failed {endpoint.failures} times in a row ({endpoint.last_trouble}); it rests and is "
-                f"tried again, and given up after {endpoint.patience_s:g} s without an answer"
-            )
 
     def settle(self, endpoint: Endpoint, parsed: Parsed, expected: float, num_samples: int) -> None:
         """Put the tokens that were really used in place of those expected."""
@@ -270,22 +228,13 @@ class OpenAIServer:
         each = sampling.max_new_tokens if self.mean_tokens is None else self.mean_tokens
         return each * sampling.num_samples
 
-    def pauses(self) -> Iterator[float]:
-        """Doubling, each drawn from the upper half of its length."""
-        pause = self.settings.pause_s
-        while True:
-            yield pause * random.uniform(0.5, 1.0)
-            pause = min(LONGEST_PAUSE_S, 2 * pause)
-
     async def close(self) -> None:
-        if self.pool.alarm is not None:
-            self.pool.alarm.cancel()
-        for client in self.clients.values():
-            client.close()
+        self.pool.close()
+        await self.client.close()
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
         """Everything at once; RequestFailed when a single prompt can't be completed."""
-        return run_loop(self.generate_all(prompts, sampling))
+        return asyncio.run(self.generate_all(prompts, sampling))
 
     async def generate_all(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
         done: list[list[Completion]] = [[] for _ in prompts]
@@ -293,7 +242,7 @@ class OpenAIServer:
 
         async def take_turns() -> None:
             for index in work:
-                done[index] = await self.draw(to_messages(prompts[index]), sampling, index)
+                done[index] = await self.sample(to_messages(prompts[index]), sampling, index)
 
         for notice in await self.start():
             self.report(notice)
@@ -307,57 +256,56 @@ class OpenAIServer:
             await self.close()
         return done
 
-    async def draw(self, messages: Sequence[Message], sampling: Sampling, index: int) -> list[Completion]:
+    async def sample(self, messages: Sequence[Message], sampling: Sampling, index: int) -> list[Completion]:
         """All samples of one prompt, one request each, each with a seed of its own."""
-        drawn: list[Completion] = []
-        for sample in range(sampling.num_samples):
-            seed = (sampling.seed * 1_000_003 + index * 8191 + sample) % 2**31
+        samples: list[Completion] = []
+        for number in range(sampling.num_samples):
+            seed = (sampling.seed * 1_000_003 + index * 8191 + number) % 2**31
             one = Sampling(1, sampling.temperature, sampling.top_p, sampling.max_new_tokens, seed)
-            drawn += (await self.complete(messages, one)).completions
-        return drawn
+            samples += (await self.complete(messages, one)).completions
+        return samples
 
 
 class Refusal(Exception):
-    """One attempt that brought nothing: why, and whose fault it is."""
+    """One attempt that brought nothing: why, and the cause."""
 
-    def __init__(self, blame: Blame, reason: str, detail: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, cause: Cause, reason: str, detail: str, retry_after_s: float | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
-        self.blame: Blame = blame
+        self.cause: Cause = cause
         self.reason, self.detail, self.retry_after_s = reason, detail, retry_after_s
 
 
 def refusal_of(response: Response) -> Refusal:
     """What a reply with another status than 200 means."""
     status, headers, detail = response.status, response.headers, describe_body(response.body)
-    retry_after_s = read_retry_after(headers)
-    if 300 <= status < 400:
-        return Refusal("endpoint", "redirected", f"to {headers.get('location', 'nowhere')}; give that address")
-    unlisted: tuple[str, Blame] = ("server_error" if status >= 500 else "refused", "server")
-    reason, blame = BLAMES.get(status, unlisted)
-    if status == 503 and retry_after_s is not None:
-        reason, blame = "overloaded", "busy"
+    retry_after_s = read_retry_after(headers.get("retry-after"))
+    reason, cause = cause_of(status, retry_after_s)
+    if reason == "redirected":
+        return Refusal(cause, reason, f"to {headers.get('location', 'nowhere')[:200]}; give that address")
     if status == 429 and "insufficient_quota" in detail:
-        reason, blame = "insufficient_quota", "endpoint"
-    return Refusal(blame, reason, f"status {status}: {detail}", retry_after_s)
+        reason, cause = "insufficient_quota", "endpoint"
+    return Refusal(cause, reason, f"status {status}: {detail}", retry_after_s)
 
 
-def read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from now, from a number of seconds or a date; None when it says neither."""
-    value = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return max(0.0, seconds) if seconds == seconds else None  # a NaN is no number of seconds
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def choose_model(url: str, models: Sequence[str], wanted: str | None) -> str:
+    """The model to ask for among those that a server has. ConfigError when it lacks it, or has several."""
+    if not wanted and len(models) == 1:
+        return models[0]
+    if wanted in models:
+        return wanted or ""
+    shown = ", ".join(models[:10]) + (", …" if len(models) > 10 else "")
+    said = f"has no model '{wanted}'{nearest(wanted, models)}" if wanted else "has several models."
+    raise ConfigError(f"{url} {said} It has: {shown}; choose one with --model.")
 
 
 def read_models(response: Response) -> list[str] | None:
     """The ids that `GET /models` lists; None when it doesn't."""
     try:
-        content = json.loads(response.body) if response.status == 200 else None
+        content = load_json(response.body) if response.status == 200 else None
     except (ValueError, RecursionError):
         return None
     data = content.get("data") if isinstance(content, dict) else None

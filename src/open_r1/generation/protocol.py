@@ -27,7 +27,7 @@ Prompt = str | Sequence[Message]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to draw completions. `temperature` 0 is greedy; `seed` makes the draw repeatable."""
+    """How to sample completions. `temperature` 0 is greedy; `seed` makes the sample repeatable."""
 
     num_samples: int = 1
     temperature: float = 0.0
@@ -41,7 +41,7 @@ class Sampling:
         if not 0 <= self.temperature < math.inf:
             raise ConfigError(f"temperature must be a finite number of at least 0, but is {self.temperature}.")
         if self.temperature == 0 and self.num_samples > 1:
-            raise ConfigError("temperature 0 draws the same completion every time; use num_samples 1 or raise it.")
+            raise ConfigError("temperature 0 gives the same completion every time; use num_samples 1 or raise it.")
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p must be above 0 and at most 1, but is {self.top_p}.")
         if self.max_new_tokens < 1:
@@ -80,10 +80,6 @@ class RequestFailed(RunError):
     def __init__(self, reason: str, detail: str, endpoint: str = "", attempts: int = 1) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason, self.detail, self.endpoint, self.attempts = reason, detail, endpoint, attempts
-
-
-class EndpointsGone(RunError):
-    """Nobody is left to ask: every endpoint is down, refuses, or has been silent for too long."""
 
 
 class Completer(Protocol):

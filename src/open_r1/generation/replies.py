@@ -1,6 +1,6 @@
 """What a chat completion's reply says, and whether it is one.
 
-A server's words are untrusted: a reply counts only when it is JSON with choices that hold text and say why they ended. An
+A server's words are untrusted: a reply counts only when it is JSON with choices that contain text and say why they ended. An
 error that comes with status 200 is an error. Thinking that a server sends apart (`reasoning_content`, `reasoning`) goes back
 into the text between the think tags, unclosed when it was cut off there; and so does the opening tag that a chat template
 had already put into the prompt.
@@ -8,12 +8,10 @@ had already put into the prompt.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from open_r1.net.replies import describe_error, load_json, shorten
 from open_r1.records import Completion, FinishReason
 from open_r1.text.thinking import join_thinking, restore_opening
 
@@ -21,14 +19,14 @@ FINISH: dict[str, FinishReason] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence", "end_turn"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
 }
-"""A server's word for why a completion ended -> ours. Any other (abort, content_filter, none) is no whole completion."""
+"""A server's word for why a completion ended -> ours. Any other (abort, content_filter, none) is not a whole completion."""
 
 SHOWN = 200
 """Characters of a reply that a message shows."""
 
 
 class BadReply(Exception):
-    """A reply that holds no completion; `reason` is a short code."""
+    """A reply that contains no completion; `reason` is a short code."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -37,7 +35,7 @@ class BadReply(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The usable completions of a reply, at least one; tokens are the whole request's, None where not told."""
+    """The usable completions of a reply, at least one; tokens are the whole request's, None where not given."""
 
     completions: tuple[Completion, ...]
     prompt_tokens: int | None
@@ -46,7 +44,7 @@ class Parsed:
 
 
 def parse_reply(body: bytes) -> Parsed:
-    """BadReply when the body holds not a single whole completion."""
+    """BadReply when the body contains no whole completion."""
     content = read_object(body)
     choices = content.get("choices")
     if content.get("error") or content.get("object") == "error":
@@ -84,21 +82,13 @@ def read_object(body: bytes) -> dict[str, Any]:
     return content
 
 
-def load_json(body: bytes) -> Any:
-    """JSON, fast; what only the lenient reader understands (half a surrogate pair, NaN, long integers) by that one."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return json.loads(body)
-
-
 def read_choice(choice: Any, tokens: int | None) -> Completion:
     if not isinstance(choice, dict) or not isinstance(message := choice.get("message"), dict):
         raise BadReply("no_content", f"a choice has no message: {str(choice)[:SHOWN]}")
     ended = choice.get("finish_reason")
     finish = FINISH.get(ended) if isinstance(ended, str) else None
     if finish is None:
-        raise BadReply("unfinished", f"a choice ended with finish_reason {ended!r}, which is no whole completion")
+        raise BadReply("unfinished", f"a choice ended with finish_reason {ended!r}, which is not a whole completion")
     text = clean(whole_text(message, finish))
     return Completion(text, estimate_tokens(text) if tokens is None else tokens, finish)
 
@@ -130,25 +120,3 @@ def clean(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def describe_error(content: dict[str, Any]) -> str:
-    """What a server's error says, in one line."""
-    error = content.get("error")
-    found = error if isinstance(error, dict) else content
-    words = [str(found[key]) for key in ("code", "type", "message", "detail") if found.get(key)]
-    said = ": ".join(words) if words else str(error or content)
-    return " ".join(clean(said).split())[:SHOWN]
-
-
-def describe_body(body: bytes) -> str:
-    """What the body of a refusal says: its error's message where it has one, else how it begins."""
-    try:
-        content = load_json(body)
-    except (ValueError, RecursionError):
-        return shorten(body) or "no word of explanation"
-    return describe_error(content) if isinstance(content, dict) else shorten(body)
-
-
-def shorten(body: bytes) -> str:
-    return " ".join(body[:SHOWN].decode("utf-8", "replace").split())

@@ -48,13 +48,13 @@ class ScriptedCompleter:
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
         self.asked += 1
         await asyncio.sleep(self.latency_s)
-        drawn = [
+        completions = [
             self.generator.complete(
                 self.script(messages[-1]["content"], sampling.seed + index), sampling.max_new_tokens
             )
             for index in range(sampling.num_samples)
         ]
-        tokens = sum(completion.num_tokens for completion in drawn)
-        return Reply(tuple(drawn), 1, tokens, self.model, "scripted", sampling.seed, self.latency_s, 1)
+        tokens = sum(completion.num_tokens for completion in completions)
+        return Reply(tuple(completions), 1, tokens, self.model, "scripted", sampling.seed, self.latency_s, 1)
 
     async def close(self) -> None: ...

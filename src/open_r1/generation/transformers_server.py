@@ -2,11 +2,11 @@
 
     python -m open_r1.generation.transformers_server MODEL --port 8001
 
-Does: start `transformers serve` with continuous batching, mended where version 5.23 goes wrong: there the first request's
-temperature holds for all, sampling is off unless the model's generation config turns it on, nothing keeps a prompt
+Does: start `transformers serve` with continuous batching, fixed where version 5.23 goes wrong: there the first request's
+temperature counts for all, sampling is off unless the model's generation config turns it on, nothing keeps a prompt
 within the model's context, and an empty prompt or a tiny temperature ends the batch for good. Temperatures between 0 and
 0.01 count as 0.01, as they do in vLLM. Requests must show the token in OPEN_R1_SERVER_TOKEN, if it is set.
-Does not: check requests, name models, or tell thinking from answer: `open_r1.serving` stands in front of it.
+Does not: check requests, name models, or separate thinking from answer: `open_r1.serving` is in front of it.
 
 tests/contract/test_transformers_server.py fails when what is replaced here has moved.
 """
@@ -32,10 +32,10 @@ CPU_CACHE_SHARE = 0.1
 """Of the memory, for keys and values, where there is no accelerator and other programs want memory too."""
 
 LOWEST_TEMPERATURE = 0.01
-"""Of those above 0, which is greedy; logits divided by less overflow. vLLM draws the same line."""
+"""Of those above 0, which is greedy; logits divided by less overflow. vLLM has the same limit."""
 
 UNTIL_FULL = sys.maxsize
-"""Tokens to generate where the request sets no limit: as many as the context holds."""
+"""Tokens to generate where the request sets no limit: as many as fit in the context."""
 
 
 class ContextLimit:
@@ -49,7 +49,7 @@ class ContextLimit:
 
 
 class OwnSampling:
-    """A handler's generation config: the request's wishes, then the model's, then temperature 1."""
+    """A handler's generation config: the request's values, then the model's, then temperature 1."""
 
     def _build_generation_config(
         self, body: dict[str, Any], model_generation_config: Any, use_cb: bool = False
@@ -141,7 +141,7 @@ def sampling_of(gen_config: Any, vocabulary: int) -> dict[str, Any]:
 
 
 def within_context(gen_config: Any, prompt: Any, limit: int | None) -> Any:
-    """The config with its number of tokens cut to what the context holds; 400 for a prompt that fills it or is empty."""
+    """The config with its number of tokens cut to what fits in the context; 400 for a prompt that fills it or is empty."""
     if not len(prompt):
         raise HTTPException(400, "the prompt has no tokens; send a text that the model is to continue.")
     room = 2**20 if limit is None else limit - len(prompt)
@@ -177,7 +177,7 @@ def build_guarded_server(*arguments: Any, **options: Any) -> Any:
 ORIGINAL_PARSER, ORIGINAL_SERVER = chat_completion.build_response_parser, server.build_server
 
 
-def mend() -> None:
+def install_fixes() -> None:
     """Put ours in place of what transformers' server would use."""
     chat_completion.ChatCompletionHandler = ChatHandler
     chat_completion.build_response_parser = parser_for_tools_only
@@ -200,7 +200,7 @@ def main() -> None:
     ContextLimit.tokens = arguments.max_model_len
     has_accelerator = arguments.device != "cpu" and torch.accelerator.is_available()
     share = arguments.gpu_memory_utilization or (None if has_accelerator else CPU_CACHE_SHARE)
-    mend()
+    install_fixes()
     Serve(
         force_model=arguments.model,
         continuous_batching=True,

@@ -17,7 +17,7 @@ from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
 class VLLMGenerator:
     """A loaded engine; `options` are those of `vllm.LLM` (tensor_parallel_size, max_model_len, …).
 
-    On a CPU the draws can't be repeated: the engine takes no seed for a request there.
+    On a CPU the samples can't be repeated: the engine takes no seed for a request there.
     """
 
     def __init__(self, model: str, system_prompt: str | None = None, **options: Any) -> None:
@@ -39,7 +39,7 @@ class VLLMGenerator:
         return self.generate_each(prompts, [dataclasses.replace(sampling, seed=seed) for seed in seeds])
 
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
-        """Each prompt by its own sampling and seed, whatever stands beside it."""
+        """Each prompt by its own sampling and seed, whatever else is in the batch."""
         from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
 
         if not prompts:
@@ -58,7 +58,7 @@ class VLLMGenerator:
         outputs = self.engine.chat(conversations, wanted, use_tqdm=False)
         opened = [self.opened_by(output.prompt_token_ids) for output in outputs]
         return [
-            [to_completion(drawn, tag) for drawn in output.outputs]
+            [to_completion(sample, tag) for sample in output.outputs]
             for output, tag in zip(outputs, opened, strict=True)
         ]
 
@@ -77,7 +77,7 @@ class VLLMGenerator:
         return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
 
 
-def to_completion(drawn: Any, opened: str = "") -> Completion:
+def to_completion(sample: Any, opened: str = "") -> Completion:
     """vLLM's output as ours, after the tag that its prompt `opened`: anything but a stop counts as cut off."""
-    text = with_opening(drawn.text, opened)
-    return Completion(text, len(drawn.token_ids), "stop" if drawn.finish_reason == "stop" else "length")
+    text = with_opening(sample.text, opened)
+    return Completion(text, len(sample.token_ids), "stop" if sample.finish_reason == "stop" else "length")

@@ -18,9 +18,10 @@ from open_r1.processes.ranks import is_main_process
 from open_r1.rundir import write_text
 
 if TYPE_CHECKING:
-    from open_r1.evaluation.run import Plan
+    from open_r1.evaluation import Plan
 
 FOLDER = "eval"
+SHOW_EVERY_S = 10.0
 BEGIN, END = "<!-- results of open-r1 eval -->", "<!-- end of results -->"
 
 
@@ -28,16 +29,16 @@ def plan_benchmarks(training: Any, tell: Callable[[str], None]) -> list[Plan]:
     """The benchmarks of a stage's settings, problems loaded and checked. ConfigError or DataError for what can't be."""
     if not training.benchmarks or not is_main_process():
         return []
-    from open_r1.evaluation.benchmarks import benchmarks, get_benchmark, split_names
-    from open_r1.evaluation.run import Wanted, make_plan
+    from open_r1.evaluation import EvaluationSettings, benchmarks, get_benchmark, plan_evaluation
+    from open_r1.evaluation.benchmarks import split_names
 
     plans = []
     for word in split_names(training.benchmarks):
         name, has_file, file = word.partition("=")
         is_with_file = bool(has_file) and name in benchmarks()
-        wanted = Wanted(seed=training.seed, system_prompt=training.system_prompt)
+        settings = EvaluationSettings(seed=training.seed, system_prompt=training.system_prompt)
         benchmark = get_benchmark(name if is_with_file else word)
-        plans.append(make_plan(benchmark, wanted, file if is_with_file else None, tell))
+        plans.append(plan_evaluation(benchmark, settings, file if is_with_file else None, tell))
     return plans
 
 
@@ -45,15 +46,17 @@ def evaluate_trained(plans: Sequence[Plan], model: Path, batch_size: int, tell: 
     """Run the plans on the model of a finished stage; its card gets the results."""
     if not plans:
         return
+    from open_r1.evaluation import run_evaluation
     from open_r1.evaluation.backends import transformers_backend
-    from open_r1.evaluation.run import run_benchmark
+    from open_r1.evaluation.sampling import at_most_every
     from open_r1.evaluation.table import read_results, render_table
 
     gc.collect()  # the trainer's memory
-    backend = transformers_backend(str(model), batch_size, tell)
+    show = at_most_every(SHOW_EVERY_S, lambda progress: tell(progress.line()))
+    backend = transformers_backend(str(model), batch_size)
     for plan in plans:
-        tell(f"{plan.name}: {len(plan.questions):,} problems × {plan.settings.num_samples} samples")
-        run_benchmark(plan, backend, model / FOLDER / plan.name, tell=tell)
+        tell(f"{plan.name}: {len(plan.problems):,} problems × {plan.num_samples} samples")
+        run_evaluation(plan, backend, model / FOLDER / plan.name, show, tell)
     table = render_table(read_results(model / FOLDER), published=False)
     tell(f"pass@1 in percent, with its 95 % interval\n\n{table}\n")
     add_to_card(model / "README.md", table)

@@ -2,7 +2,8 @@
 
 backends     the command that starts vLLM's or transformers' server
 child        a server as a process: started, waited for, stopped
-gateway      what clients talk to: checks requests, tells thinking from answer, answers errors properly
+gateway      what clients talk to: checks requests, separates thinking from answer, answers errors in OpenAI's form
 client       a conversation with any OpenAI-compatible server
-terminal     a model's words made safe for a terminal
+requests     what a request may contain
+screen       a chat as it is shown
 """

@@ -14,11 +14,15 @@ from typing import Literal
 
 from open_r1.errors import ConfigError, ModelError
 from open_r1.model_folder import check_model_path
+from open_r1.net.addresses import is_loopback
 
 Backend = Literal["vllm", "transformers"]
 
 TOKEN_VARIABLES: Mapping[Backend, str] = {"vllm": "VLLM_API_KEY", "transformers": "OPEN_R1_SERVER_TOKEN"}
 """Environment variable with the secret by which only the gateway may ask the model's server."""
+
+KEY_VARIABLE = "OPEN_R1_API_KEY"
+"""Environment variable with the key that clients must show."""
 
 NEEDED = ("fastapi", "uvicorn", "openai", "torch", "transformers", "accelerate")
 """What transformers' server imports; the extra `serve` installs it."""
@@ -68,7 +72,7 @@ def has_vllm() -> bool:
 
 
 def choose_backend(options: ServeOptions) -> Backend:
-    """The backend asked for or, without a wish, the best that is installed. ConfigError for what can't work."""
+    """The backend asked for or, where none is, the best that is installed. ConfigError for what can't work."""
     backend = options.backend or ("vllm" if has_vllm() else "transformers")
     if backend == "vllm" and not has_vllm():
         raise ConfigError(
@@ -95,13 +99,22 @@ def check_transformers(options: ServeOptions) -> None:
         raise ConfigError(f"flags after -- are vLLM's, but transformers serves here: {' '.join(options.extra)}.")
 
 
+def check_key(host: str, api_key: str) -> None:
+    """ConfigError if other machines could use the model without a key."""
+    if not api_key and not is_loopback(host):
+        raise ConfigError(
+            f"--host {host} lets other machines use the model, so a key is needed: set {KEY_VARIABLE} or give --api_key, "
+            "or keep to --host 127.0.0.1."
+        )
+
+
 def check_model(model: str) -> None:
-    """ModelError unless the folder, if it is one, holds a whole model that can be served."""
+    """ModelError unless the folder, if it is one, contains a whole model that can be served."""
     check_model_path(model)
     folder = Path(model).expanduser()
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         raise ModelError(
-            f"'{model}' holds a LoRA adapter, not a whole model; merge it into its base model first "
+            f"'{model}' contains a LoRA adapter, not a whole model; merge it into its base model first "
             "(peft: model.merge_and_unload(), then save_pretrained)."
         )
 

@@ -10,7 +10,6 @@ import ctypes
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
 from open_r1.errors import RunError
+from open_r1.net.client import TransportError, request_once
 
 KEPT_LINES = 40
 SHOWN_LINES = 15
@@ -100,14 +100,12 @@ class ChildServer:
 
     def is_healthy(self) -> bool:
         """Whether it answers its health check, and is ours: it knows the secret."""
-        import httpx2
-
         headers = {"Authorization": f"Bearer {self.secret}"}
         try:
-            reply = httpx2.get(f"{self.url}/health", headers=headers, timeout=PROBE_TIMEOUT_S, trust_env=False)
-        except httpx2.HTTPError:
+            reply = request_once("GET", f"{self.url}/health", headers=headers, timeout_s=PROBE_TIMEOUT_S)
+        except TransportError:
             return False
-        return reply.status_code == 200 and self.process.poll() is None
+        return reply.status == 200 and self.process.poll() is None
 
     def how_it_ended(self) -> str:
         status = self.process.poll()
@@ -141,11 +139,5 @@ class ChildServer:
 
 
 def end_with_parent() -> None:
-    """In the child: be told to stop when the parent is killed outright."""
+    """In the child: stop when the parent is killed."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]

@@ -1,32 +1,34 @@
-"""A conversation with any server that speaks OpenAI's chat API, streamed, thinking told from the answer.
+"""A conversation with any server that speaks OpenAI's chat API, streamed, thinking separated from the answer.
 
 Works with servers that send `reasoning_content` (or `reasoning`), and with those that leave the tags in the text.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx2
+import orjson
 
-from open_r1.errors import ConfigError, RunError, nearest
-from open_r1.generation.http_client import Address
-from open_r1.generation.replies import as_count, clean, describe_body, describe_error
+from open_r1.errors import ConfigError, RunError
+from open_r1.generation.openai_server import bearer, choose_model, read_models
+from open_r1.generation.replies import as_count, clean
+from open_r1.net.client import SyncStream, TransportError, request_once, stream_once
+from open_r1.net.replies import describe_body, describe_error
+from open_r1.printable import as_line
 from open_r1.text.thinking import Part, ThinkingSplitter
 
-CONNECT_LIMIT_S = 10.0
+CHECK_LIMIT_S = 10.0
 SILENCE_LIMIT_S = 600.0
 MOST_CHARACTERS = 4_000_000
-"""Of one answer: a server that never ends is left."""
+"""Of one answer, so that a server that never ends is left."""
 
 
 @dataclass(frozen=True)
 class ChatOptions:
-    """How answers are drawn; None leaves it to the server."""
+    """How answers are sampled; None leaves it to the server."""
 
     temperature: float | None = 0.6
     top_p: float | None = 0.95
@@ -39,7 +41,7 @@ class ChatOptions:
 
 @dataclass
 class Answer:
-    """What came back. `tokens` is the server's count, None where it didn't tell."""
+    """What came back. `tokens` is the server's count, None where it didn't say."""
 
     thinking: str = ""
     text: str = ""
@@ -71,12 +73,8 @@ class Conversation:
     def messages(self) -> list[dict[str, str]]:
         return ([{"role": "system", "content": self.system}] if self.system else []) + self.turns
 
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-
     def ask(self, question: str, answer: Answer) -> Iterator[Part]:
-        """The parts of the answer as they come; `answer` holds the whole in the end.
+        """The parts of the answer as they come; `answer` is the whole in the end.
 
         The turn is added to the history when the answer ended. RunError when it didn't: the history is as before.
         """
@@ -98,35 +96,33 @@ class Conversation:
     def stream(self, messages: list[dict[str, str]], answer: Answer) -> Iterator[Part]:
         body = {"model": self.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
         splitter = ThinkingSplitter(is_prefilled=False)
-        times = httpx2.Timeout(SILENCE_LIMIT_S, connect=CONNECT_LIMIT_S)
+        content = orjson.dumps(body | self.options.as_fields())
+        headers = {"Content-Type": "application/json", **bearer(self.api_key)}
         try:
-            with httpx2.stream(
-                "POST",
-                f"{self.url}/chat/completions",
-                json=body | self.options.as_fields(),
-                headers=self.headers,
-                timeout=times,
+            with stream_once(
+                "POST", f"{self.url}/chat/completions", content, headers, silence_s=SILENCE_LIMIT_S
             ) as reply:
-                if reply.status_code != 200:
-                    raise RunError(f"the server answers {reply.status_code}: {describe_body(reply.read())}")
+                if reply.status != 200:
+                    raise RunError(f"the server answers {reply.status}: {describe_body(reply.read())}")
                 for event in read_events(reply):
                     yield from read_event(event, splitter, answer)
-        except httpx2.HTTPError as error:
-            raise RunError(f"no whole answer from {self.url}: {error or type(error).__name__}.") from None
+        except TransportError as error:
+            raise RunError(f"no whole answer from {self.url}: {error.detail}.") from None
         yield from splitter.finish()
 
 
-def read_events(reply: httpx2.Response) -> Iterator[dict[str, Any]]:
-    for line in reply.iter_lines():
-        if not line.startswith("data:"):
+def read_events(reply: SyncStream) -> Iterator[dict[str, Any]]:
+    for line in reply.lines():
+        if not line.startswith(b"data:"):
             continue
         content = line[5:].strip()
-        if content == "[DONE]":
+        if content == b"[DONE]":
             return
         try:
-            event = json.loads(content)
+            event = orjson.loads(content)
         except ValueError:
-            raise RunError(f"the server sent what is no JSON: {content[:200]}") from None
+            shown = as_line(content.decode("utf-8", "replace"), 200)
+            raise RunError(f"the server sent something that is not JSON: {shown}") from None
         if isinstance(event, dict):
             yield event
 
@@ -160,29 +156,15 @@ def as_object(value: Any) -> dict[str, Any]:
 
 def find_model(url: str, api_key: str, model: str | None) -> str:
     """The model's name at a server; ConfigError when it has none of that name, or several and none was chosen."""
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
-        reply = httpx2.get(f"{url}/models", headers=headers, timeout=CONNECT_LIMIT_S)
-    except httpx2.HTTPError as error:
-        raise ConfigError(
-            f"no server answers at {url} ({error or type(error).__name__}); start one with: open-r1 serve MODEL."
-        ) from None
-    if reply.status_code in (401, 403):
-        raise ConfigError(f"{url} wants a key: set OPENAI_API_KEY ({describe_body(reply.content)}).")
-    try:
-        names = [entry["id"] for entry in reply.json()["data"] if isinstance(entry["id"], str)]
-    except (ValueError, LookupError, TypeError):
-        names = []
-    if model is None and len(names) == 1:
-        return names[0]
+        reply = request_once("GET", f"{url}/models", headers=bearer(api_key), timeout_s=CHECK_LIMIT_S)
+    except TransportError as error:
+        raise ConfigError(f"no server answers ({error.detail}); start one with: open-r1 serve MODEL.") from None
+    if reply.status in (401, 403):
+        raise ConfigError(f"{url} wants a key: set OPENAI_API_KEY ({describe_body(reply.body)}).")
+    models = read_models(reply)
+    if models is not None:
+        return choose_model(url, models, model)
     if model is None:
-        said = f"has {', '.join(names[:10])}" if names else "doesn't say which models it has"
-        raise ConfigError(f"{url} {said}; choose one with --model.")
-    if names and model not in names:
-        raise ConfigError(f"{url} has no model '{model}'{nearest(model, names)} It has: {', '.join(names[:10])}.")
+        raise ConfigError(f"{url} doesn't say which models it has; choose one with --model.")
     return model
-
-
-def api_address(url: str) -> str:
-    """The base of the API from an address as people write it; ConfigError for what is none."""
-    return Address.parse(url).url

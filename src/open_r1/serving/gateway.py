@@ -4,10 +4,15 @@
     POST /v1/completions        text as the model writes it
     GET  /v1/models  /health    the names of the model (/v1/models/NAME: one of them); whether it answers
 
-Does: check key, size and content of requests before the model's server sees them, answer every failure as OpenAI does,
-tell thinking from answer the same way for every backend, end the work for a client that left.
-Does not: load a model, queue, or batch; that is the model's server's.
+Does: check key, size and content of a request before the model's server sees it, answer every failure as OpenAI does,
+separate thinking from answer the same way for every backend, end the work for a client that left.
+Does not: load a model, queue, or batch; the model's server does.
 A request with `"separate_reasoning": false` gets the completion as the model wrote it.
+
+Why the split is made here. vLLM 0.30's `--reasoning-parser` names one model family each, fails to start where `<think>` is
+not a token of its own (as in Qwen2.5), and takes a completion without tags for thinking; transformers 5.23 splits for the
+families that it has a response template for, Llama's distillations not among them; neither returns the text as written.
+What a server does separate (`-- --reasoning-parser NAME`) is passed on.
 """
 
 from __future__ import annotations
@@ -21,31 +26,31 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import httpx2
 import orjson
-from starlette.applications import Starlette
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from open_r1.net.client import HttpClient, Stream, TransportError
+from open_r1.net.replies import find_message, load_json, shorten
 from open_r1.serving.backends import Backend
-from open_r1.serving.requests import Refusal, Wish, check_model_name, read_wish
+from open_r1.serving.requests import ApiError, ChatRequest, check_model_name, check_request
 from open_r1.serving.thinking import Template
 from open_r1.text.thinking import Part, ThinkingSplitter
 
 MOST_IN_FLIGHT = 1024
 BODY_LIMIT_S = 60.0
-CONNECT_LIMIT_S = 10.0
+HEALTH_LIMIT_S = 10.0
 SILENCE_LIMIT_S = 1800.0
 """How long the model's server may say nothing: requests wait there for their turn, and whole answers take long."""
 
 KEPT_S = 2.0
 """How long an idle connection is kept: less than the model's server keeps it, which is 5 s in uvicorn."""
 
-STALE = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
-"""How a kept connection fails that the other side has just closed."""
+LARGE_BODY = 1 << 16
+"""Bytes from which a body is parsed in a thread, so that nobody else waits for it."""
 
 TOKEN_LIMITS = {"max_tokens", "max_completion_tokens"}
 DONE = b"data: [DONE]\n\n"
@@ -55,12 +60,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """What stands behind the gateway, and who may ask.
+    """What is behind the gateway, and who may ask.
 
     Args:
         upstream: Address of the model's server.
         upstream_model: What it calls the model; None when it knows all of `names`.
         names: What clients may call the model; the first is the one it is listed by.
+        max_model_len: The model's context in tokens; None where it is not known.
     """
 
     upstream: str
@@ -75,23 +81,17 @@ class GatewaySettings:
 
 
 class Gateway:
-    """The routes and what they share."""
+    """The routes and what they share; `client` asks the model's server."""
 
-    def __init__(self, settings: GatewaySettings, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, settings: GatewaySettings, client: HttpClient | None = None) -> None:
         self.settings = settings
-        self.transport = transport
+        self.client = client or HttpClient({"Authorization": f"Bearer {settings.secret}"}, keep_s=KEPT_S)
         self.in_flight = 0
         self.started = int(time.time())
 
     @asynccontextmanager
-    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=KEPT_S)
-        times = httpx2.Timeout(SILENCE_LIMIT_S, connect=CONNECT_LIMIT_S)
-        headers = {"Authorization": f"Bearer {self.settings.secret}"}
-        options: dict[str, Any] = {"transport": self.transport} if self.transport else {"limits": limits}
-        async with httpx2.AsyncClient(
-            base_url=self.settings.upstream, headers=headers, timeout=times, trust_env=False, **options
-        ) as self.client:
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        async with self.client:
             yield
 
     async def models(self, request: Request) -> Response:
@@ -108,11 +108,11 @@ class Gateway:
 
     async def health(self, _: Request) -> Response:
         try:
-            reply = await self.client.get("/health", timeout=CONNECT_LIMIT_S)
-        except httpx2.HTTPError:
+            reply = await self.client.request("GET", f"{self.settings.upstream}/health", timeout_s=HEALTH_LIMIT_S)
+        except TransportError:
             return JSONResponse({"status": "the model's server does not answer"}, 503)
-        is_well = reply.status_code == 200
-        return JSONResponse({"status": "ok" if is_well else "the model's server is unwell"}, 200 if is_well else 503)
+        is_well = reply.status == 200
+        return JSONResponse({"status": "ok" if is_well else "the model's server has failed"}, 200 if is_well else 503)
 
     async def chat(self, request: Request) -> Response:
         return await self.answer(request, is_chat=True)
@@ -122,18 +122,26 @@ class Gateway:
 
     async def answer(self, request: Request, is_chat: bool) -> Response:
         self.check_key(request)
-        raw = await self.read_body(request)
-        wish = read_wish(raw, self.settings.names, self.settings.backend, is_chat)
+        exchange = await self.read(await self.read_body(request), is_chat)
         if self.in_flight >= MOST_IN_FLIGHT:
-            raise Refusal(429, f"{self.in_flight} requests are being answered; try again soon.", "busy", None, 1)
-        async with AsyncExitStack() as held:
+            raise ApiError(429, f"{self.in_flight} requests are being answered; try again soon.", "busy", None, 1)
+        async with AsyncExitStack() as stack:
             self.in_flight += 1
-            held.callback(self.leave)
-            work = Work(self, wish, is_chat)
-            if not wish.stream:
-                return JSONResponse(await unless_gone(request, work.complete()))
-            events = await unless_gone(request, work.open(held))
-            return EventStream(work.stream(events), held.pop_all())
+            stack.callback(self.leave)
+            if not exchange.request.stream:
+                return JSONResponse(await unless_gone(request, exchange.complete()))
+            events = await unless_gone(request, exchange.open(stack))
+            return EventStream(exchange.stream(events), stack.pop_all())
+
+    async def read(self, raw: bytes, is_chat: bool) -> Exchange:
+        """What is asked for. ApiError for anything that the model's server should not see."""
+
+        def check() -> Exchange:
+            settings = self.settings
+            asked = check_request(raw, settings.names, settings.backend, is_chat, settings.max_model_len)
+            return Exchange(self, asked, is_chat)
+
+        return await asyncio.to_thread(check) if len(raw) > LARGE_BODY else check()
 
     def leave(self) -> None:
         self.in_flight -= 1
@@ -142,7 +150,7 @@ class Gateway:
         key = self.settings.api_key
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         if key and not (scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), key.encode())):
-            raise Refusal(401, "Incorrect API key provided: send Authorization: Bearer KEY.", "invalid_api_key")
+            raise ApiError(401, "Incorrect API key provided: send Authorization: Bearer KEY.", "invalid_api_key")
 
     async def read_body(self, request: Request) -> bytes:
         most = self.settings.max_body_bytes
@@ -157,68 +165,64 @@ class Gateway:
                     if len(body) > most:
                         raise too_large(most)
         except TimeoutError:
-            raise Refusal(408, f"the request's body did not arrive within {BODY_LIMIT_S:g} s.", "timeout") from None
+            raise ApiError(408, f"the request's body did not arrive within {BODY_LIMIT_S:g} s.", "timeout") from None
         return bytes(body)
 
 
-def too_large(most: int) -> Refusal:
-    return Refusal(413, f"the request is larger than {most >> 20} MiB; shorten the messages.", "request_too_large")
+def too_large(most: int) -> ApiError:
+    return ApiError(413, f"the request is larger than {most >> 20} MiB; shorten the messages.", "request_too_large")
 
 
-class Work:
-    """One request on its way through the gateway."""
+class Exchange:
+    """One request and its answer on their way through the gateway."""
 
-    def __init__(self, gateway: Gateway, wish: Wish, is_chat: bool) -> None:
-        self.gateway, self.wish, self.is_chat = gateway, wish, is_chat
+    def __init__(self, gateway: Gateway, request: ChatRequest, is_chat: bool) -> None:
+        self.gateway, self.request, self.is_chat = gateway, request, is_chat
         self.path = "/v1/chat/completions" if is_chat else "/v1/completions"
         self.splitters: dict[int, ThinkingSplitter] = {}
         settings = gateway.settings
-        parses_itself = settings.backend == "transformers" and "tools" in wish.body
-        self.separates = is_chat and wish.separates and not parses_itself
-        self.is_prefilled = self.separates and settings.template.prefills_thinking(wish.template_options)
+        parses_itself = settings.backend == "transformers" and "tools" in request.body
+        self.separates = is_chat and request.separates and not parses_itself
+        self.is_prefilled = self.separates and settings.template.prefills_thinking(request.template_options)
 
     @property
     def is_transformers(self) -> bool:
         return self.gateway.settings.backend == "transformers"
 
     def body(self, stream: bool, count: int, has_limit: bool = True) -> bytes:
-        content = {key: value for key, value in self.wish.body.items() if has_limit or key not in TOKEN_LIMITS}
+        content = {key: value for key, value in self.request.body.items() if has_limit or key not in TOKEN_LIMITS}
         if not stream:
             content.pop("stream_options", None)
-        content |= {"model": self.gateway.settings.upstream_model or self.wish.model, "stream": stream}
+        content |= {"model": self.gateway.settings.upstream_model or self.request.model, "stream": stream}
         return orjson.dumps(content | ({"n": count} if count > 1 else {}))
 
-    async def open(self, held: AsyncExitStack, count: int | None = None) -> AsyncIterator[dict[str, Any]]:
-        """The events of an answer that streams. Refusal when the model's server refuses."""
-        return read_events(await self.ask(held, True, self.wish.count if count is None else count))
+    async def open(self, stack: AsyncExitStack, count: int | None = None) -> AsyncIterator[dict[str, Any]]:
+        """The events of an answer that streams. ApiError when the model's server refuses."""
+        return read_events(await self.ask(stack, True, self.request.count if count is None else count))
 
-    async def ask(self, held: AsyncExitStack, stream: bool, count: int) -> httpx2.Response:
-        """The beginning of a reply. Refusal when the model's server refuses or can't be reached.
+    async def ask(self, stack: AsyncExitStack, stream: bool, count: int) -> Stream:
+        """The beginning of a reply. ApiError when the model's server refuses or can't be reached.
 
-        vLLM refuses a `max_tokens` that its context can't hold beside the prompt; without one it writes as much as fits,
-        which is what a limit allows.
+        vLLM refuses a `max_tokens` that does not fit in its context beside the prompt. Without one it writes as much as
+        fits, which is what a limit allows.
         """
         try:
-            reply = await self.post(held, self.body(stream, count))
-            if reply.status_code == 200:
+            reply = await self.post(stack, self.body(stream, count))
+            if reply.status == 200:
                 return reply
-            refusal = refusal_of(reply.status_code, await reply.aread())
-            if not refusal.is_about_limit or not TOKEN_LIMITS & self.wish.body.keys():
-                raise refusal
-            reply = await self.post(held, self.body(stream, count, has_limit=False))
-            if reply.status_code == 200:
+            error = error_of(reply.status, (await reply.read())[0])
+            if not error.is_about_limit or not TOKEN_LIMITS & self.request.body.keys():
+                raise error
+            reply = await self.post(stack, self.body(stream, count, has_limit=False))
+            if reply.status == 200:
                 return reply
-            raise refusal_of(reply.status_code, await reply.aread())
-        except httpx2.HTTPError as error:
+            raise error_of(reply.status, (await reply.read())[0])
+        except TransportError as error:
             raise unreachable(error) from None
 
-    async def post(self, held: AsyncExitStack, body: bytes) -> httpx2.Response:
-        """Asked once more where a kept connection turned out to be closed."""
-        client = self.gateway.client
-        try:
-            return await held.enter_async_context(client.stream("POST", self.path, content=body, headers=JSON))
-        except STALE:
-            return await held.enter_async_context(client.stream("POST", self.path, content=body, headers=JSON))
+    async def post(self, stack: AsyncExitStack, body: bytes) -> Stream:
+        client, url = self.gateway.client, f"{self.gateway.settings.upstream}{self.path}"
+        return await stack.enter_async_context(client.stream("POST", url, body, JSON, silence_s=SILENCE_LIMIT_S))
 
     async def stream(self, events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
         """What the client reads, event by event, to the end or to an error."""
@@ -226,22 +230,22 @@ class Work:
             async for event in events:
                 for chunk in self.chunks(event):
                     yield b"data: " + orjson.dumps(chunk) + b"\n\n"
-        except httpx2.HTTPError as error:
+        except TransportError as error:
             yield b"data: " + orjson.dumps(unreachable(error).as_object()) + b"\n\n"
-        except Refusal as refusal:
-            yield b"data: " + orjson.dumps(refusal.as_object()) + b"\n\n"
+        except ApiError as error:
+            yield b"data: " + orjson.dumps(error.as_object()) + b"\n\n"
         yield DONE
 
     def chunks(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        """An event of the model's server as the client is to see it: the parts of a completion told apart."""
+        """An event of the model's server as the client is to see it: thinking and answer separated."""
         if event.get("error"):
-            raise Refusal(500, f"the model's server failed: {describe(event)}", "server_error")
-        event["model"] = self.wish.model
+            raise ApiError(500, f"the model's server failed: {find_message(event)}", "server_error")
+        event["model"] = self.request.model
         usage = event.pop("usage", None) if self.is_transformers else None
         made = [{**event, "choices": [piece]} for choice in event.get("choices", []) for piece in self.pieces(choice)]
         if not event.get("choices"):
             made.append(event)
-        if usage and self.wish.includes_usage:
+        if usage and self.request.includes_usage:
             made.append({**event, "choices": [], "usage": usage})
         return made
 
@@ -255,7 +259,7 @@ class Work:
         thought = delta.pop("reasoning", None) or delta.pop("reasoning_content", None)
         delta.pop("reasoning_content", None)
         parts: list[Part] = [("thinking", thought)] if thought else []
-        if thought:  # the model's server tells them apart by itself
+        if thought:  # the model's server separates them by itself
             splitter.state = "answer"
         if content := delta.pop("content", None):
             parts += splitter.feed(content)
@@ -271,34 +275,34 @@ class Work:
             return await self.pass_on()
         try:
             async with asyncio.TaskGroup() as group:
-                drawn = [group.create_task(self.collect()) for _ in range(self.wish.count)]
+                answers = [group.create_task(self.collect()) for _ in range(self.request.count)]
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
-        return merge([task.result() for task in drawn], self.wish.model, self.is_chat)
+        return merge([task.result() for task in answers], self.request.model, self.is_chat)
 
     async def collect(self) -> Collected:
         """One completion of transformers' server, which stops for a client that left only while it streams."""
         collected = Collected()
-        splitting = Work(self.gateway, self.wish, self.is_chat)
-        async with AsyncExitStack() as held:
+        splitting = Exchange(self.gateway, self.request, self.is_chat)
+        async with AsyncExitStack() as stack:
             try:
-                async for event in await self.open(held, count=1):
+                async for event in await self.open(stack, count=1):
                     collected.usage = event.get("usage") or collected.usage
                     for chunk in splitting.chunks(event):
                         collected.add(chunk)
-            except httpx2.HTTPError as error:
+            except TransportError as error:
                 raise unreachable(error) from None
         return collected
 
     async def pass_on(self) -> dict[str, Any]:
         """The answer of a server that gives it whole."""
-        async with AsyncExitStack() as held:
-            reply = await self.ask(held, False, self.wish.count)
+        async with AsyncExitStack() as stack:
+            reply = await self.ask(stack, False, self.request.count)
             try:
-                answer = read_answer(await reply.aread())
-            except httpx2.HTTPError as error:
+                answer = read_answer((await reply.read())[0])
+            except TransportError as error:
                 raise unreachable(error) from None
-        answer["model"] = self.wish.model
+        answer["model"] = self.request.model
         for choice in answer.get("choices", []) if self.separates else []:
             separate(choice.get("message") or {}, self.is_prefilled)
         return answer
@@ -340,7 +344,7 @@ class Collected:
 
     def as_choice(self, index: int, is_chat: bool) -> dict[str, Any]:
         if self.finish_reason is None:
-            raise Refusal(502, "the model's server ended its answer before its end; try again.", "server_error")
+            raise ApiError(502, "the model's server ended its answer before its end; try again.", "server_error")
         if not is_chat:
             return {"index": index, "text": self.text, "finish_reason": self.finish_reason, "logprobs": None}
         content = self.text if self.text or not (self.thinking or self.tool_calls) else None
@@ -350,54 +354,51 @@ class Collected:
         return {"index": index, "message": message, "finish_reason": self.finish_reason, "logprobs": None}
 
 
-def merge(drawn: list[Collected], model: str, is_chat: bool) -> dict[str, Any]:
+def merge(answers: list[Collected], model: str, is_chat: bool) -> dict[str, Any]:
     """Completions as the choices of one answer; the prompt is counted once."""
-    prompt = drawn[0].usage.get("prompt_tokens", 0)
-    written = sum(one.usage.get("completion_tokens", 0) for one in drawn)
+    prompt = answers[0].usage.get("prompt_tokens", 0)
+    written = sum(one.usage.get("completion_tokens", 0) for one in answers)
     return {
         "id": f"{'chatcmpl' if is_chat else 'cmpl'}-{uuid.uuid4().hex}",
         "object": "chat.completion" if is_chat else "text_completion",
         "created": int(time.time()),
         "model": model,
-        "choices": [one.as_choice(index, is_chat) for index, one in enumerate(drawn)],
+        "choices": [one.as_choice(index, is_chat) for index, one in enumerate(answers)],
         "usage": {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written},
     }
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events; what stands behind them is let go however the stream ends."""
+    """Server-sent events; what they need is released however the stream ends."""
 
-    def __init__(self, events: AsyncIterator[bytes], held: AsyncExitStack) -> None:
+    def __init__(self, events: AsyncIterator[bytes], stack: AsyncExitStack) -> None:
         super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
-        self.held = held
+        self.stack = stack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self.held:
+        async with self.stack:
             await super().__call__(scope, receive, send)
 
 
-async def read_events(reply: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
+async def read_events(reply: Stream) -> AsyncIterator[dict[str, Any]]:
     """The events of a stream as objects, up to its end."""
-    rest = b""
-    async for data in reply.aiter_bytes():
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            if not line.startswith(b"data:"):
-                continue
-            content = line[5:].strip()
-            if content == b"[DONE]":
-                return
+    async for line in reply.lines():
+        content = line.removeprefix(b"data:").strip()
+        if content == b"[DONE]":
+            return
+        if line.startswith(b"data:"):
             yield read_answer(content)
 
 
 def read_answer(content: bytes) -> dict[str, Any]:
     try:
-        answer = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        answer = load_json(content)
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        shown = content[:200].decode("utf-8", "replace")
-        raise Refusal(502, f"the model's server sent what is no answer: {shown}", "server_error")
+        raise ApiError(
+            502, f"the model's server sent something that is not an answer: {shorten(content)}", "server_error"
+        )
     return answer
 
 
@@ -420,59 +421,46 @@ async def wait_until_gone(request: Request) -> None:
         pass
 
 
-def refusal_of(status: int, body: bytes) -> Refusal:
-    """What the model's server refused, in our form and with its words."""
+def error_of(status: int, body: bytes) -> ApiError:
+    """What a reply of the model's server with another status than 200 means for the client."""
     try:
-        said = describe(orjson.loads(body))
-    except orjson.JSONDecodeError:
-        said = body[:500].decode("utf-8", "replace").strip() or f"status {status}"
-    if status == 401:  # the gateway's own secret was refused: no fault of the client's
-        return Refusal(502, "the model's server does not know this gateway.", "server_error")
+        content = load_json(body)
+    except (ValueError, RecursionError):
+        content = None
+    said = find_message(content) if isinstance(content, dict) else shorten(body) or f"status {status}"
+    if status == 401:  # the gateway's own secret was refused, which is not the client's fault
+        return ApiError(502, "the model's server does not know this gateway.", "server_error")
     if status >= 500:
-        return Refusal(status, f"the model's server failed: {said}", "server_error")
+        return ApiError(status, f"the model's server failed: {said}", "server_error")
     is_too_long = "context length" in said or "max_model_len" in said
     code = "context_length_exceeded" if is_too_long else "invalid_value"
-    return Refusal(400 if status == 422 else status, said, code)
+    return ApiError(400 if status == 422 else status, said, code)
 
 
-def describe(content: Any) -> str:
-    """The sentence in an error of the model's server, whichever form it has."""
-    found = content
-    for key in ("error", "message", "detail"):
-        if isinstance(found, dict) and found.get(key):
-            found = found[key]
-    text = found if isinstance(found, str) else orjson.dumps(found, default=str).decode()
-    return " ".join(text.split())[:1000]
+def unreachable(error: TransportError) -> ApiError:
+    what = "took too long" if error.reason == "timeout" else "does not answer"
+    return ApiError(502, f"the model's server {what} ({error.reason}); try again.", "server_error")
 
 
-def unreachable(error: httpx2.HTTPError) -> Refusal:
-    what = "took too long" if isinstance(error, httpx2.TimeoutException) else "does not answer"
-    return Refusal(502, f"the model's server {what} ({type(error).__name__}); try again.", "server_error")
-
-
-def create_app(settings: GatewaySettings, transport: httpx2.AsyncBaseTransport | None = None) -> Starlette:
-    """The gateway as an application; `transport` stands in for the model's server."""
-    gateway = Gateway(settings, transport)
-    routes = [
-        Route("/v1/chat/completions", gateway.chat, methods=["POST"]),
-        Route("/v1/completions", gateway.completions, methods=["POST"]),
-        Route("/v1/models", gateway.models),
-        Route("/v1/models/{name:path}", gateway.model),
-        Route("/health", gateway.health),
-    ]
+def create_app(settings: GatewaySettings, client: HttpClient | None = None) -> FastAPI:
+    """The gateway as an application; `client` stands in for the one that asks the model's server."""
+    gateway = Gateway(settings, client)
+    app = FastAPI(openapi_url=None, lifespan=gateway.lifespan)
+    app.add_route("/v1/chat/completions", gateway.chat, methods=["POST"])
+    app.add_route("/v1/completions", gateway.completions, methods=["POST"])
+    app.add_route("/v1/models", gateway.models)
+    app.add_route("/v1/models/{name:path}", gateway.model)
+    app.add_route("/health", gateway.health)
     handlers: dict[Any, Callable[..., Any]] = {
-        Refusal: answer_refusal,
-        ClientDisconnect: answer_nobody,
-        HTTPException: answer_http_error,
-        Exception: answer_fault,
-    }
-    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=gateway.lifespan)
-    app.state.gateway = gateway
+        ApiError: answer_error, ClientDisconnect: answer_nobody, HTTPException: answer_http_error, Exception: answer_fault
+    }  # fmt: skip
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
     return app
 
 
-async def answer_refusal(_: Request, refusal: Refusal) -> JSONResponse:
-    return JSONResponse(refusal.as_object(), refusal.status, refusal.headers)
+async def answer_error(_: Request, error: ApiError) -> JSONResponse:
+    return JSONResponse(error.as_object(), error.status, error.headers)
 
 
 async def answer_nobody(_: Request, __: Exception) -> Response:
@@ -481,8 +469,8 @@ async def answer_nobody(_: Request, __: Exception) -> Response:
 
 async def answer_http_error(request: Request, error: HTTPException) -> JSONResponse:
     message = f"{request.method} {request.url.path[:200]}: {error.detail}; see /v1/chat/completions and /v1/models."
-    return await answer_refusal(request, Refusal(error.status_code, message, "not_found"))
+    return await answer_error(request, ApiError(error.status_code, message, "not_found"))
 
 
 async def answer_fault(request: Request, _: Exception) -> JSONResponse:
-    return await answer_refusal(request, Refusal(500, "the gateway failed; its log says more.", "internal_error"))
+    return await answer_error(request, ApiError(500, "the gateway failed; its log says more.", "internal_error"))

@@ -1,6 +1,10 @@
-"""What a request to the gateway may hold, checked before the model's server sees it, and what is said when it may not.
+"""What a request to the gateway may contain, checked before the model's server sees it.
 
 Errors have OpenAI's form, `{"error": {"message", "type", "param", "code"}}`, whatever went wrong.
+
+Why so much is checked here. transformers 5.23 answers 500 where a field has another type than it expects, ignores what it
+can't do, and what fails in its batch (an empty prompt) ends the batch for everybody. vLLM checks most of it itself; one
+check for both gives clients the same errors.
 """
 
 from __future__ import annotations
@@ -16,16 +20,21 @@ from open_r1.errors import nearest
 from open_r1.serving.backends import Backend
 
 MOST_CHOICES = 128
+MOST_LEVELS = 64
+"""Lists and objects inside one another in a request: a template or a parser that recurses fails at some hundreds."""
+
+MOST_CHARACTERS_A_TOKEN = 64
+"""A prompt with more characters than this for each token of the context is refused before it is tokenized."""
 
 FORWARDED = frozenset(
     "messages prompt max_tokens max_completion_tokens temperature top_p tools chat_template_kwargs".split()
 )
-"""What transformers' server understands."""
+"""The fields that transformers' server understands."""
 
 IGNORED = frozenset(
     "user metadata store service_tier safety_identifier prompt_cache_key seed parallel_tool_calls".split()
 )
-"""Fields without a bearing on the answer; `seed` is here since a running batch shares one stream of random numbers."""
+"""Fields that do not affect the answer; `seed` is here since a running batch shares one stream of random numbers."""
 
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "stop": ("", []),
@@ -40,7 +49,7 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "best_of": (1,),
     "suffix": ("",),
 }
-"""What transformers' server can't do under continuous batching, with the values that ask for nothing."""
+"""The fields that transformers' server can't act on under continuous batching, with the values that ask for nothing."""
 
 
 TAKEN_BY_TEMPLATE = frozenset(
@@ -48,11 +57,11 @@ TAKEN_BY_TEMPLATE = frozenset(
     continue_final_message tokenize sanitize_control_tokens padding truncation max_length return_tensors return_dict
     return_assistant_tokens_mask tokenizer_kwargs load_audio_from_video""".split()
 )
-"""What transformers' server gives to the rendering of a chat template itself, so that no request may."""
+"""The options of a chat template that transformers' server sets itself, so that no request may."""
 
 
-class Refusal(Exception):
-    """A request that is not carried out: HTTP status, a sentence, and what OpenAI's clients look at."""
+class ApiError(Exception):
+    """A request that is not carried out: HTTP status, a sentence, and the fields that OpenAI's clients look at."""
 
     def __init__(
         self,
@@ -82,13 +91,13 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True)
-class Wish:
-    """A request that passed: what goes to the model's server, and what the gateway sees to itself.
+class ChatRequest:
+    """A request that passed: the body for the model's server, and what the gateway does itself.
 
     Args:
         body: For the model's server; without `model`, `stream` and `n`.
         model: The name by which the client calls the model.
-        separates: Whether thinking is to be told from the answer.
+        separates: Whether thinking is to be separated from the answer.
     """
 
     body: dict[str, Any]
@@ -103,8 +112,10 @@ class Wish:
         return self.body.get("chat_template_kwargs") or {}
 
 
-def read_wish(raw: bytes, names: Sequence[str], backend: Backend, is_chat: bool) -> Wish:
-    """Refusal for anything that the model's server should not see."""
+def check_request(
+    raw: bytes, names: Sequence[str], backend: Backend, is_chat: bool, max_model_len: int | None = None
+) -> ChatRequest:
+    """The request in a body. ApiError for anything that the model's server should not see."""
     body = read_object(raw)
     model = check_model_name(body.pop("model", None), names)
     if is_chat:
@@ -112,6 +123,7 @@ def read_wish(raw: bytes, names: Sequence[str], backend: Backend, is_chat: bool)
         check_tools(body.get("tools"))
     else:
         check_prompt(body.get("prompt"))
+    check_length(body.get("messages" if is_chat else "prompt"), max_model_len)
     check_numbers(body)
     stream = check_flag(body, "stream")
     separates = check_flag(body, "separate_reasoning", default=True)
@@ -125,24 +137,60 @@ def read_wish(raw: bytes, names: Sequence[str], backend: Backend, is_chat: bool)
         body = only_supported(body)
         if stream and count > 1:
             raise bad("n", f"is {count}, but transformers' server streams one choice a request")
-    return Wish(body, model, stream, count, separates, bool((options or {}).get("include_usage")))
+    return ChatRequest(body, model, stream, count, separates, bool((options or {}).get("include_usage")))
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise Refusal(400, f"the request's body is not JSON: {error}.", "invalid_json") from None
+        raise ApiError(400, f"the request's body is not JSON: {error}.", "invalid_json") from None
     if not isinstance(body, dict):
-        raise Refusal(400, "the request's body must be a JSON object.", "invalid_json")
+        raise ApiError(400, "the request's body must be a JSON object.", "invalid_json")
+    for name, value in body.items():
+        if is_deeper(value, MOST_LEVELS):
+            raise bad(name[:100], f"has more than {MOST_LEVELS} levels of lists and objects inside one another")
     return body
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested deeper than that."""
+    if not isinstance(value, list | dict):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(is_deeper(part, levels - 1) for part in inner)
+
+
+def check_length(prompt: Any, max_model_len: int | None) -> None:
+    """ApiError for a prompt that is far over the context, however it is tokenized."""
+    if max_model_len is None:
+        return
+    size = count_characters(prompt)
+    if size > MOST_CHARACTERS_A_TOKEN * max_model_len:
+        raise ApiError(
+            400,
+            f"This model's maximum context length is {max_model_len} tokens, but the prompt has {size} characters; "
+            "shorten it.",
+            "context_length_exceeded",
+        )
+
+
+def count_characters(value: Any) -> int:
+    """Characters of all texts in a value; a token id counts as the most that a token may have."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(count_characters, value.values()))
+    if isinstance(value, list):
+        return sum(map(count_characters, value))
+    return MOST_CHARACTERS_A_TOKEN if isinstance(value, int) else 0
 
 
 def check_model_name(model: Any, names: Sequence[str]) -> str:
     if not isinstance(model, str) or not model:
         raise bad("model", f"must name a model; this server has {', '.join(names)}")
     if model not in names:
-        raise Refusal(
+        raise ApiError(
             404,
             f"The model `{model[:200]}` does not exist{nearest(model[:200], names)} This server has: {', '.join(names)}.",
             "model_not_found",
@@ -165,7 +213,7 @@ def check_template_options(options: Any, backend: Backend) -> None:
         raise bad("chat_template_kwargs", f"must be an object, but is {shown(options)}")
     taken = sorted(TAKEN_BY_TEMPLATE & options.keys()) if backend == "transformers" else []
     if taken:
-        raise bad("chat_template_kwargs", f"may not hold {taken[0]!r}, which the server sets itself; leave it out")
+        raise bad("chat_template_kwargs", f"may not contain {taken[0]!r}, which the server sets itself; leave it out")
 
 
 def check_tools(tools: Any) -> None:
@@ -179,7 +227,7 @@ def check_tools(tools: Any) -> None:
 
 
 def has_function(entry: Any) -> bool:
-    """Whether a tool or a call of one tells its function by name."""
+    """Whether a tool or a call of one names its function."""
     function = entry.get("function") if isinstance(entry, dict) else None
     return isinstance(function, dict) and isinstance(function.get("name"), str)
 
@@ -209,9 +257,9 @@ def check_tool_calls(calls: Any, where: str) -> None:
         raise bad(where, f"must be a list of calls, but is {shown(calls)}")
     for call in calls:
         if not has_function(call):
-            raise bad(where, "holds a call that is not an object with a function that has a name")
+            raise bad(where, "contains a call that is not an object with a function that has a name")
         if not is_object(call["function"].get("arguments")):
-            raise bad(where, "holds a call whose function's arguments are not a string with a JSON object")
+            raise bad(where, "contains a call whose function's arguments are not a string with a JSON object")
 
 
 def is_object(arguments: Any) -> bool:
@@ -226,12 +274,14 @@ def is_object(arguments: Any) -> bool:
 
 def check_part(part: Any, where: str, backend: Backend) -> None:
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-        raise bad(f"{where}.content", "holds a part that is not an object with a type")
+        raise bad(f"{where}.content", "contains a part that is not an object with a type")
     is_text = part["type"] == "text"
     if is_text and not isinstance(part.get("text"), str):
-        raise bad(f"{where}.content", "holds a part of type text without a text")
+        raise bad(f"{where}.content", "contains a part of type text without a text")
     if not is_text and backend == "transformers":
-        raise bad(f"{where}.content", f"holds a part of type {part['type'][:40]!r}, but this server takes text only")
+        raise bad(
+            f"{where}.content", f"contains a part of type {part['type'][:40]!r}, but this server takes text only"
+        )
 
 
 def check_numbers(body: Mapping[str, Any]) -> None:
@@ -266,7 +316,7 @@ def check_flag(body: dict[str, Any], name: str, default: bool = False) -> bool:
 
 
 def only_supported(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What transformers' server understands; Refusal for a wish that it would not fulfil."""
+    """The fields that transformers' server understands; ApiError for what it would not do."""
     kept = {}
     for name, value in body.items():
         if name in FORWARDED:
@@ -278,7 +328,7 @@ def only_supported(body: Mapping[str, Any]) -> dict[str, Any]:
                 name, f"is {shown(value)}, which transformers' server can't do; serve with vLLM, or leave it out"
             )
         else:
-            raise bad(name[:100], f"is no field that transformers' server knows{nearest(name, FORWARDED)}"[:300])
+            raise bad(name[:100], f"is not a field that transformers' server knows{nearest(name, FORWARDED)}"[:300])
     if "messages" in kept:
         kept["messages"] = [without_empty_calls(message) for message in kept["messages"]]
     return {name: value for name, value in kept.items() if value is not None}
@@ -289,8 +339,8 @@ def without_empty_calls(message: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in message.items() if name != "tool_calls" or value}
 
 
-def bad(param: str, what: str) -> Refusal:
-    return Refusal(400, f"'{param}' {what.rstrip('.')}.", "invalid_value", param)
+def bad(param: str, what: str) -> ApiError:
+    return ApiError(400, f"'{param}' {what.rstrip('.')}.", "invalid_value", param)
 
 
 def shown(value: Any) -> str:

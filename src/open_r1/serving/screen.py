@@ -1,6 +1,6 @@
 """A chat as it is shown: thinking dimmed and, once it is over, folded to a line; then the answer; then the counts.
 
-On a terminal rich draws it; elsewhere the answer alone goes to stdout, for scripts. What the model wrote passes through
+On a terminal rich shows it; elsewhere the answer alone goes to stdout, for scripts. What the model wrote passes through
 `as_printable` and never through rich's markup.
 """
 
@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from open_r1.printable import as_printable
 from open_r1.serving.client import Answer
-from open_r1.text.printable import as_printable
 from open_r1.text.thinking import Part
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class TerminalScreen:
         self.keeps_thinking = thinking
 
     def show(self, parts: Iterable[Part], answer: Answer) -> None:
-        """Thinking is drawn in place, a few lines of it, and folded when the answer begins."""
+        """Thinking is shown in place, a few lines of it, and folded when the answer begins."""
         from rich.live import Live
 
         rest = iter(parts)

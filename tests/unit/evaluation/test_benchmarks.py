@@ -15,7 +15,7 @@ import pytest
 
 from open_r1.errors import ConfigError, DataError
 from open_r1.evaluation.benchmarks import benchmarks, get_benchmark, split_names
-from open_r1.evaluation.programs import unpack_tests
+from open_r1.evaluation.benchmarks.lcb import unpack_tests
 from open_r1.evaluation.scoring import choose
 
 NAMES = """aime24 aime25 amc23 codeforces gpqa gsm8k humaneval ioi lcb lcb_v4 math_500 minerva olympiadbench""".split()
@@ -156,7 +156,7 @@ def test_options_are_shuffled_by_the_seed_alone(tmp_path: Path) -> None:
     assert {question.gold for question in first} == set("ABCD")
     assert [question.id for question in first] == [question.id for question in other]
     for question in first:
-        assert question.columns["options"]["ABCD".index(question.gold)] == "gluon"
+        assert question.metadata["options"]["ABCD".index(question.gold)] == "gluon"
         assert f"{question.gold}) gluon" in question.prompt
 
 
@@ -231,7 +231,7 @@ def test_livecodebench_scores_programs_by_public_and_private_tests(
 
 def test_the_tests_of_livecodebench_stay_in_their_file(tmp_path: Path) -> None:
     (question,) = get_benchmark("lcb").load(write(tmp_path / "lcb.jsonl", LCB_STDIN))
-    assert "private_test_cases" not in question.columns
+    assert "private_test_cases" not in question.metadata
 
 
 class Evil:

@@ -13,12 +13,20 @@ import pytest
 
 from open_r1 import __version__
 from open_r1.errors import RunFolderError
-from open_r1.evaluation.backends import Backend, Kind, estimate_tokens, hash_model, transformers_backend, versions_of
-from open_r1.evaluation.benchmarks import Question, get_benchmark
-from open_r1.evaluation.programs import PLACE
-from open_r1.evaluation.run import Plan, Wanted, make_plan, run_benchmark
-from open_r1.evaluation.sampling import hash_questions
+from open_r1.evaluation import EvaluationSettings, Plan, plan_evaluation, run_evaluation
+from open_r1.evaluation.backends import (
+    Backend,
+    BackendName,
+    estimate_tokens,
+    hash_model,
+    transformers_backend,
+    versions_of,
+)
+from open_r1.evaluation.benchmarks import get_benchmark
+from open_r1.evaluation.benchmarks.base import PLACE
+from open_r1.evaluation.sampling import hash_problems
 from open_r1.generation import ScriptedCompleter
+from open_r1.records import Problem
 
 
 @pytest.fixture
@@ -31,11 +39,11 @@ def model(tiny_model: Path, tmp_path: Path) -> Path:
 def plan(tmp_path: Path) -> Plan:
     path = tmp_path / "sums.jsonl"
     path.write_text("".join(json.dumps({"problem": f"{n}+1?", "answer": str(n + 1)}) + "\n" for n in range(3)))
-    return make_plan(get_benchmark(str(path)), Wanted(temperature=0, max_new_tokens=4))
+    return plan_evaluation(get_benchmark(str(path)), EvaluationSettings(temperature=0, max_new_tokens=4))
 
 
-def backend_of(kind: Kind | None, model_hash: str = "") -> Backend:
-    return Backend(ScriptedCompleter(lambda prompt, seed: "\\boxed{1}"), None, estimate_tokens, kind, model_hash)
+def backend_of(name: BackendName | None, model_hash: str = "") -> Backend:
+    return Backend(ScriptedCompleter(lambda prompt, seed: "\\boxed{1}"), None, estimate_tokens, name, model_hash)
 
 
 def replace_weights(model: Path) -> None:
@@ -57,7 +65,7 @@ def test_another_model_in_the_same_folder_is_refused(
     plan: Plan, model: Path, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     def run() -> dict[str, Any]:
-        return run_benchmark(plan, transformers_backend(str(model), 4, print), tmp_path / "out")
+        return run_evaluation(plan, transformers_backend(str(model), 4), tmp_path / "out")
 
     first = run()
     (model / "model.safetensors").touch()
@@ -75,29 +83,29 @@ def test_only_a_folder_has_a_hash(model: Path) -> None:
 
 
 def test_other_answerers_in_the_same_folder_are_refused(plan: Plan, tmp_path: Path) -> None:
-    run_benchmark(plan, backend_of("server"), tmp_path / "out")
+    run_evaluation(plan, backend_of("server"), tmp_path / "out")
     with pytest.raises(RunFolderError, match="backend was 'server' and is now 'vllm'"):
-        run_benchmark(plan, backend_of("vllm"), tmp_path / "out")
+        run_evaluation(plan, backend_of("vllm"), tmp_path / "out")
 
 
 def test_the_summary_says_what_made_it(plan: Plan, model: Path, tmp_path: Path) -> None:
-    settings = run_benchmark(plan, transformers_backend(str(model), 4, print), tmp_path / "out")["settings"]
+    settings = run_evaluation(plan, transformers_backend(str(model), 4), tmp_path / "out")["settings"]
     versions = versions_of("torch", "transformers", "no such library")
     assert set(versions) == {"torch", "transformers"}
-    assert settings.items() >= {"open_r1": __version__, "backend": "transformers", **versions}.items()
+    assert (settings["open_r1"], settings["backend"], settings["versions"]) == (__version__, "transformers", versions)
 
 
 def test_what_answers_are_scored_by_is_part_of_the_questions() -> None:
-    one, other = (Question("q", "Add.", "", columns={"tests": tests}) for tests in (["1"], ["2"]))
-    assert hash_questions([one]) != hash_questions([other])
-    assert hash_questions([one]) == hash_questions([Question("q", "Add.", "", columns={"tests": ["1"]})])
+    one, other = (Problem("Add.", "", name="q", metadata={"tests": tests}) for tests in (["1"], ["2"]))
+    assert hash_problems([one]) != hash_problems([other])
+    assert hash_problems([one]) == hash_problems([Problem("Add.", "", name="q", metadata={"tests": ["1"]})])
 
 
 def test_tests_that_are_read_later_count_by_what_they_say_and_not_by_where_they_stand(tmp_path: Path) -> None:
     def hash_of(name: str, before: str, line: str) -> str:
         path = tmp_path / name
         path.write_text(before + line)
-        return hash_questions([Question("q", "Add.", "", columns={PLACE: (str(path), len(before), len(line))})])
+        return hash_problems([Problem("Add.", "", name="q", metadata={PLACE: (str(path), len(before), len(line))})])
 
     first = hash_of("a.jsonl", "", "tests 1\n")
     assert hash_of("b.jsonl", "something\n", "tests 1\n") == first

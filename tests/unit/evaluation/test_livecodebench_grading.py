@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from open_r1.errors import DataError
-from open_r1.evaluation.benchmarks import Question, get_benchmark
-from open_r1.evaluation.programs import LineByLine, code_in, find_lcb_trouble, score_lcb
-from open_r1.evaluation.run import Wanted, make_plan
+from open_r1.evaluation import EvaluationSettings, plan_evaluation
+from open_r1.evaluation.benchmarks import get_benchmark
+from open_r1.evaluation.benchmarks.lcb import LineByLine, find_trouble, score
+from open_r1.evaluation.programs import code_in
+from open_r1.records import Problem
 
 CASES = [
     # expected, printed, whether it is right
@@ -38,14 +40,14 @@ def test_output_is_compared_line_by_line(expected: bytes, printed: bytes, is_rig
     assert (LineByLine().difference(expected, printed) is None) == is_right
 
 
-def question(output: str, private: object = None) -> Question:
+def question(output: str, private: object = None) -> Problem:
     case = {"input": "7\n", "output": output, "testtype": "stdin"}
     columns = {"public_test_cases": json.dumps([case]), "private_test_cases": private or "", "metadata": "{}"}
-    return Question("q", "", "", columns=columns)
+    return Problem("", "", name="q", metadata=columns)
 
 
 @pytest.mark.parametrize(
-    ("code", "score"),
+    ("code", "value"),
     [
         ("print(sys.stdin.readline().strip(), floor(2.5))", 1.0),  # both imported for it
         ("import sys\nprint(7, 2)\nsys.exit(1)", 1.0),
@@ -56,10 +58,10 @@ def question(output: str, private: object = None) -> Question:
         ("print(7, 2", 0.0),
     ],
 )
-def test_a_program_is_run_as_livecodebench_runs_it(code: str, score: float, need_sandbox: Callable[[], None]) -> None:
+def test_a_program_is_run_as_livecodebench_runs_it(code: str, value: float, need_sandbox: Callable[[], None]) -> None:
     need_sandbox()
-    (outcome,) = score_lcb([f"```\n{code}\n```"], [question("7 2\n")])
-    assert outcome.value == score
+    (outcome,) = score([f"```\n{code}\n```"], [question("7 2\n")])
+    assert outcome.value == value
     assert outcome.details["answer"].strip() == code
 
 
@@ -71,19 +73,19 @@ def test_a_block_that_names_no_language_is_code_where_none_says_python() -> None
 
 @pytest.mark.parametrize("private", ["not base64!", "[1]", '[{"input": "1"}]'])
 def test_tests_that_cannot_be_unpacked_are_trouble(private: str) -> None:
-    assert "tests" in (find_lcb_trouble(question("7", private)) or "")
-    assert find_lcb_trouble(question("7")) is None
+    assert "tests" in (find_trouble(question("7", private)) or "")
+    assert find_trouble(question("7")) is None
 
 
 def test_they_are_listed_before_anything_is_sampled(tmp_path: Path, need_sandbox: Callable[[], None]) -> None:
     need_sandbox()
     rows = [
-        {"question_id": name, "question_content": "Add.", **dict(question("7", private).columns)}
+        {"question_id": name, "question_content": "Add.", **dict(question("7", private).metadata)}
         for name, private in (("good", ""), ("bad", "not base64!"))
     ]
     path = tmp_path / "broken_lcb.jsonl"
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     with pytest.raises(DataError, match=r"1 of 2 problems of lcb can't be scored: bad: its tests can't be unpacked"):
-        make_plan(get_benchmark("lcb"), Wanted(), str(path))
-    plan = make_plan(get_benchmark("lcb"), Wanted(skip_unusable=True), str(path))
-    assert [kept.id for kept in plan.questions] == ["good"]
+        plan_evaluation(get_benchmark("lcb"), EvaluationSettings(), str(path))
+    plan = plan_evaluation(get_benchmark("lcb"), EvaluationSettings(skip_unusable=True), str(path))
+    assert [kept.id for kept in plan.problems] == ["good"]

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from open_r1.errors import ConfigError, DataError, RunError, RunFolderError
+from open_r1.evaluation import EvaluationSettings, Plan, plan_evaluation, run_evaluation
 from open_r1.evaluation.backends import Backend, ask_context, estimate_tokens
 from open_r1.evaluation.benchmarks import get_benchmark
-from open_r1.evaluation.run import Plan, Wanted, make_plan, run_benchmark, thinking_tokens
 from open_r1.evaluation.statistics import mean
+from open_r1.evaluation.summary import thinking_tokens
 from open_r1.generation import Reply, RequestFailed, Sampling, ScriptedCompleter
 from open_r1.rundir import read_json, read_jsonl
 
@@ -42,14 +43,16 @@ def backend_of(script: Callable[[str, int], str], context: int | None = None, **
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    return make_plan(get_benchmark(write_numbers(tmp_path / "numbers.jsonl", 20)), Wanted(num_samples=4))
+    return plan_evaluation(
+        get_benchmark(write_numbers(tmp_path / "numbers.jsonl", 20)), EvaluationSettings(num_samples=4)
+    )
 
 
 def test_every_sample_is_kept_with_its_answer_and_reason(plan: Plan, tmp_path: Path) -> None:
     def script(prompt: str, seed: int) -> str:
         return right(prompt, seed) if number_in(prompt) % 2 else "I would rather not say which number this one is."
 
-    summary = run_benchmark(plan, backend_of(script), tmp_path / "out")
+    summary = run_evaluation(plan, backend_of(script), tmp_path / "out")
     result = summary["modes"]["sampled"]
     assert result["accuracy"]["value"] == 0.5 and result["accuracy"]["n"] == 20
     assert {group: share["value"] for group, share in result["by"]["subject"].items()} == {"even": 0.0, "odd": 1.0}
@@ -57,7 +60,7 @@ def test_every_sample_is_kept_with_its_answer_and_reason(plan: Plan, tmp_path: P
     assert result["pass_at"]["4"]["value"] == result["maj_at"]["4"]["value"] == 0.5
     rows = read_jsonl(tmp_path / "out" / "samples.jsonl")
     assert [(row["problem_id"], row["sample"]) for row in rows] == [
-        (question.id, sample) for question in plan.questions for sample in range(4)
+        (question.id, sample) for question in plan.problems for sample in range(4)
     ]
     assert {(row["answer"], row["reason"]) for row in rows if row["gold"] in "2357"} == {
         (None, "no_answer"), ("3", "correct"), ("5", "correct"), ("7", "correct")
@@ -67,7 +70,7 @@ def test_every_sample_is_kept_with_its_answer_and_reason(plan: Plan, tmp_path: P
 
 
 def test_truncated_thinking_is_wrong_and_counted(plan: Plan, tmp_path: Path) -> None:
-    summary = run_benchmark(
+    summary = run_evaluation(
         plan, backend_of(lambda prompt, seed: "<think> 7 is \\boxed{7} " + "so " * 40000), tmp_path / "out"
     )
     result = summary["modes"]["sampled"]
@@ -108,33 +111,33 @@ class Dies(ScriptedCompleter):
 
 
 def test_an_interrupted_run_ends_with_the_same_bytes(plan: Plan, tmp_path: Path) -> None:
-    run_benchmark(plan, backend_of(chance), tmp_path / "whole")
+    run_evaluation(plan, backend_of(chance), tmp_path / "whole")
     for answers in (13, 7, 0):
         with pytest.raises(RunError):
-            run_benchmark(plan, Backend(Dies(chance, answers), None, estimate_tokens), tmp_path / "parts")
+            run_evaluation(plan, Backend(Dies(chance, answers), None, estimate_tokens), tmp_path / "parts")
         assert not (tmp_path / "parts" / "summary.json").exists()
     rest = ScriptedCompleter(chance)
-    run_benchmark(plan, Backend(rest, None, estimate_tokens), tmp_path / "parts")
+    run_evaluation(plan, Backend(rest, None, estimate_tokens), tmp_path / "parts")
     assert rest.asked == 80 - 13 - 7
     for name in ("summary.json", "samples.jsonl"):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_a_finished_run_asks_nothing_and_more_samples_add_just_those(plan: Plan, tmp_path: Path) -> None:
-    first = run_benchmark(plan, backend_of(chance), tmp_path / "out")
+    first = run_evaluation(plan, backend_of(chance), tmp_path / "out")
     silent = ScriptedCompleter(chance)
-    assert run_benchmark(plan, Backend(silent, None, estimate_tokens), tmp_path / "out") == first
+    assert run_evaluation(plan, Backend(silent, None, estimate_tokens), tmp_path / "out") == first
     assert silent.asked == 0
-    more = make_plan(plan.benchmark, Wanted(num_samples=6))
-    summary = run_benchmark(more, Backend(silent, None, estimate_tokens), tmp_path / "out")
+    more = plan_evaluation(plan.benchmark, EvaluationSettings(num_samples=6))
+    summary = run_evaluation(more, Backend(silent, None, estimate_tokens), tmp_path / "out")
     assert silent.asked == 40 and summary["modes"]["sampled"]["num_samples"] == 6
 
 
 def test_other_settings_in_the_same_folder_are_refused(plan: Plan, tmp_path: Path) -> None:
-    run_benchmark(plan, backend_of(chance), tmp_path / "out")
-    other = make_plan(plan.benchmark, Wanted(num_samples=4, temperature=1.0))
+    run_evaluation(plan, backend_of(chance), tmp_path / "out")
+    other = plan_evaluation(plan.benchmark, EvaluationSettings(num_samples=4, temperature=1.0))
     with pytest.raises(RunFolderError, match="temperature was 0.6 and is now 1.0.*start over with --overwrite"):
-        run_benchmark(other, backend_of(chance), tmp_path / "out")
+        run_evaluation(other, backend_of(chance), tmp_path / "out")
 
 
 def test_golds_that_cannot_be_read_are_listed_before_sampling(tmp_path: Path) -> None:
@@ -148,22 +151,22 @@ def test_golds_that_cannot_be_read_are_listed_before_sampling(tmp_path: Path) ->
         DataError,
         match=r"12 of 30 problems of n can't be scored: .*no answer can be read.*and 2 more.*--skip_unusable",
     ):
-        make_plan(get_benchmark(path), Wanted())
-    plan = make_plan(get_benchmark(path), Wanted(skip_unusable=True), tell=told.append)
-    assert len(plan.questions) == 18 and "12 of 30" in told[0]
+        plan_evaluation(get_benchmark(path), EvaluationSettings())
+    plan = plan_evaluation(get_benchmark(path), EvaluationSettings(skip_unusable=True), tell=told.append)
+    assert len(plan.problems) == 18 and "12 of 30" in told[0]
 
 
 def test_tokens_are_capped_to_the_context_and_told(plan: Plan, tmp_path: Path) -> None:
     told: list[str] = []
-    summary = run_benchmark(plan, backend_of(right, context=100), tmp_path / "out", tell=told.append)
+    summary = run_evaluation(plan, backend_of(right, context=100), tmp_path / "out", tell=told.append)
     capped = summary["settings"]["max_new_tokens"]
-    assert capped == 100 - max(estimate_tokens([{"content": question.prompt}]) for question in plan.questions)
-    assert "capped" in told[0] and "32,768 were asked for" in told[0]
+    assert capped == 100 - max(estimate_tokens([{"content": question.prompt}]) for question in plan.problems)
+    assert "limited to" in told[0] and "32,768 were asked for" in told[0]
 
 
 def test_a_context_that_is_too_small_is_refused(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="context of 10 tokens is too small: problem"):
-        run_benchmark(plan, backend_of(right, context=10), tmp_path / "out")
+        run_evaluation(plan, backend_of(right, context=10), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -175,10 +178,12 @@ class Refuses(ScriptedCompleter):
 
 
 def test_samples_that_could_not_be_drawn_are_told_and_tried_again(plan: Plan, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"4 of 80 samples could not be drawn \(refused × 4\).*open-r1 eval M"):
-        run_benchmark(plan, Backend(Refuses(right), None, estimate_tokens), tmp_path / "out", command="open-r1 eval M")
+    with pytest.raises(RunError, match=r"4 of 80 samples could not be generated \(refused × 4\).*open-r1 eval M"):
+        run_evaluation(
+            plan, Backend(Refuses(right), None, estimate_tokens), tmp_path / "out", command="open-r1 eval M"
+        )
     rest = ScriptedCompleter(right)
-    run_benchmark(plan, Backend(rest, None, estimate_tokens), tmp_path / "out")
+    run_evaluation(plan, Backend(rest, None, estimate_tokens), tmp_path / "out")
     assert rest.asked == 4
 
 
@@ -194,16 +199,16 @@ def test_a_full_disk_is_told_and_loses_nothing(plan: Plan, tmp_path: Path, monke
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", full)
         with pytest.raises(RunError, match="the disk is full.*run the same command again"):
-            run_benchmark(plan, backend_of(chance, concurrency=1), tmp_path / "out", command="open-r1 eval M")
-    run_benchmark(plan, backend_of(chance), tmp_path / "out")
-    run_benchmark(plan, backend_of(chance), tmp_path / "whole")
+            run_evaluation(plan, backend_of(chance, concurrency=1), tmp_path / "out", command="open-r1 eval M")
+    run_evaluation(plan, backend_of(chance), tmp_path / "out")
+    run_evaluation(plan, backend_of(chance), tmp_path / "whole")
     assert (tmp_path / "out" / "summary.json").read_bytes() == (tmp_path / "whole" / "summary.json").read_bytes()
 
 
 def test_greedy_is_one_sample(plan: Plan) -> None:
-    assert make_plan(plan.benchmark, Wanted(temperature=0)).settings.num_samples == 1
+    assert plan_evaluation(plan.benchmark, EvaluationSettings(temperature=0)).num_samples == 1
     with pytest.raises(ConfigError, match="temperature 0 draws the same"):
-        make_plan(plan.benchmark, Wanted(temperature=0, num_samples=2))
+        plan_evaluation(plan.benchmark, EvaluationSettings(temperature=0, num_samples=2))
 
 
 def test_a_server_that_is_not_there_tells_no_context() -> None:
@@ -226,8 +231,8 @@ def test_the_interval_covers_the_truth_93_to_97_times_in_100(tmp_path: Path) -> 
             is_right = random.Random(seed).random() < accuracies[number_in(prompt)]
             return right(prompt, seed) if is_right else "\\boxed{-1}"
 
-        plan = make_plan(get_benchmark(source), Wanted(num_samples=4, seed=repetition))
-        result = run_benchmark(plan, backend_of(script), tmp_path / str(repetition))["modes"]["sampled"]
+        plan = plan_evaluation(get_benchmark(source), EvaluationSettings(num_samples=4, seed=repetition))
+        result = run_evaluation(plan, backend_of(script), tmp_path / str(repetition))["modes"]["sampled"]
         share = result["accuracy"]
         covered += share["low"] <= 2 / 3 <= share["high"]
         spread.append(share["value"])

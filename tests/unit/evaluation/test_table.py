@@ -68,7 +68,7 @@ def test_differences_are_paired_by_problem(tmp_path: Path) -> None:
     assert pair.difference.value == pytest.approx(0.125)
     assert pair.verdict == "better" and pair.difference.n == 40
     assert compare_pair(second, first).verdict == "worse"
-    assert compare_pair(first, first).verdict == "not told apart"
+    assert compare_pair(first, first).verdict == "no significant difference"
 
 
 def test_what_differs_between_two_runs_is_remarked(tmp_path: Path) -> None:
@@ -89,14 +89,17 @@ def test_the_command_compares_folders_of_one_model_by_their_names(open_r1: Comma
     write_result(tmp_path / "b", "m", {f"p{index}": [float(index % 2)] for index in range(20)})
     ran = open_r1("compare", tmp_path / "a", tmp_path / "b")
     assert ran.status == 0, ran.err
-    assert f"m ({tmp_path / 'b'}) - m ({tmp_path / 'a'}): +50.0 points" in ran.out and ": better" in ran.out
+    assert (
+        f"math_500, sampled: m ({tmp_path / 'b'}) - m ({tmp_path / 'a'}): +50.0 points" in ran.out
+        and ": better" in ran.out
+    )
     listed = json.loads(open_r1("compare", tmp_path / "a", tmp_path / "b", "--json").out)
     assert listed["comparisons"][0]["difference"]["value"] == 0.5
 
 
 def test_a_folder_without_an_evaluation_is_refused(open_r1: Command, tmp_path: Path) -> None:
     ran = open_r1("compare", tmp_path)
-    assert ran.status == 2 and "holds no finished evaluation" in ran.err
+    assert ran.status == 2 and "contains no finished evaluation" in ran.err
 
 
 def test_a_folder_without_samples_or_accuracy_is_told(open_r1: Command, tmp_path: Path) -> None:
@@ -107,7 +110,7 @@ def test_a_folder_without_samples_or_accuracy_is_told(open_r1: Command, tmp_path
     assert ran.status == 2 and "samples.jsonl' does not exist" in ran.err and "Traceback" not in ran.err
     write_json(tmp_path / "c" / "math_500" / "summary.json", {"name": "x", "model": "m", "modes": {"sampled": {}}})
     ran = open_r1("compare", tmp_path / "a", tmp_path / "c")
-    assert ran.status == 2 and "is not whole: KeyError('accuracy')" in ran.err and "--overwrite" in ran.err
+    assert ran.status == 2 and "is incomplete: KeyError('accuracy')" in ran.err and "--overwrite" in ran.err
 
 
 # --- lighteval ------------------------------------------------------------------------------------------------------

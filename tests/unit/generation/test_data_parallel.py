@@ -1,4 +1,4 @@
-"""A batch dealt out to processes comes back in order; a process that fails or dies is told."""
+"""A batch dealt out to processes comes back in order; a process that fails or dies is reported."""
 
 from __future__ import annotations
 
@@ -59,17 +59,19 @@ def test_a_batch_comes_back_in_order_from_both_devices(parallel: DataParallelGen
     assert parallel.ask_first("context_length") == 77
 
 
-def test_a_failure_is_told_and_the_others_go_on(parallel: DataParallelGenerator) -> None:
+def test_a_failure_is_reported_and_the_others_go_on(parallel: DataParallelGenerator) -> None:
     with pytest.raises(RunError, match="process 0 failed: ValueError: out of memory"):
         parallel.generate_each(["fail", "fine"], [Sampling()] * 2)
     assert parallel.generate_each(["fine"], [Sampling()])[0][0].text == "fine 0 4"
 
 
-def test_a_process_that_dies_is_told(parallel: DataParallelGenerator) -> None:
-    with pytest.raises(RunError, match="process 0 ended with exit status 9"):
+def test_a_process_that_dies_is_reported(parallel: DataParallelGenerator) -> None:
+    with pytest.raises(
+        RunError, match="process 0 failed: a worker process ended with exit status 9.*run the same command again"
+    ):
         parallel.generate_each(["die"], [Sampling()])
 
 
-def test_a_model_that_cannot_be_loaded_is_told() -> None:
+def test_a_model_that_cannot_be_loaded_is_reported() -> None:
     with pytest.raises(RunError, match="failed: ValueError: no such model"):
         DataParallelGenerator(make_nothing, (), 1)

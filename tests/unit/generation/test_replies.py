@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from open_r1.generation.replies import BadReply, describe_body, parse_reply
+from open_r1.generation.replies import BadReply, parse_reply
+from open_r1.net.replies import describe_body
 
 
 def body(*choices: Any, **more: Any) -> bytes:
@@ -91,7 +92,7 @@ def test_broken_choices_do_not_take_the_whole_ones_with_them() -> None:
 def test_a_refusal_is_told_in_the_servers_words() -> None:
     assert describe_body(b'{"error": {"message": "no such\\n model", "code": 404}}') == "404: no such model"
     assert describe_body(b'{"detail": "Not Found"}') == "Not Found"
-    assert describe_body(b"") == "no word of explanation"
+    assert describe_body(b"") == "no explanation"
     assert describe_body(b"<html>gone</html>") == "<html>gone</html>"
 
 

@@ -5,40 +5,74 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
 import pytest
 
+from open_r1.net.client import Response, TransportError
 from open_r1.serving.gateway import GatewaySettings, create_app
-from open_r1.serving.requests import Refusal, read_wish
+from open_r1.serving.requests import MOST_CHARACTERS_A_TOKEN, MOST_LEVELS, ApiError, check_request
 from open_r1.serving.thinking import Template
 
 ASKED = {"model": "mine", "messages": [{"role": "user", "content": "?"}]}
-Handler = Callable[[dict[str, Any]], httpx2.Response]
 
 
-class Upstream(httpx2.AsyncBaseTransport):
-    """Answers as its script says, and keeps what it was asked."""
+class Reply:
+    """What the scripted server answers: a status and a body, or pieces of one."""
+
+    def __init__(self, status: int, content: bytes = b"", json_content: Any = None) -> None:
+        self.status, self.headers = status, {}
+        self.content = content if json_content is None else json.dumps(json_content).encode()
+
+    async def read(self) -> tuple[bytes, bool]:
+        return self.content, False
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        for line in self.content.split(b"\n"):
+            if line == b"BREAK":
+                raise TransportError("cut_body", "gone")
+            yield line
+
+
+Handler = Callable[[dict[str, Any]], Reply]
+
+
+class Upstream:
+    """An HTTP client whose server answers as its script says; keeps what it was asked."""
 
     def __init__(self, answer: Handler) -> None:
         self.answer, self.asked = answer, []
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        body = json.loads(await request.aread() or b"{}")
-        self.asked.append(body)
-        return self.answer(body)
+    @asynccontextmanager
+    async def stream(self, method: str, url: str, body: bytes, *_: Any, **__: Any) -> AsyncIterator[Reply]:
+        self.asked.append(json.loads(body))
+        yield self.answer(self.asked[-1])
+
+    async def request(self, method: str, url: str, **_: Any) -> Response:
+        reply = self.answer({})
+        return Response(reply.status, {}, reply.content)
+
+    async def __aenter__(self) -> Upstream:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
 
 
-def ask(upstream: Upstream, settings: GatewaySettings, **fields: Any) -> httpx2.Response:
+def call(upstream: Upstream, settings: GatewaySettings, method: str, path: str, **options: Any) -> httpx2.Response:
     async def run() -> httpx2.Response:
-        app = create_app(settings, upstream)
+        app = create_app(settings, upstream)  # type: ignore[arg-type]
         async with app.router.lifespan_context(app):
             transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
             async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:
-                return await client.post("/v1/chat/completions", json=ASKED | fields)
+                return await client.request(method, path, **options)
 
     return asyncio.run(run())
+
+
+def ask(upstream: Upstream, settings: GatewaySettings, **fields: Any) -> httpx2.Response:
+    return call(upstream, settings, "POST", "/v1/chat/completions", json=ASKED | fields)
 
 
 def settings(backend: Any = "vllm", **changes: Any) -> GatewaySettings:
@@ -50,7 +84,7 @@ def events(*deltas: dict[str, Any], finish: str | None = "stop", after: bytes = 
     if finish:
         chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
     body = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + after
-    return lambda _: httpx2.Response(200, content=body)
+    return lambda _: Reply(200, body)
 
 
 def read(reply: httpx2.Response) -> tuple[str, str, list[Any]]:
@@ -77,27 +111,27 @@ WRITTEN = [
 
 
 @pytest.mark.parametrize("backend", ["vllm", "transformers"])
-def test_streamed_thinking_is_told_apart(backend: str) -> None:
+def test_streamed_thinking_is_separated(backend: str) -> None:
     reply = ask(Upstream(events(*WRITTEN)), settings(backend), stream=True)
     assert reply.headers["content-type"].startswith("text/event-stream")
     assert read(reply) == ("ab", "c", ["stop"])
     assert reply.text.endswith("data: [DONE]\n\n")
 
 
-def test_thinking_that_the_template_opened_is_told_apart() -> None:
+def test_thinking_that_the_template_opened_is_separated() -> None:
     prefilled = settings("transformers", template=Template("<think>\n"))
     reply = ask(Upstream(events({"content": "a</think>"}, {"content": "c"})), prefilled)
     assert reply.json()["choices"][0]["message"] == {"role": "assistant", "content": "c", "reasoning_content": "a"}
 
 
-def test_a_server_that_tells_them_apart_by_itself_is_believed() -> None:
+def test_what_a_server_separates_by_itself_is_passed_on() -> None:
     reply = ask(Upstream(events({"reasoning": "a"}, {"content": "<think> is a tag"})), settings(), stream=True)
     assert read(reply) == ("a", "<think> is a tag", ["stop"])
 
 
-def test_a_whole_answer_of_vllm_is_told_apart_choice_by_choice() -> None:
+def test_a_whole_answer_of_vllm_is_separated_choice_by_choice() -> None:
     choices = [{"index": n, "message": {"content": f"<think>{n}</think>x"}, "finish_reason": "stop"} for n in (0, 1)]
-    upstream = Upstream(lambda _: httpx2.Response(200, json={"model": "path", "choices": choices}))
+    upstream = Upstream(lambda _: Reply(200, json_content={"model": "path", "choices": choices}))
     answer = ask(upstream, settings(), n=2).json()
     assert [choice["message"]["reasoning_content"] for choice in answer["choices"]] == ["0", "1"]
     assert answer["model"] == "mine" and upstream.asked[0]["n"] == 2
@@ -115,9 +149,9 @@ def test_thinking_that_was_cut_off_leaves_no_answer() -> None:
 
 
 def test_usage_is_told_in_a_stream_only_where_it_is_asked_for() -> None:
-    def answer(_: dict[str, Any]) -> httpx2.Response:
+    def answer(_: dict[str, Any]) -> Reply:
         chunk = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": {"completion_tokens": 5}}
-        return httpx2.Response(200, content=b"data: " + json.dumps(chunk).encode() + b"\n\n")
+        return Reply(200, b"data: " + json.dumps(chunk).encode() + b"\n\n")
 
     asked = ask(Upstream(answer), settings("transformers"), stream=True, stream_options={"include_usage": True})
     assert '"choices":[]' in asked.text and '"completion_tokens":5' in asked.text
@@ -134,26 +168,21 @@ def test_transformers_gets_only_what_it_knows_and_draws_several_choices_apart() 
 
 
 def raises(error: Exception) -> Handler:
-    def answer(_: dict[str, Any]) -> httpx2.Response:
+    def answer(_: dict[str, Any]) -> Reply:
         raise error
 
     return answer
 
 
-async def breaks_off() -> AsyncIterator[bytes]:
-    yield b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
-    raise httpx2.ReadError("gone")
-
-
 TROUBLE: list[tuple[Handler, int, str]] = [
-    (raises(httpx2.ConnectError("refused")), 502, "does not answer"),
-    (raises(httpx2.ReadTimeout("slow")), 502, "took too long"),
-    (lambda _: httpx2.Response(500, text="out of memory"), 500, "out of memory"),
-    (lambda _: httpx2.Response(503, json={"error": "CB worker is dead"}), 503, "CB worker is dead"),
-    (lambda _: httpx2.Response(401, json={"error": "who?"}), 502, "does not know this gateway"),
-    (lambda _: httpx2.Response(422, json={"detail": "Unexpected fields"}), 400, "Unexpected fields"),
+    (raises(TransportError("unreachable", "refused")), 502, "does not answer"),
+    (raises(TransportError("timeout", "slow")), 502, "took too long"),
+    (lambda _: Reply(500, b"out of memory"), 500, "out of memory"),
+    (lambda _: Reply(503, json_content={"error": "CB worker is dead"}), 503, "CB worker is dead"),
+    (lambda _: Reply(401, json_content={"error": "who?"}), 502, "does not know this gateway"),
+    (lambda _: Reply(422, json_content={"detail": "Unexpected fields"}), 400, "Unexpected fields"),
     (
-        lambda _: httpx2.Response(400, json={"error": {"message": "maximum context length"}}),
+        lambda _: Reply(400, json_content={"error": {"message": "maximum context length"}}),
         400,
         "maximum context length",
     ),
@@ -162,32 +191,32 @@ TROUBLE: list[tuple[Handler, int, str]] = [
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(("answer", "status", "said"), TROUBLE, ids=range(len(TROUBLE)))
-def test_trouble_of_the_models_server_is_told(answer: Handler, status: int, said: str, stream: bool) -> None:
+def test_trouble_of_the_models_server_is_reported(answer: Handler, status: int, said: str, stream: bool) -> None:
     reply = ask(Upstream(answer), settings(), stream=stream)
     assert (reply.status_code, said in reply.json()["error"]["message"]) == (status, True), reply.text
 
 
-def test_trouble_in_mid_stream_is_told_in_the_stream() -> None:
-    broken = ask(Upstream(lambda _: httpx2.Response(200, content=breaks_off())), settings(), stream=True)
+def test_trouble_in_mid_stream_is_reported_in_the_stream() -> None:
+    broken = ask(Upstream(events({"content": "a"}, finish=None, after=b"BREAK\n")), settings(), stream=True)
     assert read(broken)[1] == "a" and "does not answer" in read(broken)[2][0]["message"]
     failed = ask(
         Upstream(events({"content": "a"}, finish=None, after=b'data: {"error": "boom"}\n\n')), settings(), stream=True
     )
     assert "boom" in read(failed)[2][0]["message"]
     nonsense = ask(Upstream(events({"content": "a"}, finish=None, after=b"data: <html>\n\n")), settings(), stream=True)
-    assert "no answer" in read(nonsense)[2][0]["message"]
+    assert "not an answer" in read(nonsense)[2][0]["message"]
     for reply in (broken, failed, nonsense):
         assert reply.text.endswith("data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_limit_that_the_context_can_not_hold_is_no_error(stream: bool) -> None:
-    def answer(body: dict[str, Any]) -> httpx2.Response:
+    def answer(body: dict[str, Any]) -> Reply:
         if "max_tokens" in body:
-            return httpx2.Response(
-                400, json={"error": {"message": "max_tokens=9 cannot be greater than max_model_len=5"}}
+            return Reply(
+                400, json_content={"error": {"message": "max_tokens=9 cannot be greater than max_model_len=5"}}
             )
-        return events({"content": "c"})(body) if stream else httpx2.Response(200, json={"choices": []})
+        return events({"content": "c"})(body) if stream else Reply(200, json_content={"choices": []})
 
     upstream = Upstream(answer)
     assert ask(upstream, settings(), stream=stream, max_tokens=9).status_code == 200
@@ -199,10 +228,10 @@ def test_an_answer_that_never_ended_is_no_answer() -> None:
     assert reply.status_code == 502
 
 
-def refusal(fields: dict[str, Any], backend: Any = "transformers", is_chat: bool = True) -> Refusal:
+def refusal(fields: dict[str, Any], backend: Any = "transformers", is_chat: bool = True) -> ApiError:
     asked = ASKED if is_chat else {"model": "mine"}
-    with pytest.raises(Refusal) as refused:
-        read_wish(json.dumps(asked | fields).encode(), ("mine",), backend, is_chat)
+    with pytest.raises(ApiError) as refused:
+        check_request(json.dumps(asked | fields).encode(), ("mine",), backend, is_chat)
     return refused.value
 
 
@@ -249,7 +278,7 @@ def test_well_formed_tools_and_calls_pass() -> None:
         "tools": [{"type": "function", "function": {"name": "f"}}],
         "chat_template_kwargs": {"enable_thinking": False},
     }
-    body = read_wish(json.dumps(ASKED | asked).encode(), ("mine",), "transformers", is_chat=True).body
+    body = check_request(json.dumps(ASKED | asked).encode(), ("mine",), "transformers", is_chat=True).body
     assert {name: body[name] for name in asked} == asked
 
 
@@ -257,13 +286,13 @@ def test_well_formed_tools_and_calls_pass() -> None:
 def test_a_message_without_calls_keeps_its_content(calls: Any) -> None:
     message = {"role": "assistant", "content": "4", "tool_calls": calls}
     raw = json.dumps(ASKED | {"messages": [message]}).encode()
-    body = read_wish(raw, ("mine",), "transformers", is_chat=True).body
+    body = check_request(raw, ("mine",), "transformers", is_chat=True).body
     assert body["messages"] == [{"role": "assistant", "content": "4"}]
 
 
 @pytest.mark.parametrize("name", ["mine", "me/mine", "/models/mine"])
 def test_one_model_is_described_by_its_name(name: str) -> None:
-    app = create_app(GatewaySettings("http://upstream", "vllm", (name,), api_key="k"), Upstream(events()))
+    app = create_app(GatewaySettings("http://upstream", "vllm", (name,), api_key="k"), Upstream(events()))  # type: ignore[arg-type]
 
     async def read_all() -> list[httpx2.Response]:
         async with app.router.lifespan_context(app):
@@ -290,7 +319,88 @@ REFUSED_BY_TRANSFORMERS = [
 @pytest.mark.parametrize("fields", REFUSED_BY_TRANSFORMERS, ids=[next(iter(f)) for f in REFUSED_BY_TRANSFORMERS])
 def test_what_transformers_can_not_do_is_refused_and_not_ignored(fields: dict[str, Any]) -> None:
     raw = json.dumps(ASKED | fields).encode()
-    with pytest.raises(Refusal) as refused:
-        read_wish(raw, ("mine",), "transformers", is_chat=True)
+    with pytest.raises(ApiError) as refused:
+        check_request(raw, ("mine",), "transformers", is_chat=True)
     assert refused.value.status == 400 and refused.value.param == next(iter(fields))
-    assert read_wish(raw, ("mine",), "vllm", is_chat=True).model == "mine"
+    assert check_request(raw, ("mine",), "vllm", is_chat=True).model == "mine"
+
+
+@pytest.mark.parametrize("backend", ["vllm", "transformers"])
+@pytest.mark.parametrize("field", ["chat_template_kwargs", "tools", "messages", "anything"])
+@pytest.mark.parametrize("levels", [MOST_LEVELS + 2, 300, 900])
+def test_deeply_nested_requests_are_the_clients_fault(field: str, levels: int, backend: str) -> None:
+    deep = b"{}"
+    for _ in range(levels):
+        deep = b'{"a": ' + deep + b"}" if field == "chat_template_kwargs" else b"[" + deep + b"]"
+    raw = json.dumps(ASKED)[:-1].encode() + b', "' + field.encode() + b'": ' + deep + b"}"
+    reply = call(Upstream(events({"content": "c"})), settings(backend), "POST", "/v1/chat/completions", content=raw)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, field)
+    assert "levels" in reply.json()["error"]["message"]
+
+
+def test_ordinary_nesting_passes() -> None:
+    deep: Any = 1
+    for _ in range(MOST_LEVELS - 1):
+        deep = {"a": deep}
+    reply = ask(Upstream(events({"content": "c"})), settings("transformers"), chat_template_kwargs={"x": deep})
+    assert reply.status_code == 200
+
+
+@pytest.mark.parametrize("backend", ["vllm", "transformers"])
+def test_a_prompt_far_over_the_context_is_refused_before_it_is_tokenized(backend: str) -> None:
+    most = 10 * MOST_CHARACTERS_A_TOKEN
+    upstream = Upstream(events({"content": "c"}))
+    known = settings(backend, max_model_len=10)
+
+    def send(*contents: Any) -> httpx2.Response:
+        return ask(
+            upstream, known, messages=[{"role": "user", "content": content} for content in contents], stream=True
+        )
+
+    assert send("x" * (most - 4)).status_code == 200
+    parts = [{"type": "text", "text": "x" * (most // 2)}] * 2
+    for far in (("x" * most,), ("x" * (most // 2),) * 2, (parts,)):
+        refused = send(*far)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
+        assert "maximum context length is 10 tokens" in refused.json()["error"]["message"]
+    assert len(upstream.asked) == 1
+    body = {"model": "mine", "prompt": list(range(11))}
+    assert call(upstream, known, "POST", "/v1/completions", json=body).status_code == 400
+    long = [{"role": "user", "content": "x" * 10**6}]
+    assert ask(upstream, settings(backend), messages=long, stream=True).status_code == 200
+
+
+def test_no_escape_sequence_of_the_models_server_reaches_a_client() -> None:
+    for reply in (Reply(500, b"\x1b[2Joops"), Reply(400, json_content={"error": {"message": "\x1b[2Joops"}})):
+        said = ask(Upstream(lambda _, reply=reply: reply), settings()).json()["error"]["message"]
+        assert "oops" in said and "\x1b" not in said
+
+
+def test_a_body_that_is_too_large_is_refused_with_and_without_its_length() -> None:
+    small = settings(max_body_bytes=100)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b" " * 10
+
+    for content in (b" " * 101, pieces()):
+        reply = call(Upstream(events()), small, "POST", "/v1/chat/completions", content=content)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (413, "request_too_large")
+
+
+@pytest.mark.parametrize(("shown", "status"), [("Bearer k", 200), ("bearer  k ", 200), ("k", 401), ("Bearer x", 401)])
+def test_the_key_is_asked_for(shown: str, status: int) -> None:
+    closed = settings(api_key="k")
+    reply = call(Upstream(events()), closed, "GET", "/v1/models", headers={"Authorization": shown})
+    assert reply.status_code == status
+    assert call(Upstream(events()), closed, "GET", "/v1/models").headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(("answer", "status"), [(lambda _: Reply(200), 200), (lambda _: Reply(503), 503)])
+def test_health_is_that_of_the_models_server(answer: Handler, status: int) -> None:
+    assert call(Upstream(answer), settings(), "GET", "/health").status_code == status
+
+
+def test_health_is_503_where_the_models_server_does_not_answer() -> None:
+    silent = Upstream(raises(TransportError("timeout", "")))
+    assert call(silent, settings(), "GET", "/health").status_code == 503

@@ -6,18 +6,19 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import httpx2
 import pytest
 
 from open_r1.errors import ConfigError, RunError
+from open_r1.net.client import Response, TransportError
+from open_r1.net.http_server import bind, free_port
 from open_r1.serving import server
-from open_r1.serving.backends import ServeOptions
-from open_r1.serving.child import ChildServer, free_port
+from open_r1.serving.backends import ServeOptions, check_key
+from open_r1.serving.child import ChildServer
 from open_r1.serving.gateway import GatewaySettings
-from open_r1.serving.server import bind, make_server, serve
+from open_r1.serving.server import GatewayServer, serve
 
 DIES_AFTER_THREE = """
 import sys
@@ -52,24 +53,44 @@ def test_a_server_that_lost_its_model_ends_the_gateway_with_a_word(
     assert ready
 
 
-def slow(_: httpx2.Request) -> httpx2.Response:
-    raise httpx2.ReadTimeout("busy")
+class Probe:
+    """An HTTP client that is answered with a status, or not at all."""
+
+    def __init__(self, status: int | None) -> None:
+        self.status = status
+
+    async def request(self, *_: Any, **__: Any) -> Response:
+        if self.status is None:
+            raise TransportError("timeout", "busy")
+        return Response(self.status, {}, b"")
 
 
 def test_a_busy_server_is_not_taken_for_a_dead_one() -> None:
-    async def find_failure(answer: Callable[[httpx2.Request], httpx2.Response]) -> str:
-        async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url=child.url) as client:
-            return await gateway.find_failure(client)
+    def find_failure(status: int | None) -> str:
+        return asyncio.run(gateway.find_failure(Probe(status)))  # type: ignore[arg-type]
 
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with ChildServer(command, os.environ, free_port(), "") as child:
-        gateway = make_server(GatewaySettings(child.url, "vllm", ("m",)), child, lambda: None)
-        assert asyncio.run(find_failure(slow)) == ""
-        assert asyncio.run(find_failure(lambda _: httpx2.Response(200))) == ""
-        assert "lost its model" in asyncio.run(find_failure(lambda _: httpx2.Response(503)))
+        gateway = GatewayServer(GatewaySettings(child.url, "vllm", ("m",)), child, lambda: None)
+        assert find_failure(None) == ""
+        assert find_failure(200) == ""
+        assert find_failure(500) == ""
+        assert "lost its model" in find_failure(503)
         child.process.kill()
         child.process.wait()
-        assert asyncio.run(find_failure(slow)) == "was killed by SIGKILL while serving"
+        assert find_failure(None) == "was killed by SIGKILL while serving"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com"])
+def test_a_public_address_without_a_key_is_refused_before_anything_is_started(host: str) -> None:
+    with pytest.raises(ConfigError, match="OPEN_R1_API_KEY"):
+        serve(ServeOptions("m", host=host, port=0), "transformers", "", 30, lambda _: None)
+    check_key(host, "key")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_a_loopback_address_needs_no_key(host: str) -> None:
+    check_key(host, "")
 
 
 def test_a_taken_address_is_refused_before_anything_is_started() -> None:

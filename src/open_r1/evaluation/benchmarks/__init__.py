@@ -1,8 +1,9 @@
-"""Benchmarks by name: the files of this folder, and any source of problems.
+"""Benchmarks by name: the files of this folder, any source of problems, and those of the user's own.
 
 get_benchmark("math_500")                                   one of `benchmarks()`
 get_benchmark("tasks:linear_equation?level=2&n=200")        see `by_source`
 get_benchmark("mine.jsonl?prompt=question&answer=final")
+get_benchmark("my_package.my_module:BENCHMARK")             a `Benchmark` of your own
 """
 
 from __future__ import annotations
@@ -13,29 +14,26 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
+from open_r1.configs.references import load_object
 from open_r1.errors import ConfigError, nearest
-from open_r1.evaluation.benchmarks.base import Benchmark, Question, Source
+from open_r1.evaluation.benchmarks.base import Benchmark, Source
 
-__all__ = ["Benchmark", "Question", "Source", "benchmarks", "get_benchmark", "split_names"]
+__all__ = ["Benchmark", "Source", "benchmarks", "get_benchmark", "split_names"]
 
-NO_BENCHMARKS = ("base", "by_source")
+REFERENCE = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
+"""`module:name` of a benchmark of the user's own."""
 
 
 @cache
 def benchmarks() -> dict[str, Benchmark]:
     """Every benchmark of this folder, by name."""
-    found: dict[str, Benchmark] = {}
-    for info in iter_modules(__path__):
-        if info.name in NO_BENCHMARKS:
-            continue
-        module = import_module(f"{__name__}.{info.name}")
-        for benchmark in getattr(module, "BENCHMARKS", None) or (module.BENCHMARK,):
-            found[benchmark.name] = benchmark
-    return found
+    modules = [import_module(f"{__name__}.{info.name}") for info in iter_modules(__path__)]
+    found = [one for module in modules for one in getattr(module, "BENCHMARKS", (getattr(module, "BENCHMARK", None),))]
+    return {benchmark.name: benchmark for benchmark in found if benchmark is not None}
 
 
 def get_benchmark(name: str) -> Benchmark:
-    """The benchmark of that name or source; ConfigError with the nearest for an unknown one."""
+    """The benchmark of that name, source or reference; ConfigError with the nearest name for an unknown one."""
     from open_r1.evaluation.benchmarks.by_source import benchmark_of_source, is_source
 
     known = benchmarks()
@@ -43,10 +41,20 @@ def get_benchmark(name: str) -> Benchmark:
         return known[name]
     if is_source(name):
         return benchmark_of_source(name)
+    if REFERENCE.fullmatch(name):
+        return load_benchmark(name)
     raise ConfigError(
         f"unknown benchmark '{name}'{nearest(name, known)} Known: {', '.join(known)}; a file of problems, "
-        "tasks:NAME or reasoning_gym:NAME will do too."
+        "tasks:NAME, reasoning_gym:NAME and module:name of a benchmark of your own work too."
     )
+
+
+def load_benchmark(reference: str) -> Benchmark:
+    """A benchmark of the user's own, module:name. ConfigError where there is none."""
+    benchmark = load_object(reference, "benchmark", "my_benchmarks:BENCHMARK")
+    if not isinstance(benchmark, Benchmark):
+        raise ConfigError(f"benchmark '{reference}' is a {type(benchmark).__name__}, but must be a Benchmark.")
+    return benchmark
 
 
 def split_names(words: Sequence[str]) -> list[str]:

@@ -4,11 +4,12 @@ tasks:linear_equation?level=2&n=200&split=held_out
 reasoning_gym:chain_sum?size=100
 my_problems.jsonl?prompt=question&answer=final&id=number&subject=topic&level=grade&num_samples=8
 
-A file's prompts are asked as they stand. Without a map, the columns are found by their names.
+The prompts are asked as they are. Without a map, a file's columns are found by their names.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,21 +19,23 @@ from open_r1.data.sources import has_prefix
 from open_r1.data.sources.local import is_local_name
 from open_r1.errors import DataError
 from open_r1.evaluation.benchmarks.base import (
+    MAX_NEW_TOKENS,
     Benchmark,
-    Question,
     Row,
     Source,
     find_unreadable_gold,
     groups_in,
+    id_in,
     math_benchmark,
+    score_answers,
     text_in,
 )
-from open_r1.evaluation.scoring import score_reasoning_gym
-from open_r1.rewards.functions.reasoning_gym import REWARD
+from open_r1.records import Outcome, Problem
+from open_r1.rewards.functions.reasoning_gym import REWARD, answer_in
 
 KEYS = ("prompt", "answer", "id", "subject", "level", "num_samples", "max_new_tokens", "name")
 NUM_SAMPLES = 4
-MAX_NEW_TOKENS = 32768
+HELD_OUT_TOKENS = 256
 
 
 def is_source(name: str) -> bool:
@@ -47,56 +50,87 @@ def benchmark_of_source(name: str) -> Benchmark:
     source = read_source(name, "benchmark", KEYS)
     for key in ("num_samples", "max_new_tokens"):
         source.whole_number(key, 1, least=1)
-    return of_file(source.name, source.options)
+    return benchmark_of_file(source.name, source.options)
 
 
-def of_file(path: str, options: dict[str, str]) -> Benchmark:
-    def read(row: Row, seed: int) -> Question:
-        prompt = text_in(row, options.get("prompt") or find_column(row, PROMPT_COLUMNS, "prompt"))
-        gold = text_in(row, options.get("answer") or find_column(row, GOLD_COLUMNS, "answer"))
-        id = str(row[options["id"]]) if "id" in options else ""
-        groups = {"subject": options.get("subject", "subject"), "level": options.get("level", "level")}
-        return Question(id, prompt, gold, groups_in(row, groups), {"ordered": bool(row.get("ordered"))})
-
-    title = options.get("name") or Path(path).name.partition(".")[0]
-    named = tuple(options[key] for key in ("prompt", "answer", "id", "subject", "level") if key in options)
+def held_out_benchmark(path: str, prompt: str | None = None, answer: str | None = None) -> Benchmark:
+    """A file of short held-out problems, as a pipeline makes them: answered greedily and by 4 samples at temperature 1."""
+    options = {key: column for key, column in (("prompt", prompt), ("answer", answer)) if column}
     return replace(
-        math_benchmark(title, f"problems of {path}", Source(path), int(options.get("num_samples", NUM_SAMPLES))),
-        columns=named,
-        max_new_tokens=int(options.get("max_new_tokens", MAX_NEW_TOKENS)),
+        benchmark_of_file(path, options), greedy=True, temperature=1.0, top_p=1.0, max_new_tokens=HELD_OUT_TOKENS
+    )
+
+
+def benchmark_of_file(path: str, options: Mapping[str, str]) -> Benchmark:
+    """The benchmark of a file or data set; `options` are those of KEYS."""
+
+    def read(row: Row, seed: int) -> Problem:
+        groups = {
+            "subject": options.get("subject") or first_column(row, ("subject", "family")) or "",
+            "level": options.get("level") or first_column(row, ("level", "difficulty")) or "",
+        }
+        return Problem(
+            text_in(row, options.get("prompt") or find_column(row, PROMPT_COLUMNS, "prompt")),
+            text_in(row, options.get("answer") or find_column(row, GOLD_COLUMNS, "answer")),
+            metadata={"ordered": bool(row.get("ordered"))},
+            name=id_in(row, options["id"]) if "id" in options else "",
+            groups=groups_in(row, groups),
+        )
+
+    return Benchmark(
+        name=options.get("name") or Path(path).name.partition(".")[0],
+        title=f"problems of {path}",
+        source=Source(path),
+        columns=tuple(options[key] for key in ("prompt", "answer", "id", "subject", "level") if key in options),
         read=read,
+        score=score_answers,
+        num_samples=int(options.get("num_samples", NUM_SAMPLES)),
         find_trouble=find_unreadable_gold,
+        max_new_tokens=int(options.get("max_new_tokens", MAX_NEW_TOKENS)),
     )
 
 
-def find_column(row: Row, known: tuple[str, ...], key: str) -> str:
-    for column in known:
-        if column in row:
-            return column
-    raise DataError(
-        f"no column is known by its name as the {key} ({', '.join(known)}); found {', '.join(row)}; name it: "
-        f"FILE?{key}=COLUMN"
-    )
+def first_column(row: Row, known: Sequence[str]) -> str | None:
+    return next((column for column in known if column in row), None)
+
+
+def find_column(row: Row, known: Sequence[str], key: str) -> str:
+    column = first_column(row, known)
+    if column is None:
+        raise DataError(
+            f"no column has a known name for the {key} ({', '.join(known)}); found {', '.join(row)}; name it: "
+            f"FILE?{key}=COLUMN"
+        )
+    return column
 
 
 def generated(name: str) -> Benchmark:
-    what = name.partition("?")[0].replace(":", "-")
+    """Procedural problems, of this package's families or of reasoning-gym."""
+    label = name.partition("?")[0].replace(":", "-")
     plain = math_benchmark(
-        what, f"problems of {name}", Source(name), NUM_SAMPLES, problem="prompt", answer="solution", suffix="",
+        label, f"problems of {name}", Source(name), NUM_SAMPLES, problem="prompt", answer="solution", suffix="",
         groups={"subject": "family", "level": "difficulty"},
     )  # fmt: skip
     if not name.startswith("reasoning_gym:"):
         return plain
 
-    def read(row: Row, seed: int) -> Question:
-        return Question(
-            "", text_in(row, "prompt"), str(row["solution"]), columns={"reasoning_gym": row["reasoning_gym"]}
-        )
+    def read(row: Row, seed: int) -> Problem:
+        return Problem(text_in(row, "prompt"), str(row["solution"]), metadata={"reasoning_gym": row["reasoning_gym"]})
 
     return replace(
         plain,
         read=read,
         score=score_reasoning_gym,
-        find_trouble=lambda question: None,
+        find_trouble=lambda problem: None,
         check=lambda: REWARD.build(None),
     )
+
+
+def score_reasoning_gym(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outcome]:
+    """By reasoning-gym's own scorers, in the sandbox."""
+    entries = [problem.metadata["reasoning_gym"] for problem in problems]
+    outcomes = REWARD.build(None).score(list(completions), reasoning_gym=entries)
+    return [
+        Outcome(outcome.value, outcome.reason, {"answer": answer_in(completion) or None})
+        for outcome, completion in zip(outcomes, completions, strict=True)
+    ]

@@ -1,16 +1,30 @@
 """Codeforces: problems whose tests are complete, each with the prompt and language that the data set has for it."""
 
-from open_r1.evaluation.benchmarks.base import Benchmark, Question, Row, Source, groups_in, text_in
-from open_r1.evaluation.programs import provider, score_codeforces
+from collections.abc import Sequence
+
+from open_r1.evaluation.benchmarks.base import Benchmark, Row, Source, groups_in, id_in, text_in
+from open_r1.evaluation.programs import columns_of, provider, with_answers
+from open_r1.records import Outcome, Problem
 from open_r1.rewards.functions.cf_code import MAY_HAVE, NEEDS
 
 
-def read(row: Row, seed: int) -> Question:
+def read(row: Row, seed: int) -> Problem:
     kept = {column: row[column] for column in NEEDS} | {column: row.get(column) for column in MAY_HAVE}
     language = str(row.get("language") or "python")
-    id = f"{row['id']}-{language}" if row.get("id") else ""
+    id = id_in(row, "id")
     groups = groups_in(row, {"subject": "language", "level": "rating"})
-    return Question(id, text_in(row, "prompt"), "", groups, {**kept, "language": language})
+    metadata = {**kept, "language": language}
+    return Problem(text_in(row, "prompt"), "", metadata=metadata, name=id and f"{id}-{language}", groups=groups)
+
+
+def score(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outcome]:
+    """1 where every test is passed, else 0; generated tests are read from CF_TESTS_FOLDER."""
+    from open_r1.rewards import get_cf_code_reward
+
+    provider()
+    columns = columns_of(problems, (*NEEDS, *MAY_HAVE, "language"))
+    outcomes = get_cf_code_reward(scoring_mode="pass_fail").score(list(completions), **columns)
+    return with_answers(outcomes, completions, columns["language"])
 
 
 BENCHMARK = Benchmark(
@@ -19,7 +33,7 @@ BENCHMARK = Benchmark(
     Source("open-r1/codeforces", "verifiable-prompts", "test"),
     ("prompt", *NEEDS),
     read,
-    score_codeforces,
+    score,
     num_samples=4,
     votes=False,
     check=provider,

@@ -7,8 +7,9 @@ letter that the right one gets.
 import random
 
 from open_r1.answers.choices import LETTERS
-from open_r1.evaluation.benchmarks.base import Benchmark, Question, Row, Source, groups_in, hash_of, text_in
+from open_r1.evaluation.benchmarks.base import Benchmark, Row, Source, groups_in, id_in, text_in
 from open_r1.evaluation.scoring import score_choice
+from open_r1.records import Problem
 
 RIGHT = "Correct Answer"
 WRONG = ("Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
@@ -20,20 +21,16 @@ PROMPT = """{question}
 Please reason step by step, and put the letter of the correct option, and nothing else, within \\boxed{{}}."""
 
 
-def read(row: Row, seed: int) -> Question:
+def read(row: Row, seed: int) -> Problem:
     question, right = text_in(row, "Question").strip(), text_in(row, RIGHT).strip()
     options = [right, *(text_in(row, column).strip() for column in WRONG)]
-    id = str(row.get("Record ID") or "") or hash_of(Question("", question, right))
-    order = random.Random(f"{seed}\n{id}").sample(range(len(options)), len(options))
+    name = id_in(row, "Record ID") or Problem(question, right).id
+    order = random.Random(f"{seed}\n{name}").sample(range(len(options)), len(options))
     shuffled = [options[place] for place in order]
     listed = "\n".join(f"{letter}) {option}" for letter, option in zip(LETTERS, shuffled, strict=False))
-    return Question(
-        id,
-        PROMPT.format(question=question, options=listed),
-        LETTERS[order.index(0)],
-        groups_in(row, {"subject": "High-level domain"}),
-        {"options": shuffled},
-    )
+    prompt = PROMPT.format(question=question, options=listed)
+    groups = groups_in(row, {"subject": "High-level domain"})
+    return Problem(prompt, LETTERS[order.index(0)], metadata={"options": shuffled}, name=name, groups=groups)
 
 
 BENCHMARK = Benchmark(

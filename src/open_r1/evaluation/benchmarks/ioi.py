@@ -1,7 +1,10 @@
 """IOI: subtasks of the International Olympiad in Informatics, scored from 0 to 1 by their official tests, in C++."""
 
-from open_r1.evaluation.benchmarks.base import Benchmark, Question, Row, Source, groups_in, text_in
-from open_r1.evaluation.programs import provider, score_ioi
+from collections.abc import Sequence
+
+from open_r1.evaluation.benchmarks.base import Benchmark, Row, Source, groups_in, text_in
+from open_r1.evaluation.programs import columns_of, provider, with_answers
+from open_r1.records import Outcome, Problem
 from open_r1.rewards.functions.ioi_code import MAY_HAVE, NEEDS
 
 PROMPT = """{problem}
@@ -12,7 +15,7 @@ whole solution in one ```cpp block."""
 STARTING = "\nThe solution is compiled along with a grader and begins like this:\n\n```cpp\n{code}\n```\n"
 
 
-def read(row: Row, seed: int) -> Question:
+def read(row: Row, seed: int) -> Problem:
     code = str(row.get("starting_code") or "").strip()
     prompt = PROMPT.format(
         problem=text_in(row, "problem"),
@@ -23,7 +26,17 @@ def read(row: Row, seed: int) -> Question:
     )
     kept = {column: row[column] for column in NEEDS} | {column: row.get(column) for column in MAY_HAVE}
     year = f"{row['year']}-" if row.get("year") else ""
-    return Question(f"{year}{row['id']}-{row['subtask']}", prompt, "", groups_in(row, {"subject": "id"}), kept)
+    name = f"{year}{row['id']}-{row['subtask']}"
+    return Problem(prompt, "", metadata=kept, name=name, groups=groups_in(row, {"subject": "id"}))
+
+
+def score(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outcome]:
+    """The score of each subtask, 0 to 1; its tests are in the row, in IOI_TESTS_FOLDER or on the Hub."""
+    from open_r1.rewards import ioi_code_reward
+
+    provider()
+    outcomes = ioi_code_reward.score(list(completions), **columns_of(problems, (*NEEDS, *MAY_HAVE)))
+    return with_answers(outcomes, completions, ["cpp"] * len(completions))
 
 
 BENCHMARK = Benchmark(
@@ -32,7 +45,7 @@ BENCHMARK = Benchmark(
     Source("open-r1/ioi", split="test"),
     ("problem", *NEEDS),
     read,
-    score_ioi,
+    score,
     num_samples=4,
     votes=False,
     check=provider,

@@ -1,19 +1,38 @@
 """LiveCodeBench (arXiv:2403.07974), code generation: problems of programming contests, by the time they appeared.
 
 A release is a file of JSON lines, a problem a line; `lcb` are releases 4 and 5, `lcb_v4` is release 4. Private tests come
-as JSON, or as base64 of zlib of a pickled JSON text. The files are of gigabytes: a question keeps where its line stands,
-and its tests are read when it is scored.
+as JSON, or as base64 of zlib of a pickled JSON text. The files have gigabytes: a problem keeps the place of its line, and
+its tests are read when it is scored.
 """
 
+import base64
+import binascii
+import io
 import json
-from collections.abc import Iterator
+import pickle
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
 from open_r1.errors import DataError
-from open_r1.evaluation.benchmarks.base import Benchmark, Question, Row, Source, groups_in, text_in
-from open_r1.evaluation.programs import PLACE, find_lcb_trouble, provider, score_lcb
+from open_r1.evaluation.benchmarks.base import PLACE, Benchmark, Row, Source, groups_in, id_in, text_in
+from open_r1.evaluation.programs import Tests, provider, score_programs
+from open_r1.execution.judge.comparison import Comparison
+from open_r1.execution.judge.judge import Kind
+from open_r1.execution.judge.test_cases import UnusableTestsError, read_verification
+from open_r1.execution.programs import Limits
+from open_r1.records import Outcome, Problem
 
 COLUMNS = ("question_content", "public_test_cases", "private_test_cases")
+
+LIMITS = Limits(wall_s=12.0, cpu_s=6.0, memory_mb=1024)
+"""LiveCodeBench gives a test six seconds."""
+
+MAX_TESTS_BYTES = 1 << 30
+SHOWN_CHARS = 40
 
 STDIN = """{question}
 
@@ -40,24 +59,172 @@ def read_lines(path: Path) -> Iterator[Row]:
                 try:
                     row = json.loads(line)
                 except ValueError as error:
-                    raise DataError(f"{path}:{number} is not JSON: {error}; mend or remove that line.") from None
+                    raise DataError(f"{path}:{number} is not JSON: {error}; fix or remove that line.") from None
                 if not isinstance(row, dict):
                     raise DataError(f"{path}:{number} is a {type(row).__name__}, not an object with columns.")
                 yield {**row, PLACE: (str(path), start, len(line))}
             start += len(line)
 
 
-def read(row: Row, seed: int) -> Question:
+def read(row: Row, seed: int) -> Problem:
     question, starter = text_in(row, "question_content").strip(), str(row.get("starter_code") or "").strip()
     tests = {column: row[column] for column in COLUMNS[1:]} | {"metadata": row.get("metadata")}
     prompt = FUNCTION.format(question=question, starter=starter) if starter else STDIN.format(question=question)
-    return Question(
-        str(row.get("question_id") or ""),
+    return Problem(
         prompt,
         "",
-        groups_in(row, {"subject": "platform", "level": "difficulty"}),
-        {PLACE: row[PLACE]} if PLACE in row else tests,
+        metadata={PLACE: row[PLACE]} if PLACE in row else tests,
+        name=id_in(row, "question_id"),
+        groups=groups_in(row, {"subject": "platform", "level": "difficulty"}),
     )
+
+
+# --- scoring --------------------------------------------------------------------------------------------------------
+
+STARS = """string re datetime collections heapq bisect copy math random statistics itertools functools operator io sys
+json builtins typing"""
+
+PREAMBLE = "\n".join(
+    [
+        *(f"from {name} import *" for name in STARS.split()),
+        *(f"import {name}" for name in STARS.split() if name not in ("builtins", "typing")),
+        "sys.setrecursionlimit(50000)",
+    ]
+)
+"""What LiveCodeBench imports before every program."""
+
+
+@dataclass(frozen=True)
+class LineByLine(Comparison):
+    """LiveCodeBench's rule for what a program prints (`grade_stdio` of its lcb_runner/evaluation/testing_util.py).
+
+    White space around the output and around each line is ignored, the number of lines must agree, and a line that differs
+    as text must contain exactly the same numbers.
+    """
+
+    def difference(self, expected: bytes, actual: bytes) -> str | None:
+        right, found = lines_of(expected), lines_of(actual)
+        if len(right) != len(found):
+            return f"expected {len(right)} lines, got {len(found)}"
+        for number, (line, other) in enumerate(zip(right, found, strict=True), start=1):
+            if line != other and not are_same_numbers(line, other):
+                return f"line {number}: expected {line[:SHOWN_CHARS]!r}, got {other[:SHOWN_CHARS]!r}"
+        return None
+
+
+def lines_of(output: bytes) -> list[str]:
+    return [line.strip() for line in output.decode("utf-8", "surrogateescape").strip().split("\n")]
+
+
+def are_same_numbers(line: str, other: str) -> bool:
+    try:
+        return [Decimal(word) for word in line.split()] == [Decimal(word) for word in other.split()]
+    except InvalidOperation:
+        return False
+
+
+def score(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outcome]:
+    """As LiveCodeBench's own grader does it; a call is judged as in the code rewards."""
+    return score_programs(completions, problems, tests_of, source_of, LIMITS)
+
+
+def source_of(problem: Problem, code: str, tests: Tests) -> str:
+    """A program that reads standard input, after the imports; it may exit with any status."""
+    if any(test.kind is Kind.FUNCTION_CALL for test in tests):
+        return code
+    run = f"exec(compile({code!r}, 'program.py', 'exec'), globals())"
+    return f"{PREAMBLE}\ntry:\n    {run}\nexcept SystemExit:\n    pass\n"
+
+
+def tests_of(problem: Problem) -> Tests:
+    """A problem's public and private tests."""
+    columns = columns_of(problem)
+    cases = [*unpack_tests(columns["public_test_cases"]), *unpack_tests(columns["private_test_cases"])]
+    name = read_object(columns.get("metadata")).get("func_name")
+    verification = read_verification(
+        {"language": "python", "test_cases": [verification_case(case, name) for case in cases]}
+    )
+    tests = verification.tests if verification else ()
+    return tuple(replace(test, comparison=LineByLine()) if test.kind is Kind.STDIN_STDOUT else test for test in tests)
+
+
+def columns_of(problem: Problem) -> Mapping[str, Any]:
+    return read_line(*problem.metadata[PLACE]) if PLACE in problem.metadata else problem.metadata
+
+
+def verification_case(case: Mapping[str, Any], name: str | None) -> dict[str, Any]:
+    """One of their test cases in our format; a call's arguments are JSON, one on each line."""
+    if case.get("testtype") == "functional":
+        return {"type": "function_call", "fn_name": name, "input": case["input"], "output": case["output"]}
+    return {"type": "stdin_stdout", "input": case["input"], "output": case["output"]}
+
+
+def find_trouble(problem: Problem) -> str | None:
+    """Why a problem's tests, packed ones included, can't be run; None where they can."""
+    try:
+        columns = columns_of(problem)
+        public = unpack_tests(columns["public_test_cases"])
+        if not public and not columns["private_test_cases"]:
+            return "it has no tests"
+        if any(case.get("testtype") == "functional" for case in public):
+            name = read_object(columns.get("metadata")).get("func_name")
+            if not isinstance(name, str) or not name.isidentifier():
+                return f"its tests call a function, but metadata names none (func_name is {name!r})"
+        tests_of(problem)
+    except (DataError, UnusableTestsError) as error:
+        return str(error)
+    return None
+
+
+def unpack_tests(packed: Any) -> list[dict[str, Any]]:
+    """Test cases from a list, JSON text, or base64 of zlib of a pickled JSON text; DataError for anything else."""
+    if isinstance(packed, list):
+        return packed
+    text = str(packed or "").strip()
+    if not text:
+        return []
+    try:
+        cases = json.loads(text if text.startswith("[") else unpack_text(text))
+    except (ValueError, binascii.Error, zlib.error, pickle.UnpicklingError, EOFError) as error:
+        raise DataError(f"its tests can't be unpacked: {error}") from None
+    if not isinstance(cases, list) or not all(
+        isinstance(case, dict) and {"input", "output"} <= case.keys() for case in cases
+    ):
+        raise DataError("its tests are not a list of objects with input and output")
+    return cases
+
+
+def unpack_text(text: str) -> str:
+    """The text in base64 of zlib of a pickle, which may contain a text and nothing else."""
+    inflate = zlib.decompressobj()
+    raw = inflate.decompress(base64.b64decode(text, validate=True), MAX_TESTS_BYTES)
+    if inflate.unconsumed_tail:
+        raise ValueError(f"more than {MAX_TESTS_BYTES >> 20} MB of tests")
+    value = TextUnpickler(io.BytesIO(raw)).load()
+    if not isinstance(value, str | bytes):
+        raise ValueError(f"it contains a pickled {type(value).__name__}, but must contain a text")
+    return value if isinstance(value, str) else value.decode()
+
+
+class TextUnpickler(pickle.Unpickler):
+    """Reads plain values; whatever would import or call something is refused."""
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        raise pickle.UnpicklingError(f"the pickle names {module_name}.{global_name}, but may contain only a text")
+
+
+def read_object(value: Any) -> dict[str, Any]:
+    try:
+        content = json.loads(value) if isinstance(value, str) and value.strip() else value
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_line(path: str, start: int, length: int) -> dict[str, Any]:
+    with Path(path).open("rb") as file:
+        file.seek(start)
+        return json.loads(file.read(length))
 
 
 def release(name: str, title: str, *files: str) -> Benchmark:
@@ -67,9 +234,9 @@ def release(name: str, title: str, *files: str) -> Benchmark:
         Source("livecodebench/code_generation_lite", files=files),
         COLUMNS,
         read,
-        score_lcb,
+        score,
         num_samples=16,
-        find_trouble=find_lcb_trouble,
+        find_trouble=find_trouble,
         votes=False,
         check=provider,
         read_rows=read_lines,

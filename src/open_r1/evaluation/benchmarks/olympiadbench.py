@@ -3,29 +3,17 @@
 The published gold is a list of answers; a problem with several wants all of them.
 """
 
-from open_r1.evaluation.benchmarks.base import (
-    BOXED,
-    Benchmark,
-    Question,
-    Row,
-    Source,
-    find_unreadable_gold,
-    groups_in,
-    text_in,
-)
-from open_r1.evaluation.scoring import score_math
+from open_r1.evaluation.benchmarks.base import BOXED, Benchmark, Row, Source, groups_in, id_in, text_in
+from open_r1.evaluation.scoring import find_unreadable_gold, score_answers
+from open_r1.records import Problem
 
 
-def read(row: Row, seed: int) -> Question:
+def read(row: Row, seed: int) -> Problem:
     answers = row["final_answer"]
     gold = ", ".join(map(str, answers)) if isinstance(answers, list) else str(answers or "")
     context = f"{row['context']}\n\n" if row.get("context") else ""
-    return Question(
-        str(row.get("id") or ""),
-        f"{context}{text_in(row, 'question')}\n\n{BOXED}",
-        gold,
-        groups_in(row, {"subject": "subfield"}),
-    )
+    prompt = f"{context}{text_in(row, 'question')}\n\n{BOXED}"
+    return Problem(prompt, gold, name=id_in(row, "id"), groups=groups_in(row, {"subject": "subfield"}))
 
 
 BENCHMARK = Benchmark(
@@ -34,7 +22,7 @@ BENCHMARK = Benchmark(
     Source("Hothan/OlympiadBench", "OE_TO_maths_en_COMP"),
     ("question", "final_answer"),
     read,
-    score_math,
+    score_answers,
     num_samples=4,
     find_trouble=find_unreadable_gold,
 )

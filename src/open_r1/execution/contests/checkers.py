@@ -2,28 +2,24 @@
 
     checker input.txt correct_output.txt solution_output.txt     -> prints points: 0 to 1, or 0 to 100 where so agreed
 
-Does: make the checker's job, read what it printed, and tell a checker that is broken from one that stumbled over a
-submission's output. Does not: run anything itself, or let a submission near a checker: they are jobs of their own, the
-submission's output the only thing that passes from one to the other.
+Does: make the checker's job and read what it printed. Does not: run anything itself, or let a submission near a checker:
+they are jobs of their own, and the submission's output is the only thing that passes from one to the other.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import threading
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from open_r1.execution.contests.rows import BYTES_PER_MB
-from open_r1.execution.judge.judge import Reason, Ruling, Submission, Test, TestResult, Verdict
-from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
+from open_r1.execution.judge.verdict import Reason, Ruling, Test
+from open_r1.execution.programs import Execution, Limits, Program, Status
 
 INPUT, EXPECTED, OUTPUT = "input.txt", "correct_output.txt", "solution_output.txt"
 LIMITS = Limits(wall_s=30.0, cpu_s=15.0, memory_mb=1024, output_kb=64)
-CONTROLS_HELD = 100_000
 SHOWN_CHARS = 200
 
 
@@ -92,64 +88,6 @@ class ContestChecker:
 def input_of(test: Test) -> bytes:
     """What the submission was given: on standard input, or in input.txt."""
     return test.files.get(INPUT, test.input)
-
-
-class Controls:
-    """Whether a checker works at all: shown by giving it a test's own expected output.
-
-    A checker that fails on a submission's output but accepts the expected one has stumbled over a bad output, which is
-    a wrong answer; were it unscored instead, a policy could hide failures behind outputs that break checkers. One that
-    fails on the expected output too says nothing about the submission. Safe to use from any thread.
-    """
-
-    def __init__(self, provider: Provider) -> None:
-        self._provider = provider
-        self._known: OrderedDict[str, Reason] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def settle(self, submissions: Sequence[Submission], verdicts: Sequence[Verdict]) -> list[Verdict]:
-        """The verdicts, each checker's error judged by its control."""
-        self._run_missing(
-            [
-                test
-                for submission, verdict in zip(submissions, verdicts, strict=True)
-                for test, result in zip(submission.tests, verdict.results, strict=True)
-                if result.reason is Reason.CHECKER_ERROR
-            ]
-        )
-        return [
-            Verdict(tuple(map(self._settle_one, submission.tests, verdict.results)))
-            for submission, verdict in zip(submissions, verdicts, strict=True)
-        ]
-
-    def _settle_one(self, test: Test, result: TestResult) -> TestResult:
-        if result.reason is not Reason.CHECKER_ERROR or test.checker is None:
-            return result
-        control = self._known.get(_control_key(test), Reason.UNAVAILABLE)
-        if control in (Reason.PASSED, Reason.PARTIAL):
-            detail = f"{result.detail}, though it accepts the expected output"
-            return replace(result, reason=Reason.WRONG_ANSWER, points=0.0, detail=detail)
-        detail = f"{result.detail}, and on the expected output: {control}"
-        return replace(result, detail=detail)
-
-    def _run_missing(self, tests: Sequence[Test]) -> None:
-        missing = {key: test for test in tests if test.checker and (key := _control_key(test)) not in self._known}
-        programs = [test.checker.program(test, test.expected) for test in missing.values() if test.checker]
-        for (key, test), execution in zip(missing.items(), self._provider.run(programs), strict=True):
-            if execution.status is not Status.UNAVAILABLE and test.checker:
-                self._remember(key, test.checker.read(test, execution).reason)
-
-    def _remember(self, key: str, reason: Reason) -> None:
-        with self._lock:
-            self._known[key] = reason
-            while len(self._known) > CONTROLS_HELD:
-                self._known.popitem(last=False)
-
-
-def _control_key(test: Test) -> str:
-    digest = test.checker.digest if test.checker else ""
-    parts = (hashlib.sha256(part).hexdigest() for part in (input_of(test), test.expected))
-    return " ".join((digest, *parts))
 
 
 def _ending(execution: Execution) -> str:

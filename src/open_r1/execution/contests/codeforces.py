@@ -19,7 +19,7 @@ from typing import Literal, get_args
 
 from open_r1.errors import ConfigError, nearest
 from open_r1.execution.contests.case_files import CODEFORCES_FOLDER, GeneratedTests
-from open_r1.execution.contests.checkers import ContestChecker, Controls
+from open_r1.execution.contests.checkers import ContestChecker
 from open_r1.execution.contests.file_mode import INPUT_FILE, OUTPUT_FILE, can_write_files, in_file_mode
 from open_r1.execution.contests.limits import contest_limits
 from open_r1.execution.contests.rows import (
@@ -34,7 +34,7 @@ from open_r1.execution.contests.rows import (
 from open_r1.execution.judge.comparison import Comparison
 from open_r1.execution.judge.judge import Judge, Reason, Submission, Test, TestResult, Verdict, shared_judge
 from open_r1.execution.programs import Program, Provider
-from open_r1.text.fences import canonical_language
+from open_r1.text.languages import canonical_language
 
 ScoringMode = Literal["weighted_sum", "pass_fail", "partial"]
 SCORING_MODES: tuple[ScoringMode, ...] = get_args(ScoringMode)
@@ -169,7 +169,6 @@ class CodeforcesJudge:
     ) -> None:
         self.provider = provider
         self._judge = judge or shared_judge(provider)
-        self._controls = Controls(provider)
         self._time_factors = time_factors or {}
         self._can_write: bool | None = None
 
@@ -188,8 +187,7 @@ class CodeforcesJudge:
                 submissions[place] = problem.submission(code, language, mode, batch_size, self._time_factors)
             except ProblemError as error:
                 verdicts[place] = _unscored(problem, error)
-        waiting = list(submissions.values())
-        judged = self._controls.settle(waiting, self._judge.judge(waiting))
+        judged = self._judge.judge(list(submissions.values()))
         verdicts |= dict(zip(submissions, judged, strict=True))
         return [CodeforcesResult(problem, verdicts[place]) for place, (problem, _, _) in enumerate(entries)]
 

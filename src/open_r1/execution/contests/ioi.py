@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
-from open_r1.execution.contests.checkers import ContestChecker, Controls
+from open_r1.execution.contests.checkers import ContestChecker
 from open_r1.execution.contests.limits import contest_limits
 from open_r1.execution.contests.rows import (
     BYTES_PER_MB,
@@ -168,12 +168,11 @@ class IoiJudge:
     def __init__(self, provider: Provider, judge: Judge | None = None) -> None:
         self.provider = provider
         self._judge = judge or shared_judge(provider)
-        self._controls = Controls(provider)
 
     def score(self, entries: Sequence[tuple[Subtask, str]], batch_size: int = 1) -> list[SubtaskResult]:
         """A result for each (subtask, code), in order."""
         submissions = [subtask.submission(code, batch_size) for subtask, code in entries]
-        verdicts = self._controls.settle(submissions, self._judge.judge(submissions))
+        verdicts = self._judge.judge(submissions)
         return [_result(subtask, verdict) for (subtask, _), verdict in zip(entries, verdicts, strict=True)]
 
 

@@ -27,6 +27,11 @@ _NUMBER = re.compile(rb"[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d{1,18})?|nan|i
 _ARITHMETIC = Context(prec=60, Emax=10**18 - 1, Emin=1 - 10**18, traps=[])
 """Wide enough for 1e400, too narrow for a number of a million digits to cost more than reading it."""
 
+_INTEGER = re.compile(rb"[+-]?\d+")
+
+ROUNDS_TO_INTEGER = 0.49
+"""The default tolerance never reaches from one integer to the next."""
+
 SHOWN_BYTES = 40
 
 
@@ -38,7 +43,9 @@ class Comparison:
         mode: "tokens": what stands between white space, as most judges do it. "lines": line by line, but white space
             at a line's end and empty lines at the end don't count. "exact": every byte. "numeric": by tokens, of which
             those that are numbers may differ by a tolerance.
-        absolute, relative: The tolerance: |actual - expected| ≤ max(absolute, relative · |expected|).
+        absolute, relative: The tolerance: |actual - expected| ≤ max(absolute, relative · |expected|). Two integers are
+            compared exactly. With the default tolerance, so is a number with a fraction that would round to another
+            integer than the expected one.
         ignores_case: Letters of either case are the same.
     """
 
@@ -77,19 +84,42 @@ class Comparison:
 
 
 def are_close(expected: bytes, actual: bytes, absolute: float, relative: float) -> bool:
-    """Whether two numerals are within a tolerance of each other; False where either is no numeral.
+    """Whether two numerals are within a tolerance of each other; False where either is not a numeral.
 
-    Infinities are close to themselves, and what isn't a number to what isn't one. Takes time linear in the numerals'
-    length, so a million digits cost no more than reading them.
+    Two integers are close only if they are equal: see `largest_distance` for an integer and a float. Infinities are close
+    to themselves, and what isn't a number to what isn't one. Takes time linear in the numerals' length, so a million
+    digits cost no more than reading them.
     """
     if not (_NUMBER.fullmatch(expected) and _NUMBER.fullmatch(actual)):
         return False
+    is_integer = _INTEGER.fullmatch(expected) is not None
+    if is_integer and _INTEGER.fullmatch(actual):
+        return _canonical_integer(expected) == _canonical_integer(actual)
     right, found = (_ARITHMETIC.create_decimal(numeral.decode("ascii")) for numeral in (expected, actual))
     if not (right.is_finite() and found.is_finite()):
         return (right.is_nan() and found.is_nan()) or bool(right.is_infinite() and right == found)
     distance = _ARITHMETIC.abs(_ARITHMETIC.subtract(found, right))
-    tolerance = max(Decimal(absolute), _ARITHMETIC.multiply(Decimal(relative), _ARITHMETIC.abs(right)))
-    return distance <= tolerance
+    reach = _ARITHMETIC.multiply(Decimal(relative), _ARITHMETIC.abs(right))
+    if is_integer and relative <= DEFAULT_TOLERANCE:
+        reach = min(reach, Decimal(ROUNDS_TO_INTEGER))
+    return distance <= max(Decimal(absolute), reach)
+
+
+def largest_distance(expected: float, absolute: float, relative: float) -> float:
+    """How far a float may be from the expected number.
+
+    From an integer, the default relative tolerance never reaches the next one: 1000000006.0 is not 1000000007.
+    OverflowError for an integer beyond every float.
+    """
+    reach = relative * abs(expected)
+    if isinstance(expected, int) and relative <= DEFAULT_TOLERANCE:
+        reach = min(reach, ROUNDS_TO_INTEGER)
+    return max(absolute, reach)
+
+
+def _canonical_integer(numeral: bytes) -> tuple[bool, bytes]:
+    digits = numeral.lstrip(b"+-").lstrip(b"0")
+    return numeral.startswith(b"-") and bool(digits), digits
 
 
 def _tokens(output: bytes) -> Iterator[bytes]:

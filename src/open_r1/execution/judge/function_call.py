@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.execution.judge import harness
-from open_r1.execution.judge.comparison import Comparison
+from open_r1.execution.judge.comparison import Comparison, largest_distance
 from open_r1.execution.programs import Program
 
 MAX_SHOWN = 80
@@ -79,7 +79,7 @@ def value_difference(expected: Any, actual: Any, comparison: Comparison, place: 
     """Where two values of the wire differ, in words; None where they are equal.
 
     By "exact" they are equal as Python has it (1 == 1.0 == True, a list is no tuple). By any other mode a tuple is a
-    list, an object's keys are text, and floats may differ by the tolerance.
+    list, an object's keys are text, and floats may differ by the tolerance; integers are compared exactly.
     """
     if _is_number(expected) and _is_number(actual):
         return None if _are_equal_numbers(expected, actual, comparison) else _differ(place, expected, actual)
@@ -159,7 +159,9 @@ def _are_equal_numbers(expected: Any, actual: Any, comparison: Comparison) -> bo
     try:
         if not (isfinite(expected) and isfinite(actual)):
             return False
-        return abs(actual - expected) <= max(comparison.absolute, comparison.relative * abs(expected))
+        if isinstance(expected, int) and actual == int(actual):
+            actual = int(actual)  # a float of the same size might round the difference away
+        return abs(actual - expected) <= largest_distance(expected, comparison.absolute, comparison.relative)
     except OverflowError:  # an integer beyond every float
         return False
 

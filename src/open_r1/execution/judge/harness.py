@@ -12,7 +12,7 @@ Uses the standard library alone, of Python 3.8 on. `function_call` imports it fo
 from __future__ import annotations
 
 import collections
-import contextlib
+import decimal
 import io
 import json
 import os
@@ -52,17 +52,15 @@ LEETCODE_NAMES = {
 
 def main(source: str) -> None:
     """Make the call that standard input asks for. Leaves at once, so that no thread or exit handler holds it up."""
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(0)
     call = json.loads(sys.stdin.buffer.read())
     sys.stdin = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(Nowhere()), encoding="utf-8", errors="replace")
     try:
         function = find_function(load(source), call["function"])
-        with any_digits():
-            arguments = choose_arguments(function, [decode(reading) for reading in call["readings"]])
-        result = function(*arguments)
-        with any_digits():
-            result = encode(result)
-        frame = "\n" + MARK + json.dumps(result) + "\n"
+        arguments = choose_arguments(function, [decode(reading) for reading in call["readings"]])
+        frame = "\n" + MARK + json.dumps(encode(function(*arguments))) + "\n"
     except BaseException:  # noqa: BLE001  SystemExit too: a submission that leaves early has no result
         traceback.print_exc()
         sys.stderr.flush()
@@ -119,18 +117,6 @@ class Digits(str):
     """An integer that isn't worth reading."""
 
 
-@contextlib.contextmanager
-def any_digits() -> typing.Iterator[None]:
-    """Lets integers of any length be read and written, which newer Pythons refuse; not while a submission runs."""
-    if not hasattr(sys, "set_int_max_str_digits"):
-        yield
-        return
-    limit = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(0)
-    yield
-    sys.set_int_max_str_digits(limit)
-
-
 def encode(value: typing.Any, depth: int = 0) -> typing.Any:
     """A value as JSON can hold it; TypeError for what has no such form, ValueError for what is nested too deeply."""
     if depth > MAX_DEPTH:
@@ -138,7 +124,7 @@ def encode(value: typing.Any, depth: int = 0) -> typing.Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Digits) or (isinstance(value, int) and not -_BIG < value < _BIG):
-        return {"$int": str(value)}
+        return {"$int": value if isinstance(value, Digits) else digits_of(value)}
     for kind in (int, float, str):
         if isinstance(value, kind):
             return value if type(value) is kind else kind(value)
@@ -153,6 +139,11 @@ def encode(value: typing.Any, depth: int = 0) -> typing.Any:
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
         return encode(value.tolist(), depth + 1)
     raise TypeError(f"a value of type {type(value).__name__} has no JSON form")
+
+
+def digits_of(value: int) -> str:
+    """The digits of an integer of any length; `str` refuses more than 4,300 unless the process says otherwise."""
+    return format(decimal.Decimal(value), "f")
 
 
 def encode_dict(value: dict, depth: int) -> dict:

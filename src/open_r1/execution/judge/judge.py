@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
+from open_r1.execution.judge.controls import Controls
 from open_r1.execution.judge.function_call import (
     UnreadableResultError,
     call_program,
@@ -41,7 +42,7 @@ from open_r1.execution.judge.verdict import (
     digest_of,
     flat,
 )
-from open_r1.execution.programs import Execution, Program, Provider, Status
+from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
 
 __all__ = [
     "UNSCORED",
@@ -62,6 +63,9 @@ MAX_SOURCE_BYTES = 1 << 20
 """A larger program fails its tests unseen: nothing that a model writes as an answer is so long."""
 
 CACHE_SIZE = 50_000
+
+OUTPUT_FACTOR = 2
+"""How many times as much as the expected output a program may write, where its limit is lower."""
 
 DETAIL_CHARS = 300
 
@@ -84,6 +88,7 @@ class Judge:
         self.cache_size = cache_size
         self._cache: OrderedDict[bytes, TestResult] = OrderedDict()
         self._running: dict[bytes, Future[TestResult]] = {}
+        self._controls = Controls(provider.submit)
         self._lock = threading.Lock()
 
     def judge(self, submissions: Sequence[Submission]) -> list[Verdict]:
@@ -124,7 +129,7 @@ class Judge:
             if key in self._running:
                 return self._running[key]
             future = self._running[key] = Future()
-        _Run(self.provider, trial.program, test, future).start()
+        _Run(self.provider, self._controls, trial.program, test, future).start()
         future.add_done_callback(lambda done: self._remember(key, done))
         return future
 
@@ -205,15 +210,19 @@ class _Trial:
 class _Run:
     """One test of one program: the submission's job, and the checker's where there is one. Ends in `future`."""
 
-    def __init__(self, provider: Provider, program: Program, test: Test, future: Future[TestResult]) -> None:
+    def __init__(
+        self, provider: Provider, controls: Controls, program: Program, test: Test, future: Future[TestResult]
+    ) -> None:
         self.provider = provider
+        self.controls = controls
         self.program = program
         self.test = test
         self.future = future
 
     def start(self) -> None:
-        limits = self.test.limits or self.program.limits
-        program = replace(self.program, limits=limits, files={**self.program.files, **self.test.files})
+        limits = room_for_output(self.test.limits or self.program.limits, len(self.test.expected))
+        source = self.program.source.encode("utf-8", "replace").decode()  # half a surrogate pair can't travel
+        program = replace(self.program, source=source, limits=limits, files={**self.program.files, **self.test.files})
         if self.test.kind is Kind.FUNCTION_CALL:
             program = call_program(program, self.test.input)
         else:
@@ -245,11 +254,26 @@ class _Run:
         try:
             if self.test.checker is None:
                 return self._compare(execution)
-            check = self.test.checker.program(self.test, self._output_of(execution))
+            check = self._check_of(self.test.checker, self._output_of(execution))
         except UnreadableResultError as error:
             return _measured(Reason.WRONG_ANSWER, execution, detail=str(error))
         measured = replace(execution, stdout=b"", stderr=b"")
-        self._submit(check, lambda checked: _read_check(self.test, measured, checked))
+        self._submit(check, lambda checked: self._take_check(measured, checked))
+        return None
+
+    def _check_of(self, checker: Checker, output: bytes) -> Program:
+        """The checker's job; UnreadableResultError where it can be made for the expected output only."""
+        try:
+            return checker.program(self.test, output)
+        except Exception as error:
+            checker.program(self.test, self.test.expected)
+            raise UnreadableResultError(f"the checker can't be given the output ({_in_words(error)})") from error
+
+    def _take_check(self, execution: Execution, checked: Execution) -> TestResult | None:
+        result = _read_check(self.test, execution, checked)
+        if result.reason is not Reason.CHECKER_ERROR:
+            return result
+        self.controls.settle(self.test, result).add_done_callback(lambda done: _end(self.future, done.result()))
         return None
 
     def _output_of(self, execution: Execution) -> bytes:
@@ -260,13 +284,24 @@ class _Run:
 
     def _compare(self, execution: Execution) -> TestResult:
         test = self.test
-        if test.kind is Kind.FUNCTION_CALL:
-            difference = result_difference(test.expected, execution.stdout, test.comparison)
-        else:
-            difference = test.comparison.difference(test.expected, execution.stdout)
+        try:
+            if test.kind is Kind.FUNCTION_CALL:
+                difference = result_difference(test.expected, execution.stdout, test.comparison)
+            else:
+                difference = test.comparison.difference(test.expected, execution.stdout)
+        except (UnreadableResultError, MemoryError):
+            raise
+        except Exception as error:  # the output did this: what is right is compared every day
+            raise UnreadableResultError(f"the output can't be compared ({_in_words(error)})") from error
         if difference is None:
             return _measured(Reason.PASSED, execution, points=1.0)
         return _measured(Reason.WRONG_ANSWER, execution, detail=difference)
+
+
+def room_for_output(limits: Limits, expected_bytes: int) -> Limits:
+    """The limits with an output limit that the expected output fits in twice."""
+    needed_kb = OUTPUT_FACTOR * expected_bytes // 1024 + 1
+    return replace(limits, output_kb=needed_kb) if needed_kb > limits.output_kb else limits
 
 
 _REASON_OF = {
@@ -294,7 +329,10 @@ def _read_check(test: Test, execution: Execution, checked: Execution) -> TestRes
     if checked.status is Status.UNAVAILABLE:
         return _measured(Reason.UNAVAILABLE, execution, detail=checked.detail, cause=checked.reason)
     assert test.checker is not None
-    ruling = test.checker.read(test, checked)
+    try:
+        ruling = test.checker.read(test, checked)
+    except Exception as error:  # noqa: BLE001  a checker of the user's own may raise anything; the control will show
+        ruling = Ruling(Reason.CHECKER_ERROR, 0.0, f"the checker's answer can't be read ({_in_words(error)})")
     return _measured(ruling.reason, execution, points=ruling.points, detail=ruling.detail)
 
 

@@ -25,9 +25,9 @@ from open_r1.errors import ConfigError
 from open_r1.execution.judge.checkers import ProgramChecker
 from open_r1.execution.judge.comparison import Comparison
 from open_r1.execution.judge.function_call import encode_call, encode_expected
-from open_r1.execution.judge.harness import MAX_DIGITS, Digits
+from open_r1.execution.judge.harness import MAX_DIGITS, Digits, digits_of
 from open_r1.execution.judge.verdict import Kind, Test
-from open_r1.text.fences import canonical_language
+from open_r1.text.languages import program_language
 
 MAX_LITERAL_CHARS = 1_000_000
 """Longer texts are read as JSON alone: Python's parser takes a thousand times their size in memory."""
@@ -59,7 +59,7 @@ def read_verification(info: Any) -> Verification | None:
     language = info.get("language") or "python"
     if not isinstance(language, str):
         raise _malformed(f"its language is {language!r}, not a name")
-    language = canonical_language(language)
+    language = program_language(language)
     comparison, checker = _read_comparison(info.get("comparison")), _read_checker(info.get("checker"))
     tests = [
         _read_test(number, case, info.get("fn_name"), language, comparison, checker)
@@ -74,7 +74,7 @@ def _parse_json(info: Any) -> Any:
     if not info.strip():
         return None
     try:
-        return json.loads(info)
+        return json.loads(info, parse_int=_read_integer)
     except (ValueError, RecursionError) as error:
         raise _malformed(f"verification_info is text but no JSON: {error}") from error
 
@@ -191,7 +191,7 @@ def _read_text(number: int, key: str, value: Any) -> bytes:
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
         value = "\n".join(line.rstrip("\n") for line in value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(value)
+        value = digits_of(value) if isinstance(value, int) else str(value)
     if not isinstance(value, str):
         raise _malformed(f"test {number} has an {key} of type {type(value).__name__}; it must be text")
     return value.encode("utf-8", "surrogatepass")
@@ -212,7 +212,7 @@ def _read_checker(checker: Any) -> ProgramChecker | None:
         return None
     if not isinstance(checker, Mapping) or not isinstance(checker.get("source"), str):
         raise _malformed("its checker is no object with language and source")
-    return ProgramChecker(checker["source"], canonical_language(str(checker.get("language") or "python")))
+    return ProgramChecker(checker["source"], program_language(str(checker.get("language") or "python")))
 
 
 def _malformed(message: str) -> UnusableTestsError:

@@ -25,6 +25,7 @@ from open_r1.execution.providers.registry import ProviderSpec
 from open_r1.execution.providers.remote import Patience, RemoteProvider, Session
 from open_r1.execution.providers.replies import as_object, number_of
 from open_r1.execution.wire import CLIENT_HEADER, EXECUTIONS_PATH, INFO_PATH, decode_answer, encode_program
+from open_r1.net.client import Stream
 
 CONCURRENCY = 512
 """Programs that wait at the service at once, so that its workers never lack one."""
@@ -164,9 +165,9 @@ class ExecutorProvider(RemoteProvider):
                 if not missing:
                     return
 
-    async def _lines(self, response: Any, most: int) -> AsyncIterator[bytes]:
+    async def _lines(self, response: Stream, most: int) -> AsyncIterator[bytes]:
         """The lines of an answer that are not blank, as they come."""
-        chunks = response.aiter_raw()
+        chunks = response.chunks()
         buffer = bytearray()
         received = 0
         while True:

@@ -43,6 +43,7 @@ from open_r1.execution.providers.replies import (
 )
 from open_r1.execution.providers.wrapping import fault_of_files, other_cpp_standard
 from open_r1.execution.sandbox.toolchains import Toolchain, find_toolchain
+from open_r1.net.retry import CoolDown
 from open_r1.processes import ranks
 
 DEFAULT_PATH = "/api/v2"
@@ -87,20 +88,11 @@ class Endpoint:
 
     url: str
     in_flight: int = 0
-    failures: int = 0
-    out_until: float = 0.0
+    cool_down: CoolDown = field(default_factory=lambda: CoolDown(1, RETRY_ENDPOINT_S, MAX_RETRY_ENDPOINT_S, jitter=0))
     languages: frozenset[str] | None = None
     languages_at: float = 0.0
     ceilings: dict[str, int] = field(default_factory=dict)
     """Limits that it was seen to refuse, and the highest that it allows."""
-
-    def succeeded(self) -> None:
-        self.failures, self.out_until = 0, 0.0
-
-    def failed(self) -> None:
-        pause_s = min(RETRY_ENDPOINT_S * 2**self.failures, MAX_RETRY_ENDPOINT_S)
-        self.failures += 1
-        self.out_until = time.monotonic() + pause_s
 
 
 class PistonProvider(RemoteProvider):
@@ -175,10 +167,10 @@ class PistonProvider(RemoteProvider):
     def _by_preference(self) -> list[Endpoint]:
         """The endpoints that work, the least busy first; where none does, the one that was left out first."""
         now = time.monotonic()
-        working = [endpoint for endpoint in self.endpoints if endpoint.out_until <= now]
+        working = [endpoint for endpoint in self.endpoints if endpoint.cool_down.until <= now]
         if working:
             return sorted(working, key=lambda endpoint: endpoint.in_flight)
-        return sorted(self.endpoints, key=lambda endpoint: endpoint.out_until)
+        return sorted(self.endpoints, key=lambda endpoint: endpoint.cool_down.until)
 
     async def _run_at(
         self, endpoint: Endpoint, session: Session, request: dict[str, Any], program: Program
@@ -222,14 +214,14 @@ class PistonProvider(RemoteProvider):
             yield
         except Failure as failure:
             if failure.can_retry:
-                endpoint.failed()
+                endpoint.cool_down.failed(time.monotonic())
             raise
         except asyncio.CancelledError:
             if time.monotonic() - started > program_s:  # it was given up, and not merely no longer wanted
-                endpoint.failed()
+                endpoint.cool_down.failed(time.monotonic())
             raise
         else:
-            endpoint.succeeded()
+            endpoint.cool_down.succeeded()
         finally:
             endpoint.in_flight -= 1
 

@@ -15,7 +15,6 @@ import asyncio
 import logging
 import math
 import os
-import random
 import time
 from abc import abstractmethod
 from concurrent.futures import Future
@@ -28,9 +27,10 @@ from open_r1.errors import ConfigError
 from open_r1.execution.programs import Execution, Limits, Program, Provider
 from open_r1.execution.providers.background import background_loop
 from open_r1.execution.providers.failure import Failure
-from open_r1.execution.providers.http import make_client
 from open_r1.execution.providers.replies import bounded
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS
+from open_r1.net.client import HttpClient
+from open_r1.net.retry import CoolDown, backoff
 
 logger = logging.getLogger(__name__)
 
@@ -89,10 +89,10 @@ class Session:
         self.is_closing = False
 
     @cached_property
-    def http(self) -> Any:
+    def http(self) -> HttpClient:
         """An HTTP client; how long a request may take is the attempt's affair."""
-        client = make_client()
-        self.stack.push_async_callback(client.aclose)
+        client = HttpClient()
+        self.stack.push_async_callback(client.close)
         return client
 
 
@@ -111,8 +111,7 @@ class RemoteProvider(Provider):
         self.problem = problem
         self._session: Session | None = None
         self._used_by: int | None = None
-        self._given_up = 0
-        self._down_until = 0.0
+        self._cool_down = CoolDown(SUSPECT_AFTER, self.patience.cool_down_s, self.patience.cool_down_s, jitter=0)
 
     @abstractmethod
     async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
@@ -181,33 +180,39 @@ class RemoteProvider(Provider):
         finally:
             session.tasks.discard(task)
 
+    @property
+    def _is_suspect(self) -> bool:
+        return self._cool_down.failures >= SUSPECT_AFTER
+
     async def _persist(self, program: Program, session: Session) -> Execution:
-        if self._given_up >= SUSPECT_AFTER:
+        if self._is_suspect:
             async with session.probe:
-                if self._given_up >= SUSPECT_AFTER:
+                if self._is_suspect:
                     return await self._probe(program, session)
         return await self._try(program, session, self.patience.attempts)
 
     async def _probe(self, program: Program, session: Session) -> Execution:
-        if time.monotonic() < self._down_until:
-            return Execution.unavailable("provider_down", f"{self.name} failed {self._given_up} programs in a row")
+        if time.monotonic() < self._cool_down.until:
+            failures = self._cool_down.failures
+            return Execution.unavailable("provider_down", f"{self.name} failed {failures} programs in a row")
         execution = await self._try(program, session, attempts=1)
-        if self._given_up >= SUSPECT_AFTER:
-            self._down_until = time.monotonic() + self.patience.cool_down_s
+        if self._is_suspect:
+            self._cool_down.start(time.monotonic())
         return execution
 
     async def _try(self, program: Program, session: Session, attempts: int) -> Execution:
         deadline = time.monotonic() + self.program_s(program) + self.patience.deadline_s
         failure = Failure("timeout", "no attempt was made in time")
+        waits = backoff(self.patience.first_delay_s, self.patience.max_delay_s)
         for attempt in range(attempts):
             try:
                 execution = await self._attempt_in_time(program, session, deadline)
             except Failure as error:
                 failure = error
             else:
-                self._given_up = 0
+                self._cool_down.succeeded()
                 return bounded(execution, program.limits)
-            wait_s = max(failure.wait_s, self._delay_s(attempt))
+            wait_s = max(failure.wait_s, next(waits))
             is_last = attempt + 1 == attempts or time.monotonic() + wait_s >= deadline
             if is_last or not failure.can_retry:
                 break
@@ -237,12 +242,9 @@ class RemoteProvider(Provider):
         except Exception as error:  # noqa: BLE001  the program's fate is known; what stays behind has a life span
             logger.warning("provider %s could not clean up: %s: %s", self.name, type(error).__name__, error)
 
-    def _delay_s(self, attempt: int) -> float:
-        return min(self.patience.max_delay_s, self.patience.first_delay_s * 2**attempt) * random.uniform(0.5, 1.0)
-
     def _give_up(self, failure: Failure) -> Execution:
         if failure.reason in SERVICE_REASONS:
-            self._given_up += 1
+            self._cool_down.failures += 1
         return Execution.unavailable(failure.reason, f"{self.name}: {failure.detail}"[:500])
 
     def _current_session(self) -> Session:

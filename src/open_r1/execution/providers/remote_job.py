@@ -25,6 +25,7 @@ import zlib
 FIRST_USER = 61000
 """From here on, 3,000 users that no system gives out; one a job, so that each has its count of processes to itself."""
 CHUNK = 65536
+ENVIRONMENT = {"LANG": "C.UTF-8", "PYTHONINTMAXSTRDIGITS": "0", "MALLOC_ARENA_MAX": "1"}
 MEMORY_MESSAGES = (b"MemoryError", b"std::bad_alloc", b"out of memory", b"OutOfMemoryError")
 
 
@@ -114,7 +115,7 @@ def run(command, folder, limits, stdin, owner):
             stdin=file,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8"},
+            env=dict(ENVIRONMENT, PATH=os.environ.get("PATH", os.defpath), HOME=folder, TMPDIR=folder),
             start_new_session=True,
             preexec_fn=lambda: restrict(limits, owner),
         )

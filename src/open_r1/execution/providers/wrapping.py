@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from open_r1.errors import nearest
 from open_r1.execution.programs import Execution, Limits, Program
 from open_r1.execution.providers.failure import Failure, GarbledReply
+from open_r1.execution.sandbox import java
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, RESULT, TOOLCHAINS, Toolchain, find_toolchain
 from open_r1.execution.wire import decode_answer
 
@@ -111,8 +112,9 @@ def max_printed(limits: Limits) -> int:
 
 def _job(program: Program, toolchain: Toolchain) -> dict[str, object]:
     main = toolchain.main_file(program.source)
-    words = {"main": main, "stem": Path(main).stem, "memory_mb": str(program.limits.memory_mb)}
-    further = [name for name in program.sources if name.endswith(toolchain.compiled_suffixes)]
+    main_class = java.read_names(program.source).main_class
+    words = {"main": main, "main_class": main_class, "memory_mb": str(program.limits.memory_mb)}
+    further = toolchain.compiled_with(program.sources)
     return {
         "main": main,
         "source": _encoded(program.source.encode("utf-8", errors="replace")),

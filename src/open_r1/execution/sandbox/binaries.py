@@ -12,7 +12,8 @@ from open_r1.execution.programs import Execution
 
 MAX_BYTES = 512 << 20
 MAX_ENTRIES = 4096
-COMPILE_WAIT_S = 120.0
+COMPILE_WAIT_S = 3600.0
+"""A compiler has limits of its own; what takes long is its turn."""
 
 Compiled = int | Execution
 """A descriptor of an executable, or what its program has because it couldn't be compiled."""

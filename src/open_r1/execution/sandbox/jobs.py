@@ -16,8 +16,13 @@ MAX_SOURCE_BYTES = 16 << 20
 MAX_ARGUMENT_BYTES = 64 << 10
 MAX_FILES = 32
 MAX_SECONDS = 1_000_000
+PAGE_BYTES = 4096
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 _OUT_OF_MEMORY = (b"MemoryError", b"std::bad_alloc", b"java.lang.OutOfMemoryError", b"heap out of memory")
+
+
+JobFiles = tuple[Job, Mapping[str, bytes]]
+"""A job, and the contents of its files by name."""
 
 
 def fault_of(program: Program) -> Execution | None:
@@ -48,15 +53,35 @@ def fault_of(program: Program) -> Execution | None:
     return None
 
 
-def compile_job(program: Program, toolchain: Toolchain) -> tuple[Job, dict[str, bytes]]:
-    """The job that makes an executable of a program, and its files."""
-    main = toolchain.main_file(program.source)
-    sources = {**program.sources, main: program.source.encode("utf-8", "replace")}
-    command = toolchain.compile_command(main, program.sources)
-    return _job(toolchain, COMPILE_LIMITS, command, files=sources, forks=True, collect=RESULT), sources
+def compile_job(program: Program, toolchain: Toolchain) -> JobFiles:
+    """The job that makes an executable of a program."""
+    sources = {**program.sources, toolchain.main_file(program.source): _encoded(program.source)}
+    return _compile_job(toolchain, toolchain.compile_command(program.source, program.sources), sources)
 
 
-def run_job(program: Program, toolchain: Toolchain, executable: bytes | None) -> tuple[Job, dict[str, bytes]]:
+def object_job(program: Program, toolchain: Toolchain, of_graders: bool) -> JobFiles:
+    """The job that makes an object file of a program's further sources, or of its own alone.
+
+    In a job of their own, so that a program can't include what it is to be graded by.
+    """
+    compiled = toolchain.compiled_with(program.sources)
+    headers = {name: content for name, content in program.sources.items() if name not in compiled}
+    own = {toolchain.main: _encoded(program.source)}
+    files = {name: program.sources[name] for name in compiled} if of_graders else own
+    return _compile_job(toolchain, toolchain.object_command(list(files)), headers | files)
+
+
+def link_job(toolchain: Toolchain, objects: Sequence[bytes]) -> JobFiles:
+    """The job that makes an executable of object files."""
+    files = {f"{place}.o": content for place, content in enumerate(objects)}
+    return _compile_job(toolchain, toolchain.link_command(list(files)), files)
+
+
+def _compile_job(toolchain: Toolchain, command: Sequence[str], files: Mapping[str, bytes]) -> JobFiles:
+    return _job(toolchain, COMPILE_LIMITS, command, files=files, forks=True, collect=RESULT), files
+
+
+def run_job(program: Program, toolchain: Toolchain, executable: bytes | None) -> JobFiles:
     """The job that runs a program, and its files.
 
     `executable` is what was compiled where a command runs it; None where it is run by itself, or nothing is compiled.
@@ -67,7 +92,7 @@ def run_job(program: Program, toolchain: Toolchain, executable: bytes | None) ->
     if command and executable is not None:
         files[RESULT] = executable
     elif command:
-        files[toolchain.main] = program.source.encode("utf-8", "replace")
+        files[toolchain.main] = _encoded(program.source)
     job = _job(
         toolchain,
         program.limits,
@@ -75,7 +100,7 @@ def run_job(program: Program, toolchain: Toolchain, executable: bytes | None) ->
         program.args,
         files=files,
         is_binary=is_binary,
-        stdin_file="/dev/stdin" in program.source,
+        stdin=len(program.stdin) if "/dev/stdin" in program.source and not is_graded(program, toolchain) else None,
         forks=toolchain.forks,
     )
     return job, files
@@ -90,38 +115,52 @@ def _job(
     files: Mapping[str, bytes],
     forks: bool,
     is_binary: bool = False,
-    stdin_file: bool = False,
+    stdin: int | None = None,
     collect: str = "",
 ) -> Job:
+    """The job; `stdin` is the size of standard input where that is wanted as a file too. What it is given takes no room."""
     return Job(
         argv=list(argv),
         arguments=[str(word) for word in arguments],  # numbers and words that are no more than that: they travel
         environment=toolchain.environment(),
         is_binary=is_binary,
         files=[str(name) for name in files],
-        stdin_file=stdin_file,
+        stdin_file=stdin is not None,
         collect=collect,
         forks=forks,
         limits_address_space=toolchain.limits_address_space,
         wall_s=float(limits.wall_s),
         cpu_s=float(limits.cpu_s),
         memory_mb=int(limits.memory_mb),
-        disk_mb=int(limits.disk_mb),
+        disk_mb=int(limits.disk_mb) + _megabytes([stdin or 0, *map(len, files.values())]),
         processes=int(limits.processes + toolchain.threads),
         open_files=int(limits.open_files),
     )
 
 
-def compile_error(result: Result) -> Execution:
-    """What a program has that the compiler made nothing of."""
-    note = b""
+def is_graded(program: Program, toolchain: Toolchain) -> bool:
+    """A grader is compiled along: it has the first look at standard input, which can't be read twice."""
+    return bool(toolchain.link and toolchain.compiled_with(program.sources))
+
+
+def _megabytes(sizes: Sequence[int]) -> int:
+    """Room for files of these sizes, which take whole pages."""
+    return -(-sum(size + PAGE_BYTES for size in sizes if size) // (1 << 20))
+
+
+def _encoded(source: str) -> bytes:
+    return source.encode("utf-8", "replace")
+
+
+def compile_error(result: Result, note: str = "") -> Execution:
+    """What a program has that the compiler made nothing of, or nothing that can be used."""
     if result.outcome.timed_out:
-        note = b"the compiler took too long"
+        note = "the compiler took too long"
     elif result.memory_exceeded or result.output_exceeded:
-        note = b"the compiler used too much memory or wrote too much"
+        note = "the compiler used too much memory or wrote too much"
     return Execution(
         Status.COMPILE_ERROR,
-        stderr=result.stderr + note,
+        stderr=result.stderr + note.encode(),
         exit_code=result.outcome.exit_code,
         wall_s=result.outcome.wall_s,
     )
@@ -138,8 +177,6 @@ def was_killed(result: Result) -> bool:
 
 def execution_of(result: Result, limits: Limits) -> Execution:
     """What a run came to, in a provider's words."""
-    if result.outcome.failure:
-        return Execution.unavailable("sandbox_failed", result.outcome.failure)
     return Execution(
         _status(result, limits),
         result.stdout,
@@ -163,12 +200,9 @@ def _status(result: Result, limits: Limits) -> Status:
     return Status.FINISHED
 
 
-def compile_key(program: Program, toolchain: Toolchain) -> str:
-    """A hash of all that decides what a program is compiled to."""
-    digest = hashlib.sha256(repr((toolchain, sorted(program.sources))).encode())
-    for content in (
-        program.source.encode("utf-8", "replace"),
-        *(program.sources[name] for name in sorted(program.sources)),
-    ):
-        digest.update(len(content).to_bytes(8, "little") + content)
+def compile_key(command: Sequence[str], files: Mapping[str, bytes]) -> str:
+    """A hash of all that decides what files are compiled to."""
+    digest = hashlib.sha256(repr((list(command), sorted(files))).encode())
+    for name in sorted(files):
+        digest.update(len(files[name]).to_bytes(8, "little") + files[name])
     return digest.hexdigest()

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 
 from open_r1.errors import ConfigError, nearest
-from open_r1.execution.programs import Execution, Program, Provider
+from open_r1.execution.programs import Execution, Program, Provider, Status
 from open_r1.execution.sandbox import tiers
 from open_r1.execution.sandbox.binaries import BinaryCache, Compiled
 from open_r1.execution.sandbox.jobs import (
@@ -25,15 +26,25 @@ from open_r1.execution.sandbox.jobs import (
     compile_key,
     execution_of,
     fault_of,
+    is_graded,
+    link_job,
+    object_job,
     run_job,
     was_killed,
 )
+from open_r1.execution.sandbox.server.job import Job
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, TOOLCHAINS, Toolchain, find_toolchain
 from open_r1.execution.sandbox.worker import Worker, WorkerLost, memory_file
 from open_r1.processes import cores
 
 MAX_WORKERS = 64
 MAX_BINARY_BYTES = 128 << 20
+HARMLESS = {
+    "python": "", "javascript": "", "bash": "", "c": "int main(void) { return 0; }", "cpp": "int main() {}",
+    "java": "class Main { public static void main(String[] arguments) {} }", "rust": "fn main() {}",
+}  # fmt: skip
+"""The program in each language that does nothing."""
+
 IDLE_LIMIT_S = 3600.0
 
 
@@ -103,7 +114,9 @@ class LocalProvider(Provider):
             return refusal
         try:
             return self._run(program, toolchain)
-        except (WorkerLost, OSError) as error:
+        except WorkerLost:
+            return self._run_again(program, toolchain)
+        except OSError as error:
             return Execution.unavailable("sandbox_failed", str(error))
 
     def close(self) -> None:
@@ -132,14 +145,32 @@ class LocalProvider(Provider):
             )
         return None
 
+    def _run_again(self, program: Program, toolchain: Toolchain) -> Execution:
+        """A program whose run was lost gets a second one. Lost again, it is to blame where a harmless one isn't lost.
+
+        Or a policy could choose to go unscored, by a program that takes its sandbox with it.
+        """
+        try:
+            return self._run(program, toolchain)
+        except (WorkerLost, OSError) as error:
+            lost = str(error)
+        harmless = replace(program, source=HARMLESS[toolchain.language], sources={})
+        try:
+            self._run(harmless, toolchain)
+        except (WorkerLost, OSError):
+            return Execution.unavailable("sandbox_failed", lost)
+        detail = f"the program's run was lost twice ({lost}), and a harmless one's was not"
+        return Execution(Status.FINISHED, exit_code=-signal.SIGKILL, detail=detail)
+
     def _run(self, program: Program, toolchain: Toolchain) -> Execution:
+        """WorkerLost or OSError where that can't be done here and now."""
         if not toolchain.compile:
             source = memory_file(program.source.encode("utf-8", "replace"))
             try:
                 return self._run_file(program, toolchain, source)
             finally:
                 os.close(source)
-        compiled = self._binaries.get(compile_key(program, toolchain), lambda: self._compile(program, toolchain))
+        compiled = self._compile(program, toolchain)
         if isinstance(compiled, Execution):
             return compiled
         try:
@@ -148,11 +179,33 @@ class LocalProvider(Provider):
             os.close(compiled)
 
     def _compile(self, program: Program, toolchain: Toolchain) -> Compiled:
-        job, sources = compile_job(program, toolchain)
+        if not is_graded(program, toolchain):
+            return self._build(*compile_job(program, toolchain))
+        graders = self._build_object(program, toolchain, of_graders=True)
+        if isinstance(graders, Execution):
+            said = graders.stderr[-300:].decode("utf-8", "replace")
+            return Execution.unavailable("bad_grader", f"the grader does not compile: {said}")
+        own = self._build_object(program, toolchain, of_graders=False)
+        return own if isinstance(own, Execution) else self._build(*link_job(toolchain, [own, graders]))
+
+    def _build_object(self, program: Program, toolchain: Toolchain, of_graders: bool) -> bytes | Execution:
+        built = self._build(*object_job(program, toolchain, of_graders))
+        if isinstance(built, Execution):
+            return built
+        try:
+            return _content(built)
+        finally:
+            os.close(built)
+
+    def _build(self, job: Job, files: Mapping[str, bytes]) -> Compiled:
+        """What a compiler makes of files, from the cache where it has been made before."""
+        return self._binaries.get(compile_key(job.argv, files), lambda: self._run_compiler(job, files))
+
+    def _run_compiler(self, job: Job, files: Mapping[str, bytes]) -> Compiled:
         nothing = memory_file(b"")
         try:
             with self._worker() as worker:
-                result = worker.run(job, nothing, b"", sources, COMPILE_LIMITS.output_kb << 10)
+                result = worker.run(job, nothing, b"", files, COMPILE_LIMITS.output_kb << 10)
         finally:
             os.close(nothing)
         if result.outcome.failure:
@@ -162,7 +215,11 @@ class LocalProvider(Provider):
         if result.collected is None:
             return compile_error(result)
         try:
-            return _copy(result.collected) if result.outcome.exit_code == 0 else compile_error(result)
+            if result.outcome.exit_code != 0:
+                return compile_error(result)
+            if os.fstat(result.collected).st_size > MAX_BINARY_BYTES:
+                return compile_error(result, f"the executable has more than {MAX_BINARY_BYTES >> 20} MiB")
+            return memory_file(_content(result.collected))
         finally:
             os.close(result.collected)
 
@@ -171,7 +228,10 @@ class LocalProvider(Provider):
         is_compiled = bool(toolchain.compile) and bool(toolchain.run)
         job, files = run_job(program, toolchain, _content(file) if is_compiled else None)
         with self._worker() as worker:
-            result = worker.run(job, file, program.stdin, files, program.limits.output_kb << 10)
+            output_bytes = program.limits.output_kb << 10
+            result = worker.run(job, file, program.stdin, files, output_bytes, is_graded(program, toolchain))
+        if result.outcome.failure:
+            raise WorkerLost(result.outcome.failure)
         return execution_of(result, program.limits)
 
     @contextmanager
@@ -218,10 +278,3 @@ os.register_at_fork(after_in_child=_forget_parents_workers)
 
 def _content(descriptor: int) -> bytes:
     return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-
-
-def _copy(descriptor: int) -> int:
-    """The file in memory of this side, so that the sandbox's own can go. OSError when it is too large."""
-    if os.fstat(descriptor).st_size > MAX_BINARY_BYTES:
-        raise OSError(f"an executable of more than {MAX_BINARY_BYTES:,} bytes")
-    return memory_file(_content(descriptor))

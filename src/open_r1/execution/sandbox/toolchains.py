@@ -6,15 +6,16 @@ A toolchain is looked for on PATH when it is first asked for. Python needs none:
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
 from open_r1.execution.programs import Limits
+from open_r1.execution.sandbox import java
+from open_r1.text.languages import CPP_STANDARDS, canonical_language, cpp_standard
 
 COMPILE_LIMITS = Limits(
     wall_s=30.0, cpu_s=30.0, memory_mb=2048, output_kb=64, disk_mb=256, processes=64, open_files=256
@@ -27,7 +28,7 @@ SHOWN_ALWAYS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 @dataclass(frozen=True)
 class Toolchain:
-    """A language on this machine. Words of a command may hold `{memory_mb}` and `{main}`.
+    """A language on this machine. Words of a command may contain `{memory_mb}`, `{main}` and `{main_class}`.
 
     Args:
         language: Its canonical name.
@@ -40,6 +41,9 @@ class Toolchain:
         forks: Its programs may start processes.
         limits_address_space: False for runtimes that reserve more than they use: their memory is watched instead.
         threads: How many its runtime starts before the program is asked.
+        make_object, link: Commands that make an object file of sources, and an executable of object files; () where it
+            can't be done apart.
+        libraries: The last words of a link command.
     """
 
     language: str
@@ -52,6 +56,9 @@ class Toolchain:
     forks: bool = False
     limits_address_space: bool = True
     threads: int = 0
+    make_object: tuple[str, ...] = ()
+    link: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
 
     def missing(self) -> list[str]:
         """Tools that this machine doesn't have."""
@@ -60,18 +67,34 @@ class Toolchain:
     def environment(self) -> dict[str, str]:
         """Variables its tools need where /proc isn't there to tell them where they lie."""
         home = _home_of(self.language)
-        return {"LD_LIBRARY_PATH": f"{home}/lib", "JAVA_HOME": home} if home else {}
+        variables = {"LD_LIBRARY_PATH": f"{home}/lib", "JAVA_HOME": home} if home else {}
+        if self.limits_address_space and self.compile:
+            variables["MALLOC_ARENA_MAX"] = "1"  # a further one takes 64 MiB of address space for each thread
+        return variables
 
     def main_file(self, source: str) -> str:
-        """The name the source must have: Java's is its public class's."""
-        if self.language != "java":
-            return self.main
-        found = re.search(r"\bpublic\s+(?:(?:final|abstract|strictfp)\s+)*class\s+([A-Za-z_]\w*)", source)
-        return f"{found[1]}.java" if found else self.main
+        """The name that the source must have."""
+        return f"{java.read_names(source).file}.java" if self.language == "java" else self.main
 
-    def compile_command(self, main: str, sources: Mapping[str, bytes]) -> list[str]:
-        further = [name for name in sources if name.endswith(self.compiled_suffixes)]
-        return [*_filled(self.compile, main=main, stem=Path(main).stem), *further]
+    def compile_command(self, source: str, sources: Mapping[str, bytes]) -> list[str]:
+        """The command that makes `RESULT` of the source, and of further sources that are compiled with it."""
+        names = java.read_names(source)
+        return [
+            *_filled(self.compile, main=self.main_file(source), main_class=names.main_class),
+            *self.compiled_with(sources),
+        ]
+
+    def compiled_with(self, sources: Mapping[str, bytes]) -> list[str]:
+        """Which of the further sources the compiler is given, beside those that it finds by itself."""
+        return [name for name in sources if name.endswith(self.compiled_suffixes)]
+
+    def object_command(self, sources: Sequence[str]) -> list[str]:
+        """The command that makes one object file, `RESULT`, of source files."""
+        return [*_filled(self.make_object), *sources]
+
+    def link_command(self, objects: Sequence[str]) -> list[str]:
+        """The command that makes `RESULT` of object files."""
+        return [*_filled(self.link), *objects, *self.libraries]
 
     def run_command(self, limits: Limits, main: str) -> list[str]:
         return _filled(self.run, main=main, memory_mb=str(limits.memory_mb))
@@ -87,9 +110,18 @@ def _filled(words: tuple[str, ...], **values: str) -> list[str]:
     return [shutil.which(filled[0]) or filled[0], *filled[1:]] if filled else []
 
 
+def _gcc(language: str, compiler: str, standard: str, suffixes: tuple[str, ...]) -> Toolchain:
+    options = (compiler, f"-std={standard}", "-O2", "-pipe", "-pthread")
+    return Toolchain(
+        language, f"main{suffixes[0]}", (*options, "-o", RESULT, "{main}", "-lm"),
+        make_object=(*options, "-r", "-nostdlib", "-o", RESULT),
+        link=(compiler, "-pthread", "-fno-lto", "-fno-use-linker-plugin", "-o", RESULT),
+        libraries=("-lm",), compiled_suffixes=suffixes, tools=(compiler,), package=compiler,
+    )  # fmt: skip
+
+
 def _cpp(standard: str) -> Toolchain:
-    command = ("g++", f"-std=c++{standard}", "-O2", "-pipe", "-o", RESULT, "{main}")
-    return Toolchain("cpp", "main.cpp", command, (), (".cpp", ".cc", ".cxx"), ("g++",), "g++")
+    return _gcc("cpp", "g++", f"c++{standard}", (".cpp", ".cc", ".cxx"))
 
 
 _BUILD_JAR = 'javac -d classes "$@" && jar --create --file program --main-class "$0" -C classes .'
@@ -97,17 +129,14 @@ _BUILD_JAR = 'javac -d classes "$@" && jar --create --file program --main-class 
 TOOLCHAINS = {
     "python": Toolchain("python", "main.py"),
     "cpp": _cpp("17"),
-    "c": Toolchain(
-        "c", "main.c", ("gcc", "-std=gnu17", "-O2", "-pipe", "-o", RESULT, "{main}", "-lm"),
-        compiled_suffixes=(".c",), tools=("gcc",), package="gcc",
-    ),
+    "c": _gcc("c", "gcc", "gnu17", (".c",)),
     "javascript": Toolchain(
         "javascript", "main.js", (), ("node", "--max-old-space-size={memory_mb}", "--stack-size=4000", "{main}"),
         tools=("node",), package="nodejs", limits_address_space=False, threads=16,
     ),
     "bash": Toolchain("bash", "main.sh", (), ("bash", "{main}"), tools=("bash",), package="bash", forks=True),
     "java": Toolchain(
-        "java", "Main.java", ("bash", "-c", _BUILD_JAR, "{stem}", "{main}"),
+        "java", "Main.java", ("bash", "-c", _BUILD_JAR, "{main_class}", "{main}"),
         ("java", "-Xmx{memory_mb}m", "-Xss32m", "-XX:+UseSerialGC", "-jar", RESULT), (".java",),
         ("bash", "javac", "jar", "java"), "default-jdk-headless", limits_address_space=False, threads=48,
     ),
@@ -117,24 +146,13 @@ TOOLCHAINS = {
     ),
 }  # fmt: skip
 
-ALIASES = {
-    "python3": "python", "py": "python", "pypy": "python", "pypy3": "python",
-    "c++": "cpp", "cc": "cpp", "cxx": "cpp", "g++": "cpp",
-    "js": "javascript", "node": "javascript", "nodejs": "javascript",
-    "sh": "bash", "shell": "bash", "rs": "rust",
-}  # fmt: skip
-
-CPP_STANDARDS = ("11", "14", "17", "20", "23")
-
 
 @lru_cache(maxsize=256)
 def find_toolchain(language: str) -> Toolchain | None:
     """The toolchain of a language by any of its names, `c++20` and `cpp20` among them; None for an unknown one."""
-    name = language.strip().lower()
-    standard = re.fullmatch(r"(?:cpp|c\+\+|g\+\+|gnu\+\+)(\d\d)", name)
-    if standard:
-        return _cpp(standard[1]) if standard[1] in CPP_STANDARDS else None
-    found = TOOLCHAINS.get(ALIASES.get(name, name))
+    if standard := cpp_standard(language):
+        return _cpp(standard) if standard in CPP_STANDARDS else None
+    found = TOOLCHAINS.get(canonical_language(language))
     return _real(found) if found else None
 
 

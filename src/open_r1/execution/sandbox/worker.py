@@ -126,13 +126,25 @@ class Worker:
             self.close()
             raise WorkerLost(outcome.failure)
 
-    def run(self, job: Job, program: int, stdin: bytes, files: Mapping[str, bytes], output_bytes: int) -> Result:
-        """Run a job whose program is the descriptor `program`. WorkerLost when the server did not survive it."""
+    def run(
+        self,
+        job: Job,
+        program: int,
+        stdin: bytes,
+        files: Mapping[str, bytes],
+        output_bytes: int,
+        stdin_is_pipe: bool = False,
+    ) -> Result:
+        """Run a job whose program is the descriptor `program`. WorkerLost when the server did not survive it.
+
+        Standard input is a file, or where asked a pipe, which can't be read twice.
+        """
         if self._line is None:
             self.start()
         line = self._line
         assert line is not None
-        given = [memory_file(stdin), *(memory_file(content) for content in files.values())]
+        feed = _Feed(stdin) if stdin_is_pipe and stdin else None
+        given = [feed.reader if feed else memory_file(stdin), *(memory_file(content) for content in files.values())]
         pipes = [os.pipe(), os.pipe()]
         try:
             message = dump(tuple(job), MARSHAL_VERSION)
@@ -141,11 +153,13 @@ class Worker:
             self.close()
             for reader, _ in pipes:
                 os.close(reader)
+            if feed:
+                feed.close()
             raise WorkerLost(f"the sandbox server is gone: {error}") from error
         finally:
             for descriptor in (pipes[0][1], pipes[1][1], *given):
                 os.close(descriptor)
-        watch = _Watch(self, job, (pipes[0][0], pipes[1][0]), output_bytes)
+        watch = _Watch(self, job, (pipes[0][0], pipes[1][0]), output_bytes, feed)
         try:
             return watch.until_ended()
         except BaseException:
@@ -202,8 +216,11 @@ class Worker:
 class _Watch:
     """One job seen from this side: what it writes, what it holds, and the server's word on how it ended."""
 
-    def __init__(self, worker: Worker, job: Job, readers: tuple[int, int], output_bytes: int) -> None:
+    def __init__(
+        self, worker: Worker, job: Job, readers: tuple[int, int], output_bytes: int, feed: _Feed | None
+    ) -> None:
         self._worker = worker
+        self._feed = feed
         self._job = job
         self._written = {reader: bytearray() for reader in readers}
         self._output_bytes = output_bytes
@@ -219,6 +236,8 @@ class _Watch:
         if not has_ended:
             for reader in self._written:
                 self._poll.register(reader, select.POLLIN)
+            if self._feed and not self._feed.is_done:
+                self._poll.register(self._feed.writer, select.POLLOUT)
             while not self._poll_once():
                 if self._watches_memory and time.monotonic() >= self._next_memory_check:
                     self._check_memory()
@@ -231,6 +250,8 @@ class _Watch:
     def close(self) -> None:
         for reader in self._written:
             os.close(reader)
+        if self._feed:
+            self._feed.close()
 
     def _poll_once(self) -> bool:
         """Read what is there; True when the server has answered. WorkerLost when it should have long ago."""
@@ -243,6 +264,10 @@ class _Watch:
         for reader in set(ready) & self._written.keys():
             if not self._read(reader):
                 self._poll.unregister(reader)
+        if self._feed and self._feed.writer in ready:
+            writer = self._feed.writer
+            if self._feed.write():
+                self._poll.unregister(writer)
         return self._worker.fileno() in ready
 
     def _read(self, reader: int) -> bool:
@@ -269,6 +294,37 @@ class _Watch:
         result.stdout, result.stderr = (bytes(written) for written in self._written.values())
         result.collected = descriptors[0] if descriptors else None
         return result
+
+
+class _Feed:
+    """Standard input as a pipe: what fits is in it before the program starts, the rest is written as it reads."""
+
+    def __init__(self, content: bytes) -> None:
+        self._rest = memoryview(content)
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.writer, False)
+        self.write()
+
+    @property
+    def is_done(self) -> bool:
+        return self.writer < 0
+
+    def write(self) -> bool:
+        """Write what fits now; True, and the pipe closed, when nothing is left or nobody reads."""
+        with suppress(BlockingIOError):
+            try:
+                while self._rest:
+                    self._rest = self._rest[os.write(self.writer, self._rest) :]
+            except BrokenPipeError:
+                self._rest = self._rest[:0]
+        if not self._rest:
+            self.close()
+        return self.is_done
+
+    def close(self) -> None:
+        if not self.is_done:
+            os.close(self.writer)
+            self.writer = -1
 
 
 def _has_more(reader: int) -> bool:

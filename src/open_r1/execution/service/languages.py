@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from open_r1.execution.programs import Provider
-from open_r1.text.fences import ALIASES, canonical_language
+from open_r1.text.languages import ALIASES, canonical_language
 
 PISTON_NAMES = {"cpp": "c++"}
 """Our name -> Piston's, where they differ."""

@@ -27,7 +27,7 @@ from open_r1.execution.service import cell
 from open_r1.execution.service.refusals import Refusal
 from open_r1.execution.service.schema import Language, check_count
 from open_r1.execution.service.settings import ServiceSettings
-from open_r1.text.fences import canonical_language
+from open_r1.text.languages import canonical_language
 
 Seconds = Annotated[float, Field(gt=0)]
 

@@ -1,73 +1,128 @@
-"""The stage `evaluate`: a model on the pipeline's own held-out problems."""
+"""The stage that evaluates an earlier stage's model, on held-out problems of the pipeline or on a benchmark.
+
+    after: {kind: evaluate, model: grpo, problems: problems, baseline: before}
+    math: {kind: benchmark, model: grpo, benchmark: math_500, data: math500.jsonl, baseline: math_before}
+
+Both kinds are this class; `benchmark` says which it is. An interrupted stage goes on with the missing samples, and
+`baseline` names an earlier evaluation for the paired difference in comparison.json.
+"""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from open_r1.pipeline.problem_rows import read_problems
-from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage, positive
+from open_r1.pipeline.stage import KINDS, Context, Stage, StageName, naming_stage, positive
 from open_r1.rundir import write_json
+
+if TYPE_CHECKING:
+    from open_r1.evaluation import Benchmark, EvaluationSettings
+
+SHOW_EVERY_S = 10.0
+HELD_OUT_BATCH, BENCHMARK_BATCH = 1024, 256
+"""Samples at once: of short answers to held-out problems, and of a benchmark's."""
 
 
 @dataclass(frozen=True)
-class EvaluateStage(Stage):
-    """Evaluates a model on held-out problems, greedily and from samples, and compares with an earlier evaluation."""
+class EvaluationStage(Stage):
+    """Settings left out are the benchmark's own; without `benchmark`, those of held-out problems.
+
+    `problems` is the stage with `held_out.jsonl`; `data` is a local file in the benchmark's columns.
+    """
 
     kind: ClassVar[str] = "evaluate"
     makes: ClassVar[tuple[str, ...]] = ("summary.json", "samples.jsonl")
-    inputs: ClassVar[tuple[str, ...]] = ("model", "problems", "baseline")
+    resumes: ClassVar[bool] = True
 
     model: StageName
     problems: StageName = StageName("problems")
+    benchmark: str | None = None
+    data: str | None = None
     baseline: StageName | None = None
-    num_samples: int = 4
-    temperature: float = 1.0
-    max_new_tokens: int = 256
-    batch_size: int = 1024
+    num_samples: int | None = None
+    temperature: float | None = None
+    max_new_tokens: int | None = None
+    max_problems: int | None = None
+    batch_size: int | None = None
+
+    def needs(self) -> list[str]:
+        named = (self.model, self.baseline) if self.benchmark else (self.model, self.problems, self.baseline)
+        return [stage for stage in named if stage]
 
     def check(self) -> None:
-        for name in ("num_samples", "max_new_tokens", "batch_size"):
-            positive(name, getattr(self, name), f"stage '{self.name}'")
+        from open_r1.evaluation.engine import choose_modes
+
+        for name in ("num_samples", "max_new_tokens", "max_problems", "batch_size"):
+            if getattr(self, name) is not None:
+                positive(name, getattr(self, name), f"stage '{self.name}'")
         with naming_stage(self.name):
-            self.sampling(0)
+            choose_modes(self.find_benchmark(Path()), self.evaluation_settings(0))
+
+    def prepare(self, root: Path, seed: int) -> None:
+        if self.benchmark:
+            self.plan(root, seed)
+
+    def find_benchmark(self, root: Path) -> Benchmark:
+        from open_r1.evaluation.benchmarks import get_benchmark
+        from open_r1.evaluation.benchmarks.by_source import held_out_benchmark
+
+        if self.benchmark:
+            return get_benchmark(self.benchmark)
+        return held_out_benchmark(str(root / self.problems / "held_out.jsonl"))
+
+    def evaluation_settings(self, seed: int) -> EvaluationSettings:
+        from open_r1.evaluation import EvaluationSettings
+
+        return EvaluationSettings(
+            num_samples=self.num_samples,
+            temperature=self.temperature,
+            max_new_tokens=self.max_new_tokens,
+            max_problems=self.max_problems,
+            seed=seed,
+        )
+
+    def plan(self, root: Path, seed: int) -> Any:
+        from open_r1.evaluation import plan_evaluation
+
+        beside = self.base / self.data if self.data else None
+        data = str(beside) if beside is not None and beside.exists() else self.data
+        return plan_evaluation(self.find_benchmark(root), self.evaluation_settings(seed), data)
 
     def run(self, context: Context) -> dict[str, Any]:
-        from open_r1.evaluation import compare, evaluate, read_evaluation, score_answers, write_evaluation
-        from open_r1.evaluation.summary import from_record
-        from open_r1.generation.in_process import TransformersGenerator
+        from open_r1.evaluation import run_evaluation
+        from open_r1.evaluation.backends import transformers_backend
+        from open_r1.evaluation.sampling import at_most_every
+        from open_r1.evaluation.table import compare_folders
 
-        problems = read_problems(context.folder(self.problems) / "held_out.jsonl")
-        is_long = len(problems) * self.num_samples > self.batch_size
-        options = {"batch_size": self.batch_size, **({"report": context.report} if is_long else {})}
-        generator = TransformersGenerator.from_folder(context.folder(self.model), **options)
-        evaluation = evaluate(
-            generator,
-            problems,
-            self.modes(context.seed),
-            score_answers,
-            "held_out",
-            self.model,
+        started = time.monotonic()
+        folder = context.run.path
+        batch_size = self.batch_size or (BENCHMARK_BATCH if self.benchmark else HELD_OUT_BATCH)
+        summary = run_evaluation(
+            self.plan(context.root, context.seed),
+            transformers_backend(str(context.folder(self.model)), batch_size),
+            folder,
+            at_most_every(SHOW_EVERY_S, lambda progress: context.report(progress.line())),
+            context.report,
+            model_name=self.model,
         )
         if self.baseline:
-            before = read_evaluation(context.folder(self.baseline))
-            write_json(context.run.path / "comparison.json", compare(before, evaluation))
-        write_evaluation(context.run.path, evaluation)
-        for mode, result in evaluation.summary["modes"].items():
-            share = from_record(result["accuracy"])
-            context.report(
-                f"{mode}: {share.value:.1%} [{share.low:.1%}, {share.high:.1%}] of {len(problems)} problems, "
-                f"{result['mean_tokens']:.1f} tokens"
-            )
-        return {mode: result["accuracy"] for mode, result in evaluation.summary["modes"].items()}
+            write_json(folder / "comparison.json", compare_folders(context.folder(self.baseline), folder))
+        report_accuracies(summary, context)
+        facts = {mode: result["accuracy"] for mode, result in summary["modes"].items()}
+        write_json(context.run.done, {"seconds": round(time.monotonic() - started, 1), **facts})
+        return facts
 
-    def modes(self, seed: int) -> list[Any]:
-        from open_r1.evaluation import Mode
-        from open_r1.generation import Sampling
 
-        return [Mode("greedy", Sampling(max_new_tokens=self.max_new_tokens)), Mode("sampled", self.sampling(seed))]
+def report_accuracies(summary: dict[str, Any], context: Context) -> None:
+    from open_r1.evaluation.summary import from_record
 
-    def sampling(self, seed: int) -> Any:
-        from open_r1.generation import Sampling
+    for mode, result in summary["modes"].items():
+        context.report(
+            f"{mode}: {from_record(result['accuracy']).as_percent()} % of {summary['num_problems']} problems, "
+            f"{result['mean_tokens']:.1f} tokens"
+        )
 
-        return Sampling(self.num_samples, self.temperature, max_new_tokens=self.max_new_tokens, seed=seed)
+
+KINDS["benchmark"] = EvaluationStage

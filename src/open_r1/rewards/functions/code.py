@@ -15,7 +15,8 @@ from open_r1.execution.programs import Program, Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction
 from open_r1.rewards.spec import Example, RewardSetting, RewardSpec
-from open_r1.text.fences import ALIASES, extract_code
+from open_r1.text.fences import extract_code
+from open_r1.text.languages import ALIASES, canonical_language
 from open_r1.text.thinking import visible_part
 
 __all__ = ["binary_code_reward", "code_reward", "get_binary_code_reward", "get_code_reward"]
@@ -101,7 +102,7 @@ def read_problem(info: Any) -> Verification | Outcome:
         return Outcome(None, error.reason, {"problem": str(error)})
     if verification is None:
         return Outcome(None, NOT_APPLICABLE)
-    if verification.language not in ALIASES:
+    if canonical_language(verification.language) not in ALIASES:
         return Outcome(None, "unknown_language", {"problem": f"no language is called '{verification.language}'"})
     return verification
 

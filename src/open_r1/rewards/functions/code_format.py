@@ -6,7 +6,8 @@ from open_r1.records import Outcome
 from open_r1.rewards.base import Columns, RewardFunction, optional_column
 from open_r1.rewards.functions.format import check_format
 from open_r1.rewards.spec import WELL_FORMED, Example, RewardSetting, RewardSpec
-from open_r1.text.fences import canonical_language, fenced_blocks
+from open_r1.text.fences import fenced_blocks
+from open_r1.text.languages import canonical_language
 from open_r1.text.tags import last_answer_block, render_completion
 
 __all__ = ["get_code_format_reward"]

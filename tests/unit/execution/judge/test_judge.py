@@ -365,8 +365,64 @@ def test_a_checker_that_can_t_run_leaves_the_submission_unscored() -> None:
 
 def test_a_checker_whose_answer_makes_no_sense_leaves_the_submission_unscored() -> None:
     verdict, _ = with_checker(lambda program: b"certainly")
-    assert (verdict.share, verdict.reason) == (None, "judge_error")
+    assert (verdict.share, verdict.reason) == (None, "checker_error")
     assert "ValueError" in verdict.results[0].detail
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_checker_that_fails_on_an_output_but_not_on_the_expected_one_makes_it_wrong(is_broken: bool) -> None:
+    def check(program: Program) -> Execution:
+        took_it = program.files["output.txt"] == b"SECRET" and not is_broken
+        return finished(b"fine") if took_it else finished(b"", -11)
+
+    test = Test(b"1", b"SECRET", checker=ProgramChecker("checker"))
+    verdict, asked = with_checker(check, test, test)
+    assert (verdict.share, verdict.reason) == ((None, "checker_error") if is_broken else (0.0, "wrong_answer"))
+    assert "expected output" in verdict.results[0].detail
+    assert len([program for program in asked if program.files.get("output.txt") == b"SECRET"]) == 1
+
+
+def test_a_checker_of_a_test_without_an_expected_output_is_tried_on_a_harmless_one() -> None:
+    def check(program: Program) -> Execution:
+        return finished(b"", 1) if program.files["output.txt"] == b"0\n" else finished(b"", -11)
+
+    verdict, _ = with_checker(check, Test(b"1", b"", checker=ProgramChecker("checker")))
+    assert (verdict.share, verdict.reason) == (0.0, "wrong_answer")
+
+
+def test_a_control_that_can_t_run_now_is_tried_again_later() -> None:
+    ends = iter([finished(b"", -11), Execution.unavailable("rate_limited"), finished(b"", -11), finished(b"")])
+    with ScriptedProvider(lambda program: next(ends) if program.source == "checker" else b"out") as provider:
+        judge = Judge(provider)
+        submission = Submission(Program("p"), [Test(b"1", b"2", checker=ProgramChecker("checker"))])
+        assert [judge.judge([submission])[0].share for _ in range(2)] == [None, 0.0]
+
+
+def test_a_checker_that_can_t_be_given_an_output_makes_it_wrong() -> None:
+    class Picky(Lenient):
+        def program(self, test: Test, output: bytes) -> Program:
+            return Program("checker", stdin=str(int(output)).encode())
+
+    verdict, _ = with_checker(lambda program: b"1", Test(b"1", b"2", checker=Picky()))
+    assert (verdict.share, verdict.reason) == (0.0, "wrong_answer")
+    verdict, _ = with_checker(lambda program: b"1", Test(b"1", b"two", checker=Picky()))
+    assert (verdict.share, verdict.reason) == (None, "judge_error")
+
+
+def test_a_program_may_write_as_much_as_is_expected_and_as_much_again() -> None:
+    with ScriptedProvider(lambda program: b"x" * (3 << 20)) as provider:
+        verdict = Judge(provider).judge([Submission(Program("p"), [Test(b"", b"x" * (3 << 20))])])[0]
+        assert (verdict.passed, provider.asked[0].limits.output_kb) == (True, 6 * 1024 + 1)
+        assert (
+            Judge(provider).judge([Submission(Program("p"), [Test(b"", b"x" * (1 << 20))])])[0].reason
+            == "output_limit"
+        )
+
+
+def test_half_a_surrogate_pair_in_a_program_reaches_no_provider() -> None:
+    with ScriptedProvider(lambda program: b"1") as provider:
+        Judge(provider).judge([Submission(Program("print('\ud800')"), [Test(b"", b"1")])])
+        assert provider.asked[0].source == "print('?')"
 
 
 def test_a_checker_is_not_asked_about_a_run_that_failed() -> None:

@@ -107,11 +107,29 @@ def test_a_megabyte_takes_linear_time(comparison: Comparison, expected: bytes, a
     assert time.process_time() - started < 20  # what is quadratic here takes hours
 
 
-def test_giant_integers_are_compared_with_the_tolerance_too() -> None:
+def test_integers_are_compared_exactly_whatever_the_tolerance() -> None:
     giant = b"7" * 100_000
-    assert NUMERIC.difference(giant, giant[:-1] + b"8") is None
+    assert NUMERIC.difference(giant, b"+00" + giant) is None
+    assert NUMERIC.difference(giant, giant[:-1] + b"8") is not None
     assert NUMERIC.difference(giant, giant + b"7") is not None
-    assert Comparison("numeric", 0.0, 0.0).difference(b"12345678901234567890", b"12345678901234567891") is not None
+    assert NUMERIC.difference(b"0", b"-00") is None
+    assert NUMERIC.difference(b"5", b"-5") is not None
+    assert NUMERIC.difference(b"1000000007", b"1000000006") is not None
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "is_close"),
+    [
+        (b"1000000007", b"1000000006.0", False),
+        (b"1000000007", b"1000000006.5", False),
+        (b"1000000007", b"1000000007.0", True),
+        (b"1000000007", b"1000000006.9999999", True),
+        (b"3", b"2.9999999999999996", True),
+        (b"1000000007.0", b"1000000006.5", True),
+    ],
+)
+def test_the_default_tolerance_never_reaches_another_integer(expected: bytes, actual: bytes, is_close: bool) -> None:
+    assert (Comparison("numeric").difference(expected, actual) is None) == is_close
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

@@ -233,3 +233,41 @@ def test_values_pass_the_wire_unchanged(value: Any) -> None:
 @given(plain, plain)
 def test_exact_comparison_is_pythons(expected: Any, result: Any) -> None:
     assert is_right(expected, result, EXACT) == (expected == result)
+
+
+@pytest.mark.parametrize(
+    ("expected", "result", "right"),
+    [
+        (1000000007, 1000000006.0, False),
+        (1000000007, 1000000006.5, False),
+        (1000000007, 1000000007.0, True),
+        (10**18 + 1, 1e18, False),
+        (3, 2.9999999999999996, True),
+        (10**5000, 10**5000, True),
+        (10**5000, 10**5000 + 1, False),
+    ],
+    ids=range(7),
+)
+def test_a_float_is_no_large_integer(expected: Any, result: Any, right: bool) -> None:
+    assert is_right(expected, result) == right
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"$tuple": 5}',
+        '{"$set": {}}',
+        '{"$dict": [[1]]}',
+        '{"$dict": 7}',
+        '{"$int": []}',
+        "[" * 5000,
+        "9" * 5000,
+        "1e999",
+    ],
+)
+@pytest.mark.parametrize("expected", [1, [1], {"a": 1}, (1,), {1}, 10**5000], ids=range(6))
+def test_a_forged_frame_is_a_wrong_result_and_no_fault(text: str, expected: Any) -> None:
+    output = f"{harness.MARK}{text}\n".encode()
+    for comparison in (LENIENT, EXACT):
+        with suppress(UnreadableResultError):
+            assert result_difference(encode_expected([expected]), output, comparison) is not None

@@ -178,3 +178,20 @@ def test_tests_that_cannot_be_run_are_named(given: Any, reason: str, message: st
         read_verification(given)
     assert caught.value.reason == reason
     assert message in str(caught.value)
+
+
+def test_a_row_may_ask_for_a_standard_of_cpp() -> None:
+    info = {"language": "C++20", "test_cases": [{"input": "1", "output": "1"}]}
+    verification = read_verification(info)
+    assert verification is not None
+    assert verification.language == "cpp20"
+
+
+def test_numbers_of_many_digits_in_a_row_are_read() -> None:
+    digits = "7" * 5000
+    verification = read_verification(f'{{"test_cases": [{{"input": "", "output": {digits}}}]}}')
+    assert verification is not None
+    assert verification.tests[0].expected == digits.encode()
+    verification = read_verification({"test_cases": [{"input": "", "output": 10**5000}]})
+    assert verification is not None
+    assert verification.tests[0].expected == b"1" + b"0" * 5000

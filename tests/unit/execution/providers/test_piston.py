@@ -220,7 +220,7 @@ def test_a_refused_request_leaves_the_endpoint_in_use() -> None:
         PistonProvider([server.url], patience=PATIENCE) as provider,
     ):
         assert provider.execute(Program("poison")).reason == "refused"
-        assert provider.endpoints[0].out_until == 0
+        assert provider.endpoints[0].cool_down.until == 0
         assert provider.execute(Program("pass")).succeeded
 
 

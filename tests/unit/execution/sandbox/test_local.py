@@ -16,11 +16,13 @@ from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.sandbox import tiers
 from open_r1.execution.sandbox.local import LocalProvider
 from open_r1.execution.sandbox.toolchains import find_toolchain
+from open_r1.execution.sandbox.worker import WorkerLost
 
 pytestmark = pytest.mark.skipif(
     tiers.detect().tier != "A", reason=f"the sandbox's tier A isn't available here: {tiers.detect().obstacles}"
 )
 
+INTERPRETER_OF_5000_BYTES = 'asm(".section .interp,\\"a\\",@progbits\\n.zero 5000\\n");\nint main(void) { return 0; }'
 LIMITS = Limits(wall_s=5.0, cpu_s=3.0, memory_mb=256, output_kb=64)
 
 
@@ -111,8 +113,8 @@ def test_signals_end_a_compiled_program_as_they_would_outside(sandbox):
 @needs("cpp")
 def test_a_program_is_compiled_once_for_all_its_runs(sandbox, monkeypatch):
     compiled = []
-    original = sandbox._compile
-    monkeypatch.setattr(sandbox, "_compile", lambda *given: compiled.append(1) or original(*given))
+    original = sandbox._run_compiler
+    monkeypatch.setattr(sandbox, "_run_compiler", lambda *given: compiled.append(1) or original(*given))
     source = f'#include <cstdio>\nint main(){{int x;scanf("%d",&x);printf("%d",x+1);}} // {time.time()}'
     executions = sandbox.run([Program(source, "cpp", stdin=str(n).encode()) for n in range(12)])
     assert [execution.stdout for execution in executions] == [str(n + 1).encode() for n in range(12)]
@@ -229,7 +231,7 @@ def test_what_can_not_be_run_is_unavailable_and_says_why(sandbox, program, reaso
     assert words in execution.detail
 
 
-def test_a_lost_worker_loses_the_job_in_flight_and_no_other():
+def test_a_program_whose_worker_is_lost_runs_again_on_a_new_one():
     with LocalProvider(workers=1) as provider, ThreadPoolExecutor(1) as pool:
         assert provider.execute(python("print(1)")).succeeded
         only = provider._idle.queue[0].pid
@@ -239,7 +241,7 @@ def test_a_lost_worker_loses_the_job_in_flight_and_no_other():
         time.sleep(0.2)
         os.kill(only, signal.SIGKILL)
         lost = waiting.result(timeout=30)
-        assert (lost.status, lost.reason) == (Status.UNAVAILABLE, "sandbox_failed")
+        assert lost.stdout == b"1\n"
         assert [e.stdout for e in provider.run([python("print(1)")] * 6)] == [b"1\n"] * 6
 
 
@@ -303,3 +305,137 @@ def test_runs_of_a_program_are_alike(sandbox):
 
 def test_an_execution_that_is_unavailable_never_succeeded():
     assert not Execution.unavailable("x").succeeded
+
+
+class LosingProvider(LocalProvider):
+    """Loses the runs of programs that contain a word, and those of all others too where told so."""
+
+    def __init__(self, loses_all: bool) -> None:
+        super().__init__(workers=1)
+        self.loses_all = loses_all
+
+    def _run_file(self, program, toolchain, file):
+        if self.loses_all or "hang" in program.source:
+            raise WorkerLost("the sandbox server did not answer in time")
+        return super()._run_file(program, toolchain, file)
+
+
+@pytest.mark.parametrize("language", ["python", "c"])
+def test_a_program_that_takes_its_sandbox_with_it_is_to_blame_for_it(language):
+    source = {"python": "# hang", "c": "int main(void) { return 0; } // hang"}[language]
+    with LosingProvider(loses_all=False) as provider:
+        execution = provider.execute(Program(source, language))
+        assert (execution.status, execution.exit_code) == (Status.FINISHED, -signal.SIGKILL)
+        assert "lost twice" in execution.detail
+    with LosingProvider(loses_all=True) as provider:
+        assert provider.execute(Program(source, language)).reason == "sandbox_failed"
+
+
+OWN_FAULTS = {
+    "an interpreter's name of 5,000 bytes": ("c", INTERPRETER_OF_5000_BYTES, Status.FINISHED),
+    "an executable of 140 MiB": ("c", "char x[140 << 20] = {1};\nint main(void) { return 0; }", Status.COMPILE_ERROR),
+    "a class name of 300 letters": ("java", f"public class {'A' * 300} {{}}", Status.COMPILE_ERROR),
+    "a library": ("rust", '#![crate_type="lib"]\npub fn f() {}', Status.FINISHED),
+}
+
+
+@pytest.mark.parametrize("fault", OWN_FAULTS)
+def test_what_a_source_makes_of_itself_is_no_failure_of_the_sandbox(sandbox, fault):
+    language, source, status = OWN_FAULTS[fault]
+    if needs(language).args[0]:
+        pytest.skip(f"no {language} here")
+    execution = sandbox.execute(Program(source, language))
+    assert execution.status is status
+    assert not execution.succeeded
+
+
+def test_standard_input_by_name_may_be_larger_than_the_box(sandbox):
+    source = "print(len(open('/dev/stdin').read()), open('left', 'w').write('x' * 1000))"
+    execution = sandbox.execute(python(source, stdin=b"x" * (5 << 20), limits=replace(LIMITS, disk_mb=1)))
+    assert execution.stdout == f"{5 << 20} 1000\n".encode()
+
+
+def test_files_given_to_a_program_take_no_room_of_its_own(sandbox):
+    source = "print(open('left', 'w').write('x' * 900_000))"
+    files = {"given": b"x" * (3 << 20)}
+    assert sandbox.execute(python(source, files=files, limits=replace(LIMITS, disk_mb=1))).stdout == b"900000\n"
+
+
+def test_integers_of_any_length_are_written(sandbox):
+    assert sandbox.execute(python("print(10**5000)")).stdout == b"1" + b"0" * 5000 + b"\n"
+
+
+@needs("cpp")
+def test_threads_of_cpp_fit_the_memory_limit(sandbox):
+    source = """#include <iostream>
+#include <thread>
+#include <vector>
+int main() {
+    std::vector<std::thread> threads;
+    std::vector<std::vector<int>> made(8);
+    for (int i = 0; i < 8; i++) threads.emplace_back([&, i] { made[i].assign(1000, i); });
+    for (auto& thread : threads) thread.join();
+    std::cout << made[7][999];
+}"""
+    assert sandbox.execute(Program(source, "cpp", limits=LIMITS)).stdout == b"7"
+
+
+@needs("cpp")
+@pytest.mark.parametrize(
+    ("name", "is_compiled"), [("cpp", False), ("c++20", True), ("gnu++2a", True), ("cpp14", False)]
+)
+def test_a_standard_of_cpp_is_part_of_the_language_s_name(sandbox, name, is_compiled):
+    source = (
+        "#include <concepts>\ntemplate <std::integral T> T same(T x) { return x; }\nint main() { return same(0); }"
+    )
+    assert sandbox.execute(Program(source, name)).succeeded == is_compiled
+
+
+GRADER = {"grader.cpp": b"#include <cstdio>\nint add(int, int);\nint main() { long sum = 0; int a, b;\n"
+          b'while (scanf("%d %d", &a, &b) == 2) sum += add(a, b); printf("%ld", sum); }'}  # fmt: skip
+ADD = "int add(int a, int b) { return a + b; }\n"
+
+
+@needs("cpp")
+@pytest.mark.parametrize("pairs", [0, 1, 100_000])
+def test_a_grader_reads_all_of_standard_input(sandbox, pairs):
+    execution = sandbox.execute(Program(ADD, "cpp", stdin=b"1 2\n" * pairs, sources=GRADER))
+    assert execution.stdout == str(3 * pairs).encode()
+
+
+@needs("cpp")
+def test_a_program_can_t_take_its_grader_into_itself(sandbox):
+    for peek in ('asm(".incbin \\"grader.cpp\\"");', '#include "grader.cpp"', 'asm(".incbin \\"1.o\\"");'):
+        execution = sandbox.execute(Program(f"{peek}\n{ADD}", "cpp", stdin=b"1 2", sources=GRADER))
+        assert execution.status is Status.COMPILE_ERROR
+        assert b"such file" in execution.stderr or b"not found" in execution.stderr
+
+
+@needs("cpp")
+def test_standard_input_can_t_be_read_before_the_grader_and_put_back(sandbox):
+    source = (
+        "#include <cstdio>\n#include <unistd.h>\n__attribute__((constructor)) void early() { char c[99];\n"
+        'printf("%d", (int)read(0, c, 99)); fflush(stdout); printf("%d", (int)lseek(0, 0, SEEK_SET));\n'
+        'printf("%d", fopen("/dev/stdin", "r") != nullptr); }\n'
+    )
+    assert sandbox.execute(Program(source + ADD, "cpp", stdin=b"1 2", sources=GRADER)).stdout == b"3-100"
+
+
+@needs("cpp")
+def test_a_grader_that_does_not_compile_leaves_programs_unscored(sandbox):
+    execution = sandbox.execute(Program(ADD, "cpp", sources={"grader.cpp": b"int main() {"}))
+    assert (execution.status, execution.reason) == (Status.UNAVAILABLE, "bad_grader")
+    assert sandbox.execute(Program("int no;", "cpp", sources=GRADER)).status is Status.COMPILE_ERROR
+
+
+@needs("java")
+@pytest.mark.parametrize(
+    "source",
+    [
+        "package a.b; public class Foo { public static void main(String[] x) { System.out.print(1); } }",
+        "// public class No\nclass Helper {} class Main2 { public static void main(String... x) { System.out.print(1); } }",
+        'class A { String s = "public class B {"; public static void main(String[] x) { System.out.print(1); } }',
+    ],
+)
+def test_a_java_program_needs_no_public_class_and_may_have_a_package(sandbox, source):
+    assert sandbox.execute(Program(source, "java")).stdout == b"1"

@@ -94,7 +94,10 @@ def test_a_standard_of_cpp_reaches_the_compiler():
     [
         ("public class Foo {}", "Foo.java"),
         ("import a; public final class Bar {}", "Bar.java"),
-        ("class Hidden {}", "Main.java"),
+        ("class Hidden {}", "Hidden.java"),
+        ("class A {} class B { static void main(String[] a) {} }", "B.java"),
+        ("/* public class No */ interface I { class In {} }", "I.java"),
+        ("", "Main.java"),
     ],
 )
 def test_a_java_file_is_named_after_its_public_class(source, name):

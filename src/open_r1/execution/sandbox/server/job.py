@@ -25,12 +25,15 @@ MAX_TIMERS = 256
 OWN_PROCESSES = 4
 """The server, the one that waits for it, and a job's first two: they count as well where processes are counted."""
 
-LARGEST_STACK_MB = 1024
-OTHER_STACK_MB = 64
+STACK_MB = 64
+"""Of what isn't an executable of its own. An executable has no limit but its memory: glibc gives each thread as much address
+space as the limit allows, and few fit; without a limit it gives 2 MiB."""
+
 RESERVED_MB = 1024
 """What runtimes whose memory is watched may reserve beyond their limit, for stacks of threads they hardly use."""
 
 SETUP_FAILED = 127
+CANNOT_EXECUTE = 126
 REPORT, PROGRAM = 3, 4
 """Descriptors of a child that is about to become the program; gone when it has."""
 
@@ -121,7 +124,7 @@ def become_program(
             os.setsid()  # dearer, and what it starts may count on it
         else:
             os.setpgid(0, 0)
-        if job.files or job.stdin_file:
+        if job.files or (job.stdin_file and lock.has_box):
             _write_files(job, descriptors)
         os.dup2(descriptors[0], 1)
         os.dup2(descriptors[1], 2)
@@ -199,7 +202,7 @@ def reserve_places() -> None:
 def limits_of(job: Job, base_memory: int, others: int) -> list[tuple[int, int]]:
     """(which limit, its value) for a job's process. What the server takes, and what is counted with it, comes on top."""
     memory = job.memory_mb << 20
-    stack = min(job.memory_mb, LARGEST_STACK_MB if job.is_binary else OTHER_STACK_MB) << 20
+    stack = sys.maxsize if job.is_binary else min(job.memory_mb, STACK_MB) << 20
     if job.limits_address_space:
         space = resource.RLIMIT_AS, memory + (0 if job.argv else base_memory)
     else:
@@ -212,15 +215,25 @@ def limits_of(job: Job, base_memory: int, others: int) -> list[tuple[int, int]]:
         (resource.RLIMIT_NPROC, job.processes + OWN_PROCESSES + others),
         (resource.RLIMIT_STACK, stack),
     )
-    return [(what, min(value, _MOST[what])) for what, value in wanted]
+    return [(what, _limit(min(value, _MOST[what]))) for what, value in wanted]
+
+
+def _limit(value: int) -> int:
+    return resource.RLIM_INFINITY if value == sys.maxsize else value
 
 
 def _execute(job: Job) -> None:
     for ignored_by_python in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored_by_python, signal.SIG_DFL)
     environment = ENVIRONMENT | job.environment
-    target = PROGRAM if job.is_binary else job.argv[0]
-    os.execve(target, [*job.argv, *job.arguments], environment)
+    command = [*job.argv, *job.arguments]
+    if not job.is_binary:
+        os.execve(job.argv[0], command, environment)
+    try:
+        os.execve(PROGRAM, command, environment)
+    except OSError as error:  # what a compiler made of the source is the program's own doing
+        os.write(2, f"the executable can't be started: {error.strerror}\n".encode())
+        os._exit(CANNOT_EXECUTE)
 
 
 def watch(pid: int, job: Job, line: wire.Line, report: int, started: float) -> Outcome:

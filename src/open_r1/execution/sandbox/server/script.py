@@ -38,6 +38,7 @@ def prepare() -> None:
         sys.stdout = sys.__stdout__ = _stream(1, "w", "surrogateescape")
         sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")
     sys.argv = [NAME]
+    sys.set_int_max_str_digits(0)  # time limits bound what a conversion costs
     random.seed(0)  # a program's verdict shouldn't depend on chance
     builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
     builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")

@@ -169,7 +169,6 @@ X86_64: dict[str, int] = {
     "symlinkat": 266,
     "sync_file_range": 277,
     "sysinfo": 99,
-    "tee": 276,
     "tgkill": 234,
     "time": 201,
     "timer_create": 222,
@@ -335,7 +334,6 @@ AARCH64: dict[str, int] = {
     "symlinkat": 36,
     "sync_file_range": 84,
     "sysinfo": 179,
-    "tee": 77,
     "tgkill": 131,
     "timer_create": 107,
     "timer_delete": 111,
@@ -362,7 +360,7 @@ NUMBERS: dict[str, dict[str, int]] = {"x86_64": X86_64, "aarch64": AARCH64}
 
 HARMLESS = """
 read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek close close_range dup dup2 dup3
-fcntl flock fsync fdatasync sync_file_range ftruncate fallocate fadvise64 sendfile splice tee copy_file_range
+fcntl flock fsync fdatasync sync_file_range ftruncate fallocate fadvise64 sendfile splice copy_file_range
 open openat openat2 creat access faccessat faccessat2 stat lstat fstat newfstatat statx statfs fstatfs getdents
 getdents64 getcwd chdir fchdir readlink readlinkat umask pipe pipe2 eventfd eventfd2
 mmap mprotect munmap mremap brk madvise msync mincore mlock munlock membarrier

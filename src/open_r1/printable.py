@@ -21,6 +21,11 @@ def as_printable(text: str) -> str:
     return "".join(character if is_harmless(character) else picture(character) for character in text)
 
 
+def as_line(text: str, limit: int = 300) -> str:
+    """The beginning of the text in one printable line, for a message."""
+    return as_printable(" ".join(text[: 4 * limit].split()))[:limit]
+
+
 def is_harmless(character: str) -> bool:
     """Whether a terminal shows the character and does nothing else with it."""
     if character in KEPT or character in JOINERS:

@@ -1,4 +1,4 @@
-"""Which server is asked, which rests, which is given up."""
+"""Which server is asked, which gets a cool-down, which is lost."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ import time
 
 import pytest
 
-from open_r1.generation import EndpointsGone, endpoints
-from open_r1.generation.endpoints import FAILURES_TO_REST, REFUSALS_TO_GIVE_UP, Budget, Endpoint, EndpointPool
+from open_r1.net import servers
+from open_r1.net.servers import (
+    FAILURES_TO_COOL,
+    REFUSALS_TO_EXCLUDE,
+    Budget,
+    Endpoint,
+    EndpointPool,
+    EndpointsGone,
+)
 
 
 class Clock:
@@ -16,7 +23,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(endpoints.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(servers.time, "monotonic", lambda: self.now)
 
 
 @pytest.fixture
@@ -29,9 +36,9 @@ def fail(endpoint: Endpoint, clock: Clock, times: int, blame: str = "server", af
         endpoint.failed(blame, "server_error", "500", clock.now, after)  # type: ignore[arg-type]
 
 
-def test_a_server_that_keeps_failing_rests_longer_each_time_and_one_request_tries_it(clock: Clock) -> None:
+def test_a_server_that_keeps_failing_gets_longer_cool_downs_and_one_request_tries_it(clock: Clock) -> None:
     endpoint = Endpoint("a", 8, patience_s=300)
-    fail(endpoint, clock, FAILURES_TO_REST - 1)
+    fail(endpoint, clock, FAILURES_TO_COOL - 1)
     assert endpoint.ready_at(clock.now) <= clock.now
     rests = []
     for _ in range(4):
@@ -50,18 +57,18 @@ def test_a_server_that_keeps_failing_rests_longer_each_time_and_one_request_trie
     assert endpoint.has_place()
 
 
-def test_failures_that_come_before_the_answers_are_no_reason_to_rest(clock: Clock) -> None:
+def test_failures_that_come_before_the_answers_start_no_cool_down(clock: Clock) -> None:
     endpoint = Endpoint("a", 100, patience_s=300)
     endpoint.in_flight = 60
     fail(endpoint, clock, 40)
     assert endpoint.ready_at(clock.now) <= clock.now
 
 
-def test_failures_of_requests_from_before_the_rest_do_not_prolong_it(clock: Clock) -> None:
+def test_failures_of_requests_from_before_the_cool_down_do_not_prolong_it(clock: Clock) -> None:
     endpoint = Endpoint("a", 100, patience_s=300)
     asked_at = clock.now
     clock.now += 1
-    fail(endpoint, clock, FAILURES_TO_REST)
+    fail(endpoint, clock, FAILURES_TO_COOL)
     until = endpoint.ready_at(clock.now)
     clock.now += 0.01
     for _ in range(90):
@@ -69,26 +76,26 @@ def test_failures_of_requests_from_before_the_rest_do_not_prolong_it(clock: Cloc
     assert endpoint.ready_at(clock.now) == until
 
 
-def test_a_server_is_dead_after_its_patience_and_alive_with_its_next_answer(clock: Clock) -> None:
+def test_a_server_is_lost_after_its_patience_and_alive_with_its_next_answer(clock: Clock) -> None:
     endpoint = Endpoint("a", 8, patience_s=60)
-    fail(endpoint, clock, FAILURES_TO_REST)
-    assert endpoint.dead is None
+    fail(endpoint, clock, FAILURES_TO_COOL)
+    assert endpoint.lost is None
     clock.now += 61
     fail(endpoint, clock, 1)
-    assert "no answer for 61 s (server_error: 500)" in str(endpoint.dead)
+    assert "no answer for 61 s (server_error: 500)" in str(endpoint.lost)
     endpoint.answered()
-    assert endpoint.dead is None
+    assert endpoint.lost is None
 
 
-def test_a_lone_failure_long_ago_does_not_make_a_slow_server_dead(clock: Clock) -> None:
+def test_a_lone_failure_long_ago_does_not_make_a_slow_server_lost(clock: Clock) -> None:
     endpoint = Endpoint("a", 8, patience_s=60)
     fail(endpoint, clock, 1)
     clock.now += 900
     fail(endpoint, clock, 1)
-    assert endpoint.dead is None
+    assert endpoint.lost is None
 
 
-def test_a_busy_server_rests_as_long_as_it_asks_and_gets_less_at_once(clock: Clock) -> None:
+def test_a_busy_server_is_left_alone_as_long_as_it_asks_and_gets_less_at_once(clock: Clock) -> None:
     endpoint = Endpoint("a", 64, patience_s=60)
     fail(endpoint, clock, 30, "busy", after=7.0)
     assert endpoint.ready_at(clock.now) == clock.now + 7
@@ -98,12 +105,12 @@ def test_a_busy_server_rests_as_long_as_it_asks_and_gets_less_at_once(clock: Clo
     assert endpoint.allowed == 64
 
 
-def test_a_server_that_is_busy_for_an_hour_without_an_answer_is_dead(clock: Clock) -> None:
+def test_a_server_that_is_busy_for_an_hour_without_an_answer_is_lost(clock: Clock) -> None:
     endpoint = Endpoint("a", 64, patience_s=60)
     for _ in range(62):
         fail(endpoint, clock, 1, "busy", after=1.0)
         clock.now += 60
-    assert "busy for 60 min" in str(endpoint.dead)
+    assert "busy for 60 min" in str(endpoint.lost)
 
 
 def test_a_wrong_key_or_path_is_final_only_where_nothing_was_ever_answered(clock: Clock) -> None:
@@ -111,17 +118,17 @@ def test_a_wrong_key_or_path_is_final_only_where_nothing_was_ever_answered(clock
     proven.answered()
     fail(fresh, clock, 1, "endpoint")
     fail(proven, clock, 1, "endpoint")
-    assert fresh.out is not None
-    assert proven.out is None
+    assert fresh.excluded is not None
+    assert proven.excluded is None
 
 
-def test_a_server_that_refuses_every_request_is_out_and_one_that_refuses_some_is_not(clock: Clock) -> None:
+def test_a_server_that_refuses_every_request_is_excluded_and_one_that_refuses_some_is_not(clock: Clock) -> None:
     fresh, proven = Endpoint("a", 8, 60), Endpoint("b", 8, 60)
     proven.answered()
-    fail(fresh, clock, REFUSALS_TO_GIVE_UP, "request")
+    fail(fresh, clock, REFUSALS_TO_EXCLUDE, "request")
     fail(proven, clock, 1000, "request")
-    assert "refuses every request" in str(fresh.out)
-    assert proven.out is None
+    assert "refuses every request" in str(fresh.excluded)
+    assert proven.excluded is None
 
 
 def test_the_least_loaded_is_asked_and_the_one_that_has_just_failed_is_avoided() -> None:
@@ -169,21 +176,21 @@ def test_everybody_who_waits_hears_that_the_last_server_is_gone() -> None:
         waiting = [asyncio.create_task(pool.acquire(0)) for _ in range(5)]
         await asyncio.sleep(0)
         endpoint.failed("endpoint", "not_found", "no such model", 0.0, None)
-        pool.gave_up(endpoint)
+        pool.note_loss(endpoint)
         return await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), timeout=5)
 
     ends = asyncio.run(main())
     assert all(isinstance(end, EndpointsGone) and "a: not_found: no such model" in str(end) for end in ends)
 
 
-def test_a_dead_server_is_still_tried_while_another_works() -> None:
+def test_a_lost_server_is_still_tried_while_another_works() -> None:
     async def main() -> set[str]:
-        sick, well = Endpoint("sick", 4, 60), Endpoint("well", 4, 60)
-        sick.dead, sick.failures, sick.rested_at = "no answer", 12, 1.0
-        pool = EndpointPool([sick, well])
+        failing, well = Endpoint("failing", 4, 60), Endpoint("well", 4, 60)
+        failing.lost, failing.cool_down.failures, failing.cool_down.started_at = "no answer", 12, 1.0
+        pool = EndpointPool([failing, well])
         return {(await pool.acquire(0)).url for _ in range(5)}
 
-    assert asyncio.run(main()) == {"sick", "well"}
+    assert asyncio.run(main()) == {"failing", "well"}
 
 
 def test_a_budget_spreads_a_minutes_requests_and_counts_what_is_overdrawn() -> None:

@@ -1,0 +1,283 @@
+"""The one evaluation: check, sample, score, estimate, write.
+
+    <folder>/
+      completions/    the completions as they came (`sampling`)
+      samples.jsonl   every sample with its extracted answer, score and reason, by mode, problem and index
+      summary.json    the estimates (`summary` documents it), written last; the same samples give the same bytes
+
+What is there is not done again: a killed evaluation goes on with the missing samples, a finished one is read.
+`evaluate` does everything; `plan_evaluation` and `run_evaluation` are its halves, before and after a model is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from open_r1 import __version__
+from open_r1.errors import DataError
+from open_r1.evaluation.backends import Backend, transformers_backend
+from open_r1.evaluation.benchmarks import Benchmark, get_benchmark
+from open_r1.evaluation.sampling import Mode, OnProgress, hash_problems, read_samples, report_on, sample_problems
+from open_r1.evaluation.summary import SAMPLES, SUMMARY, Sample, read_summary, summarise_mode
+from open_r1.generation import Sampling
+from open_r1.records import Problem
+from open_r1.rundir import OutputFolder, write_json, write_jsonl
+
+COMPLETIONS = "completions"
+SHOWN = 10
+SCORED_AT_ONCE = 2048
+
+Tell = Callable[[str], None]
+
+
+def silent(what: Any) -> None:
+    """Shows nothing."""
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How a benchmark is sampled; None leaves the benchmark's own setting.
+
+    Args:
+        num_samples: Samples of each problem.
+        temperature: Of the samples; 0 for one greedy completion alone.
+        top_p: Of the samples.
+        max_new_tokens: The limit of a completion; less where the model's context leaves less.
+        seed: Of the samples, and of the order of options in multiple-choice problems.
+        system_prompt: Before every problem.
+        max_problems: Only the first so many.
+        skip_unusable: Leave out problems that can't be scored, instead of refusing.
+    """
+
+    num_samples: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_new_tokens: int | None = None
+    seed: int = 0
+    system_prompt: str | None = None
+    max_problems: int | None = None
+    skip_unusable: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A benchmark with its problems, checked, and the modes in which they will be sampled."""
+
+    benchmark: Benchmark
+    problems: Sequence[Problem]
+    modes: tuple[Mode, ...]
+    settings: EvaluationSettings
+    data: str
+
+    @property
+    def name(self) -> str:
+        return self.benchmark.name
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of each problem, all modes together."""
+        return sum(mode.sampling.num_samples for mode in self.modes)
+
+
+def evaluate(
+    benchmark: str | Benchmark,
+    model: str | Path | Backend,
+    folder: str | Path,
+    settings: EvaluationSettings | None = None,
+    data: str | None = None,
+    batch_size: int = 256,
+    on_progress: OnProgress = silent,
+    tell: Tell = silent,
+) -> dict[str, Any]:
+    """Evaluate a model on a benchmark, or finish an evaluation that was interrupted.
+
+    Args:
+        benchmark: A name of `benchmarks()`, a source such as "mine.jsonl?prompt=question&answer=final",
+            "module:name", or a `Benchmark`.
+        model: A model folder or Hub id, answered by transformers in this process, or a `Backend` of `backends`.
+        folder: Where the samples and the summary go.
+        settings: How the problems are sampled; by default as the benchmark says.
+        data: A local file in the benchmark's columns, instead of the published one.
+        batch_size: Samples at once, where `model` is a folder or Hub id.
+        on_progress: Called about once a second while samples are generated.
+        tell: Called with notices, one line each.
+
+    Returns the summary, as summary.json contains it (`summary.read_summary`).
+
+    Raises ConfigError for what can't be evaluated as asked, DataError for problems that can't be read or scored,
+    RunFolderError where the folder contains another evaluation, RunError where not every sample could be generated.
+    """
+    known = get_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
+    plan = plan_evaluation(known, settings or EvaluationSettings(), data, tell)
+    backend = model if isinstance(model, Backend) else transformers_backend(str(model), batch_size)
+    return run_evaluation(plan, backend, Path(folder), on_progress, tell)
+
+
+def plan_evaluation(
+    benchmark: Benchmark, settings: EvaluationSettings, data: str | None = None, tell: Tell = silent
+) -> Plan:
+    """Load and check everything that needs no model. DataError lists the problems that can't be scored."""
+    modes = choose_modes(benchmark, settings)
+    benchmark.check()
+    problems = benchmark.load(data, settings.max_problems, settings.seed)
+    troubles = {problem.id: trouble for problem in problems if (trouble := benchmark.find_trouble(problem))}
+    if troubles:
+        listed = "; ".join(f"{id}: {trouble}" for id, trouble in list(troubles.items())[:SHOWN])
+        more = f" (and {len(troubles) - SHOWN} more)" if len(troubles) > SHOWN else ""
+        said = f"{len(troubles)} of {len(problems)} problems of {benchmark.name} can't be scored: {listed}{more}"
+        if not settings.skip_unusable or len(troubles) == len(problems):
+            raise DataError(f"{said}; fix them, or leave them out with --skip_unusable.")
+        tell(f"notice: {said}; they are left out")
+        problems = [problem for problem in problems if problem.id not in troubles]
+    return Plan(benchmark, problems, modes, settings, data or str(benchmark.source))
+
+
+def choose_modes(benchmark: Benchmark, settings: EvaluationSettings) -> tuple[Mode, ...]:
+    """The modes of an evaluation: samples, a greedy completion beside them where the benchmark says so.
+
+    At temperature 0 the samples are one greedy completion. ConfigError for settings that make no sense.
+    """
+
+    def chosen(name: str) -> Any:
+        value = getattr(settings, name)
+        return getattr(benchmark, name) if value is None else value
+
+    temperature, limit = chosen("temperature"), chosen("max_new_tokens")
+    num_samples = chosen("num_samples")
+    if temperature == 0 and settings.num_samples is None and not benchmark.greedy:
+        num_samples = 1
+    sampled = Sampling(num_samples, temperature, chosen("top_p"), limit, settings.seed)
+    greedy = Mode("greedy", Sampling(max_new_tokens=limit, seed=settings.seed))
+    modes = (Mode("sampled" if temperature else "greedy", sampled),)
+    return (greedy, *modes) if benchmark.greedy else modes
+
+
+def run_evaluation(
+    plan: Plan,
+    backend: Backend,
+    folder: Path,
+    on_progress: OnProgress = silent,
+    tell: Tell = silent,
+    command: str = "",
+    model_name: str | None = None,
+) -> dict[str, Any]:
+    """Run a planned evaluation, or what is missing of it; returns its summary.
+
+    `command` is what errors name for going on; `model_name` stands in the summary instead of the model's path.
+    """
+    plan = cap_tokens(plan, backend, tell)
+    settings = settings_of(plan, backend, model_name or backend.completer.model)
+    if (finished := read_finished(folder, settings)) is not None:
+        return finished
+    completions = OutputFolder(folder / COMPLETIONS)
+    with completions.claimed(identity_of(settings)):
+        for mode in plan.modes:
+            sample_problems(
+                completions.path / mode.name,
+                plan.problems,
+                mode,
+                backend.completer,
+                plan.settings.system_prompt,
+                lambda progress, mode=mode: on_progress(report_on(plan.name, mode.name, progress)),
+                command,
+            )
+    tell(f"{plan.name}: scoring {len(plan.problems) * plan.num_samples:,} samples")
+    scored: dict[str, list[Sample]] = {mode.name: [] for mode in plan.modes}
+    write_jsonl(folder / SAMPLES, score_samples(plan, completions.path, scored))
+    summary = {
+        "name": plan.name,
+        "title": plan.benchmark.title,
+        "model": model_name or backend.completer.model,
+        "num_problems": len(plan.problems),
+        "settings": settings,
+        "modes": {
+            mode.name: summarise_mode(scored[mode.name], mode.sampling, plan.benchmark.votes) for mode in plan.modes
+        },
+    }
+    write_json(folder / SUMMARY, summary)
+    return summary
+
+
+def cap_tokens(plan: Plan, backend: Backend, tell: Tell) -> Plan:
+    """The plan with completions that fit the model's context, told where that is fewer tokens."""
+    wanted = plan.modes[0].sampling.max_new_tokens
+    limit = backend.cap_tokens(plan.problems, plan.settings.system_prompt, wanted)
+    if limit == wanted:
+        return plan
+    tell(
+        f"notice: {plan.name}: completions are limited to {limit:,} tokens, which is what the model's context of "
+        f"{backend.context:,} leaves for the longest problem ({wanted:,} were asked for)"
+    )
+    modes = (replace(mode, sampling=replace(mode.sampling, max_new_tokens=limit)) for mode in plan.modes)
+    return replace(plan, modes=tuple(modes))
+
+
+MAY_CHANGE = ("num_samples", "data", "open_r1", "versions")
+"""Settings that may differ between the runs of one folder."""
+
+CONTENTS = {"problems": "contents of the problems", "model_hash": "contents of the model folder"}
+
+
+def settings_of(plan: Plan, backend: Backend, model: str) -> dict[str, Any]:
+    """What made the result, for whoever repeats it."""
+    sampling = plan.modes[-1].sampling
+    return {
+        "benchmark": plan.name,
+        "problems": hash_problems(plan.problems),
+        "model": model,
+        "model_hash": backend.model_hash,
+        "backend": backend.name,
+        "modes": [mode.name for mode in plan.modes],
+        "num_samples": sampling.num_samples,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_new_tokens": sampling.max_new_tokens,
+        "seed": sampling.seed,
+        **({"shuffle_seed": sampling.seed} if plan.benchmark.shuffles else {}),
+        "system_prompt": plan.settings.system_prompt,
+        "data": plan.data,
+        "open_r1": __version__,
+        "versions": dict(backend.versions),
+    }
+
+
+def identity_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """What must not change between the runs of one folder; hashes are named as `rundir` reports them."""
+    return {CONTENTS.get(key, key): value for key, value in settings.items() if key not in MAY_CHANGE}
+
+
+def read_finished(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """The summary of a folder that contains just this evaluation, finished; None otherwise."""
+    if not (folder / SUMMARY).is_file() or not (folder / SAMPLES).is_file():
+        return None
+    summary = read_summary(folder)
+    kept = summary.get("settings") or {}
+    is_same = identity_of(kept) == identity_of(settings) and kept.get("num_samples") == settings["num_samples"]
+    return summary if is_same else None
+
+
+def score_samples(plan: Plan, completions: Path, scored: dict[str, list[Sample]]) -> Iterator[dict[str, Any]]:
+    """The rows of samples.jsonl; what the estimates need of each is added to `scored`. Bounded in memory."""
+    for mode in plan.modes:
+        waiting: list[tuple[Problem, dict[str, Any]]] = []
+        each = read_samples(completions / mode.name, plan.problems, mode.sampling.num_samples)
+        for problem, rows in zip(plan.problems, each, strict=True):
+            waiting += [(problem, row) for row in rows]
+            if len(waiting) >= SCORED_AT_ONCE:
+                yield from score_batch(plan, mode.name, waiting, scored[mode.name])
+                waiting.clear()
+        yield from score_batch(plan, mode.name, waiting, scored[mode.name])
+
+
+def score_batch(
+    plan: Plan, mode: str, batch: Sequence[tuple[Problem, dict[str, Any]]], scored: list[Sample]
+) -> Iterator[dict[str, Any]]:
+    texts = [row["completion"] for _, row in batch]
+    outcomes = plan.benchmark.score(texts, [problem for problem, _ in batch]) if batch else []
+    for (problem, row), outcome in zip(batch, outcomes, strict=True):
+        sample = Sample.of(problem, mode, row, outcome)
+        scored.append(sample)
+        yield sample.as_row(problem, row)

@@ -1,0 +1,125 @@
+"""What our HTTP servers share: an address claimed before anything starts, and an application served by uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from open_r1.errors import ConfigError, RunError
+from open_r1.net.addresses import join_host_port
+
+BACKLOG = 2048
+"""Connections that wait to be accepted; uvicorn's own number."""
+
+HEADER_LIMIT_S = 20.0
+"""How long a client may take for the line and headers of a request, or do nothing on a new connection."""
+
+MOST_HEADER_BYTES = 32 << 10
+
+START_LIMIT_S = 30.0
+STOP_LIMIT_S = 10.0
+
+
+class LimitedProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 with a time limit for headers, which uvicorn lacks: a client that sends none is let go."""
+
+    timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.watch_headers()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.watch_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.stop_timer()
+
+    def watch_headers(self) -> None:
+        """Run the timer from the first sign of a request until its headers are complete."""
+        if self.conn.their_state is not h11.IDLE:
+            self.stop_timer()
+        elif self.timer is None:
+            self.timer = self.loop.call_later(HEADER_LIMIT_S, self.transport.abort)
+
+    def stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = None
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, silent, with limits on headers, which says when it is ready."""
+
+    def __init__(self, app: Any, on_ready: Callable[[], None] = lambda: None, **options: Any) -> None:
+        ours: dict[str, Any] = {
+            "http": LimitedProtocol, "h11_max_incomplete_event_size": MOST_HEADER_BYTES, "backlog": BACKLOG,
+            "log_config": None, "log_level": "error", "access_log": False, "server_header": False,
+        }  # fmt: skip
+        super().__init__(uvicorn.Config(app, **(ours | options)))
+        self.on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_ready()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens on the address, before anything is started; ConfigError where that is not possible.
+
+    It listens at once, since two sockets may be bound to an address that neither listens on. So a client that comes while
+    a model loads is not refused: it waits, as long as its own time limit allows, and is answered when the model is there.
+    """
+    with contextlib.ExitStack() as opened:
+        try:
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            sock = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            sock.listen(BACKLOG)
+        except OSError as error:
+            raise ConfigError(
+                f"can't listen on {host} port {port}: {error.strerror or error}; choose another --port (0 takes a free "
+                "one) or --host."
+            ) from None
+        opened.pop_all()
+    return sock
+
+
+def client_address(sock: socket.socket, host: str) -> str:
+    """`host:port` by which clients on this machine reach a socket that listens on `host`."""
+    is_local = host in ("0.0.0.0", "::", "127.0.0.1")
+    return join_host_port("localhost" if is_local else host, sock.getsockname()[1])
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running_in_thread(server: Server, sock: socket.socket) -> Iterator[None]:
+    """Serve from a thread of this process until the block ends. RunError when the server does not start."""
+    ready = threading.Event()
+    server.on_ready = ready.set
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="http-server", daemon=True)
+    thread.start()
+    try:
+        if not ready.wait(START_LIMIT_S):
+            raise RunError(f"the server was not ready within {START_LIMIT_S:g} s; try again.")
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(STOP_LIMIT_S)
