@@ -137,7 +137,7 @@ def test_samples_that_cannot_be_drawn_are_kept_with_their_reason_and_tried_again
         port = int(fake.url.split(":")[2].split("/")[0])
         ran = open_r1("data", "generate", source, "--server", fake.url, "--output_dir", out, *FAST)
     assert ran.status == 1
-    assert "samples could not be drawn (refused" in ran.err
+    assert "samples could not be generated (refused" in ran.err
     assert "the same command tries them again" in ran.err
     failed = read_jsonl(out / "failed.jsonl")
     assert len(failed) == read_json(out / "summary.json")["samples_missing"] == 50 - len(keys_of(out)) > 0
@@ -175,7 +175,7 @@ def test_a_server_that_dies_for_good_ends_the_run_with_what_is_done(
     [
         (["--prompt_column", "problm"], "no column 'problm'; did you mean 'problem'?"),
         (["--model", "teachr"], "has no model 'teachr'; did you mean 'teacher'?"),
-        (["--num_samples", "4", "--temperature", "0"], "temperature 0 draws the same completion every time"),
+        (["--num_samples", "4", "--temperature", "0"], "temperature 0 gives the same completion every time"),
         (["--top_p", "0"], "top_p must be above 0"),
         (["--max_cost", "5"], "max_cost needs prices"),
         (["--concurrency", "0"], "concurrency must be at least 1"),
