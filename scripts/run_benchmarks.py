@@ -4,7 +4,7 @@
     python scripts/run_benchmarks.py --list-benchmarks
     python scripts/run_benchmarks.py --model-id MODEL --benchmarks aime24 --slurm [--tensor-parallel]
 
-Everything else that `open-r1 eval` takes may follow. By default vLLM answers where it is installed, else transformers.
+It takes every option of `open-r1 eval`. By default vLLM answers where it is installed, else transformers.
 """
 
 from __future__ import annotations
@@ -15,69 +15,82 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from open_r1.cli.console import fail
-from open_r1.cli.main import main
+from open_r1.cli import eval as eval_verb
+from open_r1.cli._eval_request import add_options
+from open_r1.cli.main import run_parsed
+from open_r1.cli.options import Parser, add
+from open_r1.errors import ConfigError
 
 SCRIPT = Path(__file__).parents[1] / "slurm" / "evaluate.slurm"
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--model-id", "--model_id", help="a model folder or Hub id")
-    parser.add_argument("--benchmarks", nargs="+", help="names, with commas or spaces between")
-    parser.add_argument(
-        "--list", "--list-benchmarks", "--list_benchmarks", action="store_true", help="list the benchmarks"
-    )
-    parser.add_argument("--system-prompt", "--system_prompt", help="system prompt before every problem")
-    parser.add_argument("--slurm", action="store_true", help="submit slurm/evaluate.slurm, a job a benchmark")
-    parser.add_argument(
-        "--tensor-parallel", "--tensor_parallel", action="store_true", help="one model over a job's GPUs"
-    )
+def build_parser() -> Parser:
+    parser = Parser(description=(__doc__ or "").splitlines()[0])
+    add_options(parser)
+    add_slurm_options(parser)
+    parser.set_defaults(run=evaluate)
     return parser
+
+
+def add_slurm_options(parser: Any) -> None:
+    add(parser, "slurm", action="store_true", help="submit slurm/evaluate.slurm, a job for each benchmark")
+    add(parser, "tensor_parallel", action="store_true", help="with --slurm: one model over all GPUs of a job")
 
 
 def run(words: Sequence[str] | None = None) -> int:
     """The exit status of the evaluation, or of the first submission that failed."""
-    arguments, rest = build_parser().parse_known_args(words)
-    if arguments.list:
-        return main(["eval", "--list"])
-    if not arguments.model_id or not arguments.benchmarks:
-        return fail("give --model-id MODEL and --benchmarks NAME,NAME; --list shows the names.", 2)
-    if arguments.system_prompt is not None:
-        rest = ["--system_prompt", arguments.system_prompt, *rest]
-    if arguments.slurm:
-        return submit(arguments.model_id, arguments.benchmarks, arguments.tensor_parallel, rest)
+    given = list(sys.argv[1:] if words is None else words)
+    parsed = build_parser().parse_args(given)
+    parsed.words = given
+    return run_parsed(parsed)
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.slurm and not arguments.list:
+        return submit(arguments)
     if arguments.tensor_parallel:
-        return fail(
-            "--tensor-parallel is of a Slurm job: add --slurm, or here give --backend vllm --parallel tensor --num_gpus N.",
-            2,
+        raise ConfigError(
+            "--tensor-parallel is an option of a Slurm job: add --slurm, or here give --backend vllm --parallel tensor "
+            "--num_gpus N."
         )
-    has_backend = any(word.split("=")[0] in ("--backend", "--server", "--lighteval") for word in rest)
-    if not has_backend and importlib.util.find_spec("vllm") is not None:
-        rest = ["--backend", "vllm", *rest]
-    return main(["eval", arguments.model_id, "--benchmarks", *arguments.benchmarks, *rest])
+    if not (arguments.backend or arguments.server or arguments.lighteval) and importlib.util.find_spec("vllm"):
+        arguments.backend = "vllm"
+    return eval_verb.run(arguments)
 
 
-def submit(model: str, benchmarks: Sequence[str], tensor_parallel: bool, rest: Sequence[str]) -> int:
-    from open_r1.errors import OpenR1Error
+def submit(arguments: argparse.Namespace) -> int:
+    """Submit a job for each benchmark, with the other options as they were given."""
     from open_r1.evaluation.benchmarks import get_benchmark, split_names
 
-    try:
-        names = split_names(benchmarks)
-        for name in names:
-            get_benchmark(name)
-    except OpenR1Error as error:
-        return fail(str(error), error.exit_status)
+    if not arguments.model or not arguments.benchmarks:
+        raise ConfigError("give --model-id MODEL and --benchmarks NAME,NAME; --list shows the names.")
+    names = split_names(arguments.benchmarks)
     for name in names:
-        words = ["sbatch", str(SCRIPT), model, name, "tp" if tensor_parallel else "dp", *rest]
+        get_benchmark(name)
+    parallel = "tp" if arguments.tensor_parallel else "dp"
+    for name in names:
+        words = ["sbatch", str(SCRIPT), arguments.model, name, parallel, *other_words(arguments.words)]
         try:
             status = subprocess.run(words, check=False).returncode
         except FileNotFoundError:
-            return fail("sbatch is not on PATH: submit where Slurm is, or leave --slurm out to run here.", 2)
+            raise ConfigError(
+                "sbatch is not on PATH: submit where Slurm is, or leave --slurm out to run here."
+            ) from None
         if status:
             return status
     return 0
+
+
+def other_words(words: Sequence[str]) -> list[str]:
+    """The words of a command line without the model, the benchmarks and the options of the submission."""
+    parser = Parser()
+    add(parser, "model")
+    add(parser, "benchmarks", nargs="+", help="names")
+    add_slurm_options(parser)
+    parser.set_defaults(takes_settings=True)
+    return parser.parse_known_args(words)[1]
 
 
 if __name__ == "__main__":

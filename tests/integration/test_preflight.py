@@ -211,12 +211,12 @@ def test_golds_that_can_t_be_read_are_listed(
     rows[7]["solution"] = None
     ran = open_r1(*words(tiny_model, write(tmp_path / "one.jsonl", rows), tmp_path / "out"))
     assert ran.status == 0, ran.err
-    assert "1 of 81 gold answers looked at can't be read, the first in row 7: 'None'" in ran.err
+    assert "1 of 81 gold answers checked can't be read, the first in row 7: 'None'" in ran.err
     assert read_json(tmp_path / "out" / "preflight.json")["unreadable_golds"] == [{"row": 7, "gold": "None"}]
     many = [row | {"solution": "" if index % 3 else row["solution"]} for index, row in enumerate(rows)]
     ran = open_r1(*words(tiny_model, write(tmp_path / "many.jsonl", many), tmp_path / "out2"))
     assert ran.status == 2
-    assert "54 of 81 gold answers looked at can't be read" in ran.err
+    assert "54 of 81 gold answers checked can't be read" in ran.err
 
 
 def test_a_reward_without_variance_is_warned_of(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import tell
+from open_r1.cli.options import add, add_verb
 from open_r1.cli.serve import add_server_options, read_options
 
 if TYPE_CHECKING:
@@ -37,22 +38,20 @@ COMMANDS = """/reset            forget the conversation
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
+    parser = add_verb(
+        subparsers,
         "chat",
-        help="talk with a model in the terminal",
-        description="Talk with a model: a folder, a Hub id, or any OpenAI-compatible server.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "talk with a model in the terminal",
+        EXAMPLE,
+        "Talk with a model: a folder, a Hub id, or any OpenAI-compatible server.",
     )
     parser.add_argument("model", help="a model folder or Hub id, or a server's address")
-    parser.add_argument(
-        "--model", dest="name", metavar="NAME", help="which model of the server (default: its only one)"
-    )
-    parser.add_argument("--system", default="", metavar="TEXT", help="system prompt")
-    parser.add_argument("--temperature", type=float, default=0.6, help="0 is greedy (default: 0.6)")
-    parser.add_argument("--top_p", type=float, default=0.95, help="default: 0.95")
-    parser.add_argument("--max_tokens", type=int, help="most tokens of an answer (default: the model's context)")
-    parser.add_argument("--show_thinking", action="store_true", help="leave the thinking in sight")
+    add(parser, "model", dest="name", metavar="NAME", help="which model of the server (default: its only one)")
+    add(parser, "system_prompt", default="", help="system prompt")
+    add(parser, "temperature", default=0.6)
+    add(parser, "top_p", default=0.95)
+    add(parser, "max_new_tokens", help="most tokens of an answer (default: the model's context)")
+    add(parser, "show_thinking", action="store_true", help="leave the thinking visible")
     add_server_options(parser)
     parser.set_defaults(run=run)
 
@@ -64,11 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_options(arguments)
     accept_any_bytes(sys.stdin)
-    options = ChatOptions(arguments.temperature, arguments.top_p, arguments.max_tokens)
+    options = ChatOptions(arguments.temperature, arguments.top_p, arguments.max_new_tokens)
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     with server_of(arguments) as (url, key):
         name = find_model(url, key, arguments.name)
-        conversation = Conversation(url, name, options, key, clean(arguments.system))
+        conversation = Conversation(url, name, options, key, clean(arguments.system_prompt))
         if not is_terminal:
             return answer_lines(conversation, PlainScreen(arguments.show_thinking))
         tell(f"{name} at {url}; /help lists the commands")
@@ -89,8 +88,8 @@ def check_options(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--temperature must be from 0 to 2; got {arguments.temperature:g}.")
     if not 0 < arguments.top_p <= 1:
         raise ConfigError(f"--top_p must be above 0 and at most 1; got {arguments.top_p:g}.")
-    if arguments.max_tokens is not None and arguments.max_tokens < 1:
-        raise ConfigError(f"--max_tokens must be at least 1; got {arguments.max_tokens}.")
+    if arguments.max_new_tokens is not None and arguments.max_new_tokens < 1:
+        raise ConfigError(f"--max_new_tokens must be at least 1; got {arguments.max_new_tokens}.")
 
 
 def is_address(model: str) -> bool:

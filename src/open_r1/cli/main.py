@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pkgutil import iter_modules
+from typing import Any
 
 from open_r1 import __version__, cli
 from open_r1.cli.console import fail
@@ -66,6 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(f"unknown verb '{words[0]}'{nearest(words[0], known)} Verbs: {', '.join(known)}.", 2)
     parser = build_parser()
     parsed, parsed.extra = parser.parse_known_args(words)
+    return run_parsed(parsed)
+
+
+def run_parsed(parsed: Any) -> int:
+    """Carry out a parsed command line by its `run`; an error becomes one line and an exit status."""
     quieten_libraries()
     try:
         return parsed.run(parsed)

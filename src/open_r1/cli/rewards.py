@@ -9,6 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from open_r1.cli.console import show, show_json, table
+from open_r1.cli.options import add, add_verb
 from open_r1.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,46 +23,27 @@ EXAMPLE = """examples:
   open-r1 rewards score completions.jsonl --rewards accuracy format --set max_completion_len=2048
 
 A line of the file has a `completion` (text, or a chat as a list of messages) and the columns the rewards need; several
-lines of one prompt stand together when rewards compare them.
+lines of one prompt follow each other where rewards compare them.
 """
 
 TEXT_COLUMNS = ("completion", "completions", "text", "response", "messages")
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser(
-        "rewards",
-        help="list, describe and try the reward functions",
-        description="List, describe and try the reward functions.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_parser(subparsers: Any) -> None:
+    parser = add_verb(subparsers, "rewards", "list, describe and try the reward functions", EXAMPLE)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="every reward in a line")
+    listing = add_verb(actions, "list", "every reward in a line", EXAMPLE)
     listing.add_argument("names", nargs="*", metavar="NAME", help="only these, and module:name of your own")
-    listing.add_argument("--json", action="store_true", help="as JSON")
-    listing.set_defaults(run=run_list)
-    describing = actions.add_parser("describe", help="one reward: formula, source, columns, settings")
-    describing.add_argument("name", help="a reward, or module:name of your own")
-    describing.add_argument("--json", action="store_true", help="as JSON")
-    describing.set_defaults(run=run_describe)
-    _add_score_parser(actions)
-
-
-def _add_score_parser(actions: argparse._SubParsersAction) -> None:
-    scoring = actions.add_parser("score", help="score a JSONL file of completions")
-    scoring.add_argument("file", type=Path, help="JSONL; a line is a completion with its columns")
-    scoring.add_argument(
-        "--rewards", nargs="+", action="extend", required=True, metavar="NAME", help="names, or module:function"
-    )
-    scoring.add_argument(
-        "--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="settings of the rewards"
-    )
-    scoring.add_argument(
-        "--output", type=Path, help="write each line's values, reasons and details to this JSONL file"
-    )
-    scoring.add_argument("--json", action="store_true", help="the summary as JSON")
-    scoring.set_defaults(run=run_score)
+    describing = add_verb(actions, "describe", "one reward: formula, source, columns, settings", EXAMPLE)
+    describing.add_argument("name", metavar="NAME", help="a reward, or module:name of your own")
+    scoring = add_verb(actions, "score", "score a JSONL file of completions", EXAMPLE)
+    scoring.add_argument("file", type=Path, metavar="FILE", help="JSONL; a line is a completion with its columns")
+    add(scoring, "rewards", required=True)
+    add(scoring, "set", nargs="*", action="extend", help="settings of the rewards")
+    add(scoring, "output", help="write each line's values, reasons and details to this JSONL file")
+    for action, run in ((listing, run_list), (describing, run_describe), (scoring, run_score)):
+        add(action, "json")
+        action.set_defaults(run=run)
 
 
 def run_list(arguments: argparse.Namespace) -> int:
@@ -68,11 +51,9 @@ def run_list(arguments: argparse.Namespace) -> int:
 
     specs = [get_spec(name) for name in arguments.names or reward_specs()]
     if arguments.json:
-        print(json.dumps([_spec_record(spec) for spec in specs], ensure_ascii=False, indent=2))
-        return 0
-    width = max(len(spec.name) for spec in specs)
-    for spec in specs:
-        print(f"{spec.name:<{width}}  {spec.summary}")
+        show_json([_spec_record(spec) for spec in specs])
+    else:
+        show(table([spec.name, spec.summary] for spec in specs))
     return 0
 
 
@@ -81,12 +62,12 @@ def run_describe(arguments: argparse.Namespace) -> int:
 
     record = _spec_record(get_spec(arguments.name))
     if arguments.json:
-        print(json.dumps(record, ensure_ascii=False, indent=2))
+        show_json(record)
         return 0
     for label, value in record.items():
         items = [f"{key} = {default}" for key, default in value.items()] if isinstance(value, dict) else value
         shown = ", ".join(items) or "none" if isinstance(items, list) else items
-        print(f"{label + ':':<15}{shown}")
+        show(f"{label + ':':<15}{shown}")
     return 0
 
 
@@ -143,12 +124,12 @@ def _read_row(line: str, place: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{place} is not JSON that can be read: {error}; mend or remove that line.") from error
+        raise DataError(f"{place} is not JSON that can be read: {error}; fix or remove that line.") from error
     if not isinstance(row, dict):
         raise DataError(f'{place} is a {type(row).__name__}, not an object; write {{"completion": …}}.')
     for name in TEXT_COLUMNS:
         if not isinstance(row.get(name), str | list | None):
-            raise DataError(f"{place} has a {name} that is neither text nor a chat: {row[name]!r}; mend that line.")
+            raise DataError(f"{place} has a {name} that is neither text nor a chat: {row[name]!r}; fix that line.")
     return row
 
 
@@ -174,21 +155,20 @@ def _print_summary(outcomes: dict[str, list[Outcome]], columns: dict[str, list[A
     sizes = group_sizes(columns)
     summaries = {name: summarise(found, sizes) for name, found in outcomes.items()}
     if as_json:
-        print(json.dumps({name: vars(summary) for name, summary in summaries.items()}, ensure_ascii=False, indent=2))
+        show_json({name: vars(summary) for name, summary in summaries.items()})
         return
-    for line in summary_table(outcomes, summaries):
-        print(line)
+    show("\n".join(summary_table(outcomes, summaries)))
     for name, summary in summaries.items():
         values = [outcome.value for outcome in outcomes[name] if outcome.value is not None]
-        print(f"\n{name}: {len(values)} scored, {len(outcomes[name]) - len(values)} unscored")
+        show(f"\n{name}: {len(values)} scored, {len(outcomes[name]) - len(values)} unscored")
         for reason, count in sorted(summary.reasons.items(), key=lambda item: (-item[1], item[0])):
-            print(f"  {count:>7}  {reason}")
+            show(f"  {count:>7}  {reason}")
         for line in histogram(values):
-            print(f"  {line}")
+            show(f"  {line}")
 
 
 def group_sizes(columns: dict[str, list[Any]]) -> list[int]:
-    """How many lines stand together for each prompt; a file without prompts is one group."""
+    """How many lines each prompt has; a file without prompts is one group."""
     keys = columns.get("prompts") or [None] * len(columns["completions"])
     return [sum(1 for _ in lines) for _, lines in groupby(map(repr, keys))]
 

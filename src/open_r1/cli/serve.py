@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from open_r1.cli.console import tell
+from open_r1.cli.options import add, add_model, add_verb
+from open_r1.errors import ConfigError
 from open_r1.serving.backends import KEY_VARIABLE
 
 EXAMPLE = """examples:
@@ -24,66 +26,54 @@ vLLM serves where it is installed, else transformers. Flags after -- go to vLLM 
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
+    parser = add_verb(
+        subparsers,
         "serve",
-        help="serve a model over OpenAI's API, thinking separated from the answer",
-        description="Start the model's server, wait until it answers, and serve it over OpenAI's API until stopped.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "serve a model over OpenAI's API, thinking separated from the answer",
+        EXAMPLE,
+        "Start the model's server, wait until it answers, and serve it over OpenAI's API until stopped.",
     )
-    parser.add_argument("model", help="a model folder or Hub id")
+    add_model(parser, help="a model folder or Hub id")
     add_server_options(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 takes a free one and prints it")
-    parser.add_argument(
-        "--served_model_name", "--served-model-name", nargs="+", default=[], metavar="NAME",
+    add(parser, "host")
+    add(parser, "port", default=8000)
+    add(
+        parser, "served_model_name", nargs="+", default=[], metavar="NAME",
         help="what clients call the model (default: MODEL as written)",
     )  # fmt: skip
-    parser.add_argument(
-        "--api_key", "--api-key", metavar="KEY",
+    add(
+        parser, "api_key", metavar="KEY",
         help=f"key that clients must show; prefer the variable {KEY_VARIABLE}, which others on this machine can't read",
     )  # fmt: skip
-    parser.add_argument(
-        "--dry-run", "--dry_run", action="store_true", help="print the server's command, start nothing"
-    )
+    add(parser, "dry-run", help="print the server's command, start nothing")
     parser.set_defaults(run=run, takes_settings=True)
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
     """The options of `serve` and `chat` about the model's server."""
-    parser.add_argument("--backend", choices=("vllm", "transformers"), help="default: vllm where it is installed")
-    parser.add_argument(
-        "--tensor_parallel_size",
-        "--tensor-parallel-size",
-        type=int,
-        metavar="N",
-        help="GPUs that share each layer (vLLM)",
-    )
-    parser.add_argument(
-        "--data_parallel_size", "--data-parallel-size", type=int, metavar="N", help="copies of the model (vLLM)"
-    )
-    parser.add_argument(
-        "--gpu_memory_utilization", "--gpu-memory-utilization", type=float, metavar="SHARE",
+    size: dict[str, Any] = {"type": int, "metavar": "N"}
+    add(parser, "backend", choices=("vllm", "transformers"), help="default: vllm where it is installed")
+    add(parser, "tensor_parallel_size", help="GPUs that share each layer (vLLM)", **size)
+    add(parser, "data_parallel_size", help="copies of the model (vLLM)", **size)
+    add(
+        parser, "gpu_memory_utilization", type=float, metavar="SHARE",
         help="share of each device's memory to use, as 0.8",
     )  # fmt: skip
-    parser.add_argument(
-        "--max_model_len", "--max-model-len", type=int, metavar="TOKENS",
-        help="most tokens of prompt and completion together (default: the model's own)",
+    add(parser, "max_model_len")
+    add(parser, "dtype", default="auto", help="bfloat16, float16, float32 (default: as saved)")
+    add(parser, "trust_remote_code", action="store_true", help="run code that comes with the model")
+    add(
+        parser, "startup_timeout", type=float, default=1200, metavar="SECONDS",
+        help="how long the model may take to load",
     )  # fmt: skip
-    parser.add_argument("--dtype", default="auto", help="bfloat16, float16, float32 (default: as saved)")
-    parser.add_argument(
-        "--trust_remote_code", "--trust-remote-code", action="store_true", help="run code that comes with the model"
-    )
-    parser.add_argument(
-        "--startup_timeout", "--startup-timeout", type=float, default=1200.0, metavar="SECONDS",
-        help="how long the model may take to load (default: 1200)",
-    )  # fmt: skip
-    parser.add_argument("--verbose", action="store_true", help="show what the model's server says")
+    add(parser, "verbose", action="store_true", help="show what the model's server says")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from open_r1.serving.backends import backend_command, check_key, check_model, choose_backend
 
+    if not arguments.model:
+        raise ConfigError("name a model: open-r1 serve MODEL, a folder or Hub id.")
     options = read_options(arguments)
     backend = choose_backend(options)
     check_model(options.model)
@@ -123,8 +113,6 @@ def read_options(arguments: argparse.Namespace) -> Any:
 
 def flags_after_dashes(extra: Sequence[str]) -> tuple[str, ...]:
     """The flags after --, for vLLM. ConfigError for anything unknown before it."""
-    from open_r1.errors import ConfigError
-
     unknown = list(itertools.takewhile(lambda word: word != "--", extra))
     if unknown:
         raise ConfigError(f"unknown flag {unknown[0]}; see --help. Flags that are vLLM's own go after --.")

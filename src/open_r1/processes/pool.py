@@ -11,8 +11,7 @@ Workers end when the nursery ends, and it ends when its caller does, however tha
 
 Does not: hide a failure (each is an outcome), or let the number of workers show in a result.
 
-Source of the choice: pebble kills single jobs too, but knows no processor time, starts a worker anew in 1.4 s, leaves
-stuck workers behind a killed caller, and fails under a script without a main guard; loky kills no single job.
+Why no library: pebble and loky lack what is promised here (measured in docs/lab-notes.md).
 """
 
 from __future__ import annotations

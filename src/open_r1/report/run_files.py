@@ -19,6 +19,7 @@ from typing import Any
 from open_r1.errors import RunFolderError
 from open_r1.records import Estimate
 from open_r1.rundir import RunDir
+from open_r1.rundir.rollouts import reason_column, reward_names
 
 TRAINING_KINDS = ("sft", "grpo")
 MAX_SETTINGS_CHARS = 100_000
@@ -344,19 +345,8 @@ def read_rollouts(path: Path) -> list[Rollout]:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException):
         return []
-    names = _reward_names(table.schema)
+    names = reward_names(table.schema)
     return [_rollout(row, names) for row in table.to_pylist()]
-
-
-def _reward_names(schema: Any) -> list[str]:
-    """Columns with a `_reason` beside them, and other columns of floats."""
-    columns = set(schema.names)
-    return [
-        column.name
-        for column in schema
-        if f"{column.name}_reason" in columns
-        or (str(column.type) in ("float", "double", "halffloat") and column.name not in ("step", "advantage"))
-    ]
 
 
 def _rollout(row: Mapping[str, Any], names: list[str]) -> Rollout:
@@ -365,7 +355,7 @@ def _rollout(row: Mapping[str, Any], names: list[str]) -> Rollout:
         prompt=text_of(row.get("prompt")),
         completion=text_of(row.get("completion")),
         rewards={name: number_of(row.get(name)) for name in names},
-        reasons={name: text_of(row.get(f"{name}_reason")) for name in names},
+        reasons={name: text_of(row.get(reason_column(name))) for name in names},
         advantage=number_of(row.get("advantage")),
     )
 
@@ -396,14 +386,14 @@ def _reward_values(path: Path) -> Iterator[tuple[str, float | None, str]]:
 
     try:
         schema = pq.read_schema(path)
-        names = _reward_names(schema)
-        wanted = [column for name in names for column in (name, f"{name}_reason") if column in schema.names]
+        names = reward_names(schema)
+        wanted = [column for name in names for column in (name, reason_column(name)) if column in schema.names]
         columns = pq.read_table(path, columns=wanted).to_pydict()
     except (OSError, pa.ArrowException):
         return
     for name in names:
         values = columns[name]
-        why = columns.get(f"{name}_reason") or [None] * len(values)
+        why = columns.get(reason_column(name)) or [None] * len(values)
         for value, reason in zip(values, why, strict=True):
             yield name, number_of(value), text_of(reason)
 

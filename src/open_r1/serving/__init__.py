@@ -2,7 +2,8 @@
 
 backends     the command that starts vLLM's or transformers' server
 child        a server as a process: started, waited for, stopped
-gateway      what clients talk to: checks requests, separates thinking from answer, answers errors in OpenAI's form
+gateway      what clients talk to: the routes, keys, limits, errors in OpenAI's form
+exchange     a request passed on to the model's server, thinking separated from the answer
 client       a conversation with any OpenAI-compatible server
 requests     what a request may contain
 screen       a chat as it is shown

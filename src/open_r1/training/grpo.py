@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow
-import pyarrow.parquet
 import torch
 import transformers
 from trl import GRPOTrainer
@@ -29,7 +29,8 @@ from open_r1.rewards.combination import RewardWeights, zero_variance_share
 from open_r1.rewards.preflight import Preflight
 from open_r1.rewards.registry import get_reward_funcs, get_spec, required_columns
 from open_r1.rewards.spec import RewardSpec
-from open_r1.rundir import RunDir, atomic_file, write_json
+from open_r1.rundir import RunDir, write_json
+from open_r1.rundir.rollouts import rollout_table, write_rollouts
 from open_r1.training.callbacks import Report
 from open_r1.training.holding import OpenRun
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
@@ -63,7 +64,9 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
     adapters: Sequence[RewardAdapter] = ()
     specs: Sequence[RewardSpec] = ()
     weights: RewardWeights
-    rollouts: pyarrow.Table | None = None
+    rollouts: Sequence[pyarrow.Table] = ()
+    rollout_step: int | None = None
+    """The step that `rollouts` are of."""
     preflight: Preflight | None = None
 
     def check_before_training(self) -> None:
@@ -127,13 +130,10 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
 
     def keep_rollouts(self, step: int) -> None:
         """Write the generation's rollouts under its step; a step may need several generations."""
-        table = rollout_table(step, self._logs)
-        is_same_step = self.rollouts is not None and self.rollouts.column("step")[0].as_py() == step
-        self.rollouts = (
-            pyarrow.concat_tables([self.rollouts, table], promote_options="default") if is_same_step else table
-        )
-        with atomic_file(self.run.rollout_file(step)) as file:
-            pyarrow.parquet.write_table(self.rollouts, file)
+        if step != self.rollout_step:
+            self.rollout_step, self.rollouts = step, ()
+        self.rollouts = [*self.rollouts, to_rollouts(step, self._logs)]
+        write_rollouts(self.run.rollout_file(step), self.rollouts)
 
 
 def reward_tuples(rewards: Mapping[str, Sequence[float]]) -> list[tuple[float | None, ...]]:
@@ -144,33 +144,26 @@ def reward_tuples(rewards: Mapping[str, Sequence[float]]) -> list[tuple[float | 
     return [tuple(map(none_if_nan, values)) for values in zip(*rewards.values(), strict=True)]
 
 
-def rollout_table(step: int, logs: Mapping[str, Any]) -> pyarrow.Table:
-    """The last generation batch: prompt, completion, each reward or its reason, advantage."""
+def none_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def to_rollouts(step: int, logs: Mapping[str, Any]) -> pyarrow.Table:
+    """The last generation batch from TRL's `_logs`, whose lists have one item a sample of all processes."""
     size = len(logs["advantages"])
-    columns = {
-        "step": [step] * size,
-        "prompt": [last_content(prompt) for prompt in logs["prompt"]],
-        "completion": [last_content(completion) for completion in logs["completion"]],
-        **{name: [none_if_nan(value) for value in values] for name, values in logs["rewards"].items()},
-        **{name: list(values) for name, values in logs["extra"].items() if len(values) == size},
-        "advantage": list(logs["advantages"]),
-    }
-    types = {name: pyarrow.float64() for name in [*logs["rewards"], "advantage"]}
-    types |= {name: pyarrow.string() for name, values in columns.items() if name not in types and is_text(values)}
-    return pyarrow.table({name: pyarrow.array(values, types.get(name)) for name, values in columns.items()})
-
-
-def is_text(values: Sequence[Any]) -> bool:
-    """A column of text; of nothing but None too, when it is one that is mostly text and happens to be empty here."""
-    return not any(value is not None and not isinstance(value, str) for value in values)
+    return rollout_table(
+        step,
+        prompts=[last_content(prompt) for prompt in logs["prompt"]],
+        completions=[last_content(completion) for completion in logs["completion"]],
+        rewards=logs["rewards"],
+        more={name: values for name, values in logs["extra"].items() if len(values) == size},
+        advantages=logs["advantages"],
+    )
 
 
 def last_content(conversation: Any) -> str:
+    """The text of a conversation's last message, or of a plain string."""
     return conversation if isinstance(conversation, str) else str(conversation[-1]["content"])
-
-
-def none_if_nan(value: float) -> float | None:
-    return None if value != value else value
 
 
 def run_grpo(arguments: StageArguments, report: Report, identity: dict[str, Any] | None = None) -> FinishedStage:

@@ -17,18 +17,21 @@ from pathlib import Path
 
 import pytest
 
-from open_r1.answers.verifier import Pair, Verifier, _ServerLostError, default_workers
+from open_r1.answers.verifier import Pair, Verifier, default_workers
 from open_r1.errors import RunError
+from open_r1.processes.pool import JobOutcome
 from open_r1.rewards import accuracy_reward
 
 LIMIT_S = 1.0
+BUSY = 5
+"""A limit of processor time may take so many times longer on a machine that others use too."""
 SLOW_CHECKER = "slow_checker:check"
 
 
 @pytest.fixture
 def slow_verifier(monkeypatch: pytest.MonkeyPatch) -> Iterator[Verifier]:
     """A verifier whose checker misbehaves as the answer tells it to."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
     verifier = Verifier(workers=2, limit_s=LIMIT_S, checker=SLOW_CHECKER)
     verifier.check([Pair("warm", "up")])
     yield verifier
@@ -39,7 +42,19 @@ def slow_verifier(monkeypatch: pytest.MonkeyPatch) -> Iterator[Verifier]:
 def test_a_check_that_hangs_is_killed_at_its_limit(slow_verifier, trouble):
     started = time.monotonic()
     assert slow_verifier.check([Pair("a", trouble), Pair("a", "a")]) == ["timeout", "correct"]
-    assert time.monotonic() - started < LIMIT_S + 1.0
+    assert time.monotonic() - started < BUSY * LIMIT_S
+
+
+def test_slow_pairs_have_the_same_verdicts_together_as_alone(slow_verifier):
+    """The limit is processor time: on a machine that is shared with others a pair takes longer, not more."""
+    pairs = [Pair(str(number), "compute 0.5") for number in range(4)]
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        assert slow_verifier.check(pairs) == ["wrong"] * 4
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.parametrize("trouble", ["die", "abort", "eat memory"])
@@ -48,13 +63,13 @@ def test_a_worker_that_dies_costs_only_its_pair(slow_verifier, trouble):
 
 
 def test_verdicts_come_in_order_and_hangs_don_t_hold_up_the_rest(slow_verifier):
-    hangs = [Pair(str(number), "sleep") for number in range(8)]
+    hangs = [Pair(str(number), "sleep") for number in range(4)]
     others = [Pair(str(number % 7), str(number % 5)) for number in range(300)]
     started = time.monotonic()
     verdicts = slow_verifier.check([*hangs, *others])
-    assert time.monotonic() - started < 2 * LIMIT_S + 1.0
-    assert verdicts[:8] == ["timeout"] * 8
-    assert verdicts[8:] == ["correct" if pair.gold == pair.answer else "wrong" for pair in others]
+    assert time.monotonic() - started < len(hangs) / 2 * BUSY * LIMIT_S
+    assert verdicts[:4] == ["timeout"] * 4
+    assert verdicts[4:] == ["correct" if pair.gold == pair.answer else "wrong" for pair in others]
 
 
 def test_equal_pairs_are_checked_once(slow_verifier):
@@ -68,12 +83,12 @@ def test_output_of_a_library_does_not_come_between(slow_verifier):
 
 
 def test_a_lost_server_is_started_again(slow_verifier):
-    os.kill(slow_verifier._server._process.pid, signal.SIGKILL)
+    os.kill(slow_verifier.pool.nursery.process.pid, signal.SIGKILL)
     assert slow_verifier.check([Pair("a", "a"), Pair("a", "b")]) == ["correct", "wrong"]
 
 
 def test_a_server_that_is_interrupted_is_ended_at_once_and_its_verdicts_are_never_read(slow_verifier):
-    process = slow_verifier._server._process
+    process = slow_verifier.pool.nursery.process
     with pytest.raises(KeyboardInterrupt), _interruption(0.3):
         slow_verifier.check([Pair("a", "pause 0.6"), Pair("b", "b"), Pair("c", "sleep")])
     assert process.returncode == -signal.SIGKILL
@@ -118,11 +133,8 @@ def test_an_ordered_pair_is_another_pair(slow_verifier):
 
 
 def test_an_error_is_not_remembered(slow_verifier, monkeypatch):
-    def lose_the_server(self: object, limit_s: float) -> tuple[int, str]:
-        raise _ServerLostError
-
     with monkeypatch.context() as patch:
-        patch.setattr("open_r1.answers.verifier._Server.receive", lose_the_server)
+        patch.setattr(slow_verifier.pool, "map", lambda pairs, ahead: [JobOutcome("died") for _ in pairs])
         assert slow_verifier.check([Pair("a", "a")]) == ["error"]
     assert slow_verifier.check([Pair("a", "a")]) == ["correct"]
 
@@ -135,7 +147,7 @@ def test_only_the_last_verdicts_are_remembered(slow_verifier, monkeypatch):
 
 
 def test_close_ends_the_server_and_the_next_check_starts_one(slow_verifier):
-    process = slow_verifier._server._process
+    process = slow_verifier.pool.nursery.process
     slow_verifier.close()
     assert process.poll() is not None
     assert slow_verifier.check([Pair("a", "a")]) == ["correct"]
@@ -212,7 +224,7 @@ def test_nothing_is_left_running_when_the_process_ends():
         from open_r1.answers.verifier import Pair, Verifier
         verifier = Verifier(workers=2)
         verifier.check([Pair("x+1", "1+x")])
-        print(verifier._server._process.pid)
+        print(verifier.pool.nursery.process.pid)
     """
     pid = int(_run(script))
     assert _ends(pid)
@@ -224,7 +236,7 @@ def test_nothing_is_left_running_when_the_process_is_killed():
         from open_r1.answers.verifier import Pair, Verifier
         verifier = Verifier(workers=2)
         verifier.check([Pair("x+1", "1+x")])
-        print(verifier._server._process.pid, flush=True)
+        print(verifier.pool.nursery.process.pid, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     """
     assert _ends(int(_run(script)))
@@ -239,7 +251,7 @@ def test_plain_answers_start_no_process_and_import_no_sympy():
         answers = ["12", "Thu", "3, 7, 12", "-4", "13", "Fri", "3 7 12", "x = 4", "7+", "Thu Thu", "3, 7", "2x + 3 = 5"]
         values = accuracy_reward([f"<answer>\\\\boxed{{{answer}}}</answer>" for answer in answers], golds)
         assert values == [1.0] * 4 + [0.0] * 8, values
-        assert default_verifier()._server is None
+        assert default_verifier().pool.nursery is None
         heavy = {"sympy", "math_verify", "torch", "transformers", "trl", "datasets", "numpy"} & set(sys.modules)
         assert not heavy, heavy
         print("light")

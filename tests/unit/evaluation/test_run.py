@@ -207,7 +207,7 @@ def test_a_full_disk_is_told_and_loses_nothing(plan: Plan, tmp_path: Path, monke
 
 def test_greedy_is_one_sample(plan: Plan) -> None:
     assert plan_evaluation(plan.benchmark, EvaluationSettings(temperature=0)).num_samples == 1
-    with pytest.raises(ConfigError, match="temperature 0 draws the same"):
+    with pytest.raises(ConfigError, match="temperature 0"):
         plan_evaluation(plan.benchmark, EvaluationSettings(temperature=0, num_samples=2))
 
 

@@ -332,3 +332,38 @@ def test_content_of_none_is_an_empty_completion():
 def test_a_completion_that_is_neither_text_nor_chat_is_refused_by_name(completion):
     with pytest.raises(DataError, match=r"a completion is .*give a string, or a chat"):
         format_reward(completions=["fine", completion])
+
+
+SUM = "Compute 7 + 5."
+COPIES = [r"\boxed{7+5}", r"\boxed{12}"]
+
+
+def asked(*turns: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"role": role, "content": text} for role, text in turns]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"prompts": [SUM] * 2},
+        {"prompts": [asked(("system", "Be brief."), ("user", SUM))] * 2},
+        {"prompts": [asked(("user", "1 + 1?"), ("assistant", "2"), ("user", SUM))] * 2, "problem": ["x"] * 2},
+        {"prompts": [[{"role": "user", "content": [{"type": "text", "text": SUM}]}]] * 2},
+        {"problem": [SUM] * 2, "prompt": ["x"] * 2},
+        {"prompts": [], "prompt": [SUM] * 2},
+    ],
+)
+def test_the_problem_copied_into_the_box_is_not_an_answer(columns: dict[str, list]) -> None:
+    outcomes = accuracy_reward.score(COPIES, [r"2\cdot 6"] * 2, **columns)
+    assert [(outcome.value, outcome.reason) for outcome in outcomes] == [(0.0, "copied"), (1.0, "correct")]
+    assert len_reward.score(COPIES, [r"2\cdot 6"] * 2, **columns)[0].reason == "copied"
+    cosine = get_cosine_scaled_reward(-1, -1, 1, 1).score(COPIES, [r"2\cdot 6"] * 2, **columns)
+    assert [outcome.value for outcome in cosine] == [-1, 1]
+
+
+@pytest.mark.parametrize(
+    "columns", [{}, {"prompts": [None, asked(("system", SUM))]}, {"problem": ["", "What is 12?"]}]
+)
+def test_without_the_problem_its_formula_is_an_answer_like_another(columns: dict[str, list]) -> None:
+    outcomes = accuracy_reward.score([r"\boxed{7+5}"] * 2, [r"2\cdot 6"] * 2, **columns)
+    assert [outcome.reason for outcome in outcomes] == ["correct"] * 2

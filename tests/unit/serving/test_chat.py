@@ -214,7 +214,7 @@ def test_commands_do_what_they_say(model: Any, tmp_path: Path, capsys: pytest.Ca
     chat.talk(conversation, PlainScreen(False), lambda _: next(lines))
     shown = capsys.readouterr().out
     assert "/reset" in shown and "nothing was asked yet" in shown and "exists; name another" in shown
-    assert "did you mean 'save'" in shown and "is no temperature" in shown and "\nhm\n" in shown
+    assert "did you mean 'save'" in shown and "is not a temperature" in shown and "\nhm\n" in shown
     assert len(model.asked) == 2 and model.asked[1]["temperature"] == 0
     assert model.asked[1]["messages"][0] == {"role": "system", "content": "be kind"}
     saved = json.loads(file.read_text())["messages"]

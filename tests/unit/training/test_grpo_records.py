@@ -7,7 +7,7 @@ import math
 import pyarrow
 
 from open_r1.rewards.combination import zero_variance_share
-from open_r1.training.grpo import EpochSampler, reward_tuples, rollout_table
+from open_r1.training.grpo import EpochSampler, reward_tuples, to_rollouts
 
 NAN = math.nan
 
@@ -31,7 +31,7 @@ def test_an_unscored_reward_is_null_in_the_rollouts_and_has_its_reason() -> None
         "extra": {"accuracy_reward_reason": ["correct", "timeout"]},
         "advantages": [0.5, 0.0],
     }
-    rows = rollout_table(3, logs).to_pylist()
+    rows = to_rollouts(3, logs).to_pylist()
     assert rows[1] == {
         "step": 3, "prompt": "q", "completion": "a", "accuracy_reward": None,
         "accuracy_reward_reason": "timeout", "advantage": 0.0,
@@ -41,7 +41,7 @@ def test_an_unscored_reward_is_null_in_the_rollouts_and_has_its_reason() -> None
 def test_a_column_of_details_has_the_same_type_whether_or_not_a_batch_has_some() -> None:
     def table(tests: list[str | None]) -> pyarrow.Table:
         logs = {"prompt": ["q"], "completion": ["a"], "rewards": {"code_reward": [1.0]}, "advantages": [0.0]}
-        return rollout_table(1, {**logs, "extra": {"code_reward_tests": tests}})
+        return to_rollouts(1, {**logs, "extra": {"code_reward_tests": tests}})
 
     with_tests, without = table(['[{"result":"passed"}]']), table([None])
     assert with_tests.schema == without.schema

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import stat
 from dataclasses import dataclass, field, fields, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from open_r1.errors import ConfigError
 from open_r1.execution.environment import read_environment
 from open_r1.execution.programs import Limits
+from open_r1.net.addresses import is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -96,16 +96,6 @@ def check_token(host: str, token: str) -> None:
             f"the token has {len(token)} characters; it needs at least {MIN_TOKEN_LENGTH}, all of them ASCII and none "
             f"a space. Make one with: {NEW_TOKEN}."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address. A name other than localhost may lead anywhere, so it doesn't."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def read_token(path: Path | None) -> str:

@@ -1,0 +1,87 @@
+"""The rollouts of GRPO on disk: a Parquet file a step, written by training and read by the report.
+
+step           the update step that learned from them
+prompt         the last message of the prompt
+completion     what the model wrote
+REWARD         each reward's value, null where it is unscored; the file's metadata lists these columns
+REWARD_reason  why, in a word
+REWARD_NAME    a detail that the reward gave, as JSON
+advantage      what the sample weighs in the loss
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from open_r1.rundir.files import atomic_file
+
+if TYPE_CHECKING:
+    import pyarrow
+
+REWARDS = b"open_r1.rewards"
+"""The key of the file's metadata whose value is the list of the columns of rewards, as JSON."""
+
+
+def reason_column(reward: str) -> str:
+    """The column with the reasons of a reward's values."""
+    return f"{reward}_reason"
+
+
+def rollout_table(
+    step: int,
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    rewards: Mapping[str, Sequence[float | None]],
+    more: Mapping[str, Sequence[Any]],
+    advantages: Sequence[float],
+) -> pyarrow.Table:
+    """Rollouts as they are written; every sequence has one item a rollout.
+
+    Args:
+        rewards: Each reward's values by its name; NaN and None are unscored.
+        more: The other columns: reasons, details, and what rewards of the user's own log.
+    """
+    import pyarrow
+
+    columns: dict[str, list[Any]] = {
+        "step": [step] * len(advantages),
+        "prompt": list(prompts),
+        "completion": list(completions),
+        **{name: [_none_if_nan(value) for value in values] for name, values in rewards.items()},
+        **{name: list(values) for name, values in more.items()},
+        "advantage": list(advantages),
+    }
+    types = {name: pyarrow.float64() for name in [*rewards, "advantage"]}
+    types |= {name: pyarrow.string() for name, values in columns.items() if name not in types and _is_text(values)}
+    table = pyarrow.table({name: pyarrow.array(values, types.get(name)) for name, values in columns.items()})
+    return table.replace_schema_metadata({REWARDS: json.dumps(list(rewards))})
+
+
+def write_rollouts(path: Path, tables: Sequence[pyarrow.Table]) -> None:
+    """Write the rollouts of one step, which may come from several generations."""
+    import pyarrow
+    import pyarrow.parquet
+
+    with atomic_file(path) as file:
+        pyarrow.parquet.write_table(pyarrow.concat_tables(tables, promote_options="default"), file)
+
+
+def reward_names(schema: pyarrow.Schema) -> list[str]:
+    """The columns of rewards; in a file that does not list them, the numbers that have a reason beside them."""
+    listed = (schema.metadata or {}).get(REWARDS)
+    if listed is not None:
+        return [name for name in json.loads(listed) if name in schema.names]
+    return [name for name in schema.names if reason_column(name) in schema.names]
+
+
+def _none_if_nan(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def _is_text(values: Sequence[Any]) -> bool:
+    """A column of text; of None alone too, for a detail that is text elsewhere may be missing in a whole generation."""
+    return not any(value is not None and not isinstance(value, str) for value in values)
