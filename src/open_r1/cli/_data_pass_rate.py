@@ -130,7 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
 def merge(arguments: argparse.Namespace) -> tuple[argparse.Namespace, dict[str, Any]]:
     """The settings, flags before the recipe before the defaults; and the recipe's settings of rewards."""
     recipe, reward_settings = read_recipe_file(arguments.recipe, arguments.parser) if arguments.recipe else ({}, {})
-    given = vars(arguments)
+    given = set(vars(arguments))
     for name, value in (arguments.defaults | recipe).items():
         if name not in given:
             setattr(arguments, name, value)
