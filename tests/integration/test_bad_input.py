@@ -48,7 +48,7 @@ def test_data_that_cannot_be_used(
     out = tmp_path / "out"
     assert_refused(train(open_r1, kind, tiny_model, tmp_path / "no.jsonl", out), "no.jsonl' does not exist")
     traces.write_text(traces.read_text(encoding="utf-8") + '{"prompt": "torn\n', encoding="utf-8")
-    assert_refused(train(open_r1, kind, tiny_model, traces, out), "traces.jsonl:21 is not JSON", "mend or remove")
+    assert_refused(train(open_r1, kind, tiny_model, traces, out), "traces.jsonl:21 is not JSON", "fix or remove")
     traces.write_text("", encoding="utf-8")
     assert_refused(train(open_r1, kind, tiny_model, traces, out), "is empty")
     traces.write_text('{"question": "q", "solution": "s"}\n', encoding="utf-8")
@@ -127,22 +127,22 @@ PIPELINES = {
     "name: x\noutput_dir: out\nstages: {}\n": "'stages' must be a mapping",
     "output_dir: out\nstages:\n  a: {kind: problem}\n": "did you mean 'problems'",
     "output_dir: out\nstages:\n  a: {kind: training}\n": "unknown kind 'training'",
-    "output_dir: out\nstages:\n  a: {kind: traces, problems: b}\n": "needs 'b', which does not stand before it",
+    "output_dir: out\nstages:\n  a: {kind: traces, problems: b}\n": "needs 'b', which is not a stage before it",
     "output_dir: out\nstages:\n  a: {kind: problems, familes: {sums: [1, 2]}}\n": "did you mean 'families'",
     "output_dir: out\nstages:\n  a: {kind: problems, families: {sum: [1, 2]}}\n": "did you mean 'sums'",
     "output_dir: out\nstages:\n  a: {kind: problems, families: {sums: [0, 99]}}\n": "within [1, 8]",
     "output_dir: out\nstages:\n  a: {kind: problems, families: {sums: [1, 2]}, sft: 0}\n": "at least 1",
     "stages:\n  a: {kind: report}\n": "output_dir is not set",
-    "output_dir: out\nseeds: 3\nstages:\n  a: {kind: report}\n": "unknown key 'seeds'; did you mean 'seed'",
-    "output_dir: out\nseed: -1\nstages:\n  a: {kind: report}\n": "seed must be a whole number",
-    "output_dir: out\nthreads: 0\nstages:\n  a: {kind: report}\n": "threads must be a whole number",
+    "output_dir: out\nseeds: 3\nstages:\n  a: {kind: report}\n": "unknown setting 'seeds'; did you mean 'seed'",
+    "output_dir: out\nseed: -1\nstages:\n  a: {kind: report}\n": "seed must be at least 0 and at most 1073741823, but is -1",
+    "output_dir: out\nthreads: 0\nstages:\n  a: {kind: report}\n": "threads must be at least 1, but is 0",
     "output_dir: out\nseed: true\nstages:\n  a: {kind: report}\n": "seed must be a whole number",
     "output_dir: out\nstages:\n  ..: {kind: report}\n": "pipeline.yaml:3: '..' can't be a stage's name",
     "output_dir: out\nstages:\n  a/b: {kind: report}\n": "'a/b' can't be a stage's name",
     "output_dir: out\nstages:\n  a.b: {kind: report}\n": "use letters, digits, '_' and '-'",
     "output_dir: out\nstages:\n  a: {kind: report}\n  a: {kind: report}\n": "pipeline.yaml:4 sets 'a' a second time",
     "output_dir: out\nstages:\n  a: {kind: [report]}\n": "is of unknown kind",
-    "output_dir: out\nstages:\n  a: {kind: report, x: 1}\n": "unknown setting 'x'. A report stage has",
+    "output_dir: out\nstages:\n  a: {kind: report, x: 1}\n": "unknown setting 'x'",
     "output_dir: out\nstages:\n  a: {kind: problems, families: {sums: 3}}\n": "a list of whole numbers, but is",
     "output_dir: out\nstages:\n  a: {kind: problems, families: 3}\n": "families must be a mapping",
     "output_dir: out\nstages:\n  a: {kind: traces, lazy_share: [1]}\n": "lazy_share must be a mapping of numbers to",
@@ -172,13 +172,13 @@ stages:
 CHANGES = {
     "sft.overrides.a=[1": "'[1' is not YAML",
     "traces.style.x=1": "traces.style is 'terse', which has no settings of its own; write --set traces.style=VALUE",
-    "base.shape.depth=3": "stage 'base': shape has an unknown key 'depth'. A shape has: architecture",
+    "base.shape.depth=3": "stage 'base': shape: unknown setting 'depth'. Known: architecture",
     "base.shape.num_layer=3": "did you mean 'num_layers'?",
-    "base.shape.num_layers=few": "shape.num_layers must be a whole number, but is 'few'",
-    "base.shape.num_heads=0": "shape.num_heads must be a whole number above 0, but is 0",
+    "base.shape.num_layers=few": "shape: num_layers must be a whole number, but is 'few'",
+    "base.shape.num_heads=0": "shape: num_heads must be at least 1, but is 0",
     "base.shape.num_heads=7": "stage 'base': num_heads 7 must be a multiple of num_key_value_heads 2",
     "base.shape.hidden_size=94": "stage 'base': hidden_size 94 must be a multiple of num_heads 4",
-    "base.shape.architecture=gpt": "shape.architecture must be qwen3 or qwen2, but is 'gpt'",
+    "base.shape.architecture=gpt": "shape: architecture must be qwen3 or qwen2, but is 'gpt'",
     "evaluate.temperature=0": "stage 'evaluate': temperature 0 gives the same completion every time",
     "evaluate.temperature=hot": "temperature must be a number, but is 'hot'",
     "grpo.overrides.reward_funcs=[acuracy]": "did you mean 'accuracy'?",
@@ -209,7 +209,9 @@ def test_a_training_run_where_a_stage_would_go_is_refused(
     (tmp_path / "out" / "a").mkdir(parents=True)
     (tmp_path / "out" / "pipeline.json").write_text("{}")
     (tmp_path / "out" / "a" / "identity.json").write_text('{"stage": "sft"}')
-    assert_refused(open_r1("run", "pipeline.yaml"), "holds a run that no pipeline made", "choose another --output_dir")
+    assert_refused(
+        open_r1("run", "pipeline.yaml"), "contains a run that no pipeline made", "choose another --output_dir"
+    )
 
 
 @pytest.mark.parametrize(

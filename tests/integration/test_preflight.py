@@ -224,7 +224,7 @@ def test_a_reward_without_variance_is_warned_of(
 ) -> None:
     ran = open_r1(*words(tiny_model, data, tmp_path / "out", "--reward_funcs", "preflight_rewards:constant"))
     assert ran.status == 0, ran.err
-    assert "no group has completions of different reward (32 groups looked at)" in ran.err
+    assert "no group has completions of different reward (32 groups sampled)" in ran.err
     record = read_json(tmp_path / "out" / "preflight.json")
     assert record["zero_variance_share"] == 1.0
     assert {found["kind"] for found in record["findings"]} >= {"no_variance", "constant"}

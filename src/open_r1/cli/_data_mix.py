@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def read_mixture(path: Path) -> Any:
     """The `dataset_mixture` of a recipe. ConfigError when it can't be read or has none."""
-    from open_r1.configs.settings import read_recipe
+    from open_r1.configs.reader import read_recipe
 
     settings = {setting.key: setting.value for setting in read_recipe(path)}
     if "dataset_mixture" not in settings:

@@ -151,7 +151,7 @@ def default_folder(request: argparse.Namespace) -> Path:
 
 def read_recipe_file(path: Path, parser: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """A recipe's settings, by their flags and of rewards. ConfigError, with file and line, for an unknown one."""
-    from open_r1.configs.settings import read_recipe
+    from open_r1.configs.reader import read_recipe
     from open_r1.rewards.registry import reward_specs
 
     reward_options = {option for spec in reward_specs().values() for option in spec.options}

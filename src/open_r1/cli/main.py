@@ -39,10 +39,15 @@ SHARED = ("main", "console", "options")
 """Modules that all verbs use."""
 
 
+VERBS_OF = {"training": ("sft", "grpo")}
+"""Module -> its verbs, where it does not have the one that it is called."""
+
+
 def verb_modules() -> dict[str, str]:
     """Verb -> the module that carries it out: every module of `cli` but the shared ones and those that start with _."""
     names = [info.name for info in iter_modules(cli.__path__)]
-    return {name.replace("_", "-"): name for name in names if name not in SHARED and not name.startswith("_")}
+    names = [name for name in names if name not in SHARED and not name.startswith("_")]
+    return {verb: name for name in names for verb in VERBS_OF.get(name, (name.replace("_", "-"),))}
 
 
 def build_parser() -> Parser:
@@ -54,7 +59,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"open-r1 {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for module in verb_modules().values():
+    for module in dict.fromkeys(verb_modules().values()):
         importlib.import_module(f"open_r1.cli.{module}").add_parser(subparsers)
     return parser
 

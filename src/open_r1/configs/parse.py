@@ -7,24 +7,20 @@ machine, build the dataclasses (their own checks run here), cross-check.
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
 import importlib.util
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 from open_r1.configs.checks import check_batch, check_settings
+from open_r1.configs.datasets import DatasetMixtureConfig
 from open_r1.configs.fields import limits_of
 from open_r1.configs.ranges import check_ranges
-from open_r1.configs.settings import (
-    COMMAND_LINE,
-    Setting,
-    read_flags,
-    read_recipe,
-    shown,
-    split_recipe_flag,
-    translate,
-)
+from open_r1.configs.reader import COMMAND_LINE, Setting, read_flags, read_recipe, split_recipe_flag
+from open_r1.configs.renames import shown, translate
 from open_r1.configs.stage_arguments import ADAPTED, StageArguments, StageKind
 from open_r1.configs.types import fits, in_words
 from open_r1.errors import ConfigError, nearest
@@ -66,12 +62,14 @@ class FlagParser:
             reason = str(error)
             if reason.startswith("argument "):  # argparse puts the flag's name before the cause
                 reason = reason.split(": ", 1)[-1]
+            if reason.startswith(("invalid int value", "invalid float value")):
+                reason = f"it must be {in_words(self.hints[setting.key])}"
             raise ConfigError(
                 f"{setting.origin}: {setting.key} = {shown(setting)!r} can't be used: {reason.rstrip('.')}."
             ) from None
 
     def convert_words(self, setting: Setting) -> tuple[str, Any]:
-        words = setting.value if isinstance(setting.value, list) else [str(setting.value)]
+        words = setting.value if isinstance(setting.value, list) else [self.as_word(setting)]
         if not words and self.is_boolean(setting.key):
             words = ["true"]
         flag = f"--{setting.key}"
@@ -80,6 +78,11 @@ class FlagParser:
         name = setting.key if setting.key in parsed else setting.key.removeprefix("no_")
         return name, parsed[name]
 
+    def as_word(self, setting: Setting) -> str:
+        """A scalar of YAML as a word: as it was written where the field takes text, so that 0123 stays 0123."""
+        takes_text = fits("", self.hints.get(setting.key, bool))
+        return setting.text if takes_text and setting.text is not None else str(setting.value)
+
     def is_boolean(self, key: str) -> bool:
         kind = self.fields[key].type if key in self.fields else None
         return kind is bool or bool in getattr(kind, "__args__", ())
@@ -87,11 +90,7 @@ class FlagParser:
     def convert_structure(self, setting: Setting) -> Any:
         """A YAML list, mapping or null, where the field's type has a place for it; items of a list are converted."""
         hint = self.hints.get(setting.key, bool)
-        value = setting.value
-        if isinstance(value, list):
-            value = convert_items(value, hint)
-        elif not isinstance(value, dict | None):
-            value = str(value)  # a date
+        value = convert_items(setting, hint) if isinstance(setting.value, list) else setting.value
         is_default = setting.key in self.fields and value is None and self.fields[setting.key].default is None
         if not (fits(value, hint) or is_default or isinstance(value, STRUCTURED.get(setting.key, ()))):
             advice = "; give one or leave the line out for the default" if value is None else ""
@@ -99,15 +98,18 @@ class FlagParser:
         return value
 
 
-def convert_items(values: list[Any], hint: Any) -> list[Any]:
+def convert_items(setting: Setting, hint: Any) -> list[Any]:
     """The items of a YAML list by the item type of the list that `hint` allows."""
     allowed = [option for option in (hint, *get_args(hint)) if get_origin(option) is list]
     item_type = get_args(allowed[0])[0] if allowed else None
     if item_type not in (int, float, str):
-        return values
-    if unusable := [item for item in values if isinstance(item, list | dict | None)]:
+        return setting.value
+    if unusable := [item for item in setting.value if isinstance(item, list | dict | None)]:
         raise ConfigError(f"{unusable[0]!r} is not {in_words(item_type)}")
-    return [item_type(item) for item in values]
+    written = [part.text for part in setting.parts] or [None] * len(setting.value)
+    if item_type is str:
+        return [str(item) if text is None else text for item, text in zip(setting.value, written, strict=True)]
+    return [item_type(item) for item in setting.value]
 
 
 def stage_classes(kind: StageKind, settings: Sequence[Setting] = ()) -> tuple[type, type, type]:
@@ -125,11 +127,29 @@ def stage_classes(kind: StageKind, settings: Sequence[Setting] = ()) -> tuple[ty
     return arguments.grpo_script_arguments(own), arguments.GRPOConfig, arguments.ModelConfig
 
 
+@dataclass(frozen=True)
+class Resolved:
+    """A stage's settings as they will be used, before the dataclasses are made of them."""
+
+    kind: StageKind
+    classes: tuple[type, type, type]
+    values: dict[str, Any]
+    origins: dict[str, str]
+    notices: tuple[str, ...]
+    adaptations: tuple[str, ...]
+    replaced: dict[str, Setting]
+
+
 def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[Setting] = ()) -> StageArguments:
     """The settings of a stage from its command line (`--config FILE --key value …`) and `overrides` (a pipeline's).
 
     ConfigError for anything that can't be understood or contradicts itself.
     """
+    return make_arguments(resolve_stage(kind, arguments, overrides))
+
+
+def resolve_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[Setting] = ()) -> Resolved:
+    """Read, translate, convert and adapt the settings. ConfigError names the file and line of what can't be used."""
     recipes, flags = split_recipe_flag(arguments)
     raw = [setting for path in recipes for setting in read_recipe(path)] + [*overrides, *read_flags(flags)]
     classes = stage_classes(kind, raw)
@@ -138,6 +158,8 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
     values = parser.defaults()
     origins = dict.fromkeys(values, "default")
     for setting in settings:
+        if setting.key == "dataset_mixture" and isinstance(setting.value, dict):
+            DatasetMixtureConfig.read(setting)
         name, value = parser.convert(setting)
         values[name], origins[name] = value, setting.origin
     notices += notice_idle_vllm(values, origins)
@@ -145,9 +167,22 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
     check_ranges(values, origins, parser.ranges)
     if kind == "grpo":
         check_batch(values, world_size())
-    script, training, model = build(classes, values)
-    check_settings(kind, script, training, model)
-    return StageArguments(kind, script, training, model, origins, tuple(notices), tuple(adaptations), values, replaced)
+    return Resolved(kind, classes, values, origins, tuple(notices), tuple(adaptations), replaced)
+
+
+def make_arguments(resolved: Resolved) -> StageArguments:
+    """The dataclasses of a stage, cross-checked.
+
+    They are made anew for each use: TrainingArguments takes hold of the process's devices when it is made, so the one
+    of a pipeline's later stage must not be there while an earlier stage trains.
+    """
+    values = copy.deepcopy(resolved.values)
+    script, training, model = build(resolved.classes, values)
+    check_settings(resolved.kind, script, training, model)
+    return StageArguments(
+        resolved.kind, script, training, model, resolved.origins, resolved.notices, resolved.adaptations, values,
+        resolved.replaced,
+    )  # fmt: skip
 
 
 def build(classes: Sequence[type], values: dict[str, Any]) -> list[Any]:

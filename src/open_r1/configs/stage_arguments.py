@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import yaml
 
-from open_r1.configs.settings import Setting
+from open_r1.configs.reader import Setting
 
 StageKind = Literal["sft", "grpo"]
 ADAPTED = "adapted: "

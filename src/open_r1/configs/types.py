@@ -1,10 +1,17 @@
-"""Whether a value from YAML fits a field's type, and the type in words for the message when it doesn't."""
+"""Settings read by the types of dataclass fields: whether a value fits, what is valid in words, a whole record."""
 
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from open_r1.configs.fields import limits_of
+from open_r1.configs.reader import Setting
+from open_r1.errors import ConfigError, nearest
+
+Record = TypeVar("Record")
 
 PLAIN_WORDS = {
     bool: "true or false",
@@ -58,3 +65,64 @@ def in_words(hint: Any) -> str:
 def plural(hint: Any) -> str:
     words = in_words(hint)
     return {"a number": "numbers", "a whole number": "whole numbers", "text": "texts"}.get(words, words)
+
+
+def read_value(setting: Setting, hint: Any, what: str = "") -> Any:
+    """A setting's value by its type; where text is wanted, a number or truth value is taken as it was written.
+
+    ConfigError, with the setting's origin, for a value of another type. `what` stands before the key in messages.
+    """
+    value = by_type(setting, hint)
+    if not fits(value, hint):
+        raise ConfigError(
+            f"{place_of(setting.origin, what)}{setting.key} must be {in_words(hint)}, but is {setting.value!r}; correct it."
+        )
+    return value
+
+
+def by_type(setting: Setting, hint: Any) -> Any:
+    options = [hint, *get_args(hint)] if get_origin(hint) in (Union, types.UnionType) else [hint]
+    item = next((option for option in options if get_origin(option) is list), None)
+    pair = next((option for option in options if get_origin(option) is dict), None)
+    if isinstance(setting.value, list) and setting.parts and item is not None:
+        return [by_type(part, get_args(item)[0]) for part in setting.parts]
+    if isinstance(setting.value, dict) and pair is not None:
+        return {key: by_type(part, get_args(pair)[1]) for key, part in zip(setting.value, setting.parts, strict=True)}
+    is_text = setting.text is not None and not fits(setting.value, hint) and fits(setting.text, hint)
+    return setting.text if is_text else setting.value
+
+
+def read_record(record: type[Record], settings: Sequence[Setting], what: str, origin: str, **given: Any) -> Record:
+    """A dataclass from the settings of its fields; `given` are fields that no setting is for.
+
+    Args:
+        what: What is described, for messages: "stage 'sft'".
+        origin: Where it is described.
+
+    Raises:
+        ConfigError: A setting that is not a field, has another type or is out of range; a required one that is missing.
+    """
+    hints = get_type_hints(record)
+    known = [one.name for one in fields(record) if one.init and one.name not in given]  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for setting in settings:
+        if setting.key not in known:
+            raise ConfigError(
+                f"{place_of(setting.origin, what)}unknown setting '{setting.key}'{nearest(setting.key, known)} "
+                f"Known: {', '.join(known)}."
+            )
+        values[setting.key] = value = read_value(setting, hints[setting.key], what)
+        limits = limits_of(record).get(setting.key)
+        if limits and isinstance(value, int | float) and value not in limits:
+            raise ConfigError(
+                f"{place_of(setting.origin, what)}{setting.key} must be {limits.in_words()}, but is {value}."
+            )
+    required = [one.name for one in fields(record) if one.default is MISSING and one.default_factory is MISSING]  # type: ignore[arg-type]
+    if missing := [name for name in required if name in known and name not in values]:
+        raise ConfigError(f"{place_of(origin, what)}'{missing[0]}' is missing; give it.")
+    return record(**given, **values)
+
+
+def place_of(origin: str, what: str) -> str:
+    """How a message about a setting begins: "recipe.yaml:12: stage 'sft': "."""
+    return "".join(f"{part}: " for part in (origin, what) if part)

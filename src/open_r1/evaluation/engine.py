@@ -166,7 +166,7 @@ def run_evaluation(
 ) -> dict[str, Any]:
     """Run a planned evaluation, or what is missing of it; returns its summary.
 
-    `command` is what errors name for going on; `model_name` stands in the summary instead of the model's path.
+    `command` is the command that errors name for going on; `model_name` replaces the model's path in the summary.
     """
     plan = cap_tokens(plan, backend, tell)
     settings = settings_of(plan, backend, model_name or backend.completer.model)
@@ -202,7 +202,7 @@ def run_evaluation(
 
 
 def cap_tokens(plan: Plan, backend: Backend, tell: Tell) -> Plan:
-    """The plan with completions that fit the model's context, told where that is fewer tokens."""
+    """The plan with completions that fit the model's context; a notice says where they are shorter than asked for."""
     wanted = plan.modes[0].sampling.max_new_tokens
     limit = backend.cap_tokens(plan.problems, plan.settings.system_prompt, wanted)
     if limit == wanted:

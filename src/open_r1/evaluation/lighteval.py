@@ -74,7 +74,7 @@ def find_program() -> str:
     named = os.environ.get(VARIABLE)
     found = shutil.which(named or "lighteval")
     if found is None:
-        where = f"{VARIABLE}={named} is no program" if named else "lighteval is not on PATH"
+        where = f"{VARIABLE}={named} is not a program" if named else "lighteval is not on PATH"
         raise ConfigError(
             f"{where}. It needs an environment of its own: {INSTALL}; then set {VARIABLE}=lighteval/bin/lighteval."
         )
@@ -90,10 +90,10 @@ def run(words: Sequence[str], folder: Path, tell: Callable[[str], None]) -> list
         [program, *words[1:]], env={**os.environ, "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}, check=False
     )
     if ended.returncode:
-        raise RunError(f"lighteval ended with status {ended.returncode}; what it said stands above.")
+        raise RunError(f"lighteval ended with status {ended.returncode}; its messages are above.")
     new = [path for path in result_files(folder) if path not in before]
     if not new:
-        raise RunError(f"lighteval left no results_*.json in '{folder}'; look at what it said above.")
+        raise RunError(f"lighteval left no results_*.json in '{folder}'; see its messages above.")
     return [result for path in new for result in read_results_file(path)]
 
 
@@ -108,7 +108,7 @@ def read_results_file(path: Path) -> list[Result]:
         model = str(content["config_general"]["model_name"])
         measured = dict(content["results"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"'{path}' is no results file of lighteval: {error!r}.") from None
+        raise DataError(f"'{path}' is not a results file of lighteval: {error!r}.") from None
     results = []
     for task, metrics in measured.items():
         benchmark = benchmark_of(task)

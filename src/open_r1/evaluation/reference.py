@@ -1,4 +1,4 @@
-"""Published results to stand beside ours: pass@1 in percent at temperature 0.6, top_p 0.95, 32,768 tokens.
+"""Published results, for comparison with ours: pass@1 in percent at temperature 0.6, top_p 0.95, 32,768 tokens.
 
 Samples a problem: AIME 2024 64, MATH-500 4, GPQA Diamond 8, LiveCodeBench 16. Source: the Open-R1 guide.
 """

@@ -107,14 +107,14 @@ def repeat_error(scores: Iterable[Sequence[float]]) -> float:
 
 
 def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
-    """The chance that k of the samples, drawn without replacement, hold a correct one (arXiv:2107.03374, eq. 1)."""
+    """The chance that k of the samples, chosen without replacement, contain a correct one (arXiv:2107.03374, eq. 1)."""
     return 1.0 - math.comb(num_samples - num_correct, k) / math.comb(num_samples, k)
 
 
 def majority_at_k(votes: Sequence[tuple[str | None, float]], k: int) -> float:
     """The expected score of the answer that most of k samples give, over all choices of k of the samples.
 
-    A vote is an answer and its score. Samples without an answer abstain; a tie is drawn by lot; without any vote, 0.
+    A vote is an answer and its score. Samples without an answer abstain; a tie is decided by lot; without any vote, 0.
     Exact: for every count t, the ways in which an answer has t votes and no other more, by how many share the lead.
     """
     counts = Counter(answer for answer, _ in votes if answer is not None)

@@ -16,6 +16,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+MAX_SECONDS = 1_000_000
+"""The longest time limit."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -30,6 +33,14 @@ class Limits:
     processes: int = 16
     """Threads included, as Linux counts them."""
     open_files: int = 64
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with them, in words; "" for nothing."""
+        least = min(self.memory_mb, self.output_kb, self.disk_mb, self.processes, self.open_files)
+        if least >= 1 and 0 < self.wall_s <= MAX_SECONDS and 0 < self.cpu_s <= MAX_SECONDS:
+            return ""
+        return f"limits must be above 0 and finite, seconds at most {MAX_SECONDS:,}: {self}."
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Running a pipeline: each stage once, in order; done ones skipped, the interrupted one gone on with.
+"""Running a pipeline: each stage once, in order; finished stages are skipped, an interrupted one continues.
 
-A stage's folder holds `identity.json` (its fingerprint) from its start and `done.json` at its end. Killed anywhere,
-the same command finds where it was.
+A stage's folder has `identity.json` (its fingerprint) from its start and `done.json` at its end. Killed anywhere, the
+same command finds where it was.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Report = Callable[[str], None]
 
 @dataclass
 class Progress:
-    """Where a pipeline stands, kept in pipeline.json for whoever looks."""
+    """Where a pipeline stands, kept in pipeline.json."""
 
     pipeline: Pipeline
     report: Report
@@ -47,27 +47,26 @@ class Progress:
 
 
 def run_pipeline(pipeline: Pipeline, report: Report, overwrite: bool = False) -> None:
-    """Run every stage that isn't done; RunFolderError when the folder holds another pipeline's stages."""
+    """Run every stage that isn't done; RunFolderError when the folder contains another pipeline's stages."""
     root = RunDir(pipeline.output_dir)
     fingerprints = fingerprint_stages(pipeline)
     limit_threads(pipeline.threads)
     root.refuse_foreign("pipeline.json", "pipeline's run")
     with root.locked():
         changed = changed_stages(pipeline, fingerprints)
-        prepare_stages(pipeline, changed, report)
+        prepared = prepare_stages(pipeline, changed, report)
         make_room(pipeline, changed, overwrite)
         progress = Progress(pipeline, report)
         for index, stage in enumerate(pipeline.stages):
-            run_stage(pipeline, stage, index, fingerprints[stage.name], progress)
+            run_stage(pipeline, index, fingerprints[stage.name], prepared.pop(stage.name, None), progress)
 
 
-def prepare_stages(pipeline: Pipeline, changed: Sequence[str], report: Report) -> None:
-    """Refuse what can't work before anything is spent or removed; stages that stay done need no check."""
+def prepare_stages(pipeline: Pipeline, changed: Sequence[str], report: Report) -> dict[str, Any]:
+    """What each stage that will run has prepared; refuses what can't work before anything is spent or removed."""
     waiting = [stage for stage in pipeline.stages if stage.name in changed or not is_done(pipeline, stage)]
     if waiting:
         report(f"checking {len(waiting)} stages of {pipeline.name}")
-    for stage in waiting:
-        stage.prepare(pipeline.output_dir, pipeline.seed)
+    return {stage.name: stage.prepare(pipeline.output_dir, pipeline.seed) for stage in waiting}
 
 
 def is_done(pipeline: Pipeline, stage: Stage) -> bool:
@@ -102,12 +101,12 @@ def changed_stages(pipeline: Pipeline, fingerprints: dict[str, str]) -> list[str
 
 
 def make_room(pipeline: Pipeline, changed: Sequence[str], overwrite: bool) -> None:
-    """Refuse to go on over stages that have changed, or with `overwrite` remove them so that they are made anew."""
+    """Refuse to go on over stages that have changed, or with `overwrite` remove them."""
     if changed and not overwrite:
         raise RunFolderError(
-            f"'{pipeline.output_dir}' holds a different run: the settings, seed or inputs of "
+            f"'{pipeline.output_dir}' contains a different run: the settings, seed or inputs of "
             f"{', '.join(changed)} have changed since; choose another --output_dir, "
-            "or make these stages anew with --overwrite."
+            "or run these stages again with --overwrite."
         )
     for name in changed:
         shutil.rmtree(pipeline.output_dir / name)
@@ -120,13 +119,15 @@ def held_fingerprint(pipeline: Pipeline, stage: Stage) -> str | None:
     held = read_json(folder.identity)
     if "fingerprint" not in held:
         raise RunFolderError(
-            f"'{folder.path}' holds a run that no pipeline made (by `open-r1 sft` or `open-r1 grpo`); "
+            f"'{folder.path}' contains a run that no pipeline made (by `open-r1 sft` or `open-r1 grpo`); "
             "choose another --output_dir, or move that run away."
         )
     return held["fingerprint"]
 
 
-def run_stage(pipeline: Pipeline, stage: Stage, index: int, fingerprint: str, progress: Progress) -> None:
+def run_stage(pipeline: Pipeline, index: int, fingerprint: str, prepared: Any, progress: Progress) -> None:
+    """Run a stage in its folder, or continue it, or skip it when it is done."""
+    stage = pipeline.stages[index]
     run = RunDir(pipeline.output_dir / stage.name)
     if is_done(pipeline, stage):
         check_made(run, stage)
@@ -134,14 +135,16 @@ def run_stage(pipeline: Pipeline, stage: Stage, index: int, fingerprint: str, pr
         progress.tell(index, "already done, skipped")
         progress.mark(index, "done", seconds)
         return
-    progress.tell(index, "goes on" if run.identity.exists() and stage.resumes else "starts")
+    progress.tell(index, "continues" if run.identity.exists() and stage.resumes else "starts")
     progress.mark(index, "running", 0.0)
     if not stage.resumes and run.path.exists():
         run.clear()
     run.create()
     run.claim({"fingerprint": fingerprint})
     started = time.monotonic()
-    context = Context(pipeline.output_dir, pipeline.seed, run, fingerprint, lambda line: progress.tell(index, line))
+    context = Context(
+        pipeline.output_dir, pipeline.seed, run, fingerprint, lambda line: progress.tell(index, line), prepared
+    )
     facts = stage.run(context)
     seconds = time.monotonic() - started
     if not stage.resumes:
@@ -167,5 +170,5 @@ def check_made(run: RunDir, stage: Stage) -> None:
     if changed := [name for name in made if made[name] != found.get(name)]:
         raise RunFolderError(
             f"'{run.path / changed[0]}' was changed or removed since stage '{stage.name}' made it; restore it, or choose "
-            "another --output_dir to start anew."
+            "another --output_dir to start over."
         )

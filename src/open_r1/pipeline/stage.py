@@ -11,10 +11,11 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, NewType
 
+from open_r1.configs.reader import Setting
 from open_r1.errors import ConfigError
 from open_r1.rundir import RunDir
 
@@ -26,13 +27,15 @@ KINDS: dict[str, type[Stage]] = {}
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage gets to run with: the pipeline's folder, its seed, its own folder, and where to tell progress."""
+    """What a stage gets to run with: the pipeline's folder, its seed, its own folder, what it prepared, and where to
+    report progress."""
 
     root: Path
     seed: int
     run: RunDir
     fingerprint: str
     report: Callable[[str], None]
+    prepared: Any = None
 
     def folder(self, stage: str) -> Path:
         """The folder of another stage."""
@@ -43,11 +46,13 @@ class Context:
 class Stage(ABC):
     """Base of all kinds; `makes` names the files it leaves, which later stages read.
 
-    `name` is the stage's in the recipe, `base` the recipe's folder; every other field is a setting.
+    `name` is the stage's in the recipe, `base` the recipe's folder, `written` its settings with their lines; every other
+    field is a setting.
     """
 
     name: str
     base: Path
+    written: tuple[Setting, ...] = field(default=(), kw_only=True, repr=False, compare=False)
     kind: ClassVar[str]
     makes: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[tuple[str, ...]] = ()
@@ -60,18 +65,25 @@ class Stage(ABC):
 
     def needs(self) -> list[str]:
         """Names of the stages whose output this one reads."""
-        named = [getattr(self, field) for field in self.inputs]
+        named = [getattr(self, name) for name in self.inputs]
         return [stage for value in named if value for stage in ([value] if isinstance(value, str) else value)]
+
+    def setting(self, key: str) -> Setting | None:
+        """A setting as the recipe has it; None where it is left out."""
+        return next((setting for setting in self.written if setting.key == key), None)
 
     def settings(self) -> dict[str, Any]:
         """The settings that decide what the stage makes."""
-        return {key: value for key, value in asdict(self).items() if key != "base"}
+        return {name: getattr(self, name) for name in ("name", *setting_names(type(self)))}
 
     def check(self) -> None:  # noqa: B027 - a kind without checks needs none
         """Cheap checks, made when the recipe is read; ConfigError for what can't work."""
 
-    def prepare(self, root: Path, seed: int) -> None:  # noqa: B027 - as above
-        """Checks that may import heavy libraries, made before the first stage runs."""
+    def prepare(self, root: Path, seed: int) -> Any:  # noqa: B027 - as above
+        """Checks that may import heavy libraries, made before the first stage runs.
+
+        What it returns is `prepared` in the context that `run` gets.
+        """
 
     @abstractmethod
     def run(self, context: Context) -> dict[str, Any]:
@@ -85,7 +97,7 @@ class Stage(ABC):
 
 def setting_names(kind: type[Stage]) -> list[str]:
     """The settings that a stage of this kind takes in a recipe."""
-    return [field.name for field in fields(kind) if field.name not in ("name", "base")]
+    return [one.name for one in fields(kind) if one.name not in ("name", "base", "written")]
 
 
 @contextmanager
@@ -94,7 +106,8 @@ def naming_stage(name: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise ConfigError(f"stage '{name}': {error}") from None
+        is_named = f"stage '{name}'" in str(error)
+        raise error if is_named else ConfigError(f"stage '{name}': {error}") from None
 
 
 def positive(name: str, value: Any, where: str) -> None:

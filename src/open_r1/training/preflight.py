@@ -29,7 +29,15 @@ from accelerate.utils import broadcast_object_list, gather_object
 from open_r1.answers.check import check_answers
 from open_r1.records import Outcome
 from open_r1.rewards.base import RewardFunction, text_of
-from open_r1.rewards.preflight import MIN_PROMPTS, Finding, GoldCheck, PolicySample, Preflight, Rollout, examine
+from open_r1.rewards.preflight import (
+    MIN_PROMPTS,
+    Finding,
+    GoldCheck,
+    PolicyCompletion,
+    PolicySample,
+    Preflight,
+    examine,
+)
 from open_r1.rewards.spec import RewardSpec, Setup
 from open_r1.text.tags import THINK_CLOSE, THINK_OPEN
 
@@ -129,7 +137,7 @@ def undisturbed(trainer: Any) -> Iterator[None]:
 
 
 def complete_all(trainer: Any, rewards: Sequence[RewardFunction], rows: Sequence[Row]) -> dict[str, Any]:
-    """The rollouts and outcomes of `num_generations` completions for each row, the same in every process."""
+    """The completions and outcomes of `num_generations` completions for each row, the same in every process."""
     records = [
         record
         for batch in generation_batches(trainer, rows)
@@ -137,7 +145,7 @@ def complete_all(trainer: Any, rewards: Sequence[RewardFunction], rows: Sequence
     ]
     kept = records[: len(rows) * trainer.num_generations]
     outcomes = {reward.__name__: [found[number] for _, found in kept] for number, reward in enumerate(rewards)}
-    return {"rollouts": [rollout for rollout, _ in kept], "outcomes": outcomes}
+    return {"completions": [completion for completion, _ in kept], "outcomes": outcomes}
 
 
 def generation_batches(trainer: Any, rows: Sequence[Row]) -> Iterator[list[Row]]:
@@ -161,7 +169,7 @@ def generation_batches(trainer: Any, rows: Sequence[Row]) -> Iterator[list[Row]]
 
 def complete(
     trainer: Any, rewards: Sequence[RewardFunction], batch: Sequence[Row]
-) -> list[tuple[Rollout, list[Outcome]]]:
+) -> list[tuple[PolicyCompletion, list[Outcome]]]:
     """One completion for each row, with every reward's outcome, as a training step makes and scores them."""
     prompt_ids, completion_ids, _, completions, *_ = trainer._generate([row["prompt"] for row in batch])
     columns = columns_of(batch) | {
@@ -174,8 +182,8 @@ def complete(
     }
     with ThreadPoolExecutor(len(rewards)) as threads:  # off the main thread and all at once, as in training
         outcomes = list(threads.map(lambda reward: reward.score(**columns), rewards))
-    rollouts = [describe(trainer, *made) for made in zip(prompt_ids, completions, completion_ids, strict=True)]
-    return list(zip(rollouts, map(list, zip(*outcomes, strict=True)), strict=True))
+    described = [describe(trainer, *made) for made in zip(prompt_ids, completions, completion_ids, strict=True)]
+    return list(zip(described, map(list, zip(*outcomes, strict=True)), strict=True))
 
 
 def columns_of(batch: Sequence[Row]) -> dict[str, list[Any]]:
@@ -188,14 +196,14 @@ def ignore(*_: Any) -> None:
     """What a reward logs of its own belongs to no step here."""
 
 
-def describe(trainer: Any, prompt_ids: list[int], completion: Any, completion_ids: list[int]) -> Rollout:
+def describe(trainer: Any, prompt_ids: list[int], completion: Any, completion_ids: list[int]) -> PolicyCompletion:
     """A completion as the check reads it; `prompt_ids` and `completion_ids` are its tokens, without padding."""
     tokenizer = trainer.processing_class
     ends = {*trainer.eos_token_ids, tokenizer.pad_token_id}
     special = sorted(set(completion_ids) & set(tokenizer.all_special_ids) - ends)
-    return Rollout(
+    return PolicyCompletion(
         prompt=tokenizer.decode(prompt_ids),
-        completion=text_of(completion),
+        text=text_of(completion),
         num_tokens=len(completion_ids),
         is_truncated=not completion_ids or completion_ids[-1] not in ends,
         special_tokens=tuple(tokenizer.convert_ids_to_tokens(special)),

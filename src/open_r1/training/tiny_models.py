@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from open_r1.configs.fields import setting
+from open_r1.configs.ranges import COUNT, POSITIVE
 from open_r1.errors import ConfigError
 from open_r1.text.tags import TAGS
 from open_r1.training.templates import CHATML, CHATML_TOKENS
@@ -28,24 +30,22 @@ NUMBERS = [f"{number} {number}" for number in range(100)] * 50
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Shape of a small model. vLLM serves one with a head size of 32 or more.
+    """Shape of a small model. vLLM serves one with a head size of 32 or more."""
 
-    Args:
-        head_dim: Qwen3's head size; hidden_size / num_heads where it is not given, and always in Qwen2.
-    """
-
-    architecture: Literal["qwen3", "qwen2"] = "qwen3"
-    hidden_size: int = 96
-    num_layers: int = 2
-    num_heads: int = 4
-    num_key_value_heads: int = 2
-    head_dim: int | None = None
-    intermediate_size: int = 256
-    max_positions: int = 512
-    initializer_range: float = 0.1
-    rope_theta: float = 10000.0
-    tie_word_embeddings: bool = False
-    vocab_size: int = 640
+    architecture: Literal["qwen3", "qwen2"] = setting("qwen3", "Whose layers it has.")
+    hidden_size: int = setting(96, "Width of the residual stream.", COUNT)
+    num_layers: int = setting(2, "Layers.", COUNT)
+    num_heads: int = setting(4, "Heads of queries.", COUNT)
+    num_key_value_heads: int = setting(2, "Heads of keys and values.", COUNT)
+    head_dim: int | None = setting(
+        None, "Qwen3's head size; hidden_size / num_heads where it is not given, and always in Qwen2.", COUNT
+    )
+    intermediate_size: int = setting(256, "Width inside the feed-forward layers.", COUNT)
+    max_positions: int = setting(512, "Longest context, in tokens.", COUNT)
+    initializer_range: float = setting(0.1, "Standard deviation of the random weights.", POSITIVE)
+    rope_theta: float = setting(10000.0, "Base of the rotary positions.", POSITIVE)
+    tie_word_embeddings: bool = setting(False, "One matrix for input and output embeddings.")
+    vocab_size: int = setting(640, "Tokens of the vocabulary.", COUNT)
 
     def __post_init__(self) -> None:
         if self.num_heads % self.num_key_value_heads:

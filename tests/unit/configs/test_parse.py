@@ -59,7 +59,7 @@ def test_resolved_yaml_brings_back_small_numbers_and_odd_text_inside_structures(
     )
     parsed = parse_stage("sft", [*BASE, *recipe(tmp_path, given)])
     again = parse_stage("sft", recipe(tmp_path, parsed.as_yaml()))
-    assert again.training.lr_scheduler_kwargs == {"min_lr": 1e-6, "note": [True, 1e20]}
+    assert again.training.lr_scheduler_kwargs == {"min_lr": 1e-6, "note": ["yes", 1e20]}
     assert again.training.system_prompt == parsed.training.system_prompt
     assert again.values() == parsed.values()
 
@@ -96,7 +96,7 @@ def test_resolved_yaml_tells_origins_and_keeps_secrets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--learning_rate", "fast"], "command line: learning_rate = 'fast' can't be used"),
+        (["--learning_rate", "fast"], "command line: learning_rate = 'fast' can't be used: it must be a number"),
         (["--learning_rate", "-1"], "learning_rate must be above 0"),
         (["--lr_scheduler_type", "cosin"], "cosin"),
         (["--eval_strategy", "sometimes"], "sometimes"),
@@ -363,3 +363,39 @@ def test_a_mixture_can_be_given_on_the_command_line() -> None:
 def test_numbers_outside_their_range_are_refused_by_name(kind: StageKind, words: list[str]) -> None:
     with pytest.raises(ConfigError, match=f"^command line: {words[0][2:]} must be"):
         parse_stage(kind, [*BASE, *words])
+
+
+def test_words_of_yaml_1_2_reach_the_fields_as_their_types_say(tmp_path: Path) -> None:
+    text = (
+        "dataset_config: no\neval_strategy: no\nrun_name: 0123\nlearning_rate: 1e-4\nbf16: false\n"
+        "callbacks: [a:b]\nbenchmarks: [007]\nlr_scheduler_kwargs: {min_lr: 1e-5}\nmax_steps: 0x10\n"
+    )
+    parsed = parse_stage("sft", [*BASE, *recipe(tmp_path, text)])
+    assert (parsed.script.dataset_config, parsed.training.run_name, parsed.training.benchmarks) == (
+        "no",
+        "0123",
+        ["007"],
+    )
+    assert (parsed.training.eval_strategy.value, parsed.training.learning_rate, parsed.training.max_steps) == (
+        "no",
+        1e-4,
+        16,
+    )
+    assert parsed.training.lr_scheduler_kwargs == {"min_lr": 1e-5}
+
+
+def test_a_mixture_in_a_recipe_names_the_line_of_the_entry_at_fault(tmp_path: Path) -> None:
+    text = "seed: 1\ndataset_mixture:\n  datasets:\n  - id: a\n    wieght: 1\n"
+    with pytest.raises(ConfigError, match=r"recipe.yaml:5: dataset_mixture.datasets\[0\]: unknown setting 'wieght'"):
+        parse_stage("sft", [*BASE, *recipe(tmp_path, text)])
+
+
+def test_the_dataclasses_can_be_made_again_from_what_was_resolved() -> None:
+    from open_r1.configs.parse import make_arguments, resolve_stage
+
+    resolved = resolve_stage("grpo", [*BASE, "--reward_funcs", "format", "accuracy", "--report_to", "none"])
+    first = make_arguments(resolved)
+    first.script.reward_funcs.append("x")
+    again = make_arguments(resolved)
+    assert again.script.reward_funcs == ["format", "accuracy"]
+    assert again.training is not first.training

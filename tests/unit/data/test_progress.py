@@ -51,3 +51,30 @@ def test_failures_and_retries_are_told_and_no_price_no_cost() -> None:
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
+
+
+def test_the_rate_and_a_bound_of_the_time_are_there_before_the_first_sample_ends() -> None:
+    now, in_flight = [0.0], [0]
+    progress = Progress(10, clock=lambda: now[0], in_flight=lambda: in_flight[0], max_new_tokens=100)
+    progress.begin()
+    assert progress.seconds_left(*progress.rates()) is None
+    assert progress.line() == "0/10 samples (0.0 %); 0.0/s, 0.0 tokens/s; time left unknown"
+    now[0], in_flight[0] = 4.0, 20
+    assert progress.tokens == 20
+    assert progress.seconds_left(*progress.rates()) == (10 * 100 - 20) / 5
+    assert progress.line() == "0/10 samples (0.0 %); 0.0/s, 5.0 tokens/s; at most 3 min 16 s left"
+
+
+def test_the_time_of_a_long_batch_follows_from_the_length_of_the_samples_before_it() -> None:
+    now, in_flight = [0.0], [0]
+    progress = Progress(10, clock=lambda: now[0], in_flight=lambda: in_flight[0], max_new_tokens=100)
+    for _ in range(2):
+        progress.count(5, 30, "stop")
+    progress.begin()
+    progress.failures["refused"] += 1
+    now[0], in_flight[0] = 10.0, 50
+    assert progress.left == 7
+    assert progress.seconds_left(*progress.rates()) == (7 * 30 - 50) / 5
+    assert "at most" not in progress.line()
+    in_flight[0] = 400
+    assert progress.seconds_left(0.0, 5.0) == 0

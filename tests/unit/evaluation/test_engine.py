@@ -26,8 +26,11 @@ from open_r1.evaluation.backends import Backend, estimate_tokens
 from open_r1.evaluation.benchmarks.by_source import held_out_benchmark
 from open_r1.evaluation.engine import choose_modes
 from open_r1.evaluation.sampling import at_most_every
-from open_r1.evaluation.table import compare_folders
+from open_r1.evaluation.table import compare_folders, main_results, read_results
 from open_r1.generation import Reply, Sampling, ScriptedCompleter
+from open_r1.generation.fake_server import FakeSettings, running_fake
+from open_r1.pipeline import read_pipeline as _registers_stages  # noqa: F401 - importing it registers the kinds
+from open_r1.pipeline.stage import KINDS
 from open_r1.records import Outcome, Problem
 from open_r1.rundir import read_json, read_jsonl
 
@@ -333,3 +336,52 @@ def test_a_benchmark_of_ones_own_is_named_by_its_module(
         get_benchmark("my_capitals:read")
     with pytest.raises(ConfigError, match="no module named 'my_capitols'"):
         get_benchmark("my_capitols:BENCHMARK")
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_checks_the_problems_and_loads_and_writes_nothing(
+    open_r1: Callable[..., Any], held_out: Benchmark, tmp_path: Path
+) -> None:
+    file = held_out.source.name
+    words = ("eval", "no/such/model", "--problems", file, "--max-problems", 7, "--n", 2, "--dry-run")
+    ran = open_r1(*words, "--output-dir", tmp_path / "out")
+    assert ran.status == 0, ran.err
+    assert f"held_out: 7 problems of {file}, into {tmp_path / 'out' / 'held_out'}" in ran.out
+    assert "sampled: num_samples 2, temperature 1.0" in ran.out and not (tmp_path / "out").exists()
+    (planned,) = json.loads(open_r1(*words, "--json").out)
+    assert (planned["problems"], set(planned["modes"])) == (7, {"greedy", "sampled"})
+    assert planned["folder"] == "data/evals/no/such/model/held_out"
+
+
+def test_problems_of_a_file_are_asked_of_a_server_too(
+    open_r1: Callable[..., Any], held_out: Benchmark, tmp_path: Path
+) -> None:
+    with running_fake(FakeSettings(model="teacher")) as fake:
+        words = ("eval", "teacher", "--problems", held_out.source.name, "--server", fake.url)
+        ran = open_r1(*words, "--output_dir", tmp_path / "out", "--num_samples", 2, "--json")
+    assert ran.status == 0, ran.err
+    summary = json.loads(ran.out)["held_out"]
+    assert read_json(tmp_path / "out" / "held_out" / "summary.json") == summary
+    assert {name: mode["num_samples"] for name, mode in summary["modes"].items()} == {"greedy": 1, "sampled": 2}
+    compared = json.loads(open_r1("compare", tmp_path / "out", tmp_path / "out", "--json").out)
+    assert [pair["mode"] for pair in compared["comparisons"]] == ["greedy", "sampled"]
+    table = open_r1("compare", tmp_path / "out").out
+    assert len([line for line in table.splitlines() if line.startswith("| teacher")]) == 1
+
+
+def test_the_table_shows_samples_where_there_are_samples(held_out: Benchmark, tmp_path: Path) -> None:
+    run(held_out, lambda prompt, seed: right(prompt, seed) if seed % 2 else "no", tmp_path / "both")
+    shown = main_results(read_results(tmp_path / "both"))
+    assert [result.mode for result in shown] == ["sampled"]
+    only = replace(held_out, greedy=False)
+    run(only, right, tmp_path / "only", temperature=0.0)
+    assert [result.mode for result in main_results(read_results(tmp_path / "only"))] == ["greedy"]
+
+
+def test_both_kinds_of_stage_are_one_class() -> None:
+    assert KINDS["evaluate"] is KINDS["benchmark"]
+    stage: Any = KINDS["evaluate"]
+    assert stage(name="e", base=Path(), model="sft", baseline="b").needs() == ["sft", "problems", "b"]
+    assert stage(name="e", base=Path(), model="sft", benchmark="gpqa").needs() == ["sft"]

@@ -155,7 +155,7 @@ def test_lightevals_results_come_into_the_same_table(open_r1: Command, tmp_path:
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"results": 3}'])
 def test_a_file_that_is_no_result_of_lighteval_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "results_x.json").write_text(content)
-    with pytest.raises(DataError, match="no results file of lighteval"):
+    with pytest.raises(DataError, match="not a results file of lighteval"):
         lighteval.read_results_file(tmp_path / "results_x.json")
 
 

@@ -13,7 +13,7 @@ from open_r1.errors import ConfigError, RunError
 from open_r1.records import Outcome
 from open_r1.rewards import accuracy_reward, format_reward, tag_count_reward
 from open_r1.rewards.base import NOT_APPLICABLE
-from open_r1.rewards.preflight import MIN_COMPLETIONS, MIN_PROMPTS, GoldCheck, PolicySample, Rollout, examine
+from open_r1.rewards.preflight import MIN_COMPLETIONS, MIN_PROMPTS, GoldCheck, PolicyCompletion, PolicySample, examine
 from open_r1.rewards.registry import reward_specs
 from open_r1.rewards.spec import RewardSpec
 from open_r1.text.tags import render_completion
@@ -31,10 +31,10 @@ def sample_of(
 ) -> PolicySample:
     """A sample of the given completions, scored by accuracy, format and tag_count; those in `cut` were cut off."""
     texts = [text for group in groups for text in group]
-    rollouts = [Rollout(prompt, text, len(text), text in cut) for text in texts]
+    completions = [PolicyCompletion(prompt, text, len(text), text in cut) for text in texts]
     outcomes = {reward.__name__: reward.score(completions=texts, solution=["6"] * len(texts)) for reward in OURS}
     size, options = len(groups[0]), {"best": KEPT} | more
-    return PolicySample(rollouts, outcomes, SPECS, size, frozenset(outcomes), max_tokens=50, **options)
+    return PolicySample(completions, outcomes, SPECS, size, frozenset(outcomes), max_tokens=50, **options)
 
 
 def with_reward(
@@ -97,7 +97,7 @@ def test_a_data_set_smaller_than_the_sample_asked_for_is_evidence_as_a_whole() -
 
 def test_more_samples_stand_behind_the_first() -> None:
     first, more = sample_of([[WRONG] * 4] * 8), sample_of([[RIGHT] * 4] * 24)
-    joined = first.joined(more.rollouts, more.outcomes)
+    joined = first.joined(more.completions, more.outcomes)
     assert (joined.num_prompts, sum(joined.is_right)) == (32, 96)
     assert not refused(joined)
 
@@ -127,14 +127,18 @@ def test_most_completions_cut_off_is_a_warning_and_few_are_nothing() -> None:
 
 def test_an_end_of_turn_that_does_not_end_is_named() -> None:
     sample = sample_of(MIXED, cut=[RIGHT, WRONG])
-    sample = replace(sample, rollouts=[replace(each, special_tokens=("<|im_end|>",)) for each in sample.rollouts])
+    sample = replace(
+        sample, completions=[replace(each, special_tokens=("<|im_end|>",)) for each in sample.completions]
+    )
     (found,) = examine(sample).findings
     assert "256 of them write '<|im_end|>' and go on: set eos_token to it" in found.text
-    few = [replace(each, special_tokens=("<|im_end|>",) * (place < 128)) for place, each in enumerate(sample.rollouts)]
-    (found,) = examine(replace(sample, rollouts=few)).findings
+    few = [
+        replace(each, special_tokens=("<|im_end|>",) * (place < 128)) for place, each in enumerate(sample.completions)
+    ]
+    (found,) = examine(replace(sample, completions=few)).findings
     assert "128 of them" in found.text
     few[0] = replace(few[0], special_tokens=())
-    (found,) = examine(replace(sample, rollouts=few)).findings
+    (found,) = examine(replace(sample, completions=few)).findings
     assert "raise max_completion_length" in found.text
 
 
@@ -259,8 +263,8 @@ PROGRAMS: list[tuple[Mapping[int, float], set[str]]] = [({0: 0.1}, set()), ({0: 
 @pytest.mark.parametrize(("scores", "expected"), PROGRAMS)
 def test_a_program_that_passes_a_test_is_right(scores: Mapping[int, float], expected: set[str]) -> None:
     outcomes = [Outcome(scores.get(index, -1.0), "scored") for index in range(256)]
-    rollouts = [Rollout("q", "x", 1, is_truncated=False)] * 256
-    sample = PolicySample(rollouts, {"cf_code_reward": outcomes}, SPECS, 8, frozenset({"cf_code_reward"}), 50)
+    completions = [PolicyCompletion("q", "x", 1, is_truncated=False)] * 256
+    sample = PolicySample(completions, {"cf_code_reward": outcomes}, SPECS, 8, frozenset({"cf_code_reward"}), 50)
     assert refused(sample) == expected
 
 
@@ -290,3 +294,63 @@ def test_the_lines_show_the_table_and_the_end_of_an_example() -> None:
     assert example.startswith("    for example: …'xxx")
     assert example.endswith("xend' (507 tokens)")
     assert "\x1b" not in "".join(lines)
+
+
+# the limits themselves
+
+
+def found_in(sample: PolicySample, kind: str) -> list[str]:
+    return [found.text for found in examine(sample).findings if found.kind == kind]
+
+
+@pytest.mark.parametrize(("num_same", "is_found"), [(8, True), (7, False)])
+def test_eight_tenths_of_the_groups_without_variance_are_too_many(num_same: int, is_found: bool) -> None:
+    sample = sample_of([[WRONG] * 2] * num_same + [[RIGHT, WRONG]] * (10 - num_same))
+    assert sample.zero_variance_share == num_same / 10
+    assert bool(found_in(sample, "no_variance")) == is_found
+
+
+@pytest.mark.parametrize(("num_same", "is_found"), [(8, True), (7, False)])
+def test_answers_that_differ_in_two_tenths_of_the_groups_seldom_teach(num_same: int, is_found: bool) -> None:
+    sample = sample_of([[RIGHT, BARE]] * num_same + [[RIGHT, WRONG]] * (10 - num_same))
+    assert sample.zero_variance_of(sample.judges) == num_same / 10
+    assert sample.zero_variance_share == 0
+    assert bool(found_in(sample, "seldom_judged")) == is_found
+
+
+PROSE = "<think>\na\n</think>\n<answer>\nI would say that it is about as much as it was before.\n</answer>"
+
+
+@pytest.mark.parametrize(("num_lost", "is_found"), [(1, False), (2, True)])
+def test_more_than_a_tenth_of_the_kept_formats_without_an_answer_are_too_many(num_lost: int, is_found: bool) -> None:
+    sample = sample_of([[RIGHT] * (10 - num_lost) + [PROSE] * num_lost])
+    (finding, *_) = [found for found in examine(sample).findings if found.kind == "format_without_answer"] or [None]
+    assert (finding is not None) == is_found
+    if finding is not None:
+        assert finding.example == 8
+        assert "in 2 of 10 completions that keep the format" in finding.text
+
+
+@pytest.mark.parametrize(("num_bare", "is_found"), [(4, True), (3, False)])
+def test_half_of_the_right_answers_outside_the_format_are_too_many(num_bare: int, is_found: bool) -> None:
+    sample = sample_of([[RIGHT] * (8 - num_bare) + [BARE] * num_bare])
+    assert bool(found_in(sample, "right_without_format")) == is_found
+    assert not found_in(sample_of([[BARE] * 8]), "right_without_format")
+
+
+def test_as_much_unscored_as_is_allowed_is_a_warning() -> None:
+    outcomes = [Outcome(None, "timeout") if place % 2 else Outcome(1.0, "scored") for place in range(256)]
+    sample = with_reward(sample_of(MIXED), "slow", outcomes)
+    (found,) = [found for found in examine(sample).findings if found.kind == "unscored"]
+    assert (found.is_refusal, found.example) == (False, 1)
+    assert "more than" not in found.text
+    half = replace(sample_of(MIXED), golds=GoldCheck(2, ((1, "x"),)))
+    assert "unreadable_golds" in kinds(half) - refused(half)
+
+
+def test_nothing_right_shows_the_commonest_failure() -> None:
+    (found, *_) = [
+        found for found in examine(sample_of([["", WRONG, WRONG, WRONG]])).findings if found.kind == "nothing_right"
+    ]
+    assert found.example == 1
+    assert "(wrong 3, no_answer 1)" in found.text

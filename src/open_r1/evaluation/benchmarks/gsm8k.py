@@ -1,4 +1,4 @@
-"""GSM8K: 1,319 grade-school word problems (arXiv:2110.14168); the gold stands after `####`."""
+"""GSM8K: 1,319 grade-school word problems (arXiv:2110.14168); the gold follows `####`."""
 
 from open_r1.evaluation.benchmarks.base import Source, math_benchmark
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from open_r1.execution.environment import Environment, explain_missing
 from open_r1.execution.programs import Execution, Program
-from open_r1.execution.providers.failure import Failure, GarbledReply
 from open_r1.execution.providers.registry import ProviderSpec, setting
-from open_r1.execution.providers.remote import Patience, RemoteProvider, Session
+from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy, Session
+from open_r1.execution.providers.replies import Failure, GarbledReply
 from open_r1.execution.providers.routers import RouterProvider, printed_by_kernel
 from open_r1.execution.providers.wrapping import max_printed, read_frame, refuse_to_wrap, wrap
 
@@ -38,8 +38,10 @@ class E2BProvider(RemoteProvider):
 
     name = "e2b"
 
-    def __init__(self, api_key: str, concurrency: int = 2, domain: str = "", patience: Patience | None = None) -> None:
-        super().__init__(concurrency, patience, self._find_problem(api_key))
+    def __init__(
+        self, api_key: str, concurrency: int = 2, domain: str = "", policy: RetryPolicy | None = None
+    ) -> None:
+        super().__init__(concurrency, policy, self._find_problem(api_key))
         self._connection: dict[str, Any] = {"api_key": api_key} | ({"domain": domain} if domain else {})
 
     @staticmethod
@@ -69,7 +71,7 @@ class E2BProvider(RemoteProvider):
             request_timeout=START_S,
             **self._connection,
         )
-        clean_up.push_async_callback(sandbox.kill, request_timeout=self.patience.clean_up_s)
+        clean_up.push_async_callback(sandbox.kill, request_timeout=self.policy.clean_up_s)
         meter = OutputMeter(max_printed(program.limits))
         execution = await sandbox.run_code(
             script, language="python", on_stdout=meter, timeout=run_s, request_timeout=START_S

@@ -19,11 +19,10 @@ from typing import Any
 
 from open_r1.execution.environment import Environment, explain_missing
 from open_r1.execution.programs import Execution, Limits, Program, Status
-from open_r1.execution.providers.failure import Failure, GarbledReply
 from open_r1.execution.providers.http import bearer, get_json, open_reply, service_url
 from open_r1.execution.providers.registry import ProviderSpec
-from open_r1.execution.providers.remote import Patience, RemoteProvider, Session
-from open_r1.execution.providers.replies import as_object, number_of
+from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy, Session
+from open_r1.execution.providers.replies import Failure, GarbledReply, as_object, number_of
 from open_r1.execution.wire import CLIENT_HEADER, EXECUTIONS_PATH, INFO_PATH, decode_answer, encode_program
 from open_r1.net.client import Stream
 
@@ -50,20 +49,20 @@ INFO_AGE_S = 300.0
 
 
 @dataclass(eq=False)
-class Passenger:
+class Pending:
     """A program on its way, and where its execution is awaited."""
 
     program: Program
     body: bytes
-    arrival: asyncio.Future[Execution]
+    result: asyncio.Future[Execution]
 
 
-class Station(Session):
+class BatchSession(Session):
     """A session with programs that wait to travel."""
 
     def __init__(self, concurrency: int) -> None:
         super().__init__(concurrency)
-        self.waiting: list[Passenger] = []
+        self.waiting: list[Pending] = []
 
 
 class ExecutorProvider(RemoteProvider):
@@ -82,7 +81,7 @@ class ExecutorProvider(RemoteProvider):
         token: str = "",
         client: str = "",
         concurrency: int = CONCURRENCY,
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
         problem: str = "",
         silence_s: float = SILENCE_S,
     ) -> None:
@@ -90,7 +89,7 @@ class ExecutorProvider(RemoteProvider):
         if address and not self.url:
             problem = f"OPEN_R1_EXECUTOR_URL is '{address}', not an address; write http://host:2000."
         super().__init__(
-            concurrency, patience or Patience(attempt_s=LONGEST_WAIT_S, deadline_s=LONGEST_WAIT_S), problem
+            concurrency, policy or RetryPolicy(attempt_s=LONGEST_WAIT_S, deadline_s=LONGEST_WAIT_S), problem
         )
         self._headers = bearer(token) | {CLIENT_HEADER: client or name_client()}
         self._silence_s = silence_s
@@ -98,13 +97,13 @@ class ExecutorProvider(RemoteProvider):
         self._largest_at = 0.0
 
     def make_session(self) -> Session:
-        return Station(self.concurrency)
+        return BatchSession(self.concurrency)
 
     async def greet(self, session: Session) -> None:
         await self._ask_limits(session)
 
     async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
-        execution = await self._travel(program, session)
+        execution = await self._send(program, session)
         for name in LIMIT_OF.get(execution.status, ()):
             largest = getattr(await self._ask_limits(session), name)
             if getattr(program.limits, name) > largest:
@@ -115,25 +114,25 @@ class ExecutorProvider(RemoteProvider):
                 )
         return execution
 
-    async def _travel(self, program: Program, session: Session) -> Execution:
-        assert isinstance(session, Station)
+    async def _send(self, program: Program, session: Session) -> Execution:
+        assert isinstance(session, BatchSession)
         body = await asyncio.to_thread(lambda: json.dumps(encode_program(program)).encode())
-        arrival = asyncio.get_running_loop().create_future()
+        result = asyncio.get_running_loop().create_future()
         if not session.waiting:
-            self._spawn(session, self._depart(session))
-        session.waiting.append(Passenger(program, body, arrival))
-        return await arrival
+            self._spawn(session, self._send_waiting(session))
+        session.waiting.append(Pending(program, body, result))
+        return await result
 
-    async def _depart(self, session: Station) -> None:
+    async def _send_waiting(self, session: BatchSession) -> None:
         """After a moment, send off all who wait by then, in batches."""
         await asyncio.sleep(GATHER_S)
         waiting, session.waiting = session.waiting, []
         for batch in _batches(waiting):
-            self._spawn(session, self._carry(session, batch))
+            self._spawn(session, self._send_batch(session, batch))
 
-    async def _carry(self, session: Session, batch: Sequence[Passenger]) -> None:
+    async def _send_batch(self, session: Session, batch: Sequence[Pending]) -> None:
         """Bring back the executions of a batch; whoever has none when it ends has a Failure."""
-        batch = [passenger for passenger in batch if not passenger.arrival.done()]
+        batch = [pending for pending in batch if not pending.result.done()]
         if not batch:
             return
         try:
@@ -141,27 +140,27 @@ class ExecutorProvider(RemoteProvider):
             failure = Failure("connection_failed", "the executor ended its answer early")
         except Failure as error:
             failure = error
-        missing = [passenger for passenger in batch if not passenger.arrival.done()]
+        missing = [pending for pending in batch if not pending.result.done()]
         is_about_all = failure.reason in ("unauthorized", "rate_limited") or failure.wait_s > 0
         if len(batch) > 1 and not is_about_all:
-            for passenger in missing:  # one of them may be to blame, and only that one should pay
-                self._spawn(session, self._carry(session, [passenger]))
+            for pending in missing:  # one of them may be to blame, and only that one should pay
+                self._spawn(session, self._send_batch(session, [pending]))
             return
-        for passenger in missing:
-            passenger.arrival.set_exception(failure)
+        for pending in missing:
+            pending.result.set_exception(failure)
 
-    async def _exchange(self, session: Session, batch: Sequence[Passenger]) -> None:
-        body = b'{"programs": [' + b", ".join(passenger.body for passenger in batch) + b"]}"
+    async def _exchange(self, session: Session, batch: Sequence[Pending]) -> None:
+        body = b'{"programs": [' + b", ".join(pending.body for pending in batch) + b"]}"
         missing = dict(enumerate(batch))
-        most = sum(3 * 1024 * passenger.program.limits.output_kb + (1 << 16) for passenger in batch)
+        most = sum(3 * 1024 * pending.program.limits.output_kb + (1 << 16) for pending in batch)
         async with open_reply(session.http, "POST", f"{self.url}{EXECUTIONS_PATH}", body, self._headers) as response:
             async for line in self._lines(response, most):
                 index, execution = _read_line(line)
-                passenger = missing.pop(index, None)
-                if passenger is None:
+                pending = missing.pop(index, None)
+                if pending is None:
                     raise GarbledReply(f"the executor answers program {index}, which it doesn't owe")
-                if not passenger.arrival.done():
-                    passenger.arrival.set_result(execution)
+                if not pending.result.done():
+                    pending.result.set_result(execution)
                 if not missing:
                     return
 
@@ -211,16 +210,16 @@ def name_client() -> str:
     return re.sub(r"[^A-Za-z0-9._:-]", "-", f"{socket.gethostname()[:40]}:{os.getpid()}")
 
 
-def _batches(waiting: Sequence[Passenger]) -> list[list[Passenger]]:
-    batches: list[list[Passenger]] = []
+def _batches(waiting: Sequence[Pending]) -> list[list[Pending]]:
+    batches: list[list[Pending]] = []
     size = 0
-    for passenger in waiting:
-        is_full = not batches or len(batches[-1]) >= BATCH_PROGRAMS or size + len(passenger.body) > BATCH_BYTES
+    for pending in waiting:
+        is_full = not batches or len(batches[-1]) >= BATCH_PROGRAMS or size + len(pending.body) > BATCH_BYTES
         if is_full:
             batches.append([])
             size = 0
-        batches[-1].append(passenger)
-        size += len(passenger.body)
+        batches[-1].append(pending)
+        size += len(pending.body)
     return batches
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from open_r1.errors import ConfigError
-from open_r1.execution.providers.failure import Failure, GarbledReply
+from open_r1.execution.providers.replies import Failure, GarbledReply
 from open_r1.net.addresses import Address, without_secrets
 from open_r1.net.client import HttpClient, Stream, TransportError
 from open_r1.net.replies import describe_body

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 from open_r1.execution.environment import Environment, explain_missing
 from open_r1.execution.programs import Execution, Program
-from open_r1.execution.providers.failure import Failure
 from open_r1.execution.providers.registry import ProviderSpec, setting
-from open_r1.execution.providers.remote import Patience, RemoteProvider, Session
+from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy, Session
+from open_r1.execution.providers.replies import Failure
 from open_r1.execution.providers.routers import RouterProvider, failure_named, printed_as_text
 from open_r1.execution.providers.wrapping import read_frame, refuse_to_wrap, wrap
 
@@ -40,9 +40,9 @@ class MorphProvider(RemoteProvider):
     name = "morph"
 
     def __init__(
-        self, api_key: str, concurrency: int = 2, base_url: str = "", patience: Patience | None = None
+        self, api_key: str, concurrency: int = 2, base_url: str = "", policy: RetryPolicy | None = None
     ) -> None:
-        super().__init__(concurrency, patience, self._find_problem(api_key))
+        super().__init__(concurrency, policy, self._find_problem(api_key))
         self._connection = {"api_key": api_key} | ({"base_url": base_url} if base_url else {})
         self._threads = threading.Semaphore(MAX_THREADS)
 

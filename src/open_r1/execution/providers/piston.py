@@ -29,11 +29,12 @@ from typing import Any
 
 from open_r1.execution.environment import Environment, explain_missing
 from open_r1.execution.programs import Execution, Program, Status
-from open_r1.execution.providers.failure import Failure, GarbledReply
 from open_r1.execution.providers.http import bearer, get_json, parse_json, post_json, service_url
 from open_r1.execution.providers.registry import ProviderSpec
-from open_r1.execution.providers.remote import COMPILE_S, Patience, RemoteProvider, Session
+from open_r1.execution.providers.remote import COMPILE_S, RemoteProvider, RetryPolicy, Session
 from open_r1.execution.providers.replies import (
+    Failure,
+    GarbledReply,
     as_object,
     exit_code_of,
     max_reply_bytes,
@@ -42,7 +43,7 @@ from open_r1.execution.providers.replies import (
     text_of,
 )
 from open_r1.execution.providers.wrapping import fault_of_files, other_cpp_standard
-from open_r1.execution.sandbox.toolchains import Toolchain, find_toolchain
+from open_r1.execution.sandbox.toolchains import Toolchain, find_toolchain, says_out_of_memory
 from open_r1.net.retry import CoolDown
 from open_r1.processes import ranks
 
@@ -115,7 +116,7 @@ class PistonProvider(RemoteProvider):
         requests_per_endpoint: int = 1,
         rank: int = 0,
         world_size: int = 1,
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
         problem: str = "",
     ) -> None:
         urls = [service_url(address, DEFAULT_PATH) for address in endpoints]
@@ -123,7 +124,7 @@ class PistonProvider(RemoteProvider):
         if invalid:
             problem = f"PISTON_ENDPOINTS has '{invalid[0]}', not an address; write http://host:2000/api/v2."
         at_once = max(1, math.ceil(len(urls) * requests_per_endpoint / world_size))
-        super().__init__(at_once, patience, problem)
+        super().__init__(at_once, policy, problem)
         start = rank * len(urls) // world_size if urls else 0
         self.endpoints = [Endpoint(url) for url in (*urls[start:], *urls[:start])]
         self._headers = bearer(token)
@@ -405,8 +406,7 @@ def _killed_for(run: _Stage, program: Program, request: Mapping[str, Any], took_
 def _is_out_of_memory(run: _Stage, program: Program) -> bool:
     if run.memory_mb is not None and run.memory_mb >= 0.98 * program.limits.memory_mb:
         return True
-    tail = run.stderr[-2000:]
-    return b"MemoryError" in tail or b"std::bad_alloc" in tail
+    return says_out_of_memory(run.stderr)
 
 
 def _looks_overloaded(execution: Execution) -> bool:

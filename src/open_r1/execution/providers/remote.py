@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import time
 from abc import abstractmethod
@@ -24,10 +23,9 @@ from functools import cached_property
 from typing import Any
 
 from open_r1.errors import ConfigError
-from open_r1.execution.programs import Execution, Limits, Program, Provider
+from open_r1.execution.programs import Execution, Program, Provider
 from open_r1.execution.providers.background import background_loop
-from open_r1.execution.providers.failure import Failure
-from open_r1.execution.providers.replies import bounded
+from open_r1.execution.providers.replies import Failure, bounded
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS
 from open_r1.net.client import HttpClient
 from open_r1.net.retry import CoolDown, backoff
@@ -48,7 +46,7 @@ SUSPECT_AFTER = 3
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to put up with a service. Seconds come on top of what the program itself may take.
 
     Args:
@@ -67,14 +65,6 @@ class Patience:
     max_delay_s: float = 20.0
     clean_up_s: float = 10.0
     cool_down_s: float = 30.0
-
-
-def fault_of_limits(limits: Limits) -> Execution | None:
-    """An `unavailable` execution if the limits are none."""
-    least = min(limits.memory_mb, limits.output_kb, limits.disk_mb, limits.processes, limits.open_files)
-    if least >= 1 and 0 < limits.wall_s < math.inf and 0 < limits.cpu_s < math.inf:
-        return None
-    return Execution.unavailable("bad_request", f"limits must be above 0 and finite: {limits}.")
 
 
 class Session:
@@ -104,14 +94,14 @@ class RemoteProvider(Provider):
         problem: Why it can't be used as it is set up, if so; `check` raises it, and every program is `unavailable`.
     """
 
-    def __init__(self, concurrency: int, patience: Patience | None = None, problem: str = "") -> None:
+    def __init__(self, concurrency: int, policy: RetryPolicy | None = None, problem: str = "") -> None:
         super().__init__()
         self.concurrency = concurrency
-        self.patience = patience or Patience()
+        self.policy = policy or RetryPolicy()
         self.problem = problem
         self._session: Session | None = None
         self._used_by: int | None = None
-        self._cool_down = CoolDown(SUSPECT_AFTER, self.patience.cool_down_s, self.patience.cool_down_s, jitter=0)
+        self._cool_down = CoolDown(SUSPECT_AFTER, self.policy.cool_down_s, self.policy.cool_down_s, jitter=0)
 
     @abstractmethod
     async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
@@ -157,14 +147,16 @@ class RemoteProvider(Provider):
             return
         closing = asyncio.run_coroutine_threadsafe(self._close(), background_loop())
         try:
-            closing.result(timeout=2 * self.patience.clean_up_s + 5)
+            closing.result(timeout=2 * self.policy.clean_up_s + 5)
         except TimeoutError:
             logger.warning("provider %s did not close in time", self.name)
 
     async def _run(self, program: Program) -> Execution:
         if self.problem:
             return Execution.unavailable("not_configured", self.problem)
-        if refusal := fault_of_limits(program.limits) or self.refuse(program):
+        if program.limits.fault:
+            return Execution.unavailable("bad_request", program.limits.fault)
+        if refusal := self.refuse(program):
             return refusal
         session = self._current_session()
         task = asyncio.current_task()
@@ -189,7 +181,7 @@ class RemoteProvider(Provider):
             async with session.probe:
                 if self._is_suspect:
                     return await self._probe(program, session)
-        return await self._try(program, session, self.patience.attempts)
+        return await self._try(program, session, self.policy.attempts)
 
     async def _probe(self, program: Program, session: Session) -> Execution:
         if time.monotonic() < self._cool_down.until:
@@ -201,9 +193,9 @@ class RemoteProvider(Provider):
         return execution
 
     async def _try(self, program: Program, session: Session, attempts: int) -> Execution:
-        deadline = time.monotonic() + self.program_s(program) + self.patience.deadline_s
+        deadline = time.monotonic() + self.program_s(program) + self.policy.deadline_s
         failure = Failure("timeout", "no attempt was made in time")
-        waits = backoff(self.patience.first_delay_s, self.patience.max_delay_s)
+        waits = backoff(self.policy.first_delay_s, self.policy.max_delay_s)
         for attempt in range(attempts):
             try:
                 execution = await self._attempt_in_time(program, session, deadline)
@@ -221,7 +213,7 @@ class RemoteProvider(Provider):
         return self._give_up(failure)
 
     async def _attempt_in_time(self, program: Program, session: Session, deadline: float) -> Execution:
-        limit_s = min(self.program_s(program) + self.patience.attempt_s, deadline - time.monotonic())
+        limit_s = min(self.program_s(program) + self.policy.attempt_s, deadline - time.monotonic())
         clean_up = AsyncExitStack()
         try:
             async with asyncio.timeout(limit_s):
@@ -237,7 +229,7 @@ class RemoteProvider(Provider):
 
     async def _put_away(self, stack: AsyncExitStack) -> None:
         try:
-            async with asyncio.timeout(self.patience.clean_up_s):
+            async with asyncio.timeout(self.policy.clean_up_s):
                 await stack.aclose()
         except Exception as error:  # noqa: BLE001  the program's fate is known; what stays behind has a life span
             logger.warning("provider %s could not clean up: %s: %s", self.name, type(error).__name__, error)
@@ -254,7 +246,7 @@ class RemoteProvider(Provider):
 
     async def _greet(self) -> None:
         try:
-            async with asyncio.timeout(min(GREETING_S, self.patience.attempt_s)):
+            async with asyncio.timeout(min(GREETING_S, self.policy.attempt_s)):
                 await self.greet(self._current_session())
         except TimeoutError as error:
             raise Failure("timeout", "no answer in time") from error
@@ -269,5 +261,5 @@ class RemoteProvider(Provider):
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=self.patience.clean_up_s + 1)
+            await asyncio.wait(tasks, timeout=self.policy.clean_up_s + 1)
         await self._put_away(session.stack)

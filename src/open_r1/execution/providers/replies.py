@@ -1,4 +1,4 @@
-"""Reading what a service answers: nothing in it is taken on trust, neither types nor sizes.
+"""Reading what a service answers, and how it fails: nothing in an answer is taken on trust, neither types nor sizes.
 
 Does: check and cut. Does not: fetch (`http`) or know any protocol.
 """
@@ -12,12 +12,35 @@ from dataclasses import replace
 from typing import Any
 
 from open_r1.execution.programs import Execution, Limits, Status
-from open_r1.execution.providers.failure import GarbledReply
 
 MAX_DETAIL = 500
 """Characters kept of an explanation."""
 
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+class Failure(Exception):
+    """An attempt that told nothing about the program.
+
+    Args:
+        reason: A code in snake_case, which metrics count.
+        can_retry: Whether trying the same again may help.
+        wait_s: How long the service asks to be left alone.
+    """
+
+    def __init__(self, reason: str, detail: str, *, can_retry: bool = True, wait_s: float = 0.0) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.can_retry = can_retry
+        self.wait_s = wait_s
+
+
+class GarbledReply(Failure):
+    """A reply that is not what the protocol says."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("garbled_reply", detail)
 
 
 def bounded(execution: Execution, limits: Limits) -> Execution:

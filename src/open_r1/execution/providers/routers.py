@@ -18,10 +18,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from open_r1.execution.programs import Execution, Program
-from open_r1.execution.providers.failure import Failure, GarbledReply
 from open_r1.execution.providers.http import get_json, parse_json, post_json, service_url
-from open_r1.execution.providers.remote import Patience, RemoteProvider, Session
-from open_r1.execution.providers.replies import as_object, text_of
+from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy, Session
+from open_r1.execution.providers.replies import Failure, GarbledReply, as_object, text_of
 from open_r1.execution.providers.wrapping import max_printed, read_frame, refuse_to_wrap, wrap
 
 Printed = Callable[[Mapping[str, Any]], str]
@@ -45,12 +44,12 @@ class RouterProvider(RemoteProvider):
         setting_name: str,
         printed: Printed,
         concurrency: int,
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
     ) -> None:
         self.name = name
         self.url = service_url(address)
         problem = "" if self.url else f"{setting_name} is '{address}', not an address; write http://host:port."
-        super().__init__(concurrency, patience, problem)
+        super().__init__(concurrency, policy, problem)
         self._printed = printed
 
     async def greet(self, session: Session) -> None:

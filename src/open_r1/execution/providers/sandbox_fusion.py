@@ -19,11 +19,12 @@ from typing import Any
 
 from open_r1.execution.environment import Environment, explain_missing
 from open_r1.execution.programs import Execution, Program, Status
-from open_r1.execution.providers.failure import Failure, GarbledReply
 from open_r1.execution.providers.http import get_json, parse_json, post_json, service_url
 from open_r1.execution.providers.registry import ProviderSpec
-from open_r1.execution.providers.remote import COMPILE_S, Patience, RemoteProvider, Session
+from open_r1.execution.providers.remote import COMPILE_S, RemoteProvider, RetryPolicy, Session
 from open_r1.execution.providers.replies import (
+    Failure,
+    GarbledReply,
     as_object,
     exit_code_of,
     max_reply_bytes,
@@ -32,7 +33,7 @@ from open_r1.execution.providers.replies import (
     text_of,
 )
 from open_r1.execution.providers.wrapping import fault_of_files, other_cpp_standard, unsupported_language
-from open_r1.execution.sandbox.toolchains import find_toolchain
+from open_r1.execution.sandbox.toolchains import find_toolchain, says_out_of_memory
 
 NAMES = {
     "python": "python",
@@ -44,8 +45,6 @@ NAMES = {
 }
 """Our languages, as the service calls them."""
 
-OUT_OF_MEMORY = (b"MemoryError", b"std::bad_alloc", b"java.lang.OutOfMemoryError", b"heap out of memory")
-
 
 class SandboxFusionProvider(RemoteProvider):
     """A SandboxFusion service at `address`, with or without `/run_code` at its end."""
@@ -53,12 +52,12 @@ class SandboxFusionProvider(RemoteProvider):
     name = "sandbox_fusion"
 
     def __init__(
-        self, address: str, concurrency: int = 16, patience: Patience | None = None, problem: str = ""
+        self, address: str, concurrency: int = 16, policy: RetryPolicy | None = None, problem: str = ""
     ) -> None:
         self.url = service_url(address).removesuffix("/run_code") if address else ""
         if address and not self.url:
             problem = f"SANDBOX_FUSION_ENDPOINT is '{address}', not an address; write http://host:8080."
-        super().__init__(concurrency, patience, problem)
+        super().__init__(concurrency, policy, problem)
 
     async def greet(self, session: Session) -> None:
         await get_json(session.http, f"{self.url}/v1/ping", {}, 4096)
@@ -130,7 +129,7 @@ def _run_of(run: Mapping[str, Any]) -> Execution:
     exit_code = exit_code_of(run, "return_code")
     if run.get("status") != "Finished" or exit_code is None:
         raise GarbledReply(f"the run's 'status' is {str(run.get('status'))[:40]!r} and its exit status {exit_code}")
-    is_out_of_memory = exit_code != 0 and any(sign in stderr[-4096:] for sign in OUT_OF_MEMORY)
+    is_out_of_memory = exit_code != 0 and says_out_of_memory(stderr)
     return Execution(Status.MEMORY_LIMIT if is_out_of_memory else Status.FINISHED, stdout, stderr, exit_code, wall_s)
 
 

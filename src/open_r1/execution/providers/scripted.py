@@ -26,7 +26,7 @@ class Trouble(StrEnum):
     FAIL = "provider_error"
     """It breaks."""
     HANG = "timeout"
-    """It does not answer, and is given up after `patience_s`."""
+    """It does not answer, and is given up after `hang_s`."""
     RUBBISH = "garbled_reply"
     """It answers what no one can read."""
 
@@ -41,15 +41,15 @@ class ScriptedProvider(Provider):
     Args:
         script: A function of the program, answers by source, or answers in order; see above.
         concurrency: How many programs "run" at once.
-        patience_s: How long a `Trouble.HANG` takes.
+        hang_s: How long a `Trouble.HANG` takes.
     """
 
     name = "scripted"
 
-    def __init__(self, script: Script = (), concurrency: int = 4, patience_s: float = 0.2) -> None:
+    def __init__(self, script: Script = (), concurrency: int = 4, hang_s: float = 0.2) -> None:
         super().__init__()
         self.concurrency = concurrency
-        self.patience_s = patience_s
+        self.hang_s = hang_s
         self.asked: list[Program] = []
         self._answer = script if callable(script) else _from_table(script)
         self._closed = threading.Event()
@@ -61,7 +61,7 @@ class ScriptedProvider(Provider):
         except Exception as error:  # noqa: BLE001  a script that raises is a provider that fails
             return Execution.unavailable(Trouble.FAIL.value, f"scripted: {type(error).__name__}: {error}")
         if answer is Trouble.HANG:
-            self._closed.wait(self.patience_s)
+            self._closed.wait(self.hang_s)
         if isinstance(answer, Trouble):
             return Execution.unavailable(answer.value, "scripted trouble")
         if isinstance(answer, bytes):

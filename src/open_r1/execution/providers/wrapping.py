@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from open_r1.errors import nearest
 from open_r1.execution.programs import Execution, Limits, Program
-from open_r1.execution.providers.failure import Failure, GarbledReply
+from open_r1.execution.providers.replies import Failure, GarbledReply
 from open_r1.execution.sandbox import java
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, RESULT, TOOLCHAINS, Toolchain, find_toolchain
 from open_r1.execution.wire import decode_answer

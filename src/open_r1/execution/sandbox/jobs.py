@@ -9,16 +9,14 @@ from collections.abc import Mapping, Sequence
 
 from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.sandbox.server.job import Job
-from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, RESULT, Toolchain
+from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, RESULT, Toolchain, says_out_of_memory
 from open_r1.execution.sandbox.worker import Result
 
 MAX_SOURCE_BYTES = 16 << 20
 MAX_ARGUMENT_BYTES = 64 << 10
 MAX_FILES = 32
-MAX_SECONDS = 1_000_000
 PAGE_BYTES = 4096
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
-_OUT_OF_MEMORY = (b"MemoryError", b"std::bad_alloc", b"java.lang.OutOfMemoryError", b"heap out of memory")
 
 
 JobFiles = tuple[Job, Mapping[str, bytes]]
@@ -44,12 +42,8 @@ def fault_of(program: Program) -> Execution | None:
             return Execution.unavailable(
                 "bad_request", f"file name {name!r} is not a plain one: letters, digits and _.+- only, no folders."
             )
-    limits = program.limits
-    least = min(limits.memory_mb, limits.output_kb, limits.disk_mb, limits.processes, limits.open_files)
-    if not (least >= 1 and 0 < limits.wall_s <= MAX_SECONDS and 0 < limits.cpu_s <= MAX_SECONDS):
-        return Execution.unavailable(
-            "bad_request", f"limits must be above 0 and finite, seconds at most {MAX_SECONDS:,}: {limits}."
-        )
+    if program.limits.fault:
+        return Execution.unavailable("bad_request", program.limits.fault)
     return None
 
 
@@ -195,7 +189,7 @@ def _status(result: Result, limits: Limits) -> Status:
         return Status.MEMORY_LIMIT
     if result.outcome.timed_out or result.outcome.cpu_s > limits.cpu_s:
         return Status.TIME_LIMIT
-    if result.outcome.exit_code and any(sign in result.stderr[-4096:] for sign in _OUT_OF_MEMORY):
+    if result.outcome.exit_code and says_out_of_memory(result.stderr):
         return Status.MEMORY_LIMIT
     return Status.FINISHED
 

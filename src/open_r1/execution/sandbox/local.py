@@ -81,7 +81,7 @@ class LocalProvider(Provider):
         self._tier = tier
         self._interpreter = interpreter
         self._idle: queue.LifoQueue[Worker] | None = None
-        self._crew: tuple[Worker, ...] = ()
+        self._workers_made: tuple[Worker, ...] = ()
         self._binaries = BinaryCache()
         _providers.add(self)
 
@@ -250,18 +250,18 @@ class LocalProvider(Provider):
                 assert config is not None
                 # As root, each becomes a user of its own: the kernel counts threads by user.
                 users = range(config.user, config.user - self.workers, -1)
-                self._crew = tuple(Worker(replace(config, user=user)) for user in users)
+                self._workers_made = tuple(Worker(replace(config, user=user)) for user in users)
                 self._idle = queue.LifoQueue()
-                for worker in self._crew:
+                for worker in self._workers_made:
                     self._idle.put(worker)
             return self._idle
 
     def forget_workers(self) -> None:
         """In a forked child: the workers and compiled programs are the parent's."""
-        crew, self._crew, self._idle, self._pools = self._crew, (), None, {}
+        made, self._workers_made, self._idle, self._pools = self._workers_made, (), None, {}
         self._lock = threading.Lock()
         self._binaries = BinaryCache()
-        for worker in crew:
+        for worker in made:
             worker.forget()
 
 

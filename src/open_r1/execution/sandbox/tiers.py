@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from open_r1.errors import ConfigError
-from open_r1.execution.sandbox.toolchains import SHOWN_ALWAYS, shown_folders
+from open_r1.execution.sandbox.toolchains import SHOWN_ALWAYS, shown_files
 from open_r1.execution.sandbox.worker import Worker, WorkerConfig, WorkerLost
 
 TIERS = ("A", "B")
@@ -108,7 +108,7 @@ def worker_config(tier: str, packages: Sequence[str] = (), interpreter: str | No
     interpreter = os.path.realpath(interpreter or sys.executable)
     prefix = _prefix(interpreter)
     folders, entries = package_files(packages)
-    readable = [*SHOWN_ALWAYS, *SYSTEM_FILES, prefix, *shown_folders(), *entries]
+    readable = [*SHOWN_ALWAYS, *SYSTEM_FILES, *_interpreter_files(interpreter, prefix), *shown_files(), *entries]
     return WorkerConfig(
         tier=tier,
         interpreter=interpreter,
@@ -135,6 +135,12 @@ def _prefix(interpreter: str) -> str:
         return subprocess.run(question, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError) as error:
         raise ConfigError(f"sandbox interpreter {interpreter} is not a Python 3.11 or newer: {error}.") from error
+
+
+def _interpreter_files(interpreter: str, prefix: str) -> list[str]:
+    """The interpreter with its standard library and shared libraries: what else its prefix has may be someone's home."""
+    library = Path(prefix) / "lib"
+    return [interpreter, *(str(path) for pattern in ("python3*", "*.so*") for path in sorted(library.glob(pattern)))]
 
 
 def _site_folders(prefix: str) -> list[str]:

@@ -23,6 +23,9 @@ COMPILE_LIMITS = Limits(
 RESULT = "program"
 """What a compile command calls its result."""
 
+OUT_OF_MEMORY = (b"MemoryError", b"std::bad_alloc", b"java.lang.OutOfMemoryError", b"heap out of memory")
+"""What runtimes write when they get no more memory."""
+
 SHOWN_ALWAYS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 
@@ -107,7 +110,13 @@ def _filled(words: tuple[str, ...], **values: str) -> list[str]:
         return word
 
     filled = [fill(word) for word in words]
-    return [shutil.which(filled[0]) or filled[0], *filled[1:]] if filled else []
+    return [_path_of(filled[0]), *filled[1:]] if filled else []
+
+
+def _path_of(tool: str) -> str:
+    """Where a tool lies in the box: as PATH has it, or where that leads out of the system's folders, what it leads to."""
+    path = shutil.which(tool) or tool
+    return path if path.startswith(tuple(f"{folder}/" for folder in SHOWN_ALWAYS)) else os.path.realpath(path)
 
 
 def _gcc(language: str, compiler: str, standard: str, suffixes: tuple[str, ...]) -> Toolchain:
@@ -165,22 +174,34 @@ def _real(toolchain: Toolchain) -> Toolchain:
     return replace(toolchain, compile=(compiler, *toolchain.compile[1:])) if os.path.exists(compiler) else toolchain
 
 
+_GCC_LIBRARIES = ("lib/gcc", "libexec/gcc", "include/c++")
+_LIBRARIES: Mapping[str, tuple[str, ...]] = {
+    "gcc": _GCC_LIBRARIES,
+    "g++": _GCC_LIBRARIES,
+    "java": ("lib/modules", "lib/*.so", "lib/server", "lib/jvm.cfg", "lib/tzdb.dat", "lib/security", "conf"),
+    "javac": ("lib/ct.sym",),
+    "rustc": ("lib/rustlib", "lib/*.so*"),
+}
+"""What a tool needs beside itself, in the folder that it was installed to. Where that is a home or `.local`, so is much that
+is no program's business."""
+
+
 @cache
-def shown_folders() -> tuple[str, ...]:
-    """Where the toolchains of this machine lie, beyond the system's own folders."""
-    tools = {tool for toolchain in TOOLCHAINS.values() for tool in toolchain.tools}
-    paths = [os.path.realpath(path) for path in map(shutil.which, sorted(tools)) if path]
-    if shutil.which("rustc"):
-        paths.append(f"{_rust_root()}/bin/rustc")
-    return tuple(sorted({_root_of(path) for path in paths} - {""}))
+def shown_files() -> tuple[str, ...]:
+    """The toolchains of this machine that lie beyond the system's own folders: each tool, and its own libraries."""
+    found: list[str] = []
+    for name in sorted({tool for toolchain in TOOLCHAINS.values() for tool in toolchain.tools}):
+        path = f"{_rust_root()}/bin/rustc" if name == "rustc" else os.path.realpath(shutil.which(name) or "/")
+        found += files_of(name, Path(path))
+    return tuple(dict.fromkeys(found))
 
 
-def _root_of(tool: str) -> str:
-    """The folder that a tool was installed to, or the tool alone where that is too much to show."""
-    if tool.startswith(tuple(f"{folder}/" for folder in SHOWN_ALWAYS)):
-        return ""
-    root, home = Path(tool).parent.parent, Path.home()
-    return tool if root == home or root in home.parents else str(root)
+def files_of(name: str, tool: Path) -> list[str]:
+    """A tool and the libraries that are its own; nothing of what the system shows anyway."""
+    if str(tool).startswith(tuple(f"{folder}/" for folder in SHOWN_ALWAYS)) or not tool.is_file():
+        return []
+    root = tool.parent.parent
+    return [str(tool), *(str(path) for pattern in _LIBRARIES.get(name, ()) for path in sorted(root.glob(pattern)))]
 
 
 @cache
@@ -194,6 +215,11 @@ def _home_of(language: str) -> str:
     if language == "java":
         return str(Path(os.path.realpath(shutil.which("java") or "")).parent.parent)
     return ""
+
+
+def says_out_of_memory(stderr: bytes) -> bool:
+    """Whether a program that failed ends with a runtime's word that memory ran out."""
+    return any(sign in stderr[-4096:] for sign in OUT_OF_MEMORY)
 
 
 def version(toolchain: Toolchain) -> str:

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from open_r1.execution.programs import Execution, Limits, Program, Status
-from open_r1.execution.service import cell
+from open_r1.execution.service import notebook
 from open_r1.execution.service.refusals import Refusal
 from open_r1.execution.service.schema import Language, check_count
 from open_r1.execution.service.settings import ServiceSettings
@@ -64,18 +64,18 @@ class RouterRequest(BaseModel):
 
 def new_mark() -> str:
     """What a script can't happen to write."""
-    return f"\x1ecell {secrets.token_hex(16)} "
+    return f"\x1enotebook {secrets.token_hex(16)} "
 
 
 def as_program(script: str, language: str, limits: Limits, mark: str) -> Program:
     if canonical_language(language) == "python":
-        script = f"{_cell_text()}\n\nrun_cell({script!r}, {mark!r})\n"
+        script = f"{_notebook_text()}\n\nrun_script({script!r}, {mark!r})\n"
     return Program(source=script, language=language, limits=limits)
 
 
 @cache
-def _cell_text() -> str:
-    return Path(cell.__file__).read_text(encoding="utf-8")
+def _notebook_text() -> str:
+    return Path(notebook.__file__).read_text(encoding="utf-8")
 
 
 def answer(execution: Execution, mark: str) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def failed(reason: str) -> dict[str, Any]:
 
 
 def read_report(report: str) -> tuple[str | None, dict[str, str] | None] | None:
-    """What the cell said of its script; None if it said nothing that can be read."""
+    """What the notebook said of its script; None if it said nothing that can be read."""
     try:
         record = json.loads(report)
     except (ValueError, RecursionError):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar
 
-from open_r1.configs.types import fits, in_words
-from open_r1.errors import ConfigError, nearest
+from open_r1.configs.fields import setting
+from open_r1.configs.reader import as_setting
+from open_r1.configs.types import read_record
 from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage
 from open_r1.rundir import read_jsonl
+
+MAX_ROWS = 2000
+"""Traces that the tokenizer is made from."""
 
 
 @dataclass(frozen=True)
@@ -20,32 +24,21 @@ class ModelStage(Stage):
     makes: ClassVar[tuple[str, ...]] = ("model.safetensors", "tokenizer.json")
     inputs: ClassVar[tuple[str, ...]] = ("traces",)
 
-    traces: StageName = StageName("traces")
-    shape: dict[str, Any] = field(default_factory=dict)
+    traces: StageName = setting(StageName("traces"), "The stage with the traces.")
+    shape: dict[str, Any] = setting({}, "The model's shape; see the table of its keys.")
 
-    def prepare(self, root: Path, seed: int) -> None:
+    def prepare(self, root: Path, seed: int) -> Any:
         from open_r1.training.tiny_models import ModelShape
 
-        hints = get_type_hints(ModelShape)
-        for key, value in self.shape.items():
-            if key not in hints:
-                raise ConfigError(
-                    f"stage '{self.name}': shape has an unknown key '{key}'{nearest(key, hints)} "
-                    f"A shape has: {', '.join(hints)}."
-                )
-            limit = " above 0" if fits(value, float) else ""
-            if not fits(value, hints[key]) or (limit and value <= 0):
-                raise ConfigError(
-                    f"stage '{self.name}': shape.{key} must be {in_words(hints[key])}{limit}, but is {value!r}; mend it."
-                )
+        shape = self.setting("shape") or as_setting("shape", self.shape, "")
         with naming_stage(self.name):
-            ModelShape(**self.shape)
+            return read_record(ModelShape, shape.parts, f"stage '{self.name}': shape", shape.origin)
 
     def run(self, context: Context) -> dict[str, Any]:
-        from open_r1.training.tiny_models import ModelShape, make_model_folder
+        from open_r1.training.tiny_models import make_model_folder
 
         rows = read_jsonl(context.folder(self.traces) / "traces.jsonl")
-        texts = [message["content"] for row in rows[:2000] for message in row["messages"]]
-        parameters = make_model_folder(context.run.path, texts, ModelShape(**self.shape), context.seed)
+        texts = [message["content"] for row in rows[:MAX_ROWS] for message in row["messages"]]
+        parameters = make_model_folder(context.run.path, texts, context.prepared, context.seed)
         context.report(f"{parameters:,} parameters with random weights")
         return {"parameters": parameters}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from open_r1.configs.fields import setting
+from open_r1.configs.ranges import COUNT
 from open_r1.errors import ConfigError
 from open_r1.pipeline.problem_rows import problem_row
-from open_r1.pipeline.stage import Context, Stage, positive
+from open_r1.pipeline.stage import Context, Stage
 from open_r1.records import Problem
 from open_r1.rundir import write_jsonl
 from open_r1.tasks import draw_problems, get_family
@@ -16,18 +18,20 @@ from open_r1.tasks import draw_problems, get_family
 
 @dataclass(frozen=True)
 class ProblemsStage(Stage):
-    """Draws problems: `sft.jsonl` and `rl.jsonl` from the training split, `held_out.jsonl` from the held-out one.
+    """Samples problems: `sft.jsonl` and `rl.jsonl` from the training split, `held_out.jsonl` from the held-out one.
 
-    `families` maps a task family to its range of difficulty; counts are in all, shared out evenly.
+    `families` maps a task family to its range of difficulty; counts are totals, shared out evenly.
     """
 
     kind: ClassVar[str] = "problems"
     makes: ClassVar[tuple[str, ...]] = ("sft.jsonl", "rl.jsonl", "held_out.jsonl")
 
-    families: dict[str, list[int]] = field(default_factory=dict)
-    sft: int = 1000
-    rl: int = 1000
-    held_out: int = 500
+    families: dict[str, list[int]] = setting(
+        {}, "Task families, each with its range of difficulty, as {sums: [2, 6]}."
+    )
+    sft: int = setting(1000, "Problems in sft.jsonl.", COUNT)
+    rl: int = setting(1000, "Problems in rl.jsonl.", COUNT)
+    held_out: int = setting(500, "Problems in held_out.jsonl.", COUNT)
 
     def check(self) -> None:
         if not self.families:
@@ -40,24 +44,22 @@ class ProblemsStage(Stage):
                     f"stage '{self.name}': difficulty of {name} must be [lowest, highest] within [{low}, {high}], "
                     f"but is {difficulties}."
                 )
-        for name in ("sft", "rl", "held_out"):
-            positive(name, getattr(self, name), f"stage '{self.name}'")
 
     def run(self, context: Context) -> dict[str, Any]:
         for part, split, salt in (("sft", "train", 0), ("rl", "train", 1), ("held_out", "held_out", 2)):
             count = getattr(self, part)
-            drawn = self.draw(count, split, 3 * context.seed + salt)
-            write_jsonl(context.run.path / f"{part}.jsonl", [problem_row(problem) for problem in drawn])
+            sampled = self.sample(count, split, 3 * context.seed + salt)
+            write_jsonl(context.run.path / f"{part}.jsonl", [problem_row(problem) for problem in sampled])
             context.report(f"{count} problems in {part}.jsonl")
         return {"sft": self.sft, "rl": self.rl, "held_out": self.held_out}
 
-    def draw(self, count: int, split: Any, seed: int) -> list[Problem]:
+    def sample(self, count: int, split: Any, seed: int) -> list[Problem]:
         """`count` problems, the families taking turns, in a seeded order."""
         names = sorted(self.families)
-        drawn: list[Problem] = []
+        sampled: list[Problem] = []
         for index, name in enumerate(names):
             share = count // len(names) + (index < count % len(names))
             low, high = self.families[name]
-            drawn += draw_problems(get_family(name), share, split, seed, (low, high))
-        random.Random(seed).shuffle(drawn)
-        return drawn
+            sampled += draw_problems(get_family(name), share, split, seed, (low, high))
+        random.Random(seed).shuffle(sampled)
+        return sampled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from open_r1.pipeline.stage import StageName
 from open_r1.pipeline.training_stage import TrainingStage
@@ -19,8 +19,3 @@ class SFTStage(TrainingStage):
 
     model: StageName = StageName("model")
     traces: StageName = StageName("traces")
-
-    def train(self, *stage: Any) -> Any:
-        from open_r1.training.sft import run_sft
-
-        return run_sft(*stage)

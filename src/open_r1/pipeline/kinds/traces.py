@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from open_r1.configs.fields import setting
 from open_r1.errors import ConfigError, nearest
 from open_r1.pipeline.problem_rows import read_problems
 from open_r1.pipeline.stage import Context, Stage, StageName
@@ -29,9 +30,11 @@ class TracesStage(Stage):
     makes: ClassVar[tuple[str, ...]] = ("traces.jsonl",)
     inputs: ClassVar[tuple[str, ...]] = ("problems",)
 
-    problems: StageName = StageName("problems")
-    style: str = "terse"
-    lazy_share: dict[float, float] = field(default_factory=dict)
+    problems: StageName = setting(StageName("problems"), "The stage with the problems.")
+    style: str = setting("terse", f"How careful traces are written: {', '.join(STYLES)}.")
+    lazy_share: dict[float, float] = setting(
+        {}, "Difficulty -> share of traces that skip the work, interpolated in between."
+    )
 
     def check(self) -> None:
         if self.style not in STYLES:

@@ -4,7 +4,8 @@ Does: examine a few completions and the outcomes that a recipe's rewards gave th
 training useless, with an example of each failure, and which of it means that training can't work. Does not: generate
 (`training.preflight`, by the trainer's own path) or score (`RewardFunction.score`).
 
-    checked = examine(PolicySample(rollouts, outcomes, specs, group_size=8, weighted=frozenset(outcomes), max_tokens=2048))
+    sample = PolicySample(completions, outcomes, specs, group_size=8, weighted=frozenset(outcomes), max_tokens=2048)
+    checked = examine(sample)
     for line in checked.lines(): print(line)
     checked.refuse_hopeless()
 
@@ -15,15 +16,15 @@ MIN_PROMPTS prompts and MIN_COMPLETIONS completions. Everything else is a warnin
 
 from open_r1.rewards.preflight.check import Preflight, examine
 from open_r1.rewards.preflight.rules import Finding
-from open_r1.rewards.preflight.sample import MIN_COMPLETIONS, MIN_PROMPTS, GoldCheck, PolicySample, Rollout
+from open_r1.rewards.preflight.sample import MIN_COMPLETIONS, MIN_PROMPTS, GoldCheck, PolicyCompletion, PolicySample
 
 __all__ = [
     "MIN_COMPLETIONS",
     "MIN_PROMPTS",
     "Finding",
     "GoldCheck",
+    "PolicyCompletion",
     "PolicySample",
     "Preflight",
-    "Rollout",
     "examine",
 ]

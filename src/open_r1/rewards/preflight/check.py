@@ -67,10 +67,10 @@ class Preflight:
         for found in self.findings:
             yield f"  {'refused' if found in self.refusals else 'warning'}: {found.text}"
             if found.example is not None:
-                rollout = self.sample.rollouts[found.example]
-                end = rollout.completion[-SHOWN_CHARS:]
-                cut = "…" if len(end) < len(rollout.completion) else ""
-                yield f"    for example: {cut}{end!r} ({rollout.num_tokens} tokens)"
+                completion = self.sample.completions[found.example]
+                end = completion.text[-SHOWN_CHARS:]
+                cut = "…" if len(end) < len(completion.text) else ""
+                yield f"    for example: {cut}{end!r} ({completion.num_tokens} tokens)"
 
     def refuse_hopeless(self) -> None:
         """ConfigError when training can't work as it is set up; RunError when it is for rewards that can't score."""
@@ -89,7 +89,7 @@ class Preflight:
         sample = self.sample
         return {
             "prompts": sample.num_prompts,
-            "completions": len(sample.rollouts),
+            "completions": len(sample.completions),
             "max_tokens": sample.max_tokens,
             "mean_tokens": sample.mean_tokens,
             "truncated_share": sample.truncated_share,
@@ -112,13 +112,13 @@ class Preflight:
         return {**vars(self.summaries[name]), "histogram": bins}
 
     def _example_record(self, failure: str, place: int) -> dict[str, Any]:
-        rollout = self.sample.rollouts[place]
+        completion = self.sample.completions[place]
         return {
             "failure": failure,
-            "prompt": rollout.prompt[:EXAMPLE_CHARS],
-            "completion": rollout.completion[:EXAMPLE_CHARS],
-            "tokens": rollout.num_tokens,
-            "is_truncated": rollout.is_truncated,
+            "prompt": completion.prompt[:EXAMPLE_CHARS],
+            "completion": completion.text[:EXAMPLE_CHARS],
+            "tokens": completion.num_tokens,
+            "is_truncated": completion.is_truncated,
         }
 
 
@@ -130,8 +130,8 @@ def examine(sample: PolicySample, notes: Sequence[Finding] = ()) -> Preflight:
 def examples(sample: PolicySample) -> dict[str, int]:
     """For each way in which a completion failed, the place of the first that did: `cut off`, `REWARD: reason`."""
     found: dict[str, int] = {}
-    for place, rollout in enumerate(sample.rollouts):
-        if rollout.is_truncated:
+    for place, completion in enumerate(sample.completions):
+        if completion.is_truncated:
             found.setdefault("cut off", place)
         for name, outcomes in sample.outcomes.items():
             if outcomes[place].reason not in FINE:

@@ -24,7 +24,7 @@ class Finding:
 
     Args:
         needs_evidence: Whether a small sample is not enough to refuse training for it.
-        example: The place of a rollout that shows it.
+        example: The place of a completion that shows it.
     """
 
     kind: str
@@ -92,14 +92,14 @@ def find_truncated(sample: PolicySample) -> Iterator[Finding]:
         "truncated",
         f"{share} cut off at max_completion_length = {sample.max_tokens} tokens; {_explain_cut(sample)}.",
         is_refusal=is_all and is_useless,
-        example=next(place for place, rollout in enumerate(sample.rollouts) if rollout.is_truncated),
+        example=next(place for place, completion in enumerate(sample.completions) if completion.is_truncated),
     )
 
 
 def _explain_cut(sample: PolicySample) -> str:
     """A turn may have ended by a token that ends nothing here."""
-    cut = [rollout for rollout in sample.rollouts if rollout.is_truncated]
-    for token, count in Counter(token for rollout in cut for token in rollout.special_tokens).most_common(1):
+    cut = [completion for completion in sample.completions if completion.is_truncated]
+    for token, count in Counter(token for completion in cut for token in completion.special_tokens).most_common(1):
         if count >= MANY * len(cut):
             return f"{count} of them write {token!r} and go on: set eos_token to it if that ends a turn"
     return "raise max_completion_length, or start from a model that ends its answers"
@@ -114,7 +114,7 @@ def find_nothing_right(sample: PolicySample) -> Iterator[Finding]:
     commonest = Counter(outcome.reason for outcome in outcomes).most_common(1)[0][0]
     yield Finding(
         "nothing_right",
-        f"none of {len(sample.rollouts)} completions of {sample.num_prompts} problems is right by {scored[0]} "
+        f"none of {len(sample.completions)} completions of {sample.num_prompts} problems is right by {scored[0]} "
         f"({list_reasons(outcomes, 4)}), so it has nothing to prefer; take easier problems, or a model that solves some "
         "of them (SFT first).",
         is_refusal=True,
@@ -165,7 +165,7 @@ def find_format_missed(sample: PolicySample) -> Iterator[Finding]:
         reason, count = reasons.most_common(1)[0]
         text = f"no completion satisfies {name}; most often ({count} of {len(outcomes)}): {reason}"
         place = next(place for place, outcome in enumerate(outcomes) if outcome.reason == reason)
-        explanation = _explain_format(sample.specs[name], sample.rollouts[place].prompt)
+        explanation = _explain_format(sample.specs[name], sample.completions[place].prompt)
         yield Finding("format_missed", f"{text}. {explanation}", example=place)
 
 

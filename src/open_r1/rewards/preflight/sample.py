@@ -1,4 +1,4 @@
-"""What a pre-flight check looks at: rollouts of the policy, what the rewards gave them, and the shares that matter."""
+"""What a pre-flight check looks at: completions of the policy, what the rewards gave them, and the shares that matter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_ANSWER = frozenset({"no_answer", "unparsable_answer"})
 
 
 @dataclass(frozen=True)
-class Rollout:
+class PolicyCompletion:
     """One completion of the policy.
 
     Args:
@@ -27,7 +27,7 @@ class Rollout:
     """
 
     prompt: str
-    completion: str
+    text: str
     num_tokens: int
     is_truncated: bool
     special_tokens: tuple[str, ...] = ()
@@ -47,11 +47,11 @@ class GoldCheck:
 
 @dataclass(frozen=True)
 class PolicySample:
-    """What the policy wrote and what the rewards gave it; rollouts and outcomes stand group by group.
+    """What the policy wrote and what the rewards gave it; completions and outcomes stand group by group.
 
     Args:
-        rollouts: `group_size` completions a prompt.
-        outcomes: For each reward, by its `__name__`, an outcome a rollout.
+        completions: `group_size` of them a prompt.
+        outcomes: For each reward, by its `__name__`, an outcome a completion.
         specs: For each reward, by its `__name__`, what it declares.
         weighted: The rewards whose weight is ever other than 0.
         max_tokens: Length at which completions are cut off.
@@ -63,7 +63,7 @@ class PolicySample:
         num_problems: Problems there are to sample from.
     """
 
-    rollouts: Sequence[Rollout]
+    completions: Sequence[PolicyCompletion]
     outcomes: Mapping[str, Sequence[Outcome]]
     specs: Mapping[str, RewardSpec]
     group_size: int
@@ -76,10 +76,12 @@ class PolicySample:
     decoded: Mapping[str, Outcome] = field(default_factory=dict)
     num_problems: int = MIN_PROMPTS
 
-    def joined(self, rollouts: Sequence[Rollout], outcomes: Mapping[str, Sequence[Outcome]]) -> PolicySample:
-        """This sample with more rollouts behind its own."""
+    def joined(
+        self, completions: Sequence[PolicyCompletion], outcomes: Mapping[str, Sequence[Outcome]]
+    ) -> PolicySample:
+        """This sample with more completions behind its own."""
         both = {name: [*found, *outcomes[name]] for name, found in self.outcomes.items()}
-        return replace(self, rollouts=[*self.rollouts, *rollouts], outcomes=both)
+        return replace(self, completions=[*self.completions, *completions], outcomes=both)
 
     def of_kind(self, *kinds: Kind) -> list[str]:
         """The rewards of these kinds."""
@@ -87,20 +89,20 @@ class PolicySample:
 
     @property
     def num_prompts(self) -> int:
-        return len(self.rollouts) // self.group_size
+        return len(self.completions) // self.group_size
 
     @property
     def is_evidence(self) -> bool:
         """Whether the sample is large enough to refuse training for what it shows."""
-        return self.num_prompts >= min(MIN_PROMPTS, self.num_problems) and len(self.rollouts) >= MIN_COMPLETIONS
+        return self.num_prompts >= min(MIN_PROMPTS, self.num_problems) and len(self.completions) >= MIN_COMPLETIONS
 
     @cached_property
     def mean_tokens(self) -> float:
-        return sum(rollout.num_tokens for rollout in self.rollouts) / len(self.rollouts)
+        return sum(completion.num_tokens for completion in self.completions) / len(self.completions)
 
     @cached_property
     def truncated_share(self) -> float:
-        return sum(rollout.is_truncated for rollout in self.rollouts) / len(self.rollouts)
+        return sum(completion.is_truncated for completion in self.completions) / len(self.completions)
 
     @cached_property
     def judges(self) -> list[str]:
@@ -109,30 +111,30 @@ class PolicySample:
 
     @cached_property
     def is_right(self) -> list[bool]:
-        """For each rollout whether a judge found its answer right, or its program passing a test."""
+        """For each completion whether a judge found its answer right, or its program passing a test."""
         return [any(self.specs[name].is_right(self.outcomes[name][place]) for name in self.judges)
-                for place in range(len(self.rollouts))]  # fmt: skip
+                for place in range(len(self.completions))]  # fmt: skip
 
     @cached_property
     def right_share(self) -> float | None:
-        """Share of the rollouts that are right; None without a judge."""
-        return sum(self.is_right) / len(self.rollouts) if self.judges else None
+        """Share of the completions that are right; None without a judge."""
+        return sum(self.is_right) / len(self.completions) if self.judges else None
 
     @cached_property
     def no_answer_share(self) -> float | None:
-        """Share of the rollouts in which no answer was found or could be read; None where no reward looks for one."""
+        """Share of the completions in which no answer was found or could be read; None where no reward looks for one."""
         for name in self.of_kind("answer")[:1]:
-            return sum(outcome.reason in NO_ANSWER for outcome in self.outcomes[name]) / len(self.rollouts)
+            return sum(outcome.reason in NO_ANSWER for outcome in self.outcomes[name]) / len(self.completions)
         return None
 
     @cached_property
     def zero_variance_share(self) -> float | None:
-        """Share of the groups in which every rollout has the same weighted rewards; None where none can be compared."""
+        """Share of the groups in which every completion has the same weighted rewards; None where none can be compared."""
         return self.zero_variance_of([name for name in self.outcomes if name in self.weighted])
 
     def zero_variance_of(self, names: Sequence[str]) -> float | None:
-        """Share of the groups in which these rewards give every rollout the same; failed rollouts are left out."""
-        samples = zip(*(self.outcomes[name] for name in names), strict=True) if names else [()] * len(self.rollouts)
+        """Share of the groups in which these rewards give every completion the same; failed completions are left out."""
+        samples = zip(*(self.outcomes[name] for name in names), strict=True) if names else [()] * len(self.completions)
         values = [
             None if any(map(has_failed, sample)) else tuple(outcome.value for outcome in sample) for sample in samples
         ]
@@ -140,7 +142,7 @@ class PolicySample:
 
     @cached_property
     def keeps_format(self) -> list[bool]:
-        """For each rollout whether it keeps the format, by the first reward that looks at it; empty without one."""
+        """For each completion whether it keeps the format, by the first reward that looks at it; empty without one."""
         for name in self.of_kind("format")[:1]:
             return [outcome.reason == WELL_FORMED for outcome in self.outcomes[name]]
         return []

@@ -19,20 +19,22 @@ from open_r1.execution.contests.ioi import IoiJudge, Subtask
 from open_r1.execution.programs import Provider
 from open_r1.execution.providers.executor import ExecutorProvider
 from open_r1.execution.providers.piston import PistonProvider
-from open_r1.execution.providers.remote import Patience
+from open_r1.execution.providers.remote import RetryPolicy
 from open_r1.execution.providers.routers import RouterProvider, printed_as_text
 
-IMPATIENT = Patience(attempts=2, attempt_s=20.0, deadline_s=40.0, first_delay_s=0.05, max_delay_s=0.1, cool_down_s=0.1)
+QUICK_RETRIES = RetryPolicy(
+    attempts=2, attempt_s=20.0, deadline_s=40.0, first_delay_s=0.05, max_delay_s=0.1, cool_down_s=0.1
+)
 
 
 def on_piston(sandbox: Provider, stack: ExitStack) -> Provider:
     server = stack.enter_context(PistonServer(sandbox.execute, always(Fault.ERROR, "poison")))
-    return PistonProvider([server.url], requests_per_endpoint=2, patience=IMPATIENT)
+    return PistonProvider([server.url], requests_per_endpoint=2, policy=QUICK_RETRIES)
 
 
 def on_morph(sandbox: Provider, stack: ExitStack) -> Provider:
     server = stack.enter_context(RouterServer("morph", always(Fault.ERROR, "poison")))
-    return RouterProvider("morph", server.address, "morph_router_url", printed_as_text, 2, patience=IMPATIENT)
+    return RouterProvider("morph", server.address, "morph_router_url", printed_as_text, 2, policy=QUICK_RETRIES)
 
 
 def on_executor(sandbox: Provider, stack: ExitStack) -> Provider:

@@ -96,7 +96,7 @@ def test_trouble_leaves_exactly_the_affected_submission_unscored(trouble: Troubl
         return trouble if program.source == "bad" and program.stdin == b"3" else program.stdin
 
     tests = same(*"12345")
-    with ScriptedProvider(answer, patience_s=0.05) as provider:
+    with ScriptedProvider(answer, hang_s=0.05) as provider:
         programs = ["good", "bad", "fine"]
         verdicts = Judge(provider).judge([Submission(Program(source), tests) for source in programs])
     assert [verdict.share for verdict in verdicts] == [1.0, None, 1.0]

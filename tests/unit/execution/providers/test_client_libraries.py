@@ -22,9 +22,9 @@ from open_r1.errors import ConfigError
 from open_r1.execution.programs import Limits, Program, Status
 from open_r1.execution.providers import morph
 from open_r1.execution.providers.e2b import E2BProvider, OutputMeter, failure_of
-from open_r1.execution.providers.failure import Failure
 from open_r1.execution.providers.morph import MorphProvider
-from open_r1.execution.providers.remote import Patience
+from open_r1.execution.providers.remote import RetryPolicy
+from open_r1.execution.providers.replies import Failure
 from open_r1.execution.providers.routers import failure_named
 
 e2b_code_interpreter = pytest.importorskip(
@@ -32,7 +32,7 @@ e2b_code_interpreter = pytest.importorskip(
 )
 REAL_SANDBOX = e2b_code_interpreter.AsyncSandbox
 
-PATIENCE = Patience(attempts=2, attempt_s=5.0, deadline_s=10.0, first_delay_s=0.01, max_delay_s=0.05)
+PATIENCE = RetryPolicy(attempts=2, attempt_s=5.0, deadline_s=10.0, first_delay_s=0.01, max_delay_s=0.05)
 QUICK = Limits(wall_s=2.0)
 
 
@@ -90,7 +90,7 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> type[RecordingSandbox]:
 
 
 def test_e2bs_calls_fit(recording: type[RecordingSandbox]) -> None:
-    with E2BProvider("e2b_0000", patience=PATIENCE) as provider:
+    with E2BProvider("e2b_0000", policy=PATIENCE) as provider:
         execution = provider.execute(Program("print(input())", stdin=b"in\n", limits=QUICK))
     assert execution.stdout == b"in\n", execution
     assert recording.calls == ["create", "run_code", "kill"]
@@ -205,7 +205,7 @@ def morphcloud(monkeypatch: pytest.MonkeyPatch) -> type[MorphSandbox]:
 
 
 def test_morph_runs_programs_and_ends_its_sandboxes(morphcloud: type[MorphSandbox]) -> None:
-    with MorphProvider("morph_0000", patience=PATIENCE) as provider:
+    with MorphProvider("morph_0000", policy=PATIENCE) as provider:
         provider.check()
         executions = provider.run(
             [Program("print(input())", stdin=b"%d\n" % index, limits=QUICK) for index in range(4)]
@@ -218,8 +218,8 @@ def test_a_morph_that_hangs_is_given_up(morphcloud: type[MorphSandbox], monkeypa
     monkeypatch.setattr(morph, "MAX_THREADS", 3)
     monkeypatch.setattr(MorphProvider, "program_s", lambda self, program: 0.2)
     morphcloud.script_takes_s = 5.0
-    patience = Patience(attempts=2, attempt_s=0.3, deadline_s=3, first_delay_s=0.01, max_delay_s=0.02)
-    with MorphProvider("morph_0000", 8, patience=patience) as provider:
+    policy = RetryPolicy(attempts=2, attempt_s=0.3, deadline_s=3, first_delay_s=0.01, max_delay_s=0.02)
+    with MorphProvider("morph_0000", 8, policy=policy) as provider:
         started = time.monotonic()
         executions = provider.run([Program("print(1)", limits=QUICK)] * 6)
         assert time.monotonic() - started < 15
@@ -275,6 +275,6 @@ def test_nothing_else_comes_of_a_run_that_printed_no_frame(recording: type[Recor
         return e2b_code_interpreter.Execution(logs=e2b_code_interpreter.Logs(stdout=["hello"]))
 
     recording.run_code = print_nothing  # type: ignore[method-assign]
-    with E2BProvider("e2b_0000", patience=PATIENCE) as provider:
+    with E2BProvider("e2b_0000", policy=PATIENCE) as provider:
         execution = provider.execute(Program("print(1)", limits=QUICK))
     assert (execution.status, execution.reason) == (Status.UNAVAILABLE, "garbled_reply")

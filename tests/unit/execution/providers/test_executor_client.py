@@ -15,10 +15,10 @@ from service_thread import serving
 from open_r1.errors import ConfigError
 from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.providers.executor import ExecutorProvider, name_client
-from open_r1.execution.providers.remote import Patience
+from open_r1.execution.providers.remote import RetryPolicy
 from open_r1.execution.providers.scripted import ScriptedProvider
 
-PATIENCE = Patience(attempts=3, attempt_s=10.0, deadline_s=20.0, first_delay_s=0.02, max_delay_s=0.1)
+PATIENCE = RetryPolicy(attempts=3, attempt_s=10.0, deadline_s=20.0, first_delay_s=0.02, max_delay_s=0.1)
 TOKEN = "a-token-that-is-long-enough"
 
 
@@ -27,7 +27,7 @@ def echo(program: Program) -> Execution:
 
 
 def test_programs_travel_together() -> None:
-    with ExecutorServer(echo) as server, ExecutorProvider(server.url, patience=PATIENCE) as provider:
+    with ExecutorServer(echo) as server, ExecutorProvider(server.url, policy=PATIENCE) as provider:
         executions = provider.run([Program(f"{index}") for index in range(300)])
         assert [execution.stdout for execution in executions] == [b"%d" % index for index in range(300)]
         assert executions[0].memory_mb == 1.5
@@ -38,7 +38,7 @@ def test_programs_travel_together() -> None:
 def test_an_execution_comes_as_soon_as_its_line_does() -> None:
     with ExitStack() as stack:
         server = stack.enter_context(ExecutorServer(echo, lambda source, _: Fault.HANG if source == "slow" else None))
-        provider = stack.enter_context(ExecutorProvider(server.url, patience=PATIENCE, silence_s=1.5))
+        provider = stack.enter_context(ExecutorProvider(server.url, policy=PATIENCE, silence_s=1.5))
         slow, quick = provider.submit(Program("slow")), provider.submit(Program("quick"))
         assert quick.result(timeout=10).stdout == b"quick"
         assert not slow.done()
@@ -60,14 +60,14 @@ def test_a_long_queue_is_waited_for_as_long_as_the_service_says_that_it_lives() 
             for index, record in enumerate(body["programs"]):
                 http.wfile.write(self._line(index, record))
 
-    with Busy(echo) as server, ExecutorProvider(server.url, patience=PATIENCE, silence_s=1.0) as provider:
+    with Busy(echo) as server, ExecutorProvider(server.url, policy=PATIENCE, silence_s=1.0) as provider:
         assert provider.execute(Program("at last")).stdout == b"at last"
         assert len(server.requests) == 1
 
 
 def test_a_program_that_the_service_refuses_costs_its_companions_nothing() -> None:
     with ExecutorServer(echo, lambda source, earlier: Fault.REFUSED if source == "bad" else None) as server:
-        with ExecutorProvider(server.url, patience=PATIENCE) as provider:
+        with ExecutorProvider(server.url, policy=PATIENCE) as provider:
             executions = provider.run([Program(source) for source in ("a", "bad", "b", "c")])
         counts = Counter(record["source"] for path, body, _ in server.requests for record in body["programs"])
     assert [execution.stdout for execution in executions] == [b"a", b"", b"b", b"c"]
@@ -83,7 +83,7 @@ def test_a_full_queue_is_tried_again_when_it_says() -> None:
             else:
                 super().respond(http, method, body, fault)
 
-    with Full(echo) as server, ExecutorProvider(server.url, patience=PATIENCE) as provider:
+    with Full(echo) as server, ExecutorProvider(server.url, policy=PATIENCE) as provider:
         started = time.monotonic()
         assert all(execution.succeeded for execution in provider.run([Program("x")] * 5))
         assert time.monotonic() - started >= 1
@@ -94,7 +94,7 @@ def test_what_the_service_calls_unavailable_stays_so() -> None:
     def lose(program: Program) -> Execution:
         return Execution.unavailable("sandbox_failed", "a worker was lost")
 
-    with ExecutorServer(lose) as server, ExecutorProvider(server.url, patience=PATIENCE) as provider:
+    with ExecutorServer(lose) as server, ExecutorProvider(server.url, policy=PATIENCE) as provider:
         execution = provider.execute(Program("x"))
         assert (execution.status, execution.reason) == (Status.UNAVAILABLE, "sandbox_failed")
 
@@ -104,7 +104,7 @@ def test_a_limit_that_the_service_lowered_is_not_judged_by() -> None:
     asked = {"t": Limits(wall_s=100), "m": Limits(memory_mb=9999), "o": Limits(output_kb=99999)}
     with ExitStack() as stack:
         server = stack.enter_context(ExecutorServer(lambda program: Execution(ends[program.source])))
-        provider = stack.enter_context(ExecutorProvider(server.url, patience=PATIENCE))
+        provider = stack.enter_context(ExecutorProvider(server.url, policy=PATIENCE))
         for source, limits in asked.items():
             execution = provider.execute(Program(source, limits=limits))
             assert execution.reason == "limit_too_low", execution
@@ -118,7 +118,7 @@ def test_nothing_of_the_answers_is_mixed_up_when_many_fail() -> None:
     def faults(source: str, earlier: int) -> Fault | None:
         return Fault.GARBAGE if int(source) % 3 == 0 and earlier < 2 else None
 
-    with ExecutorServer(echo, faults) as server, ExecutorProvider(server.url, patience=PATIENCE) as provider:
+    with ExecutorServer(echo, faults) as server, ExecutorProvider(server.url, policy=PATIENCE) as provider:
         executions = provider.run([Program(f"{index}") for index in range(90)])
     assert [execution.stdout for execution in executions] == [b"%d" % index for index in range(90)]
 
@@ -130,21 +130,21 @@ def service() -> Iterator[str]:
 
 
 def test_the_real_service_is_understood(service: str) -> None:
-    with ExecutorProvider(service, TOKEN, patience=PATIENCE) as provider:
+    with ExecutorProvider(service, TOKEN, policy=PATIENCE) as provider:
         provider.check()
         executions = provider.run([Program(f"{index}", stdin=bytes([index])) for index in range(200)])
     assert [execution.stdout for execution in executions] == [b"%d" % index for index in range(200)]
 
 
 def test_the_real_service_refuses_a_wrong_token(service: str) -> None:
-    with ExecutorProvider(service, "wrong", patience=PATIENCE) as provider:
+    with ExecutorProvider(service, "wrong", policy=PATIENCE) as provider:
         assert {execution.reason for execution in provider.run([Program("x")] * 3)} == {"unauthorized"}
         with pytest.raises(ConfigError, match="does not answer.*401"):
             provider.check()
 
 
 def test_the_real_service_refuses_what_is_too_large_for_it_alone(service: str) -> None:
-    with ExecutorProvider(service, TOKEN, patience=PATIENCE) as provider:
+    with ExecutorProvider(service, TOKEN, policy=PATIENCE) as provider:
         large, small = provider.run([Program("x", stdin=bytes(70 << 20)), Program("small")])
     assert small.stdout == b"small"
     assert large.reason == "too_large", large

@@ -17,11 +17,11 @@ from protocol_servers import Fault, PistonServer, always, at_first, send
 from open_r1.errors import ConfigError
 from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.providers import piston
-from open_r1.execution.providers.failure import Failure
 from open_r1.execution.providers.piston import PistonProvider, find_endpoints
-from open_r1.execution.providers.remote import Patience
+from open_r1.execution.providers.remote import RetryPolicy
+from open_r1.execution.providers.replies import Failure
 
-PATIENCE = Patience(attempts=3, attempt_s=5.0, deadline_s=10.0, first_delay_s=0.05, max_delay_s=0.2)
+PATIENCE = RetryPolicy(attempts=3, attempt_s=5.0, deadline_s=10.0, first_delay_s=0.05, max_delay_s=0.2)
 
 
 def echo(program: Program) -> Execution:
@@ -35,7 +35,7 @@ def executed(server: PistonServer) -> list[Any]:
 
 def test_programs_are_shared_among_endpoints() -> None:
     with PistonServer(echo, delay_s=0.1) as one, PistonServer(echo, delay_s=0.1) as two:
-        with PistonProvider([one.url, two.url], requests_per_endpoint=2, patience=PATIENCE) as provider:
+        with PistonProvider([one.url, two.url], requests_per_endpoint=2, policy=PATIENCE) as provider:
             executions = provider.run([Program("pass", stdin=b"%d\n" % index) for index in range(20)])
         assert [execution.stdout for execution in executions] == [b"%d\n" % index for index in range(20)]
         assert len(executed(one)) >= 5 and len(executed(two)) >= 5
@@ -46,7 +46,7 @@ def test_a_dead_endpoint_is_left_out_and_tried_again_later(monkeypatch: pytest.M
     monkeypatch.setattr(piston, "RETRY_ENDPOINT_S", 1.0)
     with PistonServer(echo) as working, PistonServer(echo) as failing:
         failing.faults = always(Fault.DROP, "")
-        with PistonProvider([failing.url, working.url], patience=PATIENCE) as provider:
+        with PistonProvider([failing.url, working.url], policy=PATIENCE) as provider:
             assert all(execution.succeeded for execution in provider.run([Program("pass")] * 12))
             tries_while_dead = len(executed(failing))
             assert tries_while_dead <= 3
@@ -61,7 +61,7 @@ def test_a_dead_endpoint_is_left_out_and_tried_again_later(monkeypatch: pytest.M
 def test_an_endpoint_that_is_not_there_is_left_out() -> None:
     with PistonServer(echo) as gone:
         address = gone.url
-    with PistonServer(echo) as working, PistonProvider([address, working.url], patience=PATIENCE) as provider:
+    with PistonServer(echo) as working, PistonProvider([address, working.url], policy=PATIENCE) as provider:
         provider.check()
         assert all(execution.succeeded for execution in provider.run([Program("pass")] * 6))
 
@@ -77,7 +77,7 @@ def test_processes_begin_at_different_endpoints() -> None:
 
 def test_the_request_is_as_piston_wants_it() -> None:
     limits = Limits(wall_s=2.5, cpu_s=1.25, memory_mb=100)
-    with PistonServer(echo) as server, PistonProvider([server.url], token="t0ken", patience=PATIENCE) as provider:
+    with PistonServer(echo) as server, PistonProvider([server.url], token="t0ken", policy=PATIENCE) as provider:
         provider.execute(Program("pass", "py", b"in\n", ("a",), files={"data.bin": b"\xff"}, limits=limits))
         (body,) = executed(server)
     assert body == {
@@ -98,7 +98,7 @@ def test_the_request_is_as_piston_wants_it() -> None:
 
 def test_a_lower_limit_of_pistons_does_where_the_program_needs_no_more() -> None:
     ceilings = {"run_timeout": 3000, "run_cpu_time": 3000}
-    with PistonServer(echo, ceilings=ceilings) as server, PistonProvider([server.url], patience=PATIENCE) as provider:
+    with PistonServer(echo, ceilings=ceilings) as server, PistonProvider([server.url], policy=PATIENCE) as provider:
         assert all(execution.succeeded for execution in provider.run([Program("pass")] * 5))
         assert len(executed(server)) == 7  # each limit was refused once, and is known from then on
 
@@ -111,7 +111,7 @@ def test_a_program_that_a_lower_limit_ended_is_not_judged_by_it(is_old: bool) ->
 
     with ExitStack() as stack:
         server = stack.enter_context(PistonServer(slow, ceilings={"run_timeout": 500}, is_old=is_old))
-        provider = stack.enter_context(PistonProvider([server.url], patience=PATIENCE))
+        provider = stack.enter_context(PistonProvider([server.url], policy=PATIENCE))
         execution = provider.execute(Program("pass"))
         assert execution.reason == "limit_too_low"
         assert "PISTON_RUN_TIMEOUT" in execution.detail and "run_timeout 500" in execution.detail
@@ -122,7 +122,7 @@ def test_an_output_that_piston_cuts_below_our_limit_is_not_judged() -> None:
     def cut(program: Program) -> Execution:
         return Execution(Status.OUTPUT_LIMIT, b"x" * 1000)
 
-    with PistonServer(cut) as server, PistonProvider([server.url], patience=PATIENCE) as provider:
+    with PistonServer(cut) as server, PistonProvider([server.url], policy=PATIENCE) as provider:
         execution = provider.execute(Program("pass"))
         assert execution.reason == "limit_too_low" and "PISTON_OUTPUT_MAX_SIZE" in execution.detail
         assert provider.execute(Program("pass", limits=Limits(output_kb=1))).status is Status.OUTPUT_LIMIT
@@ -132,7 +132,7 @@ def test_a_flood_that_piston_lets_through_is_the_programs_output_limit() -> None
     def flood(program: Program) -> Execution:
         return Execution(Status.FINISHED, b"x" * (3 << 20), exit_code=0)
 
-    with PistonServer(flood) as server, PistonProvider([server.url], patience=PATIENCE) as provider:
+    with PistonServer(flood) as server, PistonProvider([server.url], policy=PATIENCE) as provider:
         assert provider.execute(Program("pass", limits=Limits(output_kb=8))).status is Status.OUTPUT_LIMIT
 
 
@@ -150,20 +150,20 @@ def test_an_answer_without_end_is_not_read_to_its_end() -> None:
                 while not self._stopping.is_set():
                     http.wfile.write(b"x" * (1 << 16))
 
-    with Endless(echo) as server, PistonProvider([server.url], patience=PATIENCE) as provider:
+    with Endless(echo) as server, PistonProvider([server.url], policy=PATIENCE) as provider:
         assert provider.execute(Program("pass", limits=Limits(output_kb=8))).status is Status.OUTPUT_LIMIT
 
 
 def test_a_piston_without_the_language_is_passed_over() -> None:
     with PistonServer(echo, languages=("c++",)) as one, PistonServer(echo) as two:
-        with PistonProvider([one.url, two.url], patience=PATIENCE) as provider:
+        with PistonProvider([one.url, two.url], policy=PATIENCE) as provider:
             assert all(execution.succeeded for execution in provider.run([Program("pass")] * 4))
             assert provider.execute(Program("pass", "ruby")).reason == "unsupported_language"
         assert not executed(one) and len(executed(two)) == 4
 
 
 def test_another_cpp_standard_needs_a_runtime_of_that_name() -> None:
-    with PistonServer(echo) as server, PistonProvider([server.url], patience=PATIENCE) as provider:
+    with PistonServer(echo) as server, PistonProvider([server.url], policy=PATIENCE) as provider:
         assert provider.execute(Program("int main(){}", "c++17")).succeeded
         assert provider.execute(Program("int main(){}", "cpp20")).reason == "unsupported_language"
 
@@ -176,7 +176,7 @@ def test_packages_of_another_layout_get_files_as_they_stand() -> None:
     files = {"graders/alien.cpp": b"int f();", "input.txt": b"3\n", "logo.png": b"\x89\xff"}
     with (
         WithPackage(echo, languages=("cms_ioi",)) as server,
-        PistonProvider([server.url], patience=PATIENCE) as provider,
+        PistonProvider([server.url], policy=PATIENCE) as provider,
     ):
         assert provider.execute(Program("", "cms_ioi", files=files)).succeeded
         (body,) = executed(server)
@@ -193,7 +193,7 @@ def test_a_sandbox_that_breaks_is_tried_again_and_then_unscored() -> None:
         def _stage(self, execution, code):  # type: ignore[no-untyped-def]
             return super()._stage(execution, None) | {"status": "XX", "message": "isolate broke"}
 
-    with Broken(echo) as server, PistonProvider([server.url], patience=PATIENCE) as provider:
+    with Broken(echo) as server, PistonProvider([server.url], policy=PATIENCE) as provider:
         execution = provider.execute(Program("pass"))
         assert execution.reason == "sandbox_failed" and "isolate broke" in execution.detail
         assert len(executed(server)) == PATIENCE.attempts
@@ -207,7 +207,7 @@ def test_what_looks_like_an_overload_is_run_again_and_then_believed(monkeypatch:
     answers = [overloaded, Execution(Status.FINISHED, b"fine\n", exit_code=0), *[overloaded] * 3]
     with ExitStack() as stack:
         server = stack.enter_context(PistonServer(lambda program: answers.pop(0)))
-        provider = stack.enter_context(PistonProvider([server.url], patience=PATIENCE))
+        provider = stack.enter_context(PistonProvider([server.url], policy=PATIENCE))
         assert provider.execute(Program("pass")).stdout == b"fine\n"
         believed = provider.execute(Program("pass"))
         assert (believed.status, believed.exit_code) == (Status.FINISHED, 254)
@@ -217,7 +217,7 @@ def test_what_looks_like_an_overload_is_run_again_and_then_believed(monkeypatch:
 def test_a_refused_request_leaves_the_endpoint_in_use() -> None:
     with (
         PistonServer(echo, always(Fault.REFUSED)) as server,
-        PistonProvider([server.url], patience=PATIENCE) as provider,
+        PistonProvider([server.url], policy=PATIENCE) as provider,
     ):
         assert provider.execute(Program("poison")).reason == "refused"
         assert provider.endpoints[0].cool_down.until == 0
@@ -232,7 +232,7 @@ def test_runtimes_that_fail_at_first_are_asked_again() -> None:
             else:
                 super().respond(http, method, body, fault)
 
-    with Late(echo, at_first(Fault.BUSY)) as server, PistonProvider([server.url], patience=PATIENCE) as provider:
+    with Late(echo, at_first(Fault.BUSY)) as server, PistonProvider([server.url], policy=PATIENCE) as provider:
         assert provider.execute(Program("pass")).succeeded
 
 
@@ -310,7 +310,7 @@ def test_any_answer_is_an_execution_or_a_failure(answer: dict[str, Any]) -> None
 def test_programs_may_be_given_from_many_threads() -> None:
     with (
         PistonServer(echo) as server,
-        PistonProvider([server.url], requests_per_endpoint=4, patience=PATIENCE) as provider,
+        PistonProvider([server.url], requests_per_endpoint=4, policy=PATIENCE) as provider,
     ):
         results: list[bytes] = []
 

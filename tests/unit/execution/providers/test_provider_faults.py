@@ -35,13 +35,13 @@ from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.providers.e2b import E2BProvider
 from open_r1.execution.providers.executor import ExecutorProvider
 from open_r1.execution.providers.piston import PistonProvider
-from open_r1.execution.providers.remote import Patience, RemoteProvider
+from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy
 from open_r1.execution.providers.routers import RouterProvider, printed_as_text, printed_by_kernel
 from open_r1.execution.providers.sandbox_fusion import SandboxFusionProvider
 from open_r1.execution.providers.wrapping import read_frame, wrap
 from open_r1.execution.service import routers
 
-PATIENCE = Patience(
+PATIENCE = RetryPolicy(
     attempts=2, attempt_s=2.0, deadline_s=8.0, first_delay_s=0.05, max_delay_s=0.2, clean_up_s=2.0, cool_down_s=5.0
 )
 WITH_KERNELS = replace(PATIENCE, attempt_s=8.0, deadline_s=25.0)
@@ -65,7 +65,7 @@ def evaluate(program: Program) -> Execution:
 
 def piston(stack: ExitStack, faults: Faults) -> tuple[RemoteProvider, ProtocolServer]:
     server = stack.enter_context(PistonServer(evaluate, faults))
-    return quick(PistonProvider)([server.url], requests_per_endpoint=32, patience=PATIENCE), server
+    return quick(PistonProvider)([server.url], requests_per_endpoint=32, policy=PATIENCE), server
 
 
 def fusion(stack: ExitStack, faults: Faults) -> tuple[RemoteProvider, ProtocolServer]:
@@ -88,12 +88,12 @@ def e2b(stack: ExitStack, faults: Faults) -> tuple[RemoteProvider, ProtocolServe
     environment.setenv("E2B_API_URL", cloud.url)
     environment.setenv("E2B_SANDBOX_URL", cloud.url)
     environment.setenv("E2B_HTTP_VERSION", "1.1")
-    return quick(E2BProvider)("e2b_0000", 32, patience=WITH_KERNELS), cloud
+    return quick(E2BProvider)("e2b_0000", 32, policy=WITH_KERNELS), cloud
 
 
 def executor(stack: ExitStack, faults: Faults) -> tuple[RemoteProvider, ProtocolServer]:
     server = stack.enter_context(ExecutorServer(evaluate, faults))
-    return quick(ExecutorProvider)(server.url, patience=PATIENCE, silence_s=2.0), server
+    return quick(ExecutorProvider)(server.url, policy=PATIENCE, silence_s=2.0), server
 
 
 PROVIDERS: dict[str, Make] = {
@@ -233,8 +233,8 @@ def test_more_programs_than_sandboxes_wait_for_one() -> None:
         environment.setenv("E2B_API_URL", cloud.url)
         environment.setenv("E2B_SANDBOX_URL", cloud.url)
         environment.setenv("E2B_HTTP_VERSION", "1.1")
-        patience = replace(PATIENCE, attempts=30, deadline_s=60, attempt_s=20)
-        provider = stack.enter_context(quick(E2BProvider)("e2b_0000", 4, patience=patience))
+        policy = replace(PATIENCE, attempts=30, deadline_s=60, attempt_s=20)
+        provider = stack.enter_context(quick(E2BProvider)("e2b_0000", 4, policy=policy))
         executions = provider.run([Program(f"print({index})", limits=SMALL) for index in range(6)])
     assert [execution.stdout for execution in executions] == [b"%d\n" % index for index in range(6)]
 

@@ -51,9 +51,9 @@ def test_the_figures_are_the_codes(guide: str) -> None:
     fusion = inspect.signature(sandbox_fusion.SandboxFusionProvider).parameters["concurrency"].default
     assert f"| `sandbox_fusion` | {fusion} |" in guide
     assert e2b.ROUTER_CONCURRENCY == morph.ROUTER_CONCURRENCY == 32 and "through a router 32" in guide
-    patience = remote.Patience()
-    assert (patience.attempts, patience.first_delay_s, patience.max_delay_s, patience.deadline_s) == (6, 1, 20, 180)
-    assert (remote.SUSPECT_AFTER, patience.cool_down_s) == (3, 30)
+    policy = remote.RetryPolicy()
+    assert (policy.attempts, policy.first_delay_s, policy.max_delay_s, policy.deadline_s) == (6, 1, 20, 180)
+    assert (remote.SUSPECT_AFTER, policy.cool_down_s) == (3, 30)
     assert (piston.RETRY_ENDPOINT_S, piston.MAX_RETRY_ENDPOINT_S) == (15, 300)
     assert executor.LONGEST_WAIT_S == 3600
     for words in ("at most six", "about a second to twenty", "up to three minutes", "three programs in a row",

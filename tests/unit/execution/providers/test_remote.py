@@ -14,13 +14,12 @@ from protocol_servers import FusionServer
 
 from open_r1.errors import ConfigError
 from open_r1.execution.programs import Execution, Limits, Program, Status
-from open_r1.execution.providers.failure import Failure, GarbledReply
 from open_r1.execution.providers.http import service_url
-from open_r1.execution.providers.remote import Patience, RemoteProvider, Session
-from open_r1.execution.providers.replies import bounded
+from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy, Session
+from open_r1.execution.providers.replies import Failure, GarbledReply, bounded
 from open_r1.execution.providers.sandbox_fusion import SandboxFusionProvider
 
-PATIENCE = Patience(
+PATIENCE = RetryPolicy(
     attempts=3, attempt_s=0.5, deadline_s=3.0, first_delay_s=0.01, max_delay_s=0.05, clean_up_s=1.0, cool_down_s=0.6
 )
 QUICK = Limits(wall_s=0.2)
@@ -31,8 +30,8 @@ class Service(RemoteProvider):
 
     name = "service"
 
-    def __init__(self, concurrency: int = 4, patience: Patience = PATIENCE) -> None:
-        super().__init__(concurrency, patience)
+    def __init__(self, concurrency: int = 4, policy: RetryPolicy = PATIENCE) -> None:
+        super().__init__(concurrency, policy)
         self.is_up = True
         self.delay_s = 0.0
         self.attempts = 0

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import platform
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +11,8 @@ from open_r1.errors import ConfigError
 from open_r1.execution.programs import Program, Status
 from open_r1.execution.sandbox import tiers
 from open_r1.execution.sandbox.local import LocalProvider
-from open_r1.execution.sandbox.tiers import Isolation
-from open_r1.execution.sandbox.toolchains import find_toolchain
+from open_r1.execution.sandbox.tiers import Isolation, worker_config
+from open_r1.execution.sandbox.toolchains import files_of, find_toolchain
 
 
 def test_no_tier_is_a_refusal_with_causes_and_remedy():
@@ -55,7 +57,8 @@ def test_an_interpreter_that_is_none_is_refused():
 
 def test_the_interpreters_library_is_shown_and_its_packages_are_hidden():
     config = tiers.worker_config("A")
-    assert sys.base_prefix in config.readable
+    assert sys.base_prefix not in config.readable
+    assert os.path.dirname(os.__file__) in config.readable
     assert any(folder.startswith(sys.base_prefix) and folder.endswith("site-packages") for folder in config.hidden)
     assert not any(path.startswith(("/home", "/proc", "/sys")) for path in config.readable)
 
@@ -104,3 +107,23 @@ def test_a_java_file_is_named_after_its_public_class(source, name):
     toolchain = find_toolchain("java")
     assert toolchain is not None
     assert toolchain.main_file(source) == name
+
+
+def test_of_a_tool_in_a_home_only_its_own_libraries_are_shown(tmp_path):
+    home = tmp_path / ".local"
+    for name in ("bin/rustc", "bin/other", "lib/libLLVM.so.22", "lib/rustlib/x/libstd.rlib",
+                 "lib/python3.11/site-packages/answers.py", "credentials.toml", "share/key"):  # fmt: skip
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text("")
+    shown = [str(Path(path).relative_to(home)) for path in files_of("rustc", home / "bin/rustc")]
+    assert shown == ["bin/rustc", "lib/rustlib", "lib/libLLVM.so.22"]
+    assert files_of("node", home / "bin/other") == [str(home / "bin/other")]
+    assert files_of("node", home / "bin/missing") == []
+    assert files_of("bash", Path("/usr/bin/bash")) == []
+
+
+def test_no_home_nor_what_holds_one_is_shown():
+    for tier in ("A", "B"):
+        shown = [Path(path) for path in worker_config(tier).readable]
+        assert not [path for path in shown if path == Path.home() or path in Path.home().parents]
+        assert not [path for path in shown if path.name in (".cargo", ".local", ".rustup", "site-packages")]

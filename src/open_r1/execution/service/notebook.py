@@ -1,4 +1,4 @@
-"""What stands around a script of the routers' protocol: it runs as a notebook's cell, whose last expression has a value.
+"""What stands around a script of the routers' protocol: it runs as in a notebook, where the last expression has a value.
 
 This file's text begins the program in the box. What it says about the script (the value, the exception) is only as
 honest as the script: whoever scores with it, as the protocol's own clients do, trusts the script's last line.
@@ -18,7 +18,7 @@ import types
 MAX_TEXT = 1_000_000
 
 
-def run_cell(source: str, mark: str) -> None:
+def run_script(source: str, mark: str) -> None:
     """Run a script; write the mark and what came of it after all else that it wrote. Leaves without exit handlers."""
     sys.modules["__main__"] = types.ModuleType("__main__")
     text, error = None, None

@@ -1,0 +1,90 @@
+"""`open-r1 sft` and `open-r1 grpo`: training, with the settings of TRL's dataclasses and ours."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from open_r1.cli.console import show, show_json, tell
+from open_r1.cli.options import add, add_verb
+
+if TYPE_CHECKING:
+    from open_r1.configs.stage_arguments import StageArguments, StageKind
+
+SUMMARIES: dict[StageKind, str] = {
+    "sft": "supervised fine-tuning on reasoning traces",
+    "grpo": "reinforcement learning from verifiable rewards",
+}
+EXAMPLE = (
+    "open-r1 {kind} --config recipes/tiny/{kind}.yaml --model_name_or_path DIR --dataset_name FILE --output_dir OUT"
+)
+
+
+def add_parser(subparsers: Any) -> None:
+    for kind, summary in SUMMARIES.items():
+        description = f"{summary[0].upper()}{summary[1:]}. Any setting of the recipe can be given as --key value."
+        parser = add_verb(subparsers, kind, summary, f"Example: {EXAMPLE.format(kind=kind)}", description)
+        add(parser, "config", type=str)
+        add(parser, "dry-run", help="check and show the settings, run nothing")
+        if kind == "grpo":
+            text = "sample and score a few completions, report what would prevent learning, train nothing"
+            add(parser, "preflight", action="store_true", help=text)
+            add(parser, "json", help="print the result of --preflight as JSON")
+        add(parser, "settings", action="store_true", help="list every setting with its default, run nothing")
+        parser.set_defaults(run=partial(run, kind), takes_settings=True)
+
+
+def run(kind: StageKind, arguments: argparse.Namespace) -> int:
+    """Parse, show the notices, and train."""
+    if arguments.settings:
+        return list_settings(kind)
+    from open_r1.configs.parse import parse_stage
+    from open_r1.pipeline.training_stage import check_arguments, run_training
+
+    parsed = parse_stage(kind, [*(["--config", arguments.config] if arguments.config else []), *arguments.extra])
+    check_arguments(parsed)
+    for notice in (*parsed.notices, *parsed.adaptations):
+        tell(f"notice: {notice}")
+    if arguments.dry_run:
+        return show_resolved(parsed)
+    if kind == "grpo" and arguments.preflight:
+        return run_preflight(parsed, arguments.json)
+    stage = run_training(parsed, tell)
+    tell(f"{stage.steps} steps, model in {stage.folder}")
+    return 0
+
+
+def show_resolved(parsed: StageArguments) -> int:
+    from open_r1.model_folder import check_model_path
+
+    check_model_path(parsed.model.model_name_or_path)
+    show(parsed.as_yaml().rstrip())
+    tell(f"these {len(parsed.origins)} settings can be used; data and model were not opened, and nothing was run")
+    return 0
+
+
+def run_preflight(parsed: StageArguments, as_json: bool) -> int:
+    """The pre-flight check alone; what it shows goes to stderr as in training, the record to stdout if asked for."""
+    from open_r1.processes.ranks import is_main_process
+    from open_r1.training.grpo import preflight_grpo
+
+    checked = preflight_grpo(parsed, tell)
+    if as_json and is_main_process():
+        show_json(checked.record())
+    checked.refuse_hopeless()
+    tell("the pre-flight check found nothing that prevents learning; nothing was trained or written")
+    return 0
+
+
+def list_settings(kind: StageKind) -> int:
+    """Every setting of a stage: name, default, help."""
+    import dataclasses
+
+    from open_r1.configs.parse import stage_classes
+
+    for settings in stage_classes(kind):
+        for field in sorted(dataclasses.fields(settings), key=lambda field: field.name):
+            default = "" if field.default is dataclasses.MISSING else f" = {field.default}"
+            show(f"--{field.name}{default}\n    {field.metadata.get('help', '')}")
+    return 0

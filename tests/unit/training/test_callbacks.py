@@ -1,0 +1,104 @@
+"""What stands beside the training loop: the log, the lines of progress, the settings that would not resume."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from open_r1.errors import ConfigError, RunError
+from open_r1.rundir import RunDir
+from open_r1.training.callbacks import MetricsCallback, ProgressCallback, finite, is_number, load_callbacks, short_name
+from open_r1.training.stage import check_saving, refuse_nan
+
+
+def state(step: int, is_first: bool = True, max_steps: int = 10) -> Any:
+    return SimpleNamespace(global_step=step, max_steps=max_steps, is_world_process_zero=is_first)
+
+
+CONTROL: Any = None
+
+
+def test_every_log_is_a_line_with_its_step_and_no_value_that_json_lacks(tmp_path: Path) -> None:
+    callback = MetricsCallback(RunDir(tmp_path))
+    callback.on_log(None, state(3), CONTROL, {"loss": 0.5, "kl": math.nan, "grad_norm": math.inf, "epoch": 1})
+    callback.on_log(None, state(4, is_first=False), CONTROL, {"loss": 0.4})
+    callback.on_log(None, state(5), CONTROL, {})
+    lines = RunDir(tmp_path).metrics.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"step": 3, "loss": 0.5, "kl": None, "grad_norm": None, "epoch": 1}
+    ]
+
+
+def progress(monkeypatch: pytest.MonkeyPatch, *moments: float) -> tuple[ProgressCallback, list[str]]:
+    clock = iter(moments)
+    monkeypatch.setattr("open_r1.training.callbacks.time.monotonic", lambda: next(clock))
+    lines: list[str] = []
+    callback = ProgressCallback(lines.append, ["my_judge"])
+    callback.on_train_begin(None, state(2), CONTROL)
+    return callback, lines
+
+
+def test_a_line_of_progress_has_the_step_the_numbers_of_judges_and_the_time_left(monkeypatch) -> None:
+    callback, lines = progress(monkeypatch, 100.0, 108.0)
+    logs = {"loss": 0.25, "rewards/my_judge/mean": 0.5, "rewards/other/mean": 1.0, "completions/mean_length": 12}
+    callback.on_log(None, state(4), CONTROL, logs)
+    assert lines == ["step 4/10  loss 0.25  my_judge 0.5  mean_length 12  24 s left"]
+
+
+def test_lines_of_progress_are_five_seconds_apart_but_the_last_is_never_missing(monkeypatch) -> None:
+    callback, lines = progress(monkeypatch, 0.0, 5.0, 9.9, 10.0, 11.0, 12.0, 13.0)
+    for step in (3, 4, 5, 6, 10):
+        callback.on_log(None, state(step), CONTROL, {"loss": 1})
+    callback.on_log(None, state(10), CONTROL, {"unknown": 1})
+    assert [line.split()[1] for line in lines] == ["3/10", "5/10", "10/10"]
+
+
+def test_before_the_first_step_the_time_left_is_not_known(monkeypatch) -> None:
+    callback, lines = progress(monkeypatch, 0.0, 50.0)
+    callback.on_log(None, state(2), CONTROL, {"reward": 1.0})
+    assert lines == ["step 2/10  reward 1  nan s left"]
+
+
+def test_names_and_values_of_metrics() -> None:
+    assert [short_name(name) for name in ("loss", "rewards/a_reward/mean", "x/mean_length")] == [
+        "loss",
+        "a_reward",
+        "mean_length",
+    ]
+    assert (finite(math.inf), finite(1.5), finite("x"), finite(3)) == (None, 1.5, "x", 3)
+    assert (is_number(1), is_number(0.5), is_number("1"), is_number(None)) == (True, True, False, False)
+
+
+def test_callbacks_of_the_user_s_own_are_made() -> None:
+    (callback,) = load_callbacks(["collections:OrderedDict"])
+    assert callback == {}
+    with pytest.raises(ConfigError, match="did you mean 'OrderedDict'"):
+        load_callbacks(["collections:OrderedDct"])
+
+
+@pytest.mark.parametrize(
+    ("save_only_model", "strategy", "is_refused"),
+    [(True, "steps", True), (True, "no", False), (False, "steps", False)],
+)
+def test_checkpoints_without_an_optimizer_are_refused(save_only_model: bool, strategy: str, is_refused: bool) -> None:
+    settings = SimpleNamespace(save_only_model=save_only_model, save_strategy=strategy)
+    if is_refused:
+        with pytest.raises(ConfigError, match="save_only_model"):
+            check_saving(settings)
+    else:
+        check_saving(settings)
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    model = torch.nn.Linear(2, 2)
+    refuse_nan(model)
+    with torch.no_grad():
+        model.bias[1] = torch.nan
+    with pytest.raises(RunError, match="training diverged"):
+        refuse_nan(model)
