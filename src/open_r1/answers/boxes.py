@@ -13,8 +13,14 @@ BOX_COMMANDS = (r"\boxed", r"\fbox", r"\framebox")
 MAX_UNWRAPPED, MAX_UNWRAPPED_CHARS = 4, 10_000
 """Boxes directly in boxes are opened so many deep, when they are this short; others are nobody's answer."""
 
+MAX_SIDE_BY_SIDE, WINDOW_CHARS = 20, 2000
+"""So many boxes are read as one list, each sought in so many characters before the next."""
+
 _TOKEN = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{|\\(?:boxed|fbox)\s+(?P<bare>[^\s${}\\]+)|\\[\\{}]|\{+|\}+")
 _WHOLE_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
+_JOINT = re.compile(
+    r"\}[ ]*\$?[ ]*(?:,|;|、|\\text\{[ ]*(?:,|and|or)[ ]*\}|\\(?:quad|,|;)|\b(?:and|or)\b|和|[ ]){0,4}[ ]*\$?[ ]*$"
+)
 _BLANK = re.compile(r"\s*")
 
 
@@ -33,6 +39,27 @@ def last_boxed(text: str) -> str | None:
             break
         content = _last_closed_box(content, 0)
     return content
+
+
+def boxed_answer(text: str) -> str | None:
+    r"""What the last box says, or the boxes side by side at the end: `\\boxed{2}, \\boxed{3}` is `2, 3`.
+
+    Boxes stand side by side when only commas, "and", "or", spaces and dollar signs are between them.
+    """
+    last = last_boxed(text)
+    if last is None:
+        return None
+    contents, end = [last], text.rfind(last)
+    while len(contents) < MAX_SIDE_BY_SIDE:
+        start = max((text.rfind(command, 0, end) for command in BOX_COMMANDS), default=-1)
+        window = text[max(0, start - WINDOW_CHARS) : max(0, start)]
+        joint = _JOINT.search(window)
+        before = last_boxed(window[: joint.start() + 1]) if joint else None
+        if before is None or len(before) > MAX_UNWRAPPED_CHARS:
+            break
+        contents.insert(0, before)
+        end = text.rfind(before, 0, start)
+    return ", ".join(contents) if len(set(contents)) > 1 else last
 
 
 def _last_closed_box(text: str, start: int) -> str | None:

@@ -43,8 +43,15 @@ _LEAD = re.compile(
 )
 _OTHER = re.compile(
     r"(?<!\w)\(([A-J])\)|(?<![\w(])([A-J])(?=\s?[:)])"
+    r"|(?:^|[\s,;])\s*([B-J])\.(?=\s)"
     r"|(?:[,;、/&+]|\b(?:AND|OR|and|or)\b|和|或)\s*([A-J])(?=\s*[.,;、。]?\s*$|\s*[,;、])"
 )
+_LOOSE = re.compile(r"([A-J])\s?(?:[-–—]\s(?=\S)|,\s(?=[a-z]))(?P<rest>.*)")
+_LOOSE_OTHER = re.compile(
+    r"(?<![\w'])[B-J](?![\w'])|(?<![\w'])A(?!\s[a-z])|\b(?:not?|wrong|or|and|rather|then|maybe|but|none|both)\b"
+)
+_SMALL_LETTERS = re.compile(r"(?<!\w)[b-j][.)](?:\s[^.)]{0,80})?(?<!\w)[b-j][.)](?:\s|$)")
+_TURNED = re.compile(r"\b(?:is|be|rather|but|choose|pick|not)\s+\(?([A-J])\)?[.\s]*$")
 _LETTERS_ALONE = re.compile(r"(?:\W+[A-J])+\W*")
 _SENTENCE = re.compile(rf"\b{_ANCHOR}\s*(?P<said>[^\n]*)", re.IGNORECASE)
 
@@ -61,6 +68,8 @@ def read_choice(text: str) -> str | None:
     lead = _LEAD.match(plain)
     rest = plain[lead.end() :] if lead else plain
     match = _ALONE.fullmatch(rest) or _WITH_TEXT.fullmatch(rest)
+    if match is None and (loose := _LOOSE.fullmatch(rest)) and not _LOOSE_OTHER.search(loose["rest"]):
+        return loose[1]
     if match is None and lead is not None and lead["anchor"]:
         match = _with_reason(rest)
     if match is None:
@@ -94,7 +103,11 @@ def _letters_in(text: str) -> set[str]:
     """The letters that a text names as choices, such as `, B` at its end, or `(C)`."""
     if _LETTERS_ALONE.fullmatch(text):
         return {letter for letter in text if letter.isalpha()}
-    return {letter for match in _OTHER.finditer(text) for letter in match.groups() if letter}
+    if _SMALL_LETTERS.search(text):
+        return set(LETTERS)
+    turned = _TURNED.search(text)
+    named = {letter for match in _OTHER.finditer(text) for letter in match.groups() if letter}
+    return named | ({turned[1]} if turned else set())
 
 
 def _with_reason(text: str) -> re.Match[str] | None:

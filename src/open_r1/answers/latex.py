@@ -1,11 +1,11 @@
 r"""One spelling for an answer: `\dfrac 43`, `$\frac{4}{3}$` and `\tfrac43.` all become `\frac{4}{3}`.
 
 Does: bring the text of a short mathematical answer, LaTeX or plain, into a canonical spelling, so that most equal
-answers are equal strings. It changes spelling alone: nothing is evaluated but `2 million`, reordered or rounded. Does not:
-find the answer in a completion (`boxes`, `tags`) or compare values (`numbers`, `rewards.equivalence`).
+answers are equal strings. It changes spelling alone: words, units and numerals keep their meaning, and nothing is
+evaluated, reordered or rounded. Does not: find the answer in a completion (`extraction`) or read it (`types`).
 
-    >>> canonical(r"\text{ }\dfrac 43 \text{ cm}^2.")
-    '\\frac{4}{3}'
+    >>> canonical(r"\boldsymbol{\dfrac 43}\,\text{cm}^2.")
+    '\\frac{4}{3} cm^{2}'
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from decimal import Decimal
 from functools import lru_cache
 
 MAX_CHARS = 4000
-"""Longer texts are no answers; callers refuse them before they come here, so that every rule has bounded work."""
+"""Longer texts are not answers; callers refuse them before they come here, so that every rule has bounded work."""
+
+MAX_NESTED = 6
+"""Commands around commands, as in `\\text{\\textbf{42}}`, are opened so many deep."""
 
 _UNICODE = str.maketrans(
     {
@@ -31,7 +33,6 @@ _UNICODE = str.maketrans(
         "π": r"\pi ",
         "∞": r"\infty ",
         "√": r"\sqrt ",
-        "°": r"^\circ ",
         "≤": r"\le ",
         "≥": r"\ge ",
         "≠": r"\ne ",
@@ -41,38 +42,34 @@ _UNICODE = str.maketrans(
         "∩": r"\cap ",
         "∈": r"\in ",
         "∅": r"\emptyset ",
+        "ℝ": r"\mathbb{R} ",
         "θ": r"\theta ",
+        "α": r"\alpha ",
+        "β": r"\beta ",
+        "∖": r"\setminus ",
+        "⌊": r"\lfloor ",
+        "⌋": r"\rfloor ",
+        "⌈": r"\lceil ",
+        "⌉": r"\rceil ",
         "，": ",",
         "、": ",",
         "；": ";",
         "：": ":",
         "。": ".",
+        "′": "'",
+        "″": "''",
+        "’": "'",
+        "‘": "'",
+        "“": '"',
+        "”": '"',
+        "…": r"\ldots ",
         **{vulgar: f" {unicodedata.normalize('NFKC', vulgar).replace('⁄', '/')} " for vulgar in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"},
     }
 )
 
 _RAISED, _RAISED_DIGITS = re.compile("⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"), str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _LOWERED, _LOWERED_DIGITS = re.compile("[₀₁₂₃₄₅₆₇₈₉]+"), str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-
-_NUMBER_WORDS = {
-    word: str(value)
-    for value, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"],
-    )
-}
-
-_TEXT_COMMAND = r"\\(?:text(?:bf|it|rm|normal|tt|sf)?|math(?:rm|bf|it|sf|tt)|mbox|hbox|operatorname\*?)\s*"
-_NO_UNITS = (
-    r"(?:pi|theta|phi|alpha|beta|gamma|delta|lambda|omega|sigma|and|or|mod|sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt"
-    r"|infinity|inf|(?i:[ap]\.?m)|percent|squared|cubed|factorial|hundred|thousand|million|billion|trillion|dozen)\b"
-)
-_SHORT_UNITS = r"(?:[cdkmn]m|[km]g|mi|ft|in|yd|lbs?|oz|hrs?|ms|[km]?Hz|kJ|kW|mL|ml|kph|mph|sec|min)"
-_NAMED_UNITS = r"(?:inch(?:es)?|feet|foot|units?|meters?|metres?|miles?|square)"
-_EXPONENT = r"(?:\s*\^\s*(?:\{-?\d\}|-?\d))"
-_NUMERAL = r"(?:\\?\$|[€£¥₹])?\s*[-+]?\d[\d.,/]*"
-_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
-_SCALES |= {"万": 10**4, "亿": 10**8}
-
+_RADICAL = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z](?![A-Za-z]))")
 
 Replacement = str | Callable[[re.Match[str]], str]
 
@@ -81,91 +78,106 @@ def _rules(*rules: tuple[str, Replacement]) -> list[tuple[re.Pattern[str], Repla
     return [(re.compile(pattern), replacement) for pattern, replacement in rules]
 
 
+_END = r"(?![A-Za-z])"
+_STYLES = (
+    r"text(?:bf|it|rm|normal|tt|sf|up|sc|md)?|math(?:rm|bf|it|sf|tt|normal|scr|cal)|mbox|hbox|emph|boldsymbol|bm|pmb"
+    r"|underline|uline|operatorname\*?|ensuremath|boxed|fbox"
+)
+_STYLED = re.compile(rf"\\(?:{_STYLES})\s*\{{([^{{}}]*)\}}")
+_COLOURED = re.compile(r"\\(?:textcolor|colorbox|color)\s*(?:\[[A-Za-z]*\])?\s*\{[^{}]*\}")
+_BARE_STYLED = re.compile(rf"\\(?:mathrm|mathbf|mathit|mathsf|bm|boldsymbol)\s*([A-Za-z0-9]|\\[A-Za-z]+){_END}")
+_BRACED = re.compile(r"\\(?:boldsymbol|bm|pmb|underline|uline|ensuremath|mathbf|mathrm|textbf|text)\s*(?=\{)")
+
 _SPACING = _rules(
     (r"(?<=\d)(?:\{,\}|,\\!|\\[,!])\s*(?=\d{3}(?!\d))", ""),  # 10{,}000  10,\!000  10\,000
+    (r"\\[hv]space\*?\s*\{[^{}]*\}", " "),
+    (r"\\tag\*?\s*\{[^{}]*\}|\\(?:blacksquare|qed|checkmark)" + _END, " "),
+    (r"\\[hv]?phantom\s*(?:\{[^{}]*\}|[^\\\s])", ""),
     (r"(?<!\\)\\!", ""),
-    (r"(?<!\\)\\[,;:> ]|~", " "),
-    (r"\\(?:quad|qquad|thinspace|enspace|displaystyle|textstyle|limits|nolimits)(?![A-Za-z])", " "),
-    (r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\.?", ""),
-    (r"\\h?phantom\s*(?:\{[^{}]*\}|[^\\\s])", ""),
+    (r"(?<!\\)\\[,;:> ]|(?<!\\)\\$|~", " "),
+    (r"\\(?:quad|qquad|thinspace|enspace|displaystyle|textstyle|limits|nolimits|noindent)" + _END, " "),
+    (r"\\(?:rm|bf|it|sf|tt|sl|tiny|small|normalsize|[lL]arge|LARGE|[hH]uge)" + _END, " "),
+    (r"\\(?:left|right|middle|[bB]igg?[lrm]?)" + _END + r"\.?", ""),
+    (
+        r"\\begin\s*\{(?:aligned|align|equation|gathered|split)\*?\}|\\end\s*\{(?:aligned|align|equation|gathered|split)\*?\}",
+        " ",
+    ),
+    (r"^\s*\\begin\s*\{array\}\s*(?:\{[^{}]*\})?([^&\\]*)\\end\s*\{array\}\s*$", r" \1 "),
     (r"\\\\\s*(?=\\end)", ""),
 )
 
 _COMMANDS = _rules(
-    (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
-    (r"\\dbinom(?![A-Za-z])", r"\\binom"),
-    (r"\\(?:cdot|times|ast)(?![A-Za-z])|\*(?!\*)(?<!\*\*)", r"\\cdot "),
+    (r"\\[dtc]frac" + _END, r"\\frac"),
+    (r"\\[dt]binom" + _END, r"\\binom"),
+    (rf"\\(?:cdot|times|ast){_END}|\*(?!\*)(?<!\*\*)", r"\\cdot "),
     (r"\*\*", "^"),
-    (r"\\leqs?lant(?![A-Za-z])|\\leq(?![A-Za-z])|<=", r"\\le "),
-    (r"\\geqs?lant(?![A-Za-z])|\\geq(?![A-Za-z])|>=", r"\\ge "),
-    (r"\\neq(?![A-Za-z])|!=", r"\\ne "),
-    (r"\\lt(?![A-Za-z])", "<"),
-    (r"\\gt(?![A-Za-z])", ">"),
-    (r"\\lbrace(?![A-Za-z])", r"\\{"),
-    (r"\\rbrace(?![A-Za-z])", r"\\}"),
-    (r"\\lbrack(?![A-Za-z])", "["),
-    (r"\\rbrack(?![A-Za-z])", "]"),
-    (r"\\varnothing(?![A-Za-z])", r"\\emptyset "),
-    (r"\\(begin|end)\s*\{b(matrix)\}", r"\\\1{p\2}"),
-    (r"\s*\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})(?:\s*[CF](?![A-Za-z]))?|\\degrees?(?![A-Za-z])", ""),
-    (r"\\?\$|\\textdollar(?![A-Za-z])|\\pounds(?![A-Za-z])|[€£¥₹]", ""),
-    (r"\\?%|\s*\b[Pp]ercent(?:age)?$|\\%", "%"),
-    (r"(?<![A-Za-z\\])(?:pi|Pi|PI)(?![A-Za-z])", r"\\pi "),
-    (r"(?<![A-Za-z\\])(?:infinity|infty|inf|oo)(?![A-Za-z])", r"\\infty "),
+    (rf"\\leqs?lant{_END}|\\leq{_END}|<=|=<", r"\\le "),
+    (rf"\\geqs?lant{_END}|\\geq{_END}|>=", r"\\ge "),
+    (rf"\\neq{_END}|!=", r"\\ne "),
+    (r"\\lt" + _END, "<"),
+    (r"\\gt" + _END, ">"),
+    (r"\\lbrace" + _END, r"\\{"),
+    (r"\\rbrace" + _END, r"\\}"),
+    (r"\\lbrack" + _END, "["),
+    (r"\\rbrack" + _END, "]"),
+    (r"\\[lr]?vert" + _END, "|"),
+    (r"\\lvert" + _END, "|"),
+    (r"\\l?dots" + _END + r"|\\cdots" + _END + r"|\.\.\.+", r"\\ldots "),
+    (rf"\\varnothing{_END}|\\O{_END}", r"\\emptyset "),
+    (r"\\mathbb\s*([A-Z])" + _END, r"\\mathbb{\1}"),
+    (r"\\mathbb\s*\{\s*([A-Z])\s*\}|\\(?:R)" + _END, lambda match: rf"\mathbb{{{match[1] or 'R'}}}"),
+    (r"\\(begin|end)\s*\{[bB](matrix)\}", r"\\\1{p\2}"),
+    (r"\\(begin|end)\s*\{small(matrix)\}", r"\\\1{\2}"),
+    (
+        rf"\s*\^\s*(?:\\(?:circ|degree){_END}|\{{\s*\\(?:circ|degree)\s*\}}|o{_END})|\\degrees?{_END}|\\textdegree{_END}",
+        "°",
+    ),
+    (r"\s*\^\s*\{?\s*((?:\\prime\s*)+)\}?", lambda match: "'" * match[1].count("prime")),
+    (r"(?<=\d)\s*\\deg" + _END, "°"),
+    (r"\\textdollar" + _END, "$"),
+    (r"\\pounds" + _END, "£"),
+    (r"\\euro" + _END, "€"),
+    (r"\\?%|(?<=[\d.}])\s*(?i:per\s?cent|percentage)\b(?!\s*points?)", "%"),
+    (r"(?<![A-Za-z\\])(?:pi|Pi|PI)" + _END, r"\\pi "),
+    (r"(?<![A-Za-z\\])(?:infinity|infty|inf|oo)" + _END, r"\\infty "),
     (r"\\?(?<![A-Za-z])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
     (r"\^\s*\(([^()]*)\)", r"^{\1}"),
 )
 
 _WORDS = _rules(
-    (_TEXT_COMMAND + r"\{([^{}]*)\}", r" \1 "),
     (r"\s+", " "),
     (r"(?<=\d)\s*([AaPp])\.?\s?[Mm](?![A-Za-z])\.?", lambda half: half[1].lower() + "m"),  # 3:45 P.M.
-    (r"\s*,?\s*(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])\s*", ", "),
-    (r"^\s*(?:\\approx|=)\s*", ""),
-    (r"(?<![\d/.,])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])", r"\1\\frac{\2}{\3}"),  # 1 1/2
+    (r"^\s*(?:\\approx|=|\+)\s*", ""),
+    (r"(?<![\d/.,:])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])", r"\1\\frac{\2}{\3}"),  # 1 1/2
+    (r"(?<![\d/.,A-Za-z{])(\d+)\s*(?:and|&)\s*(\d+)\s*/\s*(\d+)(?![\d/.])$", r"\1 and \\frac{\2}{\3}"),
 )
 
-_UNITS = _rules(
-    (rf"^({_NUMERAL})\s+(?!{_NO_UNITS})[A-Za-z]{{3,}}(?:[ .]+[A-Za-z]+)*$", r"\1"),  # 18 red apples
-    (rf"^({_NUMERAL})\s*{_SHORT_UNITS}{_EXPONENT}?$", r"\1"),  # 5 cm^2
-    (rf"^({_NUMERAL})\s*[A-Za-z]{{1,4}}{_EXPONENT}?\s*/\s*[A-Za-z]{{1,4}}{_EXPONENT}?$", r"\1"),  # 9.8 m/s^2
-    (rf"^({_NUMERAL})\s+m{_EXPONENT}?$", r"\1"),
-    (rf"(\d|\}})\s*(?:{_SHORT_UNITS}|{_NAMED_UNITS}){_EXPONENT}$", r"\1"),
-    (rf"^({_NUMERAL})\s*(?:[^\W\x00-\u2fff百千万亿半分之倍成点度和或与]{{1,4}}|度)$", r"\1"),  # 5厘米
-    (r"\s*\b(?:degrees?|dollars?|cents?)$", ""),
-)
-
-_UNIT_IN_TEXT = re.compile(
-    rf"\s*{_TEXT_COMMAND}\{{(?!\s*(?i:[ap]\.?m)\b|\s*(?:and|or)\b|\s*{_NO_UNITS})[^{{}}]*\}}{_EXPONENT}?$"
-)
-_SCALED = re.compile(
-    rf"({_NUMERAL})\s*(?:{_TEXT_COMMAND}\{{\s*)?(?:\b(hundred|thousand|million|billion|trillion|dozen)s?\b|([万亿]))"
-    r"(?:\s*\})?"
-)
+_DOLLAR_SIGN = re.compile(r"\\\$|\$(?=\s*[-+]?\s*\.?\d)")
 _THOUSANDS = re.compile(r"(?<![\d.,])([1-9]\d{0,2}(?:[, ]\d{3})+)(?!\d)")
-_NEEDLESS_SPACE = re.compile(r"(?<![A-Za-z0-9])\s+|\s+(?![A-Za-z0-9])|(?<=[A-Za-z])\s+(?=\d)|(?<=\d)\s+(?=[A-Za-z])")
-_CHOICE = re.compile(r"\(([A-Ja-j])\)|([A-Z])[).:]$")
-_RADICAL = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z](?![A-Za-z]))")
-_WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"))
+_NEEDLESS_SPACE = re.compile(
+    r"(?<![A-Za-z0-9}°%)'!])\s+(?=\S)|(?<=[}°%)'!])\s+(?![A-Za-z])|(?<=[A-Za-z0-9])\s+(?![A-Za-z0-9$€£¥(])|\s+$"
+)
+_AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+) (?![A-Za-z])")
+_WRAPPERS = (
+    ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"),
+    ("``", "''"), ('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("\u2018", "\u2019"), ("\u300c", "\u300d"),
+)  # fmt: skip
 _ARGUMENT_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|-?\d+|.", re.DOTALL)
 
 
 @lru_cache(maxsize=65536)
 def canonical(answer: str) -> str:
     """The canonical spelling of `answer` (at most `MAX_CHARS` long); "" when nothing is left of it."""
-    text = _strip_wrappers(" ".join(clean_unicode(answer).split()))
-    text = " ".join(_apply(_SPACING, text).split())
-    text = _apply(_UNITS, _strip_unit_in_text(_SCALED.sub(_scale, text.rstrip(".,;").rstrip(), count=1)))
-    text = _apply(_COMMANDS, text)
-    text = _apply(_WORDS, text).strip().rstrip(".,;").strip()
-    text = _join_thousands(text)
-    text = brace_arguments(text)
-    text = _NEEDLESS_SPACE.sub("", " ".join(text.split()))
-    text = _strip_outer_braces(text)
-    choice = _CHOICE.fullmatch(text)
-    if choice:
-        return (choice[1] or choice[2]).upper()
-    return _NUMBER_WORDS.get(text.lower(), text)
+    if answer.isascii() and answer.isdigit():
+        return answer
+    text = strip_wrappers(" ".join(clean_unicode(answer).split()))
+    text = _apply(_SPACING, text) if "\\" in text or "~" in text or "{,}" in text else text
+    text = strip_wrappers(_open_styles(text))
+    text = _DOLLAR_SIGN.sub("\x00", text).replace("$", "").replace("\x00", "$")
+    text = _apply(_WORDS, _apply(_COMMANDS, text)).strip().rstrip(".,;").strip()
+    text = brace_arguments(_join_thousands(text))
+    text = _AFTER_COMMAND.sub(r"\1", _NEEDLESS_SPACE.sub("", " ".join(text.split())))
+    return _strip_outer_braces(text)
 
 
 def clean_unicode(text: str) -> str:
@@ -175,7 +187,7 @@ def clean_unicode(text: str) -> str:
     text = _RADICAL.sub(r"\\sqrt{\1}", text)
     text = _RAISED.sub(lambda run: f"^{{{run[0].translate(_RAISED_DIGITS)}}}", text)
     text = _LOWERED.sub(lambda run: f"_{{{run[0].translate(_LOWERED_DIGITS)}}}", text)
-    text = unicodedata.normalize("NFKC", text.translate(_UNICODE))
+    text = unicodedata.normalize("NFKC", text.translate(_UNICODE).replace("℃", "°C"))
     text = text.translate(_UNICODE)  # NFKC makes characters of the table out of others
     return "".join(_plain_character(character) for character in text)
 
@@ -189,6 +201,19 @@ def _plain_character(character: str) -> str:
     if category.startswith("Z"):
         return " "
     return "" if category in {"Cc", "Cf", "Cs", "Co", "Cn", "Mn"} else character
+
+
+def _open_styles(text: str) -> str:
+    r"""`\textbf{\text{42}}`, `\color{red}{42}` and `\bm x` without their styles; texts stay words of their own."""
+    if "\\" not in text:
+        return text
+    text = _BARE_STYLED.sub(r"\1", _COLOURED.sub("", text))
+    for _ in range(MAX_NESTED):
+        opened = _STYLED.sub(r" \1 ", text)
+        if opened == text:
+            break
+        text = opened
+    return _BRACED.sub("", text)
 
 
 def brace_arguments(text: str) -> str:
@@ -251,23 +276,8 @@ def _apply(rules: list[tuple[re.Pattern[str], Replacement]], text: str) -> str:
     return text
 
 
-def _strip_unit_in_text(text: str) -> str:
-    r"""`5\text{ cm}^2` -> `5`, where a number stands before the unit and no equation between them."""
-    unit = _UNIT_IN_TEXT.search(text)
-    before = text[: unit.start()] if unit else ""
-    return before if any(character.isdigit() for character in before.rpartition("=")[2]) else text
-
-
-def _scale(match: re.Match[str]) -> str:
-    """`1.5 million` -> `1500000`; as it was where the number is none."""
-    try:
-        number = Decimal(match[1].lstrip("\\$€£¥₹ ").replace(",", ""))
-    except ArithmeticError:
-        return match[0]
-    return format((number * _SCALES[match[2] or match[3]]).normalize(), "f") if len(match[1]) < 40 else match[0]
-
-
-def _strip_wrappers(text: str) -> str:
+def strip_wrappers(text: str) -> str:
+    """`text` without the marks around the whole of it: `$...$`, quotes, `**...**`, and without a full stop."""
     text = text.strip().rstrip(".,;").strip()
     changed = True
     while changed:

@@ -12,6 +12,7 @@ Reason = Literal[
     "unparsable_gold",
     "unparsable_answer",
     "timeout",
+    "gold_timeout",
     "error",
 ]
 
@@ -22,7 +23,9 @@ SCORES: dict[Reason, float | None] = {
     "no_answer": 0.0,
     "unparsable_answer": 0.0,
     "unparsable_gold": None,
-    "timeout": None,
+    "timeout": 0.0,
+    "gold_timeout": None,
     "error": None,
 }
-"""What each reason is worth: an answer that isn't there or can't be read is wrong; a fault of ours is unscored."""
+"""What each reason is worth: an answer that isn't there or can't be read is wrong; a fault of ours or of the gold
+is unscored. "timeout" is the answer's: its gold against itself was settled in time."""

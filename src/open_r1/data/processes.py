@@ -1,4 +1,7 @@
-"""The chunks of a source, worked on in several processes."""
+"""Work on the parts of a stream in several processes, results in the order of the parts, in bounded memory.
+
+Does not: let the number of processes show in a result: parts are the caller's, and come back in order.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,16 @@ from typing import TypeVar
 
 from open_r1.errors import ConfigError
 from open_r1.processes.cores import usable_cores
-from open_r1.processes.pool import Pool
+from open_r1.processes.pool import Limits, Pool
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
+
+IN_FLIGHT = 3
+"""Parts that are handed out at a time, for each process."""
+
+LIMIT_S = 600
+"""A part takes a fraction of a second; a process that has not answered for so long is stuck."""
 
 
 def count_processes(asked: int | None) -> int:
@@ -26,7 +35,7 @@ def count_processes(asked: int | None) -> int:
 def map_in_order(
     work: Callable[[Part], Result], parts: Iterable[Part], processes: int
 ) -> Iterator[tuple[Part, Result]]:
-    """Each part with what `work` makes of it, in order. With one process everything happens here.
+    """Each part with what `work` makes of it. With one process everything happens here.
 
     RunError when a process dies or doesn't answer; errors of `work` are raised as they are.
     """
@@ -34,13 +43,13 @@ def map_in_order(
         for part in parts:
             yield part, work(part)
         return
-    waiting: deque[Part] = deque()
+    taken: deque[Part] = deque()
 
-    def taken() -> Iterator[Part]:
+    def take() -> Iterator[Part]:
         for part in parts:
-            waiting.append(part)
+            taken.append(part)
             yield part
 
-    with Pool(work, processes) as pool:
-        for outcome in pool.map(taken()):
-            yield waiting.popleft(), outcome.unwrap()
+    with Pool(work, processes, Limits(wall_s=LIMIT_S)) as pool:
+        for outcome in pool.map(take(), IN_FLIGHT):
+            yield taken.popleft(), outcome.unwrap()

@@ -1,4 +1,4 @@
-"""transformers' own OpenAI-compatible server with what each request asks for kept apart.
+"""transformers' own OpenAI-compatible server, with a sampling of its own for each request.
 
     python -m open_r1.generation.transformers_server MODEL --port 8001
 
@@ -49,7 +49,11 @@ class ContextLimit:
 
 
 class OwnSampling:
-    """A handler's generation config: the request's values, then the model's, then temperature 1."""
+    """A handler's generation config: the request's values, then the model's, then temperature 1.
+
+    transformers sets a request's temperature but not `do_sample`, so that a model without sampling in its generation
+    config answers greedily whatever is asked for.
+    """
 
     def _build_generation_config(
         self, body: dict[str, Any], model_generation_config: Any, use_cb: bool = False
@@ -84,7 +88,11 @@ class CompletionHandler(OwnSampling, completion.CompletionHandler):
 
 
 class OwnSamplingManager(utils.CBGenerateManager):
-    """Continuous batching in which every request has its own temperature and top_p."""
+    """Continuous batching in which every request has its own temperature and top_p.
+
+    transformers starts the batch with the first request's config, which then counts for all; the engine below takes other
+    values with each request, but the server does not pass them on.
+    """
 
     def init_cb(self, model: Any, gen_config: Any) -> None:
         self.model, self.vocabulary = model, model.get_input_embeddings().num_embeddings
@@ -155,12 +163,12 @@ def within_context(gen_config: Any, prompt: Any, limit: int | None) -> Any:
 
 
 def parser_for_tools_only(processor: Any, model: Any, input_ids: Any, tools: Any = None) -> Any:
-    """transformers' parser where tools are called; plain text otherwise."""
+    """transformers' parser where tools are called; plain text otherwise, in which the gateway separates the thinking."""
     return ORIGINAL_PARSER(processor, model, input_ids, tools=tools) if tools else None
 
 
 def build_guarded_server(*arguments: Any, **options: Any) -> Any:
-    """transformers' application, closed to whoever lacks the token."""
+    """transformers' application, closed to whoever lacks the token: other users of the machine reach loopback too."""
     app = ORIGINAL_SERVER(*arguments, **options)
     token = os.environ.get(TOKEN_VARIABLE, "")
 
@@ -168,7 +176,7 @@ def build_guarded_server(*arguments: Any, **options: Any) -> Any:
     async def check_token(request: Any, call_next: Any) -> Any:
         shown = request.headers.get("authorization", "").removeprefix("Bearer ")
         if token and not hmac.compare_digest(shown.encode(), token.encode()):
-            return JSONResponse({"error": "this server is another's; ask the one in front of it."}, 401)
+            return JSONResponse({"error": "this server answers only the gateway in front of it."}, 401)
         return await call_next(request)
 
     return app

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from open_r1.records import Estimate
-from open_r1.report.run_files import number_of
+from open_r1.report.values import number_of
 
 WIDTH, HEIGHT = 360, 200
 LEFT, RIGHT, TOP, BOTTOM = 44, 20, 10, 24

@@ -17,20 +17,14 @@ import jinja2
 
 from open_r1.report import charts, wording
 from open_r1.report.charts import Chart, Panel, draw_chart
-from open_r1.report.run_files import (
-    Evaluation,
-    RunRecords,
-    Sample,
-    TrainingRun,
-    count_unscored,
-    hide_secrets,
-    mark_of,
-    read_run,
-    text_of,
-)
+from open_r1.report.run_files import read_run
+from open_r1.report.run_records import Evaluation, RunRecords, Sample, TrainingRun, mark_of
+from open_r1.report.samples import count_unscored
 from open_r1.report.selection import ProblemChoice, ShownGroup, choose_problems, choose_rollouts
+from open_r1.report.values import text_of
 from open_r1.rewards.registry import reward_specs
 from open_r1.rundir import write_text
+from open_r1.text.secrets import hide_secrets
 from open_r1.text.tags import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
 
 PAGE_NAME = "report.html"

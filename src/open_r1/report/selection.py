@@ -12,16 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from open_r1.report.run_files import (
-    Evaluation,
-    Rollout,
-    Sample,
-    Verdict,
-    read_rollouts,
-    read_sample,
-    read_verdicts,
-    spread,
-)
+from open_r1.report.run_records import Evaluation, Rollout, Sample, Verdict
+from open_r1.report.samples import read_rollouts, read_sample, read_verdicts, spread
 
 NUM_PROBLEMS = 12
 NUM_STEPS = 3

@@ -7,7 +7,8 @@ from typing import Any
 
 from open_r1.records import Estimate
 from open_r1.report.charts import read_points
-from open_r1.report.run_files import Evaluation, Stage, TrainingRun, UnscoredCount, number_of, text_of
+from open_r1.report.run_records import Evaluation, Stage, TrainingRun, UnscoredCount
+from open_r1.report.values import number_of, text_of
 
 SPACE = "\u202f"
 """Narrow and unbreakable, between a number and its unit."""

@@ -14,10 +14,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.rundir.files import atomic_file
+from open_r1.errors import DataError
+from open_r1.rundir.files import atomic_file, open_regular
 
 if TYPE_CHECKING:
     import pyarrow
@@ -70,12 +72,30 @@ def write_rollouts(path: Path, tables: Sequence[pyarrow.Table]) -> None:
         pyarrow.parquet.write_table(pyarrow.concat_tables(tables, promote_options="default"), file)
 
 
-def reward_names(schema: pyarrow.Schema) -> list[str]:
-    """The columns of rewards; in a file that does not list them, the numbers that have a reason beside them."""
-    listed = (schema.metadata or {}).get(REWARDS)
-    if listed is not None:
-        return [name for name in json.loads(listed) if name in schema.names]
-    return [name for name in schema.names if reason_column(name) in schema.names]
+@dataclass(frozen=True)
+class RolloutRows:
+    """The rows of a file, and the names of its reward columns."""
+
+    rewards: tuple[str, ...]
+    rows: list[dict[str, Any]]
+
+
+def read_rollouts(path: Path, rewards_only: bool = False) -> RolloutRows:
+    """The rows of a file; with `rewards_only`, just the rewards and their reasons. DataError when it can't be read."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with open_regular(path) as file:
+            parquet = pyarrow.parquet.ParquetFile(file)
+            schema = parquet.schema_arrow
+            rewards = tuple(json.loads((schema.metadata or {})[REWARDS]))
+            rewards = tuple(name for name in rewards if name in schema.names)
+            wanted = [name for reward in rewards for name in (reward, reason_column(reward)) if name in schema.names]
+            table = parquet.read(wanted if rewards_only else None)
+    except (OSError, pyarrow.ArrowException, KeyError, ValueError) as error:
+        raise DataError(f"'{path}' is not a file of rollouts: {error}; remove it.") from None
+    return RolloutRows(rewards, table.to_pylist())
 
 
 def _none_if_nan(value: float | None) -> float | None:

@@ -13,6 +13,7 @@ from open_r1.configs.stage_arguments import StageArguments, plain
 from open_r1.errors import ConfigError, OpenR1Error, RunError
 from open_r1.processes.ranks import is_main_process, world_size
 from open_r1.rundir import RunDir, hash_files, read_json, write_json, write_text
+from open_r1.text.secrets import hide_secrets
 from open_r1.training.environment import describe_environment
 
 MAY_CHANGE = frozenset(
@@ -51,7 +52,7 @@ class OpenRun:
         if self.starts_over():
             self.folder.clear()
         self.folder.claim(self.identity)
-        write_text(self.folder.resolved, self.arguments.as_yaml())
+        write_text(self.folder.resolved, hide_secrets(self.arguments.as_yaml()))
         write_json(self.folder.environment, describe_environment(self.arguments.training.seed))
 
 

@@ -116,7 +116,7 @@ WHAT_THE_ANSWER_MEANS = [
     ("12", "(12)", "correct"),
     ("29", r"\frac{3(29)}{3}", "correct"),
     ("32", "3(29)", "wrong"),
-    ("12", "2(3)(2)", "correct"),
+    ("12", "2(3)(2)", "wrong"),
     ("1/2", "1/2x", "wrong"),
     (r"\sqrt{2}+\sqrt{3}", r"\sqrt{5+2\sqrt{6}}", "correct"),
     ("0", r"\sqrt{2}-\sqrt{2}", "wrong"),

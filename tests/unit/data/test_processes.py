@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from open_r1.data import processes
 from open_r1.data.processes import count_processes, map_in_order
 from open_r1.errors import ConfigError, DataError, RunError
 
@@ -44,8 +45,16 @@ def test_errors_of_the_work_are_raised_as_they_are(number: int) -> None:
 
 
 def test_a_process_that_is_killed_is_reported() -> None:
-    with pytest.raises(RunError, match="ended"):
+    with pytest.raises(RunError, match="before its work was done"):
         list(map_in_order(Work(5, "die"), range(20), 2))
+
+
+def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "LIMIT_S", 3)
+    started = time.monotonic()
+    with pytest.raises(RunError, match="has not finished"):
+        list(map_in_order(Work(0, "hang"), range(4), 2))
+    assert time.monotonic() - started < 40
 
 
 def test_a_script_without_a_main_guard_can_use_them(tmp_path: Path) -> None:
@@ -75,7 +84,7 @@ def test_parts_are_taken_as_they_are_needed() -> None:
 
     results = map_in_order(Work(), parts(), 2)
     assert next(results) == (0, 0)
-    assert len(taken) <= 7
+    assert len(taken) <= processes.IN_FLIGHT * 2
     results.close()
 
 

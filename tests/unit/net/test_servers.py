@@ -11,6 +11,7 @@ from open_r1.net import servers
 from open_r1.net.servers import (
     FAILURES_TO_COOL,
     REFUSALS_TO_EXCLUDE,
+    REFUSED_CONNECTIONS_TO_COOL,
     Budget,
     Endpoint,
     EndpointPool,
@@ -215,3 +216,69 @@ def test_requests_keep_to_their_limit_a_minute() -> None:
         return time.monotonic() - started
 
     assert 0.45 < asyncio.run(main()) < 3  # 50 at once as the first second's share, then 50 a second
+
+
+def test_connections_that_cannot_be_made_start_a_cool_down_sooner(clock: Clock) -> None:
+    endpoint = Endpoint("a", 8, patience_s=300)
+    for failures in range(1, REFUSED_CONNECTIONS_TO_COOL + 1):
+        endpoint.failed("server", "unreachable", "refused", clock.now, None)
+        assert (endpoint.ready_at(clock.now) > clock.now) == (failures == REFUSED_CONNECTIONS_TO_COOL)
+
+
+def test_an_answer_forgives_refusals(clock: Clock) -> None:
+    endpoint = Endpoint("a", 8, 60)
+    fail(endpoint, clock, REFUSALS_TO_EXCLUDE - 1, "request")
+    endpoint.answered()
+    assert (endpoint.refusals, endpoint.answers) == (0, 1)
+
+
+def test_a_busy_server_is_eased_once_a_second_and_never_below_one(clock: Clock) -> None:
+    endpoint = Endpoint("a", 8, 60)
+    for allowed in (4, 2, 1, 1):
+        fail(endpoint, clock, 3, "busy")
+        assert endpoint.allowed == allowed
+        clock.now += servers.EASING_GAP_S
+    endpoint.answered()
+    assert endpoint.allowed == 2
+
+
+def test_a_server_may_not_ask_to_be_left_alone_for_ever(clock: Clock) -> None:
+    endpoint = Endpoint("a", 8, 60)
+    fail(endpoint, clock, 1, "busy", after=1e9)
+    assert endpoint.ready_at(clock.now) == clock.now + servers.LONGEST_BUSY_S
+
+
+def test_a_budget_lets_a_seconds_share_go_at_once_and_no_more() -> None:
+    for per_minute, at_once in ((3000, 50), (30, 1)):
+        budget, taken = Budget(per_minute), 0
+        while budget.ready_at(10.0) <= 10.0:
+            budget.take(1)
+            taken += 1
+        assert taken == at_once
+    assert Budget(None).ready_at(3.0) == 3.0
+
+
+def note_failures(pool: EndpointPool, endpoint: Endpoint, clock: Clock, times: int, cause: str = "server") -> None:
+    for _ in range(times):
+        pool.note(endpoint, cause, "server_error", "500", clock.now, None)  # type: ignore[arg-type]
+
+
+def test_a_cool_down_is_reported_once_a_minute_and_a_loss_at_once(clock: Clock) -> None:
+    said: list[str] = []
+    first, second = Endpoint("first", 4, 200), Endpoint("second", 4, 200)
+    pool = EndpointPool([first, second], said.append)
+    note_failures(pool, first, clock, FAILURES_TO_COOL + 3)
+    assert len(said) == 1 and "first has failed 10 times in a row (server_error: 500)" in said[0]
+    clock.now += servers.REPORT_GAP_S - 1
+    note_failures(pool, first, clock, 1)
+    assert len(said) == 1
+    clock.now += 1
+    note_failures(pool, first, clock, 1)
+    assert len(said) == 2
+    clock.now += 200
+    note_failures(pool, first, clock, 1)
+    assert said[2] == "first is out: no answer for 260 s (server_error: 500); 1 of 2 servers are left"
+    note_failures(pool, second, clock, 1, "endpoint")
+    assert len(said) == 3 and not pool.alive()
+    with pytest.raises(EndpointsGone, match=r"first: no answer .*; second: server_error: 500"):
+        pool.pick(None)

@@ -8,8 +8,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from open_r1.rundir import rollouts
+from open_r1.rundir.rollouts import rollout_table
 
 FAMILIES = ("linear_equations", "sorting", "sums", "weekdays")
 ACCURACY = {"base": 0.0, "sft": 0.48, "grpo": 0.95}
@@ -217,5 +217,8 @@ def write_rollouts(path: Path, step: int, prompt: str = "Compute 7+5-3") -> None
             is_unscored = index == 7 and reward == "accuracy_reward"
             rows[reward].append(None if is_unscored else float(is_right or reward != "accuracy_reward"))
             rows[f"{reward}_reason"].append("timeout" if is_unscored else "")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(rows), path)
+    rewards = {name: rows.pop(name) for name in REWARDS}
+    prompts, completions, advantages = rows.pop("prompt"), rows.pop("completion"), rows.pop("advantage")
+    del rows["step"]
+    table = rollout_table(step, prompts, completions, rewards, rows, advantages)
+    rollouts.write_rollouts(path, [table])

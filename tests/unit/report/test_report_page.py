@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,8 +23,10 @@ from open_r1.errors import RunFolderError
 from open_r1.records import Estimate
 from open_r1.report import build_report
 from open_r1.report.page import MAX_SHOWN_CHARS, split_completion
-from open_r1.report.run_files import hide_secrets, text_of
+from open_r1.report.values import text_of
 from open_r1.report.wording import say_gain
+from open_r1.rundir.rollouts import REWARDS
+from open_r1.text.secrets import hide_secrets
 
 ATTACK = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">'\">&amp;{{ 7*7 }}"
 
@@ -217,7 +220,8 @@ def test_hostile_reward_names_and_chats_stay_text(tmp_path):
     folder = write_training_run(tmp_path / "run", "grpo", num_steps=10)
     chat = [[{"role": "user", "content": ATTACK}]]
     table = {"step": [10], "prompt": chat, "completion": [ATTACK], ATTACK: [None], f"{ATTACK}_reason": [ATTACK]}
-    pq.write_table(pa.table(table), folder / "rollouts" / "step-000010.parquet")
+    file = pa.table(table).replace_schema_metadata({REWARDS: json.dumps([ATTACK])})
+    pq.write_table(file, folder / "rollouts" / "step-000010.parquet")
     page = Page(build_report(folder))
     assert not {"script", "img"} & {tag for tag, _ in page.elements}
     assert f"user: {ATTACK}" in page.text
@@ -241,6 +245,29 @@ def test_a_stage_folder_outside_the_run_is_not_read(run_dir, tmp_path):
         stage = {"name": "away", "kind": "sft", "status": "pending", "folder": folder, "seconds": 1.0}
         edit_json(run_dir / "pipeline.json", stages=[stage])
         assert "No training stage has logged a step." in Page(build_report(run_dir)).text
+
+
+SECRET_OUTSIDE = "kept outside of the run"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sft/resolved.yaml", "sft", "evaluate_sft", "evaluate_sft/samples.jsonl", "pipeline.json", "grpo/rollouts"],
+)
+def test_what_a_link_leads_to_is_not_read(run_dir, tmp_path, name):
+    """A folder that came from elsewhere can't make the page show files of the machine that it is made on."""
+    plant_everywhere(run_dir, SECRET_OUTSIDE)
+    outside = tmp_path / "outside"
+    (run_dir / name).rename(outside)
+    shown_before = len(re.findall(SECRET_OUTSIDE, build_report(run_dir).read_text("utf-8")))
+    (run_dir / name).symlink_to(outside)
+    assert len(re.findall(SECRET_OUTSIDE, build_report(run_dir).read_text("utf-8"))) == shown_before
+
+
+def test_a_pipe_in_the_run_does_not_stop_the_report(run_dir):
+    (run_dir / "sft" / "metrics.jsonl").unlink()
+    os.mkfifo(run_dir / "sft" / "metrics.jsonl")
+    assert "No training" not in Page(build_report(run_dir)).text
 
 
 @given(st.text(st.characters(), max_size=200))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from synthetic_run import write_json_lines, write_rollouts
 
-from open_r1.report.run_files import Evaluation, count_unscored, spread
+from open_r1.report.run_records import Evaluation
+from open_r1.report.samples import count_unscored, spread
 from open_r1.report.selection import NUM_PROBLEMS, choose_problems, choose_rollouts
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from open_r1.answers.latex import MAX_CHARS, canonical
-from open_r1.answers.numbers import read_number
+from open_r1.answers.types.measure import read_measure
 from open_r1.rewards import (
     Verifier,
     accuracy_reward,
@@ -72,7 +72,7 @@ def test_any_text_can_be_read(text):
     assert found is None or found.source in ("boxed", "answer_block", "anchored", "bare")
     assert extract_gold(text) is None or isinstance(extract_gold(text), str)
     assert extract_code(text) in text.replace("\r\n", "\n")
-    read_number(canonical(text[:MAX_CHARS]))
+    read_measure(canonical(text[:MAX_CHARS]))
 
 
 @given(TEXTS)

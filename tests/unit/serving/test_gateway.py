@@ -134,6 +134,7 @@ def test_a_whole_answer_of_vllm_is_separated_choice_by_choice() -> None:
     upstream = Upstream(lambda _: Reply(200, json_content={"model": "path", "choices": choices}))
     answer = ask(upstream, settings(), n=2).json()
     assert [choice["message"]["reasoning_content"] for choice in answer["choices"]] == ["0", "1"]
+    assert [choice["message"]["content"] for choice in answer["choices"]] == ["x", "x"]
     assert answer["model"] == "mine" and upstream.asked[0]["n"] == 2
 
 
@@ -404,3 +405,68 @@ def test_health_is_that_of_the_models_server(answer: Handler, status: int) -> No
 def test_health_is_503_where_the_models_server_does_not_answer() -> None:
     silent = Upstream(raises(TransportError("timeout", "")))
     assert call(silent, settings(), "GET", "/health").status_code == 503
+
+
+def test_a_whole_answer_without_thinking_has_none_and_thinking_alone_has_no_content() -> None:
+    def whole(message: dict[str, Any]) -> dict[str, Any]:
+        reply = Reply(200, json_content={"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+        return ask(Upstream(lambda _: reply), settings()).json()["choices"][0]["message"]
+
+    assert whole({"content": "x"}) == {"content": "x", "reasoning_content": None}
+    assert whole({"content": "<think>a"}) == {"content": None, "reasoning_content": "a"}
+    assert whole({"content": ""}) == {"content": "", "reasoning_content": None}
+    assert whole({"content": "b", "reasoning": "a"}) == {"content": "b", "reasoning_content": "a"}
+
+
+def test_options_of_a_stream_are_passed_on_with_a_stream_alone() -> None:
+    options = {"include_usage": True}
+    upstream = Upstream(
+        lambda body: events({"content": "c"})(body) if body["stream"] else Reply(200, b'{"choices": []}')
+    )
+    for stream in (True, False):
+        ask(upstream, settings(), stream=stream, stream_options=options)
+    assert [body.get("stream_options") for body in upstream.asked] == [options, None]
+
+
+def test_the_tokens_of_several_choices_are_added_and_the_prompt_is_counted_once() -> None:
+    def answer(_: dict[str, Any]) -> Reply:
+        usage = {"prompt_tokens": 3, "completion_tokens": 5}
+        chunk = {"choices": [{"index": 0, "delta": {"content": "c"}, "finish_reason": "stop"}], "usage": usage}
+        return Reply(200, b"data: " + json.dumps(chunk).encode() + b"\n\n")
+
+    reply = ask(Upstream(answer), settings("transformers"), n=2).json()
+    assert reply["usage"] == {"prompt_tokens": 3, "completion_tokens": 10, "total_tokens": 13}
+    assert [choice["index"] for choice in reply["choices"]] == [0, 1]
+
+
+def test_calls_of_tools_are_kept_in_a_whole_answer() -> None:
+    call_ = {"index": 0, "id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    reply = ask(Upstream(events({"tool_calls": [call_]}, finish="tool_calls")), settings("transformers"), tools=tools)
+    (choice,) = reply.json()["choices"]
+    assert choice["finish_reason"] == "tool_calls" and choice["message"]["content"] is None
+    assert choice["message"]["tool_calls"] == [{name: value for name, value in call_.items() if name != "index"}]
+
+
+def test_text_completions_keep_the_think_tags() -> None:
+    chunks = [{"choices": [{"index": 0, "text": "<think>a", "finish_reason": "length"}]}]
+    body = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+    fields = {"model": "mine", "prompt": "x"}
+    reply = call(
+        Upstream(lambda _: Reply(200, body)), settings("transformers"), "POST", "/v1/completions", json=fields
+    )
+    answer = reply.json()
+    assert (answer["object"], answer["choices"][0]["text"]) == ("text_completion", "<think>a")
+    assert answer["choices"][0]["finish_reason"] == "length"
+
+
+def test_too_many_requests_at_once_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("open_r1.serving.gateway.MOST_IN_FLIGHT", 0)
+    reply = ask(Upstream(events()), settings())
+    assert (reply.status_code, reply.headers["retry-after"], reply.json()["error"]["code"]) == (429, "1", "busy")
+
+
+def test_a_path_that_is_not_there_is_answered_in_openais_form() -> None:
+    for method, path, status in (("GET", "/v1/nothing", 404), ("GET", "/v1/chat/completions", 405)):
+        reply = call(Upstream(events()), settings(), method, path)
+        assert (reply.status_code, path in reply.json()["error"]["message"]) == (status, True)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-SHARED_MEMORY = b"/dev/zero (deleted)\n"
-"""What the kernel calls it, however a process came by it."""
+SHARED_MEMORY, NAMED_SHARED_MEMORY = b"/dev/zero (deleted)\n", b" [anon_shmem:"
+"""What the kernel calls it, however a process came by it, and where the process has given it a name."""
 
-PAGE_MB = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+COUNTED = (b"RssAnon", b"VmPTE")
+"""Memory of the process alone, and its page tables: they grow with what is mapped, be it in RAM or not."""
 
 
 def resident_mb(root: int) -> float:
     """Megabytes that the descendants of process `root` have in RAM, but for what they have mapped of files.
 
-    Shared memory is counted once and in full, whether a process has looked at it or not: one that hasn't lately, or has
-    said that it doesn't need it, holds it all the same, and no figure of the kernel's tells.
+    Page tables count too. Shared memory is counted once and in full, whether a process has looked at it or not: one that
+    hasn't lately, or has said that it doesn't need it, keeps it all the same, and no figure of the kernel's shows that.
     """
     parents = {}
     for name in os.listdir("/proc"):
@@ -38,9 +39,9 @@ def _parent(pid: str) -> int:
 
 
 def _own_mb(pid: int) -> float:
-    with suppress(OSError, IndexError), open(f"/proc/{pid}/statm", "rb") as file:
-        _, resident, shared, *_ = file.read().split()
-        return (int(resident) - int(shared)) * PAGE_MB
+    with suppress(OSError, ValueError), open(f"/proc/{pid}/status", "rb") as file:
+        lines = [line.split() for line in file if line.startswith(COUNTED)]
+        return sum(int(kilobytes) for _, kilobytes, _ in lines) / 1024
     return 0.0
 
 
@@ -49,7 +50,7 @@ def _shared_mb(pid: int) -> dict[bytes, float]:
     found: dict[bytes, float] = {}
     with suppress(OSError, ValueError), open(f"/proc/{pid}/maps", "rb") as file:
         for line in file:
-            if line.endswith(SHARED_MEMORY):
+            if line.endswith(SHARED_MEMORY) or NAMED_SHARED_MEMORY in line:
                 span, _, _, _, inode, *_ = line.split()
                 start, end = (int(number, 16) for number in span.split(b"-"))
                 found[inode] = found.get(inode, 0.0) + (end - start) / (1 << 20)

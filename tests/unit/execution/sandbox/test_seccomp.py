@@ -65,7 +65,7 @@ def interpret(instructions: seccomp.Code, data: bytes) -> int:
 
 def test_every_number_is_decided_as_the_lists_say(machine):
     numbers = syscalls.NUMBERS[machine]
-    special = {"clone", "clone3", "prlimit64", "prctl", "ioctl"}
+    special = {"clone", "clone3", "prlimit64", "prctl", "ioctl", "fcntl", "socketpair"}
     allowed = {*syscalls.HARMLESS, *syscalls.WRITING, *syscalls.PROCESSES} - special
     expected = {numbers[name]: ALLOW for name in allowed if name in numbers}
     for number in range(600):
@@ -113,7 +113,15 @@ def test_limits_and_controls_are_filtered_by_argument(machine):
     assert decide(Rules(), numbers["prctl"], 15) == ALLOW  # PR_SET_NAME
     assert decide(Rules(), numbers["prctl"], 4) == REFUSE  # PR_SET_DUMPABLE
     assert decide(Rules(), numbers["ioctl"], 0, 0x5401) == ALLOW  # TCGETS
-    assert decide(Rules(), numbers["ioctl"], 0, seccomp.TIOCSTI) == REFUSE
+    assert decide(Rules(), numbers["ioctl"], 0, 0x541B) == ALLOW  # FIONREAD
+    for command in (0x5412, 0x541C, 0x5414, 0x40086602, 0):  # TIOCSTI, TIOCLINUX, TIOCSWINSZ, FS_IOC_SETFLAGS
+        assert decide(Rules(), numbers["ioctl"], 0, command) == REFUSE
+    assert decide(Rules(), numbers["fcntl"], 0, 1030) == ALLOW  # F_DUPFD_CLOEXEC
+    for command in (1024, 1026):  # F_SETLEASE, F_NOTIFY
+        assert decide(Rules(), numbers["fcntl"], 0, command) == REFUSE
+    assert decide(Rules(), numbers["socketpair"], 1) == ALLOW  # AF_UNIX
+    for family in (2, 16, 30, 40):  # AF_INET, AF_NETLINK, AF_TIPC, AF_VSOCK
+        assert decide(Rules(), numbers["socketpair"], family) == REFUSE
 
 
 def test_calls_of_another_architecture_end_the_program(machine):

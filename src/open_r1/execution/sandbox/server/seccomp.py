@@ -29,7 +29,11 @@ NAMESPACES = (
     kernel.CLONE_NEWNS | kernel.CLONE_NEWCGROUP | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC
     | kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWTIME
 )  # fmt: skip
-TIOCSTI, TIOCLINUX = 0x5412, 0x541C
+HARMLESS_IOCTL = (0x5401, 0x802C542A, 0x540F, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
+"""TCGETS, TCGETS2, TIOCGPGRP, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: what a file is, and how it waits."""
+F_SETLEASE, F_NOTIFY = 1024, 1026
+"""They tell a program, or hold up others, when a file that others use is opened or changed."""
+AF_UNIX = 1
 HARMLESS_PRCTL = (3, 15, 16, 41, 42, 0x53564D41)
 """GET_DUMPABLE, SET_NAME, GET_NAME, SET_THP_DISABLE, GET_THP_DISABLE, SET_VMA."""
 
@@ -97,7 +101,9 @@ def _actions(rules: Rules) -> dict[int, Code]:
     actions["clone3"] = (_return(NOT_THERE),)  # its flags are out of a filter's sight; libraries fall back to clone
     actions["prlimit64"] = _if_first_argument((0,), ALLOW, REFUSE)  # limits of itself alone
     actions["prctl"] = _if_first_argument(HARMLESS_PRCTL, ALLOW, REFUSE)
-    actions["ioctl"] = (_load(SECOND_ARGUMENT_AT), *_if_any((TIOCSTI, TIOCLINUX), REFUSE, ALLOW))
+    actions["ioctl"] = (_load(SECOND_ARGUMENT_AT), *_if_any(HARMLESS_IOCTL, ALLOW, REFUSE))
+    actions["fcntl"] = (_load(SECOND_ARGUMENT_AT), *_if_any((F_SETLEASE, F_NOTIFY), REFUSE, ALLOW))
+    actions["socketpair"] = _if_first_argument((AF_UNIX,), ALLOW, REFUSE)
     return {kernel.SYSCALLS[name]: code for name, code in actions.items() if name in kernel.SYSCALLS}
 
 

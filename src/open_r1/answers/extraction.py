@@ -1,0 +1,183 @@
+r"""What a completion answers, and what the answer in a gold text is.
+
+Does: find the answer's own text. Where the answer of a completion is looked for, first found first taken:
+1. only what stands after the last `</think>`; in thinking that never ended there is no answer;
+2. in the last `<answer>` block: its last box, else an anchored answer in it, else the block itself if it is short;
+3. the last box, or the boxes side by side at the end;
+4. what follows an anchor: "the answer is", "Answer:", "####", "答案是";
+5. the whole text when it is a single short line.
+Does not: say what the text means (`types`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from open_r1.answers.boxes import boxed_answer
+from open_r1.answers.latex import MAX_CHARS, canonical
+from open_r1.text.tags import last_answer_block
+from open_r1.text.thinking import visible_part
+
+Source = Literal["boxed", "answer_block", "anchored", "bare"]
+
+BARE_CHARS = 120
+"""A longer text without box or anchor is prose, not an answer."""
+
+BARE_WORDS = 3
+"""A whole text of more words is a sentence, or the beginning of one, and not an answer."""
+
+PROSE_WORDS = 5
+"""A text with so many words is prose, and not itself an answer."""
+
+MAX_ALTERNATIVES = 20
+"""So many formulas after one anchor are read as a list."""
+
+MAX_ANCHORS = 50
+"""So many anchors from the end are looked at, whatever a completion repeats."""
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """An answer as it was written, and where it stood."""
+
+    text: str
+    source: Source
+
+
+_MATH = r"\$\$(?P<dd>[^$]+)\$\$|\$(?P<d>(?:\\.|[^$\n\\])*(?:\\.|[^$\s\\]))\$|\\\((?P<p>.+?)\\\)|\\\[(?P<b>.+?)\\\]"
+_ANCHOR = re.compile(
+    r"\b(?:answers?|correct\s+(?:option|choice))\b[^.\n]{0,60}?(?:\b(?:is|are)\b|[:：=])"
+    r"(?!\s*(?:(?:in)?correct|verified|confirmed|consistent|reasonable|valid)\b)[\s*_:]*"
+    r"|\bfinal\s+answer[\s*_]*\n\s*"
+    r"|####(?!\s*[A-Z][a-z]+[^\n]*\n\s*\S)\s*"  # not a heading with text below it
+    r"|答案[^。\n]{0,20}?(?:是|为|：|:)\s*",
+    re.IGNORECASE,
+)
+_AFTER_ANCHOR = re.compile(rf"\s*(?:{_MATH}|(?P<line>[^\n]+))", re.DOTALL)
+_ALTERNATIVE = re.compile(
+    rf"\s*,?\s*(?P<joint>,|\bor\b|\band\b|或|和)\s*(?:{_MATH}|(?P<n>[-+]?\d[\d./]*(?<!\.)))", re.DOTALL | re.IGNORECASE
+)
+_STATEMENT_END = re.compile(r"[\s*_]*(?:$|[.。;；!！\n<])")
+_SENTENCE_END = re.compile(
+    r"[.。!！](?:\s|$)|\*\*|<|,\s+(?!and\b|or\b)[a-z]{2,}\s|(?<=\d),\s+(?!and\b|or\b)[a-z]{2,}"
+    r"|,\s+(?:in total|altogether|overall|respectively|in all)\b"
+)
+_PROSE_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}(?![A-Za-z])")
+_ANY_MATH = re.compile(_MATH, re.DOTALL)
+_FORMULA_MARK = re.compile(r"[\\^_={(<>]|\d\D+\d")
+_PHRASE = re.compile(r"[A-Za-z]+(?:\s+[A-Za-z]+)+")
+_END_OF_TURN = re.compile(
+    r"(?:\s*(?:<\|[A-Za-z0-9_]{2,30}\|>|<｜[^｜<>]{2,30}｜>|</?s>|<(?:end_of_turn|eos|pad)>|\[/?INST\]))+\s*$"
+)
+_END_OF_TURN_MARKS = (">", "]")
+_MARKS_OF_TURN = 400
+
+
+def extract_answer(completion: str) -> Extraction | None:
+    """The answer that `completion` gives, or None; see the module for where it is looked for."""
+    visible = visible_part(_without_end_of_turn(completion))
+    block = last_answer_block(visible)
+    if block and (found := _extract_from_block(block)):
+        return found
+    if (boxed := boxed_answer(visible)) is not None:
+        return Extraction(boxed, "boxed")
+    if (anchored := _extract_anchored(visible)) is not None:
+        return Extraction(anchored, "anchored")
+    bare = visible.strip()
+    return Extraction(bare, "bare") if block is None and _is_bare(bare) else None
+
+
+def _without_end_of_turn(text: str) -> str:
+    """`text` without the tokens that end a turn, such as `<|im_end|>`, where a server leaves them in."""
+    if not text.rstrip().endswith(_END_OF_TURN_MARKS):
+        return text
+    tail = text[-_MARKS_OF_TURN:]
+    match = _END_OF_TURN.search(tail)
+    return text[: len(text) - len(tail) + match.start()] if match else text
+
+
+@lru_cache(maxsize=16384)
+def extract_gold(gold: str) -> str | None:
+    """The answer in a gold text: a published solution, `#### 72`, `$x$`, or the bare answer; None if there is none.
+
+    A box wins, then an anchor; a short text is the answer itself; in longer prose a single formula is. A phrase after an
+    anchor ("the answer is forty three") is no gold that could be checked.
+    """
+    visible = visible_part(gold)
+    if (boxed := boxed_answer(visible)) is not None:
+        return boxed
+    block = last_answer_block(visible)
+    if block:
+        return block
+    if (anchored := _extract_anchored(visible)) is not None:
+        return None if _is_phrase(anchored) else anchored
+    text = visible.strip()
+    return _only_formula(text) if _is_prose(text) else text or None
+
+
+def _extract_from_block(block: str) -> Extraction | None:
+    if (boxed := boxed_answer(block)) is not None:
+        return Extraction(boxed, "boxed")
+    if (anchored := _extract_anchored(block)) is not None:
+        return Extraction(anchored, "anchored")
+    if (formula := _only_formula(block)) is not None:
+        return Extraction(formula, "answer_block")
+    return None if _is_prose(block) else Extraction(block, "answer_block")
+
+
+def _is_bare(text: str) -> bool:
+    """Whether a whole text can be an answer: one short line, in which words and formulas are not mixed."""
+    if not 0 < len(text) <= BARE_CHARS or "\n" in text or "\\boxed" in text or _is_prose(text):
+        return False
+    words = len(_PROSE_WORD.findall(canonical(text)))
+    return words == 0 or (words <= BARE_WORDS and not _FORMULA_MARK.search(text))
+
+
+def _is_prose(text: str) -> bool:
+    return len(text) > MAX_CHARS or len(_PROSE_WORD.findall(text)) >= PROSE_WORDS
+
+
+def _is_phrase(text: str) -> bool:
+    """Words of running text, as in "the answer is forty three": a gold that nothing but itself could be equal to."""
+    return _PHRASE.fullmatch(text) is not None
+
+
+def _only_formula(text: str) -> str | None:
+    """The one formula of a text, however often it occurs; None when there are several or none."""
+    formulas = {_math_of(match) for match in _ANY_MATH.finditer(text)}
+    return formulas.pop() if len(formulas) == 1 else None
+
+
+def _extract_anchored(text: str) -> str | None:
+    """What follows the last anchor that something readable follows."""
+    anchors = list(_ANCHOR.finditer(text))[-MAX_ANCHORS:]
+    for anchor in reversed(anchors):
+        following = _AFTER_ANCHOR.match(text, anchor.end(), anchor.end() + MAX_CHARS)
+        if following and (answer := _answer_of(text, following)):
+            return answer
+    return None
+
+
+def _answer_of(text: str, match: re.Match[str]) -> str:
+    if match["line"] is None:
+        return _with_alternatives(text, match)
+    line = match["line"]
+    end = _SENTENCE_END.search(line.lstrip("*"))
+    return (line.lstrip("*")[: end.start()] if end else line).strip()[:BARE_CHARS]
+
+
+def _with_alternatives(text: str, first: re.Match[str]) -> str:
+    """`$2$ or $3$` as `2, 3`: guesses, or the several answers that were asked for."""
+    formulas, end, is_list = [_math_of(first)], first.end(), False
+    while len(formulas) < MAX_ALTERNATIVES and (more := _ALTERNATIVE.match(text, end, end + MAX_CHARS)):
+        formulas.append(more["n"] or _math_of(more))
+        is_list |= more["joint"].lower() in {"or", "或"}
+        end = more.end()
+    return ", ".join(formulas) if is_list or _STATEMENT_END.match(text, end) else formulas[0]
+
+
+def _math_of(match: re.Match[str]) -> str:
+    return next(text for text in (match["dd"], match["d"], match["p"], match["b"]) if text is not None).strip()

@@ -1,0 +1,85 @@
+r"""Names before a value: `x = 5`, `AB = 5`, `f(3) = 5`, `\text{Area} = 5`, `m+n = 5`; and chains that end in one.
+
+Does: say whether the left side of an equation only names what the right side is. `x+y = 5` and `3x = 6` are equations
+that are still to be solved and name nothing. Does not: compare values.
+"""
+
+from __future__ import annotations
+
+import re
+
+from open_r1.answers.evaluation import TooLargeError, UndefinedError, are_equal
+from open_r1.answers.formula import read_formula
+
+_INDEX = r"(?:_\{[^{}]*\}|_[A-Za-z0-9])"
+_GREEK = "alpha|beta|gamma|delta|theta|lambda|mu|phi|varphi|omega|sigma|rho|tau|ell|Delta|Omega"
+_LETTER = rf"(?:[A-Za-z]|\\(?:{_GREEK})(?![A-Za-z])){_INDEX}?'*"
+_POINTS = (
+    r"(?:\\(?:angle|triangle|overline|overrightarrow|widehat|vec|measuredangle|arc)\s*)*\{?[A-Z](?:\s*[A-Z]){1,4}\}?"
+)
+NAME = re.compile(
+    rf"{_LETTER}(?:\([^()=]{{0,40}}\))?"
+    rf"|\|?(?:{_POINTS})\|?|\\angle\s*[A-Z]|m\s*\\angle\s*[A-Z]+"
+    rf"|[A-Z]{{1,2}}{_INDEX}|S_\{{[^{{}}]*\}}|\|[A-Za-z](?:_\{{\w+\}})?\|"
+    rf"|\(\s*[A-Za-z]{_INDEX}?(?:,[A-Za-z]{_INDEX}?)+\s*\)"
+    rf"|\\(?:max|min|lim|gcd|sup|inf)(?:_\{{[^{{}}]*\}})?\s*(?:{_LETTER}(?:\([^()]*\))?)?"
+    r"|(?i:(?:the\s+)?[A-Za-z]{3,}(?:\s+[A-Za-z]+){0,3})"
+)
+_SUM_OF_NAMES = re.compile(r"[A-Za-z](?:_\{\w+\})?(?:[+\-][A-Za-z](?:_\{\w+\})?){1,5}")
+_UNKNOWNS = re.compile(r"[xyzuvwt]")
+_FUNCTION_WORD = re.compile(r"(?:sin|cos|tan|cot|log|ln|exp|sqrt|lim|max|min)\b.*")
+_EQUALS = re.compile(r"(?<![\\<>!])=")
+_CURRENCY = re.compile(r"[$€£¥₹]")
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` names a quantity and is not itself something to be solved or worked out."""
+    if _SUM_OF_NAMES.fullmatch(text):
+        return not _UNKNOWNS.search(text)
+    if text.isalpha() and not text.strip("xyzuvwt") and len(text) > 1:
+        return False  # a product of unknowns
+    return NAME.fullmatch(text) is not None and not _FUNCTION_WORD.match(text)
+
+
+def split_name(text: str) -> tuple[str, str] | None:
+    r"""The name and the value of `x = 5`, `x\in A`, `5 = x`; None where there is no such pair."""
+    members = _EQUALS.split(text)
+    if len(members) == 1:
+        head, mark, value = text.partition(r"\in")
+        return (head.strip(), value.strip()) if mark and value[:1] not in "ft" and is_name(head.strip()) else None
+    if len(members) == 2:
+        left, right = (member.strip() for member in members)
+        if is_name(left) and right:
+            return left, right
+        if re.fullmatch(_LETTER, right) and left and not re.search(r"[A-Za-z]", left):
+            return right, left
+    return None
+
+
+def value_of_name(answer: str) -> str:
+    r"""What `x = 5`, `7+5 = 12` and `x = 8/2 = 4` say in the end; the text itself where it isn't such a chain.
+
+    The members of a chain that have a value must have the same: `7+6 = 12` says nothing.
+    """
+    exact = answer.partition(r"\approx")[0].strip() or answer
+    if "=" not in exact:
+        named = split_name(exact)
+        return named[1] if named else exact
+    named = split_name(exact)
+    if named:
+        return named[1]
+    members = [member.strip() for member in _EQUALS.split(exact)]
+    start = 1 if is_name(members[0]) else 0
+    values = [read_formula(_CURRENCY.sub("", member)) for member in members[start:]]
+    if not all(
+        member and value is not None and not value.symbols()
+        for member, value in zip(members[start:], values, strict=True)
+    ):
+        return answer
+    try:
+        is_true = all(
+            value is not None and values[-1] is not None and are_equal(values[-1], value) for value in values[:-1]
+        )
+    except (TooLargeError, UndefinedError):
+        return answer
+    return members[-1] if is_true else answer

@@ -1,0 +1,96 @@
+"""Values of unknown shape from a run's files: what is not what it should be becomes None or empty, never an exception."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from open_r1.records import Estimate
+from open_r1.rundir import open_regular
+from open_r1.rundir.jsonl import iter_lines
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value of a file, or None when it is missing, torn, a link or not JSON."""
+    try:
+        with open_regular(path) as file:
+            return json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The objects of a JSON Lines file, each with the byte it starts at; what is not a JSON object is left out."""
+    try:
+        file = open_regular(path)
+    except OSError:
+        return
+    with file:
+        for line in iter_lines(file):
+            try:
+                row = json.loads(line.content)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(row, dict):
+                yield line.start, row
+
+
+def read_text(path: Path) -> str:
+    try:
+        with open_regular(path) as file:
+            return text_of(file.read().decode("utf-8", "replace"))
+    except OSError:
+        return ""
+
+
+def is_own(path: Path, root: Path) -> bool:
+    """Whether a path lies in the run's own folder, with no link between: a page shows only that."""
+    if not path.is_relative_to(root) or ".." in path.relative_to(root).parts:
+        return False
+    below = [path, *path.parents][: len(path.relative_to(root).parts)]
+    return not any(part.is_symlink() for part in below)
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def number_of(value: Any) -> float | None:
+    """A finite number, or None: logs hold NaN, None and words."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def integer(value: Any) -> int | None:
+    number = number_of(value)
+    return None if number is None else int(number)
+
+
+def estimate(value: Any) -> Estimate | None:
+    entry = mapping(value)
+    middle = number_of(entry.get("value"))
+    if middle is None:
+        return None
+    low, high = number_of(entry.get("low")), number_of(entry.get("high"))
+    return Estimate(
+        middle, middle if low is None else low, middle if high is None else high, integer(entry.get("n")) or 0
+    )
+
+
+def text_of(value: Any) -> str:
+    """Any value as text that can be written as UTF-8 and shown: a chat becomes its messages, control characters
+    their pictures, lone surrogates the replacement character."""
+    if value is None:
+        return ""
+    if isinstance(value, list) and value and all(isinstance(message, dict) for message in value):
+        value = "\n\n".join(f"{message.get('role', '')}: {message.get('content', '')}" for message in value)
+    text = str(value).encode("utf-8", "replace").decode("utf-8").replace("\r\n", "\n")
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", lambda match: chr(0x2400 + min(ord(match[0]), 0x21)), text)
