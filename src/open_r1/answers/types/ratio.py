@@ -35,8 +35,8 @@ def are_equal(gold: tuple[str, list[Node]], answer: str, comparison: Comparison)
         found = list(fraction.args)
     if found is None:
         raise NotOfTypeError
-    if _CLOCK.fullmatch(text) and ":" in answer:
-        return found == parts  # it may be a time of day
+    if _CLOCK.fullmatch(text) and _CLOCK.fullmatch(answer):
+        return found == parts  # they may be times of day
     return len(found) == len(parts) and _are_proportional(parts, found)
 
 
