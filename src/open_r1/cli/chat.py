@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import show, tell
-from open_r1.cli.options import add, add_server_options, add_verb, serve_options
+from open_r1.cli.options import add, add_server, add_verb, read_settings
 from open_r1.errors import ConfigError, OpenR1Error, RunError, nearest
 from open_r1.rundir import write_jsonl
 
@@ -54,7 +54,7 @@ def add_parser(subparsers: Any) -> None:
     add(parser, "top_p", default=0.95)
     add(parser, "max_new_tokens", help="most tokens of an answer (default: the model's context)")
     add(parser, "show_thinking", action="store_true", help="leave the thinking visible")
-    add_server_options(parser)
+    add_server(parser)
     parser.set_defaults(run=run)
 
 
@@ -107,11 +107,10 @@ def server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     if is_address(arguments.model):
         yield parse_api_address(arguments.model).url, os.environ.get("OPENAI_API_KEY", "").strip()
         return
-    from open_r1.serving.backends import check_model, choose_backend
+    from open_r1.serving.backends import ServeOptions, check_model, choose_backend
     from open_r1.serving.server import served_in_background
 
-    arguments.host, arguments.port = "127.0.0.1", 0
-    options = serve_options(arguments)
+    options = read_settings(ServeOptions, arguments, host="127.0.0.1", port=0, extra=())
     backend = choose_backend(options)
     check_model(options.model)
     tell(f"starting {backend} with {options.model}")

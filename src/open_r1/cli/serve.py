@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from open_r1.cli.console import show, tell
-from open_r1.cli.options import add, add_model, add_server_options, add_verb, serve_options
+from open_r1.cli.options import add, add_model, add_server, add_verb, read_settings
 from open_r1.errors import ConfigError
 from open_r1.serving.backends import KEY_VARIABLE
 
@@ -35,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
         "Start the model's server, wait until it answers, and serve it over OpenAI's API until stopped.",
     )
     add_model(parser, help="a model folder or Hub id")
-    add_server_options(parser)
+    add_server(parser)
     add(parser, "host")
     add(parser, "port", default=8000)
     add(
@@ -51,12 +51,12 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from open_r1.serving.backends import backend_command, check_key, check_model, choose_backend
+    from open_r1.serving.backends import ServeOptions, backend_command, check_key, check_model, choose_backend
 
     if not arguments.model:
         raise ConfigError("name a model: open-r1 serve MODEL, a folder or Hub id.")
     names, flags = tuple(arguments.served_model_name), flags_after_dashes(arguments.extra)
-    options = serve_options(arguments, names=names, extra=flags)
+    options = read_settings(ServeOptions, arguments, names=names, extra=flags)
     backend = choose_backend(options)
     check_model(options.model)
     api_key = arguments.api_key or os.environ.get(KEY_VARIABLE, "").strip()
