@@ -36,19 +36,20 @@ def is_copied(answer: str, problem: str) -> bool:
     Never for a bare numeral, a fraction in lowest terms, a word or a letter: they are answers wherever they stand.
     """
     spelled = canonical(answer[:MAX_CHARS])
-    if not spelled or _is_bare(spelled):
+    if not spelled or is_bare(spelled):
         return False
     sought = _squeezed(spelled)
     return any(_stands_in(sought, formula) for formula in _formulas(problem[-MAX_PROBLEM_CHARS:]))
 
 
-def _is_bare(answer: str) -> bool:
+def is_bare(answer: str) -> bool:
+    """Whether a canonical answer is a numeral, a fraction in lowest terms, a word or a letter."""
     if _NUMERAL.fullmatch(answer) or _WORD_OR_LETTER.fullmatch(answer):
         return True
     if not (match := _FRACTION.fullmatch(answer)):
         return False
     top, bottom = (int(digits) for digits in match.groups() if digits)
-    return math.gcd(top, bottom) == 1 and bottom > 1
+    return bottom > 1 and math.gcd(top, bottom) == 1
 
 
 @lru_cache(maxsize=1024)

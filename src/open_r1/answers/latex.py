@@ -307,4 +307,4 @@ def _closes_at_end(text: str) -> bool:
 def _join_thousands(text: str) -> str:
     r"""`1,234\pi` -> `1234\pi`; left alone where a comma may also separate the parts of a list or a tuple."""
     joined = _THOUSANDS.sub(lambda match: match[1].replace(",", "").replace(" ", ""), text)
-    return text if "," in joined or any(bracket in text for bracket in "([") else joined
+    return text if "," in joined or any(bracket in text for bracket in ("(", "[", r"\{")) else joined

@@ -28,7 +28,10 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="output folders of evaluations")
     add(parser, "no_published", action="store_true", help="leave the published results out of the table")
-    add(parser, "lighteval", nargs="+", type=Path, default=[], metavar="FILE", help="lighteval's results_*.json")
+    add(
+        parser, "lighteval_results", "--lighteval", dest="lighteval", nargs="+", type=Path, default=[], metavar="FILE",
+        help="lighteval's results_*.json",
+    )  # fmt: skip
     add(parser, "json")
     parser.set_defaults(run=run)
 

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from open_r1.cli.options import add
+
 if TYPE_CHECKING:
     from open_r1.execution.programs import Provider
     from open_r1.execution.sandbox.local import LocalProvider
@@ -18,7 +20,7 @@ EXAMPLE = """examples:
   open-r1 executor check
   open-r1 executor check --packages numpy --json
   open-r1 executor serve --port 2000
-  open-r1 executor serve --host 0.0.0.0 --token-file executor.token
+  open-r1 executor serve --host 0.0.0.0 --token_file executor.token
 """
 
 MEASURED_S = 1.5
@@ -53,7 +55,7 @@ def _add_check_parser(actions: argparse._SubParsersAction) -> None:
         epilog="Example: open-r1 executor check",
     )
     _add_sandbox_options(checking)
-    checking.add_argument("--json", action="store_true", help="as JSON")
+    add(checking, "json")
     checking.set_defaults(run=run_check)
 
 
@@ -63,7 +65,7 @@ def _add_serve_parser(actions: argparse._SubParsersAction) -> None:
         help="run programs for trainers here and elsewhere, over HTTP",
         description="A queue over a provider that many trainers and nodes share. Speaks its own protocol, Piston's and "
         "that of Open-R1's routers. Without --host, only this machine can ask.",
-        epilog="Example: open-r1 executor serve --host 0.0.0.0 --token-file executor.token",
+        epilog="Example: open-r1 executor serve --host 0.0.0.0 --token_file executor.token",
     )
     serving.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1); others need a token"
@@ -72,19 +74,19 @@ def _add_serve_parser(actions: argparse._SubParsersAction) -> None:
     serving.add_argument("--provider", default="local", help="what runs the programs (default: local)")
     _add_sandbox_options(serving)
     serving.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="what clients must show (default: OPEN_R1_EXECUTOR_TOKEN)"
+        "--token_file", type=Path, metavar="FILE", help="what clients must show (default: OPEN_R1_EXECUTOR_TOKEN)"
     )
-    serving.add_argument("--max-request-mb", type=int, metavar="N", help="largest request, in MiB (default: 64)")
-    serving.add_argument("--max-queue", type=int, metavar="N", help="most programs that wait (default: 20000)")
-    serving.add_argument("--address-file", type=Path, metavar="FILE", help="write host:port there once it is ready")
+    serving.add_argument("--max_request_mb", type=int, metavar="N", help="largest request, in MiB (default: 64)")
+    serving.add_argument("--max_queue", type=int, metavar="N", help="most programs that wait (default: 20000)")
+    serving.add_argument("--address_file", type=Path, metavar="FILE", help="write host:port there once it is ready")
     serving.set_defaults(run=run_serve)
 
 
 def _add_sandbox_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workers", type=int, metavar="N", help="programs at once (default: one a core)")
-    parser.add_argument(
-        "--packages", nargs="+", default=[], metavar="NAME", help="installed packages that Python programs may import"
-    )
+    add(parser, "concurrency", "--workers", help="programs at once (default: one a core)")
+    add(
+        parser, "packages", nargs="+", default=[], metavar="NAME", help="installed packages that Python programs may import"
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Check:
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    found = check_machine(arguments.workers, arguments.packages)
+    found = check_machine(arguments.concurrency, arguments.packages)
     if arguments.json:
         print(json.dumps(asdict(found), indent=2))
     else:
@@ -146,7 +148,7 @@ def check_workers(workers: int | None) -> int | None:
     from open_r1.errors import ConfigError
 
     if workers is not None and not 1 <= workers <= 1024:
-        raise ConfigError(f"--workers must be between 1 and 1024; got {workers}.")
+        raise ConfigError(f"--concurrency must be between 1 and 1024; got {workers}.")
     return workers
 
 
@@ -210,7 +212,7 @@ def make_provider(arguments: argparse.Namespace) -> Provider:
     if arguments.provider == "local":
         from open_r1.execution.sandbox.local import LocalProvider
 
-        return LocalProvider(check_workers(arguments.workers), arguments.packages)
+        return LocalProvider(check_workers(arguments.concurrency), arguments.packages)
     from open_r1.execution.providers import get_provider
 
     return get_provider(arguments.provider)

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from open_r1.cli.console import tell
+from open_r1.cli.console import show, tell
+from open_r1.cli.options import add, add_verb
 
 EXAMPLE = """examples:
   open-r1 publish runs/tiny/grpo --repo_id me/my-model --dry-run
@@ -28,38 +29,28 @@ OWN_LINES = ("## How it was made", "Every setting, with where it came from, is i
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
+    parser = add_verb(
+        subparsers,
         "publish",
-        help="push a model to the Hub, with its lineage and measured results",
-        description="Check a model's weights, write its card from the files of its runs, and push it to the Hub.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "push a model to the Hub, with its lineage and measured results",
+        EXAMPLE,
+        "Check a model's weights, write its card from the files of its runs, and push it to the Hub.",
     )
     parser.add_argument("model", type=Path, help="a model folder")
-    parser.add_argument("--repo_id", "--repo-id", required=True, help="repository on the Hub, as user/name")
-    parser.add_argument("--tags", nargs="+", default=[], metavar="TAG", help="beside open-r1 and reasoning")
-    parser.add_argument(
-        "--evaluations",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="FOLDER",
+    add(parser, "repo_id", required=True)
+    add(parser, "tags", nargs="+", default=[], metavar="TAG", help="tags beside open-r1 and reasoning")
+    add(
+        parser, "evaluations", nargs="+", type=Path, default=[], metavar="FOLDER",
         help="what open-r1 eval wrote for this model",
-    )
-    parser.add_argument(
-        "--card", type=Path, metavar="FILE", help="a card of your own in place of the one that is made"
-    )
-    parser.add_argument(
-        "--overwrite_card",
-        "--overwrite-card",
-        action="store_true",
+    )  # fmt: skip
+    add(parser, "card", type=Path, metavar="FILE", help="a card of your own in place of the one that is made")
+    add(
+        parser, "overwrite_card", action="store_true",
         help=f"put the new card in place of a {CARD} that open-r1 did not write",
-    )
-    parser.add_argument("--revision", default="main", help="branch to push to (default: main)")
-    parser.add_argument("--private", action="store_true", help="make the repository private when it is new")
-    parser.add_argument(
-        "--dry-run", "--dry_run", action="store_true", help="check, print the card and the files, push nothing"
-    )
+    )  # fmt: skip
+    add(parser, "revision")
+    add(parser, "private")
+    add(parser, "dry-run", help="check, print the card and the files, push nothing")
     parser.set_defaults(run=run)
 
 
@@ -76,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     size = sum((folder / name).stat().st_size for name in files if (folder / name).is_file())
     tell(f"{parameters:,} parameters, all of them numbers; {len(files)} files, {size / 1e6:,.1f} MB")
     if arguments.dry_run:
-        print(card)
+        show(card)
         for name in files:
             tell(f"  {name}")
         tell(f"without --dry-run this is pushed to {arguments.repo_id}, revision {arguments.revision}")

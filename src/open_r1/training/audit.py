@@ -67,4 +67,4 @@ def check_sample(
             f"it ends in {audit.stretches[-1][1][-40:]!r}; set eos_token to what the chat template ends a turn with."
         )
     if has_thinking and THINK_OPEN not in "".join(text for carries_loss, text in audit.stretches if carries_loss):
-        raise ModelError(f"the sample's {THINK_OPEN} is not in what is trained; mend the chat template.")
+        raise ModelError(f"the sample's {THINK_OPEN} is not in what is trained; fix the chat template.")

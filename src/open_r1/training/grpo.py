@@ -45,7 +45,7 @@ from open_r1.training.stage import FinishedStage, prepare_trainer, run_stage
 class EpochSampler(RepeatSampler):
     """TRL's sampler with an order that depends on the epoch alone.
 
-    TRL draws each epoch's order from where the last one left its generator, so a run resumed in its second epoch would
+    TRL takes each epoch's order from where the last one left its generator, so a run resumed in its second epoch would
     see the first epoch's order again and end elsewhere than an unbroken one.
     """
 

@@ -64,7 +64,7 @@ def align_end_of_sequence(tokenizer: Any, eos_token: str | None) -> None:
 def get_model(model_args: Any, training_args: Any) -> Any:
     """The model with the guide's loading options: dtype, attention, revision, quantization, cache.
 
-    A folder that holds a LoRA adapter gives its base model with the adapter: trained further under `use_peft`, merged
+    A folder with a LoRA adapter gives its base model with the adapter: trained further under `use_peft`, merged
     into the weights otherwise.
     """
     import torch
@@ -123,7 +123,7 @@ def align_model(model: Any, tokenizer: Any, model_args: Any) -> None:
         if model_args.use_peft:
             raise ModelError(
                 f"the tokenizer has {len(tokenizer)} tokens but the model only "
-                f"{model.get_input_embeddings().num_embeddings} embeddings, and a LoRA adapter would not hold the new "
+                f"{model.get_input_embeddings().num_embeddings} embeddings, and a LoRA adapter would not save the new "
                 "ones; set use_peft false, or start from a model whose tokenizer has a chat template."
             )
         model.resize_token_embeddings(len(tokenizer))

@@ -67,7 +67,7 @@ def check_before_training(trainer: Any) -> Preflight | None:
 
 
 def has_passed(trainer: Any) -> bool:
-    """Whether the folder holds the record of this run's check; the first process decides for all."""
+    """Whether the folder contains the record of this run's check; the first process decides for all."""
     opened = trainer.opened
     found = [opened is not None and opened.folder.preflight.exists() and not opened.starts_over()]
     return broadcast_object_list(found)[0]
@@ -149,7 +149,7 @@ def complete_all(trainer: Any, rewards: Sequence[RewardFunction], rows: Sequence
 
 
 def generation_batches(trainer: Any, rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """This process's share of each round: no round is larger than a generation of training, each holds whole groups.
+    """This process's share of each round: no round is larger than a generation of training, each has whole groups.
 
     The last round is filled up with rows from the beginning, which `complete_all` drops again.
     """

@@ -37,7 +37,7 @@ def run_stage(
     report: Report,
     identity: dict[str, Any] | None = None,
 ) -> FinishedStage:
-    """Carry out a training stage: hold its folder, build its trainer, train, save, push; a finished one is left alone."""
+    """Run a training stage: claim its folder, build its trainer, train, save, push; a finished stage stays as it is."""
     training = arguments.training
     transformers.utils.logging.disable_progress_bar()
     export_tracker_settings(training)

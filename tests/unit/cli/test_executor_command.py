@@ -76,7 +76,7 @@ def test_the_lower_tier_says_why_not_the_higher() -> None:
 def test_a_number_of_workers_that_makes_no_sense_is_refused(open_r1, workers: str) -> None:
     ran = open_r1("executor", "check", "--workers", workers)
     assert ran.status == 2
-    assert "--workers" in ran.err
+    assert "--concurrency" in ran.err
 
 
 def test_every_probe_can_fail() -> None:
@@ -125,8 +125,8 @@ def test_the_guides_table_has_the_defaults_that_hold() -> None:
     parsed = build_parser().parse_args(["executor", "serve"])
     assert f"| `--host`, `--port` | {parsed.host}, {parsed.port} |" in guide
     assert (settings.host, settings.port) == (parsed.host, parsed.port)
-    assert f"| `--max-request-mb` | {settings.max_request_mb} |" in guide
-    assert f"| `--max-queue` | {settings.max_queue} |" in guide
+    assert f"| `--max_request_mb` | {settings.max_request_mb} |" in guide
+    assert f"| `--max_queue` | {settings.max_queue} |" in guide
     most = settings.max_limits
     assert f"{settings.max_programs:,} programs" in guide
     limits = f"{most.wall_s:.0f} s, {most.memory_mb >> 10} GiB of memory, {most.output_kb >> 10} MiB of output"
@@ -137,4 +137,4 @@ def test_the_guides_table_has_the_defaults_that_hold() -> None:
 def test_the_guide_lists_every_option() -> None:
     guide = (REPO / "docs" / "guides" / "code-execution.md").read_text(encoding="utf-8")
     options = vars(build_parser().parse_args(["executor", "serve"])).keys() - {"verb", "action", "run"}
-    assert [name for name in options if f"`--{name.replace('_', '-')}" not in guide] == []
+    assert [name for name in options if f"`--{name}" not in guide] == []

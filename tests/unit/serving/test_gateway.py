@@ -460,9 +460,8 @@ def test_text_completions_keep_the_think_tags() -> None:
     assert answer["choices"][0]["finish_reason"] == "length"
 
 
-def test_too_many_requests_at_once_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("open_r1.serving.gateway.MOST_IN_FLIGHT", 0)
-    reply = ask(Upstream(events()), settings())
+def test_too_many_requests_at_once_are_told_to_come_back() -> None:
+    reply = ask(Upstream(events()), settings(max_in_flight=0))
     assert (reply.status_code, reply.headers["retry-after"], reply.json()["error"]["code"]) == (429, "1", "busy")
 
 

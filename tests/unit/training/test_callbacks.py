@@ -14,7 +14,7 @@ import torch
 from open_r1.errors import ConfigError, RunError
 from open_r1.rundir import RunDir
 from open_r1.training.callbacks import MetricsCallback, ProgressCallback, finite, is_number, load_callbacks, short_name
-from open_r1.training.stage import check_saving, refuse_nan
+from open_r1.training.stage import check_saving, find_resume_point, refuse_nan
 
 
 def state(step: int, is_first: bool = True, max_steps: int = 10) -> Any:
@@ -102,3 +102,44 @@ def test_weights_that_are_not_finite_are_refused() -> None:
         model.bias[1] = torch.nan
     with pytest.raises(RunError, match="training diverged"):
         refuse_nan(model)
+
+
+def run_with_checkpoints(folder: Path, *steps: int) -> RunDir:
+    run = RunDir(folder)
+    for step in steps:
+        checkpoint = folder / f"checkpoint-{step}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "trainer_state.json").write_text(json.dumps({"global_step": step}), encoding="utf-8")
+        run.mark_checkpoint(step)
+    run.metrics.write_text("".join(f'{{"step": {step}}}\n' for step in range(1, 7)), encoding="utf-8")
+    return run
+
+
+@pytest.mark.parametrize(
+    ("wanted", "starts_over", "point", "steps_left"),
+    [
+        (None, False, "checkpoint-4", 4),
+        ("true", False, "checkpoint-4", 4),
+        (True, False, "checkpoint-4", 4),
+        ("False", False, None, 0),
+        ("checkpoint-2", False, "checkpoint-2", 2),
+        (None, True, None, 6),
+    ],
+)
+def test_a_run_resumes_from_the_checkpoint_asked_for_and_forgets_later_steps(
+    tmp_path: Path, wanted: Any, starts_over: bool, point: str | None, steps_left: int
+) -> None:
+    run = run_with_checkpoints(tmp_path / "run", 2, 4)
+    if wanted == "checkpoint-2":
+        wanted = str(tmp_path / "run" / wanted)
+    found = find_resume_point(run, SimpleNamespace(resume_from_checkpoint=wanted), starts_over)
+    assert (found and found.name) == point
+    assert len(run.metrics.read_text(encoding="utf-8").splitlines()) == steps_left
+
+
+def test_a_half_written_checkpoint_is_removed_before_a_run_resumes(tmp_path: Path) -> None:
+    run = run_with_checkpoints(tmp_path / "run", 2, 4)
+    (tmp_path / "run" / "checkpoint-4" / "trainer_state.json").write_text("", encoding="utf-8")
+    found = find_resume_point(run, SimpleNamespace(resume_from_checkpoint=None))
+    assert found is not None and found.name == "checkpoint-2"
+    assert not (tmp_path / "run" / "checkpoint-4").exists()

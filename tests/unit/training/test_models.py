@@ -142,3 +142,31 @@ def test_heads_may_have_a_size_of_their_own(tmp_path: Path) -> None:
     make_model_folder(tmp_path, ["1+1=2"] * 20, ModelShape(hidden_size=48, num_layers=1, head_dim=32), seed=0)
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["hidden_size"], config["num_attention_heads"], config["head_dim"]) == (48, 4, 32)
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "pad", "expected"),
+    [
+        (["<e>", "<pad>", "<|endoftext|>"], None, "<|endoftext|>"),
+        (["<e>", "<pad>"], "<e>", "<pad>"),
+        (["<e>"], None, "<e>"),
+        (["<e>", "<pad>", "own"], "own", "own"),
+    ],
+)
+def test_padding_is_another_token_than_the_end_of_a_turn_where_there_is_one(
+    vocabulary: list[str], pad: str | None, expected: str
+) -> None:
+    from types import SimpleNamespace
+
+    from open_r1.training.models import align_end_of_sequence
+
+    known = dict.fromkeys(vocabulary, 0)
+    tokenizer = SimpleNamespace(
+        eos_token="old",
+        pad_token=pad,
+        unk_token_id=None,
+        get_vocab=lambda: known,
+        convert_tokens_to_ids=known.get,
+    )
+    align_end_of_sequence(tokenizer, "<e>")
+    assert (tokenizer.eos_token, tokenizer.pad_token) == ("<e>", expected)

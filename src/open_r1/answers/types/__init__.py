@@ -103,7 +103,9 @@ def compare(gold: str, answer: str, ordered: bool = False) -> Reason:
     try:
         return "correct" if _are_equal(gold, answer, ordered) else "wrong"
     except NotOfTypeError as error:
-        return "unparsable_answer" if error.is_broken else "wrong"
+        is_formula = ("\\" in answer or "^" in answer) and "boxed" not in answer
+        is_broken = error.is_broken or (is_formula and _typed(answer)[0] is ALGEBRA)
+        return "unparsable_answer" if is_broken else "wrong"
     except UnreadableGoldError:
         return "unparsable_gold"
 

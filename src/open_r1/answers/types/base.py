@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 class NotOfTypeError(Exception):
-    """An answer that can't be read as the gold's type. `is_broken`: it is not even a formula or a text of its own."""
+    """An answer that can't be read as the gold's type. `is_broken`: it has no value, or one too large to be computed."""
 
     def __init__(self, is_broken: bool = False) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class UnreadableGoldError(Exception):
 
 
 class Compare(Protocol):
-    def __call__(self, gold: str, answer: str) -> bool: ...
+    def __call__(self, gold: str, answer: str, /) -> bool: ...
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from open_r1.answers.equality import are_equal as are_values_equal
 from open_r1.answers.evaluation import TooLargeError, UndefinedError
-from open_r1.answers.evaluation import are_equal as are_values_equal
 from open_r1.answers.formula import Node, read_formula
 from open_r1.answers.structure import split_top
 from open_r1.answers.types.base import AnswerType, Comparison, NotOfTypeError
@@ -35,8 +35,8 @@ def are_equal(gold: tuple[str, list[Node]], answer: str, comparison: Comparison)
         found = list(fraction.args)
     if found is None:
         raise NotOfTypeError
-    if _CLOCK.fullmatch(text) and ":" in answer:
-        return found == parts  # it may be a time of day
+    if _CLOCK.fullmatch(text) and _CLOCK.fullmatch(answer):
+        return found == parts  # they may be times of day
     return len(found) == len(parts) and _are_proportional(parts, found)
 
 

@@ -16,7 +16,7 @@ CODE_LANGUAGE = RewardSetting("code_language", "python", "language of the progra
 
 
 def get_code_format_reward(language: str = "python") -> RewardFunction:
-    """1 if the format holds and the answer has a closed fenced block of `language`; a `language` column overrides it.
+    """1 if the format is kept and the answer has a closed fenced block of `language`; a `language` column overrides it.
 
     Languages are compared as names (`c++` is `cpp`), never as patterns.
     """
@@ -46,8 +46,8 @@ REWARD = RewardSpec(
     function_name="code_format_reward",
     build=lambda settings: get_code_format_reward(settings.code_language),
     kind="format",
-    summary="1 if the format holds and the answer has a fenced block of the language",
-    formula="r = 1 if the format holds with ```language …``` in the answer, else 0",
+    summary="1 if the format is kept and the answer has a fenced block of the language",
+    formula="r = 1 if the format is kept with ```language …``` in the answer, else 0",
     source="Open-R1",
     settings=(CODE_LANGUAGE,),
     example=_answer("```python\nprint(1)\n```"),

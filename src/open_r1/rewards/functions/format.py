@@ -1,11 +1,11 @@
 r"""format and its two sisters: whether a completion keeps to R1's tags.
 
     format        exactly `<think>\n...\n</think>\n<answer>\n...\n</answer>`, neither of them blank, 1 or 0
-    format_graded the share of the format's conditions that hold
+    format_graded the share of the format's conditions that are met
     format_think  `<think>...</think>` and then a solution, no answer tags asked for
 
 Each outcome's reason names the first condition that fails, so that a reward stuck at 0 says why. White space around the
-whole and CRLF line ends are no faults of format.
+whole and CRLF line ends are not faults of format.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def check_format(text: str) -> str:
 
 
 def grade_format(text: str) -> float:
-    """The share of the conditions of R1's format that hold."""
+    """The share of the conditions of R1's format that are met."""
     text = normalise_ends(text)
     return sum(holds(text) for _, holds in CONDITIONS) / len(CONDITIONS)
 
@@ -118,7 +118,7 @@ REWARDS = (
         build=lambda settings: format_reward,
         kind="format",
         summary="1 if the completion is exactly <think>…</think><answer>…</answer>, each on lines of its own",
-        formula="r = 1 if the format holds, else 0",
+        formula="r = 1 if the format is kept, else 0",
         source="DeepSeek-R1 (arXiv:2501.12948), section 2.2.2",
         example=KEPT,
         cases=CASES,
@@ -129,8 +129,8 @@ REWARDS = (
         function_name="graded_format_reward",
         build=lambda settings: graded_format_reward,
         kind="format",
-        summary="the share of the format's conditions that hold: a slope for models that start from nothing",
-        formula=f"r = conditions that hold / {len(CONDITIONS)}",
+        summary="the share of the format's conditions that are met: a slope for models that start from nothing",
+        formula=f"r = conditions that are met / {len(CONDITIONS)}",
         source="Open R1",
         example=KEPT,
         cases=CASES,
@@ -141,7 +141,7 @@ REWARDS = (
         build=lambda settings: think_format_reward,
         kind="format",
         summary="1 if the completion is <think>…</think> and then a solution, without answer tags",
-        formula="r = 1 if the format holds, else 0",
+        formula="r = 1 if the format is kept, else 0",
         source="TRL think_format_reward; DeepSeek-R1's published chat format",
         example=CASES["<think>…</think> 6"],
         cases=CASES,

@@ -60,7 +60,7 @@ REWARD = RewardSpec(
         RewardSetting("repetition_max_penalty", -1.0, "value of pure repetition, at most 0"),
         RewardSetting("repetition_language", "en", "language that splits the words", type=Literal["en", "zh"]),
     ),
-    example=Example("every word stands here once"),
+    example=Example("every word occurs here once"),
     curve=Curve(
         "share of the words that are one word, repeated (repetition_n_grams 3)",
         [count / 60 for count in range(61)],

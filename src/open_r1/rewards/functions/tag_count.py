@@ -1,4 +1,4 @@
-"""tag_count: a quarter for each of the format's four tags that stands in its place exactly once."""
+"""tag_count: a quarter for each of the format's four tags that occurs in its place exactly once."""
 
 from __future__ import annotations
 

@@ -1,0 +1,138 @@
+"""What decides whether a finished stage is still valid, and what a kind of stage needs to be one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from open_r1.errors import ConfigError
+from open_r1.pipeline import read_pipeline, runner
+from open_r1.pipeline.stage import KINDS, Context, Stage, StageName, naming_stage, positive, setting_names
+
+RECIPE = """
+output_dir: out
+seed: 3
+threads: 2
+stages:
+  problems: {kind: problems, families: {sums: [2, 4]}, sft: 10, rl: 20, held_out: 5}
+  traces: {kind: traces, style: terse, lazy_share: {1: 0.2, 3: 0.6}}
+  base: {kind: model, shape: {num_layers: 1}}
+  sft: {kind: sft, model: base, recipe: sft.yaml, overrides: {max_steps: 4, learning_rate: 0.001}}
+  report: {kind: report}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(RECIPE)
+    (tmp_path / "sft.yaml").write_text("seed: 1\nbf16: false\n")
+    return path
+
+
+def test_a_finished_run_stays_valid(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "__version__", "0.1.0")
+    assert runner.fingerprint_stages(read_pipeline(recipe)) == {
+        "problems": "f617285ef94d42ca", "traces": "cdb1ce831b65a71e", "base": "731b7c8554207fd1",
+        "sft": "6b83555a3ef230dc", "report": "8c1187f020e49794",
+    }  # fmt: skip
+
+
+def test_a_change_reaches_the_stages_that_depend_on_it_and_no_other(recipe: Path) -> None:
+    before = runner.fingerprint_stages(read_pipeline(recipe))
+    after = runner.fingerprint_stages(read_pipeline(recipe, changes=["traces.style=deep"]))
+    assert {name for name in before if before[name] != after[name]} == {"traces", "base", "sft"}
+    (recipe.parent / "sft.yaml").write_text("seed: 1\nbf16: true\n")
+    again = runner.fingerprint_stages(read_pipeline(recipe))
+    assert {name for name in before if before[name] != again[name]} == {"sft"}
+
+
+def test_flags_win_over_the_recipe(recipe: Path) -> None:
+    pipeline = read_pipeline(recipe, "elsewhere", 7, ["problems.sft=2", "base.shape.head_dim=32"])
+    assert (pipeline.output_dir, pipeline.seed, pipeline.threads, pipeline.name) == (
+        Path("elsewhere"),
+        7,
+        2,
+        "pipeline",
+    )
+    assert pipeline.stages[0].sft == 2  # type: ignore[attr-defined]
+    assert pipeline.stages[2].shape == {"num_layers": 1, "head_dim": 32}  # type: ignore[attr-defined]
+    assert read_pipeline(recipe).seed == 3
+
+
+def test_what_a_stage_overrides_is_known_by_its_line(recipe: Path) -> None:
+    resolved = read_pipeline(recipe, changes=["sft.overrides.save_steps=2"]).stages[3].prepare(Path("out"), 3)
+    assert (resolved.values["learning_rate"], resolved.values["max_steps"], resolved.values["seed"]) == (1e-3, 4, 3)
+    assert resolved.origins["max_steps"] == f"{recipe}:9"
+    assert resolved.origins["bf16"].endswith("sft.yaml:2")
+    assert resolved.origins["save_steps"] == "--set sft.overrides.save_steps=2"
+    assert resolved.origins["seed"] == "pipeline"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("tracs.style=deep", r"--set tracs.style=deep: there is no stage 'tracs'; did you mean 'traces'"),
+        ("traces=deep", r"--set traces=deep can't be read; write --set STAGE.KEY=VALUE"),
+        ("traces.styl=deep", r"--set traces.styl=deep: stage 'traces': unknown setting 'styl'; did you mean 'style'"),
+        ("traces.lazy_share.1=2", r"stage 'traces': lazy_share\[1\] must be 0 to 1, but is 2"),
+        ("problems.sft=0", r"--set problems.sft=0: stage 'problems': sft must be at least 1, but is 0"),
+        ("base.kind=modle", r"--set base.kind=modle: stage 'base' is of unknown kind 'modle'; did you mean 'model'"),
+        ("base.traces=trace", r"stage 'base' needs 'trace', which is not a stage before it; did you mean 'traces'"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_named(recipe: Path, change: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_pipeline(recipe, changes=[change])
+
+
+def test_a_new_kind_of_stage_is_one_class(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("open_r1.pipeline.stage.KINDS", KINDS)
+    before = dict(KINDS)
+
+    @dataclass(frozen=True)
+    class CountStage(Stage):
+        kind: ClassVar[str] = "count"
+        makes: ClassVar[tuple[str, ...]] = ("count.txt",)
+        inputs: ClassVar[tuple[str, ...]] = ("problems",)
+
+        problems: StageName
+        times: int = 1
+
+        def prepare(self, root: Path, seed: int) -> int:
+            return self.times * seed
+
+        def run(self, context: Context) -> dict[str, Any]:
+            rows = (context.folder(self.problems) / "rl.jsonl").read_text().count("\n")
+            (context.run.path / "count.txt").write_text(str(rows * context.prepared))
+            return {}
+
+    try:
+        lines = RECIPE.splitlines()[:6]
+        recipe.write_text("\n".join([*lines, "  count: {kind: count, problems: problems, times: 2}", ""]))
+        pipeline = read_pipeline(recipe, recipe.parent / "out")
+        runner.run_pipeline(pipeline, lambda line: None)
+    finally:
+        KINDS.clear()
+        KINDS.update(before)
+    assert (recipe.parent / "out" / "count" / "count.txt").read_text() == str(20 * 2 * 3)
+    assert setting_names(CountStage) == ["problems", "times"]
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, True, "1", None])
+def test_a_count_is_a_whole_number_of_at_least_one(value: object) -> None:
+    positive("n", 1, "here")
+    with pytest.raises(ConfigError, match=r"^here: n must be a whole number of at least 1, but is "):
+        positive("n", value, "here")
+
+
+def test_a_refusal_names_its_stage_once() -> None:
+    for message in ("no such thing", "x.yaml:1: stage 'a': no such thing"):
+        with (
+            pytest.raises(ConfigError, match=r"^(?!.*stage 'a'.*stage 'a').*stage 'a': no such thing$"),
+            naming_stage("a"),
+        ):
+            raise ConfigError(message)
