@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.cli import eval as eval_verb
-from open_r1.cli._eval_request import add_options
 from open_r1.cli.main import run_parsed
 from open_r1.cli.options import Parser, add
 from open_r1.errors import ConfigError
@@ -28,7 +27,7 @@ SCRIPT = Path(__file__).parents[1] / "slurm" / "evaluate.slurm"
 
 def build_parser() -> Parser:
     parser = Parser(description=(__doc__ or "").splitlines()[0])
-    add_options(parser)
+    eval_verb.add_options(parser)
     add_slurm_options(parser)
     parser.set_defaults(run=evaluate)
     return parser

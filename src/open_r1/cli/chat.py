@@ -84,6 +84,7 @@ def accept_any_bytes(stream: Any) -> None:
 
 
 def check_options(arguments: argparse.Namespace) -> None:
+    """ConfigError for sampling options outside their ranges."""
     if not 0 <= arguments.temperature <= 2:
         raise ConfigError(f"--temperature must be from 0 to 2; got {arguments.temperature:g}.")
     if not 0 < arguments.top_p <= 1:
@@ -173,6 +174,7 @@ class Session:
             tell("\nstopped; the question is forgotten")
 
     def command(self, line: str) -> None:
+        """Carry out a line that begins with /."""
         name, _, rest = line[1:].partition(" ")
         act = getattr(self, f"do_{name}", None) if name.isidentifier() else None
         if act is None:

@@ -53,6 +53,7 @@ def show_json(value: Any) -> None:
 
 
 def escape(character: str) -> str:
+    """A character as \\uXXXX."""
     return json.dumps(character)[1:-1] if ord(character) != 0x7F else "\\u007f"
 
 
@@ -76,12 +77,14 @@ def table(rows: Iterable[Sequence[Any]], headings: Sequence[str] = (), indent: i
 
 
 def cell_text(cell: Any) -> str:
+    """A cell of a table as text."""
     if cell is None:
         return "-"
     return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
 
 
 def is_number(cell: Any) -> bool:
+    """Whether a cell is aligned to the right."""
     return cell is None or (isinstance(cell, int | float) and not isinstance(cell, bool))
 
 

@@ -130,10 +130,12 @@ class Check:
 
     @property
     def exit_status(self) -> int:
+        """0 all is well, 1 a failed self-test, 2 no isolation."""
         return 2 if not self.tier else int(any(self.self_test.values()))
 
 
 def run_check(arguments: argparse.Namespace) -> int:
+    """`open-r1 executor check`."""
     found = check_machine(arguments.concurrency, arguments.packages)
     if arguments.json:
         show_json(asdict(found))
@@ -143,6 +145,7 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 
 def check_machine(workers: int | None, packages: list[str]) -> Check:
+    """Find the isolation of this machine, run the self-test and measure the rate of programs."""
     from open_r1.execution.sandbox import tiers
     from open_r1.execution.sandbox.local import LocalProvider
     from open_r1.execution.service.languages import languages_here, languages_missing
@@ -162,6 +165,7 @@ def check_machine(workers: int | None, packages: list[str]) -> Check:
 
 
 def check_workers(workers: int | None) -> int | None:
+    """The number of workers. ConfigError for one that makes no sense."""
     if workers is not None and not 1 <= workers <= 1024:
         raise ConfigError(f"--concurrency must be between 1 and 1024; got {workers}.")
     return workers
@@ -179,6 +183,7 @@ def measure_rate(provider: LocalProvider) -> float:
 
 
 def describe_check(found: Check) -> list[str]:
+    """What `check` found, as lines."""
     lines = [TIER_WORDS.get(found.tier, NO_TIER)]
     lines += [f"Not tier {tier}: {cause}." for tier, cause in found.obstacles.items()]
     if not found.tier:
@@ -198,6 +203,7 @@ def describe_check(found: Check) -> list[str]:
 
 
 def run_serve(arguments: argparse.Namespace) -> int:
+    """`open-r1 executor serve`, and the routers: serve until stopped."""
     from open_r1.execution.service.health import run_self_test
     from open_r1.execution.service.languages import languages_here
     from open_r1.execution.service.server import serve

@@ -1,6 +1,6 @@
 """The command `open-r1`: finds the verb, runs it, turns errors into one sentence and an exit status.
 
-Exit status: 0 done; 2 the request can't be carried out as it stands; 1 a failure while running; 130 interrupted.
+Exit status: 0 done; 2 the request can't be carried out; 1 a failure while running; 130 interrupted.
 """
 
 from __future__ import annotations

@@ -89,6 +89,7 @@ def in_our_words(words: Sequence[str], declared: Mapping[str, str]) -> list[str]
 
 
 def in_our_word(word: str, declared: Mapping[str, str]) -> str:
+    """A word with its option as it is declared."""
     name, equals, value = word.partition("=")
     return declared.get(undashed(name), name) + equals + value if word.startswith("--") else word
 
@@ -139,18 +140,22 @@ class Option:
 
 
 def text(help: str, *spellings: str, **settings: Any) -> Option:
+    """A word with a text as its value."""
     return Option(help, spellings, settings)
 
 
 def number(help: str, *spellings: str, **settings: Any) -> Option:
+    """A word with a number as its value."""
     return Option(help, spellings, {"type": float, **settings})
 
 
 def count(help: str, *spellings: str, **settings: Any) -> Option:
+    """A word with a whole number as its value."""
     return Option(help, spellings, {"type": int, "metavar": "N", **settings})
 
 
 def switch(help: str, *spellings: str) -> Option:
+    """A word without a value."""
     return Option(help, spellings, {"action": "store_true"})
 
 

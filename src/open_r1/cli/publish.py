@@ -13,7 +13,7 @@ EXAMPLE = """examples:
   open-r1 publish runs/tiny/grpo --repo_id me/my-model --dry-run
   open-r1 publish runs/tiny/grpo --repo_id me/my-model --tags math --evaluations data/evals/my-model
 
-The card tells base, data, settings and commit of every training run behind the model, and the results that are found: in
+The card reports base, data, settings and commit of every training run behind the model, and the results that are found: in
 the model's own eval folder, in the pipeline that it is part of, and in --evaluations. The token is the one that
 `hf auth login` keeps, or HF_TOKEN. After a failed upload the same command uploads again.
 """
@@ -88,6 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def default_api() -> Any:
+    """The Hub's client."""
     from open_r1.hub import default_api as real_api
 
     return real_api()
@@ -122,6 +123,7 @@ def check_folder(folder: Path) -> int:
 
 
 def make_card(folder: Path, arguments: argparse.Namespace) -> str:
+    """The text of the model card, made or the user's own."""
     from open_r1.errors import ConfigError
     from open_r1.report.publication import find_evaluations, publication_card, read_lineage, read_measured
 
@@ -152,19 +154,18 @@ def check_old_card(path: Path, card: str, overwrites: bool) -> None:
 
 
 def is_own_card(text: str) -> bool:
+    """Whether `open-r1 publish` or a training wrote a card."""
     start, metadata, body = [*text.split("---\n", 2), "", ""][:3]
     return not start and OWN_TAG in metadata and any(line in body for line in OWN_LINES)
 
 
 def left_out(folder: Path) -> list[str]:
-    """Patterns of what stays here, and the settings where they hold a token."""
-    import yaml
-
+    """Patterns of what stays here, and the settings where they contain a token."""
+    from open_r1.configs.reader import read_values
     from open_r1.hub import MODEL_LEFT_OUT
 
     resolved = folder / "resolved.yaml"
-    settings = yaml.safe_load(resolved.read_text(encoding="utf-8")) if resolved.is_file() else {}
-    has_token = isinstance(settings, dict) and bool(settings.get("hub_token"))
+    has_token = resolved.is_file() and bool(read_values(resolved).get("hub_token"))
     return [*MODEL_LEFT_OUT, *LEFT_OUT, *(["resolved.yaml"] if has_token else [])]
 
 

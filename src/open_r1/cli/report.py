@@ -6,13 +6,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from open_r1.cli.console import show
+from open_r1.cli.options import add_verb
+
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
+    parser = add_verb(
+        subparsers,
         "report",
-        help="write report.html from a run's records",
-        description="Write report.html, one self-contained page, from the records of a pipeline's or stage's run.",
-        epilog="Example: open-r1 report runs/tiny",
+        "write report.html from a run's records",
+        "Example: open-r1 report runs/tiny",
+        "Write report.html, one self-contained page, from the records of a pipeline's or stage's run.",
     )
     parser.add_argument("run_dir", type=Path, help="the folder of a run")
     parser.set_defaults(run=run)
@@ -21,5 +25,5 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from open_r1.report import build_report
 
-    print(build_report(arguments.run_dir))
+    show(str(build_report(arguments.run_dir)))
     return 0

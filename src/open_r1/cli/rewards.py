@@ -47,6 +47,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run_list(arguments: argparse.Namespace) -> int:
+    """`open-r1 rewards list`."""
     from open_r1.rewards.registry import get_spec, reward_specs
 
     specs = [get_spec(name) for name in arguments.names or reward_specs()]
@@ -58,6 +59,7 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def run_describe(arguments: argparse.Namespace) -> int:
+    """`open-r1 rewards describe`."""
     from open_r1.rewards.registry import get_spec
 
     record = _spec_record(get_spec(arguments.name))
@@ -72,6 +74,7 @@ def run_describe(arguments: argparse.Namespace) -> int:
 
 
 def run_score(arguments: argparse.Namespace) -> int:
+    """`open-r1 rewards score`: score a file, show the figures of each reward."""
     from open_r1.rewards.recipe import read_reward_settings
     from open_r1.rewards.registry import build_reward
 

@@ -5,7 +5,8 @@
                   of rewards are declared beside the rewards
     fields.py     how a setting is declared: a field with its help text and range
     renames.py    names that newer libraries dropped, and what became of them
-    settings.py   a recipe and a command line -> settings with their origin
+    reader.py     recipes, flags and --set -> settings with their origin
+    references.py NAME?key=value and module:name
     ranges.py     the range of every number that has one
     types.py      whether a value from YAML fits a field's type
     parse.py      settings -> the dataclasses, adapted to the machine and checked

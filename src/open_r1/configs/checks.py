@@ -24,11 +24,13 @@ def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
 
 
 def check_model(model: Any) -> None:
+    """ConfigError when no model is named."""
     if not model.model_name_or_path:
         raise ConfigError("model_name_or_path is not set; give a local folder or a Hub id.")
 
 
 def check_data(script: Any, training: Any) -> None:
+    """ConfigError for data settings that are not supported or contradict each other."""
     if script.dataset_streaming:
         raise ConfigError(
             "dataset_streaming is not supported here yet; leave it out, and the data set is loaded whole."
@@ -44,11 +46,13 @@ def check_data(script: Any, training: Any) -> None:
 
 
 def check_callbacks(training: Any) -> None:
+    """ConfigError for a callback that is not of the form module:Class."""
     for name in training.callbacks:
         split_object(name, "callback", "my_callbacks:MyCallback")
 
 
 def check_template(training: Any) -> None:
+    """ConfigError for a chat template that is plain text."""
     template = training.chat_template
     if template is not None and "{%" not in template and "{{" not in template:
         start = template if len(template) <= 60 else f"{template[:60]}…"
@@ -59,6 +63,7 @@ def check_template(training: Any) -> None:
 
 
 def check_schedule(training: Any) -> None:
+    """ConfigError for a checkpoint interval below one step."""
     if training.save_strategy == "steps" and not training.save_steps > 0:
         raise ConfigError(
             f"save_steps must be at least 1, or below 1 for a share of all steps, but is {training.save_steps}; raise it."
@@ -66,6 +71,7 @@ def check_schedule(training: Any) -> None:
 
 
 def check_sft(training: Any) -> None:
+    """ConfigError for a limit of less than one token."""
     if training.max_length is not None and training.max_length < 1:
         raise ConfigError(f"max_length must be at least 1 token or null, but is {training.max_length}.")
 
@@ -142,6 +148,7 @@ def check_reward_weights(script: Any, training: Any) -> None:
 
 
 def weight_of(name: str, weight: Any) -> Any:
+    """A reward's weight as a number, or its schedule. ConfigError for anything else."""
     if isinstance(weight, dict) and "schedule" in weight:
         return weight
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):

@@ -69,6 +69,7 @@ class DatasetMixtureConfig:
 
 
 def read_entry(entry: Setting, where: str) -> DatasetConfig:
+    """One entry of a mixture. ConfigError, with its line, for what it lacks."""
     if not isinstance(entry.value, dict):
         raise ConfigError(
             f"{place_of(entry.origin, '')}{where} must be a mapping with an 'id', but is {entry.value!r}."
@@ -90,6 +91,7 @@ def read_mixture(path: Path) -> Setting:
 
 
 def check_budget(mixture: DatasetMixtureConfig, where: str) -> None:
+    """ConfigError for a budget of tokens without a tokenizer or without a weight for each entry."""
     if mixture.tokens is None:
         return
     if not mixture.tokenizer:
@@ -104,6 +106,7 @@ def check_budget(mixture: DatasetMixtureConfig, where: str) -> None:
 
 
 def check_test_split_size(size: Any, where: str) -> None:
+    """ConfigError for what is neither a share of the rows nor a number of them."""
     is_share = isinstance(size, float) and 0 < size < 1
     is_count = fits(size, int) and size >= 1
     if size is not None and not is_share and not is_count:
@@ -114,6 +117,7 @@ def check_test_split_size(size: Any, where: str) -> None:
 
 
 def check_columns(entries: list[DatasetConfig], where: str) -> None:
+    """ConfigError for entries that keep different columns."""
     named = {frozenset(entry.columns) for entry in entries if entry.columns is not None}
     if len(named) > 1:
         raise ConfigError(

@@ -50,6 +50,7 @@ class FlagParser:
         self.hints = {name: hint for cls in classes for name, hint in get_type_hints(cls).items()}
 
     def defaults(self) -> dict[str, Any]:
+        """Every setting's default."""
         return vars(self.parser.parse_args([]))
 
     def convert(self, setting: Setting) -> tuple[str, Any]:
@@ -69,6 +70,7 @@ class FlagParser:
             ) from None
 
     def convert_words(self, setting: Setting) -> tuple[str, Any]:
+        """The field and value of a setting that is words of the command line or a scalar of YAML."""
         words = setting.value if isinstance(setting.value, list) else [self.as_word(setting)]
         if not words and self.is_boolean(setting.key):
             words = ["true"]
@@ -84,6 +86,7 @@ class FlagParser:
         return setting.text if takes_text and setting.text is not None else str(setting.value)
 
     def is_boolean(self, key: str) -> bool:
+        """Whether a setting is a switch, which may be given without a value."""
         kind = self.fields[key].type if key in self.fields else None
         return kind is bool or bool in getattr(kind, "__args__", ())
 
@@ -173,8 +176,8 @@ def resolve_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence
 def make_arguments(resolved: Resolved) -> StageArguments:
     """The dataclasses of a stage, cross-checked.
 
-    They are made anew for each use: TrainingArguments takes hold of the process's devices when it is made, so the one
-    of a pipeline's later stage must not be there while an earlier stage trains.
+    Each use creates its own: TrainingArguments initialises the process's devices, so a pipeline must not create those of a
+    later stage while an earlier one trains.
     """
     values = copy.deepcopy(resolved.values)
     script, training, model = build(resolved.classes, values)
@@ -264,5 +267,6 @@ def asked_trackers(report_to: Any) -> list[str]:
 
 
 def is_installed(tracker: str) -> bool:
+    """Whether a package that the tracker needs is installed."""
     packages = TRACKER_PACKAGES.get(tracker, (tracker,))
     return not packages or any(importlib.util.find_spec(package) for package in packages)

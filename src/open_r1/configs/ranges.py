@@ -28,6 +28,7 @@ class Range:
         return above and below
 
     def in_words(self) -> str:
+        """The range as messages name it: "at least 0 and below 1"."""
         low = f"above {self.low:g}" if self.open_low else f"at least {self.low:g}"
         if self.high in (MOST, math.inf):
             return low

@@ -35,7 +35,7 @@ CORE_SCHEMA = {
     ),
     "merge": (r"<<", "<"),
 }
-"""What a plain word stands for by YAML 1.2 (section 10.3.2), and the letters it begins with; all else is text."""
+"""What a plain word means by YAML 1.2 (section 10.3.2), and the letters it begins with; all else is text."""
 
 
 class Loader(yaml.SafeLoader):
@@ -96,7 +96,13 @@ def read_recipe(path: Path) -> list[Setting]:
         raise ConfigError(f"recipe '{path}{line}' is not YAML: {problem}; correct that line.") from None
 
 
+def read_values(path: Path) -> dict[str, Any]:
+    """The settings of a recipe file by key, without their lines; ConfigError as of `read_recipe`."""
+    return {setting.key: setting.value for setting in read_recipe(path)}
+
+
 def load_mapping(text: str, path: Path) -> Setting:
+    """The settings of a recipe's text. ConfigError for what is not a mapping."""
     loader = Loader(text)
     node = loader.get_single_node()
     if not isinstance(node, yaml.MappingNode):
@@ -115,6 +121,7 @@ class NodeReader:
         self.known: dict[int, Setting | None] = {}
 
     def read(self, node: yaml.Node, key: str) -> Setting:
+        """The setting of a node, with the settings of its parts."""
         if id(node) not in self.known:
             self.known[id(node)] = None
             self.known[id(node)] = self.read_new(node)
@@ -204,7 +211,7 @@ def read_flags(arguments: Sequence[str]) -> list[Setting]:
         elif settings:
             settings[-1].value.append(word)
         else:
-            raise ConfigError(f"'{word}' stands before any flag; settings are written --key value.")
+            raise ConfigError(f"'{word}' is before any flag; settings are written --key value.")
     return settings
 
 

@@ -113,7 +113,9 @@ def load_module(reference: str, kind: str, example: str) -> ModuleType:
     try:
         return _import_file(Path(module_name)) if module_name.endswith(".py") else import_module(module_name)
     except FileNotFoundError as error:
-        raise ConfigError(f"{kind} '{reference}': there is no file '{error.filename}'; check the path.") from error
+        raise ConfigError(
+            f"{kind} '{reference}': the file '{error.filename}' does not exist; check the path."
+        ) from error
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{kind} '{reference}': no module named '{error.name}'; put {module_name.replace('.', '/')}.py into the "

@@ -15,7 +15,7 @@ from open_r1.errors import ConfigError, nearest
 
 @dataclass(frozen=True)
 class Rename:
-    """`new` None means that the setting has no successor; `why` then says what holds instead."""
+    """`new` None means that the setting has no successor; `why` then says what applies instead."""
 
     new: str | None
     why: str = ""
@@ -23,6 +23,7 @@ class Rename:
 
 
 def is_true(value: Any) -> bool:
+    """Whether a value switches a setting on."""
     return str(value).lower() in ("true", "1", "yes", "")
 
 
@@ -114,10 +115,12 @@ def final_value(setting: Setting) -> str:
 
 
 def last_word(value: Any) -> Any:
+    """The last word after a flag, or the value of a recipe."""
     return (value[-1] if value else "") if isinstance(value, list) else value
 
 
 def unknown_key_message(setting: Setting, known: Collection[str]) -> str:
+    """The refusal of a setting that does not exist, with the nearest that does."""
     name = f"--{setting.key}" if setting.origin == COMMAND_LINE else f"'{setting.key}'"
     hint = nearest(setting.key, [*known, *RENAMES])
     advice = hint if hint != "." else "; remove it or see docs/reference/settings.md for the known ones."

@@ -48,12 +48,13 @@ class StageArguments:
     def as_yaml(self) -> str:
         """resolved.yaml: a recipe that repeats this run, each line saying where its value came from.
 
-        What the dataclasses work out from other settings and what only this machine asked for stands behind a comment
-        sign: it is found out again, wherever the recipe runs. A secret is left to be given again.
+        What the dataclasses derive from other settings, and what only this machine needs, is a comment: it is derived again
+        wherever the recipe runs. A secret must be given again.
         """
         return "".join(f"{self.as_line(key, value)}\n" for key, value in sorted(self.values().items()))
 
     def as_line(self, key: str, value: Any) -> str:
+        """One setting as a line of resolved.yaml."""
         origin, line = self.origins[key], f"{key}: {as_yaml(value)}"
         if key in self.replaced:
             asked = self.replaced[key]

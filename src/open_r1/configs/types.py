@@ -63,6 +63,7 @@ def in_words(hint: Any) -> str:
 
 
 def plural(hint: Any) -> str:
+    """The type of the items of a list, in words."""
     words = in_words(hint)
     return {"a number": "numbers", "a whole number": "whole numbers", "text": "texts"}.get(words, words)
 
@@ -70,7 +71,7 @@ def plural(hint: Any) -> str:
 def read_value(setting: Setting, hint: Any, what: str = "") -> Any:
     """A setting's value by its type; where text is wanted, a number or truth value is taken as it was written.
 
-    ConfigError, with the setting's origin, for a value of another type. `what` stands before the key in messages.
+    ConfigError, with the setting's origin, for a value of another type. `what` comes before the key in messages.
     """
     value = by_type(setting, hint)
     if not fits(value, hint):
@@ -81,6 +82,7 @@ def read_value(setting: Setting, hint: Any, what: str = "") -> Any:
 
 
 def by_type(setting: Setting, hint: Any) -> Any:
+    """A setting's value, with text in place of numbers where the type wants text."""
     options = [hint, *get_args(hint)] if get_origin(hint) in (Union, types.UnionType) else [hint]
     item = next((option for option in options if get_origin(option) is list), None)
     pair = next((option for option in options if get_origin(option) is dict), None)

@@ -59,7 +59,7 @@ def read_pipeline(
         changes: "stage.key=value" from the command line, values as in a recipe.
 
     Raises:
-        ConfigError: The recipe or a change can't be carried out as it stands.
+        ConfigError: The recipe or a change can't be carried out.
     """
     written = apply_changes(read_recipe(path), changes)
     settings = read_record(PipelineSettings, written, "pipeline", str(path))

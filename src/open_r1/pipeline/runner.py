@@ -25,7 +25,7 @@ Report = Callable[[str], None]
 
 @dataclass
 class Progress:
-    """Where a pipeline stands, kept in pipeline.json."""
+    """The state of a pipeline, kept in pipeline.json."""
 
     pipeline: Pipeline
     report: Report
@@ -38,11 +38,13 @@ class Progress:
         ]
 
     def mark(self, index: int, status: str, seconds: float) -> None:
+        """Record a stage's status and its seconds."""
         self.stages[index] |= {"status": status, "seconds": round(seconds, 1)}
         content = {"name": self.pipeline.name, "seed": self.pipeline.seed, "stages": self.stages}
         write_json(self.pipeline.output_dir / "pipeline.json", content)
 
     def tell(self, index: int, line: str) -> None:
+        """Report a line of a stage, with its place in the pipeline."""
         self.report(f"[{index + 1}/{len(self.stages)} {self.stages[index]['name']}] {line}")
 
 
@@ -70,6 +72,7 @@ def prepare_stages(pipeline: Pipeline, changed: Sequence[str], report: Report) -
 
 
 def is_done(pipeline: Pipeline, stage: Stage) -> bool:
+    """Whether a stage is finished and need not run again."""
     return RunDir(pipeline.output_dir / stage.name).is_done() and not stage.always
 
 
@@ -113,6 +116,7 @@ def make_room(pipeline: Pipeline, changed: Sequence[str], overwrite: bool) -> No
 
 
 def held_fingerprint(pipeline: Pipeline, stage: Stage) -> str | None:
+    """The fingerprint of the run in a stage's folder; None for an empty folder."""
     folder = RunDir(pipeline.output_dir / stage.name)
     if not folder.identity.exists():
         return None
@@ -159,6 +163,7 @@ MADE = "made.json"
 
 
 def hash_made(run: RunDir, stage: Stage) -> dict[str, str]:
+    """The SHA-256 of each file that a stage made."""
     return {name: hash_files([run.path / name]) for name in stage.makes if (run.path / name).is_file()}
 
 

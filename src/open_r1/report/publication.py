@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from open_r1.configs.reader import read_values
 from open_r1.errors import ConfigError
 from open_r1.model_card import METHODS, facts_table, header, transformers_usage
 from open_r1.records import Estimate
@@ -64,10 +63,10 @@ def read_step(folder: Path) -> Step | None:
     if not run.resolved.is_file():
         return None
     try:
-        settings = yaml.safe_load(run.resolved.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+        settings = read_values(run.resolved)
+    except ConfigError:
         return None
-    if not isinstance(settings, dict) or not settings.get("model_name_or_path"):
+    if not settings.get("model_name_or_path"):
         return None
     mixture = settings.get("dataset_mixture")
     entries = mixture.get("datasets", []) if isinstance(mixture, dict) else [{"id": settings.get("dataset_name")}]

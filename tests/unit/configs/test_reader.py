@@ -87,7 +87,7 @@ def test_flags_are_read_in_every_form_of_the_guide() -> None:
 
 
 def test_a_stray_word_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'stray' stands before any flag"):
+    with pytest.raises(ConfigError, match="'stray' is before any flag"):
         read_flags(["stray", "--bf16"])
 
 

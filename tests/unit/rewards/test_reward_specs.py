@@ -264,7 +264,7 @@ def test_a_function_or_class_declares_by_attributes(tmp_path: Path) -> None:
     assert get_spec(f"{path}:scaled").make(SimpleNamespace(shorter_scale=7))(["a"]) == [7.0]
     with pytest.raises(ConfigError, match=r"has kind = 'shap'; did you mean 'shape'\? Kinds: program, contest"):
         get_spec(f"{path}:odd")
-    with pytest.raises(ConfigError, match="there is no file"):
+    with pytest.raises(ConfigError, match="does not exist; check the path"):
         get_spec(f"{tmp_path / 'none.py'}:f")
 
 

@@ -62,6 +62,7 @@ class EvaluationStage(Stage):
             self.plan(root, seed)
 
     def find_benchmark(self, root: Path) -> Benchmark:
+        """The benchmark that is named, or the one of the held-out problems."""
         from open_r1.evaluation.benchmarks import get_benchmark
         from open_r1.evaluation.benchmarks.by_source import held_out_benchmark
 
@@ -70,6 +71,7 @@ class EvaluationStage(Stage):
         return held_out_benchmark(str(root / self.problems / "held_out.jsonl"))
 
     def evaluation_settings(self, seed: int) -> EvaluationSettings:
+        """The settings as the evaluation area takes them."""
         from open_r1.evaluation import EvaluationSettings
 
         return EvaluationSettings(
@@ -81,6 +83,7 @@ class EvaluationStage(Stage):
         )
 
     def plan(self, root: Path, seed: int) -> Any:
+        """The benchmark with its problems, loaded and checked."""
         from open_r1.evaluation import plan_evaluation
 
         beside = self.base / self.data if self.data else None
@@ -113,6 +116,7 @@ class EvaluationStage(Stage):
 
 
 def report_accuracies(summary: dict[str, Any], context: Context) -> None:
+    """Report each mode's accuracy and mean length."""
     from open_r1.evaluation.summary import from_record
 
     for mode, result in summary["modes"].items():

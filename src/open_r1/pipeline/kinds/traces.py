@@ -70,6 +70,7 @@ def interpolate(points: Mapping[float, float], position: float) -> float:
 
 
 def trace_row(problem: Problem, style: str, seed: int) -> dict[str, Any]:
+    """A row of traces.jsonl: a conversation of the problem and its worked trace."""
     trace = write_trace(problem, style, seed)
     messages = [
         {"role": "user", "content": problem.prompt},

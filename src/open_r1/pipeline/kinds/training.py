@@ -38,6 +38,7 @@ class TrainingStage(Stage):
 
     @cached_property
     def recipe_settings(self) -> list[Setting]:
+        """The settings of the stage's recipe. ConfigError when the file does not exist."""
         path = self.base / self.recipe
         if not path.is_file():
             raise ConfigError(
@@ -47,6 +48,7 @@ class TrainingStage(Stage):
 
     @property
     def override_settings(self) -> Sequence[Setting]:
+        """The settings that replace the recipe's."""
         return (self.setting("overrides") or as_setting("overrides", self.overrides, f"stage {self.name}")).parts
 
     def prepare(self, root: Path, seed: int) -> Resolved:
