@@ -48,9 +48,13 @@ class DataParallelGenerator(Generator):
             done[index::count] = share
         return done
 
-    def ask_first(self, name: str, *arguments: Any) -> Any:
-        """What a method of the first process's generator returns."""
-        return self.ask([(name, arguments)])[0]
+    def context_length(self) -> int:
+        """That of the first process's generator."""
+        return self.ask([("context_length", ())])[0]
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """The tokens of a prompt, counted by the first process's generator."""
+        return self.ask([("count_tokens", (prompt,))])[0]
 
     def ask(self, jobs: Sequence[Job]) -> list[Any]:
         """The value of each job, one a process. RunError when a process fails, or ends."""

@@ -1,8 +1,8 @@
 """What it takes to be a generator: prompts in, completions out, in order.
 
-Two protocols. `Generator` takes many prompts and returns when all are completed. `Completer` takes one request at a time, many
-of them at once, and returns each reply as it comes (`data.generation`). Neither drops or reorders a prompt; a completion
-that was cut off says so in its finish reason.
+Two protocols. `Generator` takes many prompts and returns when all are completed. `Completer` takes one request at a time,
+many of them at once, and returns each reply as it comes (`data.generation`). Neither drops or reorders a prompt; a
+completion that was cut off says so in its finish reason.
 
 Implementations: `openai_server` (both), `in_process` (transformers) and `vllm_in_process` (`Generator`; `batching` makes a
 `Completer` of any), `scripted` (a fake for tests, shipped).
