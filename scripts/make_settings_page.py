@@ -9,14 +9,9 @@ from typing import Any
 
 import trl
 
-from open_r1.configs.arguments import (
-    GRPOConfig,
-    GRPOScriptArguments,
-    ScriptArguments,
-    SFTConfig,
-    StageSettings,
-)
+from open_r1.configs.arguments import GRPOConfig, ScriptArguments, SFTConfig, StageSettings
 from open_r1.configs.renames import RENAMES
+from open_r1.training.arguments import GRPOScriptArguments
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 

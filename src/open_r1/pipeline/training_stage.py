@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from open_r1.configs.fields import setting
-from open_r1.configs.parse import Resolved, make_arguments, resolve_stage
 from open_r1.configs.reader import Setting, as_setting, read_recipe
 from open_r1.configs.stage_arguments import StageArguments
 from open_r1.errors import ConfigError
 from open_r1.pipeline.benchmarks import evaluate_trained, plan_benchmarks
 from open_r1.pipeline.stage import Context, Stage, naming_stage
+from open_r1.training.parse import Resolved, make_arguments, resolve_stage
 
 
 def check_arguments(arguments: StageArguments) -> None:

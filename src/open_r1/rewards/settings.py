@@ -1,7 +1,4 @@
-"""The settings of rewards in recipes and in the shell, composed of what the rewards declare.
-
-`configs` lies below this area and asks for them by reference (`open_r1.configs.arguments`).
-"""
+"""The settings of rewards in recipes and in the shell, composed of what the rewards declare."""
 
 from __future__ import annotations
 

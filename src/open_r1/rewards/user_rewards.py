@@ -64,7 +64,8 @@ def _spec_of(target: Any, reference: str) -> RewardSpec:
 
     declared = {key: getattr(function, key) for key in DECLARED if hasattr(function, key)}
     declared.setdefault("summary", (inspect.getdoc(target) or "").partition("\n")[0])
-    return RewardSpec(reference, name, build, _kind(function, reference), needs_columns=needs_columns, **declared)
+    kind = _kind(function, reference)
+    return RewardSpec(reference, build, kind, name, needs_columns=needs_columns, **declared)
 
 
 def _instance(target: Any, reference: str, settings: dict[str, Any]) -> Any:

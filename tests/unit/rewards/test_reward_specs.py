@@ -15,7 +15,6 @@ import pytest
 
 import open_r1.rewards.functions
 from open_r1.configs.fields import limits_of
-from open_r1.configs.parse import parse_stage
 from open_r1.configs.ranges import COUNT
 from open_r1.data.trace_rewards import names_for
 from open_r1.errors import ConfigError
@@ -25,6 +24,7 @@ from open_r1.rewards import Example, RewardSetting, RewardSpec, get_spec, reward
 from open_r1.rewards.registry import default_rewards, reward_modules
 from open_r1.rewards.settings import readers_of, settings_class
 from open_r1.rewards.spec import Filled
+from open_r1.training.parse import parse_stage
 from open_r1.training.preflight import find_idle_rewards, score_examples
 
 SOURCE = Path(open_r1.rewards.functions.__file__).parents[2]

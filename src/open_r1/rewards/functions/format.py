@@ -114,7 +114,6 @@ CASES = {
 REWARDS = (
     RewardSpec(
         name="format",
-        function_name="format_reward",
         build=lambda settings: format_reward,
         kind="format",
         summary="1 if the completion is exactly <think>…</think><answer>…</answer>, each on lines of its own",

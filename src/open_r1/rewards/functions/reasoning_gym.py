@@ -92,7 +92,6 @@ def build(settings: Any) -> RewardFunction:
 
 REWARD = RewardSpec(
     name="reasoning_gym",
-    function_name="reasoning_gym_reward",
     build=build,
     kind="task",
     summary="what reasoning-gym's own scorer gives the answer",

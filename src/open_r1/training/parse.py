@@ -25,6 +25,7 @@ from open_r1.configs.stage_arguments import ADAPTED, StageArguments, StageKind
 from open_r1.configs.types import fits, in_words
 from open_r1.errors import ConfigError, nearest
 from open_r1.processes.ranks import world_size
+from open_r1.training.arguments import stage_classes
 
 STRUCTURED = {"reward_weights": dict}
 """Settings that take more than their type says: weights by the rewards' names."""
@@ -110,21 +111,6 @@ def convert_items(setting: Setting, hint: Any) -> list[Any]:
     if item_type is str:
         return [str(item) if text is None else text for item, text in zip(setting.value, written, strict=True)]
     return [item_type(item) for item in setting.value]
-
-
-def stage_classes(kind: StageKind, settings: Sequence[Setting] = ()) -> tuple[type, type, type]:
-    """The dataclasses for script, training and model settings of a stage.
-
-    Rewards of the user's own that `settings` name add the settings that they declare.
-    """
-    from open_r1.configs import arguments
-
-    if kind == "sft":
-        return arguments.ScriptArguments, arguments.SFTConfig, arguments.ModelConfig
-    named = [setting.value for setting in settings if setting.key == "reward_funcs"]
-    rewards = named[-1] if named and isinstance(named[-1], list) else named[-1:]
-    own = [name for name in rewards if isinstance(name, str)]
-    return arguments.grpo_script_arguments(own), arguments.GRPOConfig, arguments.ModelConfig
 
 
 @dataclass(frozen=True)
