@@ -205,7 +205,7 @@ def run_ours(
 ) -> tuple[Summary, list[Any]]:
     report = folder / "hits.jsonl"
     destination = Destination(folder / "clean.jsonl", report)
-    summary = decontaminate(open_rows(str(path)), ["text"], sets, rule, destination, processes)
+    summary = decontaminate(str(path), sets, destination, rule, columns=["text"], processes=processes)
     with report.open(encoding="utf-8") as lines:
         return summary, [json.loads(line) for line in lines]
 
@@ -349,10 +349,10 @@ def find_real_hits(data: Path, sets: dict[str, EvalSet], folder: Path) -> dict[s
     results = {}
     for title, path, columns, one in real_pairs(data, sets):
         rows, report = open_rows(str(path)), folder / "real.jsonl"
-        ours = decontaminate(rows, columns, [one], Rule(), Destination(report=report), 1)
+        ours = decontaminate(rows, [one], Destination(report=report), columns=columns, processes=1)
         hits = [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()]
-        variants = decontaminate(rows, columns, [one], Rule(same_numbers=False), Destination(), 1)
-        original = decontaminate(rows, columns, [one], Rule("open-r1"), Destination(), 1)
+        variants = decontaminate(rows, [one], rule=Rule(same_numbers=False), columns=columns, processes=1)
+        original = decontaminate(rows, [one], rule=Rule("open-r1"), columns=columns, processes=1)
         results[title] = {
             "rows": ours.rows,
             "hits": hits,

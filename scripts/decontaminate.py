@@ -5,7 +5,7 @@
 
 A local file gives a local file, `<name>_decontaminated.jsonl` or the like. A Hub data set is written to a local Parquet file
 first and then pushed under its new name by `open-r1 data publish`, so that a push that fails loses nothing. With
-`--cleanup` rows that hold evaluation items are dropped, otherwise a column `contaminated_<set>` says which they are. Rows
+`--cleanup` rows that contain evaluation items are dropped, otherwise a column `contaminated_<set>` says which they are. Rows
 are found by our rule, whose faults are fewer; `--rule open-r1` is the original's.
 """
 
@@ -15,8 +15,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from open_r1.cli.main import main as open_r1
+from open_r1.cli._data_decontaminate import show_summary
+from open_r1.cli._data_publish import push
+from open_r1.cli.console import ProgressLine, fail
+from open_r1.cli.main import quieten_libraries
+from open_r1.data.decontamination import decontaminate
+from open_r1.data.evaluation_index import Rule
 from open_r1.data.evaluation_sets import KNOWN_SETS
+from open_r1.data.row_file import Destination
+from open_r1.data.sources import open_rows
+from open_r1.errors import OpenR1Error
 
 ORIGINAL_NAMES = {"aime24": "aime_2024", "aime25": "aime_2025", "math_500": "math_500", "gpqa": "gpqa", "lcb": "lcb"}
 DEFAULT_SETS = [f"{KNOWN_SETS[name]}&name={original}" for name, original in ORIGINAL_NAMES.items()]
@@ -54,24 +62,33 @@ def name_output(arguments: argparse.Namespace) -> Path:
     return Path(arguments.new_dataset_name or source.with_name(f"{stem}_decontaminated{kind}"))
 
 
-def build_command(arguments: argparse.Namespace, output: Path) -> list[str]:
-    command = ["data", "decontaminate", arguments.dataset, "--columns", arguments.problem_column]
-    command += ["--split", arguments.split, "--ngram", str(arguments.ngram_size), "--rule", arguments.rule]
-    command += ["--output", str(output), "--against", *arguments.against]
-    command += ["--config", arguments.config] if arguments.config else []
-    command += ["--processes", str(arguments.processes)] if arguments.processes else []
-    command += [] if arguments.cleanup else ["--mark"]
-    return command + (["--overwrite"] if arguments.overwrite else [])
+def clean(arguments: argparse.Namespace) -> None:
+    output = name_output(arguments)
+    destination = Destination(output, output.with_suffix(".hits.jsonl"), not arguments.cleanup, arguments.overwrite)
+    with ProgressLine() as line:
+        summary = decontaminate(
+            open_rows(arguments.dataset, arguments.config, arguments.split),
+            arguments.against,
+            destination,
+            Rule(arguments.rule, arguments.ngram_size),
+            columns=[arguments.problem_column],
+            processes=arguments.processes,
+            num_examples=3,
+            progress=line.counting("rows"),
+        )
+    show_summary(summary, destination)
+    if not arguments.no_push and not is_local(arguments.dataset):
+        push(str(output), arguments.new_dataset_name or f"{arguments.dataset}_decontaminated", output.with_suffix(""))
 
 
 def main() -> int:
     arguments = parse_arguments()
-    output = name_output(arguments)
-    status = open_r1(build_command(arguments, output))
-    if status or arguments.no_push or is_local(arguments.dataset):
-        return status
-    name = arguments.new_dataset_name or f"{arguments.dataset}_decontaminated"
-    return open_r1(["data", "publish", str(output), "--repo_id", name, "--output_dir", str(output.with_suffix(""))])
+    quieten_libraries()
+    try:
+        clean(arguments)
+    except OpenR1Error as error:
+        return fail(str(error), error.exit_status)
+    return 0
 
 
 if __name__ == "__main__":

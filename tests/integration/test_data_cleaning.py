@@ -31,7 +31,7 @@ def test_math_train_against_math_500_shows_what_it_found(
     assert ran.status == 0, ran.err
     hits = read(tmp_path / "clean.hits.jsonl")
     rows = read(real_data / "math_train.jsonl")
-    assert f"7474 rows, {len(hits)} of them hold evaluation items" in ran.out
+    assert f"7474 rows, {len(hits)} of them contain evaluation items" in ran.out
     assert hits and all(hit["coverage"] >= 0.5 for hit in hits)
     assert any("hot-air balloon" in hit["matched"] for hit in hits)
     dropped = {hit["row"] for hit in hits}
@@ -92,9 +92,9 @@ def test_dedup_of_math_train(open_r1: Callable[..., Any], real_data: Path, tmp_p
         (["--against", "none.jsonl"], "none.jsonl"),
         (["--against", "set.jsonl", "--columns", "problm"], "did you mean 'problem'"),
         (["--against", "set.jsonl", "--mark"], "say where with --output"),
-        (["--against", "set.jsonl", "--output", "in.jsonl"], "is there already"),
+        (["--against", "set.jsonl", "--output", "in.jsonl"], "is what is read"),
         (["--against", "set.jsonl", "--output", "out.txt"], "end it in .jsonl or .parquet"),
-        (["--against", "set.jsonl", "--ngram", "2"], "n-grams of 2 words"),
+        (["--against", "set.jsonl", "--ngram", "2"], "ngram must be at least 4"),
         (["--against", "set.jsonl", "--processes", "0"], "--processes must be at least 1"),
         (["--against", "set.jsonl", "--rule", "open-r1", "--coverage", "0.3"], "leave one of them out"),
     ],

@@ -26,9 +26,9 @@ def test_shards_of_other_rows_are_written_anew(open_r1: Callable[..., Any], tmp_
     source = write_lines(tmp_path / "p.jsonl", problems(3))
     command = ["data", "publish", source, "--repo_id", "me/x", "--output_dir", tmp_path / "shards", "--dry-run"]
     assert open_r1(*command).status == 0
-    assert "anew" not in open_r1(*command).err
+    assert "again" not in open_r1(*command).err
     write_lines(source, problems(5))
-    assert "holds shards of other rows; they are written anew" in open_r1(*command).err
+    assert "contains shards of other rows; they are written again" in open_r1(*command).err
     assert json.loads((tmp_path / "shards" / "done.json").read_text())["rows"] == {"train": 5}
 
 
@@ -39,7 +39,7 @@ def test_a_finished_run_of_another_kind_is_no_folder_of_shards(open_r1: Callable
     (folder / "done.json").write_text('{"samples": 3}')
     ran = open_r1("data", "publish", folder, "--repo_id", "me/x", "--dry-run")
     assert ran.status == 2
-    assert "is no finished folder of shards" in ran.err
+    assert "is not a finished folder of shards" in ran.err
 
 
 def test_integers_of_more_than_64_bits_stay_what_they_are(open_r1: Callable[..., Any], tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_samples_that_cannot_be_drawn_are_kept_with_their_reason_and_tried_again
         port = int(fake.url.split(":")[2].split("/")[0])
         ran = open_r1("data", "generate", source, "--server", fake.url, "--output_dir", out, *FAST)
     assert ran.status == 1
-    assert "samples could not be drawn (refused" in ran.err
+    assert "samples could not be generated (refused" in ran.err
     assert "the same command tries them again" in ran.err
     failed = read_jsonl(out / "failed.jsonl")
     assert len(failed) == read_json(out / "summary.json")["samples_missing"] == 50 - len(keys_of(out)) > 0

@@ -117,5 +117,5 @@ def test_a_file_that_is_no_humaneval_is_named_with_its_line(tmp_path: Path) -> N
         read_problems(tmp_path / "none.jsonl")
     file = tmp_path / "humaneval.jsonl"
     file.write_text('\n{"task_id": "HumanEval/0"}\n')
-    with pytest.raises(DataError, match=r"humaneval.jsonl:2 is no problem of HumanEval"):
+    with pytest.raises(DataError, match=r"humaneval.jsonl:2 is not a problem of HumanEval"):
         read_problems(file)

@@ -218,7 +218,7 @@ def test_what_cannot_work_is_refused_before_anything_is_asked(
     [
         ("pas_rate_min: 0.2", "filter.yaml:2: unknown setting 'pas_rate_min'; did you mean 'pass_rate_min'?"),
         ("num_generations: many", "filter.yaml:2: num_generations = 'many' can't be used"),
-        ("backend: vlm", "filter.yaml:2: backend = 'vlm' is none of server, transformers, vllm"),
+        ("backend: vlm", "filter.yaml:2: backend = 'vlm' is not one of server, transformers, vllm"),
         ("streaming: 3", "filter.yaml:2: streaming must be true or false"),
         ("temperature: [1, 2]", "filter.yaml:2: temperature takes one value"),
     ],

@@ -300,7 +300,7 @@ def test_the_choice_depends_on_no_number_of_processes(open_r1: Command, tmp_path
         ([trace("4")], [], "no column 'verified'"),
         ([{"completion": "x", "verified": True}], [], "no column of problems"),
         ([trace("4", verified=True)], ["--keep_per_problem", "0"], "per_problem must be at least 1"),
-        ([trace("4", verified=True)], ["--max_looping", "2"], "max_looping must be a share"),
+        ([trace("4", verified=True)], ["--max_looping", "2"], "max_looping must be at least 0 and at most 1"),
         ([trace("4", verified=True)], ["--min_tokens", "9", "--max_tokens", "5"], "swap them"),
         ([trace("4", verified=True)], ["--system_prompt", "x"], "add --as messages"),
         ([trace("4", verified=True)], ["--id_column", "problem_di"], "did you mean 'problem_id'?"),

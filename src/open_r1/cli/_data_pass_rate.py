@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from open_r1.cli._data_generate import (
-    SHOW_EVERY_ON_TERMINAL_S,
-    SHOW_EVERY_S,
-    ProgressLine,
-    add_server_arguments,
-    command_line,
-    identify_model,
-    make_completer,
-)
-from open_r1.cli._data_verify import add_reward_arguments
-from open_r1.cli.console import tell
-from open_r1.errors import ConfigError, RunError, nearest
-
-if TYPE_CHECKING:
-    from open_r1.configs.reader import Setting
-    from open_r1.data.pass_rate import Scorer
-    from open_r1.data.problems import ProblemSet
+from open_r1.cli._data_generate import add_teacher, read_problems, show_plan
+from open_r1.cli._data_publish import push
+from open_r1.cli._data_verify import add_reward_choice
+from open_r1.cli.console import ProgressLine, command_line, show, show_json, tell
+from open_r1.cli.options import add, add_results, add_settings, add_verb, read_settings
+from open_r1.errors import ConfigError, nearest
 
 EXAMPLE = """examples:
   open-r1 data pass-rate problems.jsonl --server http://localhost:8000/v1 --num_samples 8 --min 0.1 --max 0.6 \\
@@ -31,133 +19,127 @@ EXAMPLE = """examples:
   open-r1 data pass-rate --config recipes/dataset_filtering/filter_dapo.yaml --server http://localhost:8000/v1 \\
       --output_dir rated
 
-A recipe holds the same settings as flags do; flags win. problems.jsonl gets every problem with pass_rate and difficulty,
-kept.jsonl those with min < pass_rate < max. The same command goes on where it stopped, in drawing and in scoring.
+A recipe has the same settings as flags; flags win. problems.jsonl gets every problem with pass_rate and difficulty,
+kept.jsonl those with min < pass_rate < max. The same command continues where it stopped, in generating and in scoring.
 """
 
 LOADING = ("model_revision", "dtype", "torch_dtype", "attn_implementation", "trust_remote_code")
-"""Settings of the original's recipes about loading the model, which whoever serves it has loaded by now."""
+"""Settings of the original's recipes about loading the model; a server has loaded it its own way."""
 
 
-def add_parser(actions: argparse._SubParsersAction) -> None:
-    parser = actions.add_parser(
+def add_parser(actions: Any) -> None:
+    add_verb(
+        actions,
         "pass-rate",
-        help="how often a model solves each problem, and those within a window; resumable",
-        description="Draw completions of every problem, score them, write each problem's pass rate, keep a window.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "how often a model solves each problem, and those within a window; resumable",
+        EXAMPLE,
+        "Generate completions of every problem, score them, write each problem's pass rate, keep a window.",
+        fill=add_options,
     )
+
+
+def add_options(parser: Any) -> None:
+    from open_r1.data.generation import TraceSettings
+    from open_r1.data.pass_rate import SAMPLING, PassRateSettings
+    from open_r1.data.problems import ProblemSource
+
     parser.add_argument("source", nargs="?", help="problems: a file, a folder, a Hub id, or tasks:NAME?level=2&n=1000")
     parser.add_argument("--config", dest="recipe", type=Path, metavar="RECIPE", help="YAML with settings")
-    parser.add_argument("--output_dir", type=Path, help="folder for everything (default: pass_rates/<source>)")
-    add_problem_arguments(parser)
-    add_sampling_arguments(parser)
-    add_server_arguments(parser)
-    parser.add_argument("--model_name_or_path", dest="model", help=argparse.SUPPRESS)
-    parser.add_argument("--chat_template", help="Jinja chat template that the server is to use")
+    group = parser.add_argument_group("problems")
+    add(group, "dataset_name", help="the same as the source")
+    add_settings(group, ProblemSource)
+    add(group, "dataset_start_index", type=int, metavar="N", help="begin with this row, counted from 0")
+    add(group, "dataset_end_index", type=int, metavar="N", help="end before this row")
+    group = parser.add_argument_group("sampling")
+    defaults = {name: {"default": getattr(SAMPLING, name)} for name in ("num_samples", "temperature", "top_p")}
+    add_settings(group, TraceSettings, **defaults)
+    add_teacher(parser)
+    add(parser, "chat_template", metavar="TEXT", help="Jinja chat template that the server is to use")
     for name in LOADING:
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
-    add_reward_arguments(parser, "rewards to score by (default: the first that the columns allow)")
-    parser.add_argument(
-        "--reward_weights", nargs="+", type=read_weight, metavar="WEIGHT",
-        help="a weight each, or NAME=WEIGHT (default: all alike)",
-    )  # fmt: skip
+    add_reward_choice(parser, "rewards to score by (default: the first that the columns allow)")
+    add(parser, "reward_weights", nargs="+", type=read_weight, metavar="WEIGHT",
+        help="a weight each, or NAME=WEIGHT (default: equal weights)")  # fmt: skip
     group = parser.add_argument_group("the problems that are kept")
-    group.add_argument("--min", "--pass_rate_min", "--low_reward_threshold", dest="min", type=float, default=0.1,
-                       help="kept are rates above it (default: 0.1)")  # fmt: skip
-    group.add_argument("--max", "--pass_rate_max", "--high_reward_threshold", dest="max", type=float, default=0.9,
-                       help="kept are rates below it (default: 0.9)")  # fmt: skip
-    group.add_argument("--output_dataset_name", metavar="REPO", help="push the kept problems to the Hub as user/name")
-    parser.add_argument("--allow_missing", action="store_true", help="score although samples could not be drawn")
-    parser.add_argument("--rescore", action="store_true", help="score anew, by other rewards or with more samples")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="remove the samples that the folder holds, and start over"
-    )
-    parser.add_argument("--dry-run", "--dry_run", action="store_true", help="show what would be asked; ask nothing")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-    defaults = {}
-    for action in parser._actions:  # what isn't given is left out, so that a recipe's settings show
+    spellings = {
+        "min": {"spellings": ("--pass_rate_min", "--low_reward_threshold")},
+        "max": {"spellings": ("--pass_rate_max", "--high_reward_threshold")},
+    }
+    add_settings(group, PassRateSettings, "min", "max", "allow_missing", **spellings)
+    add(group, "output_dataset_name", metavar="USER/NAME", help="push the kept problems to the Hub")
+    add(parser, "rescore", action="store_true", help="score again, by other rewards or with more samples")
+    add_results(parser, "output_dir", help="folder for everything (default: pass_rates/<source>)")
+    leave_out_defaults(parser)
+    parser.set_defaults(run=run)
+
+
+def leave_out_defaults(parser: Any) -> None:
+    """Give the parser no values but those that are given, so that a recipe's show; it keeps its defaults beside."""
+    defaults: dict[str, Any] = {}
+    for action in parser._actions:
         if action.dest not in ("help", "recipe"):
             defaults.setdefault(action.dest, action.default)
             action.default = argparse.SUPPRESS
-    parser.set_defaults(run=run, parser=parser, defaults=defaults)
-
-
-def add_problem_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("problems")
-    group.add_argument("--dataset_name", help="the same as the source")
-    group.add_argument("--dataset_config", help="configuration of the data set")
-    group.add_argument("--split", "--dataset_split", dest="split", default="train", help="split (default: train)")
-    group.add_argument("--revision", "--dataset_revision", dest="revision", help="revision of a data set of the Hub")
-    group.add_argument("--streaming", action="store_true", help="read the problems as they are needed")
-    group.add_argument("--prompt_column", "--dataset_prompt_column", dest="prompt_column",
-                       help="column with the problem (default: prompt, problem, question, instruction)")  # fmt: skip
-    group.add_argument("--id_column", help="column with an id of each problem (default: a hash of the prompt)")
-    group.add_argument("--prompt_template", help="Jinja text around the problem, as 'Think first: {{ prompt }}'")
-    group.add_argument("--system_prompt", help="system prompt before every problem")
-    group.add_argument("--max_problems", type=int, help="only so many problems")
-    group.add_argument("--dataset_start_index", type=int, help="begin with this row, counted from 0")
-    group.add_argument("--dataset_end_index", type=int, help="end before this row")
-    group.add_argument("--skip_unusable", action="store_true", help="leave out rows without a problem")
-
-
-def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("sampling")
-    group.add_argument("--num_samples", "--num_generations", dest="num_samples", type=int, default=8,
-                       help="completions a problem (default: 8)")  # fmt: skip
-    group.add_argument("--temperature", type=float, default=1.0, help="default: 1")
-    group.add_argument("--top_p", type=float, default=1.0, help="default: 1")
-    group.add_argument("--max_new_tokens", "--max_completion_length", dest="max_new_tokens", type=int, default=8192,
-                       help="limit of a completion (default: 8192)")  # fmt: skip
-    group.add_argument("--seed", type=int, default=0, help="each sample's own seed is made from it (default: 0)")
-    group.add_argument("--samples_per_request", type=int, default=1, help="choices to ask for at once (default: 1)")
+    parser.set_defaults(parser=parser, defaults=defaults)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from open_r1.data.pass_rate import Window, score_problems
+    from open_r1.data.generation import TraceSettings
+    from open_r1.data.pass_rate import PassRateSettings, measure_pass_rate
+    from open_r1.data.teacher import open_teacher
 
-    request = merge(arguments)
+    request, reward_settings = merge(arguments)
     check_request(request)
-    window = Window(request.min, request.max)
-    problems = read_problems(request)
-    scorer, settings = make_scorer(request, problems)
+    teacher = read_teacher(request)
+    weights = read_weights(request.reward_weights)
+    settings = read_settings(PassRateSettings, request, reward_weights=weights, reward_settings=reward_settings)
+    sampling = read_settings(TraceSettings, request)
+    problems = read_problems(read_source(request))
     if request.dry_run:
-        return show_plan(request, problems, settings)
-    draw(request, problems)
-    summary = score_problems(
-        request.output_dir,
-        problems,
-        request.num_samples,
-        scorer,
-        window,
-        settings,
-        request.rescore or request.overwrite,
-        request.allow_missing,
-        lambda done, wanted: tell(f"{done:,} of {wanted:,} problems scored now"),
-    )
+        _, used = settings.scorer(problems)
+        show_plan(request.output_dir, problems, sampling)
+        weighed = ", ".join(f"{n} (weight {w:g})" for n, w in zip(used["rewards"], used["weights"], strict=True))
+        show(f"--- scored by {weighed}; kept where {settings.min:g} < pass_rate < {settings.max:g}")
+        return 0
+    settings.scorer(problems)  # refuses what can't be computed before a model is loaded
+    completer = open_teacher(teacher, None if request.overwrite else request.output_dir / "traces", tell)
+    with ProgressLine(is_paced=True) as line, ProgressLine() as scored:
+        summary = measure_pass_rate(
+            problems,
+            request.output_dir,
+            completer,
+            sampling,
+            settings,
+            identity=teacher.identity() | {"engine_options": dict(teacher.engine_options)},
+            overwrite=request.overwrite,
+            rescore=request.rescore,
+            progress=line.show,
+            progress_every_s=line.every_s,
+            scored=scored.counting("problems"),
+            command=command_line(),
+        )
     if request.json:
-        print(json.dumps(summary, indent=2))
+        show_json(summary)
     else:
-        show(summary, request.output_dir)
-    return publish(request) if request.output_dataset_name else 0
+        show_summary(summary, request.output_dir)
+    if request.output_dataset_name:
+        push(str(request.output_dir / "kept.jsonl"), request.output_dataset_name, request.output_dir / "shards")
+    return 0
 
 
-def merge(arguments: argparse.Namespace) -> argparse.Namespace:
-    """The settings: flags before the recipe before the defaults."""
-    given = {
-        key: value for key, value in vars(arguments).items() if key not in ("parser", "defaults", "recipe", "run")
-    }
-    recipe = read_recipe_file(arguments.recipe, arguments.parser) if arguments.recipe else {}
-    request = argparse.Namespace(**(arguments.defaults | recipe | given))
-    if "dataset_name" in given or request.source is None:
-        request.source = request.dataset_name
-    if request.source is None:
+def merge(arguments: argparse.Namespace) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """The settings, flags before the recipe before the defaults; and the recipe's settings of rewards."""
+    recipe, reward_settings = read_recipe_file(arguments.recipe, arguments.parser) if arguments.recipe else ({}, {})
+    given = set(vars(arguments))
+    for name, value in (arguments.defaults | recipe).items():
+        if name not in given:
+            setattr(arguments, name, value)
+    if arguments.dataset_name and (arguments.source is None or "dataset_name" in given):
+        arguments.source = arguments.dataset_name
+    if arguments.source is None:
         raise ConfigError("no problems were named; give a file, a folder or a Hub id, or dataset_name in a recipe.")
-    if request.output_dir is None:
-        request.output_dir = default_folder(request)
-    request.output_dir = Path(request.output_dir)
-    request.reward_settings = recipe.get("reward_settings", {})
-    return request
+    arguments.output_dir = Path(arguments.output_dir or default_folder(arguments))
+    return arguments, reward_settings
 
 
 def default_folder(request: argparse.Namespace) -> Path:
@@ -167,44 +149,39 @@ def default_folder(request: argparse.Namespace) -> Path:
     return Path("pass_rates") / (name + "".join(f"-{row}" for row in rows if row is not None))
 
 
-def read_recipe_file(path: Path, parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """A recipe's settings by the names that flags have. ConfigError, with file and line, for what no flag is called."""
+def read_recipe_file(path: Path, parser: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A recipe's settings, by their flags and of rewards. ConfigError, with file and line, for an unknown one."""
     from open_r1.configs.reader import read_recipe
-
-    actions = {word.lstrip("-"): action for action in parser._actions for word in action.option_strings}
-    settings: dict[str, Any] = {"reward_settings": {}}
-    for setting in read_recipe(path):
-        action = actions.get(setting.key)
-        if action is not None and setting.key not in ("help", "config", "set"):
-            if setting.value is not None:
-                settings[action.dest] = convert(action, setting)
-        elif setting.key in reward_options():
-            settings["reward_settings"][setting.key] = setting.value
-        else:
-            known = [*actions, *reward_options()]
-            hint = nearest(setting.key, known)
-            advice = hint if hint != "." else "; remove it: the settings are the flags of open-r1 data pass-rate."
-            raise ConfigError(f"{setting.origin}: unknown setting '{setting.key}'{advice}")
-    return settings
-
-
-def reward_options() -> set[str]:
     from open_r1.rewards.registry import reward_specs
 
-    return {option for spec in reward_specs().values() for option in spec.options}
+    reward_options = {option for spec in reward_specs().values() for option in spec.options}
+    actions = {action.option_strings[0]: action for action in parser._actions if action.option_strings}
+    flags = parser.declared()
+    settings: dict[str, Any] = {}
+    of_rewards: dict[str, Any] = {}
+    for setting in read_recipe(path):
+        action = actions.get(flags.get(f"--{setting.key}", ""))
+        if action is not None and action.dest not in ("help", "recipe", "set"):
+            if setting.value is not None:
+                settings[action.dest] = convert(action, setting)
+        elif setting.key in reward_options:
+            of_rewards[setting.key] = setting.value
+        else:
+            hint = nearest(setting.key, [*(flag[2:] for flag in flags), *reward_options])
+            advice = hint if hint != "." else "; remove it: the settings are the flags of open-r1 data pass-rate."
+            raise ConfigError(f"{setting.origin}: unknown setting '{setting.key}'{advice}")
+    return settings, of_rewards
 
 
-def convert(action: argparse.Action, setting: Setting) -> Any:
+def convert(action: argparse.Action, setting: Any) -> Any:
     """A value of YAML as the flag would have read it."""
     value = setting.value
     if action.nargs == 0:
         if not isinstance(value, bool):
             raise ConfigError(f"{setting.origin}: {setting.key} must be true or false, but is {value!r}.")
         return value
-    if action.dest == "reward_weights" and isinstance(value, dict):
-        return list(value.items())
-    if action.dest == "extra_body" and isinstance(value, dict):
-        return value
+    if isinstance(value, dict) and action.dest in ("reward_weights", "extra_body", "engine_options"):
+        return list(value.items()) if action.dest == "reward_weights" else value
     words = value if isinstance(value, list) else [value]
     read: Any = action.type if callable(action.type) else str
     try:
@@ -212,14 +189,13 @@ def convert(action: argparse.Action, setting: Setting) -> Any:
     except (ValueError, argparse.ArgumentTypeError) as error:
         raise ConfigError(f"{setting.origin}: {setting.key} = {value!r} can't be used: {error}.") from None
     if action.choices is not None and (unknown := [one for one in values if one not in action.choices]):
-        raise ConfigError(
-            f"{setting.origin}: {setting.key} = {unknown[0]!r} is none of {', '.join(map(str, action.choices))}."
-        )
-    if action.nargs is None or action.nargs == "?":
-        if len(values) != 1:
-            raise ConfigError(f"{setting.origin}: {setting.key} takes one value, but has {len(values)}.")
-        return values[0]
-    return values
+        known = ", ".join(map(str, action.choices))
+        raise ConfigError(f"{setting.origin}: {setting.key} = {unknown[0]!r} is not one of {known}.")
+    if action.nargs not in (None, "?"):
+        return values
+    if len(values) != 1:
+        raise ConfigError(f"{setting.origin}: {setting.key} takes one value, but has {len(values)}.")
+    return values[0]
 
 
 def read_weight(word: str) -> float | tuple[str, float]:
@@ -228,158 +204,85 @@ def read_weight(word: str) -> float | tuple[str, float]:
     try:
         return (name, float(number)) if equals else float(number)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{word!r} is no weight; write 0.4 or accuracy=0.4") from None
+        raise argparse.ArgumentTypeError(f"{word!r} is not a weight; write 0.4 or accuracy=0.4") from None
+
+
+def read_weights(weights: list[Any] | None) -> Any:
+    """A list of weights, or a mapping by name where they have names."""
+    if not weights or not any(isinstance(weight, tuple) for weight in weights):
+        return weights
+    if not all(isinstance(weight, tuple) for weight in weights):
+        raise ConfigError("--reward_weights has weights with names and without; give all of them names, or none.")
+    return dict(weights)
 
 
 def check_request(request: argparse.Namespace) -> None:
-    for name in ("max_problems", "batch_size"):
-        value = getattr(request, name)
-        if value is not None and value < 1:
-            raise ConfigError(f"--{name} must be at least 1, but is {value}.")
     first, end = request.dataset_start_index, request.dataset_end_index
     if (first or 0) < 0 or (end is not None and end <= (first or 0)):
         raise ConfigError(
             f"rows from {first or 0} to {end} are none; give 0 <= dataset_start_index < dataset_end_index."
         )
-    if request.backend != "server":
-        check_in_process(request)
-    elif ignored := [name for name in LOADING if getattr(request, name) is not None]:
+    ignored = [name for name in LOADING if getattr(request, name) is not None]
+    if request.backend == "server" and ignored:
         tell(f"notice: {', '.join(ignored)}: the server has loaded the model its own way")
     if request.output_dataset_name and request.output_dataset_name.count("/") != 1:
         raise ConfigError(f"--output_dataset_name {request.output_dataset_name} is not of the form user/name.")
 
 
-def check_in_process(request: argparse.Namespace) -> None:
-    if not request.model:
-        raise ConfigError(f"--backend {request.backend} needs a model: name a folder or a Hub id with --model.")
-    for name in ("server", "chat_template", "extra_body"):
-        if getattr(request, name):
-            raise ConfigError(f"--{name} has no use with --backend {request.backend}; leave one of them out.")
-    if request.backend == "vllm":
-        request.engine_options = load_options(request) | (request.engine_options or {})
-        return
-    if request.engine_options:
-        raise ConfigError("--engine_options are those of --backend vllm; leave them out, or choose that backend.")
-    if request.model_revision not in (None, "main"):
+def read_source(request: argparse.Namespace) -> Any:
+    """The problems' source, with the rows that are asked for."""
+    from open_r1.data.problems import ProblemSource
+
+    first, end = request.dataset_start_index or 0, request.dataset_end_index
+    source = read_settings(ProblemSource, request, name=request.source, first_problem=first)
+    if end is None:
+        return source
+    limits = [end - first, *([source.max_problems] if source.max_problems is not None else [])]
+    return read_settings(ProblemSource, request, name=request.source, first_problem=first, max_problems=min(limits))
+
+
+def read_teacher(request: argparse.Namespace) -> Any:
+    """The model's settings, those of the original's recipes about loading and its template among them."""
+    from open_r1.data.teacher import TeacherSettings
+
+    template = {"chat_template": request.chat_template} if request.chat_template else {}
+    if template and request.backend != "server":
+        raise ConfigError(f"--chat_template has no effect with --backend {request.backend}; leave one of them out.")
+    loading = load_options(request) if request.backend == "vllm" else {}
+    if request.backend == "transformers" and request.model_revision not in (None, "main"):
         raise ConfigError(
             f"model_revision {request.model_revision} can't be chosen with --backend transformers; give the folder that "
             f"`hf download {request.model} --revision {request.model_revision}` prints as --model."
         )
+    extra_body, options = {**request.extra_body, **template}, {**loading, **request.engine_options}
+    return read_settings(TeacherSettings, request, extra_body=extra_body, engine_options=options)
 
 
 def load_options(request: argparse.Namespace) -> dict[str, Any]:
     """The recipe's settings about loading as vLLM calls them; it chooses its attention itself."""
+    trust = request.trust_remote_code
     found = {
         "revision": request.model_revision,
         "dtype": request.dtype or request.torch_dtype,
-        "trust_remote_code": None
-        if request.trust_remote_code is None
-        else request.trust_remote_code.lower() == "true",
+        "trust_remote_code": None if trust is None else trust.lower() == "true",
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
-def read_problems(request: argparse.Namespace) -> ProblemSet:
-    from open_r1.cli import _data_generate
-
-    request.config, request.columns = request.dataset_config, None
-    first = request.dataset_start_index or 0
-    if request.dataset_end_index is not None:
-        wanted = request.dataset_end_index - first
-        request.max_problems = wanted if request.max_problems is None else min(wanted, request.max_problems)
-    request.first_problem = first
-    return _data_generate.read_problems(request)
-
-
-def make_scorer(request: argparse.Namespace, problems: ProblemSet) -> tuple[Scorer, dict[str, Any]]:
-    """What scores, and the settings that two runs must have in common."""
-    from open_r1.data.pass_rate import Scorer, constant_weights
-    from open_r1.data.trace_rewards import build_rewards, names_for
-    from open_r1.rewards.recipe import read_reward_settings
-
-    source = problems.source.name
-    names = request.rewards or names_for(problems.found, request.solution_column, source)[:1]
-    settings = request.reward_settings | read_reward_settings(request.set, names)
-    rewards = build_rewards(names, problems.found, request.solution_column, argparse.Namespace(**settings), source)
-    weights: Any = request.reward_weights
-    if weights and any(isinstance(weight, tuple) for weight in weights):
-        if not all(isinstance(weight, tuple) for weight in weights):
-            raise ConfigError("--reward_weights has weights with names and without; give all of them names, or none.")
-        weights = dict(weights)
-    values = constant_weights(weights, names)
-    used = {"rewards": names, "weights": values, "solution_column": request.solution_column, **settings}
-    return Scorer(rewards, values, request.solution_column), used
-
-
-def draw(request: argparse.Namespace, problems: ProblemSet) -> None:
-    """Draw the samples that are missing. RunError, which says how to go on, where that fails."""
-    from open_r1.data.generation import TraceSettings, describe_end, draw_traces
-    from open_r1.data.progress import Prices
-
-    prices = Prices(request.price_prompt, request.price_completion)
-    settings = TraceSettings(
-        request.num_samples, request.temperature, request.top_p, request.max_new_tokens, request.seed,
-        request.samples_per_request, prices, request.max_cost,
-    )  # fmt: skip
-    folder = request.output_dir / "traces"
-    template = {"chat_template": request.chat_template} if request.chat_template else {}
-    extra = {**request.extra_body, **template}
-    completer = make_completer(argparse.Namespace(**{**vars(request), "output_dir": folder, "extra_body": extra}))
-    shown = ProgressLine()
-    every_s = SHOW_EVERY_ON_TERMINAL_S if shown.is_terminal else SHOW_EVERY_S
-    try:
-        drawn = draw_traces(
-            folder, problems, settings, completer, shown.show, every_s,
-            {"extra_body": extra, "engine_options": request.engine_options or {}} | identify_model(request),
-            request.overwrite, command_line(),
-        )  # fmt: skip
-    finally:
-        shown.end()
-    tell(describe_end(drawn, folder))
-    if drawn["samples_missing"] and not request.allow_missing:
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in drawn["failed"].items())
-        raise RunError(
-            f"{drawn['samples_missing']:,} samples could not be drawn ({reasons}): see {folder / 'failed.jsonl'}; the same "
-            f"command tries them again, --allow_missing goes on without them: {command_line()}"
-        )
-
-
-def show_plan(request: argparse.Namespace, problems: ProblemSet, settings: dict[str, Any]) -> int:
-    from open_r1.cli import _data_generate
-    from open_r1.data.generation import TraceSettings
-
-    sampling = TraceSettings(request.num_samples, request.temperature, request.top_p, request.max_new_tokens)
-    _data_generate.show_plan(request, problems, sampling)
-    weighed = ", ".join(f"{n} (weight {w:g})" for n, w in zip(settings["rewards"], settings["weights"], strict=True))
-    print(f"--- scored by {weighed}; kept where {request.min:g} < pass_rate < {request.max:g}")
-    return 0
-
-
-def publish(request: argparse.Namespace) -> int:
-    """The kept problems as shards, pushed; everything stays where it is when the Hub doesn't take it."""
-    from open_r1.cli import _data_publish
-
-    where = argparse.Namespace(
-        source=str(request.output_dir / "kept.jsonl"), repo_id=request.output_dataset_name, config=None, revision="main",
-        output_dir=request.output_dir / "shards", private=False, dry_run=False,
-    )  # fmt: skip
-    return _data_publish.run(where)
-
-
-def show(summary: dict[str, Any], folder: Path) -> None:
+def show_summary(summary: dict[str, Any], folder: Path) -> None:
     mean = "none" if summary["mean"] is None else f"{summary['mean']:.3f}"
-    print(f"{summary['problems']:,} problems, {summary['samples']:,} samples scored, mean pass rate {mean}")
+    show(f"{summary['problems']:,} problems, {summary['samples']:,} samples scored, mean pass rate {mean}")
     most = max(1, *summary["tenths"])
     for tenth, count in enumerate(summary["tenths"]):
-        print(f"  {tenth / 10:.1f} {'#' * round(40 * count / most):<40} {count:,}")
-    print(f"never solved {summary['never_solved']:,}, always {summary['always_solved']:,}, "
-          f"without a single score {summary['problems_unscored']:,}")  # fmt: skip
+        show(f"  {tenth / 10:.1f} {'#' * round(40 * count / most):<40} {count:,}")
+    show(f"never solved {summary['never_solved']:,}, always {summary['always_solved']:,}, "
+         f"without a single score {summary['problems_unscored']:,}")  # fmt: skip
     if summary["samples_unscored"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary["unscored_now"].items())
-        print(
+        show(
             f"{summary['samples_unscored']:,} samples could not be scored" + (f" (now: {reasons})" if reasons else "")
         )
-    print(
+    show(
         f"{summary['kept']:,} problems with {summary['min']:g} < pass_rate < {summary['max']:g} in {folder / 'kept.jsonl'}"
     )
-    print(f"all of them in {folder / 'problems.jsonl'}")
+    show(f"all of them in {folder / 'problems.jsonl'}")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import glob
 from pathlib import Path
 from typing import Any
 
-from open_r1.cli.console import tell
-from open_r1.errors import ConfigError
-from open_r1.hub import check_repo_id, default_api, push_folder
+from open_r1.cli.console import ProgressLine, tell
+from open_r1.cli.options import add, add_verb
 
 EXAMPLE = """examples:
   open-r1 data publish mixed --repo_id me/my-mixture --private
@@ -20,77 +18,49 @@ The token is the one that `hf auth login` keeps, or HF_TOKEN. After a failed upl
 """
 
 
-def add_parser(actions: argparse._SubParsersAction) -> None:
-    parser = actions.add_parser(
+def add_parser(actions: Any) -> None:
+    add_verb(
+        actions,
         "publish",
-        help="rows to the Hub, as Parquet shards with a card",
-        description="Write rows as Parquet shards with a card that tells how they were made, and push them to the Hub.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "rows to the Hub, as Parquet shards with a card",
+        EXAMPLE,
+        "Write rows as Parquet shards with a card that says how they were made, and push them to the Hub.",
+        fill=add_options,
     )
+
+
+def add_options(parser: Any) -> None:
     parser.add_argument("source", help="a folder of shards, a file, a pattern, a Hub id")
-    parser.add_argument("--repo_id", required=True, help="repository on the Hub, as user/name")
-    parser.add_argument("--output_dir", type=Path, help="where shards of another source are written")
-    parser.add_argument("--config", help="configuration of the data set")
-    parser.add_argument("--revision", default="main", help="branch to push to (default: main)")
-    parser.add_argument("--private", action="store_true", help="make the repository private when it is new")
-    parser.add_argument("--dry-run", "--dry_run", action="store_true", help="write the shards, push nothing")
+    add(parser, "repo_id", required=True)
+    add(parser, "output_dir", help="where shards of another source are written")
+    for name in ("dataset_config", "revision", "private"):
+        add(parser, name)
+    add(parser, "dry-run", help="write the shards, push nothing")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    check_repo_id(arguments.repo_id)
-    folder = prepare(arguments)
-    if arguments.dry_run:
-        tell(f"'{folder}' is ready; without --dry-run it is pushed to {arguments.repo_id}")
-        return 0
-    push(folder, arguments, default_api())
-    tell(f"{folder} is at {arguments.repo_id}, revision {arguments.revision}")
+    push(
+        arguments.source,
+        arguments.repo_id,
+        arguments.output_dir,
+        config=arguments.dataset_config,
+        revision=arguments.revision,
+        private=arguments.private,
+        dry_run=arguments.dry_run,
+    )
     return 0
 
 
-def prepare(arguments: argparse.Namespace) -> Path:
-    """The folder of shards: the source itself, what an earlier run wrote, or what is written now."""
-    from open_r1.data.provenance import Step, steps_behind
-    from open_r1.data.shards import DONE, contents_of, is_finished, write_folder
-    from open_r1.data.sources import load_source
+def push(source: str, repo_id: str, output_dir: Path | None, *, dry_run: bool = False, **options: Any) -> None:
+    """Publish, and say so."""
+    from open_r1.data.shards import publish
 
-    source = Path(arguments.source)
-    if is_finished(source):
-        return source
-    folder = arguments.output_dir
-    if folder is None:
-        raise ConfigError(f"'{source}' is no finished folder of shards; name a new folder for them with --output_dir.")
-    contents = fingerprint(arguments.source, arguments.config)
-    if is_finished(folder) and contents_of(folder):
-        if contents_of(folder) == contents:
-            return folder
-        tell(f"'{folder}' holds shards of other rows; they are written anew")
-        (folder / DONE).unlink()
-    loaded = load_source(arguments.source, arguments.config)
-    splits = loaded if isinstance(loaded, dict) else {"train": loaded}
-    step = Step("publish", arguments.source, {}, {name: len(rows) for name, rows in splits.items()})
-    write_folder(
-        folder, splits, [*steps_behind(arguments.source), step], arguments.repo_id.partition("/")[2], contents
-    )
-    return folder
-
-
-def fingerprint(source: str, config: str | None) -> str:
-    """What the shards of a source are made of: its files by their contents, a set of the Hub by its name."""
-    from open_r1.rundir import hash_files
-
-    path = Path(source).expanduser()
-    if path.is_dir():
-        files = [found for found in path.rglob("*") if found.is_file()]
+    with ProgressLine() as line:
+        folder = publish(
+            source, repo_id, output_dir, dry_run=dry_run, report=tell, progress=line.counting("rows"), **options
+        )
+    if dry_run:
+        tell(f"'{folder}' is ready; without --dry-run it is pushed to {repo_id}")
     else:
-        files = [path] if path.is_file() else [Path(found) for found in glob.glob(str(path), recursive=True)]
-    return " ".join([source, config or "", hash_files(files)])
-
-
-def push(folder: Path, arguments: argparse.Namespace, api: Any) -> None:
-    """Upload the folder. RunError, with everything still there, when the Hub doesn't take it."""
-    ignored = ["done.json", ".*"]
-    message = "Rows and card by open-r1 data publish"
-    private = arguments.private or None
-    push_folder(api, folder, arguments.repo_id, "dataset", arguments.revision, private, ignored, message)
+        tell(f"{folder} is at {repo_id}, revision {options.get('revision', 'main')}")

@@ -1,20 +1,25 @@
 """The original's two generation scripts, their flags on our engine: `open_r1/generate.py`, `scripts/generate_reasoning.py`.
 
-Both draw into a folder as `open-r1 data generate` does, so that they can be killed and started again, and then write the
-file or push the data set that the original made: a row a problem, its samples in lists.
+Both generate into a folder as `open-r1 data generate` does, so that they can be killed and started again, and then write the
+file or push the data set that the original made: a row per problem, its samples in lists.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from open_r1.cli._data_generate import DEFAULT_SERVER
+from open_r1.cli._data_generate import generate
+from open_r1.cli._data_publish import push
 from open_r1.cli.console import fail, tell
-from open_r1.cli.main import main
+from open_r1.cli.main import quieten_libraries
+from open_r1.data.generation import TraceSettings
+from open_r1.data.problems import ProblemSource
+from open_r1.data.teacher import DEFAULT_SERVER, TeacherSettings
+from open_r1.data.traces import group_traces
 from open_r1.errors import ConfigError, OpenR1Error
 
 REASONING_TEMPLATE = (
@@ -25,23 +30,31 @@ DISTILABEL_TEMPLATE = "{{ instruction }}"
 
 def run_generate(words: Sequence[str] | None = None) -> int:
     """`generate.py`: problems of a data set to the Hub, or to a folder alone."""
-    return guarded(generate, generate_parser(), words)
+    return run(generate_set, generate_parser(), words)
 
 
 def run_generate_reasoning(words: Sequence[str] | None = None) -> int:
     """`generate_reasoning.py`: problems of a data set to a JSONL file."""
-    return guarded(generate_reasoning, reasoning_parser(), words)
+    return run(generate_reasoning, reasoning_parser(), words)
 
 
-def guarded(work: Any, parser: argparse.ArgumentParser, words: Sequence[str] | None) -> int:
+def run(
+    work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, words: Sequence[str] | None
+) -> int:
+    """The exit status."""
+    arguments = parser.parse_args(words)
+    quieten_libraries()
     try:
-        return work(parser.parse_args(words))
+        work(arguments)
     except OpenR1Error as error:
         return fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return fail("interrupted; run the same command again to go on.", 130)
+    return 0
 
 
 def generate_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Draw completions of a data set's problems from a server.")
+    parser = argparse.ArgumentParser(description="Generate completions of a data set's problems from a server.")
     parser.add_argument("--hf-dataset", required=True, help="data set: a Hub id, a file or a folder")
     parser.add_argument("--hf-dataset-config", help="its configuration")
     parser.add_argument("--hf-dataset-split", default="train", help="default: train")
@@ -70,35 +83,42 @@ def generate_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def generate(arguments: argparse.Namespace) -> int:
+def generate_set(arguments: argparse.Namespace) -> None:
     folder = arguments.output_dir or Path("data/generate") / slug(f"{arguments.hf_dataset}-{arguments.model}")
-    words = ["--prompt_column", arguments.prompt_column, "--split", arguments.hf_dataset_split]
-    words += ["--concurrency", str(arguments.input_batch_size * arguments.client_replicas)]
-    words += ["--max_new_tokens", str(arguments.max_new_tokens), "--wait_for_server", str(arguments.wait_for_server)]
-    words += ["--num_samples", str(arguments.num_generations), "--timeout", str(arguments.timeout)]
-    words += ["--model", arguments.model]
-    if arguments.hf_dataset_config:
-        words += ["--config", arguments.hf_dataset_config]
-    if arguments.prompt_template.strip() != DISTILABEL_TEMPLATE:
-        words += ["--prompt_template", arguments.prompt_template]
-    if arguments.retries is not None:
-        words += ["--max_attempts", str(arguments.retries + 1)]
-    words += sampling_words(arguments.temperature, arguments.top_p)
-    status = draw(arguments.hf_dataset, folder, arguments.vllm_server_url, words)
-    if status or not arguments.hf_output_dataset:
-        return status
-    grouped = folder / "grouped.jsonl"
-    write_groups(folder, grouped, arrange_distilabel)
-    words = ["--repo_id", arguments.hf_output_dataset, "--output_dir", str(folder / "shards")]
-    return main(["data", "publish", str(grouped), *words, *(["--private"] if arguments.private else [])])
+    template = arguments.prompt_template
+    problems = ProblemSource(
+        arguments.hf_dataset,
+        config=arguments.hf_dataset_config,
+        split=arguments.hf_dataset_split,
+        prompt_column=arguments.prompt_column,
+        prompt_template=None if template.strip() == DISTILABEL_TEMPLATE else template,
+    )
+    given = {"temperature": arguments.temperature, "top_p": arguments.top_p}
+    sampling = TraceSettings(
+        arguments.num_generations,
+        max_new_tokens=arguments.max_new_tokens,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    retries = {} if arguments.retries is None else {"max_attempts": arguments.retries + 1}
+    teacher = TeacherSettings(
+        model=arguments.model,
+        server=addresses(arguments.vllm_server_url),
+        concurrency=arguments.input_batch_size * arguments.client_replicas,
+        timeout=arguments.timeout,
+        wait_for_server=arguments.wait_for_server,
+        extra_body={name: None for name, value in given.items() if value is None},  # the server's own, then
+        **retries,
+    )
+    generate(problems, folder, teacher, sampling)
+    if arguments.hf_output_dataset:
+        grouped = folder / "grouped.jsonl"
+        group_traces(folder / "traces.jsonl", grouped, arrange_distilabel)
+        push(str(grouped), arguments.hf_output_dataset, folder / "shards", private=arguments.private)
 
 
-def sampling_words(temperature: float | None, top_p: float | None) -> list[str]:
-    """Settings where they are given; else the server's own, by taking ours out of the request."""
-    given = {"temperature": temperature, "top_p": top_p}
-    words = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
-    absent = ", ".join(f'"{name}": null' for name, value in given.items() if value is None)
-    return [*words, "--extra_body", f"{{{absent}}}"] if absent else words
+def addresses(text: str) -> tuple[str, ...]:
+    """Addresses with commas between."""
+    return tuple(address.strip() for address in text.split(",") if address.strip())
 
 
 def arrange_distilabel(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -110,7 +130,7 @@ def arrange_distilabel(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def reasoning_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Draw completions of a data set's problems into a JSONL file.")
+    parser = argparse.ArgumentParser(description="Generate completions of a data set's problems into a JSONL file.")
     parser.add_argument("--dataset-name", required=True, help="data set: a Hub id, a file or a folder")
     parser.add_argument("--output-file", type=Path, required=True, help="JSONL, a line a problem")
     parser.add_argument("--prompt-column", required=True)
@@ -127,21 +147,27 @@ def reasoning_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def generate_reasoning(arguments: argparse.Namespace) -> int:
+def generate_reasoning(arguments: argparse.Namespace) -> None:
     folder = arguments.output_file.with_name(f"{arguments.output_file.name}.traces")
-    words = ["--prompt_column", arguments.prompt_column, "--concurrency", str(arguments.max_concurrent)]
-    words += ["--num_samples", str(arguments.num_generations), "--max_new_tokens", str(arguments.max_tokens)]
-    words += ["--temperature", str(arguments.temperature), "--top_p", str(arguments.top_p)]
-    words += ["--prompt_template", jinja_of(arguments.prompt_template), "--timeout", str(arguments.timeout)]
-    if arguments.uuid_column != arguments.prompt_column:
-        words += ["--id_column", arguments.uuid_column]
-    if arguments.model:
-        words += ["--model", arguments.model]
-    status = draw(arguments.dataset_name, folder, arguments.api_addr, words)
-    if (folder / "traces.jsonl").exists():
-        count = write_groups(folder, arguments.output_file, arrange_reasoning)
-        tell(f"{count:,} problems with what was drawn for them are in {arguments.output_file}")
-    return status
+    problems = ProblemSource(
+        arguments.dataset_name,
+        prompt_column=arguments.prompt_column,
+        id_column=None if arguments.uuid_column == arguments.prompt_column else arguments.uuid_column,
+        prompt_template=jinja_of(arguments.prompt_template),
+    )
+    sampling = TraceSettings(arguments.num_generations, arguments.temperature, arguments.top_p, arguments.max_tokens)
+    teacher = TeacherSettings(
+        model=arguments.model,
+        server=addresses(arguments.api_addr),
+        concurrency=arguments.max_concurrent,
+        timeout=arguments.timeout,
+    )
+    try:
+        generate(problems, folder, teacher, sampling)
+    finally:
+        if (folder / "traces.jsonl").exists():
+            count = group_traces(folder / "traces.jsonl", arguments.output_file, arrange_reasoning)
+            tell(f"{count:,} problems with their samples so far are in {arguments.output_file}")
 
 
 def jinja_of(template: str) -> str:
@@ -165,18 +191,6 @@ def arrange_reasoning(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "finish_reasons": [row["finish_reason"] for row in rows],
         "api_metadata": usages,
     }
-
-
-def draw(source: str, folder: Path, servers: str, words: Sequence[str]) -> int:
-    """`open-r1 data generate` with these words."""
-    addresses = [address.strip() for address in servers.split(",") if address.strip()]
-    return main(["data", "generate", source, "--output_dir", str(folder), *words, "--server", *addresses])
-
-
-def write_groups(folder: Path, grouped: Path, arrange: Any) -> int:
-    from open_r1.data.traces import group_traces
-
-    return group_traces(folder / "traces.jsonl", grouped, arrange)
 
 
 def slug(text: str) -> str:

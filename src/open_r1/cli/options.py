@@ -13,14 +13,18 @@ original and its guide are accepted beside ours. docs/reference/commands.md is m
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from open_r1.cli.console import fail
 from open_r1.errors import nearest
+
+Settings = TypeVar("Settings")
 
 BACKENDS = ("server", "transformers", "vllm")
 
@@ -28,11 +32,29 @@ BACKENDS = ("server", "transformers", "vllm")
 class Parser(argparse.ArgumentParser):
     """argparse with our words: dashes and underscores alike, no abbreviations, other spellings, errors in one line."""
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
+    def __init__(self, *arguments: Any, fill: Callable[[Any], None] | None = None, **settings: Any) -> None:
+        """`fill` adds the options when they are first needed, so that no verb waits for what another one imports."""
         super().__init__(*arguments, **{"allow_abbrev": False, **settings})
+        self.fill = fill
+
+    def complete(self) -> Parser:
+        """The parser with all its options."""
+        fill, self.fill = self.fill, None
+        if fill is not None:
+            fill(self)
+        return self
+
+    def format_help(self) -> str:
+        self.complete()
+        return super().format_help()
+
+    def format_usage(self) -> str:
+        self.complete()
+        return super().format_usage()
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """argparse's, for any spelling; a verb that does not take settings refuses what it does not know."""
+        self.complete()
         words = in_our_words(sys.argv[1:] if args is None else args, self.declared())
         parsed, rest = super().parse_known_args(words, namespace)
         if rest and self._subparsers is None and not self.get_default("takes_settings"):
@@ -196,8 +218,8 @@ def add(parser: Any, name: str, *spellings: str, **settings: Any) -> argparse.Ac
 
 def help_text(words: str, default: Any) -> str:
     """The help text, with the default where there is one to tell and the text does not yet."""
-    has_default = default not in (None, False, "", argparse.SUPPRESS) and default != []
-    return escaped(words if not has_default or "default" in words else f"{words} (default: {default})")
+    is_empty = default is None or default is False or default in ("", argparse.SUPPRESS, [], (), {})
+    return escaped(words if is_empty or "default" in words else f"{words} (default: {default})")
 
 
 class Once(argparse.Action):
@@ -246,3 +268,54 @@ def add_results(parser: Any, *names: str, **settings: Any) -> None:
         add(parser, name, **settings)
     for name in ("overwrite", "dry-run", "json"):
         add(parser, name)
+
+
+def add_settings(parser: Any, settings: type, *names: str, **changes: Any) -> None:
+    """An option for each field of a dataclass of settings, with the field's type, default and help.
+
+    Args:
+        names: The fields; by default all that have a help text.
+        changes: By field, argparse's settings in place of the field's, as `tokens={"spellings": ("--max_tokens",)}`.
+    """
+    hints = get_type_hints(settings)
+    for one in fields(settings):
+        if "help" not in one.metadata or (names and one.name not in names):
+            continue
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        words = {**type_settings(hints[one.name]), "default": default, "help": one.metadata["help"]}
+        words |= changes.get(one.name, {})
+        spellings = words.pop("spellings", ())
+        add(parser, one.metadata.get("flag") or one.name, *spellings, **({"dest": one.name} | words))
+
+
+def read_settings(settings: type[Settings], arguments: argparse.Namespace, **more: Any) -> Settings:
+    """The dataclass of settings that `add_settings` added the options of; `more` are fields without an option."""
+    names = {one.name for one in fields(settings)}  # type: ignore[arg-type]
+    given = {name: value for name, value in vars(arguments).items() if name in names}
+    return settings(**{n: tuple(v) if isinstance(v, list) else v for n, v in given.items()} | more)
+
+
+def type_settings(hint: Any) -> dict[str, Any]:
+    """argparse's settings for a value of a type."""
+    if get_origin(hint) in (UnionType, Union):
+        (hint,) = (one for one in get_args(hint) if one is not type(None))
+    if hint is bool:
+        return {"action": "store_true"}
+    if get_origin(hint) is Literal:
+        return {"choices": get_args(hint)}
+    if get_origin(hint) is tuple:
+        return {"nargs": "+", "type": get_args(hint)[0], "metavar": "NAME"}
+    if get_origin(hint) is Mapping:
+        return {"type": read_object, "metavar": "JSON"}
+    return {"type": hint} | ({"metavar": "N"} if hint is int else {})
+
+
+def read_object(text: str) -> dict[str, Any]:
+    """A JSON object of the command line."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"not JSON ({error}); write it as '{{\"top_k\": 20}}'") from None
+    if not isinstance(content, dict):
+        raise argparse.ArgumentTypeError("not a JSON object; write it as '{\"top_k\": 20}'")
+    return content

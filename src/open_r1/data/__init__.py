@@ -11,14 +11,71 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from open_r1.data.conversations import to_conversations, to_prompts
-    from open_r1.data.mixtures import get_dataset
+    from open_r1.data.decontamination import decontaminate
+    from open_r1.data.deduplication import DedupSettings, deduplicate
+    from open_r1.data.evaluation_index import Rule
+    from open_r1.data.generation import TraceSettings, generate_traces
+    from open_r1.data.judge_model import JudgeSettings, open_judge
+    from open_r1.data.mixtures import get_dataset, mix
+    from open_r1.data.pass_rate import PassRateSettings, measure_pass_rate
+    from open_r1.data.problems import ProblemSource
+    from open_r1.data.row_file import Destination
+    from open_r1.data.selection import SelectSettings, select
+    from open_r1.data.shards import publish
+    from open_r1.data.sources import open_rows
+    from open_r1.data.teacher import TeacherSettings, open_teacher
+    from open_r1.data.verification import VerifySettings, verify
 
-__all__ = ["get_dataset", "to_conversations", "to_prompts"]
+_EXPORTS = {
+    "conversations": ("to_conversations", "to_prompts"),
+    "decontamination": ("decontaminate",),
+    "deduplication": ("DedupSettings", "deduplicate"),
+    "evaluation_index": ("Rule",),
+    "generation": ("TraceSettings", "generate_traces"),
+    "judge_model": ("JudgeSettings", "open_judge"),
+    "mixtures": ("get_dataset", "mix"),
+    "pass_rate": ("PassRateSettings", "measure_pass_rate"),
+    "problems": ("ProblemSource",),
+    "row_file": ("Destination",),
+    "selection": ("SelectSettings", "select"),
+    "shards": ("publish",),
+    "sources": ("open_rows",),
+    "teacher": ("TeacherSettings", "open_teacher"),
+    "verification": ("VerifySettings", "verify"),
+}
+"""Module -> what is exported from it."""
 
-_MODULES = {"get_dataset": "mixtures", "to_conversations": "conversations", "to_prompts": "conversations"}
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
+
+__all__ = [
+    "DedupSettings",
+    "Destination",
+    "JudgeSettings",
+    "PassRateSettings",
+    "ProblemSource",
+    "Rule",
+    "SelectSettings",
+    "TeacherSettings",
+    "TraceSettings",
+    "VerifySettings",
+    "decontaminate",
+    "deduplicate",
+    "generate_traces",
+    "get_dataset",
+    "measure_pass_rate",
+    "mix",
+    "open_judge",
+    "open_rows",
+    "open_teacher",
+    "publish",
+    "select",
+    "to_conversations",
+    "to_prompts",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'open_r1.data' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"open_r1.data.{_MODULES[name]}"), name)
+    return getattr(importlib.import_module(f"open_r1.data.{_MODULE_OF[name]}"), name)

@@ -13,12 +13,15 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from open_r1.data.columns import read_texts, split_texts
-from open_r1.data.evaluation_index import EvalSet, Hit, Index, Rule
-from open_r1.data.processes import check_processes, map_in_order
+from open_r1.data.columns import find_text_columns, read_texts, split_texts
+from open_r1.data.evaluation_index import COVERAGE, EvalSet, Hit, Index, Rule
+from open_r1.data.evaluation_sets import load_sets
+from open_r1.data.processes import count_processes, map_in_order
+from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
-from open_r1.data.row_file import Destination, RowFile, check_destination, write_records
+from open_r1.data.row_file import NOWHERE, Destination, RowFile, check_destination, write_records
 from open_r1.data.rows import Changes, Chunk, Rows
+from open_r1.data.sources import as_rows
 from open_r1.rundir import atomic_file
 
 MAX_QUOTED = 400
@@ -99,16 +102,29 @@ class Search:
 
 
 def decontaminate(
-    rows: Rows,
-    columns: Sequence[str],
-    sets: Sequence[EvalSet],
-    rule: Rule,
-    destination: Destination,
-    processes: int,
+    source: Rows | str,
+    against: Sequence[str | EvalSet],
+    destination: Destination = NOWHERE,
+    rule: Rule = COVERAGE,
+    *,
+    columns: Sequence[str] | None = None,
+    processes: int | None = None,
     num_examples: int = 0,
+    progress: CountProgress = no_progress,
 ) -> Summary:
-    """Find the rows that hold items of `sets`, report them, and write the others (or all, marked)."""
-    check_processes(processes)
+    """Find the rows that contain items of evaluation sets, report them, and write the others (or all, marked).
+
+    Args:
+        against: The sets, by name or as texts; see `evaluation_sets`.
+        destination: Where rows and report go; by default nowhere, and rows are counted.
+        columns: Those with the text that is searched; by default the first known one.
+        processes: By default one a core; the result is the same.
+        num_examples: Records of the report that the summary has.
+    """
+    rows = as_rows(source)
+    columns = find_text_columns(rows, columns, "--columns")
+    processes = count_processes(processes)
+    sets = load_sets(against)
     marks = [MARK.format(one.name) for one in sets] if destination.marks else []
     check_destination(destination, rows, marks)
     index = Index(sets, rule)
@@ -126,6 +142,7 @@ def decontaminate(
                 write_records(report, records)
             if output:
                 output.write(chunk, changes_of(found, index, marks))
+            progress(counts.rows, None)
         if output:
             output.close()
     summary = counts.summary(rows, columns)

@@ -1,15 +1,15 @@
-"""Rows that say what an earlier row says: exact and near duplicates, the first of each kept.
+"""Rows that repeat an earlier row: exact and near duplicates; the first of each is kept.
 
-Does, on words as `text.ngrams.DRAWN` folds them: call rows *exact* duplicates whose words and operators are the
-same, and *near* duplicates whose word 5-grams have an estimated Jaccard similarity of at least `threshold`, with the same
-numbers and operators, since problems that differ in a number are two problems (`same_numbers=False` drops those too).
-Similarity is estimated from MinHash signatures (rensa), with a standard error of about 0.03; candidates are rows that
-agree in a band of them. A row is compared with earlier rows that are kept, never with dropped ones, so that likeness
-doesn't travel along a chain; rows without a word are left alone.
+Rows are compared as words, as `text.ngrams.DRAWN` folds them. *Exact* duplicates have the same words and operators. *Near*
+duplicates have word 5-grams with an estimated Jaccard similarity of at least `threshold`, and the same numbers and
+operators, since problems that differ in a number are two problems (with `variants` those are duplicates too). Similarity is
+estimated from MinHash signatures (`minhash`); rows are compared when they agree in a band of their signatures. A row is
+compared with earlier rows that are kept, never with dropped ones, so that similarity isn't passed along a chain. Rows
+without a word are kept.
 
-Does not: depend on the number of processes. Memory grows by about 100 bytes a row, and by more for rows that are alike (a
-kilobyte where all are); signatures, 512 bytes a row, are in a temporary file beside the output and are mapped from there:
-pages that the system takes back when it needs them.
+The result does not depend on the number of processes. Memory grows by about 100 bytes a row, and by more for rows that are
+similar (a kilobyte where all are); signatures, 512 bytes a row, are in a temporary file beside the output and are mapped
+from there: pages that the system takes back when it needs them. Output and report appear when they are whole.
 """
 
 from __future__ import annotations
@@ -26,51 +26,54 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from open_r1.data.columns import read_texts, split_texts
-from open_r1.data.processes import check_processes, map_in_order
+from open_r1.configs.fields import check_limits, setting
+from open_r1.configs.ranges import Range
+from open_r1.data.columns import find_text_columns, read_texts, split_texts
+from open_r1.data.minhash import NUM_HASHES, sign, similarities
+from open_r1.data.processes import count_processes, map_in_order
+from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
-from open_r1.data.row_file import Destination, RowFile, check_destination, write_records
+from open_r1.data.row_file import NOWHERE, Destination, RowFile, check_destination, write_records
 from open_r1.data.rows import Changes, Chunk, Rows
-from open_r1.errors import ConfigError
+from open_r1.data.sources import as_rows
 from open_r1.rundir import atomic_file
-from open_r1.text.ngrams import DRAWN, Hashes, Places, Words, ngram_hashes, operators
-
-NUM_HASHES = 128
-"""MinHash values of a row."""
-
-SEED = 1
-"""Of the permutations: the same rows give the same signatures on every machine."""
+from open_r1.text.ngrams import DRAWN, Hashes, Places, Words, operators
 
 CANDIDATE_SHARE = 0.995
-"""Of pairs that are just similar enough, the share that has to come up for comparison."""
+"""Share of the pairs at the threshold that are to be compared."""
 
 MAX_COMPARED = 256
-"""Kept rows of one band's bucket that a row is compared with; the earliest ones. Only templates come so far."""
+"""Kept rows of a bucket that a row is compared with, the earliest ones; only rows made from a template have so many."""
 
 Kind = Literal["exact", "near"]
 
 
 @dataclass(frozen=True)
-class Likeness:
+class DedupSettings:
     """When two rows are duplicates."""
 
-    near: bool = True
-    threshold: float = 0.9
-    shingle: int = 5
-    """Words of the n-grams that are compared; shorter rows have exact duplicates only."""
-    same_numbers: bool = True
+    exact: bool = setting(False, "exact duplicates only: the same words and operators")
+    threshold: float = setting(0.9, "similarity of near duplicates; 0.9 is usual", Range(0.3, 1))
+    ngram: int = setting(
+        5, "words of the n-grams that are compared; shorter rows have exact duplicates only", Range(1, 64)
+    )
+    variants: bool = setting(False, "rows that differ only in their numbers are duplicates too")
 
     def __post_init__(self) -> None:
-        if not 0.3 <= self.threshold <= 1:
-            raise ConfigError(f"the threshold must be from 0.3 to 1, but is {self.threshold}; 0.9 is usual.")
-        if not 1 <= self.shingle <= 64:
-            raise ConfigError(
-                f"n-grams of {self.shingle} words can't be used; choose a length from 1 to 64 (usual: 5)."
-            )
+        check_limits(self)
+
+    def record(self) -> dict[str, Any]:
+        """The settings as records on the disk have them."""
+        return {
+            "near": not self.exact,
+            "threshold": self.threshold,
+            "shingle": self.ngram,
+            "same_numbers": not self.variants,
+        }
 
     @property
     def band_rows(self) -> int:
-        """MinHash values of a band: as many as still let `CANDIDATE_SHARE` of the pairs at the threshold come up.
+        """MinHash values of a band: as many as still find `CANDIDATE_SHARE` of the pairs at the threshold.
 
         A pair of similarity s agrees in at least one of b bands of r values with probability 1 - (1 - s^r)^b
         (Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4).
@@ -80,8 +83,8 @@ class Likeness:
 
 
 @dataclass(frozen=True)
-class Sketches:
-    """What is kept of rows to compare them by."""
+class Fingerprints:
+    """By what rows are compared."""
 
     exact: npt.NDArray[np.uint64]
     """128 bits a row, of its words and operators; 0 where there is no word."""
@@ -89,45 +92,40 @@ class Sketches:
     """64 bits a row, of its numbers and operators."""
     minhash: npt.NDArray[np.uint32]
     """`NUM_HASHES` a row; none where near duplicates aren't looked for."""
-    has_shingles: npt.NDArray[np.bool_]
+    has_ngrams: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.details)
 
 
 @dataclass(frozen=True)
-class Sketching:
+class Fingerprinting:
     """The work on one chunk; sent to every process once."""
 
-    likeness: Likeness
+    settings: DedupSettings
     columns: Sequence[str]
 
-    def __call__(self, chunk: Chunk) -> Sketches:
+    def __call__(self, chunk: Chunk) -> Fingerprints:
         batches = [
-            sketch(DRAWN.words(texts), self.likeness)
+            fingerprint(DRAWN.words(texts), self.settings)
             for block in read_texts(chunk, self.columns)
             for texts in split_texts(block)
         ]
-        return join_sketches(batches or [sketch(DRAWN.words([]), self.likeness)])
+        return join_fingerprints(batches or [fingerprint(DRAWN.words([]), self.settings)])
 
 
-def sketch(words: Words, likeness: Likeness) -> Sketches:
-    """The sketches of a batch of texts."""
+def fingerprint(words: Words, settings: DedupSettings) -> Fingerprints:
+    """The fingerprints of a batch of texts."""
     num_texts = len(words.bounds) - 1
-    prints = [print_text(words, text, likeness.same_numbers) for text in range(num_texts)]
-    exact = np.frombuffer(b"".join(exact for exact, _ in prints), np.uint64).reshape(num_texts, 2)
-    details = np.frombuffer(b"".join(details for _, details in prints), np.uint64)
-    if not likeness.near:
-        return Sketches(exact, details, np.zeros((num_texts, 0), np.uint32), np.zeros(num_texts, bool))
-    shingles = ngram_hashes(words.hashes, likeness.shingle)
-    starts = np.arange(len(shingles))
-    owners = words.texts_of(starts)
-    is_within = owners == words.texts_of(starts + likeness.shingle - 1)
-    offsets = np.concatenate(([0], np.cumsum(np.bincount(owners[is_within], minlength=num_texts))))
-    return Sketches(exact, details, minhash(shingles[is_within], offsets), np.diff(offsets) > 0)
+    fingerprints = [fingerprint_text(words, text, not settings.variants) for text in range(num_texts)]
+    exact = np.frombuffer(b"".join(exact for exact, _ in fingerprints), np.uint64).reshape(num_texts, 2)
+    details = np.frombuffer(b"".join(details for _, details in fingerprints), np.uint64)
+    if settings.exact:
+        return Fingerprints(exact, details, np.zeros((num_texts, 0), np.uint32), np.zeros(num_texts, bool))
+    return Fingerprints(exact, details, *sign(words, settings.ngram))
 
 
-def print_text(words: Words, text: int, same_numbers: bool) -> tuple[bytes, bytes]:
+def fingerprint_text(words: Words, text: int, same_numbers: bool) -> tuple[bytes, bytes]:
     """128 bits of a text's words and operators, and 64 of its numbers and operators."""
     found = words.of(text)
     if not found:
@@ -141,20 +139,12 @@ def print_text(words: Words, text: int, same_numbers: bool) -> tuple[bytes, byte
     return exact, hashlib.blake2b(b" ".join([*numbers, signs]), digest_size=8).digest()
 
 
-def minhash(shingles: Hashes, offsets: Places) -> npt.NDArray[np.uint32]:
-    """One signature a text, whose shingles stand between two `offsets`."""
-    from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue] - compiled, without stubs
-
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(shingles, offsets.astype(np.uint64), NUM_HASHES, SEED)
-    return np.array(matrix.to_rows(), np.uint32).reshape(-1, NUM_HASHES)
-
-
-def join_sketches(parts: Sequence[Sketches]) -> Sketches:
-    return Sketches(
+def join_fingerprints(parts: Sequence[Fingerprints]) -> Fingerprints:
+    return Fingerprints(
         np.concatenate([part.exact for part in parts]),
         np.concatenate([part.details for part in parts]),
         np.concatenate([part.minhash for part in parts]),
-        np.concatenate([part.has_shingles for part in parts]),
+        np.concatenate([part.has_ngrams for part in parts]),
     )
 
 
@@ -187,17 +177,17 @@ def runs_of_equals(values: npt.NDArray[np.uint64]) -> Iterator[slice]:
 
 
 def find_near(
-    signatures: npt.NDArray[np.uint32], details: Hashes, rows: Places, likeness: Likeness
+    signatures: npt.NDArray[np.uint32], details: Hashes, rows: Places, settings: DedupSettings
 ) -> Iterator[Duplicate]:
-    """Of `rows`, in rising order, those that are like an earlier one that isn't a duplicate itself."""
-    buckets_of = find_buckets(signatures, details, rows, likeness)
+    """Of `rows`, in rising order, those that are similar to an earlier one that isn't a duplicate itself."""
+    buckets_of = find_buckets(signatures, details, rows, settings)
     kept: dict[int, list[int]] = defaultdict(list)
     for row in sorted(buckets_of):
         earlier = sorted({other for bucket in buckets_of[row] for other in kept[bucket]})
-        similarities = (signatures[earlier] == signatures[row]).mean(axis=1) if earlier else np.zeros(0)
-        alike = np.flatnonzero(similarities >= likeness.threshold)
+        similarity = similarities(signatures[earlier], signatures[row])
+        alike = np.flatnonzero(similarity >= settings.threshold)
         if len(alike):
-            yield Duplicate(row, earlier[alike[0]], "near", round(float(similarities[alike[0]]), 3))
+            yield Duplicate(row, earlier[alike[0]], "near", round(float(similarity[alike[0]]), 3))
             continue
         for bucket in buckets_of[row]:
             if len(kept[bucket]) < MAX_COMPARED:
@@ -205,11 +195,11 @@ def find_near(
 
 
 def find_buckets(
-    signatures: npt.NDArray[np.uint32], details: Hashes, rows: Places, likeness: Likeness
+    signatures: npt.NDArray[np.uint32], details: Hashes, rows: Places, settings: DedupSettings
 ) -> dict[int, list[int]]:
     """Row -> the buckets that it shares with another: rows that agree in a band, and in their details."""
     buckets_of: dict[int, list[int]] = defaultdict(list)
-    width = likeness.band_rows
+    width = settings.band_rows
     num_buckets = 0
     for band in range(NUM_HASHES // width):
         hashes = hash_band(signatures, rows, band * width, width) ^ details[rows]
@@ -236,7 +226,7 @@ class DedupSummary:
 
     source: str
     columns: Sequence[str]
-    likeness: Likeness
+    settings: DedupSettings
     rows: int
     empty: int
     exact: int
@@ -244,21 +234,55 @@ class DedupSummary:
 
     def record(self) -> dict[str, Any]:
         """The same for a file."""
-        return {**asdict(self), "kept": self.rows - self.exact - self.near}
+        counts = {"rows": self.rows, "empty": self.empty, "exact": self.exact, "near": self.near}
+        kept = self.rows - self.exact - self.near
+        return {
+            "source": self.source, "columns": list(self.columns), "likeness": self.settings.record(), **counts, "kept": kept
+        }  # fmt: skip
 
 
 def deduplicate(
-    rows: Rows, columns: Sequence[str], likeness: Likeness, destination: Destination, processes: int
+    source: Rows | str,
+    destination: Destination = NOWHERE,
+    settings: DedupSettings = DedupSettings(),
+    *,
+    columns: Sequence[str] | None = None,
+    processes: int | None = None,
+    progress: CountProgress = no_progress,
 ) -> DedupSummary:
-    """Find duplicate rows, report them, and write the others. The source is gone through twice."""
-    check_processes(processes)
+    """Find duplicate rows, report them, and write the others. The source is read twice.
+
+    Args:
+        destination: Where the kept rows and the report go; by default nowhere, and duplicates are counted.
+        columns: Those with the text that is compared; by default the first known one.
+        processes: By default one a core; the result is the same.
+    """
+    rows = as_rows(source)
+    columns = find_text_columns(rows, columns, "--columns")
     check_destination(destination, rows)
     folder = destination.output.parent if destination.output else None
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".dedup-", dir=folder) as scratch:
-        sizes, sketches = sketch_rows(rows, Sketching(likeness, columns), processes, Path(scratch) / "signatures")
-        duplicates = find_duplicates(sketches, likeness)
+        work = Fingerprinting(settings, columns)
+        sizes, fingerprints = fingerprint_rows(
+            rows, work, count_processes(processes), Path(scratch) / "signatures", progress
+        )
+        duplicates = find_duplicates(fingerprints, settings)
+    write_results(rows, destination, columns, sizes, duplicates)
+    kinds = Counter(duplicate.kind for duplicate in duplicates)
+    num_empty = int(np.count_nonzero(~fingerprints.exact.any(axis=1)))
+    summary = DedupSummary(rows.name, columns, settings, len(fingerprints), num_empty, kinds["exact"], kinds["near"])
+    if destination.output:
+        recorded = {"columns": list(columns), **settings.record()}
+        counted = {"rows": summary.rows, "exact": summary.exact, "near": summary.near}
+        write_file_steps(destination.output, [*steps_behind(rows.name), Step("dedup", rows.name, recorded, counted)])
+    return summary
+
+
+def write_results(
+    rows: Rows, destination: Destination, columns: Sequence[str], sizes: Sequence[int], duplicates: Sequence[Duplicate]
+) -> None:
     with ExitStack() as stack:
         if destination.report:
             report = stack.enter_context(atomic_file(destination.report))
@@ -266,40 +290,37 @@ def deduplicate(
         if destination.output:
             file = stack.enter_context(atomic_file(destination.output))
             write_kept(RowFile(file, destination.output, rows), rows, columns, sizes, duplicates)
-    kinds = Counter(duplicate.kind for duplicate in duplicates)
-    num_empty = int(np.count_nonzero(~sketches.exact.any(axis=1)))
-    summary = DedupSummary(rows.name, columns, likeness, len(sketches), num_empty, kinds["exact"], kinds["near"])
-    if destination.output:
-        settings = {"columns": list(columns), **asdict(likeness)}
-        counted = {"rows": summary.rows, "exact": summary.exact, "near": summary.near}
-        write_file_steps(destination.output, [*steps_behind(rows.name), Step("dedup", rows.name, settings, counted)])
-    return summary
 
 
-def sketch_rows(rows: Rows, work: Sketching, processes: int, path: Path) -> tuple[list[int], Sketches]:
-    """The number of rows of each chunk, and the sketches of all; the signatures are mapped from `path`."""
-    parts: list[Sketches] = []
+def fingerprint_rows(
+    rows: Rows, work: Fingerprinting, processes: int, path: Path, progress: CountProgress
+) -> tuple[list[int], Fingerprints]:
+    """The number of rows of each chunk, and the fingerprints of all; the signatures are mapped from `path`."""
+    parts: list[Fingerprints] = []
+    num_rows = 0
     with path.open("wb") as file:
         for _, part in map_in_order(work, rows.chunks(work.columns), processes):
             file.write(part.minhash.tobytes())
             nothing = np.zeros((len(part), 0), np.uint32)
-            parts.append(Sketches(part.exact, part.details, nothing, part.has_shingles))
-    together = join_sketches(parts)
+            parts.append(Fingerprints(part.exact, part.details, nothing, part.has_ngrams))
+            num_rows += len(part)
+            progress(num_rows, None)
+    together = join_fingerprints(parts)
     signatures = np.zeros((len(together), 0), np.uint32)
     if path.stat().st_size:
         signatures = np.memmap(path, np.uint32, "r", shape=(len(together), NUM_HASHES))
     sizes = [len(part) for part in parts]
-    return sizes, Sketches(together.exact, together.details, signatures, together.has_shingles)
+    return sizes, Fingerprints(together.exact, together.details, signatures, together.has_ngrams)
 
 
-def find_duplicates(sketches: Sketches, likeness: Likeness) -> list[Duplicate]:
+def find_duplicates(fingerprints: Fingerprints, settings: DedupSettings) -> list[Duplicate]:
     """All duplicates, in the order of the rows."""
-    exact = list(find_exact(sketches.exact))
-    if not likeness.near:
+    exact = list(find_exact(fingerprints.exact))
+    if settings.exact:
         return sorted(exact, key=lambda duplicate: duplicate.row)
-    is_open = sketches.has_shingles.copy()
+    is_open = fingerprints.has_ngrams.copy()
     is_open[[duplicate.row for duplicate in exact]] = False
-    near = list(find_near(sketches.minhash, sketches.details, np.flatnonzero(is_open), likeness))
+    near = list(find_near(fingerprints.minhash, fingerprints.details, np.flatnonzero(is_open), settings))
     kept_for = {duplicate.row: duplicate.duplicate_of for duplicate in near}
     exact = [redirect(duplicate, kept_for) for duplicate in exact]
     return sorted(exact + near, key=lambda duplicate: duplicate.row)

@@ -28,6 +28,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from open_r1.configs.fields import check_limits, setting
+from open_r1.configs.ranges import Range
 from open_r1.errors import ConfigError, nearest
 from open_r1.text.ngrams import (
     MATHEMATICAL,
@@ -69,22 +71,23 @@ _BOUNDARIES = frozenset(b".?!:;\n\r" + RECORD.encode())
 
 @dataclass(frozen=True)
 class Rule:
-    """When a text is taken to hold an item; see the module's docstring."""
+    """When a text is taken to contain an item; see the module's docstring."""
 
-    name: RuleName = "coverage"
-    ngram: int = 8
-    coverage: float = 0.5
+    name: RuleName = setting(
+        "coverage",
+        "coverage: enough of an item is there, as normalised words; open-r1: any word n-gram in common",
+        flag="rule",
+    )
+    ngram: int = setting(8, "words of an n-gram; 8 is usual", Range(LEAST_WORDS + 1, 64))
+    coverage: float = setting(0.5, "share of an item's n-grams that makes a hit", Range(0, 1, open_low=True))
     same_numbers: bool = True
-    """Whether an item's numbers must all stand where it was found; without, variants with other numbers are hits too."""
+    """Whether an item's numbers must all be where it was found; without, variants with other numbers are hits too."""
 
     def __post_init__(self) -> None:
         known = get_args(RuleName)
         if self.name not in known:
             raise ConfigError(f"rule '{self.name}' is unknown{nearest(self.name, known)} Known: {', '.join(known)}.")
-        if not LEAST_WORDS < self.ngram <= 64:
-            raise ConfigError(f"n-grams of {self.ngram} words can't be used; choose a length from 4 to 64 (usual: 8).")
-        if not 0 < self.coverage <= 1:
-            raise ConfigError(f"coverage must be above 0 and at most 1, but is {self.coverage}; 0.5 is usual.")
+        check_limits(self)
 
     @property
     def normalisation(self) -> Normalisation:
@@ -99,6 +102,9 @@ class Rule:
         if self.name == "open-r1":
             return 0.0
         return self.coverage if num_words >= 2 * self.ngram else 1.0
+
+
+COVERAGE = Rule()
 
 
 @dataclass(frozen=True)

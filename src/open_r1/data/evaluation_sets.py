@@ -1,4 +1,4 @@
-"""Evaluation sets by name, file or Hub id: what training data must not hold.
+"""Evaluation sets by name, file or Hub id: what training data must not contain.
 
 math500.jsonl                                         a file; the column is found by its name
 gsm8k_test.jsonl?column=question&name=gsm8k           a file, its column, what to call it
@@ -24,7 +24,7 @@ KNOWN_SETS = {
     "gpqa": "Idavidrein/gpqa?config=gpqa_diamond&column=Question",
     "lcb": "hf://datasets/livecodebench/code_generation_lite/test[45].jsonl?column=question_content",
 }
-"""Those that Open-R1's script looks for; of LiveCodeBench the problems of versions 4 and 5."""
+"""The sets that Open-R1's script searches for; of LiveCodeBench the problems of versions 4 and 5."""
 
 OPTIONS = ("column", "config", "split", "name")
 
@@ -46,7 +46,7 @@ def parse_set(spec: str) -> SetSource:
     try:
         options = dict(parse_qsl(query, strict_parsing=bool(query)))
     except ValueError:
-        raise ConfigError(f"evaluation set '{spec}' is not of the form SOURCE?key=value&key=value; mend it.") from None
+        raise ConfigError(f"evaluation set '{spec}' is not of the form SOURCE?key=value&key=value; fix it.") from None
     for option in options:
         if option not in OPTIONS:
             known = ", ".join(OPTIONS)
@@ -57,15 +57,16 @@ def parse_set(spec: str) -> SetSource:
     return SetSource(source, **{"name": name, **options})
 
 
-def load_sets(specs: Sequence[str]) -> list[EvalSet]:
-    """The texts of every set. DataError when one is missing, empty or has no such column."""
-    sources = [parse_set(spec) for spec in specs]
+def load_sets(sets: Sequence[str | EvalSet]) -> list[EvalSet]:
+    """The texts of every set. DataError when one is missing, empty or has no such column; ConfigError for equal names."""
+    sources = [parse_set(one) if isinstance(one, str) else one for one in sets]
     names = [source.name for source in sources]
     for source in sources:
         if names.count(source.name) > 1:
-            example = f"{source.source}?{urlencode({'name': 'another'})}"
+            where = source.source if isinstance(source, SetSource) else "SET"
+            example = f"{where}?{urlencode({'name': 'another'})}"
             raise ConfigError(f"two evaluation sets are called '{source.name}'; name one of them: {example}")
-    return [load_set(source) for source in sources]
+    return [load_set(source) if isinstance(source, SetSource) else source for source in sources]
 
 
 def load_set(source: SetSource) -> EvalSet:

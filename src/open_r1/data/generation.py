@@ -1,19 +1,19 @@
-"""Traces from a teacher, many for each problem, into a folder that may be left and taken up at any moment.
+"""Traces from a teacher, many for each problem, into a folder that can be continued after any interruption.
 
     <output_dir>/
-      traces.jsonl    a line a sample: its key, tokens, finish reason, text, provenance, the problem's own columns
-      failed.jsonl    samples that could not be drawn, and why; the next run tries them again
-      identity.json   the settings that make two runs the same
+      traces.jsonl    a line per sample: its key, tokens, finish reason, text, provenance, the problem's own columns
+      failed.jsonl    samples that could not be generated, and why; the next run tries them again
+      identity.json   the settings that all runs into the folder have in common
       summary.json    counts, tokens, cost
       provenance.json how the traces came to be, for the card of a data set made of them
       done.json       written last, when every sample is there
 
-A sample's key is (problem id, sample index). What is in traces.jsonl is never drawn again, what is not there is drawn, so
-that the same command goes on after any kill, and asking for more samples or more problems later adds just those. Lines are
-handed to the kernel as they come and synced to the disk every `sync_s` seconds. Memory does not grow with the number or the
-length of the traces: problems are streamed, replies are written at once.
+A sample's key is (problem id, sample index). What is in traces.jsonl is never generated again; what is missing is. So the
+same command continues after any kill, and asking for more samples or more problems later adds just those. Lines are handed
+to the kernel as they come and synced to the disk every `sync_s` seconds. Memory does not grow with the number or the length
+of the traces: problems are streamed, replies are written at once.
 
-Does not: judge what was written (`data verify`), or know how a model is reached (`generation`).
+Does not: judge the traces (`verification`), or know how a model is reached (`generation`).
 """
 
 from __future__ import annotations
@@ -24,53 +24,57 @@ import hashlib
 import logging
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.data.problems import ProblemSet, TraceProblem
+from open_r1.configs.fields import check_limits, setting
+from open_r1.configs.ranges import COUNT, Range
+from open_r1.data.problems import ProblemSet, ProblemSource, TraceProblem, as_problems
 from open_r1.data.progress import Prices, Progress, in_words
 from open_r1.data.provenance import Step, steps_behind, write_steps
 from open_r1.data.traces import encode_columns, locate_traces, read_heads, share_out, to_line
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import Completer, EndpointsGone, Reply, RequestFailed, Sampling
-from open_r1.rundir import LineAppender, RunDir, read_json, read_jsonl, write_json, write_jsonl
+from open_r1.rundir import LineAppender, RunDir, read_jsonl, write_json, write_jsonl
 
 if TYPE_CHECKING:
     import numpy as np
 
 logger = logging.getLogger(__name__)
 
-TOLD_BY_CARD = "problems samples samples_missing finish_reasons prompt_tokens completion_tokens cost".split()
+PRICE = Range(0, 1e12, open_high=True)
+
+COUNTS_ON_CARD = "problems samples samples_missing finish_reasons prompt_tokens completion_tokens cost".split()
 
 TRACES, FAILED, SUMMARY, DONE = "traces.jsonl", "failed.jsonl", "summary.json", "done.json"
 
 
 @dataclass(frozen=True)
 class TraceSettings:
-    """What to draw. `samples_per_request` above 1 asks for several choices at once, where a server can."""
+    """How traces are sampled, and what they may cost."""
 
-    num_samples: int = 1
-    temperature: float = 0.6
-    top_p: float = 0.95
-    max_new_tokens: int = 8192
-    seed: int = 0
-    samples_per_request: int = 1
-    prices: Prices = field(default_factory=Prices)
-    max_cost: float | None = None
+    num_samples: int = setting(1, "traces per problem")
+    temperature: float = setting(0.6, "temperature of the samples; 0 is greedy")
+    top_p: float = setting(0.95, "share of the probability that is sampled from")
+    max_new_tokens: int = setting(8192, "most tokens of a trace")
+    seed: int = setting(0, "each sample's own seed is made from it")
+    samples_per_request: int = setting(1, "choices to ask for at once, where a server can (n of the API)", COUNT)
+    price_prompt: float | None = setting(None, "cost of a million prompt tokens", PRICE)
+    price_completion: float | None = setting(None, "cost of a million completion tokens", PRICE)
+    max_cost: float | None = setting(None, "stop when so much is spent")
     sync_s: float = 1.0
 
     def __post_init__(self) -> None:
-        Sampling(self.num_samples, self.temperature, self.top_p, self.max_new_tokens)  # its checks are ours
-        if self.samples_per_request < 1:
-            raise ConfigError(f"samples_per_request must be at least 1, but is {self.samples_per_request}.")
-        for name in ("prompt", "completion"):
-            price = getattr(self.prices, name)
-            if price is not None and not 0 <= price < 1e12:
-                raise ConfigError(f"the price of a million {name} tokens must be at least 0, but is {price:g}.")
+        Sampling(self.num_samples, self.temperature, self.top_p, self.max_new_tokens)  # it checks them
+        check_limits(self)
         if self.max_cost is not None and self.prices.cost(1, 1) is None:
             raise ConfigError("max_cost needs prices to count by; give --price_prompt and --price_completion.")
+
+    @property
+    def prices(self) -> Prices:
+        return Prices(self.price_prompt, self.price_completion)
 
     def sampling(self, problem_id: str, samples: Sequence[int]) -> Sampling:
         seed = sample_seed(self.seed, problem_id, samples[0])
@@ -78,8 +82,8 @@ class TraceSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Samples of one problem to ask for in one request."""
+class Request:
+    """Samples of one problem to ask for at once."""
 
     problem: TraceProblem
     samples: tuple[int, ...]
@@ -87,7 +91,7 @@ class Ask:
 
 
 class TraceRun:
-    """One process's work on a folder of traces, which it must hold locked."""
+    """One process's work on a folder of traces, which it must have locked."""
 
     def __init__(
         self,
@@ -112,7 +116,7 @@ class TraceRun:
         self.flushing = False
 
     def run(self) -> dict[str, Any]:
-        """Draw what is missing; returns the summary. RunError when not everything could be drawn."""
+        """Generate what is missing; returns the summary. RunError when the work ends before everything is there."""
         self.traces = LineAppender(self.folder / TRACES)
         self.failed = LineAppender(self.folder / FAILED)
         self.done = self.survey_traces()
@@ -120,7 +124,7 @@ class TraceRun:
         try:
             if self.progress.done < self.progress.wanted:
                 (self.folder / DONE).unlink(missing_ok=True)
-                asyncio.run(self.draw_all())
+                asyncio.run(self.generate_all())
         finally:
             self.traces.close()
             self.failed.close()
@@ -134,14 +138,14 @@ class TraceRun:
     def how_to_go_on(self) -> str:
         there = f"{self.progress.done:,} of {self.progress.wanted:,} samples are in '{self.folder / TRACES}'"
         command = f": {self.command}" if self.command else "."
-        return f"{there}. To go on with the rest, mend that and run the same command again{command}"
+        return f"{there}. To continue, fix that and run the same command again{command}"
 
     def survey_traces(self) -> np.ndarray:
-        """A flag for each sample that is there; those of problems or indexes no longer asked for stay, and are told."""
+        """A flag for each sample that is there. Traces that are no longer asked for stay in the file, and are counted."""
         import numpy as np
 
         if self.traces.cut:
-            logger.info("a torn last line of %d bytes was cut off; its sample is drawn again", self.traces.cut)
+            logger.info("a torn last line of %d bytes was cut off; its sample is generated again", self.traces.cut)
         done = np.zeros(self.progress.wanted, dtype=bool)
         foreign = repeated = 0
         for _, head, place in locate_traces(self.traces.path, self.problems.locate(), self.settings.num_samples):
@@ -158,13 +162,13 @@ class TraceRun:
             logger.warning("%d lines of %s repeat the sample of an earlier line", repeated, self.traces.path)
         return done
 
-    async def draw_all(self) -> None:
-        """Start the completer, keep its places busy until nothing is missing, and stop in good order whatever happens."""
+    async def generate_all(self) -> None:
+        """Start the completer, keep it busy until nothing is missing, and stop in good order whatever happens."""
         self.main_task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
         for notice in await self.completer.start():
             logger.warning("%s", notice)
-        asks = self.missing()
-        workers = [asyncio.create_task(self.work(asks)) for _ in range(self.completer.concurrency)]
+        requests = self.missing()
+        workers = [asyncio.create_task(self.work(requests)) for _ in range(self.completer.concurrency)]
         helpers = [asyncio.create_task(self.sync_often()), asyncio.create_task(self.show_often())]
         terminated = RunError("SIGTERM came")
         with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):  # only the main thread has signals
@@ -188,8 +192,8 @@ class TraceRun:
         self.stopped_by = self.stopped_by or reason
         self.main_task.cancel()
 
-    def missing(self) -> Iterator[Ask]:
-        """Every sample that is not there yet, in the problems' order."""
+    def missing(self) -> Iterator[Request]:
+        """A request for every sample that is not there yet, in the problems' order."""
         count, together = self.settings.num_samples, self.settings.samples_per_request
         for problem in self.problems:
             first = problem.ordinal * count
@@ -199,30 +203,30 @@ class TraceRun:
             absent = [int(sample) for sample in (~flags).nonzero()[0]]
             columns = encode_columns(problem.columns)
             for start in range(0, len(absent), together):
-                yield Ask(problem, tuple(absent[start : start + together]), columns)
+                yield Request(problem, tuple(absent[start : start + together]), columns)
 
-    async def work(self, asks: Iterator[Ask]) -> None:
-        """One place in flight: request after request."""
-        for ask in asks:
-            wanted = ask.samples
+    async def work(self, requests: Iterator[Request]) -> None:
+        """One of the places in flight: request after request."""
+        for request in requests:
+            wanted = request.samples
             while wanted:
-                sampling = self.settings.sampling(ask.problem.id, wanted)
+                sampling = self.settings.sampling(request.problem.id, wanted)
                 try:
-                    reply = await self.completer.complete(ask.problem.messages, sampling)
+                    reply = await self.completer.complete(request.problem.messages, sampling)
                 except RequestFailed as failure:
-                    self.note_failure(ask.problem, wanted, failure)
+                    self.note_failure(request.problem, wanted, failure)
                     break
-                self.keep(ask, wanted, reply)
+                self.keep(request, wanted, reply)
                 wanted = wanted[len(reply.completions) :]
 
-    def keep(self, ask: Ask, wanted: Sequence[int], reply: Reply) -> None:
-        """Write a reply's samples; the tokens of several are shared out by their lengths, so that sums stay right."""
+    def keep(self, request: Request, wanted: Sequence[int], reply: Reply) -> None:
+        """Write a reply's samples; the tokens of several are divided by their lengths, so that sums stay right."""
         samples = wanted[: len(reply.completions)]
         shares = share_out(reply.completion_tokens, [len(completion.text) for completion in reply.completions])
         for position, (sample, completion) in enumerate(zip(samples, reply.completions, strict=True)):
             prompt_tokens = reply.prompt_tokens if position == 0 or reply.prompt_tokens is None else 0
             row = {
-                "problem_id": ask.problem.id,
+                "problem_id": request.problem.id,
                 "sample": sample,
                 "prompt_tokens": prompt_tokens,
                 "completion_tokens": shares[position],
@@ -235,7 +239,7 @@ class TraceRun:
                 "attempts": reply.attempts,
                 "request_samples": len(reply.completions),
             }
-            self.traces.add(to_line(row, ask.columns))
+            self.traces.add(to_line(row, request.columns))
             self.progress.count(prompt_tokens, shares[position], completion.finish_reason)
         self.progress.retries += reply.attempts - 1
         self.flush_soon()
@@ -316,7 +320,7 @@ class TraceRun:
     def write_provenance(self, summary: dict[str, Any]) -> None:
         source = self.problems.source.name
         settings = identity_of(self.problems, self.settings, self.completer) | {"samples": self.settings.num_samples}
-        step = Step("generate", source, settings, {name: summary[name] for name in TOLD_BY_CARD})
+        step = Step("generate", source, settings, {name: summary[name] for name in COUNTS_ON_CARD})
         write_steps(self.folder, [*steps_behind(source), step])
 
     def compact_failures(self) -> Counter[str]:
@@ -327,8 +331,8 @@ class TraceRun:
         if not latest:
             return Counter()
         keys = ((head.problem_id, head.sample) for _, head in read_heads(self.traces.path))
-        drawn = {key for key in keys if key in latest}
-        left = [row for key, row in latest.items() if key not in drawn]
+        generated = {key for key in keys if key in latest}
+        left = [row for key, row in latest.items() if key not in generated]
         write_jsonl(self.folder / FAILED, left)
         return Counter(row["reason"] for row in left)
 
@@ -337,25 +341,38 @@ class CostReached(RunError):
     """The limit of cost that the user set."""
 
 
-def draw_traces(
-    folder: Path,
-    problems: ProblemSet,
-    settings: TraceSettings,
+def generate_traces(
+    problems: ProblemSet | ProblemSource | str,
+    output_dir: Path,
     completer: Completer,
-    show: Callable[[Progress], None] = lambda progress: None,
-    show_every_s: float = 10.0,
-    extra_identity: dict[str, Any] | None = None,
+    settings: TraceSettings = TraceSettings(),
+    *,
+    identity: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    progress: Callable[[Progress], None] = lambda progress: None,
+    progress_every_s: float = 10.0,
     command: str = "",
 ) -> dict[str, Any]:
-    """Draw every missing trace into a folder; see the module. Returns the summary.
+    """Generate every missing trace into a folder; see the module.
 
-    RunFolderError when the folder is in use or holds traces of other settings; RunError, which says how to go on, when
-    the work ends before everything is drawn.
+    Args:
+        problems: A source by its name, one with its settings, or its problems.
+        completer: The model, as `open_teacher` or `open_r1.generation` gives it.
+        identity: What runs into this folder must have in common, beside what the settings say.
+        overwrite: Remove what the folder contains first.
+        command: How to continue, for messages.
+
+    Returns:
+        The summary, as in summary.json; `samples_missing` counts those that failed.
+
+    Raises:
+        RunFolderError: The folder is in use or has traces of other settings.
+        RunError: The work ended before everything was tried; the message says how to go on.
     """
-    identity = identity_of(problems, settings, completer) | (extra_identity or {})
-    with RunDir(folder).claimed(identity, overwrite):
-        return TraceRun(folder, problems, settings, completer, show, show_every_s, command).run()
+    problems = as_problems(problems)
+    run_dir = RunDir(output_dir)
+    with run_dir.claimed(identity_of(problems, settings, completer) | dict(identity or {}), overwrite, "--overwrite"):
+        return TraceRun(output_dir, problems, settings, completer, progress, progress_every_s, command).run()
 
 
 def identity_of(problems: ProblemSet, settings: TraceSettings, completer: Completer) -> dict[str, Any]:
@@ -374,20 +391,20 @@ def identity_of(problems: ProblemSet, settings: TraceSettings, completer: Comple
     }
 
 
-def held_model(folder: Path) -> str | None:
-    """The model whose traces a folder holds, None where it holds none."""
-    identity = RunDir(folder).identity
-    return read_json(identity).get("model") if identity.exists() else None
-
-
 def describe_end(summary: dict[str, Any], folder: Path) -> str:
     """The whole in a sentence."""
     cost = f", cost {summary['cost']:,.2f}" if summary["cost"] is not None else ""
     last = summary["last_run"]
     return (
         f"{summary['samples']:,} traces of {summary['problems']:,} problems in {folder / TRACES} "
-        f"({last['samples']:,} drawn now in {in_words(last['seconds'])}; {summary['completion_tokens']:,} tokens{cost})"
+        f"({last['samples']:,} generated now in {in_words(last['seconds'])}; {summary['completion_tokens']:,} tokens{cost})"
     )
+
+
+def describe_missing(summary: Mapping[str, Any], folder: Path) -> str:
+    """How many samples failed, why, and where that is written."""
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary["failed"].items())
+    return f"{summary['samples_missing']:,} samples could not be generated ({reasons}): see {folder / FAILED}"
 
 
 def sample_seed(seed: int, problem_id: str, sample: int) -> int:

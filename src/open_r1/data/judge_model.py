@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from open_r1.configs.fields import check_limits, setting
+from open_r1.configs.ranges import COUNT
+from open_r1.errors import ConfigError
 from open_r1.generation import Completer, RequestFailed, Sampling
 from open_r1.text.thinking import visible_part
 
@@ -56,6 +59,51 @@ class Case:
     problem: str
     gold: str
     candidate: str
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """Which model judges, and what it is asked about."""
+
+    judge_server: tuple[str, ...] | None = setting(
+        None, "one or several servers of OpenAI's chat API (default: no judge)"
+    )
+    judge_model: str | None = setting(None, "the judge's name at the server (default: the one it has)")
+    judge_for: Scope = setting(
+        "unparsable",
+        "undecided: asked where the gold can't be read; unparsable: also where the answer can't; wrong: also where it is "
+        "wrong or missing",
+    )
+    judge_concurrency: int = setting(32, "requests in flight at each server", COUNT)
+    judge_max_tokens: int = setting(2048, "most tokens of the judge's reply", COUNT)
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        if self.judge_model and not self.judge_server:
+            raise ConfigError("--judge_model needs the server that has it; name it with --judge_server URL.")
+
+
+def open_judge(
+    settings: JudgeSettings, api_key_env: str = "OPENAI_API_KEY", report: Callable[[str], None] = lambda line: None
+) -> JudgeModel | None:
+    """The judge model, asked for its name; None where no server is named."""
+    if not settings.judge_server:
+        return None
+    from open_r1.generation.openai_server import OpenAIServer, ServerSettings
+
+    server = OpenAIServer(
+        ServerSettings(
+            urls=tuple(settings.judge_server),
+            model=settings.judge_model,
+            api_key_env=api_key_env,
+            concurrency=settings.judge_concurrency,
+            timeout_s=300,
+            patience_s=60,
+        ),
+        report,
+    )
+    report(f"judge: {server.find_model()}")
+    return JudgeModel(server, settings.judge_for, settings.judge_max_tokens)
 
 
 @dataclass

@@ -10,19 +10,23 @@ and rows are taken in their shuffled order until it is used up.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from open_r1.configs.datasets import DatasetMixtureConfig
 from open_r1.data.columns import rename_columns, require_columns
+from open_r1.data.progress import CountProgress, no_progress
+from open_r1.data.provenance import Step
+from open_r1.data.shards import claim, write_folder
 from open_r1.data.sources import load_splits
 from open_r1.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-    from open_r1.configs import DatasetConfig, DatasetMixtureConfig, ScriptArguments
+    from open_r1.configs import DatasetConfig, ScriptArguments
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +92,47 @@ def mix_shares(mixture: DatasetMixtureConfig) -> tuple[DatasetDict, list[Share]]
             f"test_split_size = {mixture.test_split_size} leaves no row for training or testing of the {len(combined)} "
             f"rows of the mixture ({error}); choose another."
         ) from None
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """What a mixture consists of: rows by split, and what was taken of each entry."""
+
+    rows: dict[str, int]
+    shares: list[Share]
+
+    def record(self) -> dict[str, Any]:
+        """The same for a script."""
+        taken = [{"id": s.entry.id, "rows": s.rows, "of_rows": s.of_rows, "tokens": s.tokens} for s in self.shares]
+        return {"rows": self.rows, "datasets": taken}
+
+
+def mix(
+    mixture: Mapping[str, Any],
+    output_dir: Path | None,
+    *,
+    recipe: str = "mixture",
+    overwrite: bool = False,
+    progress: CountProgress = no_progress,
+) -> Mixed:
+    """Write a mixture as Parquet shards with a card (see `shards`); the folder is whole when `done.json` is there.
+
+    Args:
+        mixture: As `dataset_mixture` of a recipe.
+        output_dir: A new folder, or one that an unfinished run left; None counts and writes nothing.
+        recipe: The mixture's name in the record.
+        overwrite: Replace a finished data set.
+    """
+    checked = DatasetMixtureConfig.from_mapping(dict(mixture))
+    if output_dir:
+        claim(output_dir, overwrite)
+    splits, shares = mix_shares(checked)
+    mixed = Mixed({str(name): len(rows) for name, rows in splits.items()}, shares)
+    if output_dir:
+        counts = {"rows": mixed.rows, **{str(number): str(share) for number, share in enumerate(shares)}}
+        named = {str(name): rows for name, rows in splits.items()}
+        write_folder(output_dir, named, [Step("mix", recipe, mixture, counts)], output_dir.name, progress=progress)
+    return mixed
 
 
 def with_short_strings(rows: Dataset) -> Dataset:

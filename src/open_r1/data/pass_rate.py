@@ -1,9 +1,9 @@
-"""How often a model solves each problem: its completions scored, a rate a problem, the problems within a window.
+"""How often a model solves each problem: its completions scored, a rate per problem, the problems within a window.
 
     <output_dir>/
-      traces/          num_samples completions a problem, as `data generate` writes them
+      traces/          num_samples completions per problem, as `data generate` writes them
       problems.jsonl   every problem with pass_rate and what belongs to it, in the source's order
-      kept.jsonl       those with min < pass_rate < max, both bounds left out, as in the original
+      kept.jsonl       those with min < pass_rate < max; both bounds are left out, as in the original
       summary.json     counts
       done.json        written last
 
@@ -14,9 +14,9 @@
     pass_rate_rewards   each reward's own mean
     difficulty          1 - pass_rate, within 0 and 1: a column for a curriculum
 
-Does: draw what is missing, score problem by problem (so that rewards that compare a problem's completions see all of them),
-and go on after any kill, in drawing and in scoring alike. Memory: nine bytes a sample and a batch. Does not: take a sample
-that could not be scored for a wrong one.
+Missing samples are generated; then problems are scored one after another, so that rewards that compare a problem's
+completions see all of them. Both continue after any kill. Memory: nine bytes a sample and a batch. A sample that could not
+be scored is never taken for a wrong one.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from open_r1.configs.fields import setting
 from open_r1.data.columns import batch_rows
-from open_r1.data.generation import TRACES
-from open_r1.data.problems import ProblemSet, TraceProblem
+from open_r1.data.generation import TRACES, TraceSettings, describe_missing, generate_traces
+from open_r1.data.problems import ProblemSet, ProblemSource, TraceProblem, as_problems
+from open_r1.data.progress import CountProgress, Progress, no_progress
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
-from open_r1.data.resumable_file import hold
+from open_r1.data.resumable_file import ResumableFile, resume_file
+from open_r1.data.scoring import RewardChoice
 from open_r1.data.trace_rewards import TraceReward, score, to_columns
 from open_r1.data.traces import locate_traces
 from open_r1.data.values import load
@@ -46,6 +49,11 @@ from open_r1.rundir import RunDir, atomic_file, write_json
 if TYPE_CHECKING:
     import numpy as np
 
+    from open_r1.generation import Completer
+
+SAMPLING = TraceSettings(num_samples=8, temperature=1.0, top_p=1.0)
+Weights = Sequence[float] | Mapping[str, float] | None
+
 PROBLEMS, KEPT, SUMMARY = "problems.jsonl", "kept.jsonl", "summary.json"
 
 OWN_COLUMNS = ("pass_rate", "pass_rate_samples", "pass_rate_unscored", "pass_rate_rewards", "difficulty")
@@ -56,18 +64,30 @@ BINS = 10
 
 
 @dataclass(frozen=True)
-class Window:
-    """The pass rates that are kept: those between the bounds, which are left out themselves."""
+class PassRateSettings(RewardChoice):
+    """By which rewards samples are scored, and which problems are kept: those whose rate is between the bounds."""
 
-    low: float = 0.1
-    high: float = 0.9
+    reward_weights: Weights = None
+    """As recipes have them: a number each, or a mapping by name; None for equal ones."""
+    min: float = setting(0.1, "kept are rates above it")
+    max: float = setting(0.9, "kept are rates below it")
+    allow_missing: bool = setting(False, "score although samples could not be generated")
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ConfigError(f"the window from --min {self.low} to --max {self.high} is empty; give min < max.")
+        if not (math.isfinite(self.min) and math.isfinite(self.max) and self.min < self.max):
+            raise ConfigError(f"the window from --min {self.min} to --max {self.max} is empty; give min < max.")
 
-    def holds(self, rate: float | None) -> bool:
-        return rate is not None and self.low < rate < self.high
+    def keeps(self, rate: float | None) -> bool:
+        return rate is not None and self.min < rate < self.max
+
+    def scorer(self, problems: ProblemSet) -> tuple[Scorer, dict[str, Any]]:
+        """What scores, and what two runs must have in common. ConfigError, DataError for what can't be computed."""
+        where = problems.source.name
+        names = list(self.rewards or self.names(problems.found, where)[:1])
+        rewards, given = self.build(names, problems.found, where)
+        weights = constant_weights(self.reward_weights, names)
+        used = {"rewards": names, "weights": weights, "solution_column": self.solution_column, **given}
+        return Scorer(rewards, weights, self.solution_column), used
 
 
 @dataclass(frozen=True)
@@ -88,7 +108,7 @@ class Scorer:
         return [list(outcomes) for outcomes in zip(*by_reward, strict=True)]
 
     def outcomes_of(self, reward: TraceReward, columns: Mapping[str, Any]) -> list[Outcome]:
-        """A row without a gold is nothing to a reward that needs one; where that is the only reward, it is unscored."""
+        """A reward that needs a gold doesn't apply to a row without one; as the only reward, it leaves the row unscored."""
         outcomes = score(reward, columns)
         if "solution" not in reward.function.needs_columns:
             return outcomes
@@ -136,53 +156,106 @@ class Counts:
     unscored: Counter[str] = field(default_factory=Counter)
 
 
+def measure_pass_rate(
+    problems: ProblemSet | ProblemSource | str,
+    output_dir: Path,
+    completer: Completer,
+    sampling: TraceSettings = SAMPLING,
+    settings: PassRateSettings = PassRateSettings(),
+    *,
+    identity: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    rescore: bool = False,
+    progress: Callable[[Progress], None] = lambda progress: None,
+    progress_every_s: float = 10.0,
+    scored: CountProgress = no_progress,
+    command: str = "",
+) -> dict[str, Any]:
+    """Generate what is missing, score it, and keep the problems whose pass rate is within the window; see the module.
+
+    Args:
+        problems, completer, identity, overwrite, progress, command: See `generate_traces`.
+        rescore: Score all samples again, as by other rewards.
+        scored: Called with the number of problems scored.
+
+    Returns:
+        The summary, as in summary.json.
+
+    Raises:
+        RunError: Samples are missing and `allow_missing` isn't set; the message says how to go on.
+    """
+    problems = as_problems(problems)
+    scorer, used = settings.scorer(problems)
+    folder = output_dir / "traces"
+    generated = generate_traces(
+        problems, folder, completer, sampling, identity=identity, overwrite=overwrite, progress=progress,
+        progress_every_s=progress_every_s, command=command,
+    )  # fmt: skip
+    if generated["samples_missing"] and not settings.allow_missing:
+        raise RunError(
+            f"{describe_missing(generated, folder)}; the same command tries them again, --allow_missing goes on without "
+            f"them: {command}"
+        )
+    return score_problems(
+        output_dir, problems, sampling.num_samples, scorer, settings, used, rescore or overwrite, scored
+    )
+
+
 def score_problems(
     folder: Path,
     problems: ProblemSet,
     num_samples: int,
     scorer: Scorer,
-    window: Window,
-    settings: Mapping[str, Any],
-    rescore: bool = False,
-    allow_missing: bool = False,
-    show: Callable[[int, int], None] = lambda done, wanted: None,
+    settings: PassRateSettings,
+    used: Mapping[str, Any],
+    rescore: bool,
+    progress: CountProgress,
 ) -> dict[str, Any]:
-    """Score the samples that lie in the folder, problem by problem, and keep those in the window; returns the summary."""
-    run_dir, path = RunDir(folder), folder / PROBLEMS
+    """Score the samples in the folder, problem by problem, and keep those in the window; returns the summary.
+
+    `used` is what two runs of scoring must have in common.
+    """
+    run_dir, path, traces = RunDir(folder), folder / PROBLEMS, folder / "traces" / TRACES
     with run_dir.locked():
         run_dir.done.unlink(missing_ok=True)
-        places = find_samples(folder / "traces" / TRACES, problems, num_samples)
-        there = int((places >= 0).sum())
-        if there < places.size and not allow_missing:
-            raise RunError(
-                f"{places.size - there:,} of {places.size:,} samples are missing in '{folder / 'traces'}'; run the same "
-                "command again to draw them, or score without them by --allow_missing."
-            )
+        places = find_samples(traces, problems, num_samples)
+        num_found = require_samples(places, traces, settings.allow_missing)
         source = problems.source.name
-        step = Step("pass-rate", source, {**settings, "num_samples": num_samples, "samples": there})
+        step = Step("pass-rate", source, {**used, "num_samples": num_samples, "samples": num_found})
         unscored: Counter[str] = Counter()
-        with hold(path, [*steps_behind(source), step], rescore, "--rescore") as lines:
-            traces = (folder / "traces" / TRACES).open("rb")
-            with traces:
-                done = 0
-                for batch in batches(unscored_problems(problems, lines), places, num_samples, traces):
-                    lines.add((own_row(problem), added) for problem, added in rate_problems(batch, scorer, unscored))
-                    done += len(batch)
-                    show(done, problems.survey.num_problems)
-        counts = keep_window(path, folder / KEPT, window)
+        with (
+            resume_file(path, [*steps_behind(source), step], rescore, "--rescore") as lines,
+            traces.open("rb") as file,
+        ):
+            done = 0
+            for batch in batches(unscored_problems(problems, lines), places, num_samples, file):
+                lines.add((own_row(problem), added) for problem, added in rate_problems(batch, scorer, unscored))
+                done += len(batch)
+                progress(done, problems.survey.num_problems)
+        counts = keep_window(path, folder / KEPT, settings)
         summary: dict[str, Any] = {
             "problems_left_out": problems.survey.unusable,
             **counts,
-            "min": window.low,
-            "max": window.high,
+            "min": settings.min,
+            "max": settings.max,
             "unscored_now": dict(unscored.most_common()),
         }
-        steps = [*steps_behind(source), dataclasses.replace(step, counts=summary)]
-        for file in (path, folder / KEPT):
-            write_file_steps(file, steps)
+        for written in (path, folder / KEPT):
+            write_file_steps(written, [*steps_behind(source), dataclasses.replace(step, counts=summary)])
         write_json(folder / SUMMARY, summary)
         write_json(run_dir.done, {"problems": counts["problems"], "kept": counts["kept"]})
     return summary
+
+
+def require_samples(places: np.ndarray, traces: Path, allow_missing: bool) -> int:
+    """How many samples there are. RunError when some are missing and may not be."""
+    num_found = int((places >= 0).sum())
+    if num_found < places.size and not allow_missing:
+        raise RunError(
+            f"{places.size - num_found:,} of {places.size:,} samples are missing in '{traces.parent}'; run the same "
+            "command again to generate them, or score without them by --allow_missing."
+        )
+    return num_found
 
 
 def find_samples(path: Path, problems: ProblemSet, count: int) -> np.ndarray:
@@ -208,13 +281,13 @@ def own_row(problem: TraceProblem) -> dict[str, Any]:
     return row
 
 
-def unscored_problems(problems: ProblemSet, lines: Any) -> Iterator[TraceProblem]:
+def unscored_problems(problems: ProblemSet, lines: ResumableFile) -> Iterator[TraceProblem]:
     """The problems that no earlier run has scored."""
     number = 0
     for number, problem in enumerate(problems, start=1):
-        if lines.next_there(own_row(problem), number) is None:
+        if lines.next_earlier(own_row(problem), number) is None:
             yield problem
-    lines.end_there(number)
+    lines.end_earlier(number)
 
 
 def batches(
@@ -268,7 +341,7 @@ def mean_of(outcomes: Sequence[Outcome]) -> float | None:
     return math.fsum(values) / len(values) if values else None
 
 
-def keep_window(path: Path, kept: Path, window: Window) -> dict[str, Any]:
+def keep_window(path: Path, kept: Path, window: PassRateSettings) -> dict[str, Any]:
     """Copy the problems whose rate lies in the window; returns counts and the distribution of rates."""
     found: Counter[str] = Counter()
     bins = [0] * BINS
@@ -287,9 +360,9 @@ def keep_window(path: Path, kept: Path, window: Window) -> dict[str, Any]:
             bins[min(BINS - 1, max(0, int(rate * BINS)))] += 1
             found["never_solved"] += rate <= 0
             found["always_solved"] += rate >= 1
-            found["below"] += rate <= window.low
-            found["above"] += rate >= window.high
-            if window.holds(rate):
+            found["below"] += rate <= window.min
+            found["above"] += rate >= window.max
+            if window.keeps(rate):
                 found["kept"] += 1
                 file.write(line)
     names = ("problems", "kept", "below", "above", "problems_unscored", "never_solved", "always_solved", "samples",

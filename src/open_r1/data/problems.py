@@ -16,7 +16,16 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from open_r1.data.columns import GOLD_COLUMNS, find_column, find_prompt_column, is_conversation, require_columns
+from open_r1.configs.fields import check_limits, setting
+from open_r1.configs.ranges import COUNT
+from open_r1.data.columns import (
+    GOLD_COLUMNS,
+    PROMPT_COLUMNS,
+    find_column,
+    find_prompt_column,
+    is_conversation,
+    require_columns,
+)
 from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.generation import Message
@@ -32,24 +41,25 @@ SHOWN_ROWS = 3
 
 @dataclass(frozen=True)
 class ProblemSource:
-    """Where the problems are and how they become prompts. `columns` are those that the traces carry; None for all.
-
-    `first_problem` counts rows from 0; `max_problems` is how many rows are read from there.
-    """
+    """Where the problems are and how they become prompts."""
 
     name: str
-    config: str | None = None
-    split: str = "train"
-    prompt_column: str | None = None
-    id_column: str | None = None
-    prompt_template: str | None = None
-    system_prompt: str | None = None
-    columns: tuple[str, ...] | None = None
-    revision: str | None = None
-    streaming: bool = False
+    config: str | None = setting(None, "configuration of a Hub data set", flag="dataset_config")
+    split: str = setting("train", "split of a folder or Hub data set")
+    revision: str | None = setting(None, "branch, tag or commit of a Hub data set", flag="dataset_revision")
+    streaming: bool = setting(False, "read a Hub data set as its rows are needed, keep no copy of it")
+    prompt_column: str | None = setting(None, f"column with the problem (default: {', '.join(PROMPT_COLUMNS)})")
+    id_column: str | None = setting(None, "column with an id of each problem (default: a hash of the prompt)")
+    columns: tuple[str, ...] | None = setting(None, "columns of the problems that the traces get (default: all)")
+    prompt_template: str | None = setting(None, "Jinja text around the problem, as 'Think, then box it: {{ prompt }}'")
+    system_prompt: str | None = setting(None, "system prompt before every problem")
+    max_problems: int | None = setting(None, "only the first N rows", COUNT)
+    skip_unusable: bool = setting(False, "leave out rows without a problem instead of refusing them")
     first_problem: int = 0
-    max_problems: int | None = None
-    skip_unusable: bool = False
+    """The first row that is read, counted from 0."""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +193,13 @@ class ProblemSet:
 
     def locate(self) -> Locator:
         return Locator(self.survey.keys, by_prompt=self.source.id_column is None)
+
+
+def as_problems(problems: ProblemSet | ProblemSource | str) -> ProblemSet:
+    """The problems of a source that may be given by its name."""
+    if isinstance(problems, str):
+        problems = ProblemSource(problems)
+    return ProblemSet(problems) if isinstance(problems, ProblemSource) else problems
 
 
 class PromptTemplate:

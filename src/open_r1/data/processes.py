@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from open_r1.errors import ConfigError
-from open_r1.processes.cores import usable_cores as available_cores
+from open_r1.processes.cores import usable_cores
 from open_r1.processes.pool import Limits, Pool
-
-__all__ = ["available_cores", "check_processes", "map_in_order"]
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -25,9 +23,13 @@ LIMIT_S = 600
 """A part takes a fraction of a second; a process that has not answered for so long is stuck."""
 
 
-def check_processes(processes: int) -> None:
-    if processes < 1:
-        raise ConfigError(f"--processes must be at least 1, but is {processes}; leave it out for one a core.")
+def count_processes(asked: int | None) -> int:
+    """How many processes to use: as many as were asked for, or one a core."""
+    if asked is None:
+        return usable_cores()
+    if asked < 1:
+        raise ConfigError(f"--processes must be at least 1, but is {asked}; leave it out for one a core.")
+    return asked
 
 
 def map_in_order(

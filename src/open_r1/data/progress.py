@@ -1,4 +1,4 @@
-"""How far the drawing of traces has come: rate, tokens, cost, time left, in one line."""
+"""How far work is: a count of rows, or for traces the rate, tokens, cost and time left, in one line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+CountProgress = Callable[[int, int | None], None]
+"""Called with how many rows are done, and of how many; None where that is not known."""
+
+
+def no_progress(done: int, total: int | None) -> None:
+    """A progress callback that does nothing."""
+
 
 WINDOW_S = 60.0
 """The rate is that of about the last minute."""

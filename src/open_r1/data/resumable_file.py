@@ -1,8 +1,7 @@
-"""A file that gets a line for each row of a source, in the source's order, and goes on where a killed run left it.
+"""A file that gets a line for each row of a source, in the source's order, and continues where a killed run left it.
 
-Does: hold the file for one process, mend its torn last line, walk what is there beside the source and see that each line
-belongs to its row, and append. Beside it lies its record (`<name>.steps.json`), written when the work begins and again when
-it is done. Does not: read the source, or know what is added to a row.
+Beside it is its record (`<name>.steps.json`), written when the work begins and again when it is done. Earlier lines are read
+beside the source again, and each must be of its row.
 """
 
 from __future__ import annotations
@@ -19,33 +18,33 @@ from open_r1.errors import ConfigError, DataError, RunFolderError
 from open_r1.rundir import LineAppender, describe_changes, hold_file
 
 
-class LineByLine:
-    """The file while one process writes it; `with hold(...)` makes it."""
+class ResumableFile:
+    """The file while one process writes it; `with resume_file(...)` opens it."""
 
     def __init__(self, path: Path, flag: str) -> None:
         self.path, self.flag = path, flag
         self.file = LineAppender(path)
-        self.there = self.file.iter_lines()
+        self.earlier = self.file.iter_lines()
         """The lines of earlier runs."""
 
-    def next_there(self, row: Mapping[str, Any], number: int) -> dict[str, Any] | None:
-        """What an earlier run added to this row; None when it didn't come so far."""
-        line = next(self.there, None)
+    def next_earlier(self, row: Mapping[str, Any], number: int) -> dict[str, Any] | None:
+        """What an earlier run added to this row; None when it ended before it."""
+        line = next(self.earlier, None)
         if line is None:
             return None
         head = begin(row)
         if not line.content.startswith(head):
             raise DataError(
                 f"line {number} of '{self.path}' is not of row {number} of the source as it is now; write to another "
-                f"file, or anew with {self.flag}."
+                f"file, or start over with {self.flag}."
             )
         return load(b"{" + line.content[len(head) :])
 
-    def end_there(self, count: int) -> None:
-        """DataError when there are lines of rows that the source doesn't have any more."""
-        if next(self.there, None) is not None:
+    def end_earlier(self, count: int) -> None:
+        """DataError when there are more lines than the source has rows."""
+        if next(self.earlier, None) is not None:
             raise DataError(
-                f"'{self.path}' has more lines than the {count:,} rows of the source; write to another file, or anew "
+                f"'{self.path}' has more lines than the {count:,} rows of the source; write to another file, or start over "
                 f"with {self.flag}."
             )
 
@@ -63,15 +62,18 @@ def begin(row: Mapping[str, Any]) -> bytes:
 
 
 @contextlib.contextmanager
-def hold(path: Path, steps: list[Step], overwrite: bool, flag: str = "--overwrite") -> Iterator[LineByLine]:
-    """Hold a file and begin it, or take it up; the last of `steps` is this work, of the same settings as before.
+def resume_file(path: Path, steps: list[Step], overwrite: bool, flag: str = "--overwrite") -> Iterator[ResumableFile]:
+    """Lock a file, and begin it or continue it.
 
-    `flag` is what sets `overwrite`, for messages.
+    Args:
+        steps: How the rows came to be; the last one is this work, which must have the settings of earlier runs.
+        flag: The option that sets `overwrite`, for messages.
 
-    RunFolderError when another process writes it, or it was made with other settings or by something else.
+    Raises:
+        RunFolderError: Another process writes the file, or it was made with other settings or by something else.
     """
     if path.suffix != ".jsonl":
-        raise ConfigError(f"--output {path} is of no known kind; end it in .jsonl.")
+        raise ConfigError(f"--output {path} has an unknown format; end it in .jsonl.")
     with hold_file(path):
         if overwrite:
             path.unlink(missing_ok=True)
@@ -79,7 +81,7 @@ def hold(path: Path, steps: list[Step], overwrite: bool, flag: str = "--overwrit
         if path.exists() and path.stat().st_size:
             check_same(path, steps[-1], flag)
         write_file_steps(path, steps)
-        lines = LineByLine(path, flag)
+        lines = ResumableFile(path, flag)
         try:
             yield lines
         finally:
@@ -87,16 +89,16 @@ def hold(path: Path, steps: list[Step], overwrite: bool, flag: str = "--overwrit
 
 
 def check_same(path: Path, step: Step, flag: str) -> None:
-    """RunFolderError when a file that is there isn't the beginning of this work."""
+    """RunFolderError when a file isn't the beginning of this work."""
     made = read_file_steps(path)
     if not made:
         raise RunFolderError(
-            f"'{path}' is there already and has no record beside it; give another name, or write over it with {flag}."
+            f"'{path}' already exists and has no record beside it; give another name, or replace it with {flag}."
         )
     held = made[-1]
     before: dict[str, Any] = {"action": held.action, "source": held.source, **held.settings}
     now: dict[str, Any] = {"action": step.action, "source": step.source, **json.loads(dump_row(step.settings))}
     if changes := describe_changes(before, now):
         raise RunFolderError(
-            f"'{path}' was made with other settings: {changes}; give another name, or write over it with {flag}."
+            f"'{path}' was made with other settings: {changes}; give another name, or replace it with {flag}."
         )

@@ -29,6 +29,9 @@ class Destination:
     """Whether files that exist are replaced."""
 
 
+NOWHERE = Destination()
+
+
 class RowFile:
     """Writes the rows that are kept to an open file, in the format that `path` names."""
 

@@ -1,24 +1,23 @@
-"""Which traces are worth training on: each row's first reason against it, in a stated order; the best of each problem.
+"""Which traces are worth training on: each row's first reason against it, in a fixed order; the best of each problem.
 
-A trace is left out for the first of these that holds:
+A trace is left out for the first of these that applies:
 
     no_completion      it has no text
     no_problem         for messages: the row has no problem
     truncated          finish_reason is length
     looping            more than `max_looping` of its 20-token windows occur four times or more in it (`text.loops`)
-    no_closed_thinking its thinking was not closed; without `thinking_optional`, also where there is none
-    no_answer          nothing stands after its thinking
+    no_closed_thinking its thinking is not closed; without `thinking_optional`, also where there is none
+    no_answer          there is nothing after its thinking
     mixed_language     more than `max_foreign` of its words of prose are in another script than the problem (`text.scripts`)
     not_verified       `verified` isn't true; with `keep` rules, also where only the judge model says so
-    too_short, too_long  by completion_tokens, where they are told, else a token for every four characters
-    duplicate          the same text, white space aside, stands before it for the same problem
+    too_short, too_long  by completion_tokens, or a token per four characters where they are unknown
+    duplicate          an earlier trace of the same problem has the same text, white space aside
     not_chosen         the problem has `per_problem` better ones
 
-Does: two passes. The first looks at the texts, in several processes, and keeps 21 bytes a row, some 60 while it sorts them
-(with `diverse`, half a kilobyte more of each row that passes, in a file beside the output); the second copies what is kept,
-in the source's order.
-The traces of a problem may lie anywhere. Does not: resume: a run that is killed leaves nothing, and the same command does
-it again.
+Two passes. The first reads the texts, in several processes, and keeps 21 bytes a row, some 60 while it sorts them (with
+`diverse`, half a kilobyte more of each row that passes, in a file beside the output); the second copies what is kept, in the
+source's order. The traces of a problem may be anywhere in the source. The output appears when it is whole: a killed run
+leaves nothing, and the same command does all of it again.
 """
 
 from __future__ import annotations
@@ -32,14 +31,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from open_r1.data.columns import completion_of, is_conversation, text_of
+from open_r1.configs.fields import check_limits, setting
+from open_r1.configs.ranges import COUNT, SHARE
+from open_r1.data.columns import (
+    PROMPT_COLUMNS,
+    completion_of,
+    find_prompt_column,
+    is_conversation,
+    problem_of,
+    require_columns,
+    split_texts,
+    text_of,
+)
 from open_r1.data.conversations import with_system_prompt
-from open_r1.data.processes import check_processes, map_in_order
+from open_r1.data.processes import count_processes, map_in_order
+from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
+from open_r1.data.row_file import check_free
 from open_r1.data.rows import Changes, Chunk, Rows
-from open_r1.data.trace_choice import By, Candidates, choose, find_duplicates, sketch
+from open_r1.data.sources import as_rows
+from open_r1.data.trace_choice import By, Candidates, choose, find_duplicates
 from open_r1.data.values import dump_row
-from open_r1.errors import ConfigError
+from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.rundir import atomic_file
 from open_r1.text.loops import looping_share
 from open_r1.text.scripts import foreign_share, main_script
@@ -76,35 +89,52 @@ KEPT = 0
 
 @dataclass(frozen=True)
 class SelectSettings:
-    """What is kept. See the module for the order and the meaning of the filters."""
+    """What is kept, and in which form. See the module for the order and the meaning of the filters."""
 
-    keep: Keep = "verified"
-    without: tuple[str, ...] = ()
-    thinking_optional: bool = False
-    max_looping: float = 0.3
-    max_foreign: float = 0.1
-    min_tokens: int | None = None
-    max_tokens: int | None = None
-    per_problem: int | None = None
-    by: By = "shortest"
-    seed: int = 0
+    keep: Keep = setting("verified", "verified: right by rules or judge; rules: by rules alone; all")
+    without: tuple[str, ...] = setting((), f"filters to leave out: {', '.join(OPTIONAL)}")
+    thinking_optional: bool = setting(False, "keep traces without any thinking, too")
+    max_looping: float = setting(0.3, "share of a trace's 20-token windows that may occur four times or more", SHARE)
+    max_foreign: float = setting(
+        0.1, "share of a trace's words that may be in another script than the problem's", SHARE
+    )
+    min_tokens: int | None = setting(None, "shorter traces are left out", COUNT)
+    max_tokens: int | None = setting(None, "longer traces are left out", COUNT)
+    per_problem: int | None = setting(None, "most traces per problem (default: all)", COUNT, flag="keep_per_problem")
+    by: By = setting("shortest", "which traces of a problem are better")
+    seed: int = setting(0, "seed of random and diverse")
+    form: Form = setting("rows", "rows as they are, or conversations for SFT", flag="as")
+    system_prompt: str | None = setting(None, "system prompt of the conversations")
+    completion_column: str = setting("completion", "column with the trace")
+    prompt_column: str | None = setting(None, f"column with the problem (default: {', '.join(PROMPT_COLUMNS)})")
+    id_column: str | None = setting(
+        None, "column with the problem's id (default: problem_id, else the problem itself)"
+    )
 
     def __post_init__(self) -> None:
-        for name in ("max_looping", "max_foreign"):
-            share = getattr(self, name)
-            if not 0 <= share <= 1:
-                raise ConfigError(f"{name} must be a share from 0 to 1, but is {share}.")
-        for name in ("min_tokens", "max_tokens", "per_problem"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1, but is {value}.")
+        check_limits(self)
+        for name in self.without:
+            if name not in OPTIONAL:
+                known = ", ".join(OPTIONAL)
+                raise ConfigError(f"filter '{name}' can't be left out{nearest(name, OPTIONAL)} Known: {known}.")
         if self.min_tokens and self.max_tokens and self.min_tokens > self.max_tokens:
             raise ConfigError(f"min_tokens {self.min_tokens} is above max_tokens {self.max_tokens}; swap them.")
+        if self.system_prompt is not None and self.form == "rows":
+            raise ConfigError("--system_prompt has a place in conversations only; add --as messages.")
+
+    def record(self) -> dict[str, Any]:
+        """The settings as the record of the step has them."""
+        columns = ("completion_column", "prompt_column", "id_column")
+        fields = dataclasses.asdict(self)
+        form, system_prompt = fields.pop("form"), fields.pop("system_prompt")
+        named = {name: fields.pop(name) for name in columns}
+        changed = {name: value for name, value in named.items() if value not in (None, "completion")}
+        return {**fields, "as": form, "system_prompt": system_prompt, **changed}
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a row's parts are; None where the source doesn't have that part. Of `problems` the first filled one counts."""
+    """Where the parts of a row are; None for a part that the source lacks. The first filled one of `problems` counts."""
 
     completion: str
     problems: tuple[str, ...]
@@ -114,23 +144,61 @@ class Columns:
     verified: str | None
     verified_by: str | None
 
+    @classmethod
+    def find(cls, rows: Rows, settings: SelectSettings) -> Columns:
+        """DataError for a part that must be there and isn't."""
+        found, where = rows.columns, rows.name
+        require_columns(found, [settings.completion_column], where, "--completion_column")
+        if settings.id_column:
+            require_columns(found, [settings.id_column], where, "--id_column")
+
+        def known(name: str) -> str | None:
+            return name if name in found else None
+
+        problem_id = settings.id_column or known("problem_id")
+        problems = tuple(name for name in PROMPT_COLUMNS if name in found)
+        if settings.prompt_column or (not problems and (settings.form == "messages" or problem_id is None)):
+            problems = (find_prompt_column(found, settings.prompt_column, where),)
+        if settings.keep != "all":
+            require_verified(rows)
+        return cls(
+            settings.completion_column,
+            problems,
+            problem_id,
+            known("finish_reason"),
+            known("completion_tokens"),
+            known("verified"),
+            known("verified_by"),
+        )
+
     def names(self) -> list[str]:
         others = (self.problem_id, self.finish_reason, self.tokens, self.verified, self.verified_by)
         return list(dict.fromkeys(name for name in (self.completion, *self.problems, *others) if name is not None))
 
     def problem_of(self, row: Mapping[str, Any]) -> Any:
-        return next((row[name] for name in self.problems if row.get(name)), None)
+        return problem_of(row, self.problems)
+
+
+def require_verified(rows: Rows) -> None:
+    """DataError for a source without verdicts, or with those of a verification that was not finished."""
+    if "verified" not in rows.columns:
+        raise DataError(
+            f"'{rows.name}' has no column 'verified'; run `open-r1 data verify` on it first, or add --keep all."
+        )
+    steps = steps_behind(rows.name)
+    if steps and steps[-1].action == "verify" and not steps[-1].counts:
+        raise DataError(f"the verification of '{rows.name}' was not finished; run the same `data verify` again.")
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """What a first look at a chunk found, a value a row; `sketches` has a line for each row that nothing speaks against."""
+    """What the first pass found in a chunk, a value per row; `signatures` has those of the rows that pass."""
 
     reasons: bytes
     problems: Sequence[int]
     texts: Sequence[int]
     lengths: Sequence[int]
-    sketches: bytes = b""
+    signatures: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -142,21 +210,18 @@ class Inspection:
     needs_problem: bool = False
 
     def __call__(self, chunk: Chunk) -> Inspected:
-        names = self.columns.names()
         reasons, problems, texts, lengths = bytearray(), [], [], []
-        sketches: list[bytes] = []
-        for block in chunk.blocks(names):
-            for values in zip(*block, strict=True):
-                row = dict(zip(names, values, strict=True))
-                text = completion_of(row, self.columns.completion)
-                reason = self.find_reason(row, text)
-                reasons.append(KEPT if reason is None else 1 + FILTERS.index(reason))
-                problems.append(self.problem_key(row))
-                texts.append(hash_text(" ".join((text or "").split())))
-                lengths.append(self.length(row, text or ""))
-                if reason is None and self.settings.by == "diverse" and self.settings.per_problem:
-                    sketches.append(sketch(text or "").tobytes())
-        return Inspected(bytes(reasons), problems, texts, lengths, b"".join(sketches))
+        passed: list[str] = []
+        for row in chunk.read(self.columns.names()):
+            text = completion_of(row, self.columns.completion)
+            reason = self.find_reason(row, text)
+            reasons.append(KEPT if reason is None else 1 + FILTERS.index(reason))
+            problems.append(self.problem_key(row))
+            texts.append(hash_text(" ".join((text or "").split())))
+            lengths.append(self.length(row, text or ""))
+            if reason is None and self.settings.by == "diverse" and self.settings.per_problem:
+                passed.append(text or "")
+        return Inspected(bytes(reasons), problems, texts, lengths, sign_texts(passed))
 
     def find_reason(self, row: Mapping[str, Any], text: str | None) -> str | None:
         """The first filter that a row doesn't pass."""
@@ -210,13 +275,24 @@ class Inspection:
         return hash_text(f"text {text_of(self.columns.problem_of(row))}")
 
 
+def sign_texts(texts: Sequence[str]) -> bytes:
+    """The MinHash signatures of texts, one after another."""
+    if not texts:
+        return b""
+    from open_r1.data.minhash import sign
+    from open_r1.data.trace_choice import NGRAM
+    from open_r1.text.ngrams import PLAIN
+
+    return b"".join(sign(PLAIN.words(batch), NGRAM)[0].tobytes() for batch in split_texts(texts))
+
+
 def hash_text(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
 @dataclass
 class Kept:
-    """What became of every row."""
+    """The reason against every row, 0 where it is kept, and its problem."""
 
     reasons: np.ndarray
     problems: np.ndarray
@@ -237,14 +313,15 @@ class Kept:
         }
 
 
-def inspect(rows: Rows, work: Inspection, processes: int, scratch: Path) -> Kept:
-    """The first pass, and what follows from it: the reason against each row, 0 where there is none."""
+def inspect(rows: Rows, work: Inspection, processes: int, scratch: Path | None, progress: CountProgress) -> Kept:
+    """The first pass, and what follows from it."""
     import numpy as np
 
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
-    with tempfile.TemporaryFile(dir=scratch) as sketches:
+    with tempfile.TemporaryFile(dir=scratch) as signatures:
+        num_rows = 0
         for _, found in map_in_order(work, rows.chunks(work.columns.names()), processes):
-            sketches.write(found.sketches)
+            signatures.write(found.signatures)
             parts.append(
                 (
                     np.frombuffer(found.reasons, np.uint8),
@@ -253,23 +330,25 @@ def inspect(rows: Rows, work: Inspection, processes: int, scratch: Path) -> Kept
                     np.array(found.lengths, np.int32),
                 )
             )
+            num_rows += len(found.reasons)
+            progress(num_rows, None)
         reasons, problems, texts, lengths = (np.concatenate(column) for column in zip(*parts, strict=True))
         del parts
-        sketches.flush()
-        narrow(reasons, Candidates(problems, texts, lengths, open_sketches(sketches, reasons)), work.settings)
+        signatures.flush()
+        narrow(reasons, Candidates(problems, texts, lengths, map_signatures(signatures, reasons)), work.settings)
     return Kept(reasons, problems)
 
 
-def open_sketches(file: IO[bytes], reasons: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """The sketches as they lie on the disk, and which of them is whose; None where there are none."""
+def map_signatures(file: IO[bytes], reasons: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The signatures, mapped from the disk, and the place of each row's; None where there are none."""
     import numpy as np
-
-    from open_r1.data.trace_choice import BINS
 
     if not file.tell():
         return None
+    from open_r1.data.minhash import NUM_HASHES
+
     places = np.cumsum(reasons == KEPT) - 1
-    return np.memmap(file, np.uint32, "r").reshape(-1, BINS), places
+    return np.memmap(file, np.uint32, "r").reshape(-1, NUM_HASHES), places
 
 
 def narrow(reasons: np.ndarray, candidates: Candidates, settings: SelectSettings) -> None:
@@ -285,56 +364,70 @@ def narrow(reasons: np.ndarray, candidates: Candidates, settings: SelectSettings
         reasons[np.setdiff1d(kept, chosen, assume_unique=True)] = 1 + FILTERS.index("not_chosen")
 
 
-@dataclass(frozen=True)
-class Writing:
-    """How kept rows are written."""
-
-    columns: Columns
-    form: Form = "rows"
-    system_prompt: str | None = None
-
-    def lines(self, chunk: Chunk, dropped: frozenset[int]) -> Iterator[bytes]:
-        if self.form == "rows":
-            yield from chunk.lines(Changes(dropped))
-            return
-        for number, row in enumerate(chunk.rows()):
-            if number not in dropped:
-                yield dump_row(self.as_messages(row)) + b"\n"
-
-    def as_messages(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row with the conversation in place of the completion; its other columns stay."""
-        asked = self.columns.problem_of(row)
-        turns = (
-            [{"role": str(turn["role"]), "content": turn["content"]} for turn in asked]
-            if is_conversation(asked)
-            else [{"role": "user", "content": text_of(asked)}]
-        )
-        answer = completion_of(row, self.columns.completion) or ""
-        messages = [*with_system_prompt(turns, self.system_prompt), {"role": "assistant", "content": answer}]
-        rest = {name: value for name, value in row.items() if name not in (self.columns.completion, "messages")}
-        return {"messages": messages, **rest}
+def as_messages(row: Mapping[str, Any], columns: Columns, system_prompt: str | None) -> dict[str, Any]:
+    """A row with the conversation in place of the completion; its other columns stay."""
+    asked = columns.problem_of(row)
+    turns = (
+        [{"role": str(turn["role"]), "content": turn["content"]} for turn in asked]
+        if is_conversation(asked)
+        else [{"role": "user", "content": text_of(asked)}]
+    )
+    answer = completion_of(row, columns.completion) or ""
+    messages = [*with_system_prompt(turns, system_prompt), {"role": "assistant", "content": answer}]
+    rest = {name: value for name, value in row.items() if name not in (columns.completion, "messages")}
+    return {"messages": messages, **rest}
 
 
-def select_traces(
-    rows: Rows,
-    output: Path,
-    settings: SelectSettings,
-    writing: Writing,
-    processes: int,
+def lines_of(chunk: Chunk, dropped: frozenset[int], columns: Columns, settings: SelectSettings) -> Iterator[bytes]:
+    """The kept rows of a chunk in the form that is asked for."""
+    if settings.form == "rows":
+        yield from chunk.lines(Changes(dropped))
+        return
+    for number, row in enumerate(chunk.rows()):
+        if number not in dropped:
+            yield dump_row(as_messages(row, columns, settings.system_prompt)) + b"\n"
+
+
+def select(
+    source: Rows | str,
+    output: Path | None,
+    settings: SelectSettings = SelectSettings(),
+    *,
+    overwrite: bool = False,
+    processes: int | None = None,
+    progress: CountProgress = no_progress,
 ) -> dict[str, Any]:
-    """Write the traces that are worth it; returns the counts."""
-    check_processes(processes)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    columns = writing.columns
-    kept = inspect(rows, Inspection(columns, settings, writing.form == "messages"), processes, output.parent)
+    """Write the traces that are worth training on to a JSON lines file, which appears when it is whole.
+
+    Args:
+        output: None counts and writes nothing.
+        processes: By default one a core; the result is the same.
+
+    Returns:
+        The counts: traces, kept, problems, problems_kept, and left_out by reason.
+    """
+    rows = as_rows(source)
+    if output:
+        if output.suffix != ".jsonl":
+            raise ConfigError(f"--output {output} has an unknown format; end it in .jsonl.")
+        check_free(output, rows.name, overwrite)
+        output.parent.mkdir(parents=True, exist_ok=True)
+    columns = Columns.find(rows, settings)
+    inspection = Inspection(columns, settings, settings.form == "messages")
+    kept = inspect(rows, inspection, count_processes(processes), output.parent if output else None, progress)
+    counts = kept.counts()
+    if output:
+        write_kept(rows, output, kept, columns, settings)
+        write_file_steps(output, [*steps_behind(rows.name), Step("select", rows.name, settings.record(), counts)])
+    return counts
+
+
+def write_kept(rows: Rows, output: Path, kept: Kept, columns: Columns, settings: SelectSettings) -> None:
+    """The second pass."""
     with atomic_file(output) as file:
         first = 0
-        for chunk in rows.chunks(rows.columns):
+        for chunk in rows.chunks([columns.completion]):
             size = sum(len(block[0]) for block in chunk.blocks([columns.completion]))
             reasons = kept.reasons[first : first + size]
-            file.writelines(writing.lines(chunk, frozenset(reasons.nonzero()[0].tolist())))
+            file.writelines(lines_of(chunk, frozenset(reasons.nonzero()[0].tolist()), columns, settings))
             first += size
-    counts = kept.counts()
-    named = {**dataclasses.asdict(settings), "as": writing.form, "system_prompt": writing.system_prompt}
-    write_file_steps(output, [*steps_behind(rows.name), Step("select", rows.name, named, counts)])
-    return counts

@@ -1,4 +1,4 @@
-"""A folder of Parquet shards as the Hub lays data sets out, with a card that tells how they were made.
+"""A folder of Parquet shards as the Hub lays data sets out, with a card that says how they were made; and its push.
 
     <folder>/
       data/train-00000-of-00002.parquet  …
@@ -6,39 +6,121 @@
       provenance.json    the steps, for the next one to carry on
       done.json          written last: rows of each split
 
-Rows are written as they are read: memory doesn't grow with their number.
+Rows are written as they are read: memory does not grow with their number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.data.provenance import Step, write_steps
-from open_r1.errors import RunFolderError
-from open_r1.rundir import atomic_file, read_json, write_json, write_text
+from open_r1.data.progress import CountProgress, no_progress
+from open_r1.data.provenance import Step, steps_behind, write_steps
+from open_r1.data.sources import load_source
+from open_r1.data.sources.local import find_files
+from open_r1.errors import ConfigError, RunFolderError
+from open_r1.hub import check_repo_id, default_api, push_folder
+from open_r1.rundir import atomic_file, hash_files, read_json, write_json, write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 DATA, CARD, DONE = "data", "README.md", "done.json"
 SHARD_BYTES = 256 << 20
-"""In memory; compressed they are a third of it or so."""
+"""Size of a shard in memory; compressed it is about a third."""
 
 ROWS_AT_ONCE = 1000
 
 
+def publish(
+    source: str,
+    repo_id: str,
+    output_dir: Path | None = None,
+    *,
+    config: str | None = None,
+    revision: str = "main",
+    private: bool = False,
+    dry_run: bool = False,
+    api: Any = None,
+    report: Callable[[str], None] = lambda line: None,
+    progress: CountProgress = no_progress,
+) -> Path:
+    """Push rows to the Hub as Parquet shards with a card; returns the folder of shards.
+
+    Args:
+        source: A finished folder of shards, which is pushed as it is, or any other source.
+        output_dir: Where the shards of another source are written; those of an earlier run are used again.
+        config: Configuration of a Hub data set.
+        revision: The branch to push to.
+        private: Make the repository private when it is new.
+        dry_run: Write the shards and push nothing.
+        api: The Hub's client; by default one with the user's token.
+        report: Gets notices in a line each.
+
+    Raises:
+        RunError: The Hub refuses or can't be reached; everything stays where it is.
+    """
+    check_repo_id(repo_id)
+    folder = prepare(source, repo_id.partition("/")[2], output_dir, config, report, progress)
+    if not dry_run:
+        message, ignored = "Rows and card by open-r1 data publish", [DONE, ".*"]
+        push_folder(api or default_api(), folder, repo_id, "dataset", revision, private or None, ignored, message)
+    return folder
+
+
+def prepare(
+    source: str,
+    title: str,
+    folder: Path | None,
+    config: str | None,
+    report: Callable[[str], None],
+    progress: CountProgress,
+) -> Path:
+    """The folder of shards: the source itself, what an earlier run wrote, or what is written now."""
+    if is_finished(Path(source)):
+        return Path(source)
+    if folder is None:
+        raise ConfigError(
+            f"'{source}' is not a finished folder of shards; name a new folder for them with --output_dir."
+        )
+    contents = fingerprint(source, config)
+    if is_finished(folder) and contents_of(folder):
+        if contents_of(folder) == contents:
+            return folder
+        report(f"'{folder}' contains shards of other rows; they are written again")
+        (folder / DONE).unlink()
+    loaded = load_source(source, config)
+    splits = loaded if isinstance(loaded, dict) else {"train": loaded}
+    step = Step("publish", source, {}, {name: len(rows) for name, rows in splits.items()})
+    write_folder(folder, splits, [*steps_behind(source), step], title, contents, progress=progress)
+    return folder
+
+
+def fingerprint(source: str, config: str | None) -> str:
+    """What the shards of a source are made of: files by their contents, a data set of the Hub by its name."""
+    path = Path(source).expanduser()
+    files = [found for found in path.rglob("*") if found.is_file()] if path.is_dir() else find_files(source)
+    return " ".join([source, config or "", hash_files(files)])
+
+
 def write_folder(
-    folder: Path, splits: Mapping[str, Any], steps: Sequence[Step], title: str, contents: str = ""
+    folder: Path,
+    splits: Mapping[str, Any],
+    steps: Sequence[Step],
+    title: str,
+    contents: str = "",
+    *,
+    progress: CountProgress = no_progress,
 ) -> dict[str, int]:
     """Write splits (of `datasets`, tables or streams) as shards with their card; returns the rows of each split.
 
-    `contents` tells what the shards were made of from what others would be. RunFolderError when the folder holds
-    something else already.
+    `contents` says what the shards were made of. RunFolderError when the folder contains something else already.
     """
     claim(folder)
-    counts = {name: write_split(folder / DATA, name, rows) for name, rows in splits.items()}
+    counts: dict[str, int] = {}
+    for name, rows in splits.items():
+        counts[name] = write_split(folder / DATA, name, rows, sum(counts.values()), progress)
     columns = {name: columns_of(rows) for name, rows in splits.items()}
     write_steps(folder, steps)
     write_text(folder / CARD, card(title, counts, next(iter(columns.values())), steps))
@@ -47,33 +129,41 @@ def write_folder(
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a folder holds shards that were written to their end."""
+    """Whether a folder contains all shards of a data set."""
     return (folder / DONE).is_file() and "rows" in read_json(folder / DONE) and any((folder / DATA).glob("*.parquet"))
 
 
 def contents_of(folder: Path) -> str:
-    """What a finished folder was made of, as `write_folder` was told; empty where it was not."""
+    """What a finished folder was made of, as given to `write_folder`."""
     return str(read_json(folder / DONE).get("contents", ""))
 
 
-def claim(folder: Path) -> None:
-    """Make the folder, or take one that an unfinished run left: its shards are written anew."""
+def claim(folder: Path, overwrite: bool = False) -> None:
+    """Make the folder, or take one that an unfinished run left: its shards are written again.
+
+    RunFolderError for a folder with other files, or with a finished data set unless `overwrite`.
+    """
+    if overwrite and is_finished(folder):
+        (folder / DONE).unlink()
     if (folder / DONE).exists():
-        raise RunFolderError(f"'{folder}' holds a finished data set; remove it, or choose another folder.")
-    strangers = (
+        raise RunFolderError(f"'{folder}' contains a finished data set; remove it, or choose another folder.")
+    foreign = (
         [path.name for path in folder.iterdir() if path.name not in (DATA, CARD, "provenance.json")]
         if folder.is_dir()
         else []
     )
-    if strangers:
-        raise RunFolderError(f"'{folder}' holds other things ({', '.join(strangers[:3])}); choose an empty folder.")
+    if foreign:
+        raise RunFolderError(f"'{folder}' contains other files ({', '.join(foreign[:3])}); choose an empty folder.")
     (folder / DATA).mkdir(parents=True, exist_ok=True)
     for left in (folder / DATA).iterdir():
         left.unlink()
 
 
-def write_split(folder: Path, split: str, rows: Any) -> int:
-    """Write one split's shards; returns its rows. The number of shards is known at the end, so names are given then."""
+def write_split(folder: Path, split: str, rows: Any, before: int = 0, progress: CountProgress = no_progress) -> int:
+    """Write one split's shards; returns its rows. The number of shards is known at the end, so names are given then.
+
+    `before` is the number of rows of earlier splits, for `progress`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -85,6 +175,7 @@ def write_split(folder: Path, split: str, rows: Any) -> int:
             pq.write_table(table, file, compression="zstd", row_group_size=ROWS_AT_ONCE)
         total += table.num_rows
         paths.append(path)
+        progress(before + total, None)
     for number, path in enumerate(paths):
         path.rename(folder / f"{split}-{number:05}-of-{len(paths):05}.parquet")
     return total

@@ -1,4 +1,4 @@
-"""Verdicts on traces: each line of a file of traces again, with whether it is right and why.
+"""Verdicts on traces: each row of a source again, with whether its trace is right and why.
 
     verified          true, false, or null where it could not be decided
     verify_score      the reward's value; null where there is none
@@ -6,10 +6,10 @@
     extracted_answer  the answer that was compared, where answers are
     verified_by       the reward that decided, or the judge's model name after `judge:`
 
-Does: judge by the first reward that has something to say about a row (programs by tests, reasoning-gym's by its scorer,
-answers by the answer layer), ask a judge model about what rules can't decide where there is one, and append in the order of
-the source: a killed run goes on behind its last line, and more traces at the source's end add to it. Memory is a batch's.
-Does not: leave a trace out (`selection`). A trace that can't be judged is null, never false.
+A row is judged by the first reward that applies to it: programs by their tests, problems of reasoning-gym by its scorer,
+answers by the answer layer; a judge model is asked about what rules can't decide, where there is one. Verdicts are appended
+in the order of the source: a killed run continues after its last line, and traces added at the source's end are added to it.
+Memory is a batch's. Does not: leave a trace out (`selection`). A trace that can't be judged is null, never false.
 """
 
 from __future__ import annotations
@@ -17,17 +17,22 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from open_r1.answers.check import Verdict
-from open_r1.data.columns import batch_rows, completion_of, gold_of, problem_of, text_of
+from open_r1.configs.fields import setting
+from open_r1.data.columns import batch_rows, completion_of, gold_of, problem_of, require_columns, text_of
 from open_r1.data.judge_model import SCOPES, Case, JudgeModel
+from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
-from open_r1.data.resumable_file import LineByLine, hold
+from open_r1.data.resumable_file import ResumableFile, resume_file
+from open_r1.data.row_file import check_free
 from open_r1.data.rows import Rows
+from open_r1.data.scoring import RewardChoice
+from open_r1.data.sources import as_rows
 from open_r1.data.trace_rewards import TraceReward, score, to_columns
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import EndpointsGone
@@ -58,12 +63,11 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class VerifySettings:
-    """How to judge. `threshold`: the score from which on a trace is right."""
+class VerifySettings(RewardChoice):
+    """By which rewards a trace is judged, and from which score on it is right."""
 
-    completion_column: str = "completion"
-    solution_column: str | None = None
-    threshold: float = 1.0
+    completion_column: str = setting("completion", "column with the trace")
+    threshold: float = setting(1.0, "score from which on a trace is right")
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.threshold):
@@ -171,25 +175,32 @@ class TraceVerifier:
         )
 
 
-def verify_traces(
-    rows: Rows,
+def verify(
+    source: Rows | str,
     output: Path,
-    verifier: TraceVerifier,
-    settings: Mapping[str, Any],
+    settings: VerifySettings = VerifySettings(),
+    *,
+    judge: JudgeModel | None = None,
     overwrite: bool = False,
-    show: Callable[[Counts], None] = lambda counts: None,
+    progress: CountProgress = no_progress,
 ) -> dict[str, Any]:
-    """Judge every trace of a source into `output`; returns the counts. `settings` is what two runs must have in common.
+    """Judge every trace of a source into a JSON lines file, from where an earlier run of the same settings stopped.
 
-    RunError, which says how to go on, when the judge model can't be asked any more.
+    Returns:
+        The counts: traces, verified, refuted, undecided, reasons, verified_by; `earlier` are those of earlier runs.
+
+    Raises:
+        DataError: A column is missing, or the source's rows are not those of the earlier run.
+        RunFolderError: The output is in use, or was made with other settings.
+        RunError: The judge model can't be asked any more; the message says how to go on.
     """
+    rows, verifier, used = prepare(source, output, settings, judge)
     counts = Counts()
-    earlier_steps, step = steps_behind(rows.name), Step("verify", rows.name, settings)
-    with hold(output, [*earlier_steps, step], overwrite) as lines:
-        column = verifier.settings.completion_column
+    earlier_steps, step = steps_behind(rows.name), Step("verify", rows.name, used)
+    with resume_file(output, [*earlier_steps, step], overwrite) as lines:
         for batch in batch_rows(
             new_rows(rows, lines, counts),
-            lambda row: len(completion_of(row, column) or ""),
+            lambda row: len(completion_of(row, settings.completion_column) or ""),
             BATCH_ROWS,
             BATCH_CHARACTERS,
         ):
@@ -198,31 +209,50 @@ def verify_traces(
             except (EndpointsGone, ConfigError) as error:
                 raise RunError(
                     f"{str(error).rstrip('.')}; {counts.rows:,} traces are verified in '{output}'. To go on with the rest, "
-                    "mend that and run the same command again."
+                    "fix that and run the same command again."
                 ) from error
             added = [dataclasses.asdict(finding) for finding in findings]
             lines.add(zip(batch, added, strict=True))
             for one in added:
                 counts.add(one)
-            show(counts)
+            progress(counts.rows, None)
         record = counts.record()
-        if verifier.judge is not None and +verifier.judge.failures:
-            record["judge_failures"] = dict((+verifier.judge.failures).most_common())
+        if judge is not None and +judge.failures:
+            record["judge_failures"] = dict((+judge.failures).most_common())
         write_file_steps(output, [*earlier_steps, dataclasses.replace(step, counts=record)])
     return {**record, "earlier": counts.earlier}
 
 
-def new_rows(rows: Rows, lines: LineByLine, counts: Counts) -> Iterator[dict[str, Any]]:
-    """The rows that no earlier run has judged, our own columns of an earlier verification left out; counts the others."""
+def prepare(
+    source: Rows | str, output: Path, settings: VerifySettings, judge: JudgeModel | None
+) -> tuple[Rows, TraceVerifier, dict[str, Any]]:
+    """The rows, what judges them, and what two runs into one file must have in common; refuses what can't be done."""
+    rows = as_rows(source)
+    check_free(output, rows.name, overwrite=True)
+    require_columns(rows.columns, [settings.completion_column], rows.name, "--completion_column")
+    names = settings.names(rows.columns, rows.name)
+    rewards, given = settings.build(names, rows.columns, rows.name)
+    used: dict[str, Any] = {
+        "rewards": names,
+        **given,
+        "completion_column": settings.completion_column,
+        "solution_column": settings.solution_column,
+        "threshold": settings.threshold,
+        "judge": judge and judge.name,
+        "judge_for": judge and judge.scope,
+    }
+    return rows, TraceVerifier(rewards, settings, judge), used
+
+
+def new_rows(rows: Rows, lines: ResumableFile, counts: Counts) -> Iterator[dict[str, Any]]:
+    """The rows that no earlier run has judged, without the columns of another verification; counts the others."""
     number = 0
-    for chunk in rows.chunks(rows.columns):
-        for whole in chunk.rows():
-            number += 1
-            row = {name: value for name, value in whole.items() if name not in OWN_COLUMNS}
-            added = lines.next_there(row, number)
-            if added is None:
-                yield row
-            else:
-                counts.earlier += 1
-                counts.add(added)
-    lines.end_there(number)
+    for number, whole in enumerate(rows.read(), start=1):
+        row = {name: value for name, value in whole.items() if name not in OWN_COLUMNS}
+        added = lines.next_earlier(row, number)
+        if added is None:
+            yield row
+        else:
+            counts.earlier += 1
+            counts.add(added)
+    lines.end_earlier(number)

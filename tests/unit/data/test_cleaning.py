@@ -16,7 +16,6 @@ from open_r1.data.evaluation_index import EvalSet, Rule
 from open_r1.data.evaluation_sets import load_sets, parse_set
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
 from open_r1.data.row_file import Destination
-from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError, DataError
 
 FIRST = "A train leaves the old station at 9 and runs at 80 miles an hour; how far is it from there at 12 o'clock?"
@@ -42,7 +41,9 @@ def write_rows(folder: Path, texts: list[Any] = TEXTS * 40) -> str:
 
 
 def run(source: str, destination: Destination, processes: int = 1, rule: Rule | None = None) -> Summary:
-    return decontaminate(open_rows(source), ["problem"], SETS, rule or Rule(), destination, processes, num_examples=1)
+    return decontaminate(
+        source, SETS, destination, rule or Rule(), columns=["problem"], processes=processes, num_examples=1
+    )
 
 
 def read(path: Path) -> list[dict[str, Any]]:

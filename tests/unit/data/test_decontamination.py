@@ -191,7 +191,7 @@ def test_an_index_finds_the_same_in_another_process() -> None:
     ("settings_", "message"),
     [
         ({"name": "coverge"}, "did you mean 'coverage'"),
-        ({"ngram": 3}, "n-grams of 3 words"),
+        ({"ngram": 3}, "ngram must be at least 4 and at most 64, but is 3"),
         ({"coverage": 0}, "above 0 and at most 1"),
         ({"coverage": 1.2}, "is 1.2"),
     ],

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import open_r1.data.rows as rows_module
-from open_r1.data.deduplication import DedupSummary, Likeness, deduplicate, minhash
+from open_r1.data.deduplication import DedupSettings, DedupSummary, deduplicate
+from open_r1.data.minhash import minhash
 from open_r1.data.row_file import Destination
 from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError
 
-LIKENESS = Likeness(threshold=0.8)
+SETTINGS = DedupSettings(threshold=0.8)
 RANDOM = random.Random(5)
 WORDS = ["".join(RANDOM.choices("abcdefghij", k=6)) for _ in range(2000)]
 
@@ -31,10 +32,10 @@ def write_rows(folder: Path, texts: list[Any]) -> str:
     return str(folder / "in.jsonl")
 
 
-def run(folder: Path, texts: list[Any], likeness: Likeness | None = None, processes: int = 1) -> DedupSummary:
+def run(folder: Path, texts: list[Any], settings: DedupSettings | None = None, processes: int = 1) -> DedupSummary:
     destination = Destination(folder / "out.jsonl", folder / "report.jsonl", overwrite=True)
     rows = open_rows(write_rows(folder, texts))
-    return deduplicate(rows, ["text"], likeness or LIKENESS, destination, processes)
+    return deduplicate(rows, destination, settings or SETTINGS, columns=["text"], processes=processes)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -54,14 +55,14 @@ def test_exact_duplicates_are_told_by_words_and_operators(tmp_path: Path) -> Non
         "Find $x+1$, please", "find x + 1 please!", "Find x-1 please", "", None, "Find \\(x + 1\\) PLEASE",
         "In the picture, find x. [asy]dot(1);[/asy]", "In the picture, find x. [asy]dot(2);[/asy]", "8/(4/2)", "8/4/2",
     ]  # fmt: skip
-    summary = run(tmp_path, texts, Likeness(near=False))
+    summary = run(tmp_path, texts, DedupSettings(exact=True))
     assert dropped(tmp_path) == {1: 0, 5: 0}
     assert kept(tmp_path) == [0, 2, 3, 4, 6, 7, 8, 9]
     assert (summary.rows, summary.empty, summary.exact, summary.near) == (10, 2, 2, 0)
 
 
 def test_words_that_differ_far_in_are_no_exact_duplicates(tmp_path: Path) -> None:
-    assert run(tmp_path, ["a" * 50 + "b", "a" * 50 + "c"], Likeness(near=False)).exact == 0
+    assert run(tmp_path, ["a" * 50 + "b", "a" * 50 + "c"], DedupSettings(exact=True)).exact == 0
 
 
 def test_near_duplicates_repeat_the_first_that_is_kept(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_likeness_does_not_travel_along_a_chain(tmp_path: Path) -> None:
     for step in range(12):
         words = [*words[: 16 * step], f"new{'abcdefghijkl'[step]}", *words[16 * step + 1 :]]
         texts.append(" ".join(words))
-    run(tmp_path, texts, Likeness(threshold=0.85))
+    run(tmp_path, texts, DedupSettings(threshold=0.85))
     assert len(kept(tmp_path)) > 1
     assert set(dropped(tmp_path).values()) <= set(kept(tmp_path))
 
@@ -99,7 +100,7 @@ def test_problems_that_differ_in_a_number_are_two_problems(tmp_path: Path) -> No
     words = draw_text(60, 4)
     texts = [" ".join([*words, number, "apples"]) for number in ("12", "13")]
     assert run(tmp_path, texts).near == 0
-    assert run(tmp_path, texts, Likeness(threshold=0.8, same_numbers=False)).near == 1
+    assert run(tmp_path, texts, DedupSettings(threshold=0.8, variants=True)).near == 1
 
 
 def test_short_rows_have_exact_duplicates_only(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_nearly_all_pairs_that_are_similar_enough_are_found(tmp_path: Path) -> N
 
 def test_different_rows_are_kept(tmp_path: Path) -> None:
     texts = [" ".join(draw_text(50, seed)) for seed in range(500)]
-    assert run(tmp_path, texts, Likeness(threshold=0.5)).near == 0
+    assert run(tmp_path, texts, DedupSettings(threshold=0.5)).near == 0
 
 
 def test_signatures_estimate_the_jaccard_similarity() -> None:
@@ -146,7 +147,7 @@ def test_signatures_estimate_the_jaccard_similarity() -> None:
 
 
 def test_bands_let_nearly_all_pairs_at_the_threshold_come_up() -> None:
-    assert Likeness(threshold=0.8).band_rows == 6
-    assert Likeness(threshold=1.0).band_rows == 128
-    with pytest.raises(ConfigError, match=r"from 0.3 to 1, but is 0.1"):
-        Likeness(threshold=0.1)
+    assert DedupSettings(threshold=0.8).band_rows == 6
+    assert DedupSettings(threshold=1.0).band_rows == 128
+    with pytest.raises(ConfigError, match=r"at least 0.3 and at most 1, but is 0.1"):
+        DedupSettings(threshold=0.1)

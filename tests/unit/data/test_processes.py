@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from open_r1.data import processes
-from open_r1.data.processes import map_in_order
-from open_r1.errors import DataError, RunError
+from open_r1.data.processes import count_processes, map_in_order
+from open_r1.errors import ConfigError, DataError, RunError
 
 
 @dataclass(frozen=True)
@@ -86,3 +86,10 @@ def test_parts_are_taken_as_they_are_needed() -> None:
     assert next(results) == (0, 0)
     assert len(taken) <= processes.IN_FLIGHT * 2
     results.close()
+
+
+def test_processes_are_one_a_core_unless_told() -> None:
+    assert count_processes(None) >= 1
+    assert count_processes(1) == 1
+    with pytest.raises(ConfigError, match="at least 1, but is 0"):
+        count_processes(0)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from open_r1.cli import _data_publish
 from open_r1.cli.main import main
 from open_r1.data import shards
 from open_r1.data.provenance import Step, steps_behind
-from open_r1.data.shards import write_folder
+from open_r1.data.shards import publish, write_folder
 from open_r1.data.sources import load_source, load_splits
 from open_r1.errors import RunError, RunFolderError
 
@@ -73,7 +71,7 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, recipe: Path, capsy
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("just text", "no dataset_mixture"), ("a: [", "can't be read"), ("dataset_name: x", "found dataset_name")],
+    [("just text", "must be a YAML mapping"), ("a: [", "is not YAML"), ("dataset_name: x", "found dataset_name")],
 )
 def test_a_recipe_without_a_mixture_is_refused(tmp_path: Path, content: str, message: str, capsys: Any) -> None:
     (tmp_path / "r.yaml").write_text(content)
@@ -131,7 +129,7 @@ def test_an_unfinished_folder_is_written_anew_and_a_finished_or_strange_one_refu
 
 def test_steps_are_carried_from_a_source_to_what_is_made_of_it(tmp_path: Path, recipe: Path, monkeypatch: Any) -> None:
     hub = Hub()
-    monkeypatch.setattr(_data_publish, "default_api", lambda: hub)
+    monkeypatch.setattr(shards, "default_api", lambda: hub)
     assert main(["data", "mix", str(recipe), "--output_dir", str(tmp_path / "mixed")]) == 0
     assert [step.action for step in steps_behind(str(tmp_path / "mixed"))] == ["mix"]
     source = str(tmp_path / "mixed" / "data" / "train-*.parquet")
@@ -168,7 +166,7 @@ def test_a_failed_push_loses_nothing_and_the_same_command_goes_on(
     tmp_path: Path, recipe: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     hub = Hub(failures=1)
-    monkeypatch.setattr(_data_publish, "default_api", lambda: hub)
+    monkeypatch.setattr(shards, "default_api", lambda: hub)
     assert main(["data", "mix", str(recipe), "--output_dir", str(tmp_path / "mixed")]) == 0
     before = hashes(tmp_path / "mixed")
     command = ["data", "publish", str(tmp_path / "mixed"), "--repo_id", "me/mine", "--revision", "v1"]
@@ -179,12 +177,19 @@ def test_a_failed_push_loses_nothing_and_the_same_command_goes_on(
     assert hub.calls[-1] == "upload_folder me/mine dataset v1"
 
 
-def test_the_real_hub_client_takes_our_calls() -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    from datasets import Dataset
+
+    write_folder(tmp_path / "made", {"train": Dataset.from_list([{"n": 1}])}, [], "made")
+    return tmp_path / "made"
+
+
+def test_the_real_hub_client_takes_our_calls(folder: Path) -> None:
     import inspect
 
     from huggingface_hub import HfApi
 
-    arguments = SimpleNamespace(repo_id="me/x", private=False, revision="v1")
     calls: list[str] = []
 
     class Bound:
@@ -192,14 +197,13 @@ def test_the_real_hub_client_takes_our_calls() -> None:
             signature = inspect.signature(getattr(HfApi, name))
             return lambda *given, **named: (signature.bind(None, *given, **named), calls.append(name))
 
-    _data_publish.push(Path("folder"), arguments, Bound())  # type: ignore[arg-type]
+    assert publish(str(folder), "me/x", revision="v1", api=Bound()) == folder
     assert calls == ["create_repo", "create_branch", "upload_folder"]
 
 
-def test_pushing_fails_as_a_run_error(tmp_path: Path) -> None:
-    arguments = SimpleNamespace(repo_id="me/x", private=False, revision="main")
+def test_pushing_fails_as_a_run_error(folder: Path) -> None:
     with pytest.raises(RunError, match="the same command tries again"):
-        _data_publish.push(tmp_path, arguments, Hub(failures=1))  # type: ignore[arg-type]
+        publish(str(folder), "me/x", api=Hub(failures=1))
 
 
 @pytest.mark.parametrize("repo_id", ["mine", "a/b/c", "/x"])

@@ -5,11 +5,13 @@ import random
 import numpy as np
 import pytest
 
-from open_r1.data.trace_choice import BINS, By, Candidates, choose, distances, find_duplicates, sketch
+from open_r1.data.minhash import NUM_HASHES, sign, similarities
+from open_r1.data.trace_choice import NGRAM, By, Candidates, choose, find_duplicates
+from open_r1.text.ngrams import PLAIN
 
 
-def candidates(problems: list[int], texts: list[int], lengths: list[int], sketches: list[np.ndarray] | None = None):
-    drawn = None if sketches is None else (np.stack(sketches), np.arange(len(sketches)))
+def candidates(problems: list[int], texts: list[int], lengths: list[int], signatures: list[np.ndarray] | None = None):
+    drawn = None if signatures is None else (np.stack(signatures), np.arange(len(signatures)))
     return Candidates(np.array(problems, np.uint64), np.array(texts, np.uint64), np.array(lengths, np.int32), drawn)
 
 
@@ -52,16 +54,20 @@ def test_duplicates_are_those_of_the_same_problem_after_the_first() -> None:
     assert find_duplicates(candidates([1, 1], [5, 5], [0, 0]), np.array([1])).size == 0
 
 
+def signature(text: str) -> np.ndarray:
+    return sign(PLAIN.words([text]), NGRAM)[0][0]
+
+
 def words(seed: int, count: int = 600) -> list[str]:
     return [f"w{n}" for n in random.Random(seed).choices(range(5000), k=count)]
 
 
 @pytest.mark.parametrize("shared", [0, 150, 300, 450, 600])
-def test_the_estimated_distance_is_near_the_exact_one(shared: int) -> None:
+def test_the_estimated_similarity_is_near_the_exact_one(shared: int) -> None:
     one, other = words(1), words(1)[:shared] + words(2)[shared:]
     sets = [{tuple(text[i : i + 4]) for i in range(len(text) - 3)} for text in (one, other)]
-    exact = 1 - len(sets[0] & sets[1]) / len(sets[0] | sets[1])
-    found = distances(sketch(" ".join(one))[None], sketch(" ".join(other)))[0]
+    exact = len(sets[0] & sets[1]) / len(sets[0] | sets[1])
+    found = similarities(signature(" ".join(one))[None], signature(" ".join(other)))[0]
     assert found == pytest.approx(exact, abs=0.15)  # three standard errors
 
 
@@ -69,16 +75,19 @@ def test_diverse_leaves_near_copies_out() -> None:
     texts = [" ".join(words(seed)) for seed in (1, 2, 3)]
     copies = [text + f" and {n} more" for text in texts for n in range(5)]
     order = random.Random(3).sample(range(15), 15)
-    sketches = [sketch(copies[i]) for i in order]
+    signatures = [signature(copies[i]) for i in order]
     for seed in range(5):
-        drawn = candidates([1] * 15, [order[n] * 7919 for n in range(15)], [0] * 15, sketches)
+        drawn = candidates([1] * 15, [order[n] * 7919 for n in range(15)], [0] * 15, signatures)
         found = choose(drawn, np.arange(15), 3, "diverse", seed)
         assert {order[n] // 5 for n in found.tolist()} == {0, 1, 2}
 
 
-def test_empty_and_short_texts_have_sketches() -> None:
-    assert (sketch("") == sketch("   \n")).all()
-    assert sketch("one").shape == (BINS,)
-    assert distances(sketch("one")[None], sketch("ONE"))[0] == 0
-    assert distances(sketch("")[None], sketch("one"))[0] == 1
-    assert distances(sketch("")[None], sketch(""))[0] == 0
+def test_texts_without_an_ngram_have_one_signature_and_are_unlike_all_others() -> None:
+    signatures, has_ngram = sign(
+        PLAIN.words(["", "one two three", "one two three four", "ONE two three  four"]), NGRAM
+    )
+    assert signatures.shape == (4, NUM_HASHES)
+    assert has_ngram.tolist() == [False, False, True, True]
+    assert similarities(signatures, signatures[0]).tolist() == [1, 1, 0, 0]
+    assert similarities(signatures, signatures[2]).tolist() == [0, 0, 1, 1]
+    assert similarities(signatures[:0], signatures[0]).size == 0

@@ -111,6 +111,36 @@ def test_every_step_of_a_careful_trace_is_true(name: str, style: str) -> None:
             assert holds(line), (problem.prompt, line)
 
 
+def test_every_step_of_a_sorting_trace_takes_the_smallest_number_and_keeps_the_rest_in_order() -> None:
+    for problem in draw_problems(get_family("sorting"), 60, "train", 5):
+        left = [int(word) for word in problem.prompt.split()[1:]]
+        worked = get_family("sorting").work(problem)
+        assert len(worked.steps) == len(left) - 1
+        assert worked.analysis == f"There are {len(left)} numbers."
+        ordered = " < ".join(map(str, sorted(left)))
+        assert worked.check == f"{ordered} and all {len(left)} are there"
+        for step in worked.steps:
+            taken, _, rest = step.line.partition(" then ")
+            assert int(taken) == min(left)
+            assert step.detail == (f"Of {' '.join(map(str, left))} the smallest is {taken}.",)
+            assert int(step.slip.split()[0]) == max(left)
+            left.remove(int(taken))
+            assert rest.split() == list(map(str, left)) == step.slip.partition(" then ")[2].split()
+
+
+@pytest.mark.parametrize("name", ["linear_equations", "sums", "weekdays"])
+def test_slips_are_wrong_and_checks_are_true(name: str) -> None:
+    for problem in draw_problems(get_family(name), 100, "train", 5):
+        worked = get_family(name).work(problem)
+        for equality in worked.check.split(" and ") if name == "linear_equations" else []:
+            left, right = equality.split(" = ")
+            assert eval(left) == int(right), equality  # our own text
+        for step in worked.steps:
+            assert holds(" ".join(step.detail)), step.detail
+            assert step.slip != step.line
+            assert name == "linear_equations" or not holds(step.slip), step.slip
+
+
 @pytest.mark.parametrize("name", ["sums", "weekdays"])
 def test_verified_traces_show_a_slip_and_its_correction(name: str) -> None:
     problems = draw_problems(get_family(name), 100, "train", 5)

@@ -70,6 +70,11 @@ def open_rows(
     return LoadedRows(name, loaded) if hasattr(loaded, "data") else StreamRows(name, loaded)
 
 
+def as_rows(source: Rows | str) -> Rows:
+    """The rows of a source that may be given by its name."""
+    return open_rows(source) if isinstance(source, str) else source
+
+
 def load_splits(
     name: str,
     config: str | None = None,

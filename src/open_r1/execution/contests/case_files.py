@@ -262,7 +262,9 @@ class GeneratedTests:
         """The file of a contest, whose number is padded to four digits. ProblemError when it isn't there."""
         number = f"{int(contest):04d}" if contest.isdecimal() else contest
         if any(character in contest for character in "/\\\0"):
-            raise ProblemError("no_generated_tests", f"'{contest}' is no contest's number, so it has no test file.")
+            raise ProblemError(
+                "no_generated_tests", f"'{contest}' is not the number of a contest, so it has no test file."
+            )
         names = dict.fromkeys([f"test_cases_{number}.parquet", f"test_cases_{contest}.parquet"])
         candidates = [folder / name for name in names for folder in (self.folder, self.folder / "generated_tests")]
         path = next((path for path in candidates if path.is_file()), None)
@@ -331,7 +333,7 @@ def check_folder(folder: str | Path, setting: str, may_be_file: bool = False) ->
     path = Path(folder).expanduser()
     if not (path.is_dir() or (may_be_file and path.is_file() and path.suffix in READERS)):
         raise ConfigError(
-            f"{setting} is '{folder}', which is no folder; set it to the folder that holds the test files."
+            f"{setting} is '{folder}', which is not a folder; set it to the folder that contains the test files."
         )
     return path
 
@@ -341,7 +343,7 @@ def _folder_of_year(year: int) -> Path:
     if isinstance(found, str):
         raise ProblemError(
             "no_tests",
-            f"the tests of IOI {year} could not be had from the Hub ({found:.200}); download {IOI_HUB_ID} and set "
+            f"the tests of IOI {year} could not be downloaded from the Hub ({found:.200}); download {IOI_HUB_ID} and set "
             f"{IOI_FOLDER}.",
         )
     return found

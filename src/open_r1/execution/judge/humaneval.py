@@ -97,7 +97,7 @@ def read_problems(path: Path) -> list[HumanEvalProblem]:
             problems.append(HumanEvalProblem(**{column: str(row[column]) for column in COLUMNS}))
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{path}:{number} is no problem of HumanEval, which has {', '.join(COLUMNS)}: {error}."
+                f"{path}:{number} is not a problem of HumanEval, which has {', '.join(COLUMNS)}: {error}."
             ) from error
     return problems
 

@@ -211,7 +211,7 @@ def _read_checker(checker: Any) -> ProgramChecker | None:
     if not checker:
         return None
     if not isinstance(checker, Mapping) or not isinstance(checker.get("source"), str):
-        raise _malformed("its checker is no object with language and source")
+        raise _malformed("its checker is not an object with language and source")
     return ProgramChecker(checker["source"], program_language(str(checker.get("language") or "python")))
 
 

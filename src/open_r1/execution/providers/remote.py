@@ -131,7 +131,7 @@ class RemoteProvider(Provider):
             greeting.result(timeout=GREETING_S + 5)
         except (Failure, TimeoutError) as error:
             raise ConfigError(
-                f"provider {self.name} does not answer ({error}); start it or mend its address."
+                f"provider {self.name} does not answer ({error}); start it or correct its address."
             ) from error
 
     def execute(self, program: Program) -> Execution:

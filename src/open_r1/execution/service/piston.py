@@ -26,7 +26,7 @@ DEFAULT_WALL_S = 3.0
 """Piston's own, where a request names no time-out."""
 
 ASKERS_FAULT = frozenset({"bad_request", "too_large", "unsupported_language"})
-"""Reasons of an unavailable execution that no second attempt mends."""
+"""Reasons of an unavailable execution that no second attempt changes."""
 
 STATUS_WORDS = {Status.TIME_LIMIT: "TO", Status.OUTPUT_LIMIT: "OL", Status.MEMORY_LIMIT: "SG"}
 

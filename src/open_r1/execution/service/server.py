@@ -69,7 +69,7 @@ def make_server(
 
 
 def bind(settings: ServiceSettings) -> socket.socket:
-    """A socket on the address; ConfigError if it can't be had."""
+    """A socket on the address; ConfigError where it can't be bound."""
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((settings.host, settings.port), family=family, backlog=1024)

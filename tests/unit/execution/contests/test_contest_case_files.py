@@ -181,7 +181,9 @@ def test_without_a_folder_the_hub_is_asked_once_for_a_while(monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     case_files._download_year.cache_clear()
     for _ in range(3):
-        with pytest.raises(ProblemError, match=r"could not be had from the Hub \(no network\).*set IOI_TESTS_FOLDER"):
+        with pytest.raises(
+            ProblemError, match=r"could not be downloaded from the Hub \(no network\).*set IOI_TESTS_FOLDER"
+        ):
             IoiTests().load(2031, "total", ["1-01"])
     assert len(asked) <= 2  # two only where the clock's slot ended in between
     assert asked[0] == ("open-r1/ioi-test-cases", "2031/*.parquet")

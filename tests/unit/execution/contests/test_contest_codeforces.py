@@ -164,7 +164,7 @@ def test_without_their_folder_generated_tests_are_asked_for():
         ({"memory_limit": None}, "missing_column", "has no memory_limit.* Found: .*time_limit"),
         ({"id": "77/A", "contest_id": "77", "generated_tests": 5}, "no_generated_tests", "77 are not in .*test_cases_0077"),
         ({"id": "9001/Z", "generated_tests": 5}, "no_generated_tests", "has no tests of problem '9001/Z'"),
-        ({"contest_id": "../x", "generated_tests": 5}, "no_generated_tests", "no contest's number"),
+        ({"contest_id": "../x", "generated_tests": 5}, "no_generated_tests", "not the number of a contest"),
     ],
 )  # fmt: skip
 def test_a_row_that_can_t_be_judged_says_what_is_wrong(generated, changes, reason, message):
