@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Literal, get_args
 
 from open_r1.configs.ranges import Range
@@ -157,7 +158,8 @@ class RewardSpec:
 
     def make(self, settings: Any = None) -> RewardFunction:
         """The reward for these settings: any object with some of the attributes declared; the others have defaults."""
-        return self.build(Filled(settings, {setting.key: setting.default for setting in self.settings}))
+        given = {setting.key: getattr(settings, setting.key, setting.default) for setting in self.settings}
+        return self.build(SimpleNamespace(**getattr(settings, "__dict__", {}) | given))
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -174,17 +176,3 @@ class RewardSpec:
         if self.kind == "answer" and outcome.reason != "scored":
             return outcome.reason == "correct"
         return outcome.value is not None and outcome.value > 0
-
-
-class Filled:
-    """Settings with the defaults of those that they lack."""
-
-    def __init__(self, settings: Any, defaults: Mapping[str, Any]) -> None:
-        self._settings, self._defaults = settings, defaults
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        if not hasattr(self._settings, name) and name in self._defaults:
-            return self._defaults[name]
-        return getattr(self._settings, name)

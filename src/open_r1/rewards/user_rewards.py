@@ -69,7 +69,7 @@ def _spec_of(target: Any, reference: str) -> RewardSpec:
 
 
 def _instance(target: Any, reference: str, settings: dict[str, Any]) -> Any:
-    """An object of a user's class, which gets the settings it declares; anything else as it is."""
+    """An object of a user's class, which gets the settings it declares; anything else unchanged."""
     if not inspect.isclass(target):
         return target
     if needed := [name for name in _arguments_without_default(target) if name not in settings]:
