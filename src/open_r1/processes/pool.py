@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from open_r1.errors import RunError
+from open_r1.processes.python import child_environment, python_command
 
 START_LIMIT_S = 120.0
 """Loading a library takes seconds; a nursery or worker that is not ready for so long is stuck."""
@@ -308,9 +309,9 @@ class Nursery:
         self.control, theirs = socket.socketpair()
         self.lock = threading.Lock()
         path = [entry for entry in sys.path if entry]
-        command = [sys.executable, "-P", "-c", COMMAND.format(path=path, descriptor=theirs.fileno())]
+        command = python_command("-c", COMMAND.format(path=path, descriptor=theirs.fileno()))
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, env={**os.environ, **environment}, pass_fds=[theirs.fileno()]
+            command, stdin=subprocess.DEVNULL, env=child_environment(environment), pass_fds=[theirs.fileno()]
         )
         theirs.close()
         try:
