@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     for kind, summary in SUMMARIES.items():
         description = f"{summary[0].upper()}{summary[1:]}. Any setting of the recipe can be given as --key value."
         parser = add_verb(subparsers, kind, summary, f"Example: {EXAMPLE.format(kind=kind)}", description)
-        add(parser, "config", type=str)
+        add(parser, "config")
         add(parser, "dry-run", help="check and show the settings, run nothing")
         if kind == "grpo":
             text = "sample and score a few completions, report what would prevent learning, train nothing"
@@ -39,10 +39,10 @@ def run(kind: StageKind, arguments: argparse.Namespace) -> int:
     """Parse, show the notices, and train."""
     if arguments.settings:
         return list_settings(kind)
-    from open_r1.pipeline.training_stage import check_arguments, run_training
+    from open_r1.pipeline.training import check_arguments, run_training
     from open_r1.training.parse import parse_stage
 
-    parsed = parse_stage(kind, [*(["--config", arguments.config] if arguments.config else []), *arguments.extra])
+    parsed = parse_stage(kind, [*(["--config", str(arguments.config)] if arguments.config else []), *arguments.extra])
     check_arguments(parsed)
     for notice in (*parsed.notices, *parsed.adaptations):
         tell(f"notice: {notice}")

@@ -25,7 +25,6 @@ from open_r1.configs.stage_arguments import ADAPTED, StageArguments, StageKind
 from open_r1.configs.types import fits, in_words
 from open_r1.errors import ConfigError, nearest
 from open_r1.processes.ranks import world_size
-from open_r1.training.arguments import stage_classes
 
 STRUCTURED = {"reward_weights": dict}
 """Settings that take more than their type says: weights by the rewards' names."""
@@ -136,6 +135,8 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
 
 def resolve_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[Setting] = ()) -> Resolved:
     """Read, translate, convert and adapt the settings. ConfigError names the file and line of what can't be used."""
+    from open_r1.training.arguments import stage_classes  # loads TRL
+
     recipes, flags = split_recipe_flag(arguments)
     raw = [setting for path in recipes for setting in read_recipe(path)] + [*overrides, *read_flags(flags)]
     classes = stage_classes(kind, raw)
