@@ -56,7 +56,7 @@ def run(kind: StageKind, arguments: argparse.Namespace) -> int:
 
 
 def show_resolved(parsed: StageArguments) -> int:
-    from open_r1.model_folder import check_model_path
+    from open_r1.hub.folders import check_model_path
 
     check_model_path(parsed.model.model_name_or_path)
     show(parsed.as_yaml().rstrip())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from open_r1.errors import ConfigError, ModelError
-from open_r1.model_folder import check_model_path
+from open_r1.hub.folders import check_model_path
 from open_r1.net.addresses import is_loopback
 
 Backend = Literal["vllm", "transformers"]
