@@ -210,6 +210,7 @@ def test_lengths_convert_and_are_compared_as_lengths(first, unit, second, other,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @settings(max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(other_value())
 def test_a_hundred_thousand_pairs_of_different_values_have_no_false_accept(pair):

@@ -165,6 +165,24 @@ def test_a_finished_evaluation_is_read_and_one_whose_samples_are_gone_is_scored_
     assert len(told) == 1
 
 
+def test_samples_are_scored_in_batches_that_do_not_change_the_result(
+    held_out: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def score(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outcome]:
+        sizes.append(len(completions))
+        return score_exactly(completions, problems)
+
+    monkeypatch.setattr("open_r1.evaluation.engine.SCORED_AT_ONCE", 7)
+    evaluate(replace(held_out, score=score), backend_of(right), tmp_path / "small")
+    assert sizes == [7, 3, 8, 8, 8, 8, 8]
+    monkeypatch.undo()
+    run(held_out, right, tmp_path / "whole")
+    for name in ("summary.json", "samples.jsonl"):
+        assert (tmp_path / "small" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def test_another_seed_in_the_same_folder_is_refused(held_out: Benchmark, tmp_path: Path) -> None:
     run(held_out, right, tmp_path / "out")
     with pytest.raises(RunFolderError, match="seed was 0 and is now 1"):

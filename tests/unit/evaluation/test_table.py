@@ -17,7 +17,7 @@ from open_r1.evaluation.monitor import measure, summarise_quality
 from open_r1.evaluation.statistics import estimate_share
 from open_r1.evaluation.table import Result, compare_pair, read_results, render_table
 from open_r1.records import Estimate
-from open_r1.rundir import write_json, write_jsonl
+from open_r1.rundir import read_jsonl, write_json, write_jsonl
 
 Command = Callable[..., Any]
 
@@ -82,6 +82,25 @@ def test_runs_without_a_problem_in_common_are_not_compared(tmp_path: Path) -> No
     (first,) = read_results(write_result(tmp_path / "a", "m", {"a": [1.0]}))
     (second,) = read_results(write_result(tmp_path / "b", "n", {"b": [1.0]}))
     assert compare_pair(first, second).verdict == "too few problems in common"
+
+
+def test_one_problem_in_common_is_too_few(tmp_path: Path) -> None:
+    (first,) = read_results(write_result(tmp_path / "a", "m", {"a": [1.0], "b": [1.0]}))
+    (second,) = read_results(write_result(tmp_path / "b", "n", {"a": [0.0], "c": [1.0]}))
+    pair = compare_pair(first, second)
+    assert (pair.difference.n, pair.verdict) == (1, "too few problems in common")
+
+
+def test_unscored_samples_count_in_no_difference(tmp_path: Path) -> None:
+    scores: dict[str, list[Any]] = {"a": [1.0, 0.0], "b": [1.0, 1.0], "c": [1.0, 0.0]}
+    (first,) = read_results(write_result(tmp_path / "a", "m", scores))
+    write_result(tmp_path / "b", "n", scores)
+    path = tmp_path / "b" / "math_500" / "samples.jsonl"
+    rows = [row | {"score": None if (row["problem_id"], row["sample"]) in {("a", 1), ("c", 0), ("c", 1)} else row["score"]}
+            for row in read_jsonl(path)]  # fmt: skip
+    write_jsonl(path, rows)
+    (second,) = read_results(tmp_path / "b")
+    assert (compare_pair(first, second).difference.n, compare_pair(first, second).difference.value) == (2, 0.25)
 
 
 def test_the_command_compares_folders_of_one_model_by_their_names(open_r1: Command, tmp_path: Path) -> None:

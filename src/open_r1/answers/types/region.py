@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cmp_to_key
 
+from open_r1.answers.equality import are_equal as are_values_equal
 from open_r1.answers.evaluation import TooLargeError, UndefinedError, real_value
-from open_r1.answers.evaluation import are_equal as are_values_equal
 from open_r1.answers.formula import Node, read_formula
 from open_r1.answers.structure import read_group, split_marked, split_top
 from open_r1.answers.types.base import AnswerType, Comparison, NotOfTypeError
