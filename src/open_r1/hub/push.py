@@ -1,4 +1,4 @@
-"""Pushing a folder to the Hub, for data sets and models alike: it is complete on disk first, so a failed push loses nothing."""
+"""Pushing a folder to the Hub, for data sets and models alike; it stays complete on disk when a push fails."""
 
 from __future__ import annotations
 
