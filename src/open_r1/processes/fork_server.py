@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from open_r1.errors import OpenR1Error, RunError
+from open_r1.processes.python import child_environment, python_command
 
 Work = Callable[[Any], Any]
 
@@ -56,9 +57,9 @@ class ForkServer:
         self.control, theirs = socket.socketpair()
         self.lock = threading.Lock()
         path = [entry for entry in sys.path if entry]
-        command = [sys.executable, "-P", "-c", COMMAND.format(path=path, descriptor=theirs.fileno())]
+        command = python_command("-c", COMMAND.format(path=path, descriptor=theirs.fileno()))
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, env={**os.environ, **environment}, pass_fds=[theirs.fileno()]
+            command, stdin=subprocess.DEVNULL, env=child_environment(environment), pass_fds=[theirs.fileno()]
         )
         theirs.close()
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Literal
 from open_r1.errors import ConfigError, ModelError
 from open_r1.hub.folders import check_model_path
 from open_r1.net.addresses import is_loopback
+from open_r1.processes.python import child_environment, python_command
 
 Backend = Literal["vllm", "transformers"]
 
@@ -125,7 +125,7 @@ def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[
 
 
 def transformers_command(options: ServeOptions, port: int) -> list[str]:
-    command = [sys.executable, "-m", "open_r1.generation.transformers_server", options.model]
+    command = python_command("-m", "open_r1.generation.transformers_server", options.model)
     command += ["--port", str(port), "--dtype", options.dtype]
     command += flags(options, ("max_model_len", "gpu_memory_utilization"), hyphens=False)
     return command + (["--trust_remote_code"] if options.trust_remote_code else [])
@@ -133,7 +133,7 @@ def transformers_command(options: ServeOptions, port: int) -> list[str]:
 
 def vllm_command(options: ServeOptions, port: int) -> list[str]:
     """`vllm serve MODEL`; the module where the distribution is not called vllm, since that command needs its version."""
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", options.model]
+    command = python_command("-m", "vllm.entrypoints.openai.api_server", "--model", options.model)
     script = Path(sys.executable).with_name("vllm")
     if is_installed("vllm") and script.is_file():
         command = [str(script), "serve", options.model]
@@ -165,10 +165,11 @@ def flags(options: ServeOptions, names: tuple[str, ...], hyphens: bool) -> list[
 
 def backend_environment(backend: Backend, secret: str) -> dict[str, str]:
     """This process's environment with the secret; progress bars off, since nobody watches them."""
-    return {
-        **os.environ,
-        TOKEN_VARIABLES[backend]: secret,
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "TQDM_DISABLE": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
+    return child_environment(
+        {
+            TOKEN_VARIABLES[backend]: secret,
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "TQDM_DISABLE": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+    )

@@ -44,6 +44,7 @@ class GatewayServer(Server):
         super().__init__(
             create_app(settings),
             on_ready,
+            settings.max_connections_a_client,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=ENDING_LIMIT_S,
         )
