@@ -51,7 +51,7 @@ def evaluate_trained(plans: Sequence[Plan], model: Path, batch_size: int, tell: 
     from open_r1.evaluation.table import read_results, render_table
 
     gc.collect()  # the trainer's memory
-    show = at_most_every(SHOW_EVERY_S, lambda progress: tell(progress.line()))
+    show = at_most_every(SHOW_EVERY_S, tell)
     backend = transformers_backend(str(model), batch_size)
     for plan in plans:
         tell(f"{plan.name}: {len(plan.problems):,} problems × {plan.num_samples} samples")
