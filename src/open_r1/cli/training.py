@@ -56,10 +56,11 @@ def run(kind: StageKind, arguments: argparse.Namespace) -> int:
 
 
 def show_resolved(parsed: StageArguments) -> int:
-    from open_r1.model_folder import check_model_path
+    from open_r1.hub.folders import check_model_path
+    from open_r1.text.secrets import hide_secrets
 
     check_model_path(parsed.model.model_name_or_path)
-    show(parsed.as_yaml().rstrip())
+    show(hide_secrets(parsed.as_yaml()).rstrip())
     tell(f"these {len(parsed.origins)} settings can be used; data and model were not opened, and nothing was run")
     return 0
 

@@ -1,7 +1,7 @@
 """Pushing to a branch of a Hub repository, and the trackers' settings.
 
-Does: check before training that the branch may be written, push the finished model, hand the Weights & Biases settings to
-its environment. Does not: make model cards (`card`) or publish with measured results.
+Checks before training that the branch may be written, pushes the finished model, and hands the Weights & Biases settings
+to its environment.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.errors import ConfigError
-from open_r1.hub import MODEL_LEFT_OUT, default_api, push_folder
+from open_r1.hub.push import default_api, push_folder
 
 logger = logging.getLogger(__name__)
 
@@ -59,14 +59,10 @@ def check_hub(training_args: Any, api: Any = None) -> None:
 
 
 def push_revision(folder: Path, training_args: Any, api: Any = None) -> None:
-    """Upload the finished model to its branch where that is asked for. RunError when the Hub doesn't take it."""
+    """Upload the finished model to its branch; RunError when that fails, with the model kept where it is."""
     if not training_args.push_to_hub_revision:
         return
-    repo, branch, private = (
-        training_args.hub_model_id,
-        training_args.hub_model_revision,
-        training_args.hub_private_repo,
-    )
+    repo, branch = training_args.hub_model_id, training_args.hub_model_revision
     hub = api or default_api(training_args.hub_token)
-    push_folder(hub, folder, repo, "model", branch, private, MODEL_LEFT_OUT, f"Add {folder.name}")
+    push_folder(folder, repo, f"Add {folder.name}", revision=branch, private=training_args.hub_private_repo, api=hub)
     logger.info("pushed %s to %s, revision %s", folder, repo, branch)
