@@ -1,7 +1,7 @@
 """Settings -> the dataclasses of a training stage, adapted to the machine and checked.
 
-TRL is imported when a stage is resolved. The order is: read, translate, refuse unknown keys, convert each value by its field's type, adapt to the
-machine, build the dataclasses (their own checks run here), cross-check.
+TRL is imported when a stage is resolved. The order is: read, translate, refuse unknown keys, convert each value by its
+field's type, adapt to the machine, build the dataclasses (their own checks run here), cross-check.
 """
 
 from __future__ import annotations
