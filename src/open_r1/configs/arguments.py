@@ -94,7 +94,7 @@ class StageSettings:
     wandb_entity: str | None = setting(None, "Weights & Biases entity.")
     wandb_project: str | None = setting(None, "Weights & Biases project.")
     wandb_run_group: str | None = setting(None, "Weights & Biases run group.")
-    overwrite_output_dir: bool = setting(False, "Start over in a folder that holds a run: the old one is removed.")
+    overwrite_output_dir: bool = setting(False, "Start over in a folder that contains a run: remove the old one.")
 
 
 @dataclass

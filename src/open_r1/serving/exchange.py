@@ -41,6 +41,9 @@ class GatewaySettings:
         upstream_model: What it calls the model; None when it knows all of `names`.
         names: What clients may call the model; the first is the one it is listed by.
         max_model_len: The model's context in tokens; None where it is not known.
+        max_in_flight: Requests that are read or answered at a time; more get 429.
+        max_in_flight_a_client: Those of one address, so that no client starves the others.
+        max_connections_a_client: Open connections of one address.
     """
 
     upstream: str
@@ -52,6 +55,9 @@ class GatewaySettings:
     template: Template = Template()
     max_body_bytes: int = 16 << 20
     max_model_len: int | None = None
+    max_in_flight: int = 1024
+    max_in_flight_a_client: int = 512
+    max_connections_a_client: int = 1024
 
 
 class Exchange:
