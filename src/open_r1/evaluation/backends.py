@@ -16,7 +16,7 @@ from open_r1.errors import ConfigError
 from open_r1.generation import Completer, Message
 from open_r1.generation.batching import BatchedGenerator
 from open_r1.generation.protocol import to_messages
-from open_r1.model_folder import model_files
+from open_r1.hub.folders import model_files
 from open_r1.net.client import TransportError, request_once
 from open_r1.records import Problem
 from open_r1.rundir import hash_files

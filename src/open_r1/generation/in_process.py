@@ -19,7 +19,7 @@ import torch
 
 from open_r1.errors import ModelError, RunError
 from open_r1.generation.protocol import Generator, Prompt, Sampling, to_messages
-from open_r1.model_folder import check_model_path, without_template
+from open_r1.hub.folders import check_model_path, without_template
 from open_r1.records import Completion
 from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
 

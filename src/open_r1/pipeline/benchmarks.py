@@ -14,15 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from open_r1.hub.card import write_own_card
 from open_r1.processes.ranks import is_main_process
-from open_r1.rundir import write_text
 
 if TYPE_CHECKING:
     from open_r1.evaluation import Plan
 
 FOLDER = "eval"
 SHOW_EVERY_S = 10.0
-BEGIN, END = "<!-- results of open-r1 eval -->", "<!-- end of results -->"
 
 
 def plan_benchmarks(training: Any, tell: Callable[[str], None]) -> list[Plan]:
@@ -59,14 +58,4 @@ def evaluate_trained(plans: Sequence[Plan], model: Path, batch_size: int, tell: 
         run_evaluation(plan, backend, model / FOLDER / plan.name, show, tell)
     table = render_table(read_results(model / FOLDER), published=False)
     tell(f"pass@1 in percent, with its 95 % interval\n\n{table}\n")
-    add_to_card(model / "README.md", table)
-
-
-def add_to_card(card: Path, table: str) -> None:
-    """The table as a section of the model card, in place of one that is there."""
-    text = card.read_text(encoding="utf-8") if card.exists() else ""
-    before, _, rest = text.partition(f"\n{BEGIN}")
-    after = rest.partition(f"{END}\n")[2]
-    head = f"## Results\n\npass@1 in percent, with its 95 % interval; every sample is in `{FOLDER}/`"
-    section = f"{BEGIN}\n{head}\n\n{table}\n{END}\n"
-    write_text(card, f"{before}\n{section}{after}")
+    write_own_card(model)

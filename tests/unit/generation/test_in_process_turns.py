@@ -15,7 +15,7 @@ from open_r1.errors import ModelError, RunError
 from open_r1.generation import Sampling
 from open_r1.generation.in_process import TransformersGenerator
 from open_r1.generation.vllm_in_process import VLLMGenerator
-from open_r1.model_folder import check_model_path
+from open_r1.hub.folders import check_model_path
 from open_r1.text.thinking import open_thinking, visible_part, with_opening
 
 TURNS = (
