@@ -13,7 +13,7 @@ from typing import Literal
 from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT, Range
 from open_r1.errors import ConfigError, ModelError
-from open_r1.model_folder import check_model_path
+from open_r1.hub.folders import check_model_path
 from open_r1.net.addresses import is_loopback
 from open_r1.processes.python import child_environment, python_command
 

@@ -103,7 +103,7 @@ class EvaluationStage(Stage):
             self.plan(context.root, context.seed),
             transformers_backend(str(context.folder(self.model)), batch_size),
             folder,
-            at_most_every(SHOW_EVERY_S, lambda progress: context.report(progress.line())),
+            at_most_every(SHOW_EVERY_S, context.report),
             context.report,
             model_name=self.model,
         )
