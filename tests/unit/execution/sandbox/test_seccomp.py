@@ -126,7 +126,7 @@ def test_limits_and_controls_are_filtered_by_argument(machine):
 
 
 @pytest.mark.parametrize(
-    "flags, length, allowed",
+    ("flags", "length", "allowed"),
     [
         (0x22, 1 << 30, True),  # private, of no file
         (0x01, 1 << 30, True),  # shared, of a file
