@@ -302,11 +302,12 @@ def allow_open_files(connections: int) -> None:
         return
     needed = connections + OPEN_FILES_SPARE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
+    if needed <= soft or soft == resource.RLIM_INFINITY:
         return
-    if hard != resource.RLIM_INFINITY and hard < needed:
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    except (ValueError, OverflowError):  # above the hard limit
         raise ConfigError(
             f"{connections} requests in flight need as many open files, but this process may have {hard}; lower "
             "--concurrency or raise the limit (ulimit -n)."
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+        ) from None

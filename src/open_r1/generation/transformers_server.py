@@ -38,16 +38,6 @@ UNTIL_FULL = sys.maxsize
 """Tokens to generate where the request sets no limit: as many as fit in the context."""
 
 
-class ContextLimit:
-    """How many tokens prompt and completion may have together; None for what the model's config says."""
-
-    tokens: int | None = None
-
-    @classmethod
-    def of(cls, model: Any) -> int | None:
-        return cls.tokens or getattr(model.config.get_text_config(), "max_position_embeddings", None)
-
-
 class OwnSampling:
     """A handler's generation config: the request's values, then the model's, then temperature 1.
 
@@ -94,6 +84,8 @@ class OwnSamplingManager(utils.CBGenerateManager):
     values with each request, but the server does not pass them on.
     """
 
+    max_model_len: int | None = None
+
     def init_cb(self, model: Any, gen_config: Any) -> None:
         self.model, self.vocabulary = model, model.get_input_embeddings().num_embeddings
         if self._cb is not None:
@@ -107,6 +99,10 @@ class OwnSamplingManager(utils.CBGenerateManager):
         self._cb = engine
         engine.start()
 
+    def context_of(self, model: Any) -> int | None:
+        """How many tokens prompt and completion may have together: as asked for, else as the model's config says."""
+        return self.max_model_len or getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
     def add_with_sampling(self, *arguments: Any, **options: Any) -> str:
         identity = self.add_request(*arguments, **options, **sampling_of(self.wanted, self.vocabulary))
         if identity is None:
@@ -116,13 +112,13 @@ class OwnSamplingManager(utils.CBGenerateManager):
     def generate_streaming(
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, *rest: Any, **options: Any
     ) -> Any:
-        self.wanted = within_context(gen_config, inputs["input_ids"], ContextLimit.of(model))
+        self.wanted = within_context(gen_config, inputs["input_ids"], self.context_of(model))
         return super().generate_streaming(model, processor, inputs, gen_config, *rest, **options)
 
     async def generate_non_streaming(
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, *rest: Any, **options: Any
     ) -> Any:
-        self.wanted = within_context(gen_config, inputs["input_ids"], ContextLimit.of(model))
+        self.wanted = within_context(gen_config, inputs["input_ids"], self.context_of(model))
         return await super().generate_non_streaming(model, processor, inputs, gen_config, *rest, **options)
 
 
@@ -205,7 +201,7 @@ def main() -> None:
     parser.add_argument("--gpu_memory_utilization", type=float)
     parser.add_argument("--trust_remote_code", action="store_true")
     arguments = parser.parse_args()
-    ContextLimit.tokens = arguments.max_model_len
+    OwnSamplingManager.max_model_len = arguments.max_model_len
     has_accelerator = arguments.device != "cpu" and torch.accelerator.is_available()
     share = arguments.gpu_memory_utilization or (None if has_accelerator else CPU_CACHE_SHARE)
     install_fixes()

@@ -22,7 +22,7 @@ from open_r1.net.client import HttpClient, Stream, TransportError
 from open_r1.net.replies import find_message, load_json, shorten
 from open_r1.serving.backends import Backend
 from open_r1.serving.requests import ApiError, ChatRequest
-from open_r1.serving.thinking import Template
+from open_r1.serving.thinking import prefills_thinking
 from open_r1.text.thinking import Part, ThinkingSplitter
 
 SILENCE_LIMIT_S = 1800.0
@@ -52,7 +52,7 @@ class GatewaySettings:
     upstream_model: str | None = None
     secret: str = field(default="", repr=False)
     api_key: str = field(default="", repr=False)
-    template: Template = Template()
+    template: str = ""
     max_body_bytes: int = 16 << 20
     max_model_len: int | None = None
     max_in_flight: int = 1024
@@ -69,7 +69,7 @@ class Exchange:
         self.splitters: dict[int, ThinkingSplitter] = {}
         parses_itself = settings.backend == "transformers" and "tools" in request.body
         self.separates = is_chat and request.separates and not parses_itself
-        self.is_prefilled = self.separates and settings.template.prefills_thinking(request.template_options)
+        self.is_prefilled = self.separates and prefills_thinking(settings.template, request.template_options)
 
     @property
     def is_transformers(self) -> bool:

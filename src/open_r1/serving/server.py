@@ -23,7 +23,7 @@ from open_r1.net.http_server import Server, bind, client_address, free_port, run
 from open_r1.serving.backends import Backend, ServeOptions, backend_command, backend_environment, check_key
 from open_r1.serving.child import ChildServer
 from open_r1.serving.gateway import GatewaySettings, create_app
-from open_r1.serving.thinking import Template
+from open_r1.serving.thinking import find_template
 
 KEEP_ALIVE_S = 30
 ENDING_LIMIT_S = 3
@@ -137,7 +137,7 @@ def gateway_settings(options: ServeOptions, backend: Backend, child: ChildServer
         upstream_model=options.model if backend == "transformers" else None,
         secret=child.secret,
         api_key=api_key,
-        template=Template.of_model(options.model),
+        template=find_template(options.model),
         max_model_len=options.max_model_len or context_of(options.model),
     )
 
