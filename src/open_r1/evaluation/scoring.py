@@ -67,4 +67,5 @@ def option_written(text: str, options: Sequence[str]) -> str | None:
 
 
 def squeezed(text: str) -> str:
+    """A text without the spaces, styles and full stop that do not tell options apart."""
     return plain_text(text).replace(" ", "").rstrip(".")

@@ -180,6 +180,7 @@ class OpenAIServer(Generator):
             await asyncio.sleep(pause)
 
     def make_body(self, messages: Sequence[Message], sampling: Sampling) -> bytes:
+        """The body of a request."""
         content: dict[str, Any] = {
             "model": self.model,
             "messages": to_messages(messages, self.settings.system_prompt),
@@ -218,10 +219,12 @@ class OpenAIServer(Generator):
         self.mean_tokens = latest if self.mean_tokens is None else 0.98 * self.mean_tokens + 0.02 * latest
 
     def expected_tokens(self, sampling: Sampling) -> float:
+        """The completion tokens that a request will probably take."""
         each = sampling.max_new_tokens if self.mean_tokens is None else self.mean_tokens
         return each * sampling.num_samples
 
     async def close(self) -> None:
+        """Close the connections; `start` opens new ones."""
         self.pool.close()
         await self.client.close()
 
@@ -267,6 +270,7 @@ def refusal_of(response: Response) -> Refusal:
 
 
 def bearer(key: str) -> dict[str, str]:
+    """The header that shows a key; none without one."""
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 

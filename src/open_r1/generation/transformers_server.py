@@ -67,6 +67,7 @@ class ChatHandler(OwnSampling, chat_completion.ChatCompletionHandler):
     """Chat completions."""
 
     async def handle_request(self, body: dict[str, Any], request_id: str) -> Any:
+        """transformers' answer; 400 where the template can't render the messages."""
         try:
             return await super().handle_request(body, request_id)
         except TemplateError as error:
@@ -87,6 +88,7 @@ class OwnSamplingManager(utils.CBGenerateManager):
     max_model_len: int | None = None
 
     def init_cb(self, model: Any, gen_config: Any) -> None:
+        """Start the batch, once, with a config that all requests can share."""
         self.model, self.vocabulary = model, model.get_input_embeddings().num_embeddings
         if self._cb is not None:
             return
@@ -104,6 +106,7 @@ class OwnSamplingManager(utils.CBGenerateManager):
         return self.max_model_len or getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
     def add_with_sampling(self, *arguments: Any, **options: Any) -> str:
+        """Add a request to the batch with its own sampling."""
         identity = self.add_request(*arguments, **options, **sampling_of(self.wanted, self.vocabulary))
         if identity is None:
             raise HTTPException(503, "the server is stopping and takes nothing new.")
@@ -112,12 +115,14 @@ class OwnSamplingManager(utils.CBGenerateManager):
     def generate_streaming(
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, *rest: Any, **options: Any
     ) -> Any:
+        """transformers' own, for the sampling of this request."""
         self.wanted = within_context(gen_config, inputs["input_ids"], self.context_of(model))
         return super().generate_streaming(model, processor, inputs, gen_config, *rest, **options)
 
     async def generate_non_streaming(
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, *rest: Any, **options: Any
     ) -> Any:
+        """transformers' own, for the sampling of this request."""
         self.wanted = within_context(gen_config, inputs["input_ids"], self.context_of(model))
         return await super().generate_non_streaming(model, processor, inputs, gen_config, *rest, **options)
 
@@ -191,6 +196,7 @@ def install_fixes() -> None:
 
 
 def main() -> None:
+    """Serve the model that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--host", default="127.0.0.1")

@@ -52,10 +52,12 @@ class GatewayServer(Server):
         self.failure = ""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's, and the watch over the model's server."""
         await super().startup(sockets)
         self.watching = asyncio.create_task(self.watch())
 
     async def watch(self) -> None:
+        """Wait for a failure of the model's server; it ends the gateway."""
         async with HttpClient() as client:
             while not (failure := await self.find_failure(client)):
                 await asyncio.sleep(WATCH_GAP_S)
@@ -76,6 +78,7 @@ class GatewayServer(Server):
         return ""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A first signal ends gently, a second one at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -130,6 +133,7 @@ def model_server(
 
 
 def gateway_settings(options: ServeOptions, backend: Backend, child: ChildServer, api_key: str) -> GatewaySettings:
+    """The gateway's settings for a model's server that is ready."""
     return GatewaySettings(
         upstream=child.url,
         backend=backend,

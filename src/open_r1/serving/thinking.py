@@ -46,10 +46,12 @@ def ends_in_thinking(source: str, options: str) -> bool:
 
 
 def refuse(message: str) -> str:
+    """What `raise_exception` does in a template."""
     raise ValueError(message)
 
 
 def find_file(model: str, name: str) -> Path | None:
+    """A file of a model's folder, or of the Hub's cache; None where it is not there."""
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder / name if (folder / name).is_file() else None

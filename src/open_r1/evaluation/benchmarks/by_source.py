@@ -38,6 +38,7 @@ HELD_OUT_TOKENS = 256
 
 
 def is_source(name: str) -> bool:
+    """Whether a benchmark's name is a source of problems."""
     path = name.partition("?")[0]
     return has_prefix(name) or is_local_name(path) or Path(path).exists()
 
@@ -98,6 +99,7 @@ def benchmark_of_file(path: str, options: Mapping[str, str]) -> Benchmark:
 
 
 def first_column(row: Row, known: Sequence[str]) -> str | None:
+    """The first known column that a row has."""
     return next((column for column in known if column in row), None)
 
 
