@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.configs.reader import read_values
-from open_r1.errors import ConfigError
+from open_r1.errors import ConfigError, RunFolderError
 from open_r1.records import Estimate
 from open_r1.rundir import RunDir, read_json
 
@@ -95,13 +95,14 @@ def read_lineage(folder: Path) -> list[Step]:
 
 
 def read_step(folder: Path) -> Step | None:
-    """The run in a folder; None where there is none, or its settings can't be read."""
+    """The run in a folder; None where there is none, or its records can't be read."""
     run = RunDir(folder)
     if not run.resolved.is_file():
         return None
     try:
         settings = read_values(run.resolved)
-    except ConfigError:
+        environment, done = (read_json(path) if path.is_file() else {} for path in (run.environment, run.done))
+    except (ConfigError, RunFolderError):
         return None
     if not settings.get("model_name_or_path"):
         return None
@@ -113,8 +114,8 @@ def read_step(folder: Path) -> Step | None:
         str(settings["model_name_or_path"]),
         tuple(str(entry["id"]) for entry in entries if isinstance(entry, dict) and entry.get("id")),
         settings,
-        read_json(run.environment) if run.environment.is_file() else {},
-        read_json(run.done) if run.done.is_file() else {},
+        environment,
+        done,
     )
 
 
