@@ -162,7 +162,7 @@ def switch(help: str, *spellings: str) -> Option:
 VOCABULARY: dict[str, Option] = {
     # what is asked for
     "config": Option("a recipe (YAML) with the settings", (), {"type": Path, "metavar": "FILE"}),
-    "set": text("change a setting; may be repeated", action="append", default=[], metavar="KEY=VALUE"),
+    "set": text("change a setting; may be repeated", nargs="+", action="extend", default=[], metavar="KEY=VALUE"),
     "dry-run": switch("check everything, spend and write nothing"),
     "json": switch("print the result as JSON"),
     # rows

@@ -39,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
     scoring = add_verb(actions, "score", "score a JSONL file of completions", EXAMPLE)
     scoring.add_argument("file", type=Path, metavar="FILE", help="JSONL; a line is a completion with its columns")
     add(scoring, "rewards", required=True)
-    add(scoring, "set", nargs="+", action="extend", help="a setting of the rewards; may be repeated")
+    add(scoring, "set", help="a setting of the rewards; may be repeated")
     add(scoring, "output", help="write each line's values, reasons and details to this JSONL file")
     for action, run in ((listing, run_list), (describing, run_describe), (scoring, run_score)):
         add(action, "json")
