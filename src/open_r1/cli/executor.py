@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from open_r1.cli.console import show
 from open_r1.cli.options import add
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         print(json.dumps(asdict(found), indent=2))
     else:
         for line in describe_check(found):
-            print(line)
+            show(line)
     return found.exit_status
 
 

@@ -53,6 +53,7 @@ class Gateway:
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         async with self.client:
+            await asyncio.to_thread(self.settings.template.prefills_thinking)  # known before the first request
             yield
 
     async def models(self, request: Request) -> Response:
@@ -99,7 +100,8 @@ class Gateway:
             asked = check_request(raw, settings.names, settings.backend, is_chat, settings.max_model_len)
             return Exchange(settings, self.client, asked, is_chat)
 
-        return await parse_body(check, raw)
+        has_options = b"chat_template_kwargs" in raw  # the template is rendered for them, by another process
+        return await (asyncio.to_thread(check, raw) if has_options else parse_body(check, raw))
 
     def enter(self, request: Request) -> str:
         """Count a request as being answered; its client. ApiError where there are too many, in all or of the client."""
