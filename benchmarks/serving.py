@@ -29,7 +29,7 @@ from open_r1.generation.in_process import TransformersGenerator
 from open_r1.generation.openai_server import OpenAIServer, ServerSettings
 from open_r1.generation.replies import join_thinking
 from open_r1.generation.vllm_in_process import VLLMGenerator
-from open_r1.pipeline.problem_rows import read_problems
+from open_r1.pipeline.kinds.problems import read_problems
 from open_r1.records import Completion, Problem
 from open_r1.serving.backends import Backend, ServeOptions, has_vllm
 from open_r1.serving.server import served_in_background

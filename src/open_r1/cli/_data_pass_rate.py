@@ -46,7 +46,7 @@ def add_options(parser: Any) -> None:
     parser.add_argument("source", nargs="?", help="problems: a file, a folder, a Hub id, or tasks:NAME?level=2&n=1000")
     parser.add_argument("--config", dest="recipe", type=Path, metavar="RECIPE", help="YAML with settings")
     group = parser.add_argument_group("problems")
-    add(group, "dataset_name", help="the same as the source")
+    group.add_argument("--dataset_name", help=argparse.SUPPRESS)
     add_settings(group, ProblemSource)
     add(group, "dataset_start_index", type=int, metavar="N", help="begin with this row, counted from 0")
     add(group, "dataset_end_index", type=int, metavar="N", help="end before this row")

@@ -85,23 +85,23 @@ def say_accuracies(labels: Sequence[str], evaluations: Sequence[Evaluation], mod
 
 
 def say_gain(label: str, baseline: str, difference: Estimate) -> str:
-    """The paired difference, and whether it can be told from chance."""
+    """The paired difference, and whether it differs from chance."""
     size = f"{say_points(difference)} points"
     interval = f"[95{SPACE}% interval {say_point_interval(difference)}]"
     if difference.low > 0:
         return f"{label}’s gain over {baseline} is {size} {interval}."
     if difference.high < 0:
         return f"{label} lost accuracy against {baseline}: {size} {interval}."
-    return f"{label} differs from {baseline} by {size} {interval}: no difference that can be told from chance."
+    return f"{label} differs from {baseline} by {size} {interval}: the interval contains zero."
 
 
 def say_training(run: TrainingRun) -> str:
     """`GRPO, 120 steps: reward 0.41 → 1.82; completion length 45 → 81 tokens.` First and last tenth of the steps."""
     if run.kind == "grpo":
-        told = [("reward", "reward", ""), ("completions/mean_length", "completion length", " tokens")]
+        shown = [("reward", "reward", ""), ("completions/mean_length", "completion length", " tokens")]
     else:
-        told = [("loss", "loss", ""), ("mean_token_accuracy", "token accuracy", "")]
-    parts = [part for key, label, unit in told if (part := _say_course(run.metrics, key, label, unit))]
+        shown = [("loss", "loss", ""), ("mean_token_accuracy", "token accuracy", "")]
+    parts = [part for key, label, unit in shown if (part := _say_course(run.metrics, key, label, unit))]
     steps = [step for row in run.metrics if (step := number_of(row.get("step"))) is not None]
     length = f", {max(steps):,.0f} steps" if steps else ""
     return f"{name_model(run.name)}{length}: {'; '.join(parts)}." if parts else ""
@@ -139,7 +139,7 @@ def say_preflight(record: Mapping[str, Any]) -> str:
     prompts, completions = number_of(record.get("prompts")), number_of(record.get("completions"))
     if prompts is None or completions is None:
         return ""
-    told = (
+    shown = (
         ("truncated_share", "cut off"),
         ("no_answer_share", "without an answer"),
         ("right_share", "right"),
@@ -147,7 +147,7 @@ def say_preflight(record: Mapping[str, Any]) -> str:
         ("zero_variance_share", "of the groups without variance"),
     )
     shares = [
-        f"{say_percent(share)} {words}" for key, words in told if (share := number_of(record.get(key))) is not None
+        f"{say_percent(share)} {words}" for key, words in shown if (share := number_of(record.get(key))) is not None
     ]
     return f"Before training, {prompts:,.0f} problems with {completions:,.0f} completions: {', '.join(shares)}."
 

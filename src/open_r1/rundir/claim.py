@@ -29,9 +29,9 @@ SHOWN = 3
 
 @contextlib.contextmanager
 def hold_lock(lock: Path, target: Path, alternative: str = "another output_dir") -> Iterator[None]:
-    """Hold `target` for this process by the file `lock`; RunFolderError when another process holds it.
+    """Hold `target` for this process by the file `lock`; RunFolderError when another process has it.
 
-    `alternative` is what the user may choose instead, for the message.
+    `alternative` is what the message offers instead.
     """
     descriptor = _take_lock(lock, target, alternative)
     try:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from open_r1.configs.fields import check_limits, setting
+from open_r1.configs.ranges import COUNT, Range
 from open_r1.errors import ConfigError, ModelError
-from open_r1.model_folder import check_model_path
+from open_r1.hub.folders import check_model_path
 from open_r1.net.addresses import is_loopback
 from open_r1.processes.python import child_environment, python_command
 
@@ -34,33 +35,30 @@ class ServeOptions:
 
     Args:
         names: What clients may call the model; its path or id when empty.
-        gpu_memory_utilization: Share of the device's memory, above 0 and at most 1.
         extra: Further flags for the server's own command.
     """
 
     model: str
     host: str = "127.0.0.1"
     port: int = 8000
-    backend: Backend | None = None
     names: tuple[str, ...] = ()
-    tensor_parallel_size: int | None = None
-    data_parallel_size: int | None = None
-    gpu_memory_utilization: float | None = None
-    max_model_len: int | None = None
-    dtype: str = "auto"
-    trust_remote_code: bool = False
-    extra: tuple[str, ...] = field(default=())
+    extra: tuple[str, ...] = ()
+    backend: Backend | None = setting(None, "what runs the model (default: vllm where it is installed)")
+    tensor_parallel_size: int | None = setting(None, "GPUs that share each layer (vLLM)", COUNT)
+    data_parallel_size: int | None = setting(None, "copies of the model (vLLM)", COUNT)
+    gpu_memory_utilization: float | None = setting(
+        None, "share of each device's memory to use, as 0.8", Range(0, 1, open_low=True)
+    )
+    max_model_len: int | None = setting(
+        None, "most tokens of prompt and completion together (default: the model's own)", COUNT
+    )
+    dtype: str = setting("auto", "bfloat16, float16, float32 (default: as saved)")
+    trust_remote_code: bool = setting(False, "run code that comes with the model")
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"--port must be between 0 and 65535 (0 takes a free one); got {self.port}.")
-        for name in ("tensor_parallel_size", "data_parallel_size", "max_model_len"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"--{name} must be at least 1; got {value}.")
-        share = self.gpu_memory_utilization
-        if share is not None and not (math.isfinite(share) and 0 < share <= 1):
-            raise ConfigError(f"--gpu_memory_utilization must be above 0 and at most 1; got {share:g}.")
+        check_limits(self)
 
     @property
     def known_names(self) -> tuple[str, ...]:

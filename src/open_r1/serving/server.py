@@ -90,16 +90,12 @@ def serve(
 ) -> None:
     """Serve until told to stop; `on_ready` is given the address. RunError when the model's server fails."""
     check_key(options.host, api_key)
-    with bind(options.host, options.port) as sock, stopped_by_sigterm():
-        secret, port = secrets.token_urlsafe(24), free_port()
-        command = backend_command(backend, options, port)
-        with ChildServer(command, backend_environment(backend, secret), port, secret, report) as child:
-            child.wait_until_ready(startup_limit_s)
-            settings = gateway_settings(options, backend, child, api_key)
-            server = GatewayServer(settings, child, lambda: on_ready(client_address(sock, options.host)))
-            server.run(sockets=[sock])
-            if server.failure:
-                raise RunError(f"the model's server {server.failure}; run the command again{child.last_words()}")
+    with bind(options.host, options.port) as sock, model_server(options, backend, startup_limit_s, report) as child:
+        settings = gateway_settings(options, backend, child, api_key)
+        server = GatewayServer(settings, child, lambda: on_ready(client_address(sock, options.host)))
+        server.run(sockets=[sock])
+        if server.failure:
+            raise RunError(f"the model's server {server.failure}; run the command again{child.last_words()}")
 
 
 @contextlib.contextmanager
@@ -107,14 +103,30 @@ def served_in_background(
     options: ServeOptions, backend: Backend, startup_limit_s: float, report: Callable[[str], None] | None = None
 ) -> Iterator[tuple[str, str]]:
     """Serve from a thread of this process until the block ends; gives the API's address and its key."""
-    with bind("127.0.0.1", 0) as sock, stopped_by_sigterm():
+    with bind("127.0.0.1", 0) as sock, model_server(options, backend, startup_limit_s, report) as child:
+        server = GatewayServer(gateway_settings(options, backend, child, child.secret), child, lambda: None)
+        with running_in_thread(server, sock):
+            yield f"http://127.0.0.1:{sock.getsockname()[1]}/v1", child.secret
+
+
+@contextlib.contextmanager
+def model_server(
+    options: ServeOptions, backend: Backend, startup_limit_s: float, report: Callable[[str], None] | None
+) -> Iterator[ChildServer]:
+    """The model's own server, ready, until the block ends; SIGTERM interrupts as Ctrl-C does, so that it is stopped."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
         secret, port = secrets.token_urlsafe(24), free_port()
         command = backend_command(backend, options, port)
         with ChildServer(command, backend_environment(backend, secret), port, secret, report) as child:
             child.wait_until_ready(startup_limit_s)
-            server = GatewayServer(gateway_settings(options, backend, child, secret), child, lambda: None)
-            with running_in_thread(server, sock):
-                yield f"http://127.0.0.1:{sock.getsockname()[1]}/v1", secret
+            yield child
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def gateway_settings(options: ServeOptions, backend: Backend, child: ChildServer, api_key: str) -> GatewaySettings:
@@ -138,17 +150,3 @@ def context_of(model: str) -> int | None:
     except (OSError, ValueError, AttributeError):
         return None
     return found if isinstance(found, int) else None
-
-
-@contextlib.contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM interrupts as Ctrl-C does, so that what was started is stopped."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -98,7 +98,7 @@ def naming_full_disks(folder: Path) -> Iterator[None]:
         if not is_disk_full(folder, error):
             raise
         raise RunError(
-            f"the disk that holds '{folder}' is full and a file could not be written; free some space and "
+            f"the disk of '{folder}' is full and a file could not be written; free some space and "
             "run the same command again: it goes on from the last whole checkpoint."
         ) from error
 

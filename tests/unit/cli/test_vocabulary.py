@@ -6,7 +6,6 @@ import argparse
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +29,12 @@ BY_ANOTHER_NAME = {
 """Words that other tools have for what VOCABULARY calls otherwise."""
 
 
-def commands(parser: argparse.ArgumentParser, name: str = "open-r1") -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not inner:
-        yield name, parser
-    for verb, below in (item for action in inner for item in action.choices.items()):
-        yield from commands(below, f"{name} {verb}")
-
-
-COMMANDS = dict(commands(build_parser()))
+COMMANDS = build_parser().commands()
 OPTIONS = [
     (command, action)
     for command, parser in COMMANDS.items()
     for action in parser._actions
-    if action.option_strings and action.dest != "help"
+    if action.option_strings and action.dest != "help" and action.help != argparse.SUPPRESS
 ]
 
 

@@ -25,6 +25,8 @@ from open_r1.execution.judge.judge import Kind
 from open_r1.execution.judge.test_cases import UnusableTestsError, read_verification
 from open_r1.execution.programs import Limits
 from open_r1.records import Outcome, Problem
+from open_r1.rundir import read_row
+from open_r1.rundir.jsonl import iter_lines
 
 COLUMNS = ("question_content", "public_test_cases", "private_test_cases")
 
@@ -53,17 +55,16 @@ Put the whole solution in one ```python block."""
 def read_lines(path: Path) -> Iterator[Row]:
     """The rows of a file of JSON lines, each with its place in it under `PLACE`."""
     with path.open("rb") as file:
-        start = 0
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise DataError(f"{path}:{number} is not JSON: {error}; fix or remove that line.") from None
-                if not isinstance(row, dict):
-                    raise DataError(f"{path}:{number} is a {type(row).__name__}, not an object with columns.")
-                yield {**row, PLACE: (str(path), start, len(line))}
-            start += len(line)
+        for number, start, line in iter_lines(file):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise DataError(f"{path}:{number} is not JSON: {error}; fix or remove that line.") from None
+            if not isinstance(row, dict):
+                raise DataError(f"{path}:{number} is a {type(row).__name__}, not an object with columns.")
+            yield {**row, PLACE: (str(path), start)}
 
 
 def read(row: Row, seed: int) -> Problem:
@@ -221,10 +222,9 @@ def read_object(value: Any) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def read_line(path: str, start: int, length: int) -> dict[str, Any]:
+def read_line(path: str, start: int) -> dict[str, Any]:
     with Path(path).open("rb") as file:
-        file.seek(start)
-        return json.loads(file.read(length))
+        return read_row(file, start)
 
 
 def release(name: str, title: str, *files: str) -> Benchmark:
@@ -245,5 +245,5 @@ def release(name: str, title: str, *files: str) -> Benchmark:
 
 BENCHMARKS = (
     release("lcb", "LiveCodeBench, releases 4 and 5 (v4_v5)", "test4.jsonl", "test5.jsonl"),
-    release("lcb_v4", "LiveCodeBench, release 4", "test4.jsonl"),
+    release("lcb_v4", "LiveCodeBench v4, release 4", "test4.jsonl"),
 )

@@ -249,7 +249,7 @@ def read_tests(row: Row, problem: str, generated: GeneratedTests | None) -> list
     if generated is None:
         raise ConfigError(
             f"problem '{problem}' has {count:g} generated tests, which are in files of their own, and without which weak "
-            f"programs pass: set {CODEFORCES_FOLDER} to the folder that holds them, or leave the column generated_tests "
+            f"programs pass: set {CODEFORCES_FOLDER} to the folder that contains them, or leave the column generated_tests "
             "out of the data to judge by official tests alone."
         )
     contest = text_of(row, "contest_id") or problem.partition("/")[0]

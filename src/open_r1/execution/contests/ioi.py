@@ -163,7 +163,7 @@ class SubtaskResult:
 
 
 class IoiJudge:
-    """Scores submissions. A test that stands in several subtasks runs once for the same submission."""
+    """Scores submissions. A test of several subtasks runs once for the same submission."""
 
     def __init__(self, provider: Provider, judge: Judge | None = None) -> None:
         self.provider = provider

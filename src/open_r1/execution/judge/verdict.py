@@ -193,7 +193,7 @@ class Verdict:
 
     @property
     def reason(self) -> str:
-        """Why the share is what it is: "passed", or what the first unknown test tells, or else the first that failed."""
+        """Why the share is what it is: "passed", or the code of the first unknown test, or else of the first that failed."""
         first = self.first_unknown or self.first_failed
         if first is None:
             return Reason.PASSED.value if self.results else "no_tests"

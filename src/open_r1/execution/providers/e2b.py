@@ -33,7 +33,7 @@ class E2BProvider(RemoteProvider):
     Args:
         api_key: Of the account; "" is a problem that `check` explains.
         domain: Of an E2B of one's own; the public one where it is "".
-        concurrency: Sandboxes at once; an account's limit holds for all processes together.
+        concurrency: Sandboxes at once; an account's limit is for all processes together.
     """
 
     name = "e2b"

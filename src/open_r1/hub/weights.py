@@ -1,4 +1,4 @@
-"""Whether a model's weights are whole and hold numbers: read from the files themselves, without torch.
+"""Whether a model's weights are whole and contain numbers: read from the files themselves, without torch.
 
 Does: compare a safetensors file's header with its size, the index with its shards, and look for NaN and infinity in every
 floating-point value of 16, 32 and 64 bits. Memory stays bounded.
@@ -27,7 +27,7 @@ EXPONENTS: Mapping[str, tuple[str, int]] = {
 
 
 def check_weights(folder: Path) -> int:
-    """The number of parameters. ModelError for a file that is cut, a shard that is missing, a value that is no number."""
+    """The number of parameters. ModelError for a file that is cut, a shard that is missing, a value that is not a number."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ModelError(
@@ -65,7 +65,7 @@ def check_index(index: Path, headers: Mapping[str, Any]) -> None:
         shard_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         pairs = list(shard_of.items())
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise damaged(index, "it is no index") from None
+        raise damaged(index, "it is not an index") from None
     missing = sorted({str(shard) for _, shard in pairs if shard not in headers})
     if missing:
         raise damaged(
@@ -73,7 +73,7 @@ def check_index(index: Path, headers: Mapping[str, Any]) -> None:
         )
     for name, shard in pairs:
         if name not in headers[shard]:
-            raise damaged(index, f"it puts {name} into {shard}, which does not hold it")
+            raise damaged(index, f"it puts {name} into {shard}, which does not contain it")
 
 
 def check_numbers(path: Path, header: Mapping[str, Any]) -> None:
@@ -91,7 +91,7 @@ def check_numbers(path: Path, header: Mapping[str, Any]) -> None:
                 bits = np.frombuffer(data, words)
                 if ((bits & exponent) == exponent).any():
                     raise ModelError(
-                        f"the weights in '{path}' hold values that are no numbers (NaN or infinity, in {name}): the "
+                        f"the weights in '{path}' contain values that are not numbers (NaN or infinity, in {name}): the "
                         "training went wrong; publish an earlier checkpoint."
                     )
                 start += len(data)

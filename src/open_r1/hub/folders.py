@@ -25,7 +25,7 @@ def looks_local(name: str) -> bool:
 
 
 def check_model_path(name: str) -> None:
-    """ModelError when `name` is meant as a local folder but holds no whole model: config, weights and tokenizer."""
+    """ModelError when `name` is meant as a local folder but lacks config, weights or tokenizer."""
     path = Path(name).expanduser()
     if not looks_local(name):
         return
