@@ -30,6 +30,7 @@ from open_r1.net.http_server import parse_body
 from open_r1.net.quotas import Quota
 from open_r1.serving.exchange import Exchange, GatewaySettings
 from open_r1.serving.requests import ApiError, check_model_name, check_request
+from open_r1.serving.thinking import prefills_thinking
 
 BODY_LIMIT_S = 60.0
 HEALTH_LIMIT_S = 10.0
@@ -53,7 +54,7 @@ class Gateway:
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         async with self.client:
-            await asyncio.to_thread(self.settings.template.prefills_thinking)  # known before the first request
+            await asyncio.to_thread(prefills_thinking, self.settings.template)  # known before the first request
             yield
 
     async def models(self, request: Request) -> Response:

@@ -160,8 +160,8 @@ def resolve_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence
 def make_arguments(resolved: Resolved) -> StageArguments:
     """The dataclasses of a stage, cross-checked.
 
-    They are made anew for each use: TrainingArguments takes hold of the process's devices when it is made, so the one
-    of a pipeline's later stage must not be there while an earlier stage trains.
+    Each use makes new ones: TrainingArguments takes hold of the process's devices when it is made, so the one of a
+    pipeline's later stage must not exist while an earlier stage trains.
     """
     values = copy.deepcopy(resolved.values)
     script, training, model = build(resolved.classes, values)

@@ -261,3 +261,9 @@ def test_cut_and_missing_files_are_found(tmp_path: Path) -> None:
         check_weights(tmp_path)
     write_json(index, {"weight_map": {"a": path.name}})
     assert check_weights(tmp_path) == 4
+
+
+def test_a_dry_run_of_a_training_hides_secrets(open_r1: Callable[..., Any], tiny_model: Path) -> None:
+    url = "https://me:hunter22@data.example/rows.jsonl"
+    ran = open_r1("sft", "--dry-run", "--model_name_or_path", tiny_model, "--dataset_name", url, "--output_dir", "out")
+    assert "hunter22" not in ran.out + ran.err and "me:<hidden>@" in ran.out
