@@ -27,12 +27,12 @@ from open_r1.evaluation.statistics import estimate_share
 from open_r1.generation import Generator, Sampling
 from open_r1.generation.in_process import TransformersGenerator
 from open_r1.generation.openai_server import OpenAIServer, ServerSettings
-from open_r1.generation.replies import join_thinking
 from open_r1.generation.vllm_in_process import VLLMGenerator
 from open_r1.pipeline.kinds.problems import read_problems
 from open_r1.records import Completion, Problem
 from open_r1.serving.backends import Backend, ServeOptions, has_vllm
 from open_r1.serving.server import served_in_background
+from open_r1.text.thinking import restore_opening
 
 RESULTS = Path(__file__).parent / "results" / "serving.md"
 STARTUP_LIMIT_S = 600.0
@@ -47,20 +47,17 @@ class Way:
     name: str
     generator: Generator
     seconds: list[float] = field(default_factory=list)
-    completed: list[Completion] = field(default_factory=list)
+    drawn: list[Completion] = field(default_factory=list)
 
     def answer(self, prompts: Sequence[str], sampling: Sampling) -> None:
         started = time.monotonic()
-        completed = self.generator.generate(prompts, sampling)
+        drawn = self.generator.generate(prompts, sampling)
         self.seconds.append(time.monotonic() - started)
-        self.completed = [completions[0] for completions in completed]
+        self.drawn = [completions[0] for completions in drawn]
 
     def texts(self) -> list[str]:
         """As the client of a server sees them: a missing `<think>` put back, without half a character at the end."""
-        return [
-            join_thinking({"content": completed.text}, completed.finish_reason).strip().rstrip("\ufffd")
-            for completed in self.completed
-        ]
+        return [restore_opening(drawn.text).strip().rstrip("\ufffd") for drawn in self.drawn]
 
 
 @contextmanager
@@ -101,9 +98,9 @@ def table(ways: Sequence[Way], problems: Sequence[Problem]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     expected = ways[0].texts()
     for way in ways:
-        rates = sorted(len(way.completed) / seconds for seconds in way.seconds)
-        tokens = sum(completion.num_tokens for completion in way.completed) / statistics.median(way.seconds)
-        outcomes = score_answers([completion.text for completion in way.completed], problems)
+        rates = sorted(len(way.drawn) / seconds for seconds in way.seconds)
+        tokens = sum(completion.num_tokens for completion in way.drawn) / statistics.median(way.seconds)
+        outcomes = score_answers([completion.text for completion in way.drawn], problems)
         estimate = estimate_share([outcome.value or 0.0 for outcome in outcomes])
         same = sum(one == other for one, other in zip(way.texts(), expected, strict=True))
         yield (

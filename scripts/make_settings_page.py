@@ -9,17 +9,12 @@ from typing import Any
 
 import trl
 
-from open_r1.configs.arguments import (
-    GRPOConfig,
-    GRPOScriptArguments,
-    ScriptArguments,
-    SFTConfig,
-    StageSettings,
-)
+from open_r1.configs.arguments import GRPOConfig, ScriptArguments, SFTConfig, StageSettings
 from open_r1.configs.datasets import DatasetConfig, DatasetMixtureConfig
 from open_r1.configs.renames import RENAMES
 from open_r1.pipeline.recipe import PipelineSettings
 from open_r1.pipeline.stage import KINDS, Stage
+from open_r1.training.arguments import GRPOScriptArguments
 from open_r1.training.tiny_models import ModelShape
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"

@@ -39,8 +39,8 @@ def run(kind: StageKind, arguments: argparse.Namespace) -> int:
     """Parse, show the notices, and train."""
     if arguments.settings:
         return list_settings(kind)
-    from open_r1.configs.parse import parse_stage
     from open_r1.pipeline.training import check_arguments, run_training
+    from open_r1.training.parse import parse_stage
 
     parsed = parse_stage(kind, [*(["--config", str(arguments.config)] if arguments.config else []), *arguments.extra])
     check_arguments(parsed)
@@ -82,7 +82,7 @@ def list_settings(kind: StageKind) -> int:
     """Every setting of a stage: name, default, help."""
     import dataclasses
 
-    from open_r1.configs.parse import stage_classes
+    from open_r1.training.arguments import stage_classes
 
     for settings in stage_classes(kind):
         for field in sorted(dataclasses.fields(settings), key=lambda field: field.name):

@@ -1,4 +1,4 @@
-"""The settings of `sft` and `grpo`: TRL's dataclasses with what Open R1 adds.
+"""The settings of `sft` and `grpo`: TRL's dataclasses with what Open R1 adds, those of rewards aside.
 
 Whatever TRL's own SFTConfig, GRPOConfig and ModelConfig offer is a key here too and means what TRL says it means.
 """
@@ -6,9 +6,7 @@ Whatever TRL's own SFTConfig, GRPOConfig and ModelConfig offer is a key here too
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Literal
 
 import trl
@@ -19,7 +17,7 @@ from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT, SHARE, Range
 from open_r1.errors import ConfigError
 
-__all__ = ["GRPOConfig", "GRPOScriptArguments", "ModelConfig", "SFTConfig", "ScriptArguments"]
+__all__ = ["GRPOConfig", "ModelConfig", "SFTConfig", "ScriptArguments"]
 
 
 @dataclass
@@ -56,28 +54,6 @@ class ScriptArguments(trl.ScriptArguments):
                 "Either `dataset_name` or `dataset_mixture` must be provided: name a Hub id, a local file or a folder."
             )
         self.mixture = DatasetMixtureConfig.from_mapping(self.dataset_mixture) if self.dataset_mixture else None
-
-
-rewards: Any = import_module("open_r1.rewards.settings")
-"""Rewards declare their settings. This area lies below them, and so names the place that composes what they declare."""
-
-RewardSettings: Any = rewards.settings_class()
-
-
-@dataclass
-class GRPOScriptArguments(RewardSettings, ScriptArguments):
-    """What to train on and how to reward it."""
-
-
-def grpo_script_arguments(reward_names: Iterable[str]) -> type[GRPOScriptArguments]:
-    """GRPOScriptArguments with the settings that the user's own among these rewards declare.
-
-    ConfigError for a reward that can't be found.
-    """
-    own = [name for name in reward_names if ":" in name]
-    if not own:
-        return GRPOScriptArguments
-    return dataclass(type("GRPOScriptArguments", (rewards.settings_class(own), GRPOScriptArguments), {}))
 
 
 @dataclass

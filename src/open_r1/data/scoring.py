@@ -9,7 +9,7 @@ from typing import Any
 
 from open_r1.configs.fields import setting
 from open_r1.data.trace_rewards import TraceReward, build_rewards, names_for
-from open_r1.rewards.recipe import read_reward_settings
+from open_r1.rewards.settings import read_reward_settings
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ class Backend:
 
 
 def estimate_tokens(messages: Sequence[Message]) -> int:
+    """An upper estimate of a conversation's tokens, for models whose tokenizer is not here."""
     return sum(-(-len(message["content"].encode()) // BYTES_A_TOKEN) + 8 for message in messages)
 
 

@@ -75,6 +75,7 @@ class Plan:
 
     @property
     def name(self) -> str:
+        """The benchmark's name."""
         return self.benchmark.name
 
     @property

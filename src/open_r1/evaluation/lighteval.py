@@ -98,6 +98,7 @@ def run(words: Sequence[str], folder: Path, tell: Callable[[str], None]) -> list
 
 
 def result_files(folder: Path) -> list[Path]:
+    """The results files under a folder, in order."""
     return sorted(folder.rglob("results_*.json"))
 
 

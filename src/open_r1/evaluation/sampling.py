@@ -68,6 +68,7 @@ class AskedProblems:
             yield TraceProblem(ordinal, problem.id, to_messages(problem.prompt, self.system_prompt), {})
 
     def locate(self) -> Locator:
+        """Finds a problem by its key."""
         return Locator(self.survey.keys, by_prompt=False)
 
 
@@ -75,6 +76,7 @@ class SampleRun(TraceRun):
     """A run on a folder of samples; the evaluation's own summary says how they were made."""
 
     def write_provenance(self, summary: dict[str, Any]) -> None:
+        """Writes nothing."""
         pass
 
 

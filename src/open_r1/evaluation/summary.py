@@ -156,6 +156,7 @@ def scored_by_problem(samples: Iterable[Row]) -> list[list[Row]]:
 
 
 def scores_of(samples: Sequence[Row]) -> list[float]:
+    """The scores of scored samples."""
     return [sample["score"] or 0.0 for sample in samples]
 
 
@@ -182,10 +183,12 @@ def estimate_at(
 
 
 def passes(samples: Sequence[Row], k: int) -> float:
+    """pass@k of one problem's samples."""
     return pass_at_k(len(samples), sum(sample["score"] == 1 for sample in samples), k)
 
 
 def majority(samples: Sequence[Row], k: int) -> float:
+    """maj@k of one problem's samples."""
     return majority_at_k([(sample["answer"], sample["score"] or 0.0) for sample in samples], k)
 
 
@@ -195,10 +198,12 @@ def powers_of_two(most: int) -> list[int]:
 
 
 def vote_sizes(most: int) -> list[int]:
+    """The k for which maj@k is computed."""
     return [k for k in powers_of_two(most) if k <= MOST_VOTES or k == most]
 
 
 def known_mean(values: Sequence[int | None]) -> float | None:
+    """The mean of the values that are known; None where none is."""
     known = [value for value in values if value is not None]
     return mean(known) if known else None
 

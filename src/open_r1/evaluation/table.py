@@ -131,6 +131,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
+        """The difference in words; it is significant where its interval excludes 0."""
         if self.difference.n < 2:
             return "too few problems in common"
         if self.difference.low > 0:

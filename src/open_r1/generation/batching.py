@@ -32,6 +32,7 @@ class BatchedGenerator:
             generator.on_tokens = self.count_tokens  # type: ignore[attr-defined]
 
     def count_tokens(self, count: int) -> None:
+        """Count tokens of the batch that is being generated."""
         self.tokens_in_flight += count
 
     async def start(self) -> list[str]:
@@ -41,6 +42,7 @@ class BatchedGenerator:
         return []
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """The reply, once the request's batch is done. EndpointsGone when the model fails."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.queue.append((messages, sampling, future))
         if self.batches is None or self.batches.done():
@@ -48,6 +50,7 @@ class BatchedGenerator:
         return await future
 
     async def run_batches(self) -> None:
+        """Run batches until no request waits."""
         while self.queue:
             if len(self.queue) < self.concurrency:
                 await asyncio.sleep(LINGER_S)
@@ -68,6 +71,7 @@ class BatchedGenerator:
         return batch
 
     async def run_batch(self, batch: Sequence[Waiting]) -> None:
+        """Generate a batch in the thread and answer its requests."""
         prompts: list[Any] = [messages for messages, _, _ in batch]
         started = time.monotonic()
         try:

@@ -37,6 +37,7 @@ class DataParallelGenerator(Generator):
 
     @classmethod
     def of_vllm(cls, model: str, num_processes: int, options: Mapping[str, Any]) -> DataParallelGenerator:
+        """A vLLM engine in each process; `options` are vLLM's."""
         return cls(make_vllm, (model, dict(options)), num_processes)
 
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
@@ -65,6 +66,7 @@ class DataParallelGenerator(Generator):
         return [value_of(outcome, index) for index, outcome in enumerate(outcomes)]
 
     def close(self) -> None:
+        """End the processes."""
         self.pool.close()
 
 
@@ -75,6 +77,7 @@ class GeneratorProcess:
         self.make, self.arguments, self.devices = make, arguments, devices
 
     def begin(self, index: int) -> None:
+        """Make the generator, in its process, with the device of that process alone."""
         os.environ["CUDA_VISIBLE_DEVICES"] = self.devices[index % len(self.devices)]
         self.generator = self.make(*self.arguments)
 
@@ -84,12 +87,14 @@ class GeneratorProcess:
 
 
 def make_vllm(model: str, options: Mapping[str, Any]) -> Any:
+    """A vLLM engine with its options."""
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
     return VLLMGenerator(model, **options)
 
 
 def value_of(outcome: JobOutcome, index: int) -> Any:
+    """The value of a job that was done; RunError for one that failed."""
     if outcome.kind == "done":
         return outcome.value
     said = describe(outcome.error) if outcome.kind == "raised" else str(outcome.error).rstrip(".")
@@ -97,4 +102,5 @@ def value_of(outcome: JobOutcome, index: int) -> Any:
 
 
 def describe(error: BaseException | None) -> str:
+    """An error in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -95,6 +95,7 @@ class TransformersGenerator(Generator):
                 yield found[start : start + self.batch_size]
 
     def encode(self, prompt: Prompt) -> list[int]:
+        """The token ids of a prompt by the chat template."""
         messages = to_messages(prompt, self.system_prompt)
         encoded: Any = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
         return encoded["input_ids"]

@@ -180,6 +180,7 @@ class OpenAIServer(Generator):
             await asyncio.sleep(pause)
 
     def make_body(self, messages: Sequence[Message], sampling: Sampling) -> bytes:
+        """The body of a request."""
         content: dict[str, Any] = {
             "model": self.model,
             "messages": to_messages(messages, self.settings.system_prompt),
@@ -218,10 +219,12 @@ class OpenAIServer(Generator):
         self.mean_tokens = latest if self.mean_tokens is None else 0.98 * self.mean_tokens + 0.02 * latest
 
     def expected_tokens(self, sampling: Sampling) -> float:
+        """The completion tokens that a request will probably take."""
         each = sampling.max_new_tokens if self.mean_tokens is None else self.mean_tokens
         return each * sampling.num_samples
 
     async def close(self) -> None:
+        """Close the connections; `start` opens new ones."""
         self.pool.close()
         await self.client.close()
 
@@ -267,6 +270,7 @@ def refusal_of(response: Response) -> Refusal:
 
 
 def bearer(key: str) -> dict[str, str]:
+    """The header that shows a key; none without one."""
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
@@ -302,11 +306,12 @@ def allow_open_files(connections: int) -> None:
         return
     needed = connections + OPEN_FILES_SPARE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
+    if needed <= soft or soft == resource.RLIM_INFINITY:
         return
-    if hard != resource.RLIM_INFINITY and hard < needed:
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    except (ValueError, OverflowError):  # above the hard limit
         raise ConfigError(
             f"{connections} requests in flight need as many open files, but this process may have {hard}; lower "
             "--concurrency or raise the limit (ulimit -n)."
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+        ) from None

@@ -103,7 +103,9 @@ class Completer(Protocol):
         """RequestFailed when this request won't be answered, EndpointsGone when none will."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Release connections and threads; `start` may follow."""
+        ...
 
 
 def to_messages(prompt: Prompt, system_prompt: str | None = None) -> list[Message]:

@@ -67,6 +67,7 @@ class VLLMGenerator(Generator):
         return self.engine.llm_engine.model_config.max_model_len
 
     def count_tokens(self, prompt: Prompt) -> int:
+        """The tokens of a prompt by the chat template."""
         tokenizer: Any = self.engine.get_tokenizer()
         messages = to_messages(prompt, self.system_prompt)
         return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])

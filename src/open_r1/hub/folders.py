@@ -60,6 +60,7 @@ def model_files(name: str) -> list[Path]:
 
 
 def find_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """The files directly in a folder that match one of the patterns, sorted."""
     return sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
 
 

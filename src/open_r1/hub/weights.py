@@ -8,6 +8,7 @@ Does not: look into 8-bit and 4-bit formats, or tell good weights from bad ones.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def check_weights(folder: Path) -> int:
         check_index(index, headers)
     for path in files:
         check_numbers(path, headers[path.name])
-    return sum(count(tensor["shape"]) for header in headers.values() for tensor in header.values())
+    return sum(math.prod(tensor["shape"]) for header in headers.values() for tensor in header.values())
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def check_index(index: Path, headers: Mapping[str, Any]) -> None:
+    """ModelError unless every tensor of an index is in the shard that it names."""
     try:
         shard_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         pairs = list(shard_of.items())
@@ -77,6 +79,7 @@ def check_index(index: Path, headers: Mapping[str, Any]) -> None:
 
 
 def check_numbers(path: Path, header: Mapping[str, Any]) -> None:
+    """ModelError for a value that is NaN or infinite."""
     import numpy as np
 
     with path.open("rb") as file:
@@ -97,12 +100,6 @@ def check_numbers(path: Path, header: Mapping[str, Any]) -> None:
                 start += len(data)
 
 
-def count(shape: list[int]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
-
-
 def damaged(path: Path, what: str) -> ModelError:
+    """The error for a damaged file."""
     return ModelError(f"'{path}' is damaged: {what}; copy or save the model again.")

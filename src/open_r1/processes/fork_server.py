@@ -191,6 +191,7 @@ def attempt(work: Callable[..., Any], *arguments: Any) -> tuple[bool, Any]:
 
 
 def send_result(line: Connection, result: tuple[bool, Any]) -> None:
+    """Send what the work returned; what can't be pickled becomes an error."""
     try:
         line.send(result)
     except (pickle.PicklingError, TypeError, AttributeError, ValueError) as problem:  # what can't be pickled
@@ -219,6 +220,7 @@ def nothing() -> None:
 
 
 def describe(error: BaseException) -> str:
+    """An error in one line."""
     if isinstance(error, OpenR1Error):
         return str(error).rstrip(".")
     return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".: ")

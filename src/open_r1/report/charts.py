@@ -48,6 +48,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Tick:
+    """A mark on an axis."""
+
     at: float
     label: str
 
@@ -73,6 +75,7 @@ class IntervalBar:
 
 
 def interval_bar(estimate: Estimate) -> IntervalBar:
+    """The bar of an estimated share, cut to 0..100 %."""
     low, value, high = (100 * min(1.0, max(0.0, part)) for part in (estimate.low, estimate.value, estimate.high))
     return IntervalBar(round(low, 2), round(value, 2), round(max(0.0, high - low), 2))
 

@@ -67,6 +67,7 @@ class ShownBenchmark:
 
     @property
     def rows(self) -> list[tuple[str, str, Evaluation]]:
+        """(label, baseline, evaluation) of each evaluation."""
         return list(zip(self.labels, self.baselines, self.evaluations, strict=True))
 
 

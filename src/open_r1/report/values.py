@@ -40,6 +40,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def read_text(path: Path) -> str:
+    """The text of a file, safe to show; empty when it can't be read."""
     try:
         with open_regular(path) as file:
             return text_of(file.read().decode("utf-8", "replace"))
@@ -56,6 +57,7 @@ def is_own(path: Path, root: Path) -> bool:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
+    """A JSON object, or an empty one in place of anything else."""
     return value if isinstance(value, dict) else {}
 
 
@@ -70,11 +72,13 @@ def number_of(value: Any) -> float | None:
 
 
 def integer(value: Any) -> int | None:
+    """A finite number without its fraction, or None."""
     number = number_of(value)
     return None if number is None else int(number)
 
 
 def estimate(value: Any) -> Estimate | None:
+    """A recorded estimate, or None where there is no value; a missing bound is the value itself."""
     entry = mapping(value)
     middle = number_of(entry.get("value"))
     if middle is None:

@@ -24,14 +24,17 @@ def name_model(model: str) -> str:
 
 
 def name_benchmark(benchmark: str) -> str:
+    """`held_out` -> `held-out problems`."""
     return BENCHMARK_NAMES.get(benchmark, f"problems of {benchmark}")
 
 
 def say_percent(share: float | None) -> str:
+    """A share of 0..1 as `48.2 %`; a dash for None."""
     return "–" if share is None else f"{100 * share:.1f}{SPACE}%"
 
 
 def say_interval(estimate: Estimate) -> str:
+    """An interval of a share in percent: `45.1 to 51.3`."""
     return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
 
 
@@ -41,6 +44,7 @@ def say_points(difference: Estimate) -> str:
 
 
 def say_point_interval(difference: Estimate) -> str:
+    """The interval of a difference in percentage points."""
     return f"{100 * difference.low:.1f} to {100 * difference.high:.1f}".replace("-", "−")
 
 
@@ -52,10 +56,12 @@ def say_number(value: float | None) -> str:
 
 
 def say_tokens(tokens: float | None) -> str:
+    """A mean number of tokens, or a dash."""
     return "–" if tokens is None else f"{tokens:,.1f}"
 
 
 def say_seconds(seconds: float | None) -> str:
+    """A duration as `12.3 s`, `4 min 05 s` or `1 h 02 min`; a dash for None."""
     if seconds is None:
         return "–"
     if seconds < 60:
@@ -66,6 +72,7 @@ def say_seconds(seconds: float | None) -> str:
 
 
 def say_change(change: tuple[str, ...]) -> str:
+    """What became of a problem: `wrong → right`."""
     return " → ".join(change)
 
 
@@ -130,6 +137,7 @@ def say_unfinished(stages: Sequence[Stage]) -> str:
 
 
 def say_unscored(count: UnscoredCount) -> str:
+    """`accuracy: 3 of 1,200 unscored (timeout 3).`"""
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in count.reasons)
     return f"{count.reward}: {count.unscored:,} of {count.total:,} unscored ({reasons})."
 

@@ -103,13 +103,16 @@ class OutputFolder:
 
     @property
     def done(self) -> Path:
+        """The marker of a finished output, written last."""
         return self.path / "done.json"
 
     @property
     def identity(self) -> Path:
+        """The settings and inputs that decide the output."""
         return self.path / "identity.json"
 
     def is_done(self) -> bool:
+        """Whether the output is finished."""
         return self.done.exists()
 
     def create(self) -> None:

@@ -62,10 +62,12 @@ class ServeOptions:
 
     @property
     def known_names(self) -> tuple[str, ...]:
+        """What clients may call the model."""
         return self.names or (self.model,)
 
 
 def has_vllm() -> bool:
+    """Whether vLLM is installed."""
     return importlib.util.find_spec("vllm") is not None
 
 
@@ -82,6 +84,7 @@ def choose_backend(options: ServeOptions) -> Backend:
 
 
 def check_transformers(options: ServeOptions) -> None:
+    """ConfigError for what transformers' server lacks or can't do."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
@@ -123,6 +126,7 @@ def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[
 
 
 def transformers_command(options: ServeOptions, port: int) -> list[str]:
+    """The command that starts our form of transformers' server."""
     command = python_command("-m", "open_r1.generation.transformers_server", options.model)
     command += ["--port", str(port), "--dtype", options.dtype]
     command += flags(options, ("max_model_len", "gpu_memory_utilization"), hyphens=False)
@@ -144,6 +148,7 @@ def vllm_command(options: ServeOptions, port: int) -> list[str]:
 
 
 def is_installed(distribution: str) -> bool:
+    """Whether a distribution is installed under that name."""
     try:
         metadata.version(distribution)
     except metadata.PackageNotFoundError:

@@ -23,7 +23,7 @@ from open_r1.net.http_server import Server, bind, client_address, free_port, run
 from open_r1.serving.backends import Backend, ServeOptions, backend_command, backend_environment, check_key
 from open_r1.serving.child import ChildServer
 from open_r1.serving.gateway import GatewaySettings, create_app
-from open_r1.serving.thinking import Template
+from open_r1.serving.thinking import find_template
 
 KEEP_ALIVE_S = 30
 ENDING_LIMIT_S = 3
@@ -52,10 +52,12 @@ class GatewayServer(Server):
         self.failure = ""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's, and the watch over the model's server."""
         await super().startup(sockets)
         self.watching = asyncio.create_task(self.watch())
 
     async def watch(self) -> None:
+        """Wait for a failure of the model's server; it ends the gateway."""
         async with HttpClient() as client:
             while not (failure := await self.find_failure(client)):
                 await asyncio.sleep(WATCH_GAP_S)
@@ -76,6 +78,7 @@ class GatewayServer(Server):
         return ""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A first signal ends gently, a second one at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -130,6 +133,7 @@ def model_server(
 
 
 def gateway_settings(options: ServeOptions, backend: Backend, child: ChildServer, api_key: str) -> GatewaySettings:
+    """The gateway's settings for a model's server that is ready."""
     return GatewaySettings(
         upstream=child.url,
         backend=backend,
@@ -137,7 +141,7 @@ def gateway_settings(options: ServeOptions, backend: Backend, child: ChildServer
         upstream_model=options.model if backend == "transformers" else None,
         secret=child.secret,
         api_key=api_key,
-        template=Template.of_model(options.model),
+        template=find_template(options.model),
         max_model_len=options.max_model_len or context_of(options.model),
     )
 

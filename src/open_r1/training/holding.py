@@ -45,6 +45,7 @@ class OpenRun:
         return self.folder.is_done() or read_json(self.folder.identity) != plain(self.identity)
 
     def is_done(self) -> bool:
+        """Whether the run is finished and is not to start over."""
         return self.folder.is_done() and not self.arguments.training.overwrite_output_dir
 
     def begin(self) -> None:

@@ -14,7 +14,6 @@ import pytest
 from open_r1.net.client import Response, TransportError
 from open_r1.serving.gateway import GatewaySettings, create_app
 from open_r1.serving.requests import MOST_CHARACTERS_A_TOKEN, MOST_LEVELS, ApiError, check_request
-from open_r1.serving.thinking import Template
 
 ASKED = {"model": "mine", "messages": [{"role": "user", "content": "?"}]}
 
@@ -119,7 +118,7 @@ def test_streamed_thinking_is_separated(backend: str) -> None:
 
 
 def test_thinking_that_the_template_opened_is_separated() -> None:
-    prefilled = settings("transformers", template=Template("<think>\n"))
+    prefilled = settings("transformers", template="<think>\n")
     reply = ask(Upstream(events({"content": "a</think>"}, {"content": "c"})), prefilled)
     assert reply.json()["choices"][0]["message"] == {"role": "assistant", "content": "c", "reasoning_content": "a"}
 

@@ -68,6 +68,7 @@ def read_lines(path: Path) -> Iterator[Row]:
 
 
 def read(row: Row, seed: int) -> Problem:
+    """A problem; its tests are read later where the row came from a file."""
     question, starter = text_in(row, "question_content").strip(), str(row.get("starter_code") or "").strip()
     tests = {column: row[column] for column in COLUMNS[1:]} | {"metadata": row.get("metadata")}
     prompt = FUNCTION.format(question=question, starter=starter) if starter else STDIN.format(question=question)
@@ -104,6 +105,7 @@ class LineByLine(Comparison):
     """
 
     def difference(self, expected: bytes, actual: bytes) -> str | None:
+        """What differs, in words; None where the output is right."""
         right, found = lines_of(expected), lines_of(actual)
         if len(right) != len(found):
             return f"expected {len(right)} lines, got {len(found)}"
@@ -114,10 +116,12 @@ class LineByLine(Comparison):
 
 
 def lines_of(output: bytes) -> list[str]:
+    """The lines of an output, stripped."""
     return [line.strip() for line in output.decode("utf-8", "surrogateescape").strip().split("\n")]
 
 
 def are_same_numbers(line: str, other: str) -> bool:
+    """Whether two lines contain the same numbers, exactly."""
     try:
         return [Decimal(word) for word in line.split()] == [Decimal(word) for word in other.split()]
     except InvalidOperation:
@@ -150,6 +154,7 @@ def tests_of(problem: Problem) -> Tests:
 
 
 def columns_of(problem: Problem) -> Mapping[str, Any]:
+    """The columns with a problem's tests."""
     return read_line(*problem.metadata[PLACE]) if PLACE in problem.metadata else problem.metadata
 
 
@@ -211,10 +216,12 @@ class TextUnpickler(pickle.Unpickler):
     """Reads plain values; whatever would import or call something is refused."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:
+        """Refuses every import."""
         raise pickle.UnpicklingError(f"the pickle names {module_name}.{global_name}, but may contain only a text")
 
 
 def read_object(value: Any) -> dict[str, Any]:
+    """A JSON object, as such or written as text; empty for anything else."""
     try:
         content = json.loads(value) if isinstance(value, str) and value.strip() else value
     except ValueError:
@@ -223,11 +230,13 @@ def read_object(value: Any) -> dict[str, Any]:
 
 
 def read_line(path: str, start: int) -> dict[str, Any]:
+    """The row whose line starts at a byte of a file."""
     with Path(path).open("rb") as file:
         return read_row(file, start)
 
 
 def release(name: str, title: str, *files: str) -> Benchmark:
+    """The benchmark of one or more releases."""
     return Benchmark(
         name,
         title,

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from open_r1.configs.fields import setting
-from open_r1.configs.parse import Resolved, make_arguments, resolve_stage
 from open_r1.configs.reader import Setting, as_setting, read_recipe
 from open_r1.errors import ConfigError
 from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage
 from open_r1.pipeline.training import check_arguments, run_training
+from open_r1.training.parse import Resolved, make_arguments, resolve_stage
 
 
 @dataclass(frozen=True)
