@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import ProgressLine, show, show_json
-from open_r1.cli.options import add, add_results, add_rows, add_settings, add_verb, read_settings
+from open_r1.cli.options import add, add_results, add_rows, add_settings, read_settings
 from open_r1.errors import ConfigError
 
 if TYPE_CHECKING:
     from open_r1.data.decontamination import Summary
     from open_r1.data.row_file import Destination
 
+SUMMARY = "remove rows that contain evaluation items"
+DESCRIPTION = (
+    "Find the rows that contain items of evaluation sets, report each with its evidence, and write the others."
+)
 EXAMPLE = """examples:
   open-r1 data decontaminate traces.jsonl --against math500.jsonl aime24.jsonl --output clean.jsonl
   open-r1 data decontaminate open-r1/OpenR1-Math-220k --against math_500 'gsm8k.jsonl?column=question' --report hits.jsonl
@@ -23,17 +27,6 @@ A set is a file, a Hub id, or a known name (aime24, aime25, math_500, gpqa, lcb)
 column, config, split, name. Every hit is a line of the report: row, item, coverage, matched text. Output and report appear
 when they are whole.
 """
-
-
-def add_parser(actions: Any) -> None:
-    add_verb(
-        actions,
-        "decontaminate",
-        "remove rows that contain evaluation items",
-        EXAMPLE,
-        "Find the rows that contain items of evaluation sets, report each with its evidence, and write the others.",
-        fill=add_options,
-    )
 
 
 def add_options(parser: Any) -> None:
@@ -50,7 +43,6 @@ def add_options(parser: Any) -> None:
     add(parser, "variants", action="store_true", help="an item with other numbers in it is a hit too")
     add(parser, "processes")
     add_results(parser, "output", help="the rows that are kept: .jsonl or .parquet")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

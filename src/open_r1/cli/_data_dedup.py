@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import ProgressLine, show, show_json
-from open_r1.cli.options import add, add_results, add_rows, add_settings, add_verb, read_settings
+from open_r1.cli.options import add, add_results, add_rows, add_settings, read_settings
 
 if TYPE_CHECKING:
     from open_r1.data.deduplication import DedupSummary
 
+SUMMARY = "remove exact and near duplicates"
+DESCRIPTION = "Find rows that repeat an earlier row, and write the others: the first of each is kept."
 EXAMPLE = """examples:
   open-r1 data dedup problems.jsonl --output unique.jsonl
   open-r1 data dedup 'shards/*.parquet' --columns problem --threshold 0.8 --output unique.parquet --report duplicates.jsonl
@@ -19,17 +21,6 @@ EXAMPLE = """examples:
 
 Output and report appear when they are whole. Without --output, duplicates are counted and nothing is written.
 """
-
-
-def add_parser(actions: Any) -> None:
-    add_verb(
-        actions,
-        "dedup",
-        "remove exact and near duplicates",
-        EXAMPLE,
-        "Find rows that repeat an earlier row, and write the others: the first of each is kept.",
-        fill=add_options,
-    )
 
 
 def add_options(parser: Any) -> None:
@@ -41,7 +32,6 @@ def add_options(parser: Any) -> None:
     add(parser, "report", type=Path, metavar="FILE", help="a line per dropped row: which row it repeats")
     add(parser, "processes")
     add_results(parser, "output", help="the rows that are kept: .jsonl or .parquet")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from open_r1.data.columns import find_text_columns, read_texts, split_texts
+from open_r1.data.columns import find_text_columns, read_texts
 from open_r1.data.evaluation_index import COVERAGE, EvalSet, Hit, Index, Rule
 from open_r1.data.evaluation_sets import load_sets
 from open_r1.data.processes import count_processes, map_in_order
@@ -91,13 +91,12 @@ class Search:
     def __call__(self, chunk: Chunk) -> Found:
         num_rows = num_empty = 0
         rows: list[RowHits] = []
-        for block in read_texts(chunk, self.columns):
-            for texts in split_texts(block):
-                words = self.index.read(texts)
-                for number, hits in self.index.find(words).items():
-                    rows.append(RowHits(num_rows + number, hits, shorten(texts[number])))
-                num_empty += words.count_empty()
-                num_rows += len(texts)
+        for texts in read_texts(chunk, self.columns):
+            words = self.index.read(texts)
+            for number, hits in self.index.find(words).items():
+                rows.append(RowHits(num_rows + number, hits, shorten(texts[number])))
+            num_empty += words.count_empty()
+            num_rows += len(texts)
         return Found(num_rows, num_empty, rows)
 
 

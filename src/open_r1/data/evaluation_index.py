@@ -22,8 +22,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -58,13 +57,6 @@ MAX_EVIDENCE = 400
 
 ALMOST = 1 - 1e-9
 """Shares are sums of fractions: as good as enough is enough."""
-
-FILTER_BITS = 32
-"""Bits of the table for an n-gram's first lookup, for each n-gram that is known: few others get past it, and for a hundred
-thousand it stays in a processor's cache."""
-
-MAX_FILTER_BYTES = 1 << 16
-"""Up to here the table spends a byte on a bit, which is faster where it costs no cache."""
 
 _BOUNDARIES = frozenset(b".?!:;\n\r" + RECORD.encode())
 
@@ -161,31 +153,13 @@ class Table:
         """How many items have each hash."""
         return np.diff(self.first)
 
-    @cached_property
-    def filter(self) -> npt.NDArray[Any]:
-        """Whether a hash with these first bits can be one of these: a byte for each value that they have, or a bit."""
-        num_bits = 1 << max(8, (FILTER_BITS * len(self.hashes)).bit_length())
-        is_there = np.zeros(num_bits, bool)
-        is_there[first_bits(self.hashes, num_bits)] = True
-        return is_there if num_bits <= MAX_FILTER_BYTES else np.packbits(is_there, bitorder="little")
-
-    def _can_be_here(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
-        if self.filter.dtype == np.bool_:
-            return self.filter.take(first_bits(hashes, len(self.filter)))
-        bits = first_bits(hashes, 8 * len(self.filter))
-        eight = self.filter.take(bits >> 3)
-        eight >>= (bits & 7).astype(np.uint8)
-        eight &= 1
-        return eight.view(np.bool_)
-
     def find(self, hashes: Hashes) -> tuple[Places, Places]:
         """Which of `hashes` are known: their places there, and their places here."""
         if not len(self.hashes):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        places = np.flatnonzero(self._can_be_here(hashes))
-        known = np.searchsorted(self.hashes, hashes[places])
-        is_known = self.hashes.take(known, mode="clip") == hashes[places]
-        return places[is_known], known[is_known]
+        known = np.searchsorted(self.hashes, hashes)
+        places = np.flatnonzero(self.hashes.take(known, mode="clip") == hashes)
+        return places, known[places]
 
     def expand(self, known: Places) -> tuple[Places, Places]:
         """All items of the hashes at `known`, and for each which of `known` it comes from."""
@@ -193,11 +167,6 @@ class Table:
         owners = np.repeat(np.arange(len(known)), counts)
         within = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
         return self.items[self.first[known][owners] + within], owners
-
-
-def first_bits(hashes: Hashes, size: int) -> Places:
-    """The first bits of hashes, as numbers below `size`, a power of two."""
-    return (hashes >> np.uint64(65 - size.bit_length())).view(np.int64)
 
 
 class Index:
@@ -215,19 +184,6 @@ class Index:
         )
         self.needed = np.array([rule.needed_share(length) for length in self.lengths.tolist()]) * self.totals * ALMOST
         self.anchors, self.anchor_offsets = index_anchors(self.words, self._short_items())
-        self._keep_answers()
-
-    def _keep_answers(self) -> None:
-        """Items that are found are often found again."""
-        self.grams_of = lru_cache(maxsize=4096)(self._grams_of)
-        self.numbers_of = lru_cache(maxsize=4096)(self._numbers_of)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("grams_of", "numbers_of")}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._keep_answers()
 
     def _short_items(self) -> Places:
         if self.rule.name == "open-r1":
@@ -275,7 +231,7 @@ class Index:
         """The hit, where the words themselves bear out what the hashes say."""
         if self.rule.name == "coverage" and self.lengths[item] < 2 * self.rule.ngram:
             return self._compare_whole(text, item)
-        weights = self.grams_of(item)
+        weights = self._grams_of(item)
         shared = weights.keys() & text.places.keys()
         coverage = sum(weights[gram] for gram in sorted(shared)) / sum(weights.values())
         if not shared or coverage < self.rule.needed_share(int(self.lengths[item])) * ALMOST:
@@ -294,7 +250,7 @@ class Index:
         """Whether every number of the item stands in or near the stretch, within an item's length of it."""
         margin = int(self.lengths[item])
         near = Counter(text.words[max(0, first - margin) : first + length + margin])
-        return all(near[number] >= count for number, count in self.numbers_of(item).items())
+        return all(near[number] >= count for number, count in self._numbers_of(item).items())
 
     def _compare_whole(self, text: OpenText, item: int) -> Hit | None:
         wanted = self.words.of(item)

@@ -27,7 +27,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT, Range
@@ -38,9 +40,6 @@ from open_r1.data.traces import encode_columns, locate_traces, read_heads, share
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import Completer, EndpointsGone, Reply, RequestFailed, Sampling
 from open_r1.rundir import LineAppender, RunDir, read_jsonl, write_json, write_jsonl
-
-if TYPE_CHECKING:
-    import numpy as np
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +141,6 @@ class TraceRun:
 
     def survey_traces(self) -> np.ndarray:
         """A flag for each sample that is there. Traces that are no longer asked for stay in the file, and are counted."""
-        import numpy as np
 
         if self.traces.cut:
             logger.info("a torn last line of %d bytes was cut off; its sample is generated again", self.traces.cut)

@@ -25,9 +25,11 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from open_r1.configs.fields import setting
 from open_r1.data.columns import batch_rows
@@ -36,8 +38,7 @@ from open_r1.data.problems import ProblemSet, ProblemSource, TraceProblem, as_pr
 from open_r1.data.progress import CountProgress, Progress, no_progress
 from open_r1.data.provenance import Step, steps_behind, write_file_steps
 from open_r1.data.resumable_file import ResumableFile, resume_file
-from open_r1.data.scoring import RewardChoice
-from open_r1.data.trace_rewards import TraceReward, score, to_columns
+from open_r1.data.trace_rewards import RewardChoice, TraceReward, to_columns
 from open_r1.data.traces import locate_traces
 from open_r1.data.values import load
 from open_r1.errors import ConfigError, RunError
@@ -47,12 +48,10 @@ from open_r1.rewards.combination import RewardWeights, combine
 from open_r1.rundir import RunDir, atomic_file, write_json
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from open_r1.generation import Completer
 
 SAMPLING = TraceSettings(num_samples=8, temperature=1.0, top_p=1.0)
-Weights = Sequence[float] | Mapping[str, float] | None
+Weights = list[float] | dict[str, float] | None
 
 PROBLEMS, KEPT, SUMMARY = "problems.jsonl", "kept.jsonl", "summary.json"
 
@@ -109,7 +108,7 @@ class Scorer:
 
     def outcomes_of(self, reward: TraceReward, columns: Mapping[str, Any]) -> list[Outcome]:
         """A reward that needs a gold doesn't apply to a row without one; as the only reward, it leaves the row unscored."""
-        outcomes = score(reward, columns)
+        outcomes = reward.function.score(**columns)
         if "solution" not in reward.function.needs_columns:
             return outcomes
         missing = Outcome(None, NOT_APPLICABLE if len(self.rewards) > 1 else "no_gold")
@@ -145,15 +144,6 @@ class Sample:
 
     problem: TraceProblem
     text: str
-
-
-@dataclass
-class Counts:
-    """What came of the problems."""
-
-    problems: int = 0
-    samples: int = 0
-    unscored: Counter[str] = field(default_factory=Counter)
 
 
 def measure_pass_rate(
@@ -260,7 +250,6 @@ def require_samples(places: np.ndarray, traces: Path, allow_missing: bool) -> in
 
 def find_samples(path: Path, problems: ProblemSet, count: int) -> np.ndarray:
     """Where each wanted sample's line begins, by problem and sample; -1 where it isn't there."""
-    import numpy as np
 
     places = np.full((problems.survey.num_problems, count), -1, dtype=np.int64)
     if not path.exists():

@@ -14,7 +14,9 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT
@@ -31,9 +33,6 @@ from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.generation import Message
 from open_r1.generation.protocol import to_messages
 from open_r1.records import Problem
-
-if TYPE_CHECKING:
-    import numpy as np
 
 SHOWN_ROWS = 3
 """Unusable rows that a message quotes."""
@@ -242,7 +241,6 @@ class Locator:
     """Finds the places of problems by their ids."""
 
     def __init__(self, keys: array[int], by_prompt: bool) -> None:
-        import numpy as np
 
         self.by_prompt = by_prompt
         found = np.frombuffer(keys, dtype=np.uint64) if len(keys) else np.empty(0, dtype=np.uint64)
@@ -251,7 +249,6 @@ class Locator:
 
     def find(self, ids: Sequence[str]) -> np.ndarray:
         """The ordinal of each id, -1 for those that the source doesn't have."""
-        import numpy as np
 
         parts = [split_id(name) if self.by_prompt else (name, 0) for name in ids]
         keys = np.array([key_of(base) for base, _ in parts], dtype=np.uint64)
@@ -274,7 +271,6 @@ def split_id(name: str) -> tuple[str, int]:
 
 def count_repeated(keys: array[int]) -> dict[int, int]:
     """Keys that occur more than once, and how often."""
-    import numpy as np
 
     found, counts = np.unique(np.frombuffer(keys, dtype=np.uint64), return_counts=True)
     return {int(key): int(count) for key, count in zip(found[counts > 1], counts[counts > 1], strict=True)}

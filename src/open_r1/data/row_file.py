@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from open_r1.data.rows import LINES, PARQUET, Changes, Chunk, LoadedRows, ParquetRows, Rows, TableChunk
+from open_r1.data.rows import LINES, PARQUET, Changes, Chunk, Rows, TableChunk
 from open_r1.data.sources.local import find_files
 from open_r1.errors import ConfigError, RunFolderError
 
@@ -39,7 +39,7 @@ class RowFile:
         check_output(path, rows)
         self.file = file
         self.is_parquet = path.suffix == PARQUET
-        self.schema = with_marks(rows.schema, marks) if isinstance(rows, ParquetRows | LoadedRows) else None
+        self.schema = with_marks(rows.schema, marks) if rows.schema is not None else None
         self.writer: ParquetWriter | None = None
 
     def write(self, chunk: Chunk, changes: Changes) -> None:
@@ -78,7 +78,7 @@ def check_output(path: Path, rows: Rows) -> None:
     """ConfigError when the rows can't be written under that name."""
     if path.suffix not in (*LINES, PARQUET):
         raise ConfigError(f"--output {path} has an unknown format; end it in .jsonl or .parquet.")
-    if path.suffix == PARQUET and rows.kind == "lines":
+    if path.suffix == PARQUET and rows.schema is None:
         raise ConfigError(f"--output {path}: rows of JSON lines are copied as they are; end it in .jsonl.")
 
 

@@ -31,9 +31,8 @@ from open_r1.data.provenance import Step, steps_behind, write_file_steps
 from open_r1.data.resumable_file import ResumableFile, resume_file
 from open_r1.data.row_file import check_free
 from open_r1.data.rows import Rows
-from open_r1.data.scoring import RewardChoice
 from open_r1.data.sources import as_rows
-from open_r1.data.trace_rewards import TraceReward, score, to_columns
+from open_r1.data.trace_rewards import RewardChoice, TraceReward, to_columns
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import EndpointsGone
 from open_r1.records import Outcome
@@ -131,7 +130,7 @@ class TraceVerifier:
         if isinstance(reward.function, AnswerReward):
             judged = zip(reward.function.judge(**columns), columns["solution"], strict=True)
             return [self.by_answer(reward.name, *pair, gold) for pair, gold in judged]
-        return [self.by_outcome(outcome, reward.name) for outcome in score(reward, columns)]
+        return [self.by_outcome(outcome, reward.name) for outcome in reward.function.score(**columns)]
 
     def by_answer(self, name: str, outcome: Outcome, verdict: Verdict, gold: Any) -> Finding:
         if gold is None:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from open_r1.data.rows import COMPRESSIONS, is_lines, open_unpacked, read_line_file
+from open_r1.data.rows import COMPRESSIONS, is_lines, open_unpacked, split_lines
 from open_r1.data.values import as_text, load, load_leniently, read_cell
 from open_r1.errors import DataError
 
@@ -127,7 +127,8 @@ def read_batches(paths: Sequence[Path]) -> Iterator[Batch]:
 def read_json(path: Path) -> Iterator[Batch]:
     """JSON lines; or one array of objects, which is read as a whole."""
     if is_lines(path) or not (content := read_array(path)):
-        yield from read_line_file(path)
+        for chunk in split_lines(path):
+            yield list(chunk.rows())
         return
     try:
         rows = load(content)
