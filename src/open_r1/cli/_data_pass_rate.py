@@ -238,7 +238,10 @@ def read_teacher(request: argparse.Namespace) -> Any:
     template = {"chat_template": request.chat_template} if request.chat_template else {}
     if template and request.backend != "server":
         raise ConfigError(f"--chat_template has no effect with --backend {request.backend}; leave one of them out.")
-    loading = load_options(request) if request.backend == "vllm" else {}
+    trust = request.trust_remote_code and str(request.trust_remote_code).lower() == "true"
+    dtype = request.dtype or request.torch_dtype
+    named = {"revision": request.model_revision, "dtype": dtype, "trust_remote_code": trust}
+    loading = {name: value for name, value in named.items() if value is not None and request.backend == "vllm"}
     if request.backend == "transformers" and request.model_revision not in (None, "main"):
         raise ConfigError(
             f"model_revision {request.model_revision} can't be chosen with --backend transformers; give the folder that "
@@ -246,17 +249,6 @@ def read_teacher(request: argparse.Namespace) -> Any:
         )
     extra_body, options = {**request.extra_body, **template}, {**loading, **request.engine_options}
     return read_settings(TeacherSettings, request, extra_body=extra_body, engine_options=options)
-
-
-def load_options(request: argparse.Namespace) -> dict[str, Any]:
-    """The recipe's settings about loading as vLLM calls them; it chooses its attention itself."""
-    trust = request.trust_remote_code
-    found = {
-        "revision": request.model_revision,
-        "dtype": request.dtype or request.torch_dtype,
-        "trust_remote_code": None if trust is None else trust.lower() == "true",
-    }
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def show_summary(summary: dict[str, Any], folder: Path) -> None:

@@ -134,7 +134,7 @@ def reasoning_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset-name", required=True, help="data set: a Hub id, a file or a folder")
     parser.add_argument("--output-file", type=Path, required=True, help="JSONL, a line a problem")
     parser.add_argument("--prompt-column", required=True)
-    parser.add_argument("--uuid-column", required=True, help="column that tells problems apart; may be the prompt's")
+    parser.add_argument("--uuid-column", required=True, help="column with the problem's id; may be the prompt's")
     parser.add_argument("--api-addr", default="localhost:39876", help="HOST:PORT, or several with commas between")
     parser.add_argument("--num-generations", type=int, default=4, help="default: 4")
     parser.add_argument("--prompt-template", default=REASONING_TEMPLATE, help="{prompt} is the problem; {{}} is {}")

@@ -1,7 +1,7 @@
 """Rows that repeat an earlier row: exact and near duplicates; the first of each is kept.
 
-Rows are compared as words, as `text.ngrams.DRAWN` folds them. *Exact* duplicates have the same words and operators. *Near*
-duplicates have word 5-grams with an estimated Jaccard similarity of at least `threshold`, and the same numbers and
+Rows are compared as words, as `text.ngrams.WITH_DRAWINGS` folds them. *Exact* duplicates have the same words and operators.
+*Near* duplicates have word 5-grams with an estimated Jaccard similarity of at least `threshold`, and the same numbers and
 operators, since problems that differ in a number are two problems (with `variants` those are duplicates too). Similarity is
 estimated from MinHash signatures (`minhash`); rows are compared when they agree in a band of their signatures. A row is
 compared with earlier rows that are kept, never with dropped ones, so that similarity isn't passed along a chain. Rows
@@ -18,7 +18,6 @@ import hashlib
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,12 +31,11 @@ from open_r1.data.columns import find_text_columns, read_texts
 from open_r1.data.minhash import NUM_HASHES, sign, similarities
 from open_r1.data.processes import count_processes, map_in_order
 from open_r1.data.progress import CountProgress, no_progress
-from open_r1.data.provenance import Step, steps_behind, write_file_steps
-from open_r1.data.row_file import NOWHERE, Destination, RowFile, check_destination, write_records
+from open_r1.data.provenance import Step, record_step
+from open_r1.data.row_file import NOWHERE, Destination, RowFile, check_destination, open_results, write_records
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
-from open_r1.rundir import atomic_file
-from open_r1.text.ngrams import DRAWN, Hashes, Places, Words, operators
+from open_r1.text.ngrams import WITH_DRAWINGS, Hashes, Places, Words, operators
 
 CANDIDATE_SHARE = 0.995
 """Share of the pairs at the threshold that are to be compared."""
@@ -98,7 +96,7 @@ class Fingerprinting:
         """A `ROW` a row, and the signatures of all; none where near duplicates aren't looked for."""
         parts, signatures = [np.zeros(0, ROW)], b""
         for texts in read_texts(chunk, self.columns):
-            words = DRAWN.words(texts)
+            words = WITH_DRAWINGS.words(texts)
             found = np.zeros(len(texts), ROW)
             for number in range(len(texts)):
                 exact, details = fingerprint_text(words, number, not self.settings.variants)
@@ -244,27 +242,19 @@ def deduplicate(
         path = Path(scratch) / "signatures"
         sizes, fingerprints = fingerprint_rows(rows, work, count_processes(processes), path, progress)
         duplicates = find_duplicates(fingerprints, path, settings)
-    write_results(rows, destination, columns, sizes, duplicates)
+    with open_results(destination, rows) as (report, output):
+        if report:
+            write_records(report, [asdict(duplicate) for duplicate in duplicates])
+        if output:
+            write_kept(output, rows, columns, sizes, duplicates)
     kinds = Counter(duplicate.kind for duplicate in duplicates)
     num_empty = int(np.count_nonzero(~fingerprints["exact"].any(axis=1)))
     summary = DedupSummary(rows.name, columns, settings, len(fingerprints), num_empty, kinds["exact"], kinds["near"])
     if destination.output:
         recorded = {"columns": list(columns), **settings.record()}
         counted = {"rows": summary.rows, "exact": summary.exact, "near": summary.near}
-        write_file_steps(destination.output, [*steps_behind(rows.name), Step("dedup", rows.name, recorded, counted)])
+        record_step(destination.output, Step("dedup", rows.name, recorded, counted))
     return summary
-
-
-def write_results(
-    rows: Rows, destination: Destination, columns: Sequence[str], sizes: Sequence[int], duplicates: Sequence[Duplicate]
-) -> None:
-    with ExitStack() as stack:
-        if destination.report:
-            report = stack.enter_context(atomic_file(destination.report))
-            write_records(report, [asdict(duplicate) for duplicate in duplicates])
-        if destination.output:
-            file = stack.enter_context(atomic_file(destination.output))
-            write_kept(RowFile(file, destination.output, rows), rows, columns, sizes, duplicates)
 
 
 def fingerprint_rows(
@@ -305,4 +295,3 @@ def write_kept(
         within = dropped[np.searchsorted(dropped, first) : np.searchsorted(dropped, first + size)] - first
         output.write(chunk, Changes(frozenset(within.tolist())))
         first += size
-    output.close()

@@ -1,20 +1,20 @@
-"""Which documents hold evaluation items: normalised n-grams, measured by coverage, every hit with its evidence.
+"""Which texts contain evaluation items: normalised n-grams, measured by coverage, every hit with its evidence.
 
-Does: index the items of any evaluation sets, and find in a batch of texts those that hold one, by one of two rules:
+Indexes the items of any evaluation sets, and finds in a batch of texts those that contain one, by one of two rules:
 
 `coverage` (ours). Words are compared as `text.ngrams.MATHEMATICAL` folds them. With n the n-gram's length (8):
-- an item of 2n words or more is in a text that holds at least the share `coverage` (a half) of its n-grams, where an
-  n-gram that d evaluation items have in common weighs 1/d: boilerplate ("where m and n are relatively prime") counts
-  for next to nothing, while an item that stands in several sets is found all the same. Its numbers must all stand there
-  too: most of what looks like an item in another collection is the same sentence about other numbers;
-- one of n to 2n-1 words must be there whole, word for word, with the same operators (`x+1` is not `x-1`);
-- a shorter one must also stand alone, between sentence marks, line breaks or the ends of the text: "Compute sin 0." is
-  a question, "we compute sin 0 first" is a step of another. Items of fewer than 3 words can't be told from chance; they
-  aren't looked for, and are counted.
+- A text contains an item of 2n words or more when it has at least the share `coverage` (a half) of its n-grams. An n-gram
+  that d items have in common weighs 1/d: boilerplate ("where m and n are relatively prime") counts for next to nothing,
+  while an item of several sets is found all the same. The text must also have all its numbers: most of what looks like an
+  item in another collection is the same sentence about other numbers.
+- An item of n to 2n-1 words must be there whole, word for word, with the same operators (`x+1` is not `x-1`).
+- A shorter one must also be alone, between sentence marks, line breaks or the ends of the text: "Compute sin 0." is a
+  question, "we compute sin 0 first" is a step of another. Items of fewer than 3 words are not searched for, since chance
+  would find them; they are counted.
 
 `open-r1`. Any word n-gram in common, in lower case, split at white space, as the original's script has it.
 
-Does not: read or write files (`decontamination` does), or trust a hash: what it reports was compared word by word.
+Does not read or write files (`decontamination` does), or trust a hash: what it reports was compared word by word.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ HitKind = Literal["coverage", "whole", "alone", "ngram"]
 Gram = tuple[bytes, ...]
 
 LEAST_WORDS = 3
-"""Of an item that is looked for."""
+"""Of an item that is searched for."""
 
 ANCHOR = 2
 """Words by which a short item is looked up."""
@@ -86,11 +86,11 @@ class Rule:
         return PLAIN if self.name == "open-r1" else MATHEMATICAL
 
     def least_words(self) -> int:
-        """Words that an item needs to be looked for at all."""
+        """Words that an item needs to be searched for at all."""
         return self.ngram if self.name == "open-r1" else LEAST_WORDS
 
     def needed_share(self, num_words: int) -> float:
-        """Share of the n-grams of an item of `num_words` that a text must hold; any at all is 0."""
+        """Share of the n-grams of an item of `num_words` that a text must have; any at all is 0."""
         if self.name == "open-r1":
             return 0.0
         return self.coverage if num_words >= 2 * self.ngram else 1.0
@@ -123,7 +123,7 @@ class Hit:
     item: int
     kind: HitKind
     coverage: float
-    """Share of the item's n-grams, weighed, that the text holds; 1 where the whole item is there."""
+    """Weighted share of the item's n-grams that the text has; 1 where the whole item is there."""
     longest_run: int
     """Words of the longest stretch that text and item have in common."""
     matched: str
@@ -170,7 +170,7 @@ class Table:
 
 
 class Index:
-    """Evaluation items, ready to be looked for in any number of texts."""
+    """Evaluation items, to be found in any number of texts."""
 
     def __init__(self, sets: Sequence[EvalSet], rule: Rule) -> None:
         self.rule = rule
@@ -191,7 +191,7 @@ class Index:
         return np.flatnonzero((self.lengths >= LEAST_WORDS) & (self.lengths < self.rule.ngram))
 
     def count_unusable(self) -> Counter[str]:
-        """Set -> items too short to be looked for."""
+        """Set -> items that are too short to be searched for."""
         is_short = self.lengths < self.rule.least_words()
         return Counter(self.items[item].set_name for item in np.flatnonzero(is_short).tolist())
 
@@ -200,7 +200,7 @@ class Index:
         return self.rule.normalisation.words(texts)
 
     def find(self, words: Words) -> dict[int, list[Hit]]:
-        """Text, by its number -> the items that it holds, in the order of the sets; only texts that hold one."""
+        """Text, by its number -> the items that it contains, in the order of the sets; only texts that contain one."""
         found: dict[int, list[Hit]] = defaultdict(list)
         for text, (items, places) in self._candidates(words).items():
             opened = OpenText(words, text, places, self.rule.ngram)
@@ -218,7 +218,7 @@ class Index:
         texts = words.texts_of(places)
         is_within = texts == words.texts_of(places + n - 1)
         places, bounds = places[is_within], np.searchsorted(places[is_within], words.bounds)
-        texts, known = unique_pairs(texts[is_within], known[is_within])
+        texts, known = np.unique([texts[is_within], known[is_within]], axis=1)
         items, owners = self.ngrams.expand(known)
         texts, items, shared = sum_by_pair(texts[owners], items, self.weights[known[owners]])
         is_enough = shared >= self.needed[items]
@@ -228,7 +228,7 @@ class Index:
         return {text: (found, places[bounds[text] : bounds[text + 1]].tolist()) for text, found in enough.items()}
 
     def _compare(self, text: OpenText, item: int) -> Hit | None:
-        """The hit, where the words themselves bear out what the hashes say."""
+        """The hit, where the words themselves confirm what the hashes say."""
         if self.rule.name == "coverage" and self.lengths[item] < 2 * self.rule.ngram:
             return self._compare_whole(text, item)
         weights = self._grams_of(item)
@@ -247,7 +247,7 @@ class Index:
         return Hit(item, kind, round(coverage, 4), length, quote(text.region(first, length)))
 
     def _has_numbers(self, text: OpenText, item: int, first: int, length: int) -> bool:
-        """Whether every number of the item stands in or near the stretch, within an item's length of it."""
+        """Whether every number of the item is in or near the stretch, within an item's length of it."""
         margin = int(self.lengths[item])
         near = Counter(text.words[max(0, first - margin) : first + length + margin])
         return all(near[number] >= count for number, count in self._numbers_of(item).items())
@@ -300,12 +300,6 @@ class Index:
         hashes = ngram_hashes(self.words.hashes[first:last], n)
         weights = self.weights[np.searchsorted(self.ngrams.hashes, hashes)]
         return {tuple(words[start : start + n]): weight for start, weight in enumerate(weights.tolist())}
-
-
-def unique_pairs(left: Places, right: Places) -> tuple[Places, Places]:
-    """Each pair of two numbers once, in order; the numbers are below 2^31."""
-    pairs = np.unique((left << 32) | right)
-    return pairs >> 32, pairs & 0xFFFFFFFF
 
 
 def sum_by_pair(

@@ -326,8 +326,6 @@ class TraceRun:
         latest: dict[tuple[str, int], dict[str, Any]] = {}
         for row in read_jsonl(self.folder / FAILED):
             latest[row["problem_id"], row["sample"]] = row
-        if not latest:
-            return Counter()
         keys = ((head.problem_id, head.sample) for _, head in read_heads(self.traces.path))
         generated = {key for key in keys if key in latest}
         left = [row for key, row in latest.items() if key not in generated]

@@ -36,7 +36,7 @@ from open_r1.data.columns import batch_rows
 from open_r1.data.generation import TRACES, TraceSettings, describe_missing, generate_traces
 from open_r1.data.problems import ProblemSet, ProblemSource, TraceProblem, as_problems
 from open_r1.data.progress import CountProgress, Progress, no_progress
-from open_r1.data.provenance import Step, steps_behind, write_file_steps
+from open_r1.data.provenance import Step, record_step
 from open_r1.data.resumable_file import ResumableFile, resume_file
 from open_r1.data.trace_rewards import RewardChoice, TraceReward, to_columns
 from open_r1.data.traces import locate_traces
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 
 SAMPLING = TraceSettings(num_samples=8, temperature=1.0, top_p=1.0)
 Weights = list[float] | dict[str, float] | None
+
+Sample = tuple[TraceProblem, str]
+"""A problem and one of its completions."""
 
 PROBLEMS, KEPT, SUMMARY = "problems.jsonl", "kept.jsonl", "summary.json"
 
@@ -99,10 +102,10 @@ class Scorer:
 
     def score(self, samples: Sequence[Sample]) -> list[list[Outcome]]:
         """The outcomes of each sample, in the order of the rewards."""
-        rows = [sample.problem.columns for sample in samples]
-        texts = [sample.text for sample in samples]
-        columns = to_columns(rows, texts, [sample.problem.messages for sample in samples], self.solution_column)
-        columns["problem_id"] = [sample.problem.id for sample in samples]
+        problems, texts = zip(*samples, strict=True)
+        rows, prompts = [problem.columns for problem in problems], [problem.messages for problem in problems]
+        columns = to_columns(rows, texts, prompts, self.solution_column)
+        columns["problem_id"] = [problem.id for problem in problems]
         by_reward = [self.outcomes_of(reward, columns) for reward in self.rewards]
         return [list(outcomes) for outcomes in zip(*by_reward, strict=True)]
 
@@ -136,14 +139,6 @@ def constant_weights(weights: Any, names: Sequence[str]) -> list[float]:
             f"reward_weights are {values}, by which no mean can be taken; give them above 0 (0 only logs)."
         )
     return values
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One completion of a problem."""
-
-    problem: TraceProblem
-    text: str
 
 
 def measure_pass_rate(
@@ -214,7 +209,7 @@ def score_problems(
         step = Step("pass-rate", source, {**used, "num_samples": num_samples, "samples": num_found})
         unscored: Counter[str] = Counter()
         with (
-            resume_file(path, [*steps_behind(source), step], rescore, "--rescore") as lines,
+            resume_file(path, step, rescore, "--rescore") as lines,
             traces.open("rb") as file,
         ):
             done = 0
@@ -231,7 +226,7 @@ def score_problems(
             "unscored_now": dict(unscored.most_common()),
         }
         for written in (path, folder / KEPT):
-            write_file_steps(written, [*steps_behind(source), dataclasses.replace(step, counts=summary)])
+            record_step(written, dataclasses.replace(step, counts=summary))
         write_json(folder / SUMMARY, summary)
         write_json(run_dir.done, {"problems": counts["problems"], "kept": counts["kept"]})
     return summary
@@ -284,13 +279,11 @@ def batches(
 ) -> Iterator[list[tuple[TraceProblem, list[Sample]]]]:
     """Problems with all their samples, so many as are scored together."""
     groups = (
-        (problem, [Sample(problem, read_text(traces, int(at))) for at in places[problem.ordinal] if at >= 0])
+        (problem, [(problem, read_text(traces, int(at))) for at in places[problem.ordinal] if at >= 0])
         for problem in problems
     )
     problems_at_once = max(1, BATCH_SAMPLES // count)
-    return batch_rows(
-        groups, lambda group: sum(len(sample.text) for sample in group[1]), problems_at_once, BATCH_CHARACTERS
-    )
+    return batch_rows(groups, lambda group: sum(len(text) for _, text in group[1]), problems_at_once, BATCH_CHARACTERS)
 
 
 def read_text(traces: Any, start: int) -> str:

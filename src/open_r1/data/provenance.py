@@ -58,6 +58,11 @@ def write_file_steps(path: Path, steps: Sequence[Step]) -> None:
     write_json(steps_file(path), {"steps": [asdict(step) for step in steps]})
 
 
+def record_step(path: Path, step: Step) -> None:
+    """Write beside a file the steps behind its source, and the one that made it."""
+    write_file_steps(path, [*steps_behind(step.source), step])
+
+
 def read_file_steps(path: Path) -> list[Step]:
     """Those that `write_file_steps` wrote; [] where there are none."""
     record = steps_file(path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from open_r1.data.rows import LINES, PARQUET, Changes, Chunk, Rows, TableChunk
 from open_r1.data.sources.local import find_files
 from open_r1.errors import ConfigError, RunFolderError
+from open_r1.rundir import atomic_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +74,22 @@ class RowFile:
         """Finish the file; one of Parquet is a table also when no row was written."""
         if self.is_parquet:
             self._open().close()
+
+
+@contextlib.contextmanager
+def open_results(
+    destination: Destination, rows: Rows, marks: Sequence[str] = ()
+) -> Iterator[tuple[IO[bytes] | None, RowFile | None]]:
+    """The report and the file of rows, None where there is none; both appear when both are whole."""
+    with contextlib.ExitStack() as stack:
+        report = stack.enter_context(atomic_file(destination.report)) if destination.report else None
+        output = None
+        if destination.output:
+            file = stack.enter_context(atomic_file(destination.output))
+            output = RowFile(file, destination.output, rows, marks)
+        yield report, output
+        if output:
+            output.close()
 
 
 def check_output(path: Path, rows: Rows) -> None:

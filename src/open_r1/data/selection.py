@@ -47,7 +47,7 @@ from open_r1.data.columns import (
 from open_r1.data.conversations import with_system_prompt
 from open_r1.data.processes import count_processes, map_in_order
 from open_r1.data.progress import CountProgress, no_progress
-from open_r1.data.provenance import Step, steps_behind, write_file_steps
+from open_r1.data.provenance import Step, record_step, steps_behind
 from open_r1.data.row_file import check_free
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
@@ -378,7 +378,7 @@ def select(
     counts = count_kept(kept)
     if output:
         write_kept(rows, output, kept["reason"], columns, settings)
-        write_file_steps(output, [*steps_behind(rows.name), Step("select", rows.name, settings.record(), counts)])
+        record_step(output, Step("select", rows.name, settings.record(), counts))
     return counts
 
 

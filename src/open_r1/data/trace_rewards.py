@@ -54,23 +54,6 @@ def names_for(columns: Sequence[str], solution_column: str | None, where: str) -
     return list(dict.fromkeys(found))
 
 
-def build_rewards(
-    names: Sequence[str], columns: Sequence[str], solution_column: str | None, settings: Any, where: str
-) -> list[TraceReward]:
-    """The rewards, built and sure of their columns. ConfigError, DataError for what can't be computed."""
-    if solution_column is not None:
-        check_column(solution_column, columns, where)
-    twice = [name for name in names if list(names).count(name) > 1]
-    if twice:
-        raise ConfigError(f"reward '{twice[0]}' is named twice; name each once.")
-    specs = [get_spec(name) for name in names]
-    rewards = [TraceReward(spec, spec.make(settings)) for spec in specs]
-    for reward in rewards:
-        for column in reward.function.needs_columns:
-            check_need(reward.name, column, columns, solution_column, where)
-    return rewards
-
-
 def check_need(name: str, column: str, columns: Sequence[str], solution_column: str | None, where: str) -> None:
     if column in FROM_TRAINER - {"completion_ids"}:
         return
@@ -134,5 +117,14 @@ class RewardChoice:
         self, names: Sequence[str], columns: Sequence[str], where: str
     ) -> tuple[list[TraceReward], dict[str, Any]]:
         """The rewards, and their settings as given. ConfigError, DataError for what can't be computed."""
+        if self.solution_column is not None:
+            check_column(self.solution_column, columns, where)
+        if twice := [name for name in names if list(names).count(name) > 1]:
+            raise ConfigError(f"reward '{twice[0]}' is named twice; name each once.")
         given = {**self.reward_settings, **read_reward_settings(self.set, names)}
-        return build_rewards(names, columns, self.solution_column, SimpleNamespace(**given), where), given
+        specs = [get_spec(name) for name in names]
+        rewards = [TraceReward(spec, spec.make(SimpleNamespace(**given))) for spec in specs]
+        for reward in rewards:
+            for column in reward.function.needs_columns:
+                check_need(reward.name, column, columns, self.solution_column, where)
+        return rewards, given

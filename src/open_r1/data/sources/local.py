@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.data.rows import COMPRESSIONS, is_lines, open_unpacked, split_lines
-from open_r1.data.values import as_text, load, load_leniently, read_cell
+from open_r1.data.values import as_text, load_leniently, read_cell
 from open_r1.errors import DataError
 
 FORMATS = {
@@ -101,10 +101,9 @@ def load_text(paths: Sequence[Path], format: str, streaming: bool) -> Any:
 
     from open_r1.data.tables import load_table
 
-    read = partial(read_batches, paths)
     if streaming:
         return IterableDataset.from_generator(read_one_by_one, gen_kwargs={"paths": list(paths)})
-    return load_table(paths, read, csv_text if format == "csv" else as_text)
+    return load_table(paths, partial(read_batches, paths), csv_text if format == "csv" else as_text)
 
 
 def csv_text(value: Any) -> str | None:
@@ -131,12 +130,9 @@ def read_json(path: Path) -> Iterator[Batch]:
             yield list(chunk.rows())
         return
     try:
-        rows = load(content)
-    except ValueError:
-        try:
-            rows = load_leniently(content.decode())
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"data file '{path}' is not JSON: {error}; fix the file.") from None
+        rows = load_leniently(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"data file '{path}' is not JSON: {error}; fix the file.") from None
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise DataError(
