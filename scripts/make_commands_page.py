@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from open_r1.cli.main import build_parser
-from open_r1.cli.options import VOCABULARY
+from open_r1.cli.options import VOCABULARY, Parser
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "commands.md"
 
@@ -21,6 +21,8 @@ an option's name: `--output-dir` is `--output_dir`. `sft` and `grpo` also take e
 
 def commands(parser: argparse.ArgumentParser, name: str = "open-r1") -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """Every command that does something, with its parser."""
+    if isinstance(parser, Parser):
+        parser.complete()
     inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     if not inner:
         yield name, parser

@@ -34,7 +34,7 @@ LOADING = ("model_revision", "dtype", "torch_dtype", "attn_implementation", "tru
 class Request:
     """What only this verb is asked, with words of the original's recipes. A server has loaded the model its own way."""
 
-    dataset_name: str | None = setting(None, "the same as the source")
+    dataset_name: str | None = setting(None, argparse.SUPPRESS)
     dataset_start_index: int | None = setting(None, "begin with this row, counted from 0")
     dataset_end_index: int | None = setting(None, "end before this row")
     chat_template: str | None = setting(None, "Jinja chat template that the server is to use")

@@ -40,7 +40,7 @@ def add_reward_choice(parser: Any, rewards: str) -> None:
     from open_r1.data.trace_rewards import RewardChoice
 
     group = parser.add_argument_group("rewards")
-    changes = {"action": "extend", "metavar": "KEY=VALUE", "default": []}
+    changes = {"action": "append", "nargs": None, "metavar": "KEY=VALUE", "default": []}
     add_settings(group, RewardChoice, "rewards", "set", "solution_column", set=changes, rewards={"help": rewards})
 
 

@@ -31,6 +31,8 @@ BY_ANOTHER_NAME = {
 
 
 def commands(parser: argparse.ArgumentParser, name: str = "open-r1") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    if isinstance(parser, Parser):
+        parser.complete()
     inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     if not inner:
         yield name, parser
@@ -43,7 +45,7 @@ OPTIONS = [
     (command, action)
     for command, parser in COMMANDS.items()
     for action in parser._actions
-    if action.option_strings and action.dest != "help"
+    if action.option_strings and action.dest != "help" and action.help != argparse.SUPPRESS
 ]
 
 
@@ -77,7 +79,8 @@ def test_no_option_is_a_second_word_for_one_of_the_vocabulary() -> None:
 def test_one_word_has_one_type_in_all_commands() -> None:
     kinds: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for command, action in OPTIONS:
-        shape = f"{getattr(action.type, '__name__', action.type)} {action.nargs} {type(action).__name__}"
+        kind = str if action.type in (None, Path) else action.type
+        shape = f"{getattr(kind, '__name__', kind)} {action.nargs} {type(action).__name__}"
         kinds[action.option_strings[0]][shape.replace("Once", "_StoreAction")].append(command)
     assert {name: dict(shapes) for name, shapes in kinds.items() if len(shapes) > 1} == {}
 
