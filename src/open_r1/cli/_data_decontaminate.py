@@ -30,6 +30,7 @@ when they are whole.
 
 
 def add_options(parser: Any) -> None:
+    """The command's options."""
     from open_r1.data.evaluation_index import Rule
 
     add_rows(parser)
@@ -46,6 +47,7 @@ def add_options(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
     from open_r1.data.decontamination import decontaminate
     from open_r1.data.row_file import Destination
     from open_r1.data.sources import open_rows
@@ -75,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_rule(arguments: argparse.Namespace) -> Any:
+    """The rule by the options. ConfigError for one that has no effect."""
     from open_r1.data.evaluation_index import Rule
 
     if arguments.coverage is None:
@@ -87,6 +90,7 @@ def read_rule(arguments: argparse.Namespace) -> Any:
 
 
 def show_summary(summary: Summary, destination: Destination) -> None:
+    """Print the counts, and where the results are."""
     show(f"{summary.source}: {summary.rows} rows, {summary.contaminated} of them contain evaluation items")
     if summary.empty:
         show(f"  {summary.empty} rows have no text in {', '.join(summary.columns)}")

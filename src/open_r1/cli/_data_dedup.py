@@ -24,6 +24,7 @@ Output and report appear when they are whole. Without --output, duplicates are c
 
 
 def add_options(parser: Any) -> None:
+    """The command's options."""
     from open_r1.data.deduplication import DedupSettings
 
     add_rows(parser)
@@ -35,6 +36,7 @@ def add_options(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
     from open_r1.data.deduplication import DedupSettings, deduplicate
     from open_r1.data.row_file import NOWHERE, Destination
     from open_r1.data.sources import open_rows
@@ -59,12 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def show_summary(summary: DedupSummary) -> None:
+    """Print the counts, and where the results are."""
     show(f"{summary.source}: {summary.rows} rows, {summary.exact} exact and {summary.near} near duplicates")
     if summary.empty:
         show(f"  {summary.empty} rows have no text in {', '.join(summary.columns)}")
 
 
 def show_paths(output: Path | None, report: Path | None) -> None:
+    """Print where the results are."""
     if output:
         show(f"the others are in {output}")
     if report:

@@ -27,6 +27,7 @@ The same command again continues where it stopped. More --num_samples or more pr
 
 
 def add_options(parser: Any) -> None:
+    """The command's options."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.problems import ProblemSource
 
@@ -47,6 +48,7 @@ def add_teacher(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.problems import ProblemSource
     from open_r1.data.teacher import TeacherSettings

@@ -50,6 +50,7 @@ class Request:
 
 
 def add_options(parser: Any) -> None:
+    """The command's options."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.pass_rate import SAMPLING, PassRateSettings
     from open_r1.data.problems import ProblemSource
@@ -85,6 +86,7 @@ def leave_out_defaults(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.pass_rate import PassRateSettings, measure_pass_rate
     from open_r1.data.teacher import open_teacher
@@ -207,6 +209,7 @@ def read_weights(weights: Any) -> Any:
 
 
 def check_request(request: argparse.Namespace) -> None:
+    """ConfigError for options that don't fit together; a notice for those that have no effect."""
     first, end = request.dataset_start_index, request.dataset_end_index
     if (first or 0) < 0 or (end is not None and end <= (first or 0)):
         raise ConfigError(
@@ -252,6 +255,7 @@ def read_teacher(request: argparse.Namespace) -> Any:
 
 
 def show_summary(summary: dict[str, Any], folder: Path) -> None:
+    """Print the counts, and where the results are."""
     mean = "none" if summary["mean"] is None else f"{summary['mean']:.3f}"
     show(f"{summary['problems']:,} problems, {summary['samples']:,} samples scored, mean pass rate {mean}")
     most = max(1, *summary["tenths"])

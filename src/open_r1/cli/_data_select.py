@@ -29,6 +29,7 @@ GROUPS = {
 
 
 def add_options(parser: Any) -> None:
+    """The command's options."""
     from open_r1.data.selection import OPTIONAL, SelectSettings
 
     add_rows(parser, "verified", "what data verify wrote, or any source with a completion per row")
@@ -40,6 +41,7 @@ def add_options(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
     from open_r1.data.selection import SelectSettings, select
     from open_r1.data.sources import open_rows
 

@@ -22,6 +22,7 @@ continues where it stopped, and adds what has been appended to the traces since.
 
 
 def add_options(parser: Any) -> None:
+    """The command's options."""
     from open_r1.data.judge_model import JudgeSettings
     from open_r1.data.verification import VerifySettings
 
@@ -45,6 +46,7 @@ def add_reward_choice(parser: Any, rewards: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
     from open_r1.data.judge_model import JudgeSettings, open_judge
     from open_r1.data.sources import open_rows
     from open_r1.data.verification import VerifySettings, prepare, verify
@@ -73,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def show_record(record: dict[str, Any], output: Path) -> None:
+    """Print the counts, and where the verdicts are."""
     earlier = f" ({record['earlier']:,} of them in an earlier run)" if record["earlier"] else ""
     show(f"{record['traces']:,} traces{earlier}: {record['verified']:,} verified, {record['refuted']:,} refuted, "
          f"{record['undecided']:,} undecided")  # fmt: skip

@@ -69,6 +69,7 @@ def find_text_columns(rows: Rows, asked: Sequence[str] | None, setting: str) -> 
 
 
 def find_prompt_column(found: Sequence[str], asked: str | None, where: str, setting: str = "--prompt_column") -> str:
+    """The column of the problem: as asked for, else the first known one."""
     return find_column(found, asked, PROMPT_COLUMNS, where, setting, "problems")
 
 

@@ -26,6 +26,7 @@ Message = dict[str, str]
 
 
 def with_system_prompt(messages: list[Message], system_prompt: str | None) -> list[Message]:
+    """The messages after a system prompt, unless they have one."""
     if system_prompt is None or (messages and messages[0]["role"] == "system"):
         return messages
     return [{"role": "system", "content": system_prompt}, *messages]
@@ -101,6 +102,7 @@ def find_response_column(found: list[str], args: ScriptArguments, where: str) ->
 
 
 def require_text(value: Any, column: str, where: str) -> str:
+    """A cell as text. DataError for an empty one, or one of another kind."""
     if not isinstance(value, str | int | float) or not str(value).strip():
         raise DataError(f"data set '{where}' has a row whose '{column}' is {value!r}; remove or fix such rows.")
     return str(value)

@@ -175,6 +175,7 @@ class Counts:
         }
 
     def summary(self, rows: Rows, columns: Sequence[str]) -> Summary:
+        """The counts of all chunks."""
         items = Counter(item.set_name for item in self.index.items)
         unusable = self.index.count_unusable()
         found = Counter(self.index.items[item].set_name for item in self.found)

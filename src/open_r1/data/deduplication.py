@@ -289,6 +289,7 @@ def find_duplicates(fingerprints: np.ndarray, signatures: Path, settings: DedupS
 def write_kept(
     output: RowFile, rows: Rows, columns: Sequence[str], sizes: Sequence[int], duplicates: Sequence[Duplicate]
 ) -> None:
+    """Write the rows that are not duplicates, chunk by chunk."""
     dropped = np.array([duplicate.row for duplicate in duplicates], np.int64)
     first = 0
     for chunk, size in zip(rows.chunks(columns), sizes, strict=True):

@@ -83,6 +83,7 @@ class Rule:
 
     @property
     def normalisation(self) -> Normalisation:
+        """How texts become words."""
         return PLAIN if self.name == "open-r1" else MATHEMATICAL
 
     def least_words(self) -> int:
@@ -141,6 +142,7 @@ class Table:
 
     @classmethod
     def of(cls, hashes: Hashes, items: Places) -> Table:
+        """The table of items by their hashes; each pair of both once."""
         order = np.lexsort((items, hashes))
         hashes, items = hashes[order], items[order]
         is_new = np.ones(len(hashes), bool)

@@ -61,6 +61,7 @@ def load_sets(sets: Sequence[str | EvalSet]) -> list[EvalSet]:
 
 
 def load_set(source: SetSource) -> EvalSet:
+    """The texts of one set. DataError when it has none."""
     rows = open_rows(source.source, source.config, source.split, streaming=source.source.startswith("hf:"))
     columns = find_text_columns(rows, [source.column] if source.column else None, "?column= after its name")
     texts = [text for chunk in rows.chunks(columns) for batch in read_texts(chunk, columns) for text in batch]

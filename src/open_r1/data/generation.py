@@ -73,9 +73,11 @@ class TraceSettings:
 
     @property
     def prices(self) -> Prices:
+        """The prices of tokens."""
         return Prices(self.price_prompt, self.price_completion)
 
     def sampling(self, problem_id: str, samples: Sequence[int]) -> Sampling:
+        """How some samples of a problem are sampled; the first gives the seed."""
         seed = sample_seed(self.seed, problem_id, samples[0])
         return Sampling(len(samples), self.temperature, self.top_p, self.max_new_tokens, seed)
 
@@ -112,7 +114,6 @@ class TraceRun:
             max_new_tokens=settings.max_new_tokens,
         )
         self.stopped_by: RunError | None = None
-        self.flushing = False
 
     def run(self) -> dict[str, Any]:
         """Generate what is missing; returns the summary. RunError when the work ends before everything is there."""
@@ -240,15 +241,17 @@ class TraceRun:
             self.traces.add(to_line(row, request.columns))
             self.progress.count(prompt_tokens, shares[position], completion.finish_reason)
         self.progress.retries += reply.attempts - 1
-        self.flush_soon()
+        self.flush()
         self.check_cost()
 
     def check_cost(self) -> None:
+        """CostReached when the limit is reached."""
         limit = self.settings.max_cost
         if limit is not None and (cost := self.progress.cost) is not None and cost >= limit:
             raise CostReached(f"the cost of {cost:,.2f} has reached --max_cost {limit:g}")
 
     def note_failure(self, problem: TraceProblem, samples: Sequence[int], failure: RequestFailed) -> None:
+        """Write down samples that could not be generated, and why."""
         for sample in samples:
             row = {
                 "problem_id": problem.id,
@@ -260,16 +263,10 @@ class TraceRun:
             }
             self.failed.add(to_line(row))
             self.progress.failures[failure.reason] += 1
-        self.flush_soon()
-
-    def flush_soon(self) -> None:
-        """Write when this round of the event loop ends: together with what else has just come, and before any wait."""
-        if not self.flushing:
-            self.flushing = True
-            asyncio.get_running_loop().call_soon(self.flush)
+        self.flush()
 
     def flush(self) -> None:
-        self.flushing = False
+        """Hand the lines to the kernel; a full disk ends the work."""
         try:
             self.traces.flush()
             self.failed.flush()

@@ -117,6 +117,7 @@ class JudgeModel:
 
     @property
     def name(self) -> str:
+        """The model's name, as verdicts have it."""
         return self.completer.model
 
     def judge(self, cases: Sequence[Case]) -> list[bool | None]:
@@ -155,6 +156,7 @@ class JudgeModel:
 
 
 def make_question(case: Case) -> str:
+    """The question of a case, its texts cut and without our marks."""
     return QUESTION.format(
         problem=_MARK.sub(" ", case.problem[:PROBLEM_CHARS]),
         gold=_MARK.sub(" ", case.gold[:GOLD_CHARS]),

@@ -80,6 +80,7 @@ class PassRateSettings(RewardChoice):
             raise ConfigError(f"the window from --min {self.min} to --max {self.max} is empty; give min < max.")
 
     def keeps(self, rate: float | None) -> bool:
+        """Whether a rate is within the bounds."""
         return rate is not None and self.min < rate < self.max
 
     def scorer(self, problems: ProblemSet) -> tuple[Scorer, dict[str, Any]]:
@@ -319,6 +320,7 @@ def rate_problems(
 
 
 def mean_of(outcomes: Sequence[Outcome]) -> float | None:
+    """The mean of the values; None where nothing was scored."""
     values = [outcome.value for outcome in outcomes if outcome.value is not None]
     return math.fsum(values) / len(values) if values else None
 

@@ -82,6 +82,7 @@ class Survey:
 
     @property
     def num_problems(self) -> int:
+        """Problems that can be asked."""
         return len(self.keys)
 
 
@@ -117,6 +118,7 @@ class ProblemSet:
         return survey
 
     def check(self, survey: Survey) -> None:
+        """DataError for problems that can't be used."""
         name = self.source.name
         if survey.unusable and not self.source.skip_unusable:
             more = f" (and {survey.unusable - SHOWN_ROWS} more)" if survey.unusable > SHOWN_ROWS else ""
@@ -176,6 +178,7 @@ class ProblemSet:
         return None
 
     def base_id(self, row: dict[str, Any]) -> str:
+        """A row's id, before repeated prompts are numbered."""
         if self.source.id_column is not None:
             return str(row[self.source.id_column])
         prompt = row[self.prompt_column]
@@ -183,6 +186,7 @@ class ProblemSet:
         return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def make_messages(self, row: dict[str, Any]) -> list[Message]:
+        """The conversation that asks a row's problem."""
         prompt = row[self.prompt_column]
         if isinstance(prompt, list):
             turns = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in prompt]
@@ -191,6 +195,7 @@ class ProblemSet:
         return to_messages(text, self.source.system_prompt)
 
     def locate(self) -> Locator:
+        """Finds problems by their ids."""
         return Locator(self.survey.keys, by_prompt=self.source.id_column is None)
 
 
@@ -229,6 +234,7 @@ class PromptTemplate:
             )
 
     def render(self, prompt: str, row: dict[str, Any]) -> str:
+        """The prompt of a row. ConfigError when the template fails."""
         from jinja2 import TemplateError
 
         try:
@@ -260,6 +266,7 @@ class Locator:
 
 
 def key_of(base_id: str) -> int:
+    """64 bits of an id."""
     return int.from_bytes(hashlib.blake2b(base_id.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 

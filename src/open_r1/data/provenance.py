@@ -45,6 +45,7 @@ def _shown(value: Any) -> str:
 
 
 def write_steps(folder: Path, steps: Sequence[Step]) -> None:
+    """Write the steps into a folder."""
     write_json(folder / FILE, {"steps": [asdict(step) for step in steps]})
 
 

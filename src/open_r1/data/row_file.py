@@ -45,6 +45,7 @@ class RowFile:
         self.writer: ParquetWriter | None = None
 
     def write(self, chunk: Chunk, changes: Changes) -> None:
+        """Write the rows of a chunk that are kept."""
         if not self.is_parquet:
             self.file.writelines(chunk.lines(changes))
             return
@@ -135,5 +136,6 @@ def check_free(path: Path, source: str, overwrite: bool) -> None:
 
 
 def write_records(file: IO[bytes], records: Sequence[dict[str, Any]]) -> None:
+    """Write records as JSON lines."""
     for record in records:
         file.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n")

@@ -210,6 +210,7 @@ class Inspection:
         )
 
     def fails(self, name: str, row: Mapping[str, Any], text: str) -> bool:
+        """Whether a filter applies to a row."""
         columns, settings = self.columns, self.settings
         if name == "no_problem":
             return self.needs_problem and not text_of(columns.problem_of(row)).strip()
@@ -234,6 +235,7 @@ class Inspection:
         return False
 
     def is_verified(self, row: Mapping[str, Any]) -> bool:
+        """Whether a verdict counts, by `keep`."""
         if self.settings.keep == "all":
             return True
         is_judged = str(row.get("verified_by")).startswith("judge:")
@@ -266,6 +268,7 @@ def sign_texts(texts: Sequence[str]) -> bytes:
 
 
 def hash_text(text: str) -> int:
+    """64 bits of a text."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 

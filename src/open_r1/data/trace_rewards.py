@@ -55,6 +55,7 @@ def names_for(columns: Sequence[str], solution_column: str | None, where: str) -
 
 
 def check_need(name: str, column: str, columns: Sequence[str], solution_column: str | None, where: str) -> None:
+    """DataError, ConfigError for a column that a reward needs and rows don't have."""
     if column in FROM_TRAINER - {"completion_ids"}:
         return
     if column == "completion_ids":

@@ -49,6 +49,7 @@ class TraceHead:
 
 
 def read_head(line: bytes, where: str) -> TraceHead:
+    """The head of a line. RunError when it is not a trace."""
     match = HEAD.match(line)
     if match and line.endswith(b"}\n"):
         name = match[1]
@@ -76,6 +77,7 @@ def as_count(digits: bytes) -> int | None:
 
 
 def own_name(column: str) -> str:
+    """What a problem's own column is called in a trace."""
     return f"source_{column}" if column in OWN_COLUMNS else column
 
 

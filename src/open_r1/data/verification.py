@@ -84,12 +84,14 @@ class Counts:
     by: Counter[str] = field(default_factory=Counter)
 
     def add(self, added: Mapping[str, Any]) -> None:
+        """Count what was added to a row."""
         self.rows += 1
         self.verdicts[{True: "verified", False: "refuted", None: "undecided"}[added["verified"]]] += 1
         self.reasons[str(added["verify_reason"])] += 1
         self.by[str(added["verified_by"] or "nothing")] += 1
 
     def record(self) -> dict[str, Any]:
+        """The counts, as files and `--json` have them."""
         return {
             "traces": self.rows,
             **{name: self.verdicts[name] for name in ("verified", "refuted", "undecided")},
@@ -140,6 +142,7 @@ class TraceVerifier:
         return dataclasses.replace(found, extracted_answer=verdict.answer)
 
     def by_outcome(self, outcome: Outcome, name: str) -> Finding | None:
+        """The finding of an outcome; None where the reward doesn't apply."""
         if outcome.reason == NOT_APPLICABLE:
             return None
         if outcome.value is None:

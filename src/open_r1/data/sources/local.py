@@ -44,6 +44,7 @@ def is_local_name(name: str) -> bool:
 
 
 def is_glob(name: str) -> bool:
+    """Whether a name is a pattern."""
     return any(mark in name for mark in "*?[")
 
 
@@ -86,6 +87,7 @@ def load_paths(paths: Sequence[Path], streaming: bool = False) -> Any:
 
 
 def load_arrow(paths: Sequence[Path], format: str, streaming: bool) -> Any:
+    """The rows of Parquet or Arrow files. DataError for a broken file."""
     import datasets
 
     files = [str(path) for path in paths]
@@ -97,6 +99,7 @@ def load_arrow(paths: Sequence[Path], format: str, streaming: bool) -> Any:
 
 
 def load_text(paths: Sequence[Path], format: str, streaming: bool) -> Any:
+    """The rows of JSON or CSV files, numbers and text whole."""
     from datasets import IterableDataset
 
     from open_r1.data.tables import load_table
