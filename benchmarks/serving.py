@@ -27,12 +27,12 @@ from open_r1.evaluation.statistics import estimate_share
 from open_r1.generation import Generator, Sampling
 from open_r1.generation.in_process import TransformersGenerator
 from open_r1.generation.openai_server import OpenAIServer, ServerSettings
-from open_r1.generation.replies import join_thinking
 from open_r1.generation.vllm_in_process import VLLMGenerator
-from open_r1.pipeline.problem_rows import read_problems
+from open_r1.pipeline.kinds.problems import read_problems
 from open_r1.records import Completion, Problem
 from open_r1.serving.backends import Backend, ServeOptions, has_vllm
 from open_r1.serving.server import served_in_background
+from open_r1.text.thinking import restore_opening
 
 RESULTS = Path(__file__).parent / "results" / "serving.md"
 STARTUP_LIMIT_S = 600.0
@@ -57,10 +57,7 @@ class Way:
 
     def texts(self) -> list[str]:
         """As the client of a server sees them: a missing `<think>` put back, without half a character at the end."""
-        return [
-            join_thinking({"content": drawn.text}, drawn.finish_reason).strip().rstrip("\ufffd")
-            for drawn in self.drawn
-        ]
+        return [restore_opening(drawn.text).strip().rstrip("\ufffd") for drawn in self.drawn]
 
 
 @contextmanager

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from open_r1.cli.main import build_parser
-from open_r1.cli.options import VOCABULARY, Parser
+from open_r1.cli.options import VOCABULARY
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "commands.md"
 
@@ -17,17 +16,6 @@ INTRODUCTION = """# Commands
 Every verb of `open-r1` with its options; `open-r1 VERB --help` shows the same. A dash and an underscore are the same in
 an option's name: `--output-dir` is `--output_dir`. `sft` and `grpo` also take every setting of the
 [settings reference](settings.md) as `--key value`."""
-
-
-def commands(parser: argparse.ArgumentParser, name: str = "open-r1") -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Every command that does something, with its parser."""
-    if isinstance(parser, Parser):
-        parser.complete()
-    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not inner:
-        yield name, parser
-    for verb, below in (item for action in inner for item in action.choices.items()):
-        yield from commands(below, f"{name} {verb}")
 
 
 def options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
@@ -64,7 +52,7 @@ def vocabulary() -> str:
 
 
 def page() -> str:
-    parts = [INTRODUCTION, vocabulary(), *(section(*command) for command in commands(build_parser()))]
+    parts = [INTRODUCTION, vocabulary(), *(section(*command) for command in build_parser().commands().items())]
     return "\n\n".join(parts) + "\n"
 
 

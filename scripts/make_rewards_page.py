@@ -34,7 +34,7 @@ SCHEDULES = {
 
 
 def render_page() -> str:
-    """The page as it is, with the part between the marks made anew."""
+    """The page as it is, with the part between the marks rewritten."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     specs = list(reward_specs().values())
     made = "\n".join([*render_overview(specs), *(line for spec in specs for line in render_reward(spec))])

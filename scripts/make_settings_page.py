@@ -9,14 +9,13 @@ from typing import Any
 
 import trl
 
-from open_r1.configs.arguments import (
-    GRPOConfig,
-    GRPOScriptArguments,
-    ScriptArguments,
-    SFTConfig,
-    StageSettings,
-)
+from open_r1.configs.arguments import GRPOConfig, ScriptArguments, SFTConfig, StageSettings
+from open_r1.configs.datasets import DatasetConfig, DatasetMixtureConfig
 from open_r1.configs.renames import RENAMES
+from open_r1.pipeline.recipe import PipelineSettings
+from open_r1.pipeline.stage import KINDS, Stage
+from open_r1.training.arguments import GRPOScriptArguments
+from open_r1.training.tiny_models import ModelShape
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 
@@ -26,6 +25,8 @@ SECTIONS: list[tuple[str, type, type]] = [
     ("Training, of `sft` and `grpo`", StageSettings, object),
     ("Training, of `sft`", SFTConfig, trl.SFTConfig),
     ("Training, of `grpo`", GRPOConfig, trl.GRPOConfig),
+    ("A mixture, in `dataset_mixture`", DatasetMixtureConfig, object),
+    ("A data set of a mixture", DatasetConfig, object),
 ]
 
 INTRODUCTION = """# Settings
@@ -44,16 +45,33 @@ def default_of(field: dataclasses.Field[Any]) -> str:
     return f"`{field.default_factory()}`" if field.default_factory is not dataclasses.MISSING else ""
 
 
-def section(title: str, ours: type, base: type) -> str:
+def section(title: str, ours: type, base: type, introduction: str = "") -> str:
+    """The table of the fields that `ours` adds to `base` or describes anew."""
     inherited = {field.name: field for field in dataclasses.fields(base)} if dataclasses.is_dataclass(base) else {}
     if ours is not StageSettings and issubclass(ours, StageSettings):
         inherited |= {field.name: field for field in dataclasses.fields(StageSettings)}
-    lines = [f"## {title}\n", "| setting | default | what it does |", "|---|---|---|"]
-    for field in dataclasses.fields(ours):
-        known = inherited.get(field.name)
-        if field.init and (known is None or known.metadata.get("help") != field.metadata.get("help")):
-            lines.append(f"| `{field.name}` | {default_of(field)} | {field.metadata['help']} |")
-    return "\n".join(lines)
+    lines = [f"## {title}\n", *([f"{introduction}\n"] if introduction else [])]
+    rows = [
+        f"| `{field.name}` | {default_of(field)} | {field.metadata.get('help', '')} |"
+        for field in dataclasses.fields(ours)
+        if field.init and not is_known(field, inherited.get(field.name))
+    ]
+    return "\n".join([*lines, *(["| setting | default | what it does |", "|---|---|---|", *rows] if rows else [])])
+
+
+def is_known(field: dataclasses.Field[Any], inherited: dataclasses.Field[Any] | None) -> bool:
+    return inherited is not None and inherited.metadata.get("help") == field.metadata.get("help")
+
+
+def stages() -> list[str]:
+    """A section for each class of stages, under the names that a pipeline has for it."""
+    sections = []
+    for stage in dict.fromkeys(KINDS.values()):
+        names = " and ".join(f"`{kind}`" for kind, found in KINDS.items() if found is stage)
+        summary = " ".join((stage.__doc__ or "").split("\n\n")[0].split())
+        makes = f" Makes {', '.join(f'`{name}`' for name in stage.makes)}." if stage.makes else ""
+        sections.append(section(f"Stages: {names}", stage, Stage, f"{summary}{makes}"))
+    return sections
 
 
 def renames() -> str:
@@ -64,7 +82,12 @@ def renames() -> str:
 
 
 def page() -> str:
-    return "\n\n".join([INTRODUCTION.strip(), *(section(*parts) for parts in SECTIONS), renames()]) + "\n"
+    pipeline = section(
+        "A pipeline", PipelineSettings, object, "A pipeline's recipe: see the [guide](../guides/pipelines.md)."
+    )
+    shape = section("The shape of a `model`", ModelShape, object)
+    parts = [*(section(*parts) for parts in SECTIONS), pipeline, *stages(), shape, renames()]
+    return "\n\n".join(part.strip() for part in [INTRODUCTION, *parts]) + "\n"
 
 
 def main() -> int:

@@ -5,23 +5,16 @@
 Trainers use it with `--code_provider morph --morph_router_url HOST:8001`.
 """
 
-import argparse
+import os
 import sys
 
-from open_r1.cli._router import router_parser, run_router
-from open_r1.execution.programs import Provider
-
-
-def make_provider(arguments: argparse.Namespace) -> Provider:
-    from open_r1.execution.environment import read_environment
-    from open_r1.execution.providers.morph import MorphProvider
-
-    environment = read_environment()
-    api_key = arguments.api_key or environment.get("MORPH_API_KEY", "")
-    return MorphProvider(api_key, arguments.sandboxes, environment.get("MORPH_BASE_URL", ""))
-
+from open_r1.cli.executor import router_parser
+from open_r1.cli.main import run_parsed
 
 if __name__ == "__main__":
-    parser = router_parser("A router before one Morph account.", "--max_num_sandboxes")
+    parser = router_parser("morph", "max_num_sandboxes")
     parser.add_argument("--api_key", help="the account's key (default: MORPH_API_KEY)")
-    sys.exit(run_router(parser.parse_args(), make_provider))
+    arguments = parser.parse_args()
+    if arguments.api_key:
+        os.environ["MORPH_API_KEY"] = arguments.api_key
+    sys.exit(run_parsed(arguments))

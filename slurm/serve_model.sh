@@ -18,7 +18,7 @@ START_LIMIT_S="${OPEN_R1_START_LIMIT_S:-3600}"
 SERVERS=()
 
 free_port() {
-    "$PYTHON" -c 'import socket; s = socket.create_server(("", 0)); print(s.getsockname()[1])'
+    "$PYTHON" -P -c 'import socket; s = socket.create_server(("", 0)); print(s.getsockname()[1])'
 }
 
 start_servers() { # MODEL [ARGUMENT…]: sets SERVER_URL
@@ -32,7 +32,7 @@ start_servers() { # MODEL [ARGUMENT…]: sets SERVER_URL
     port="$(free_port)"
     SERVER_URL="http://$(node_address "$head"):$port/v1"
     for ((rank = 0; rank < count; rank++)); do
-        local command=("$PYTHON" -m vllm.entrypoints.cli.main serve "$model" --host 0.0.0.0 --port "$port")
+        local command=("$PYTHON" -P -m vllm.entrypoints.cli.main serve "$model" --host 0.0.0.0 --port "$port")
         if [[ -n "${OPEN_R1_SERVE:-}" ]]; then
             read -ra command <<<"$OPEN_R1_SERVE"
             command+=("$model" --host 0.0.0.0 --port "$port")

@@ -34,5 +34,6 @@ def is_harmless(character: str) -> bool:
 
 
 def picture(character: str) -> str:
+    """What is shown for a character: its picture, else its number."""
     code = ord(character)
     return PICTURES.get(code) or f"<U+{code:04X}>"

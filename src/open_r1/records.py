@@ -74,6 +74,7 @@ class Outcome:
 
     @property
     def is_scored(self) -> bool:
+        """Whether there is a value."""
         return self.value is not None
 
 
@@ -87,4 +88,5 @@ class Estimate:
     n: int
 
     def as_percent(self) -> str:
+        """`52.7 [42.7, 62.7]`: value and interval of a share, in percent."""
         return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from open_r1.generation import Generator, Sampling, ScriptedGenerator
+from open_r1.generation import Generator, Sampling, ScriptedCompleter
 from open_r1.generation.fake_server import FakeSettings, running_fake
 from open_r1.generation.openai_server import OpenAIServer, ServerSettings
 
 
-@pytest.fixture(params=["scripted", "server", "transformers"])
+@pytest.fixture(params=["server", "transformers"])
 def generator(request: pytest.FixtureRequest, tiny_model: Path) -> Iterator[Generator]:
-    if request.param == "scripted":
-        yield ScriptedGenerator(lambda prompt, index: f"{prompt} {index} " + "word " * 50)
-    elif request.param == "server":
+    if request.param == "server":
         with running_fake(FakeSettings(faults={"status_500": 0.2})) as fake:
             yield OpenAIServer(ServerSettings((fake.url,), pause_s=0.01))
     else:
@@ -74,10 +73,12 @@ def test_another_seed_draws_something_else(tiny_model: Path) -> None:
     assert first != generator.generate(PROMPTS, Sampling(temperature=1.0, max_new_tokens=8, seed=2))
 
 
-def test_a_completion_over_the_limit_says_that_it_was_cut(tiny_model: Path) -> None:
-    scripted = ScriptedGenerator(lambda prompt, index: "a b c d e")
-    assert scripted.generate(["p"], Sampling(max_new_tokens=3))[0][0].finish_reason == "length"
-    assert scripted.generate(["p"], Sampling(max_new_tokens=5))[0][0].finish_reason == "stop"
+@pytest.mark.parametrize(("limit", "expected"), [(3, ("a b c", 3, "length")), (5, ("a b c d e", 5, "stop"))])
+def test_a_scripted_completion_over_the_limit_says_that_it_was_cut(limit: int, expected: Any) -> None:
+    scripted = ScriptedCompleter(lambda prompt, seed: "a b c d e")
+    reply = asyncio.run(scripted.complete([{"role": "user", "content": "p"}], Sampling(max_new_tokens=limit)))
+    (completion,) = reply.completions
+    assert (completion.text, completion.num_tokens, completion.finish_reason) == expected
 
 
 def test_tokens_after_the_end_of_the_turn_are_no_part_of_a_completion(tiny_model: Path) -> None:

@@ -87,7 +87,10 @@ def test_each_reward_is_logged_with_its_variance_and_its_reasons(finished_run: P
 def test_the_model_card_tells_the_lineage(finished_run: Path) -> None:
     card = (finished_run / "grpo" / "README.md").read_text()
     metadata = yaml.safe_load(card.split("---")[1])
-    assert metadata == {"library_name": "transformers", "tags": ["open-r1", "reasoning", "grpo"]}
+    assert metadata == {
+        "library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["open-r1", "reasoning", "sft", "grpo"]
+    }  # fmt: skip
+    assert f"| started from | {finished_run / 'base'} |" in card
     assert f"| started from | {finished_run / 'sft'} |" in card
     assert "| rewards | accuracy, format, tag_count |" in card
     assert "None" not in card

@@ -108,7 +108,7 @@ def run_slurm_script(
 
 def test_the_slurm_script_takes_the_originals_arguments(repo: Path, tmp_path: Path) -> None:
     gpus = {"SLURM_GPUS_ON_NODE": "8"}
-    head = "-m open_r1.cli.main eval M --benchmarks aime24"
+    head = "-P -m open_r1.cli.main eval M --benchmarks aime24"
     for words, tail in {
         ("M", "aime24"): "--backend vllm --parallel data --num_gpus 8",
         ("M", "aime24", "tp"): "--backend vllm --parallel tensor --num_gpus 8",

@@ -187,8 +187,8 @@ def test_lora_after_lora_goes_on_from_the_adapter(
     import torch
     from transformers import AutoModelForCausalLM
 
-    from open_r1.configs.parse import parse_stage
     from open_r1.training.models import get_model
+    from open_r1.training.parse import parse_stage
 
     lora = ["--use_peft", "true", "--lora_r", "4", "--lora_target_modules", "q_proj", "v_proj"]
     assert open_r1(*words("sft", tiny_model, data, tmp_path / "sft", "--learning_rate", "0.1", *lora)).status == 0

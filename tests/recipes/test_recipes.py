@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from open_r1.configs.parse import parse_stage
+from open_r1.training.parse import parse_stage
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 PIPELINES = sorted(path for path in RECIPES.rglob("*.yaml") if "stages" in (yaml.safe_load(path.read_text()) or {}))

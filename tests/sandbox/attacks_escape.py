@@ -154,6 +154,28 @@ def push_into_terminal(command, width):
     return None
 
 
+def be_told_of_others(path, command, value):
+    """By fcntl: a lease holds up whoever opens a file, a notification and a signal say what others do."""
+    call("fcntl", os.open(path or "own", os.O_RDONLY | (0 if path else os.O_CREAT)), command, value)
+    return f"fcntl {command}"
+
+
+def keep_unmapped_memory(how, megabytes):
+    """Shared memory of no file stays in RAM while a page of it is mapped; limits count the page."""
+    LIBC.mmap.restype = ctypes.c_void_p
+    size, total = 4 << 20, 0
+    descriptor = os.open("/dev/zero", os.O_RDWR) if how == "device" else -1
+    while total < megabytes:
+        flags = 1 if how == "device" else 0x21
+        place = LIBC.mmap(None, ctypes.c_size_t(size), 3, flags, descriptor, ctypes.c_long(0))
+        if place in (None, (1 << 64) - 1):
+            raise OSError(ctypes.get_errno(), "mmap")
+        ctypes.memset(place, 1, size)
+        LIBC.munmap(ctypes.c_void_p(place + 4096), ctypes.c_size_t(size - 4096))
+        total += 4
+    return f"{total} MB"
+
+
 def raise_limit(name, process, by):
     """A hard limit above what it is; of this process or another."""
     import resource
@@ -304,6 +326,26 @@ TABLE = [
     *(
         Attack(push_into_terminal, (command, width), (0x5401, 0), name=f"ioctl_{command:#x}_{width:#x}")
         for command in (0x5412, 0x541C) for width in (0, 1 << 32, 1 << 63)
+    ),
+    *(
+        Attack(push_into_terminal, (command, 0), (0x5401, 0), name=f"ioctl_{name}")
+        for name, command in {"TIOCSWINSZ": 0x5414, "TIOCSCTTY": 0x540E, "TIOCSETD": 0x5423, "FIOASYNC": 0x5452,
+                              "FIOSETOWN": 0x8901, "SIOCGIFCONF": 0x8912, "FS_IOC_SETFLAGS": 0x40086602,
+                              "FICLONE": 0x40049409, "FS_IOC_FIEMAP": 0xC020660B, "none": 0}.items()
+    ),
+    *(
+        Attack(be_told_of_others, (path, command, value), ("", command, 0 if command == 1024 else value), "outside",
+               f"fcntl_{name}_{path.rpartition('/')[2]}")
+        for name, command, value in (("lease", 1024, 0), ("owner", 8, 0), ("signal", 10, 9))
+        for path in (os.__file__, "/usr/bin/env")
+    ),
+    *(
+        Attack(be_told_of_others, (path, 1026, 0x8000003F), (".", 1026, 0x8000003F), "outside", f"fcntl_notify_{path}")
+        for path in ("/usr", "/usr/bin", ".")
+    ),
+    *(
+        Attack(keep_unmapped_memory, (how, 64), (how, 4), "outside", f"keep_unmapped_memory_{how}")
+        for how in ("anonymous", "device")
     ),
     *(Attack(raise_limit, (name, 0, 1), (name, 0, 0), name=f"raise_{name}") for name in LIMITS),
     Attack(raise_limit, lambda w: ("RLIMIT_CPU", w.grader_pid, 0), ("RLIMIT_CPU", 0, 0), name="limit_of_the_grader"),

@@ -134,5 +134,8 @@ TABLE = [
         Attack(make_socket, family, (INET, STREAM, 0), "outside", f"socket_{name}")
         for name, family in FAMILIES.items()
     ),
-    Attack(make_socketpair, (NETLINK, RAW), (UNIX, STREAM), "box", "socketpair"),
+    *(
+        Attack(make_socketpair, family[:2], (UNIX, STREAM), "box", f"socketpair_{name}")
+        for name, family in FAMILIES.items() if family[0] != UNIX
+    ),
 ]  # fmt: skip

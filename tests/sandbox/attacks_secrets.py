@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from attacks import Attack
 from probing import LIBC, call, ctypes, sleeping_child
@@ -81,6 +82,16 @@ def look_at(path):
 
 def list_folder(path):
     return os.listdir(path)[:8]
+
+
+def open_any(paths):
+    """The first of many files and folders that can be opened or listed."""
+    for path in paths:
+        try:
+            return path, os.listdir(path) if os.path.isdir(path) else os.close(os.open(path, os.O_RDONLY))
+        except OSError:
+            continue
+    return None
 
 
 def open_descriptors(make_one):
@@ -189,6 +200,18 @@ FOLDERS = ["/proc", "/sys", "/var", "/run", "/etc/ssh", "/mnt", "/boot", "/proc/
            "/proc/self/root", "/dev/shm", "/root/.ssh", "/root/.cache", "/home", "/root"]  # fmt: skip
 
 
+def beside_what_is_shown(_world):
+    """What lies beside the interpreter and tools that are shown, up to the root: keys and settings of a home, say."""
+    from open_r1.execution.sandbox.tiers import worker_config
+    from open_r1.execution.sandbox.toolchains import SHOWN_ALWAYS
+
+    shown = {Path(path) for path in worker_config("A").readable}
+    apart = {path for path in shown if not str(path).startswith((*SHOWN_ALWAYS, "/etc"))}
+    on_the_way = {folder for path in apart for folder in path.parents} - {Path("/")}
+    found = {path for folder in on_the_way if os.access(folder, os.R_OK) for path in folder.iterdir()}
+    return (sorted(map(str, found - shown - on_the_way)),)
+
+
 def everyone(world):
     return [world.grader_pid, world.sleeper_pid, 2, 3]
 
@@ -215,6 +238,7 @@ TABLE = [
       if not sys.base_prefix.startswith(path)),
     Attack(list_folder, lambda w: (str(w.folder),), (os.path.dirname(OS_FILE),), name="list_graders_folder"),
     Attack(list_folder, (os.path.dirname(__file__),), (os.path.dirname(OS_FILE),), name="list_the_checkout"),
+    Attack(open_any, beside_what_is_shown, ([OS_FILE],), name="beside_what_is_shown"),
     Attack(open_descriptors, (False,), (True,)),
     Attack(read_descriptors, lambda w: (w.secret, 3), lambda w: (w.secret, 0)),
     Attack(read_memory, lambda w: (everyone(w), ("process_vm_readv", "process_vm_writev")),

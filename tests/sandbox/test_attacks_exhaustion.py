@@ -87,6 +87,21 @@ def take_memory(allowed_mb, how):
     return f"{total} MB" if total > allowed_mb else None
 
 
+def take_page_tables(allowed_kb):
+    """A page that is read in every 2 MB takes a table of 4 KB in the kernel, and nothing in RAM of its own."""
+    import mmap
+
+    held, total = [], 0
+    try:
+        while total <= allowed_kb:
+            area = mmap.mmap(-1, 16 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, mmap.PROT_READ)
+            held.append((area, [area[place] for place in range(0, 16 << 20, 2 << 20)]))
+            total += 8 * 4
+    except OSError:
+        pass
+    return f"{total} KB" if total > allowed_kb else None
+
+
 def fill_memory_files(allowed_mb):
     total = 0
     handles = []
@@ -210,9 +225,10 @@ GREEDY = [
     Greed(start_threads, (TIGHT.processes + 4,), (2,)),
     Greed(start_processes, (0,), (-1,)),
     *(
-        Greed(take_memory, (TIGHT.memory_mb + 8, how), (16, how))
+        Greed(take_memory, (TIGHT.memory_mb + 8, how), (-1 if "shared" in how else 16, how))
         for how in ("heap", "small", "private", "shared", "shared and hidden")
     ),
+    Greed(take_page_tables, (1024,), (64,)),
     Greed(fill_memory_files, (TIGHT.memory_mb + TIGHT.disk_mb,), (-1,)),
     *(Greed(fill_pipes, (48, how), (0, how)) for how in ("pipe", "socket")),
     *(Greed(fill_disk, (TIGHT.disk_mb, how), (2, how), "A") for how in ("written", "allocated", "unlinked")),
@@ -309,7 +325,7 @@ def test_bombs_in_python_end(box: Box, bomb: Bomb) -> None:
     expect_to_end(box, bomb)
 
 
-OTHERS = {"c": "gcc", "cpp": "g++", "bash": "bash", "javascript": "node"}
+OTHERS = {"c": "gcc", "cpp": "g++", "bash": "bash", "javascript": "node", "java": "javac"}
 
 
 @pytest.mark.parametrize("bomb", [bomb.as_parameter for language in OTHERS for bomb in bombs_of(language)])

@@ -42,7 +42,7 @@ def test_every_command_of_the_readme_parses(repo: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["sft", "grpo"])
 def test_the_settings_of_the_readme_are_known(repo: Path, kind: str) -> None:
-    from open_r1.configs.parse import parse_stage
+    from open_r1.training.parse import parse_stage
 
     of_kind = [words[1:] for words in commands(repo) if words[0] == kind]
     assert of_kind

@@ -10,6 +10,7 @@ import sympy; the few pairs that need it go to a `Verifier`.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ __all__ = [
 
 Gold = str | int | float | None
 """A gold as data sets have it: a text, a bare number, or nothing."""
+
+_log = logging.getLogger(__name__)
 
 _PREFIX = re.compile(r"(?:the\s+)?(?:final\s+|correct\s+)?answer\s*(?:is\s*:?|[:=])\s*(?=\S)", re.IGNORECASE)
 _COMMA_NUMBERS = re.compile(r"-?\d+(?:,-?\d+)+")
@@ -156,6 +159,9 @@ def _compare_text(gold: str, answer_text: str, ordered: bool) -> Verdict | Pair:
         return Verdict(_compared(gold, answer, ordered), answer, gold)
     except NeedsAlgebraError:
         return Pair(gold, answer, ordered)
+    except Exception:  # noqa: BLE001  a fault of ours must neither end a training run nor be worth more than a wrong answer
+        _log.exception("the answer %r could not be compared with the gold %r", answer, gold)
+        return Verdict("unparsable_answer", answer, gold)
 
 
 @lru_cache(maxsize=16384)

@@ -1,11 +1,8 @@
 r"""The value of a formula: exact fractions while they last, then as many digits as the formula's own sizes ask for.
 
-Does: evaluate a tree (see `formula`) and compare two of them. Rational values are compared as fractions. Others are
-compared with a precision that grows with the formula: where a sum adds terms of sizes 1 and 10^-60, or a function takes
-an argument of that size, so many digits more are computed and compared, so no term of either side can be lost in
-rounding. Formulas with variables are compared at fixed points, near zero and far from it, on both sides of it. Does not:
-wait: an integer of more than `MAX_EXACT_BITS` bits is never written out, and a comparison that would need more than
-`MAX_DIGITS` digits is refused (`TooLargeError`).
+Does: evaluate a tree (see `formula`), and say how far apart the sizes within it are, so that `equality` can ask for enough
+digits. Does not: wait: an integer of more than `MAX_EXACT_BITS` bits is never written out, and what would take longer than
+an answer is worth is refused (`TooLargeError`).
 """
 
 from __future__ import annotations
@@ -28,9 +25,6 @@ DIGITS = 50
 
 MAX_SIZES = {"fact": 9, "fact2": 9, "binom": 9, "": 300}
 """The decimal exponents of the largest arguments of factorials, binomials and functions."""
-
-MIN_AGREEMENTS = 5
-"""Functions must agree at so many points where others are refused as too large."""
 
 MAX_WORK = 400_000
 """Digits times nodes of one evaluation: what is larger is refused."""
@@ -56,11 +50,12 @@ class _Context:
         self.point = point
         self.digits = digits
         self.spread = 0
-        self.mp = _arithmetic(digits)
+        self.mp = arithmetic(digits)
 
 
 @lru_cache(maxsize=64)
-def _arithmetic(digits: int) -> Any:
+def arithmetic(digits: int) -> Any:
+    """mpmath's functions with so many digits."""
     context = mpmath.mp.clone()
     context.dps = digits
     return context
@@ -195,7 +190,7 @@ def evaluate(node: Node, point: Mapping[str, Fraction], digits: int) -> tuple[Va
         raise TooLargeError
     try:
         value = _value(node, context)
-    except (ZeroDivisionError, ValueError, TypeError, mpmath.libmp.NoConvergence) as error:
+    except (ZeroDivisionError, ValueError, TypeError, ArithmeticError) as error:
         raise UndefinedError from error
     except (OverflowError, MemoryError, NotImplementedError) as error:
         raise TooLargeError from error
@@ -368,163 +363,9 @@ def _task(name: str, args: list[Value], context: _Context) -> Value:
     return mp.floor(args[0]) if name == "floor" else mp.ceil(args[0])
 
 
-def are_equal_at(first: Node, second: Node, point: Mapping[str, Fraction]) -> tuple[bool, bool]:
-    """Whether two formulas have the same value at `point`, and whether the first is real there.
-
-    Raises UndefinedError where the first has no value there, and TooLargeError where it would cost too much.
-    """
-    digits = DIGITS + 10
-    for _ in range(5):
-        first_value, first_spread = evaluate(first, point, digits)
-        is_real = isinstance(first_value, Fraction) or mpmath.mp.im(first_value) == 0
-        try:
-            second_value, second_spread = evaluate(second, point, digits)
-        except UndefinedError:
-            return False, is_real
-        if isinstance(first_value, Fraction) and isinstance(second_value, Fraction):
-            return first_value == second_value, is_real
-        spread = max(first_spread, second_spread)
-        if _differ_widely(first_value, second_value, digits - spread):
-            return False, is_real
-        needed = DIGITS + 10 + 2 * spread
-        if needed <= digits:
-            return _agree(first_value, second_value, digits, spread), is_real
-        digits = needed
-        if digits > MAX_DIGITS:
-            break
-    raise TooLargeError
-
-
-def _differ_widely(first: Value, second: Value, sure_digits: int) -> bool:
-    """Whether two values differ in their leading digits, so that more digits can't bring them together."""
-    return sure_digits > 20 and not _agree(first, second, sure_digits, 0)
-
-
-def _agree(first: Value, second: Value, digits: int, spread: int) -> bool:
-    """Whether two values are the same, as far as so many digits can tell."""
-    mp = _arithmetic(digits)
-    first, second = (mp.mpf(v.numerator) / v.denominator if isinstance(v, Fraction) else v for v in (first, second))
-    larger = max(abs(first), abs(second))
-    if larger == 0:
-        return True
-    tolerance = mp.mpf(10) ** -min(digits - 10, spread + DIGITS - 10)
-    return bool(abs(first - second) <= tolerance * larger)
-
-
-_BASES = tuple(
-    Fraction(text)
-    for text in (
-        "0.7310585786300048792", "1.3247179572447460260", "7.1391876543210987654", "123.45678901234567891",
-        "-0.5671432904097838730", "-3.1987654321098765432", "-41.765432109876543211", "-2417.9012345678912345",
-        "0.0137035999206310987", "5003.1234567890123456",
-    )
-)  # fmt: skip
-
-
-def probe_points(names: list[str]) -> list[dict[str, Fraction]]:
-    """Fixed points to compare functions at: near and far, positive, negative and mixed, nothing met by chance."""
-    points = []
-    for turn in range(len(_BASES)):
-        point = {}
-        for index, name in enumerate(names):
-            base = _BASES[(turn + index * 3) % len(_BASES)] if turn > 3 or not index else _BASES[(turn + index) % 4]
-            point[name] = base * (1 + _spread(name)) if name != LOG_BASE else Fraction(7, 3)
-        points.append(point)
-    return points
-
-
-def _spread(name: str) -> Fraction:
-    """A number in [0, 1) that belongs to a variable's name."""
-    return Fraction(
-        sum(ord(character) * 618033 * (place + 1) for place, character in enumerate(name)) % 999983, 999983
-    )
-
-
-@lru_cache(maxsize=32768)
-def are_equal(first: Node, second: Node) -> bool:
-    """Whether two formulas have the same value, or are the same function wherever the first is real.
-
-    Raises TooLargeError where that can't be told, UndefinedError where the first has no value.
-    """
-    if first == second:
-        return True
-    names = sorted(first.symbols() | second.symbols())
-    if not names:
-        exact = exact_value(first), exact_value(second)
-        if None not in exact:
-            return exact[0] == exact[1]
-        return are_equal_at(first, second, {})[0]
-    return _are_equal_functions(first, second, names)
-
-
-def _are_equal_functions(first: Node, second: Node, names: list[str]) -> bool:
-    complex_agreements = real_agreements = refused = 0
-    disagrees_off_real = False
-    for point in probe_points(names):
-        try:
-            is_equal, is_real = are_equal_at(first, second, point)
-        except UndefinedError:
-            continue
-        except TooLargeError:
-            refused += 1
-            continue
-        if is_real and not is_equal:
-            return False
-        real_agreements += is_real
-        complex_agreements += is_equal and not is_real
-        disagrees_off_real |= not is_equal
-    if real_agreements + complex_agreements < MIN_AGREEMENTS and refused:
-        raise TooLargeError
-    return real_agreements >= 2 or (complex_agreements >= 2 and not disagrees_off_real)
-
-
-def constant_ratio(first: Node, second: Node) -> int | None:
-    """The sign of the constant that `first` is a multiple of `second` by; None where there is no such constant."""
-    names = sorted(first.symbols() | second.symbols())
-    ratio = None
-    for point in probe_points(names):
-        try:
-            over, under = _ratio_parts(first, second, point)
-        except UndefinedError:
-            continue
-        if ratio is None:
-            ratio = (over, under)
-        elif not are_equal(Node("mul", (ratio[0], under)), Node("mul", (over, ratio[1]))):
-            return None
-    if ratio is None:
-        return None
-    return _sign_of(Node("div", ratio))
-
-
-def _ratio_parts(first: Node, second: Node, point: Mapping[str, Fraction]) -> tuple[Node, Node]:
-    """Both formulas with the numbers of `point` for their variables. UndefinedError where one is zero or has no value."""
-    parts = (at_point(first, point), at_point(second, point))
-    for part in parts:
-        if evaluate(part, {}, DIGITS)[0] == 0:
-            raise UndefinedError
-    return parts
-
-
-def at_point(node: Node, point: Mapping[str, Fraction]) -> Node:
-    if node.kind == "symbol":
-        return Node("number", value=point[node.name])
-    if node.kind == "fn" and node.name == "log" and len(node.args) == 1:
-        return Node("fn", (at_point(node.args[0], point), Node("number", value=point[LOG_BASE])), name="log")
-    return Node(node.kind, tuple(at_point(arg, point) for arg in node.args), node.name, node.value)
-
-
-def _sign_of(node: Node) -> int | None:
-    value = evaluate(node, {}, DIGITS)[0]
-    if isinstance(value, Fraction):
-        return 1 if value > 0 else -1
-    if mpmath.mp.im(value) != 0:
-        return None
-    return 1 if value > 0 else -1
-
-
 def real_value(node: Node) -> Value | None:
     """The real value of a formula without variables, 50 digits of it; None where it has none."""
-    mp = _arithmetic(DIGITS)
+    mp = arithmetic(DIGITS)
     try:
         value = evaluate(node, {}, DIGITS)[0]
     except (UndefinedError, TooLargeError, KeyError):

@@ -59,7 +59,8 @@ class Node:
 
     def walk(self) -> list[Node]:
         """This node and all below it."""
-        found, open_nodes = [], [self]
+        found: list[Node] = []
+        open_nodes: list[Node] = [self]
         while open_nodes:
             node = open_nodes.pop()
             found.append(node)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from open_r1.answers.evaluation import TooLargeError, UndefinedError, are_equal
+from open_r1.answers.equality import are_equal
+from open_r1.answers.evaluation import TooLargeError, UndefinedError
 from open_r1.answers.formula import read_formula
 
 _INDEX = r"(?:_\{[^{}]*\}|_[A-Za-z0-9])"

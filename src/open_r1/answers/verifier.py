@@ -107,7 +107,8 @@ class Verifier:
                 known = self._remembered
                 left = [pair for pair in distinct if pair not in known]
                 found = zip(left, map(reason_of, self.pool.map(left, ahead=None)), strict=True) if left else ()
-                verdicts = {**{pair: known[pair] for pair in distinct if pair in known}, **dict(found)}
+                verdicts = {pair: known[pair] for pair in distinct if pair in known}
+                verdicts.update(found)
                 self._remember(verdicts)
         return [verdicts[pair] for pair in pairs]
 

@@ -41,8 +41,8 @@ def add_reward_choice(parser: Any, rewards: str) -> None:
     from open_r1.data.trace_rewards import RewardChoice
 
     group = parser.add_argument_group("rewards")
-    changes = {"action": "append", "nargs": None, "metavar": "KEY=VALUE", "default": []}
-    add_settings(group, RewardChoice, "rewards", "set", "solution_column", set=changes, rewards={"help": rewards})
+    add_settings(group, RewardChoice, "rewards", "solution_column", rewards={"help": rewards})
+    add(group, "set", help="a setting of the rewards; may be repeated")
 
 
 def run(arguments: argparse.Namespace) -> int:

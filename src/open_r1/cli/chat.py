@@ -8,12 +8,14 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.cli.console import tell
-from open_r1.cli.options import add, add_verb
-from open_r1.cli.serve import add_server_options, read_options
+from open_r1.cli.console import show, tell
+from open_r1.cli.options import add, add_server, add_verb, read_settings
+from open_r1.errors import ConfigError, OpenR1Error, RunError, nearest
+from open_r1.rundir import write_jsonl
 
 if TYPE_CHECKING:
     from open_r1.serving.client import Answer, Conversation
@@ -52,7 +54,7 @@ def add_parser(subparsers: Any) -> None:
     add(parser, "top_p", default=0.95)
     add(parser, "max_new_tokens", help="most tokens of an answer (default: the model's context)")
     add(parser, "show_thinking", action="store_true", help="leave the thinking visible")
-    add_server_options(parser)
+    add_server(parser)
     parser.set_defaults(run=run)
 
 
@@ -82,8 +84,6 @@ def accept_any_bytes(stream: Any) -> None:
 
 
 def check_options(arguments: argparse.Namespace) -> None:
-    from open_r1.errors import ConfigError
-
     if not 0 <= arguments.temperature <= 2:
         raise ConfigError(f"--temperature must be from 0 to 2; got {arguments.temperature:g}.")
     if not 0 < arguments.top_p <= 1:
@@ -107,11 +107,10 @@ def server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     if is_address(arguments.model):
         yield parse_api_address(arguments.model).url, os.environ.get("OPENAI_API_KEY", "").strip()
         return
-    from open_r1.serving.backends import check_model, choose_backend
+    from open_r1.serving.backends import ServeOptions, check_model, choose_backend
     from open_r1.serving.server import served_in_background
 
-    arguments.host, arguments.port = "127.0.0.1", 0
-    options = read_options(arguments)
+    options = read_settings(ServeOptions, arguments, host="127.0.0.1", port=0, extra=())
     backend = choose_backend(options)
     check_model(options.model)
     tell(f"starting {backend} with {options.model}")
@@ -124,11 +123,8 @@ def answer_lines(conversation: Conversation, screen: Screen) -> int:
     """Each line of the input is a question of one conversation; counts go to stderr."""
     from open_r1.serving.screen import counts
 
-    for line in sys.stdin:
-        if not line.strip():
-            continue
-        answer = put(conversation, screen, line.strip())
-        tell(counts(answer))
+    for question in filter(None, map(str.strip, sys.stdin)):
+        tell(counts(put(conversation, screen, question)))
     return 0
 
 
@@ -150,7 +146,7 @@ def talk(conversation: Conversation, screen: Screen, read: Callable[[str], str] 
         try:
             line = read("\n> ").strip()
         except (EOFError, KeyboardInterrupt):
-            print()
+            show()
             return
         if line.startswith("/"):
             session.command(line)
@@ -168,31 +164,25 @@ class Session:
 
     def question(self, question: str) -> None:
         """An error or Ctrl-C ends the answer, not the chat."""
-        from open_r1.errors import RunError
-
         self.last_question = question
         try:
             self.last_thinking = put(self.conversation, self.screen, question).thinking
         except RunError as error:
-            from open_r1.printable import as_printable
-
-            print(f"\n{as_printable(str(error))}", file=sys.stderr)
+            tell(f"\n{error}")
         except KeyboardInterrupt:
-            print("\nstopped; the question is forgotten", file=sys.stderr)
+            tell("\nstopped; the question is forgotten")
 
     def command(self, line: str) -> None:
-        from open_r1.errors import nearest
-
         name, _, rest = line[1:].partition(" ")
         act = getattr(self, f"do_{name}", None) if name.isidentifier() else None
         if act is None:
             known = [entry.removeprefix("do_") for entry in dir(self) if entry.startswith("do_")]
-            print(f"unknown command /{name}{nearest(name, known)} /help lists them.")
+            show(f"unknown command /{name}{nearest(name, known)} /help lists them.")
             return
         act(rest.strip())
 
     def do_help(self, _: str) -> None:
-        print(COMMANDS)
+        show(COMMANDS)
 
     def do_exit(self, _: str) -> None:
         self.goes_on = False
@@ -201,21 +191,19 @@ class Session:
 
     def do_reset(self, _: str) -> None:
         self.conversation.turns.clear()
-        print("the conversation is forgotten")
+        show("the conversation is forgotten")
 
     def do_system(self, text: str) -> None:
         if text:
             self.conversation.system = text
-        print(f"system prompt: {self.conversation.system or '(none)'}")
+        show(f"system prompt: {self.conversation.system or '(none)'}")
 
     def do_thinking(self, _: str) -> None:
-        from open_r1.printable import as_printable
-
-        print(as_printable(self.last_thinking) or "(there was none)")
+        show(self.last_thinking or "(there was none)")
 
     def do_retry(self, _: str) -> None:
         if not self.last_question:
-            print("nothing was asked yet")
+            show("nothing was asked yet")
             return
         turns = self.conversation.turns
         if len(turns) >= 2 and turns[-2]["content"] == self.last_question:
@@ -223,32 +211,27 @@ class Session:
         self.question(self.last_question)
 
     def do_temperature(self, text: str) -> None:
-        from dataclasses import replace
-
         try:
             value = float(text)
         except ValueError:
             value = -1.0
         if not 0 <= value <= 2:
-            print(f"'{text}' is not a temperature; write a number from 0 to 2")
+            show(f"'{text}' is not a temperature; write a number from 0 to 2")
             return
         self.conversation.options = replace(self.conversation.options, temperature=value)
-        print(f"temperature {value:g}")
+        show(f"temperature {value:g}")
 
     def do_save(self, text: str) -> None:
-        from open_r1.errors import OpenR1Error
-        from open_r1.rundir import write_jsonl
-
         if not text:
-            print("name a file: /save FILE")
+            show("name a file: /save FILE")
             return
         path = Path(text).expanduser()
         if path.exists():
-            print(f"'{path}' exists; name another file")
+            show(f"'{path}' exists; name another file")
             return
         try:
             write_jsonl(path, [{"messages": self.conversation.messages}])
         except OpenR1Error as error:
-            print(error)
+            show(str(error))
             return
-        print(f"saved to {path}")
+        show(f"saved to {path}")

@@ -241,11 +241,10 @@ def show_summary(summary: dict[str, Any]) -> None:
         count = result["num_samples"]
         show(f"\n{summary['title']}: {summary['num_problems']} problems × {count} samples, {name}")
         show(f"  avg@{count:<5} {percent(result['accuracy'])}{errors(result)}")
-        for label, key in (("pass", "pass_at"), ("maj", "maj_at")):
-            figures = [
-                f"@{k} {100 * share['value']:.1f}" for k, share in result[key].items() if k != "1" and share["n"]
-            ]
-            if figures:
+        for label in ("pass", "maj"):
+            shares = {k: share for k, share in result[f"{label}_at"].items() if k != "1" and share["n"]}
+            if shares:
+                figures = [f"@{k} {100 * share['value']:.1f}" for k, share in shares.items()]
                 show(f"  {label:9} {'  '.join(figures)}")
         for kind, groups in result["by"].items():
             for group, share in groups.items():

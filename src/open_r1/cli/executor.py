@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from open_r1.cli.options import add
+from open_r1.cli.console import show, show_json, table
+from open_r1.cli.options import Parser, add, add_verb
+from open_r1.errors import ConfigError, RunError
+from open_r1.rundir import write_text
 
 if TYPE_CHECKING:
     from open_r1.execution.programs import Provider
@@ -25,6 +28,9 @@ EXAMPLE = """examples:
 
 MEASURED_S = 1.5
 
+PAID_SELF_TEST_INTERVAL_S = 600.0
+"""Between two self-tests of an account's sandboxes, each of which someone pays for."""
+
 TIER_WORDS = {
     "A": "Tier A: programs run in namespaces of their own, with a root, a network and processes of their own, behind a "
     "filter of system calls. All languages.",
@@ -34,59 +40,71 @@ TIER_WORDS = {
 NO_TIER = "No tier: this machine can't isolate programs, so none is run."
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser(
-        "executor",
-        help="check the sandbox of this machine, or serve it to others",
-        description="The sandbox that runs a model's programs: check what this machine gives, or serve it to others.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def add_parser(subparsers: Any) -> None:
+    description = "The sandbox that runs a model's programs: check what this machine gives, or serve it to others."
+    parser = add_verb(
+        subparsers, "executor", "check the sandbox of this machine, or serve it to others", EXAMPLE, description
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _add_check_parser(actions)
-    _add_serve_parser(actions)
-
-
-def _add_check_parser(actions: argparse._SubParsersAction) -> None:
-    checking = actions.add_parser(
+    checking = add_verb(
+        actions,
         "check",
-        help="which isolation this machine gives and why, languages, a self-test, programs a second",
-        description="Exit status: 0 all is well; 1 the self-test fails; 2 this machine can't isolate programs.",
-        epilog="Example: open-r1 executor check",
+        "which isolation this machine gives and why, languages, a self-test, programs a second",
+        "Example: open-r1 executor check",
+        "Exit status: 0 all is well; 1 the self-test fails; 2 this machine can't isolate programs.",
     )
     _add_sandbox_options(checking)
     add(checking, "json")
     checking.set_defaults(run=run_check)
-
-
-def _add_serve_parser(actions: argparse._SubParsersAction) -> None:
-    serving = actions.add_parser(
+    serving = add_verb(
+        actions,
         "serve",
-        help="run programs for trainers here and elsewhere, over HTTP",
-        description="A queue over a provider that many trainers and nodes share. Speaks its own protocol, Piston's and "
-        "that of Open-R1's routers. Without --host, only this machine can ask.",
-        epilog="Example: open-r1 executor serve --host 0.0.0.0 --token_file executor.token",
+        "run programs for trainers here and elsewhere, over HTTP",
+        "Example: open-r1 executor serve --host 0.0.0.0 --token_file executor.token",
+        "A queue over a provider that many trainers and nodes share. It speaks its own protocol, Piston's and that of "
+        "Open-R1's routers. Without --host, only this machine can ask.",
     )
-    serving.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1); others need a token"
-    )
-    serving.add_argument("--port", type=int, default=2000, help="default: 2000; 0 takes a free one and prints it")
-    serving.add_argument("--provider", default="local", help="what runs the programs (default: local)")
+    add(serving, "host", help="address to listen on; any but this machine's own needs a token")
+    add(serving, "port", default=2000)
+    add(serving, "provider", default="local", help="what runs the programs")
     _add_sandbox_options(serving)
-    serving.add_argument(
-        "--token_file", type=Path, metavar="FILE", help="what clients must show (default: OPEN_R1_EXECUTOR_TOKEN)"
+    add(
+        serving,
+        "token_file",
+        type=Path,
+        metavar="FILE",
+        help="what clients must show (default: OPEN_R1_EXECUTOR_TOKEN)",
     )
-    serving.add_argument("--max_request_mb", type=int, metavar="N", help="largest request, in MiB (default: 64)")
-    serving.add_argument("--max_queue", type=int, metavar="N", help="most programs that wait (default: 20000)")
-    serving.add_argument("--address_file", type=Path, metavar="FILE", help="write host:port there once it is ready")
+    add(serving, "max_request_mb", type=int, metavar="N", help="largest request, in MiB (default: 64)")
+    add(serving, "max_queue", type=int, metavar="N", help="most programs that wait (default: 20000)")
+    add(serving, "address_file", type=Path, metavar="FILE", help="write host:port there once it is ready")
     serving.set_defaults(run=run_serve)
 
 
-def _add_sandbox_options(parser: argparse.ArgumentParser) -> None:
+def _add_sandbox_options(parser: Parser) -> None:
     add(parser, "concurrency", "--workers", help="programs at once (default: one a core)")
     add(
-        parser, "packages", nargs="+", default=[], metavar="NAME", help="installed packages that Python programs may import"
-    )  # fmt: skip
+        parser,
+        "packages",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="installed packages that Python programs may import",
+    )
+
+
+def router_parser(provider: str, sandboxes: str) -> Parser:
+    """The command line of a router: the service before one account's sandboxes, `sandboxes` of them at once."""
+    parser = Parser(
+        description=f"A router before one account of {provider}, which many trainers share. Clients ask POST "
+        "/execute_batch; GET /health says whether it works.",
+        epilog="Beyond this machine clients must show the token in OPEN_R1_EXECUTOR_TOKEN.",
+    )
+    add(parser, "host", default=None, help="address to listen on (default: 0.0.0.0 with a token, 127.0.0.1 without)")
+    add(parser, "port", default=8001)
+    add(parser, sandboxes, dest="concurrency", type=int, default=20, metavar="N", help="sandboxes at once")
+    parser.set_defaults(run=run_serve, provider=provider)
+    return parser
 
 
 @dataclass(frozen=True)
@@ -118,10 +136,9 @@ class Check:
 def run_check(arguments: argparse.Namespace) -> int:
     found = check_machine(arguments.concurrency, arguments.packages)
     if arguments.json:
-        print(json.dumps(asdict(found), indent=2))
+        show_json(asdict(found))
     else:
-        for line in describe_check(found):
-            print(line)
+        show("\n".join(describe_check(found)))
     return found.exit_status
 
 
@@ -145,8 +162,6 @@ def check_machine(workers: int | None, packages: list[str]) -> Check:
 
 
 def check_workers(workers: int | None) -> int | None:
-    from open_r1.errors import ConfigError
-
     if workers is not None and not 1 <= workers <= 1024:
         raise ConfigError(f"--concurrency must be between 1 and 1024; got {workers}.")
     return workers
@@ -171,13 +186,10 @@ def describe_check(found: Check) -> list[str]:
 
         return [*lines, REMEDY]
     lines += ["", "Languages"]
-    width = max(map(len, [*found.languages, *found.missing]))
-    lines += [f"  {name:<{width}}  {version}" for name, version in found.languages.items()]
-    lines += [f"  {name:<{width}}  missing: {remedy}" for name, remedy in found.missing.items()]
-    lines += ["", "Self-test"]
+    missing = {name: f"missing: {remedy}" for name, remedy in found.missing.items()}
+    lines += [table((found.languages | missing).items(), indent=2), "", "Self-test"]
     lines += [
-        f"  {'FAILED' if fault else 'ok':<6}  {name}{f': {fault}' if fault else ''}"
-        for name, fault in found.self_test.items()
+        f"  FAILED  {name}: {fault}" if fault else f"  ok      {name}" for name, fault in found.self_test.items()
     ]
     if found.programs_per_s is not None:
         at_once = f"{found.workers} at once" if found.workers > 1 else "one at a time"
@@ -191,47 +203,43 @@ def run_serve(arguments: argparse.Namespace) -> int:
     from open_r1.execution.service.server import serve
     from open_r1.execution.service.settings import ServiceSettings, read_token
 
-    chosen = {
-        name: getattr(arguments, name)
-        for name in ("max_request_mb", "max_queue")
-        if getattr(arguments, name) is not None
-    }
-    token = read_token(arguments.token_file)
-    settings = ServiceSettings(host=arguments.host, port=arguments.port, token=token, **chosen)
+    taken = ("port", "max_request_mb", "max_queue")
+    chosen = {name: value for name in taken if (value := getattr(arguments, name, None)) is not None}
+    if arguments.provider != "local":
+        chosen["self_test_interval_s"] = PAID_SELF_TEST_INTERVAL_S
+    token = read_token(getattr(arguments, "token_file", None))
+    host = arguments.host or ("0.0.0.0" if token else "127.0.0.1")
+    settings = ServiceSettings(host=host, token=token, **chosen)
     with make_provider(arguments) as provider:
         provider.check()
         if failure := run_self_test(provider):
-            from open_r1.errors import RunError
-
             raise RunError(f"the self-test fails: {failure}. Run: open-r1 executor check.")
         serve(provider, settings, languages_here(provider), on_ready=announcer(arguments, bool(token)))
     return 0
 
 
 def make_provider(arguments: argparse.Namespace) -> Provider:
+    """The provider that was named; --concurrency is the sandboxes of an account at once too."""
+    concurrency = check_workers(arguments.concurrency)
     if arguments.provider == "local":
         from open_r1.execution.sandbox.local import LocalProvider
 
-        return LocalProvider(check_workers(arguments.concurrency), arguments.packages)
+        return LocalProvider(concurrency, arguments.packages)
     from open_r1.execution.providers import get_provider
 
-    return get_provider(arguments.provider)
+    given = {} if concurrency is None else {"parallel_code_exec_per_proc": concurrency}
+    return get_provider(arguments.provider, argparse.Namespace(**given))
 
 
 def announcer(arguments: argparse.Namespace, has_token: bool) -> Callable[[str], None]:
     """Says where the service is, with a line to try it by."""
 
     def announce(address: str) -> None:
-        if arguments.address_file:
-            from open_r1.rundir import write_text
-
-            write_text(arguments.address_file, f"{address}\n")
+        if path := getattr(arguments, "address_file", None):
+            write_text(path, f"{address}\n")
         shown = ' -H "Authorization: Bearer $OPEN_R1_EXECUTOR_TOKEN"' if has_token else ""
         request = json.dumps({"programs": [{"source": "print(6 * 7)"}]})
-        print(f"serving on http://{address}")
-        print(
-            f"curl{shown} -H 'Content-Type: application/json' -d '{request}' http://{address}/v1/executions",
-            flush=True,
-        )
+        show(f"serving on http://{address}")
+        show(f"curl{shown} -H 'Content-Type: application/json' -d '{request}' http://{address}/v1/executions")
 
     return announce

@@ -5,11 +5,17 @@ Exit status: 0 done; 2 the request can't be carried out as it stands; 1 a failur
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[
+        0
+    ]  # `python -m` puts the working folder there, whose yaml.py or logging.py would run in a library's place
+
 import importlib
 import io
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Sequence
 from pkgutil import iter_modules

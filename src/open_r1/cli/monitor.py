@@ -28,8 +28,6 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from dataclasses import asdict
-
     from open_r1.data.columns import find_column
     from open_r1.data.sources import load_splits
     from open_r1.evaluation.monitor import measure, summarise_quality
@@ -41,6 +39,6 @@ def run(arguments: argparse.Namespace) -> int:
     column = find_column(found, arguments.column, COLUMNS, arguments.file, "--column", "outputs")
     measured = [measure(text_of(row[column] or "")) for row in rows.select_columns([column])]
     if arguments.output:
-        write_jsonl(arguments.output, (asdict(quality) for quality in measured))
+        write_jsonl(arguments.output, measured)
     show_json(summarise_quality(measured))
     return 0

@@ -62,6 +62,14 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unknown argument '{rest[0]}'{hint}")
         return parsed, rest
 
+    def commands(self) -> dict[str, Parser]:
+        """Every command at or below this parser, by its words, with all its options."""
+        below = [action for action in self.complete()._actions if isinstance(action, argparse._SubParsersAction)]
+        if not below:
+            return {self.prog: self}
+        parsers: list[Parser] = [parser for action in below for parser in action.choices.values()]
+        return {name: command for parser in parsers for name, command in parser.commands().items()}
+
     def declared(self) -> dict[str, str]:
         """Each spelling of an option, with underscores -> the option as it is declared."""
         options = [action for action in self._actions if action.option_strings]
@@ -270,6 +278,18 @@ def add_results(parser: Any, *names: str, **settings: Any) -> None:
         add(parser, name)
 
 
+def add_server(parser: Any) -> None:
+    """How a model's server is started, for the verbs that start one."""
+    from open_r1.serving.backends import ServeOptions
+
+    add_settings(parser, ServeOptions)
+    add(
+        parser, "startup_timeout", type=float, default=1200, metavar="SECONDS",
+        help="how long the model may take to load",
+    )  # fmt: skip
+    add(parser, "verbose", action="store_true", help="show what the model's server says")
+
+
 def add_settings(parser: Any, settings: type, *names: str, **changes: Any) -> None:
     """An option for each field of a dataclass of settings, with the field's type, default and help.
 
@@ -304,10 +324,10 @@ def type_settings(hint: Any) -> dict[str, Any]:
     if get_origin(hint) is Literal:
         return {"choices": get_args(hint)}
     if get_origin(hint) is tuple:
-        return {"nargs": "+", "type": get_args(hint)[0], "metavar": "NAME"}
+        return {"nargs": "+", "metavar": "NAME"}
     if get_origin(hint) is Mapping:
         return {"type": read_object, "metavar": "JSON"}
-    return {"type": hint} | ({"metavar": "N"} if hint is int else {})
+    return {"type": hint, "metavar": "N"} if hint is int else {} if hint is str else {"type": hint}
 
 
 def read_object(text: str) -> dict[str, Any]:

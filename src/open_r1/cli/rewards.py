@@ -39,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
     scoring = add_verb(actions, "score", "score a JSONL file of completions", EXAMPLE)
     scoring.add_argument("file", type=Path, metavar="FILE", help="JSONL; a line is a completion with its columns")
     add(scoring, "rewards", required=True)
-    add(scoring, "set", help="a setting of the rewards; may be repeated")
+    add(scoring, "set", nargs="+", action="extend", help="a setting of the rewards; may be repeated")
     add(scoring, "output", help="write each line's values, reasons and details to this JSONL file")
     for action, run in ((listing, run_list), (describing, run_describe), (scoring, run_score)):
         add(action, "json")
@@ -72,15 +72,18 @@ def run_describe(arguments: argparse.Namespace) -> int:
 
 
 def run_score(arguments: argparse.Namespace) -> int:
-    from open_r1.rewards.recipe import read_reward_settings
     from open_r1.rewards.registry import build_reward
+    from open_r1.rewards.settings import read_reward_settings
 
     settings = argparse.Namespace(**read_reward_settings(arguments.set, arguments.rewards))
     rewards = {name: build_reward(name, settings) for name in arguments.rewards}
     columns = read_columns(arguments.file)
     outcomes = {name: reward.score(**columns) for name, reward in rewards.items()}
     if arguments.output:
-        _write_outcomes(arguments.output, outcomes)
+        from open_r1.rundir import write_jsonl
+
+        samples = zip(*outcomes.values(), strict=True)
+        write_jsonl(arguments.output, ({n: _record(o) for n, o in zip(outcomes, s, strict=True)} for s in samples))
     _print_summary(outcomes, columns, as_json=arguments.json)
     return 0
 
@@ -133,17 +136,7 @@ def _read_row(line: str, place: str) -> dict[str, Any]:
     return row
 
 
-def _write_outcomes(path: Path, outcomes: dict[str, list[Outcome]]) -> None:
-    from open_r1.rundir import write_jsonl
-
-    rows = (
-        {name: _outcome_record(outcome) for name, outcome in zip(outcomes, sample, strict=True)}
-        for sample in zip(*outcomes.values(), strict=True)
-    )
-    write_jsonl(path, rows)
-
-
-def _outcome_record(outcome: Outcome) -> dict[str, Any]:
+def _record(outcome: Outcome) -> dict[str, Any]:
     record: dict[str, Any] = {"value": outcome.value, "reason": outcome.reason}
     return record | ({"details": dict(outcome.details)} if outcome.details else {})
 

@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     for kind, summary in SUMMARIES.items():
         description = f"{summary[0].upper()}{summary[1:]}. Any setting of the recipe can be given as --key value."
         parser = add_verb(subparsers, kind, summary, f"Example: {EXAMPLE.format(kind=kind)}", description)
-        add(parser, "config", type=str)
+        add(parser, "config")
         add(parser, "dry-run", help="check and show the settings, run nothing")
         if kind == "grpo":
             text = "sample and score a few completions, report what would prevent learning, train nothing"
@@ -39,10 +39,10 @@ def run(kind: StageKind, arguments: argparse.Namespace) -> int:
     """Parse, show the notices, and train."""
     if arguments.settings:
         return list_settings(kind)
-    from open_r1.configs.parse import parse_stage
-    from open_r1.pipeline.training_stage import check_arguments, run_training
+    from open_r1.pipeline.training import check_arguments, run_training
+    from open_r1.training.parse import parse_stage
 
-    parsed = parse_stage(kind, [*(["--config", arguments.config] if arguments.config else []), *arguments.extra])
+    parsed = parse_stage(kind, [*(["--config", str(arguments.config)] if arguments.config else []), *arguments.extra])
     check_arguments(parsed)
     for notice in (*parsed.notices, *parsed.adaptations):
         tell(f"notice: {notice}")
@@ -56,10 +56,11 @@ def run(kind: StageKind, arguments: argparse.Namespace) -> int:
 
 
 def show_resolved(parsed: StageArguments) -> int:
-    from open_r1.model_folder import check_model_path
+    from open_r1.hub.folders import check_model_path
+    from open_r1.text.secrets import hide_secrets
 
     check_model_path(parsed.model.model_name_or_path)
-    show(parsed.as_yaml().rstrip())
+    show(hide_secrets(parsed.as_yaml()).rstrip())
     tell(f"these {len(parsed.origins)} settings can be used; data and model were not opened, and nothing was run")
     return 0
 
@@ -81,7 +82,7 @@ def list_settings(kind: StageKind) -> int:
     """Every setting of a stage: name, default, help."""
     import dataclasses
 
-    from open_r1.configs.parse import stage_classes
+    from open_r1.training.arguments import stage_classes
 
     for settings in stage_classes(kind):
         for field in sorted(dataclasses.fields(settings), key=lambda field: field.name):

@@ -1,4 +1,4 @@
-"""The settings of `sft` and `grpo`: TRL's dataclasses with what Open R1 adds.
+"""The settings of `sft` and `grpo`: TRL's dataclasses with what Open R1 adds, those of rewards aside.
 
 Whatever TRL's own SFTConfig, GRPOConfig and ModelConfig offer is a key here too and means what TRL says it means.
 """
@@ -6,9 +6,7 @@ Whatever TRL's own SFTConfig, GRPOConfig and ModelConfig offer is a key here too
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Literal
 
 import trl
@@ -19,7 +17,7 @@ from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT, SHARE, Range
 from open_r1.errors import ConfigError
 
-__all__ = ["GRPOConfig", "GRPOScriptArguments", "ModelConfig", "SFTConfig", "ScriptArguments"]
+__all__ = ["GRPOConfig", "ModelConfig", "SFTConfig", "ScriptArguments"]
 
 
 @dataclass
@@ -58,28 +56,6 @@ class ScriptArguments(trl.ScriptArguments):
         self.mixture = DatasetMixtureConfig.from_mapping(self.dataset_mixture) if self.dataset_mixture else None
 
 
-rewards: Any = import_module("open_r1.rewards.settings")
-"""Rewards declare their settings. This area lies below them, and so names the place that composes what they declare."""
-
-RewardSettings: Any = rewards.settings_class()
-
-
-@dataclass
-class GRPOScriptArguments(RewardSettings, ScriptArguments):
-    """What to train on and how to reward it."""
-
-
-def grpo_script_arguments(reward_names: Iterable[str]) -> type[GRPOScriptArguments]:
-    """GRPOScriptArguments with the settings that the user's own among these rewards declare.
-
-    ConfigError for a reward that can't be found.
-    """
-    own = [name for name in reward_names if ":" in name]
-    if not own:
-        return GRPOScriptArguments
-    return dataclass(type("GRPOScriptArguments", (rewards.settings_class(own), GRPOScriptArguments), {}))
-
-
 @dataclass
 class StageSettings:
     """What Open R1 adds to the training settings of either stage."""
@@ -94,7 +70,7 @@ class StageSettings:
     wandb_entity: str | None = setting(None, "Weights & Biases entity.")
     wandb_project: str | None = setting(None, "Weights & Biases project.")
     wandb_run_group: str | None = setting(None, "Weights & Biases run group.")
-    overwrite_output_dir: bool = setting(False, "Start over in a folder that holds a run: the old one is removed.")
+    overwrite_output_dir: bool = setting(False, "Start over in a folder that contains a run: remove the old one.")
 
 
 @dataclass

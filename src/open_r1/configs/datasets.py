@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from open_r1.errors import ConfigError
 class DatasetConfig:
     """One entry of a mixture."""
 
-    id: str
+    id: str = setting(MISSING, "A Hub id, a file or a folder.")
     config: str | None = setting(None, "Configuration of a Hub data set.")
     split: str = setting("train", "Split of a folder or Hub data set.")
     columns: list[str] | None = setting(None, "Columns to keep, by their names after column_map; null for all.")

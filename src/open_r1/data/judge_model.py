@@ -74,7 +74,7 @@ class JudgeSettings:
         "undecided: asked where the gold can't be read; unparsable: also where the answer can't; wrong: also where it is "
         "wrong or missing",
     )
-    judge_concurrency: int = setting(32, "questions in flight at each judge's server", COUNT)
+    judge_concurrency: int = setting(32, "requests in flight at each of the judge's servers", COUNT)
     judge_max_tokens: int = setting(2048, "most tokens of the judge's reply", COUNT)
 
     def __post_init__(self) -> None:

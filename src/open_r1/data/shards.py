@@ -21,7 +21,8 @@ from open_r1.data.provenance import Step, steps_behind, write_steps
 from open_r1.data.sources import load_source
 from open_r1.data.sources.local import find_files
 from open_r1.errors import ConfigError, RunFolderError
-from open_r1.hub import check_repo_id, default_api, push_folder
+from open_r1.hub.card import header, markdown_table
+from open_r1.hub.push import check_repo_id, push_folder
 from open_r1.rundir import atomic_file, hash_files, read_json, write_json, write_text
 
 if TYPE_CHECKING:
@@ -67,7 +68,10 @@ def publish(
     folder = prepare(source, repo_id.partition("/")[2], output_dir, config, report, progress)
     if not dry_run:
         message, ignored = "Rows and card by open-r1 data publish", [DONE, ".*"]
-        push_folder(api or default_api(), folder, repo_id, "dataset", revision, private or None, ignored, message)
+        push_folder(
+            folder, repo_id, message,
+            repo_type="dataset", revision=revision, private=private or None, left_out=ignored, api=api,
+        )  # fmt: skip
     return folder
 
 
@@ -203,32 +207,9 @@ def columns_of(rows: Any) -> dict[str, str]:
 
 def card(title: str, counts: Mapping[str, int], columns: Mapping[str, str], steps: Sequence[Step]) -> str:
     """The data set's card, with the header that the Hub reads."""
-    files = "\n".join(f"  - split: {split}\n    path: data/{split}-*.parquet" for split in counts)
-    rows = "\n".join(f"| {split} | {count:,} |" for split, count in counts.items())
-    named = "\n".join(f"| `{name}` | `{kind}` |" for name, kind in columns.items())
+    files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in counts]
+    metadata = {"tags": ["open-r1"], "configs": [{"config_name": "default", "data_files": files}]}
+    rows = markdown_table(["split", "rows"], [(split, f"{count:,}") for split, count in counts.items()])
+    named = markdown_table(["name", "type"], [(f"`{name}`", f"`{kind}`") for name, kind in columns.items()])
     made = "\n".join(step.as_markdown(number) for number, step in enumerate(steps, start=1)) or "Not recorded."
-    return f"""---
-tags:
-- open-r1
-configs:
-- config_name: default
-  data_files:
-{files}
----
-
-# {title}
-
-| split | rows |
-|---|---|
-{rows}
-
-## How it was made
-
-{made}
-
-## Columns
-
-| name | type |
-|---|---|
-{named}
-"""
+    return f"{header(metadata)}\n# {title}\n\n{rows}\n## How it was made\n\n{made}\n\n## Columns\n\n{named}"

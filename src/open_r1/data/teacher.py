@@ -54,7 +54,7 @@ class TeacherSettings:
 
     def identity(self) -> dict[str, Any]:
         """What two runs into one folder must have in common, beside the model's name: contents of a local model."""
-        from open_r1.model_folder import model_files
+        from open_r1.hub.folders import model_files
 
         files = [] if self.backend == "server" else model_files(str(self.model))
         contents = {"contents of the model folder": hash_files(files)} if files else {}

@@ -15,8 +15,8 @@ from open_r1.configs.fields import setting
 from open_r1.data.columns import GOLD_COLUMNS, gold_of, require_columns
 from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.rewards.base import FROM_TRAINER, RewardFunction
-from open_r1.rewards.recipe import read_reward_settings
 from open_r1.rewards.registry import get_spec, reward_specs
+from open_r1.rewards.settings import read_reward_settings
 from open_r1.rewards.spec import KINDS, RewardSpec
 
 

@@ -3,7 +3,7 @@
     from open_r1.evaluation import EvaluationSettings, evaluate
 
     summary = evaluate("math_500", "runs/math-grpo", "runs/eval/math_500", EvaluationSettings(num_samples=4),
-                       data="math500.jsonl", on_progress=lambda progress: print(progress.line()))
+                       data="math500.jsonl", on_progress=print)
     print(summary["modes"]["sampled"]["accuracy"])
 
 Does: any source of problems as a benchmark (`benchmarks`), samples that survive any interruption, pass@1, pass@k and maj@k
@@ -13,11 +13,9 @@ Does not: know how completions are generated (`generation`) or what makes an ans
 
 from open_r1.evaluation.benchmarks import Benchmark, benchmarks, get_benchmark
 from open_r1.evaluation.engine import EvaluationSettings, Plan, evaluate, plan_evaluation, run_evaluation
-from open_r1.evaluation.sampling import EvaluationProgress
 
 __all__ = [
     "Benchmark",
-    "EvaluationProgress",
     "EvaluationSettings",
     "Plan",
     "benchmarks",

@@ -16,7 +16,7 @@ from open_r1.errors import ConfigError
 from open_r1.generation import Completer, Message
 from open_r1.generation.batching import BatchedGenerator
 from open_r1.generation.protocol import to_messages
-from open_r1.model_folder import model_files
+from open_r1.hub.folders import model_files
 from open_r1.net.client import TransportError, request_once
 from open_r1.records import Problem
 from open_r1.rundir import hash_files
@@ -69,6 +69,7 @@ class Backend:
 
 
 def estimate_tokens(messages: Sequence[Message]) -> int:
+    """An upper estimate of a conversation's tokens, for models whose tokenizer is not here."""
     return sum(-(-len(message["content"].encode()) // BYTES_A_TOKEN) + 8 for message in messages)
 
 
@@ -112,21 +113,22 @@ def vllm_backend(
     """
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
-    known: Any = {"name": "vllm", "model_hash": hash_model(model), "versions": versions_of("torch", "vllm")}
     if parallel == "data" and num_gpus > 1:
         from open_r1.generation.data_parallel import DataParallelGenerator
 
         generator: Any = DataParallelGenerator.of_vllm(model, num_gpus, options)
-        context = generator.ask_first("context_length")
-        return Backend(
-            BatchedGenerator(generator, model, batch_size * num_gpus),
-            context,
-            lambda messages: generator.ask_first("count_tokens", messages),
-            **known,
-        )
-    sizes = {"tensor_parallel_size": num_gpus} if parallel == "tensor" else {}
-    engine = VLLMGenerator(model, **sizes, **options)
-    return Backend(BatchedGenerator(engine, model, batch_size), engine.context_length(), engine.count_tokens, **known)
+        batch_size *= num_gpus
+    else:
+        sizes = {"tensor_parallel_size": num_gpus} if parallel == "tensor" else {}
+        generator = VLLMGenerator(model, **sizes, **options)
+    return Backend(
+        BatchedGenerator(generator, model, batch_size),
+        generator.context_length(),
+        generator.count_tokens,
+        "vllm",
+        hash_model(model),
+        versions_of("torch", "vllm"),
+    )
 
 
 def server_backend(settings: Any, report: Callable[[str], None]) -> Backend:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from open_r1 import __version__
 from open_r1.errors import DataError
 from open_r1.evaluation.backends import Backend, transformers_backend
 from open_r1.evaluation.benchmarks import Benchmark, get_benchmark
-from open_r1.evaluation.sampling import Mode, OnProgress, hash_problems, read_samples, report_on, sample_problems
-from open_r1.evaluation.summary import SAMPLES, SUMMARY, Sample, read_summary, summarise_mode
+from open_r1.evaluation.sampling import Mode, OnProgress, hash_problems, read_samples, sample_problems
+from open_r1.evaluation.summary import SAMPLES, SUMMARY, read_scored, read_summary, sample_row, summarise_mode
 from open_r1.generation import Sampling
 from open_r1.records import Problem
 from open_r1.rundir import OutputFolder, write_json, write_jsonl
@@ -74,6 +75,7 @@ class Plan:
 
     @property
     def name(self) -> str:
+        """The benchmark's name."""
         return self.benchmark.name
 
     @property
@@ -181,12 +183,12 @@ def run_evaluation(
                 mode,
                 backend.completer,
                 plan.settings.system_prompt,
-                lambda progress, mode=mode: on_progress(report_on(plan.name, mode.name, progress)),
+                lambda progress, mode=mode: on_progress(f"{plan.name}, {mode.name}: {progress.line()}"),
                 command,
             )
     tell(f"{plan.name}: scoring {len(plan.problems) * plan.num_samples:,} samples")
-    scored: dict[str, list[Sample]] = {mode.name: [] for mode in plan.modes}
-    write_jsonl(folder / SAMPLES, score_samples(plan, completions.path, scored))
+    write_jsonl(folder / SAMPLES, score_samples(plan, completions.path))
+    rows = read_scored(folder / SAMPLES)
     summary = {
         "name": plan.name,
         "title": plan.benchmark.title,
@@ -194,7 +196,10 @@ def run_evaluation(
         "num_problems": len(plan.problems),
         "settings": settings,
         "modes": {
-            mode.name: summarise_mode(scored[mode.name], mode.sampling, plan.benchmark.votes) for mode in plan.modes
+            mode.name: summarise_mode(
+                [row for row in rows if row["mode"] == mode.name], mode.sampling, plan.benchmark.votes
+            )
+            for mode in plan.modes
         },
     }
     write_json(folder / SUMMARY, summary)
@@ -259,25 +264,13 @@ def read_finished(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | No
     return summary if is_same else None
 
 
-def score_samples(plan: Plan, completions: Path, scored: dict[str, list[Sample]]) -> Iterator[dict[str, Any]]:
-    """The rows of samples.jsonl; what the estimates need of each is added to `scored`. Bounded in memory."""
+def score_samples(plan: Plan, completions: Path) -> Iterator[dict[str, Any]]:
+    """The rows of samples.jsonl, scored `SCORED_AT_ONCE` at a time."""
     for mode in plan.modes:
-        waiting: list[tuple[Problem, dict[str, Any]]] = []
         each = read_samples(completions / mode.name, plan.problems, mode.sampling.num_samples)
-        for problem, rows in zip(plan.problems, each, strict=True):
-            waiting += [(problem, row) for row in rows]
-            if len(waiting) >= SCORED_AT_ONCE:
-                yield from score_batch(plan, mode.name, waiting, scored[mode.name])
-                waiting.clear()
-        yield from score_batch(plan, mode.name, waiting, scored[mode.name])
-
-
-def score_batch(
-    plan: Plan, mode: str, batch: Sequence[tuple[Problem, dict[str, Any]]], scored: list[Sample]
-) -> Iterator[dict[str, Any]]:
-    texts = [row["completion"] for _, row in batch]
-    outcomes = plan.benchmark.score(texts, [problem for problem, _ in batch]) if batch else []
-    for (problem, row), outcome in zip(batch, outcomes, strict=True):
-        sample = Sample.of(problem, mode, row, outcome)
-        scored.append(sample)
-        yield sample.as_row(problem, row)
+        pairs = ((problem, row) for problem, rows in zip(plan.problems, each, strict=True) for row in rows)
+        while batch := list(islice(pairs, SCORED_AT_ONCE)):
+            texts = [row["completion"] for _, row in batch]
+            outcomes = plan.benchmark.score(texts, [problem for problem, _ in batch])
+            for (problem, row), outcome in zip(batch, outcomes, strict=True):
+                yield sample_row(problem, mode.name, row, outcome)

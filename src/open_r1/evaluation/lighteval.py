@@ -20,6 +20,7 @@ from typing import Any
 from open_r1.errors import ConfigError, DataError, RunError, nearest
 from open_r1.evaluation.statistics import Z95
 from open_r1.evaluation.table import Result
+from open_r1.processes.python import child_environment
 from open_r1.records import Estimate
 
 TASKS: Mapping[str, str] = {
@@ -86,9 +87,8 @@ def run(words: Sequence[str], folder: Path, tell: Callable[[str], None]) -> list
     program = find_program()
     before = set(result_files(folder))
     tell(as_line(words))
-    ended = subprocess.run(
-        [program, *words[1:]], env={**os.environ, "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}, check=False
-    )
+    environment = child_environment({"VLLM_WORKER_MULTIPROC_METHOD": "spawn"})
+    ended = subprocess.run([program, *words[1:]], env=environment, check=False)
     if ended.returncode:
         raise RunError(f"lighteval ended with status {ended.returncode}; its messages are above.")
     new = [path for path in result_files(folder) if path not in before]
@@ -98,6 +98,7 @@ def run(words: Sequence[str], folder: Path, tell: Callable[[str], None]) -> list
 
 
 def result_files(folder: Path) -> list[Path]:
+    """The results files under a folder, in order."""
     return sorted(folder.rglob("results_*.json"))
 
 

@@ -100,6 +100,7 @@ def code_in(completion: str) -> str:
 
 
 def outcome_of(verdict: Verdict, code: str) -> Outcome:
+    """A verdict of the judge as an outcome."""
     passed = verdict.passed
     reason = "correct" if passed else verdict.reason
     return Outcome(None if passed is None else float(passed), reason, {"answer": code})

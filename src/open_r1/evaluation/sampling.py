@@ -39,61 +39,19 @@ class Mode:
     sampling: Sampling
 
 
-@dataclass(frozen=True)
-class EvaluationProgress:
-    """A report on a running evaluation, for whoever shows it.
-
-    Args:
-        benchmark: Its name.
-        mode: The mode that is being sampled.
-        samples_done: Samples of the mode on disk, those of earlier runs included.
-        samples_wanted: All samples of the mode.
-        tokens: Their tokens, those of unfinished samples included where the generator counts them.
-        tokens_per_s: The rate over about the last minute.
-        seconds_left: Until the mode's last sample; None while nothing has been generated.
-        text: All of it, and what failed, in words.
-    """
-
-    benchmark: str
-    mode: str
-    samples_done: int
-    samples_wanted: int
-    tokens: int
-    tokens_per_s: float
-    seconds_left: float | None
-    text: str
-
-    def line(self) -> str:
-        return f"{self.benchmark}, {self.mode}: {self.text}"
-
-
-OnProgress = Callable[[EvaluationProgress], None]
-
-
-def report_on(benchmark: str, mode: str, progress: Progress) -> EvaluationProgress:
-    tokens = progress.tokens  # first: another thread counts on
-    samples_per_s, tokens_per_s = progress.rates()
-    return EvaluationProgress(
-        benchmark,
-        mode,
-        progress.done,
-        progress.wanted,
-        tokens,
-        tokens_per_s,
-        progress.seconds_left(samples_per_s, tokens_per_s),
-        progress.line(),
-    )
+OnProgress = Callable[[str], None]
+"""Called with a line: the benchmark, the mode, how many samples there are, tokens a second, the time left."""
 
 
 def at_most_every(seconds: float, on_progress: OnProgress, clock: Callable[[], float] = time.monotonic) -> OnProgress:
     """`on_progress` for logs, where every report stays: called after `seconds`, and then so far apart."""
     next_at = clock() + seconds
 
-    def show(progress: EvaluationProgress) -> None:
+    def show(line: str) -> None:
         nonlocal next_at
         if clock() >= next_at:
             next_at = clock() + seconds
-            on_progress(progress)
+            on_progress(line)
 
     return show
 
@@ -110,6 +68,7 @@ class AskedProblems:
             yield TraceProblem(ordinal, problem.id, to_messages(problem.prompt, self.system_prompt), {})
 
     def locate(self) -> Locator:
+        """Finds a problem by its key."""
         return Locator(self.survey.keys, by_prompt=False)
 
 
@@ -117,6 +76,7 @@ class SampleRun(TraceRun):
     """A run on a folder of samples; the evaluation's own summary says how they were made."""
 
     def write_provenance(self, summary: dict[str, Any]) -> None:
+        """Writes nothing."""
         pass
 
 
@@ -170,7 +130,7 @@ def scored_by(problem: Problem) -> dict[str, Any]:
     metadata = dict(problem.metadata)
     if PLACE not in metadata:
         return metadata
-    path, start, length = metadata.pop(PLACE)
+    path, start = metadata.pop(PLACE)
     with Path(path).open("rb") as file:
         file.seek(start)
-        return metadata | {"line": hashlib.sha256(file.read(length)).hexdigest()}
+        return metadata | {"line": hashlib.sha256(file.readline()).hexdigest()}

@@ -32,15 +32,12 @@ def find_unreadable_gold(problem: Problem) -> str | None:
 
 def score_choice(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outcome]:
     """The letter that is chosen, or whose option is written out, against the gold letter."""
-    return [
-        score_letter(choose(completion, problem.metadata["options"]), problem.gold)
-        for completion, problem in zip(completions, problems, strict=True)
-    ]
-
-
-def score_letter(letter: str | None, gold: str) -> Outcome:
-    reason = "no_answer" if letter is None else "correct" if letter == gold else "wrong"
-    return Outcome(float(letter == gold), reason, {"answer": letter})
+    outcomes = []
+    for completion, problem in zip(completions, problems, strict=True):
+        letter = choose(completion, problem.metadata["options"])
+        reason = "no_answer" if letter is None else "correct" if letter == problem.gold else "wrong"
+        outcomes.append(Outcome(float(letter == problem.gold), reason, {"answer": letter}))
+    return outcomes
 
 
 def choose(completion: str, options: Sequence[str]) -> str | None:
@@ -70,4 +67,5 @@ def option_written(text: str, options: Sequence[str]) -> str | None:
 
 
 def squeezed(text: str) -> str:
+    """A text without the spaces, styles and full stop that do not tell options apart."""
     return plain_text(text).replace(" ", "").rstrip(".")

@@ -19,6 +19,7 @@ Z95 = 1.959963984540054
 
 
 def mean(values: Sequence[float]) -> float:
+    """The mean; NaN for no values."""
     return math.fsum(values) / len(values) if values else math.nan
 
 

@@ -30,11 +30,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from open_r1.evaluation.monitor import Quality, measure, summarise_quality
+from open_r1.evaluation.monitor import measure, summarise_quality
 from open_r1.evaluation.statistics import (
     clustered_error,
     estimate_share,
@@ -45,7 +44,7 @@ from open_r1.evaluation.statistics import (
 )
 from open_r1.generation import Sampling
 from open_r1.records import Estimate, Outcome, Problem
-from open_r1.rundir import read_json
+from open_r1.rundir import iter_rows, read_json
 from open_r1.text.thinking import visible_part
 
 SUMMARY, SAMPLES = "summary.json", "samples.jsonl"
@@ -54,59 +53,41 @@ MOST_VOTES = 16
 """maj@k is computed for powers of two up to this many samples, and for all samples."""
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One scored completion of one problem, without its text; `index` counts a problem's samples from 0."""
+Row = Mapping[str, Any]
 
-    problem_id: str
-    mode: str
-    index: int
-    groups: Mapping[str, str]
-    score: float | None
-    reason: str
-    answer: str | None
-    tokens: int | None
-    thinking_tokens: int | None
-    is_truncated: bool
-    quality: Quality
+TEXTS = ("prompt", "gold", "completion")
+"""Columns of samples.jsonl that no estimate needs."""
 
-    @classmethod
-    def of(cls, problem: Problem, mode: str, row: Mapping[str, Any], outcome: Outcome) -> Sample:
-        """`row` is the completion's, as `sampling` keeps it."""
-        text, tokens = row["completion"], row["completion_tokens"]
-        return cls(
-            problem_id=problem.id,
-            mode=mode,
-            index=row["sample"],
-            groups=problem.groups,
-            score=outcome.value,
-            reason=outcome.reason,
-            answer=outcome.details.get("answer"),
-            tokens=tokens,
-            thinking_tokens=thinking_tokens(text, tokens),
-            is_truncated=row["finish_reason"] == "length",
-            quality=measure(text),
-        )
 
-    def as_row(self, problem: Problem, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The line of samples.jsonl."""
-        return {
-            "problem_id": self.problem_id,
-            "sample": self.index,
-            "mode": self.mode,
-            "prompt": problem.prompt,
-            "gold": problem.gold,
-            "group": next(iter(self.groups.values()), ""),
-            "groups": dict(self.groups),
-            "completion": row["completion"],
-            "answer": self.answer,
-            "score": self.score,
-            "reason": self.reason,
-            "finish_reason": row["finish_reason"],
-            "num_tokens": self.tokens,
-            "thinking_tokens": self.thinking_tokens,
-            "seed": row["seed"],
-        }
+def sample_row(problem: Problem, mode: str, row: Row, outcome: Outcome) -> dict[str, Any]:
+    """The line of samples.jsonl for a completion, whose `row` is as `sampling` keeps it."""
+    text, tokens = row["completion"], row["completion_tokens"]
+    return {
+        "problem_id": problem.id,
+        "sample": row["sample"],
+        "mode": mode,
+        "prompt": problem.prompt,
+        "gold": problem.gold,
+        "group": next(iter(problem.groups.values()), ""),
+        "groups": dict(problem.groups),
+        "completion": text,
+        "answer": outcome.details.get("answer"),
+        "score": outcome.value,
+        "reason": outcome.reason,
+        "finish_reason": row["finish_reason"],
+        "num_tokens": tokens,
+        "thinking_tokens": thinking_tokens(text, tokens),
+        "seed": row["seed"],
+    }
+
+
+def read_scored(path: Path) -> list[dict[str, Any]]:
+    """The lines of samples.jsonl, the quality of each completion in place of its texts."""
+    rows = (row.value for row in iter_rows(path))
+    return [
+        {key: value for key, value in row.items() if key not in TEXTS} | {"quality": measure(row["completion"])}
+        for row in rows
+    ]
 
 
 def thinking_tokens(text: str, tokens: int | None) -> int | None:
@@ -121,11 +102,11 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return read_json(folder / SUMMARY)
 
 
-def summarise_mode(samples: Sequence[Sample], sampling: Sampling, votes: bool) -> dict[str, Any]:
+def summarise_mode(samples: Sequence[Row], sampling: Sampling, votes: bool) -> dict[str, Any]:
     """The entry of one mode. `votes` says whether answers can be compared, so that a majority means something."""
     scored = scored_by_problem(samples)
     means = [mean(scores_of(each)) for each in scored]
-    kinds = list(dict.fromkeys(kind for sample in samples for kind in sample.groups))
+    kinds = list(dict.fromkeys(kind for sample in samples for kind in sample["groups"]))
     by = {kind: estimate_groups(samples, kind) for kind in kinds}
     count = sampling.num_samples
     return {
@@ -139,13 +120,13 @@ def summarise_mode(samples: Sequence[Sample], sampling: Sampling, votes: bool) -
         "maj_at": estimate_at(scored, majority, vote_sizes(count)) if votes else {},
         "groups": by[kinds[0]] if kinds else {},
         "by": by,
-        "truncated_share": mean([sample.is_truncated for sample in samples]),
-        "no_answer_share": mean([sample.answer is None for sample in samples]),
-        "unscored_share": mean([sample.score is None for sample in samples]),
-        "mean_tokens": known_mean([sample.tokens for sample in samples]),
-        "mean_thinking_tokens": known_mean([sample.thinking_tokens for sample in samples]),
-        "reasons": dict(sorted(Counter(sample.reason for sample in samples).items())),
-        "quality": summarise_quality(sample.quality for sample in samples),
+        "truncated_share": mean([sample["finish_reason"] == "length" for sample in samples]),
+        "no_answer_share": mean([sample["answer"] is None for sample in samples]),
+        "unscored_share": mean([sample["score"] is None for sample in samples]),
+        "mean_tokens": known_mean([sample["num_tokens"] for sample in samples]),
+        "mean_thinking_tokens": known_mean([sample["thinking_tokens"] for sample in samples]),
+        "reasons": dict(sorted(Counter(sample["reason"] for sample in samples).items())),
+        "quality": summarise_quality([sample["quality"] for sample in samples]),
     }
 
 
@@ -165,25 +146,26 @@ def from_record(record: Mapping[str, Any]) -> Estimate:
     return Estimate(value, low, high, record["n"])
 
 
-def scored_by_problem(samples: Iterable[Sample]) -> list[list[Sample]]:
+def scored_by_problem(samples: Iterable[Row]) -> list[list[Row]]:
     """The scored samples of each problem; problems without any are left out."""
-    problems: dict[str, list[Sample]] = {}
+    problems: dict[str, list[Row]] = {}
     for sample in samples:
-        if sample.score is not None:
-            problems.setdefault(sample.problem_id, []).append(sample)
+        if sample["score"] is not None:
+            problems.setdefault(sample["problem_id"], []).append(sample)
     return list(problems.values())
 
 
-def scores_of(samples: Sequence[Sample]) -> list[float]:
-    return [sample.score or 0.0 for sample in samples]
+def scores_of(samples: Sequence[Row]) -> list[float]:
+    """The scores of scored samples."""
+    return [sample["score"] or 0.0 for sample in samples]
 
 
-def estimate_groups(samples: Sequence[Sample], kind: str) -> dict[str, Any]:
+def estimate_groups(samples: Sequence[Row], kind: str) -> dict[str, Any]:
     """Group -> the accuracy on its problems, for one kind of groups as "subject"."""
-    groups: dict[str, list[Sample]] = {}
+    groups: dict[str, list[Row]] = {}
     for sample in samples:
-        if kind in sample.groups:
-            groups.setdefault(sample.groups[kind], []).append(sample)
+        if kind in sample["groups"]:
+            groups.setdefault(sample["groups"][kind], []).append(sample)
     return {
         name: as_record(estimate_share([mean(scores_of(each)) for each in scored_by_problem(found)]))
         for name, found in sorted(groups.items())
@@ -191,7 +173,7 @@ def estimate_groups(samples: Sequence[Sample], kind: str) -> dict[str, Any]:
 
 
 def estimate_at(
-    scored: Sequence[Sequence[Sample]], score: Callable[[Sequence[Sample], int], float], sizes: Sequence[int]
+    scored: Sequence[Sequence[Row]], score: Callable[[Sequence[Row], int], float], sizes: Sequence[int]
 ) -> dict[str, Any]:
     """k -> the mean over the problems that have k scored samples, with its interval."""
     return {
@@ -200,12 +182,14 @@ def estimate_at(
     }
 
 
-def passes(samples: Sequence[Sample], k: int) -> float:
-    return pass_at_k(len(samples), sum(sample.score == 1 for sample in samples), k)
+def passes(samples: Sequence[Row], k: int) -> float:
+    """pass@k of one problem's samples."""
+    return pass_at_k(len(samples), sum(sample["score"] == 1 for sample in samples), k)
 
 
-def majority(samples: Sequence[Sample], k: int) -> float:
-    return majority_at_k([(sample.answer, sample.score or 0.0) for sample in samples], k)
+def majority(samples: Sequence[Row], k: int) -> float:
+    """maj@k of one problem's samples."""
+    return majority_at_k([(sample["answer"], sample["score"] or 0.0) for sample in samples], k)
 
 
 def powers_of_two(most: int) -> list[int]:
@@ -214,10 +198,12 @@ def powers_of_two(most: int) -> list[int]:
 
 
 def vote_sizes(most: int) -> list[int]:
+    """The k for which maj@k is computed."""
     return [k for k in powers_of_two(most) if k <= MOST_VOTES or k == most]
 
 
 def known_mean(values: Sequence[int | None]) -> float | None:
+    """The mean of the values that are known; None where none is."""
     known = [value for value in values if value is not None]
     return mean(known) if known else None
 

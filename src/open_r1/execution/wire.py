@@ -21,7 +21,7 @@ missing ones unknown.
     {"index": 3, "status": "finished", "stdout": "NDIK", "stderr": "", "exit_code": 0, "wall_s": 0.004, "cpu_s": 0.003,
      "memory_mb": 9.1, "reason": "", "detail": ""}
 
-Limits above the server's own are lowered to it without a word; `GET /v1/info` tells them:
+Limits above the server's own are lowered to it without a message; `GET /v1/info` lists them:
 
     {"provider": "local", "concurrency": 2, "languages": {"python": "3.11.7", "cpp": "12.2.0"}, "max_programs": 1024,
      "max_request_bytes": 67108864, "max_limits": {"wall_s": 60, ...}}

@@ -9,7 +9,7 @@ from open_r1.generation.protocol import (
     RequestFailed,
     Sampling,
 )
-from open_r1.generation.scripted import ScriptedCompleter, ScriptedGenerator
+from open_r1.generation.scripted import ScriptedCompleter
 from open_r1.net.servers import EndpointsGone
 
 __all__ = [
@@ -22,5 +22,4 @@ __all__ = [
     "RequestFailed",
     "Sampling",
     "ScriptedCompleter",
-    "ScriptedGenerator",
 ]

@@ -1,8 +1,4 @@
-"""A `Completer` made of any `Generator` in this process: requests that wait together become one batch, in a thread.
-
-A generator with a `generate_each` is given every request's own seed, so that a sample doesn't depend on its batch;
-any other samples the whole batch with the seed of its first request.
-"""
+"""A `Completer` made of any `Generator` in this process: requests that wait together become one batch, in a thread."""
 
 from __future__ import annotations
 
@@ -13,9 +9,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from open_r1.generation.protocol import Generator, Message, Prompt, Reply, Sampling
+from open_r1.generation.protocol import Generator, Message, Reply, Sampling
 from open_r1.net.servers import EndpointsGone
-from open_r1.records import Completion
 
 LINGER_S = 0.02
 """How long a batch that isn't full waits for more requests."""
@@ -28,7 +23,7 @@ class BatchedGenerator:
 
     def __init__(self, generator: Generator, model: str, concurrency: int) -> None:
         self.generator, self.model, self.concurrency = generator, model, concurrency
-        self.thread = self.new_thread()
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
         self.queue: list[Waiting] = []
         self.batches: asyncio.Task[None] | None = None
         self.tokens_in_flight = 0
@@ -37,18 +32,17 @@ class BatchedGenerator:
             generator.on_tokens = self.count_tokens  # type: ignore[attr-defined]
 
     def count_tokens(self, count: int) -> None:
+        """Count tokens of the batch that is being generated."""
         self.tokens_in_flight += count
-
-    def new_thread(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
 
     async def start(self) -> list[str]:
         """Ready for a first run, or for another after `close`."""
-        self.thread = self.new_thread()
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
         self.queue, self.batches = [], None
         return []
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """The reply, once the request's batch is done. EndpointsGone when the model fails."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.queue.append((messages, sampling, future))
         if self.batches is None or self.batches.done():
@@ -56,6 +50,7 @@ class BatchedGenerator:
         return await future
 
     async def run_batches(self) -> None:
+        """Run batches until no request waits."""
         while self.queue:
             if len(self.queue) < self.concurrency:
                 await asyncio.sleep(LINGER_S)
@@ -65,22 +60,23 @@ class BatchedGenerator:
 
     def take_batch(self) -> list[Waiting]:
         """The first requests of the queue whose samplings differ in the seed alone; cancelled ones are left out."""
-        self.queue = [waiting for waiting in self.queue if not waiting[2].done()]
-        if not self.queue:
-            return []
-        kind = dataclasses.replace(self.queue[0][1], seed=0)
-        batch = [waiting for waiting in self.queue if dataclasses.replace(waiting[1], seed=0) == kind]
-        batch = batch[: self.concurrency]
-        taken = {id(waiting) for waiting in batch}
-        self.queue = [waiting for waiting in self.queue if id(waiting) not in taken]
+        batch: list[Waiting] = []
+        rest: list[Waiting] = []
+        for waiting in self.queue:
+            if waiting[2].done():
+                continue
+            is_alike = not batch or dataclasses.replace(waiting[1], seed=batch[0][1].seed) == batch[0][1]
+            (batch if is_alike and len(batch) < self.concurrency else rest).append(waiting)
+        self.queue = rest
         return batch
 
     async def run_batch(self, batch: Sequence[Waiting]) -> None:
+        """Generate a batch in the thread and answer its requests."""
         prompts: list[Any] = [messages for messages, _, _ in batch]
         started = time.monotonic()
         try:
             completions_each = await asyncio.get_running_loop().run_in_executor(
-                self.thread, self.generate, prompts, batch
+                self.thread, self.generator.generate_each, prompts, [sampling for _, sampling, _ in batch]
             )
         except Exception as error:  # noqa: BLE001 - whatever a model fails with, it answers nothing more
             said = " ".join(str(error).split())
@@ -91,21 +87,13 @@ class BatchedGenerator:
         finally:
             self.tokens_in_flight = 0
         seconds = time.monotonic() - started
-        has_own_seeds = hasattr(self.generator, "generate_each")
         for (_, sampling, future), completions in zip(batch, completions_each, strict=True):
             if not future.done():
-                seed = sampling.seed if has_own_seeds else batch[0][1].seed
-                future.set_result(self.reply(completions, seed, seconds))
-
-    def generate(self, prompts: Sequence[Prompt], batch: Sequence[Waiting]) -> list[list[Completion]]:
-        """The batch's completions, in its order."""
-        samplings = [sampling for _, sampling, _ in batch]
-        each: Any = getattr(self.generator, "generate_each", None)
-        return each(prompts, samplings) if each else self.generator.generate(prompts, samplings[0])
-
-    def reply(self, completions: Sequence[Completion], seed: int, seconds: float) -> Reply:
-        tokens = sum(completion.num_tokens for completion in completions)
-        return Reply(tuple(completions), None, tokens, self.model, "in-process", seed, seconds, 1)
+                tokens = sum(completion.num_tokens for completion in completions)
+                reply = Reply(
+                    tuple(completions), None, tokens, self.model, "in-process", sampling.seed, seconds, attempts=1
+                )
+                future.set_result(reply)
 
     async def close(self) -> None:
         """End the batch that is being generated too, where the generator can (`cancel`): nobody waits for it any more."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from open_r1.errors import RunError
-from open_r1.generation.protocol import Prompt, Sampling
+from open_r1.generation.protocol import Generator, Prompt, Sampling
 from open_r1.processes.pool import JobOutcome, Limits, Pool
 from open_r1.records import Completion
 
@@ -25,7 +25,7 @@ Make = Callable[..., Any]
 Job = tuple[str, tuple[Any, ...]]
 
 
-class DataParallelGenerator:
+class DataParallelGenerator(Generator):
     """One generator a process; process i sees GPU i alone, or the i-th of those in CUDA_VISIBLE_DEVICES."""
 
     def __init__(self, make: Make, arguments: Sequence[Any], num_processes: int) -> None:
@@ -37,26 +37,25 @@ class DataParallelGenerator:
 
     @classmethod
     def of_vllm(cls, model: str, num_processes: int, options: Mapping[str, Any]) -> DataParallelGenerator:
+        """A vLLM engine in each process; `options` are vLLM's."""
         return cls(make_vllm, (model, dict(options)), num_processes)
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
-        return self.deal(prompts, [sampling] * len(prompts), "generate_shared")
-
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
-        return self.deal(prompts, samplings, "generate_each")
-
-    def deal(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling], name: str) -> list[list[Completion]]:
         """Every n-th prompt to each process."""
         count = self.pool.workers
-        jobs = [(name, (prompts[i::count], samplings[i::count])) for i in range(min(count, len(prompts)))]
+        shares = [(prompts[i::count], samplings[i::count]) for i in range(min(count, len(prompts)))]
         done: list[list[Completion]] = [[] for _ in prompts]
-        for index, share in enumerate(self.ask(jobs)):
+        for index, share in enumerate(self.ask([("generate_each", share) for share in shares])):
             done[index::count] = share
         return done
 
-    def ask_first(self, name: str, *arguments: Any) -> Any:
-        """What a method of the first process's generator returns."""
-        return self.ask([(name, arguments)])[0]
+    def context_length(self) -> int:
+        """That of the first process's generator."""
+        return self.ask([("context_length", ())])[0]
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """The tokens of a prompt, counted by the first process's generator."""
+        return self.ask([("count_tokens", (prompt,))])[0]
 
     def ask(self, jobs: Sequence[Job]) -> list[Any]:
         """The value of each job, one a process. RunError when a process fails, or ends."""
@@ -67,6 +66,7 @@ class DataParallelGenerator:
         return [value_of(outcome, index) for index, outcome in enumerate(outcomes)]
 
     def close(self) -> None:
+        """End the processes."""
         self.pool.close()
 
 
@@ -77,28 +77,24 @@ class GeneratorProcess:
         self.make, self.arguments, self.devices = make, arguments, devices
 
     def begin(self, index: int) -> None:
+        """Make the generator, in its process, with the device of that process alone."""
         os.environ["CUDA_VISIBLE_DEVICES"] = self.devices[index % len(self.devices)]
         self.generator = self.make(*self.arguments)
 
     def __call__(self, job: Job) -> Any:
         name, arguments = job
-        generator = self.generator
-        if name == "is_ready":
-            return True
-        if name == "generate_shared":
-            return generator.generate(arguments[0], arguments[1][0])
-        if name == "generate_each" and not hasattr(generator, name):
-            return [generator.generate([prompt], sampling)[0] for prompt, sampling in zip(*arguments, strict=True)]
-        return getattr(generator, name)(*arguments)
+        return True if name == "is_ready" else getattr(self.generator, name)(*arguments)
 
 
 def make_vllm(model: str, options: Mapping[str, Any]) -> Any:
+    """A vLLM engine with its options."""
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
     return VLLMGenerator(model, **options)
 
 
 def value_of(outcome: JobOutcome, index: int) -> Any:
+    """The value of a job that was done; RunError for one that failed."""
     if outcome.kind == "done":
         return outcome.value
     said = describe(outcome.error) if outcome.kind == "raised" else str(outcome.error).rstrip(".")
@@ -106,4 +102,5 @@ def value_of(outcome: JobOutcome, index: int) -> Any:
 
 
 def describe(error: BaseException | None) -> str:
+    """An error in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -148,6 +148,7 @@ class FakeServer:
 
 
 def make_app(fake: FakeServer) -> FastAPI:
+    """The fake as an application."""
     app = FastAPI(openapi_url=None)
 
     @app.get("/v1/models")
@@ -166,6 +167,7 @@ def make_app(fake: FakeServer) -> FastAPI:
 
 
 def error(status: int, message: str, headers: Mapping[str, str] | None = None, **words: Any) -> JSONResponse:
+    """A reply with an error in OpenAI's form."""
     return JSONResponse({"error": {"message": message, **words}}, status, dict(headers or {}))
 
 
@@ -197,6 +199,7 @@ async def misbehave(fault: str, request: Request, reply: dict[str, Any]) -> Resp
 
 
 async def half(whole: bytes, transport: asyncio.Transport) -> AsyncIterator[bytes]:
+    """Half of a reply; then the connection is closed."""
     yield whole[: len(whole) // 2]
     transport.close()
     await asyncio.Event().wait()
@@ -220,6 +223,7 @@ def running_fake(settings: FakeSettings | None = None, port: int = 0) -> Iterato
 
 
 def read_fault(word: str) -> tuple[str, float]:
+    """A fault and its share, from NAME=SHARE."""
     name, _, share = word.partition("=")
     try:
         return name, float(share)
@@ -228,6 +232,7 @@ def read_fault(word: str) -> tuple[str, float]:
 
 
 def main() -> int:
+    """Serve a fake as the command line describes it."""
     parser = argparse.ArgumentParser(
         prog="python -m open_r1.generation.fake_server", description=(__doc__ or "").splitlines()[0]
     )

@@ -11,14 +11,15 @@ import dataclasses
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from open_r1.errors import ModelError, RunError
-from open_r1.generation.protocol import Prompt, Sampling, to_messages
-from open_r1.model_folder import check_model_path, without_template
+from open_r1.generation.protocol import Generator, Prompt, Sampling, to_messages
+from open_r1.hub.folders import check_model_path, without_template
 from open_r1.records import Completion
 from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-class TransformersGenerator:
+class TransformersGenerator(Generator):
     """A model and its tokenizer; `batch_size` counts sequences, samples included."""
 
     def __init__(
@@ -35,13 +36,11 @@ class TransformersGenerator:
         tokenizer: PreTrainedTokenizerBase,
         batch_size: int = 256,
         system_prompt: str | None = None,
-        report: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.batch_size = batch_size
         self.system_prompt = system_prompt
-        self.report = report
         self.stop_ids = find_stop_ids(model, tokenizer)
         self.pad_id = next(iter(known_ids(tokenizer.pad_token_id, tokenizer.eos_token_id, *self.stop_ids)), 0)
         self.cancelled = threading.Event()
@@ -57,15 +56,14 @@ class TransformersGenerator:
         disable_progress_bar()
         check_model_path(str(folder))
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        try:
+        with loading("tokenizer", folder):
             tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
-            raise ModelError(f"no tokenizer could be loaded from '{folder}': {' '.join(str(error).split())}") from None
-        check_chat_template(tokenizer, str(folder))
         try:
+            tokenizer.get_chat_template()
+        except ValueError:
+            raise without_template(str(folder)) from None
+        with loading("model", folder):
             model = AutoModelForCausalLM.from_pretrained(folder, device_map=device)
-        except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
-            raise ModelError(f"no model could be loaded from '{folder}': {' '.join(str(error).split())}") from None
         return cls(model, tokenizer, **options)
 
     def cancel(self) -> None:
@@ -73,56 +71,31 @@ class TransformersGenerator:
         self.cancelled.set()
         self.cancelled = threading.Event()
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
-        cancelled = self.cancelled
-        encoded = [self.encode(prompt) for prompt in prompts]
-        order = sorted(range(len(encoded)), key=lambda index: -len(encoded[index]))
-        per_batch = max(1, self.batch_size // sampling.num_samples)
-        done: dict[int, list[Completion]] = {}
-        for start in range(0, len(order), per_batch):
-            batch = order[start : start + per_batch]
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(sampling.seed + start)
-                sequences = self.complete_batch([encoded[index] for index in batch], sampling, cancelled=cancelled)
-            for position, index in enumerate(batch):
-                first = position * sampling.num_samples
-                sampled, opened = sequences[first : first + sampling.num_samples], self.opened_by(encoded[index])
-                done[index] = [self.decode(tokens, opened) for tokens in sampled]
-            self.report(f"{len(done)}/{len(prompts)} prompts at temperature {sampling.temperature:g}")
-        return [done[index] for index in range(len(prompts))]
-
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
-        """Each prompt by its own sampling; a sample depends on its own seed, not on the rest of its batch.
-
-        But for ties, as greedy completions do: padding changes the last digits of what a model computes.
-        """
+        """As the protocol says, but for ties: padding changes the last digits of what a model computes."""
         cancelled = self.cancelled
         rows = [
-            (
-                len(encoded),
-                place,
-                encoded,
-                dataclasses.replace(sampling, num_samples=1, seed=(sampling.seed + index) % 2**31),
-            )
+            (place, encoded, dataclasses.replace(sampling, num_samples=1, seed=(sampling.seed + index) % 2**31))
             for place, (encoded, sampling) in enumerate(zip(map(self.encode, prompts), samplings, strict=True))
             for index in range(sampling.num_samples)
         ]
         done: list[list[Completion]] = [[] for _ in prompts]
-        for batch in self.batches_alike(sorted(rows, key=lambda row: (-row[0], row[1]))):
-            seeds = [sampling.seed for *_, sampling in batch]
-            sequences = self.complete_batch([encoded for _, _, encoded, _ in batch], batch[0][3], seeds, cancelled)
-            for (_, place, encoded, _), tokens in zip(batch, sequences, strict=True):
+        for batch in self.batches_alike(sorted(rows, key=lambda row: -len(row[1]))):
+            seeds = [sampling.seed for _, _, sampling in batch]
+            sequences = self.complete_batch([encoded for _, encoded, _ in batch], batch[0][2], seeds, cancelled)
+            for (place, encoded, _), tokens in zip(batch, sequences, strict=True):
                 done[place].append(self.decode(tokens, self.opened_by(encoded)))
         return done
 
     def batches_alike(self, rows: Sequence[Any]) -> Iterator[list[Any]]:
         """Successive rows whose samplings differ in the seed alone, at most `batch_size` at a time."""
-        for _, alike in itertools.groupby(rows, lambda row: dataclasses.replace(row[3], seed=0)):
+        for _, alike in itertools.groupby(rows, lambda row: dataclasses.replace(row[2], seed=0)):
             found = list(alike)
             for start in range(0, len(found), self.batch_size):
                 yield found[start : start + self.batch_size]
 
     def encode(self, prompt: Prompt) -> list[int]:
+        """The token ids of a prompt by the chat template."""
         messages = to_messages(prompt, self.system_prompt)
         encoded: Any = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
         return encoded["input_ids"]
@@ -136,31 +109,28 @@ class TransformersGenerator:
         self,
         encoded: Sequence[Sequence[int]],
         sampling: Sampling,
-        seeds: Sequence[int] | None = None,
+        seeds: Sequence[int] = (),
         cancelled: threading.Event | None = None,
     ) -> list[list[int]]:
-        """Token ids of the completions, `num_samples` for each prompt in turn, up to the end-of-turn token.
+        """Token ids of one completion of each prompt, up to the end-of-turn token; RunError once `cancelled` is set.
 
-        With `seeds`, one a prompt, each row is sampled by its own. RunError once `cancelled` is set.
+        `seeds`, one a prompt, are needed above temperature 0.
         """
         input_ids, mask = (part.to(self.model.device) for part in pad_left(encoded, self.pad_id))
-        choice: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        if sampling.temperature > 0 and seeds is not None:
-            choice["logits_processor"] = [SeededSampling(sampling, seeds, input_ids.device)]
-        elif sampling.temperature > 0:
-            choice = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        sampled = [SeededSampling(sampling, seeds, input_ids.device)] if sampling.temperature > 0 else []
+        criteria = [CountTokens(self.on_tokens, self.pad_id), *([StopWhenSet(cancelled)] if cancelled else [])]
         output = self.model.generate(  # type: ignore[operator]
             input_ids=input_ids,
             attention_mask=mask,
             max_new_tokens=sampling.max_new_tokens,
-            num_return_sequences=sampling.num_samples,
+            do_sample=False,  # `SeededSampling` makes the greedy choice a sample
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            logits_processor=sampled,
             pad_token_id=self.pad_id,
             eos_token_id=list(self.stop_ids) or None,
-            stopping_criteria=[
-                CountTokens(self.on_tokens, self.pad_id),
-                *([StopWhenSet(cancelled)] if cancelled else []),
-            ],
-            **choice,
+            stopping_criteria=criteria,
         )
         if cancelled is not None and cancelled.is_set():
             raise RunError("the generation was cancelled; run the same command again to go on.")
@@ -175,12 +145,13 @@ class TransformersGenerator:
         return Completion(text, len(whole) + has_ended, "stop" if has_ended else "length")
 
 
-def check_chat_template(tokenizer: Any, model: str) -> None:
-    """ModelError unless the tokenizer can put a conversation as a prompt."""
+@contextmanager
+def loading(what: str, folder: Path | str) -> Iterator[None]:
+    """ModelError for whatever a library fails with while it loads a part of a folder."""
     try:
-        tokenizer.get_chat_template()
-    except ValueError:
-        raise without_template(model) from None
+        yield
+    except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
+        raise ModelError(f"no {what} could be loaded from '{folder}': {' '.join(str(error).split())}") from None
 
 
 def find_stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:

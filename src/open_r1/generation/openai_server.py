@@ -11,20 +11,13 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
 from open_r1.errors import ConfigError, nearest
-from open_r1.generation.protocol import (
-    Message,
-    Prompt,
-    Reply,
-    RequestFailed,
-    Sampling,
-    to_messages,
-)
+from open_r1.generation.protocol import Generator, Message, Prompt, Reply, RequestFailed, Sampling, to_messages
 from open_r1.generation.replies import BadReply, Parsed, parse_reply
 from open_r1.net.addresses import parse_api_address
 from open_r1.net.client import HttpClient, Response, TransportError
@@ -76,7 +69,7 @@ class ServerSettings:
                 raise ConfigError(f"{name} must be at least 0, but is {getattr(self, name):g}.")
 
 
-class OpenAIServer:
+class OpenAIServer(Generator):
     """One model on one or more servers; a `Completer` and a `Generator`."""
 
     def __init__(self, settings: ServerSettings, report: Callable[[str], None] = lambda line: None) -> None:
@@ -187,6 +180,7 @@ class OpenAIServer:
             await asyncio.sleep(pause)
 
     def make_body(self, messages: Sequence[Message], sampling: Sampling) -> bytes:
+        """The body of a request."""
         content: dict[str, Any] = {
             "model": self.model,
             "messages": to_messages(messages, self.settings.system_prompt),
@@ -225,45 +219,33 @@ class OpenAIServer:
         self.mean_tokens = latest if self.mean_tokens is None else 0.98 * self.mean_tokens + 0.02 * latest
 
     def expected_tokens(self, sampling: Sampling) -> float:
+        """The completion tokens that a request will probably take."""
         each = sampling.max_new_tokens if self.mean_tokens is None else self.mean_tokens
         return each * sampling.num_samples
 
     async def close(self) -> None:
+        """Close the connections; `start` opens new ones."""
         self.pool.close()
         await self.client.close()
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
-        """Everything at once; RequestFailed when a single prompt can't be completed."""
-        return asyncio.run(self.generate_all(prompts, sampling))
+    def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
+        """Everything at once, a request for each sample; RequestFailed when a single one can't be completed."""
 
-    async def generate_all(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
-        done: list[list[Completion]] = [[] for _ in prompts]
-        work = iter(range(len(prompts)))
+        async def complete_one(prompt: Prompt, sampling: Sampling) -> list[Completion]:
+            seeds = [(sampling.seed + index) % 2**31 for index in range(sampling.num_samples)]
+            each = [replace(sampling, num_samples=1, seed=seed) for seed in seeds]
+            replies = await asyncio.gather(*(self.complete(to_messages(prompt), one) for one in each))
+            return [completion for reply in replies for completion in reply.completions]
 
-        async def take_turns() -> None:
-            for index in work:
-                done[index] = await self.sample(to_messages(prompts[index]), sampling, index)
+        async def complete_all() -> list[list[Completion]]:
+            for notice in await self.start():
+                self.report(notice)
+            try:
+                return list(await asyncio.gather(*map(complete_one, prompts, samplings)))
+            finally:
+                await self.close()
 
-        for notice in await self.start():
-            self.report(notice)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.concurrency, len(prompts))):
-                    group.create_task(take_turns())
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        finally:
-            await self.close()
-        return done
-
-    async def sample(self, messages: Sequence[Message], sampling: Sampling, index: int) -> list[Completion]:
-        """All samples of one prompt, one request each, each with a seed of its own."""
-        samples: list[Completion] = []
-        for number in range(sampling.num_samples):
-            seed = (sampling.seed * 1_000_003 + index * 8191 + number) % 2**31
-            one = Sampling(1, sampling.temperature, sampling.top_p, sampling.max_new_tokens, seed)
-            samples += (await self.complete(messages, one)).completions
-        return samples
+        return asyncio.run(complete_all())
 
 
 class Refusal(Exception):
@@ -288,6 +270,7 @@ def refusal_of(response: Response) -> Refusal:
 
 
 def bearer(key: str) -> dict[str, str]:
+    """The header that shows a key; none without one."""
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
@@ -323,11 +306,12 @@ def allow_open_files(connections: int) -> None:
         return
     needed = connections + OPEN_FILES_SPARE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
+    if needed <= soft or soft == resource.RLIM_INFINITY:
         return
-    if hard != resource.RLIM_INFINITY and hard < needed:
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    except (ValueError, OverflowError):  # above the hard limit
         raise ConfigError(
             f"{connections} requests in flight need as many open files, but this process may have {hard}; lower "
             "--concurrency or raise the limit (ulimit -n)."
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+        ) from None

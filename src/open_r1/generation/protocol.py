@@ -1,8 +1,8 @@
 """What it takes to be a generator: prompts in, completions out, in order.
 
-Two protocols. `Generator` is for those who want everything at once (evaluation, a pipeline's stage): lists in, lists out.
-`Completer` is for those who keep very many requests in flight and write down each reply as it comes (`data.generation`).
-Neither drops or reorders a prompt; a completion that was cut off says so in its finish reason.
+Two protocols. `Generator` takes many prompts and returns when all are completed. `Completer` takes one request at a time,
+many of them at once, and returns each reply as it comes (`data.generation`). Neither drops or reorders a prompt; a
+completion that was cut off says so in its finish reason.
 
 Implementations: `openai_server` (both), `in_process` (transformers) and `vllm_in_process` (`Generator`; `batching` makes a
 `Completer` of any), `scripted` (a fake for tests, shipped).
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from open_r1.errors import ConfigError, RunError
@@ -51,9 +51,14 @@ class Sampling:
 class Generator(Protocol):
     """Completes prompts with a chat model."""
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
-        """`sampling.num_samples` completions for each prompt, in the prompts' order."""
+    def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
+        """The completions of each prompt by its own sampling, in order; a sample depends on its seed, not on its batch."""
         ...
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        """All prompts by one sampling, every sample with a seed of its own."""
+        seeds = ((sampling.seed + place * sampling.num_samples) % 2**31 for place in range(len(prompts)))
+        return self.generate_each(prompts, [replace(sampling, seed=seed) for seed in seeds])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,9 @@ class Completer(Protocol):
         """RequestFailed when this request won't be answered, EndpointsGone when none will."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Release connections and threads; `start` may follow."""
+        ...
 
 
 def to_messages(prompt: Prompt, system_prompt: str | None = None) -> list[Message]:

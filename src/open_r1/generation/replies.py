@@ -73,6 +73,7 @@ def parse_reply(body: bytes) -> Parsed:
 
 
 def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body; BadReply for anything else."""
     try:
         content = load_json(body)
     except (ValueError, RecursionError) as error:
@@ -83,6 +84,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def read_choice(choice: Any, tokens: int | None) -> Completion:
+    """The completion of a choice; BadReply where it has none."""
     if not isinstance(choice, dict) or not isinstance(message := choice.get("message"), dict):
         raise BadReply("no_content", f"a choice has no message: {str(choice)[:SHOWN]}")
     ended = choice.get("finish_reason")
@@ -112,6 +114,7 @@ def estimate_tokens(text: str) -> int:
 
 
 def as_count(value: Any) -> int | None:
+    """A number of tokens; None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None
 
 

@@ -38,16 +38,6 @@ UNTIL_FULL = sys.maxsize
 """Tokens to generate where the request sets no limit: as many as fit in the context."""
 
 
-class ContextLimit:
-    """How many tokens prompt and completion may have together; None for what the model's config says."""
-
-    tokens: int | None = None
-
-    @classmethod
-    def of(cls, model: Any) -> int | None:
-        return cls.tokens or getattr(model.config.get_text_config(), "max_position_embeddings", None)
-
-
 class OwnSampling:
     """A handler's generation config: the request's values, then the model's, then temperature 1.
 
@@ -77,6 +67,7 @@ class ChatHandler(OwnSampling, chat_completion.ChatCompletionHandler):
     """Chat completions."""
 
     async def handle_request(self, body: dict[str, Any], request_id: str) -> Any:
+        """transformers' answer; 400 where the template can't render the messages."""
         try:
             return await super().handle_request(body, request_id)
         except TemplateError as error:
@@ -94,7 +85,10 @@ class OwnSamplingManager(utils.CBGenerateManager):
     values with each request, but the server does not pass them on.
     """
 
+    max_model_len: int | None = None
+
     def init_cb(self, model: Any, gen_config: Any) -> None:
+        """Start the batch, once, with a config that all requests can share."""
         self.model, self.vocabulary = model, model.get_input_embeddings().num_embeddings
         if self._cb is not None:
             return
@@ -107,7 +101,12 @@ class OwnSamplingManager(utils.CBGenerateManager):
         self._cb = engine
         engine.start()
 
+    def context_of(self, model: Any) -> int | None:
+        """How many tokens prompt and completion may have together: as asked for, else as the model's config says."""
+        return self.max_model_len or getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
     def add_with_sampling(self, *arguments: Any, **options: Any) -> str:
+        """Add a request to the batch with its own sampling."""
         identity = self.add_request(*arguments, **options, **sampling_of(self.wanted, self.vocabulary))
         if identity is None:
             raise HTTPException(503, "the server is stopping and takes nothing new.")
@@ -116,13 +115,15 @@ class OwnSamplingManager(utils.CBGenerateManager):
     def generate_streaming(
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, *rest: Any, **options: Any
     ) -> Any:
-        self.wanted = within_context(gen_config, inputs["input_ids"], ContextLimit.of(model))
+        """transformers' own, for the sampling of this request."""
+        self.wanted = within_context(gen_config, inputs["input_ids"], self.context_of(model))
         return super().generate_streaming(model, processor, inputs, gen_config, *rest, **options)
 
     async def generate_non_streaming(
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, *rest: Any, **options: Any
     ) -> Any:
-        self.wanted = within_context(gen_config, inputs["input_ids"], ContextLimit.of(model))
+        """transformers' own, for the sampling of this request."""
+        self.wanted = within_context(gen_config, inputs["input_ids"], self.context_of(model))
         return await super().generate_non_streaming(model, processor, inputs, gen_config, *rest, **options)
 
 
@@ -195,6 +196,7 @@ def install_fixes() -> None:
 
 
 def main() -> None:
+    """Serve the model that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--host", default="127.0.0.1")
@@ -205,7 +207,7 @@ def main() -> None:
     parser.add_argument("--gpu_memory_utilization", type=float)
     parser.add_argument("--trust_remote_code", action="store_true")
     arguments = parser.parse_args()
-    ContextLimit.tokens = arguments.max_model_len
+    OwnSamplingManager.max_model_len = arguments.max_model_len
     has_accelerator = arguments.device != "cpu" and torch.accelerator.is_available()
     share = arguments.gpu_memory_utilization or (None if has_accelerator else CPU_CACHE_SHARE)
     install_fixes()

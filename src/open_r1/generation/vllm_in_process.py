@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Sequence
 from typing import Any
 
 from open_r1.errors import ModelError
-from open_r1.generation.protocol import Prompt, Sampling, to_messages
-from open_r1.model_folder import check_model_path, without_template
+from open_r1.generation.protocol import Generator, Prompt, Sampling, to_messages
+from open_r1.hub.folders import check_model_path, without_template
 from open_r1.records import Completion
 from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
 
 
-class VLLMGenerator:
+class VLLMGenerator(Generator):
     """A loaded engine; `options` are those of `vllm.LLM` (tensor_parallel_size, max_model_len, …).
 
     On a CPU the samples can't be repeated: the engine takes no seed for a request there.
@@ -33,10 +32,6 @@ class VLLMGenerator:
         self.system_prompt = system_prompt
         if getattr(self.engine.get_tokenizer(), "chat_template", "its own") is None:
             raise without_template(model)
-
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
-        seeds = [(sampling.seed + index) % 2**31 for index in range(len(prompts))]
-        return self.generate_each(prompts, [dataclasses.replace(sampling, seed=seed) for seed in seeds])
 
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
         """Each prompt by its own sampling and seed, whatever else is in the batch."""
@@ -72,6 +67,7 @@ class VLLMGenerator:
         return self.engine.llm_engine.model_config.max_model_len
 
     def count_tokens(self, prompt: Prompt) -> int:
+        """The tokens of a prompt by the chat template."""
         tokenizer: Any = self.engine.get_tokenizer()
         messages = to_messages(prompt, self.system_prompt)
         return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])

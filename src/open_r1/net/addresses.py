@@ -41,18 +41,22 @@ class Address:
 
     @property
     def host(self) -> str:
+        """The host, without brackets around an IPv6 address."""
         return urlsplit(self.url).hostname or ""
 
     @property
     def port(self) -> int:
+        """The port, the scheme's own where none was written."""
         return urlsplit(self.url).port or DEFAULT_PORTS[self.scheme]
 
     @property
     def has_user(self) -> bool:
+        """Whether it contains a user or password."""
         return "@" in self.netloc
 
     @property
     def url(self) -> str:
+        """The address as a URL."""
         return f"{self.scheme}://{self.netloc}{self.path}"
 
 

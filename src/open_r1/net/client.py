@@ -105,6 +105,7 @@ class HttpClient:
         _clients.add(self)
 
     def open_session(self) -> aiohttp.ClientSession:
+        """aiohttp's session, made at first use."""
         if self.session is None:
             import aiohttp
 
@@ -178,6 +179,7 @@ class HttpClient:
             return await self.open_session().request(method, url, **options)
 
     async def close(self) -> None:
+        """Close all connections; the next request opens new ones."""
         session, self.session = self.session, None
         if session is not None:
             await session.close()
@@ -190,6 +192,7 @@ class HttpClient:
 
 
 async def note_reuse(_: Any, context: Any, __: Any) -> None:
+    """Note that a request went out on a kept connection."""
     if context.trace_request_ctx is not None:
         context.trace_request_ctx["is_kept"] = True
 

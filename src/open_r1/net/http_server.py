@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import h11
 import uvicorn
@@ -15,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from open_r1.errors import ConfigError, RunError
 from open_r1.net.addresses import join_host_port
+from open_r1.net.quotas import Quota
 
 BACKLOG = 2048
 """Connections that wait to be accepted; uvicorn's own number."""
@@ -24,17 +27,42 @@ HEADER_LIMIT_S = 20.0
 
 MOST_HEADER_BYTES = 32 << 10
 
+LARGE_BODY = 1 << 16
+"""Bytes from which a body is parsed in a thread, so that nobody else waits for it."""
+
+TOO_MANY_CONNECTIONS = (
+    b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nConnection: close\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: 56\r\n\r\nyour address has too many open connections; close some.\n"
+)
+
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 10.0
 
 
+Result = TypeVar("Result")
+
+
 class LimitedProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 with a time limit for headers, which uvicorn lacks: a client that sends none is let go."""
+    """uvicorn's HTTP/1.1 with two limits that uvicorn lacks: the time for headers, and connections of one address.
+
+    A client that sends no headers is let go; one that has too many connections is answered 429.
+    """
 
     timer: asyncio.TimerHandle | None = None
 
+    def __init__(self, *arguments: Any, quota: Quota, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.quota = quota
+        self.counted_as: str | None = None
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        address = self.client[0] if self.client else "unknown"
+        if not self.quota.take(address):
+            transport.write(TOO_MANY_CONNECTIONS)
+            transport.close()
+            return
+        self.counted_as = address
         self.watch_headers()
 
     def data_received(self, data: bytes) -> None:
@@ -44,6 +72,9 @@ class LimitedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.stop_timer()
+        if self.counted_as is not None:
+            self.quota.give_back(self.counted_as)
+            self.counted_as = None
 
     def watch_headers(self) -> None:
         """Run the timer from the first sign of a request until its headers are complete."""
@@ -59,11 +90,24 @@ class LimitedProtocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, silent, with limits on headers, which says when it is ready."""
+    """uvicorn's server, silent, with limits on headers and connections, which says when it is ready.
 
-    def __init__(self, app: Any, on_ready: Callable[[], None] = lambda: None, **options: Any) -> None:
+    Args:
+        connections_a_client: Open connections of one address; more are answered 429. None sets no limit.
+        options: uvicorn's own.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        on_ready: Callable[[], None] = lambda: None,
+        connections_a_client: int | None = None,
+        **options: Any,
+    ) -> None:
+        quota = Quota(sys.maxsize if connections_a_client is None else connections_a_client)
         ours: dict[str, Any] = {
-            "http": LimitedProtocol, "h11_max_incomplete_event_size": MOST_HEADER_BYTES, "backlog": BACKLOG,
+            "http": functools.partial(LimitedProtocol, quota=quota),
+            "h11_max_incomplete_event_size": MOST_HEADER_BYTES, "backlog": BACKLOG,
             "log_config": None, "log_level": "error", "access_log": False, "server_header": False,
         }  # fmt: skip
         super().__init__(uvicorn.Config(app, **(ours | options)))
@@ -72,6 +116,11 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.on_ready()
+
+
+async def parse_body(parse: Callable[[bytes], Result], body: bytes) -> Result:
+    """What `parse` makes of a body; a large one is parsed in a thread, so that other clients are answered meanwhile."""
+    return await asyncio.to_thread(parse, body) if len(body) > LARGE_BODY else parse(body)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -103,4 +103,5 @@ class CoolDown:
         self.until = max(self.until, now + length_s * random.uniform(1 - self.jitter, 1 + self.jitter))
 
     def succeeded(self) -> None:
+        """End the cool-down and forget the failures."""
         self.failures, self.started_at, self.until = 0, None, 0.0

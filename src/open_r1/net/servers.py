@@ -62,6 +62,7 @@ class Budget:
         return now if self.level > 0 else now + -self.level / self.rate + 1e-3
 
     def take(self, amount: float) -> None:
+        """Take an amount, which may overdraw the budget."""
         if self.rate is not None:
             self.level -= amount
 
@@ -91,6 +92,7 @@ class Endpoint:
 
     @property
     def is_alive(self) -> bool:
+        """Whether it is neither excluded nor lost."""
         return self.excluded is None and self.lost is None
 
     def ready_at(self, now: float) -> float:
@@ -104,6 +106,7 @@ class Endpoint:
         return self.in_flight < (1 if is_on_trial else max(1, int(self.allowed)))
 
     def answered(self) -> None:
+        """Take note of an answer, which ends every trouble."""
         self.answers += 1
         self.refusals = 0
         self.cool_down.succeeded()
@@ -124,11 +127,13 @@ class Endpoint:
             self.note_failure(now, asked_at, reason)
 
     def note_refusal(self, detail: str) -> None:
+        """Count a refused request; a server that refuses everything is excluded."""
         self.refusals += 1
         if self.refusals >= REFUSALS_TO_EXCLUDE and not self.answers:
             self.excluded = f"it refuses every request: {detail}"
 
     def note_busy(self, now: float, retry_after_s: float | None) -> None:
+        """Leave a busy server alone as long as it asks, and halve its load."""
         self.busy_since = self.busy_since or now
         if now - self.busy_since > LONGEST_BUSY_S:
             self.lost = f"busy for {LONGEST_BUSY_S / 60:.0f} min without an answer ({self.last_trouble})"
@@ -139,6 +144,7 @@ class Endpoint:
             self.allowed = max(1.0, self.allowed / 2)
 
     def note_failure(self, now: float, asked_at: float, reason: str) -> None:
+        """Count a failure; it may start a cool-down, or make the server lost."""
         self.failing_since = self.failing_since or now
         started_at = self.cool_down.started_at
         if started_at is not None and asked_at < started_at:  # sent before the cool-down, part of the same trouble
@@ -167,6 +173,7 @@ class EndpointPool:
         self.alarm: asyncio.TimerHandle | None = None
 
     def alive(self) -> list[Endpoint]:
+        """The servers that are neither excluded nor lost."""
         return [endpoint for endpoint in self.endpoints if endpoint.is_alive]
 
     async def acquire(self, tokens: float, avoid: Endpoint | None = None) -> Endpoint:
@@ -185,6 +192,7 @@ class EndpointPool:
             has_waited = True
 
     async def wait(self, at_front: bool) -> None:
+        """Wait for a place; those who waited before go first."""
         waiter = asyncio.get_running_loop().create_future()
         if at_front:
             self.waiting.appendleft(waiter)
@@ -212,6 +220,7 @@ class EndpointPool:
         return None
 
     def release(self, endpoint: Endpoint) -> None:
+        """Give a place back."""
         endpoint.in_flight -= 1
         self.wake()
 
@@ -229,10 +238,12 @@ class EndpointPool:
             self.alarm = asyncio.get_running_loop().call_later(max(0.001, seconds), self.ring)
 
     def ring(self) -> None:
+        """Wake the next of those who wait."""
         self.alarm = None
         self.wake()
 
     def close(self) -> None:
+        """Stop the alarm."""
         if self.alarm is not None:
             self.alarm.cancel()
 
@@ -264,5 +275,6 @@ class EndpointPool:
         self.waiting.clear()
 
     def describe_end(self) -> str:
+        """Why no server is left."""
         reasons = "; ".join(f"{endpoint.url}: {endpoint.excluded or endpoint.lost}" for endpoint in self.endpoints)
         return f"no server is left to ask ({reasons})"

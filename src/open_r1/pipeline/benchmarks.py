@@ -14,15 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from open_r1.hub.card import write_own_card
 from open_r1.processes.ranks import is_main_process
-from open_r1.rundir import write_text
 
 if TYPE_CHECKING:
     from open_r1.evaluation import Plan
 
 FOLDER = "eval"
 SHOW_EVERY_S = 10.0
-BEGIN, END = "<!-- results of open-r1 eval -->", "<!-- end of results -->"
 
 
 def plan_benchmarks(training: Any, tell: Callable[[str], None]) -> list[Plan]:
@@ -52,21 +51,11 @@ def evaluate_trained(plans: Sequence[Plan], model: Path, batch_size: int, tell: 
     from open_r1.evaluation.table import read_results, render_table
 
     gc.collect()  # the trainer's memory
-    show = at_most_every(SHOW_EVERY_S, lambda progress: tell(progress.line()))
+    show = at_most_every(SHOW_EVERY_S, tell)
     backend = transformers_backend(str(model), batch_size)
     for plan in plans:
         tell(f"{plan.name}: {len(plan.problems):,} problems × {plan.num_samples} samples")
         run_evaluation(plan, backend, model / FOLDER / plan.name, show, tell)
     table = render_table(read_results(model / FOLDER), published=False)
     tell(f"pass@1 in percent, with its 95 % interval\n\n{table}\n")
-    add_to_card(model / "README.md", table)
-
-
-def add_to_card(card: Path, table: str) -> None:
-    """The table as a section of the model card, in place of one that is there."""
-    text = card.read_text(encoding="utf-8") if card.exists() else ""
-    before, _, rest = text.partition(f"\n{BEGIN}")
-    after = rest.partition(f"{END}\n")[2]
-    head = f"## Results\n\npass@1 in percent, with its 95 % interval; every sample is in `{FOLDER}/`"
-    section = f"{BEGIN}\n{head}\n\n{table}\n{END}\n"
-    write_text(card, f"{before}\n{section}{after}")
+    write_own_card(model)

@@ -108,9 +108,3 @@ def naming_stage(name: str) -> Iterator[None]:
     except ConfigError as error:
         is_named = f"stage '{name}'" in str(error)
         raise error if is_named else ConfigError(f"stage '{name}': {error}") from None
-
-
-def positive(name: str, value: Any, where: str) -> None:
-    """ConfigError unless `value` is a whole number of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"{where}: {name} must be a whole number of at least 1, but is {value!r}.")

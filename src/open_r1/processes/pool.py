@@ -3,13 +3,11 @@
     with Pool(check, workers=4, limits=Limits(wall_s=3, processor_s=3)) as pool:
         for outcome in pool.map(jobs): ...
 
-Does: start one fresh interpreter, the nursery, which loads the work once and forks the workers, so that a worker that
-was killed is replaced in milliseconds; give each worker one job at a time; return outcomes in the order of the jobs;
-kill a worker whose job passes a limit, and name what happened. The nursery knows nothing of the caller's main module,
-threads or libraries, so that a pool works from any thread, in an event loop, in a forked process, and with torch loaded.
-Workers end when the nursery ends, and it ends when its caller does, however that ends.
-
-Does not: hide a failure (each is an outcome), or let the number of workers show in a result.
+A fresh interpreter, the fork server, loads the work once and forks the workers, so that a killed worker is replaced in
+milliseconds. Each worker has one job at a time; outcomes come in the order of the jobs. A worker whose job passes a limit
+is killed, and the outcome says why. The fork server does not share the caller's main module, threads or libraries, so that
+a pool works from any thread, in an event loop, in a forked process, and with torch loaded. It ends when its caller ends,
+however that happens, and its workers end with it. The number of workers never changes a result.
 
 Why no library: pebble and loky lack what is promised here (measured in docs/lab-notes.md).
 """
@@ -19,16 +17,12 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import pickle
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -36,9 +30,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from open_r1.errors import RunError
+from open_r1.processes.fork_server import ForkServer, ForkServerLost, Limits, Work
 
 START_LIMIT_S = 120.0
-"""Loading a library takes seconds; a nursery or worker that is not ready for so long is stuck."""
+"""Loading a library takes seconds; a fork server or worker that is not ready for so long is stuck."""
 
 LOADED_MACHINE = 20
 """A job that computes may take so many times its limit before its processor time is used up."""
@@ -47,32 +42,11 @@ LOOK_S = 0.1
 LOOKS = 3
 """A job past its wall limit that is found waiting so many times in a row, so many seconds apart, does not compute."""
 
-KEPT_BYTES = 16 << 20
-"""A block of this size is taken and freed once: from then on glibc keeps what a process frees, up to that size, instead
-of returning each array to the system, where getting it back costs a page fault for every 4 kB."""
-
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """A process a core is enough: libraries need no threads of their own beside."""
 
-COMMAND = "import sys; sys.path[:] = {path!r}; from open_r1.processes.nursery import main; main({descriptor})"
-
-Work = Callable[[Any], Any]
+DEFAULT_LIMITS = Limits()
 Kind = Literal["done", "raised", "timeout", "died"]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one job may use.
-
-    Args:
-        wall_s: Seconds after which a job that waits is killed. One that computes may go on while it has processor time.
-        processor_s: Processor seconds after which the kernel kills the worker; without it, `wall_s` holds for every job.
-        memory_bytes: The address space of a worker.
-    """
-
-    wall_s: float = 600.0
-    processor_s: float | None = None
-    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +68,12 @@ class JobOutcome:
         raise self.error
 
 
-class NurseryLost(Exception):
-    """The process that forks the workers is gone; the argument is its `Nursery`."""
-
-
 class Pool:
     """Workers that apply `work` to jobs; they start at first use.
 
     Args:
         work: A module's function, or an object that can be pickled. Its `prepare()`, if it has one, is called once in the
-            nursery, before any fork; its `begin(index)` in each worker.
+            server, before any fork; its `begin(index)` in each worker.
         workers: How many jobs run at once.
         limits: What one job may use.
         start_limit_s: Seconds that `prepare` or `begin` may take.
@@ -114,7 +84,7 @@ class Pool:
         self,
         work: Work,
         workers: int,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT_LIMITS,
         start_limit_s: float = START_LIMIT_S,
         environment: Mapping[str, str] = ONE_THREAD,
     ) -> None:
@@ -125,7 +95,7 @@ class Pool:
         _open_pools.add(self)
 
     def _reset(self) -> None:
-        self.nursery: Nursery | None = None
+        self.server: ForkServer | None = None
         self._lock = threading.Lock()
         self._slots = [Slot(self, index) for index in range(self.workers)]
         self._free = deque(self._slots)
@@ -144,7 +114,7 @@ class Pool:
         job doesn't hold up those behind it. A caller that stops early, or is interrupted, ends the workers.
         """
         waiting: deque[Future[JobOutcome]] = deque()
-        self.living_nursery()  # in this thread, so that an interruption while it starts ends it
+        self.live_server()  # in this thread, so that an interruption while it starts ends it
         try:
             for job in jobs:
                 waiting.append(self._threads.submit(self._run, job))
@@ -158,7 +128,7 @@ class Pool:
 
     def map_pinned(self, jobs: Iterable[Any]) -> list[JobOutcome]:
         """The outcome of each job, the first at worker 0, the next at worker 1, and so on."""
-        self.living_nursery()
+        self.live_server()
         waiting = deque(
             self._threads.submit(self._slots[index % self.workers].run, job) for index, job in enumerate(jobs)
         )
@@ -171,17 +141,17 @@ class Pool:
     def close(self) -> None:
         """End all workers at once, also in the middle of a job. The next job starts others."""
         with self._lock:
-            nursery, self.nursery = self.nursery, None
+            server, self.server = self.server, None
             self.times_closed += 1
-        if nursery is not None:
-            nursery.end()
+        if server is not None:
+            server.end()
 
     def forget(self) -> None:
         """In a forked child: the workers belong to the parent."""
-        nursery, slots = self.nursery, self._slots
+        server, slots = self.server, self._slots
         self._reset()
-        if nursery is not None:
-            nursery.control.close()
+        if server is not None:
+            server.control.close()
         for slot in slots:
             if slot.connection is not None:
                 slot.connection.close()
@@ -199,33 +169,33 @@ class Pool:
         finally:
             self._free.append(slot)
 
-    def living_nursery(self) -> Nursery:
-        """The nursery, started when there is none; RunError when it can't be."""
+    def live_server(self) -> ForkServer:
+        """The server, started when there is none; RunError when it can't be."""
         with self._lock:
-            if self.nursery is None:
-                self.nursery = Nursery(self.work, self.limits, self.start_limit_s, self.environment)
-            return self.nursery
+            if self.server is None:
+                self.server = ForkServer(self.work, self.limits, self.start_limit_s, self.environment)
+            return self.server
 
-    def lose(self, nursery: Nursery) -> None:
-        """Let the next job start another nursery."""
+    def lose(self, server: ForkServer) -> None:
+        """Let the next job start another fork server."""
         with self._lock:
-            if self.nursery is nursery:
-                self.nursery = None
-                nursery.end()
+            if self.server is server:
+                self.server = None
+                server.end()
 
 
 class Slot:
-    """The place of one worker: the process that is there now, and the line to it."""
+    """The place of one worker: the current process, and the connection to it."""
 
     def __init__(self, pool: Pool, index: int) -> None:
         self.pool, self.index = pool, index
         self.lock = threading.Lock()
-        self.nursery: Nursery | None = None
+        self.server: ForkServer | None = None
         self.connection: Connection | None = None
         self.pid = 0
 
     def run(self, job: Any) -> JobOutcome:
-        """What becomes of a job. It is tried once more when the nursery, not its worker, was lost."""
+        """What becomes of a job. It is tried once more when the server, not its worker, was lost."""
         with self.lock:
             times_closed = self.pool.times_closed
             for _ in range(2):
@@ -233,7 +203,7 @@ class Slot:
                     break
                 try:
                     return self._run(job)
-                except NurseryLost as lost:
+                except ForkServerLost as lost:
                     self._drop()
                     self.pool.lose(lost.args[0])
         return JobOutcome("died", error=RunError("the worker processes ended before their work was done."))
@@ -250,18 +220,18 @@ class Slot:
         return JobOutcome("done", result) if is_done else JobOutcome("raised", error=result)
 
     def _start(self) -> Connection:
-        """The line to the worker, which is forked where there is none."""
-        nursery = self.pool.living_nursery()
-        if self.connection is not None and self.nursery is nursery:
+        """The connection to the worker, which is forked where there is none."""
+        server = self.pool.live_server()
+        if self.connection is not None and self.server is server:
             return self.connection
         self._drop()
-        self.nursery, (self.pid, self.connection) = nursery, nursery.fork(self.index)
+        self.server, (self.pid, self.connection) = server, server.fork(self.index)
         try:
             if not self.connection.poll(self.pool.start_limit_s):
                 raise RunError(f"worker {self.index} was not ready within {self.pool.start_limit_s:.0f} s.")
             is_ready, error = self.connection.recv()
         except (EOFError, OSError):
-            raise RunError(f"worker {self.index} ended while it started; its own message stands above.") from None
+            raise RunError(f"worker {self.index} ended while it started; its own message is above.") from None
         if not is_ready:
             raise error
         return self.connection
@@ -283,8 +253,8 @@ class Slot:
 
     def _end(self, kind: Kind) -> JobOutcome:
         """Kill the worker, and say what became of its job."""
-        assert self.nursery is not None
-        status = self.nursery.kill(self.pid)
+        assert self.server is not None
+        status = self.server.kill(self.pid)
         self._drop()
         if kind == "timeout" or status == -signal.SIGPROF:
             limits = self.pool.limits
@@ -298,71 +268,7 @@ class Slot:
     def _drop(self) -> None:
         if self.connection is not None:
             self.connection.close()
-        self.connection = self.nursery = None
-
-
-class Nursery:
-    """The fresh interpreter that loads the work and forks workers; see `nursery`, which is its other side."""
-
-    def __init__(self, work: Work, limits: Limits, start_limit_s: float, environment: Mapping[str, str]) -> None:
-        self.control, theirs = socket.socketpair()
-        self.lock = threading.Lock()
-        path = [entry for entry in sys.path if entry]
-        command = [sys.executable, "-P", "-c", COMMAND.format(path=path, descriptor=theirs.fileno())]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, env={**os.environ, **environment}, pass_fds=[theirs.fileno()]
-        )
-        theirs.close()
-        try:
-            self._begin(work, limits, start_limit_s)
-        except BaseException:
-            self.end()
-            raise
-
-    def _begin(self, work: Work, limits: Limits, start_limit_s: float) -> None:
-        self.control.settimeout(start_limit_s)
-        try:
-            send_message(self.control, (work, limits.processor_s, limits.memory_bytes))
-            problem = receive_message(self.control)
-        except TimeoutError:
-            raise RunError(f"worker processes could not be started within {start_limit_s:.0f} s.") from None
-        except (OSError, EOFError):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(1)
-            raise RunError(
-                f"worker processes could not be started with {sys.executable} (exit status {self.process.returncode}); "
-                "their own message stands above."
-            ) from None
-        if problem:
-            raise RunError(f"worker processes could not be started: {problem}.")
-
-    def fork(self, index: int) -> tuple[int, Connection]:
-        """Fork a worker; its process number and the line to it."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                with self.lock:
-                    socket.send_fds(self.control, [index.to_bytes(8, "little")], [theirs.fileno()])
-                    pid = receive_message(self.control)
-            except (OSError, EOFError):
-                ours.close()
-                raise NurseryLost(self) from None
-        return pid, Connection(ours.detach())
-
-    def kill(self, pid: int) -> int:
-        """Kill a worker; its exit status, negative for a signal."""
-        try:
-            with self.lock:
-                self.control.sendall(pid.to_bytes(8, "little"))
-                return receive_message(self.control)
-        except (OSError, EOFError):
-            raise NurseryLost(self) from None
-
-    def end(self) -> None:
-        """Kill the nursery and thereby its workers."""
-        self.process.kill()
-        self.process.wait()
-        self.control.close()
+        self.connection = self.server = None
 
 
 def is_computing(pid: int) -> bool:
@@ -371,25 +277,6 @@ def is_computing(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[0] == "R"
     except OSError:
         return not Path("/proc/self/stat").exists()
-
-
-def send_message(line: socket.socket, message: Any) -> None:
-    content = pickle.dumps(message)
-    line.sendall(len(content).to_bytes(8, "little") + content)
-
-
-def receive_message(line: socket.socket) -> Any:
-    """The next message; EOFError where there is none, or only half of one."""
-    return pickle.loads(_receive(line, int.from_bytes(_receive(line, 8), "little")))
-
-
-def _receive(line: socket.socket, size: int) -> bytes:
-    content = b""
-    while len(content) < size:
-        if not (more := line.recv(size - len(content))):
-            raise EOFError
-        content += more
-    return content
 
 
 _open_pools: weakref.WeakSet[Pool] = weakref.WeakSet()

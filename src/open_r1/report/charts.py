@@ -1,6 +1,6 @@
-"""Line charts and interval bars as plain geometry; the page's template draws them as SVG.
+"""Line charts and interval bars as plain geometry; the page's template makes SVG of them.
 
-Why not matplotlib: importing it takes longer than the whole page, and lines drawn by the page follow its light and
+Why not matplotlib: importing it takes longer than the whole page, and the page's own lines follow its light and
 dark colours. Nothing here makes markup, so there is nothing here to escape.
 """
 
@@ -21,14 +21,14 @@ MAX_POINTS = 300
 SMOOTH_FROM = 40
 """A line of at least so many points gets a moving average over a twentieth of them."""
 MAX_VALUE = 1e30
-"""A diverged loss is drawn no higher, so that spans stay finite."""
+"""The largest value of a chart: a diverged loss is cut there, so that spans stay finite."""
 
 Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What one chart is to show: metric keys with their labels. Shares are drawn on 0..100 %."""
+    """What one chart is to show: metric keys with their labels. Shares have the axis 0..100 %."""
 
     title: str
     series: tuple[tuple[str, str], ...]
@@ -48,6 +48,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Tick:
+    """A mark on an axis."""
+
     at: float
     label: str
 
@@ -73,6 +75,7 @@ class IntervalBar:
 
 
 def interval_bar(estimate: Estimate) -> IntervalBar:
+    """The bar of an estimated share, cut to 0..100 %."""
     low, value, high = (100 * min(1.0, max(0.0, part)) for part in (estimate.low, estimate.value, estimate.high))
     return IntervalBar(round(low, 2), round(value, 2), round(max(0.0, high - low), 2))
 
@@ -89,30 +92,30 @@ def read_points(metrics: Iterable[Mapping[str, Any]], key: str) -> list[tuple[fl
 
 def draw_chart(panel: Panel, metrics: Sequence[Mapping[str, Any]]) -> Chart | None:
     """The panel's chart, or None when nothing of it was logged."""
-    drawn = [(label, read_points(metrics, key)) for key, label in panel.series]
-    drawn = [(label, points) for label, points in drawn if points]
-    if not drawn:
+    shown = [(label, read_points(metrics, key)) for key, label in panel.series]
+    shown = [(label, points) for label, points in shown if points]
+    if not shown:
         return None
-    steps = [step for _, points in drawn for step, _ in points]
-    values = [value for _, points in drawn for _, value in points]
+    steps = [step for _, points in shown for step, _ in points]
+    values = [value for _, points in shown for _, value in points]
     x_axis = _axis(min(steps), max(steps), 6, whole=True)
     y_axis = [0.0, 0.25, 0.5, 0.75, 1.0] if panel.is_share else _axis(min(0.0, *values), max(values), 4)
     x_span = (min(steps), max(max(steps), min(steps) + 1))
     y_span = (y_axis[0], y_axis[-1])
     return Chart(
         title=panel.title,
-        description=_describe(panel, drawn),
-        lines=tuple(_line(label, points, x_span, y_span) for label, points in drawn),
+        description=_describe(panel, shown),
+        lines=tuple(_line(label, points, x_span, y_span) for label, points in shown),
         x_ticks=tuple(Tick(_x(at, x_span), f"{at:,.6g}") for at in x_axis if x_span[0] <= at <= x_span[1]),
         y_ticks=tuple(Tick(_y(at, y_span), f"{at:.0%}" if panel.is_share else f"{at:,.6g}") for at in y_axis),
     )
 
 
-def _describe(panel: Panel, drawn: Sequence[tuple[str, Points]]) -> str:
+def _describe(panel: Panel, shown: Sequence[tuple[str, Points]]) -> str:
     form = ".1%" if panel.is_share else ".4g"
     parts = [
         f"{label}: {points[0][1]:{form}} at step {points[0][0]:g}, {points[-1][1]:{form}} at step {points[-1][0]:g}"
-        for label, points in drawn
+        for label, points in shown
     ]
     return "; ".join(parts) + "."
 
@@ -147,7 +150,7 @@ def _mean_point(points: Points) -> tuple[float, float]:
 
 
 SMALLEST_SPAN = 1e-300
-"""Below it a step would be no number any more."""
+"""Below it a step of the axis would underflow."""
 
 
 def _axis(low: float, high: float, parts: int, whole: bool = False) -> list[float]:

@@ -26,12 +26,13 @@ from open_r1.rewards.registry import reward_specs
 from open_r1.rundir import write_text
 from open_r1.text.secrets import hide_secrets
 from open_r1.text.tags import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
+from open_r1.text.thinking import restore_opening
 
 PAGE_NAME = "report.html"
 CLIPS = {"prompt": (600, 12), "thinking": (600, 12), "answer": (600, 12), "other": (300, 6)}
 """Characters and lines shown before a fold; text outside the tags is mostly a model that has not learned them."""
 MAX_SHOWN_CHARS = 20_000
-"""Of one completion, the page holds no more; the run's files hold the rest."""
+"""The page contains so much of one completion; the run's files contain the rest."""
 
 SFT_PANELS = (
     Panel("Loss", (("loss", "training"), ("eval_loss", "held-out"))),
@@ -66,6 +67,7 @@ class ShownBenchmark:
 
     @property
     def rows(self) -> list[tuple[str, str, Evaluation]]:
+        """(label, baseline, evaluation) of each evaluation."""
         return list(zip(self.labels, self.baselines, self.evaluations, strict=True))
 
 
@@ -86,7 +88,7 @@ class ShownTraining:
 
 @dataclass(frozen=True)
 class Passage:
-    """A stretch of a completion; `rest` stands behind the fold, `left_out` characters are not on the page."""
+    """A stretch of a completion; `rest` is behind the fold, `left_out` characters are not on the page."""
 
     kind: str
     head: str
@@ -97,7 +99,7 @@ class Passage:
 def build_report(run_dir: Path) -> Path:
     """Write `run_dir`/report.html from the run's files and return its path.
 
-    The same files give the same bytes. Raises RunFolderError when the folder holds no record of a run, RunError when
+    The same files give the same bytes. Raises RunFolderError when the folder contains no record of a run, RunError when
     the page can't be written.
     """
     path = run_dir / PAGE_NAME
@@ -268,9 +270,9 @@ def describe_sample(sample: Sample) -> str:
 def split_completion(text: str) -> list[Passage]:
     """The completion as passages of "thinking", "answer" and "other", in order and without the tags.
 
-    A prompt may end inside the thinking: what stands before a first </think> is thinking too.
+    A prompt may end inside the thinking: what comes before a first </think> is thinking too.
     """
-    kind = "thinking" if text.find(THINK_CLOSE) >= 0 and THINK_OPEN not in text else "other"
+    text, kind = restore_opening(text), "other"
     after = {THINK_OPEN: "thinking", THINK_CLOSE: "other", ANSWER_OPEN: "answer", ANSWER_CLOSE: "other"}
     pieces = re.split("(" + "|".join(map(re.escape, after)) + ")", text[:MAX_SHOWN_CHARS])
     found: list[tuple[str, str]] = []
@@ -290,7 +292,7 @@ def clip(text: str, kind: str) -> Passage:
     max_chars, max_lines = CLIPS[kind]
     end = min(max_chars, len("\n".join(text.split("\n")[:max_lines])))
     if len(text) - end < max_chars // 4 and text.count("\n", end) < max_lines // 3:
-        end = len(text)  # a fold that hides next to nothing is a nuisance
+        end = len(text)  # a fold must hide enough to be worth a click
     return Passage(kind, text[:end], text[end:].removeprefix("\n"), 0)
 
 

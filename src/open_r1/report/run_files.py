@@ -1,7 +1,7 @@
 """What a run left on disk, read with tolerance: what is missing or torn becomes None or a note, never an exception.
 
 It reads pipeline.json, the folders of evaluations and training stages, and a single training run's folder, and of these
-only regular files in the run's own folder. It judges nothing and draws nothing.
+only regular files in the run's own folder.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from open_r1.errors import RunFolderError
+from open_r1.errors import DataError, RunFolderError
 from open_r1.report.run_records import Evaluation, ModeSummary, RunRecords, Stage, TrainingRun
 from open_r1.report.values import (
     estimate,
@@ -25,6 +25,7 @@ from open_r1.report.values import (
     text_of,
 )
 from open_r1.rundir import RunDir
+from open_r1.rundir.rollouts import read_rollouts
 from open_r1.text.secrets import hide_secrets
 
 TRAINING_KINDS = ("sft", "grpo")
@@ -34,7 +35,7 @@ MAX_SETTINGS_CHARS = 100_000
 def read_run(run_dir: Path) -> RunRecords:
     """The records under `run_dir`: a pipeline's, or a single training run's.
 
-    Raises RunFolderError when the folder is not there or holds no record of a run.
+    Raises RunFolderError when the folder does not exist or contains no record of a run.
     """
     if not run_dir.is_dir():
         raise RunFolderError(
@@ -50,7 +51,7 @@ def read_run(run_dir: Path) -> RunRecords:
     trainings = tuple(_read_trainings(found, notes))
     if not (stages or evaluations or trainings):
         raise RunFolderError(
-            f"{run_dir} holds no record of a run (no pipeline.json, metrics.jsonl, rollouts/ or summary.json); "
+            f"{run_dir} contains no record of a run (no pipeline.json, metrics.jsonl, rollouts/ or summary.json); "
             "give the output folder of a pipeline, of `open-r1 sft` or of `open-r1 grpo`"
         )
     return RunRecords(
@@ -160,12 +161,25 @@ def _read_trainings(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[Tra
         metrics = tuple(row for _, row in json_lines(RunDir(stage.folder).metrics))
         folder = RunDir(stage.folder).rollouts
         rollouts = () if folder.is_symlink() else tuple(sorted(folder.glob("*.parquet"), key=_step_of))
+        if rollouts and not _is_readable(rollouts[0]):
+            notes.append(
+                f"The rollouts of “{stage.name}” can’t be shown: an older version wrote them, or they are damaged."
+            )
         if metrics or rollouts:
             kind = stage.kind if stage.kind in TRAINING_KINDS else _guess_kind(metrics, bool(rollouts))
             preflight = mapping(read_json(RunDir(stage.folder).preflight))
             yield TrainingRun(stage.name or kind, kind, metrics, rollouts, preflight)
         elif stage.status in ("done", "skipped"):
             notes.append(f"The training stage “{stage.name}” left no readable metrics.jsonl.")
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether a file of rollouts can be read and names its reward columns."""
+    try:
+        read_rollouts(path, rewards_only=True)
+    except DataError:
+        return False
+    return True
 
 
 def _guess_kind(metrics: tuple[Mapping[str, Any], ...], has_rollouts: bool) -> str:

@@ -90,6 +90,7 @@ class Rollout:
 
     @property
     def total(self) -> float:
+        """The sum of the scored rewards."""
         return sum(value for value in self.rewards.values() if value is not None)
 
 

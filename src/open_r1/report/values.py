@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from open_r1.printable import as_printable
 from open_r1.records import Estimate
 from open_r1.rundir import open_regular
 from open_r1.rundir.jsonl import iter_lines
@@ -40,6 +40,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def read_text(path: Path) -> str:
+    """The text of a file, safe to show; empty when it can't be read."""
     try:
         with open_regular(path) as file:
             return text_of(file.read().decode("utf-8", "replace"))
@@ -56,6 +57,7 @@ def is_own(path: Path, root: Path) -> bool:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
+    """A JSON object, or an empty one in place of anything else."""
     return value if isinstance(value, dict) else {}
 
 
@@ -70,11 +72,13 @@ def number_of(value: Any) -> float | None:
 
 
 def integer(value: Any) -> int | None:
+    """A finite number without its fraction, or None."""
     number = number_of(value)
     return None if number is None else int(number)
 
 
 def estimate(value: Any) -> Estimate | None:
+    """A recorded estimate, or None where there is no value; a missing bound is the value itself."""
     entry = mapping(value)
     middle = number_of(entry.get("value"))
     if middle is None:
@@ -86,11 +90,10 @@ def estimate(value: Any) -> Estimate | None:
 
 
 def text_of(value: Any) -> str:
-    """Any value as text that can be written as UTF-8 and shown: a chat becomes its messages, control characters
-    their pictures, lone surrogates the replacement character."""
+    """Any value as text that can be written as UTF-8 and shown: a chat becomes its messages, what a reader can't see
+    becomes visible (see `printable`)."""
     if value is None:
         return ""
     if isinstance(value, list) and value and all(isinstance(message, dict) for message in value):
         value = "\n\n".join(f"{message.get('role', '')}: {message.get('content', '')}" for message in value)
-    text = str(value).encode("utf-8", "replace").decode("utf-8").replace("\r\n", "\n")
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", lambda match: chr(0x2400 + min(ord(match[0]), 0x21)), text)
+    return as_printable(str(value).replace("\r\n", "\n"))

@@ -24,14 +24,17 @@ def name_model(model: str) -> str:
 
 
 def name_benchmark(benchmark: str) -> str:
+    """`held_out` -> `held-out problems`."""
     return BENCHMARK_NAMES.get(benchmark, f"problems of {benchmark}")
 
 
 def say_percent(share: float | None) -> str:
+    """A share of 0..1 as `48.2 %`; a dash for None."""
     return "–" if share is None else f"{100 * share:.1f}{SPACE}%"
 
 
 def say_interval(estimate: Estimate) -> str:
+    """An interval of a share in percent: `45.1 to 51.3`."""
     return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
 
 
@@ -41,6 +44,7 @@ def say_points(difference: Estimate) -> str:
 
 
 def say_point_interval(difference: Estimate) -> str:
+    """The interval of a difference in percentage points."""
     return f"{100 * difference.low:.1f} to {100 * difference.high:.1f}".replace("-", "−")
 
 
@@ -52,10 +56,12 @@ def say_number(value: float | None) -> str:
 
 
 def say_tokens(tokens: float | None) -> str:
+    """A mean number of tokens, or a dash."""
     return "–" if tokens is None else f"{tokens:,.1f}"
 
 
 def say_seconds(seconds: float | None) -> str:
+    """A duration as `12.3 s`, `4 min 05 s` or `1 h 02 min`; a dash for None."""
     if seconds is None:
         return "–"
     if seconds < 60:
@@ -66,6 +72,7 @@ def say_seconds(seconds: float | None) -> str:
 
 
 def say_change(change: tuple[str, ...]) -> str:
+    """What became of a problem: `wrong → right`."""
     return " → ".join(change)
 
 
@@ -85,23 +92,23 @@ def say_accuracies(labels: Sequence[str], evaluations: Sequence[Evaluation], mod
 
 
 def say_gain(label: str, baseline: str, difference: Estimate) -> str:
-    """The paired difference, and whether it can be told from chance."""
+    """The paired difference, and whether it differs from chance."""
     size = f"{say_points(difference)} points"
     interval = f"[95{SPACE}% interval {say_point_interval(difference)}]"
     if difference.low > 0:
         return f"{label}’s gain over {baseline} is {size} {interval}."
     if difference.high < 0:
         return f"{label} lost accuracy against {baseline}: {size} {interval}."
-    return f"{label} differs from {baseline} by {size} {interval}: no difference that can be told from chance."
+    return f"{label} differs from {baseline} by {size} {interval}: the interval contains zero."
 
 
 def say_training(run: TrainingRun) -> str:
     """`GRPO, 120 steps: reward 0.41 → 1.82; completion length 45 → 81 tokens.` First and last tenth of the steps."""
     if run.kind == "grpo":
-        told = [("reward", "reward", ""), ("completions/mean_length", "completion length", " tokens")]
+        shown = [("reward", "reward", ""), ("completions/mean_length", "completion length", " tokens")]
     else:
-        told = [("loss", "loss", ""), ("mean_token_accuracy", "token accuracy", "")]
-    parts = [part for key, label, unit in told if (part := _say_course(run.metrics, key, label, unit))]
+        shown = [("loss", "loss", ""), ("mean_token_accuracy", "token accuracy", "")]
+    parts = [part for key, label, unit in shown if (part := _say_course(run.metrics, key, label, unit))]
     steps = [step for row in run.metrics if (step := number_of(row.get("step"))) is not None]
     length = f", {max(steps):,.0f} steps" if steps else ""
     return f"{name_model(run.name)}{length}: {'; '.join(parts)}." if parts else ""
@@ -130,6 +137,7 @@ def say_unfinished(stages: Sequence[Stage]) -> str:
 
 
 def say_unscored(count: UnscoredCount) -> str:
+    """`accuracy: 3 of 1,200 unscored (timeout 3).`"""
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in count.reasons)
     return f"{count.reward}: {count.unscored:,} of {count.total:,} unscored ({reasons})."
 
@@ -139,7 +147,7 @@ def say_preflight(record: Mapping[str, Any]) -> str:
     prompts, completions = number_of(record.get("prompts")), number_of(record.get("completions"))
     if prompts is None or completions is None:
         return ""
-    told = (
+    shown = (
         ("truncated_share", "cut off"),
         ("no_answer_share", "without an answer"),
         ("right_share", "right"),
@@ -147,7 +155,7 @@ def say_preflight(record: Mapping[str, Any]) -> str:
         ("zero_variance_share", "of the groups without variance"),
     )
     shares = [
-        f"{say_percent(share)} {words}" for key, words in told if (share := number_of(record.get(key))) is not None
+        f"{say_percent(share)} {words}" for key, words in shown if (share := number_of(record.get(key))) is not None
     ]
     return f"Before training, {prompts:,.0f} problems with {completions:,.0f} completions: {', '.join(shares)}."
 

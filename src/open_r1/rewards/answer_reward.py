@@ -32,16 +32,15 @@ class AnswerReward(RewardFunction):
 
     def judge(self, **columns: Any) -> list[tuple[Outcome, Verdict]]:
         """Each completion's outcome, with the verdict that it follows from."""
-        texts = self.texts_of(columns)
-        verdicts = self._verdicts(texts, columns)
-        return list(zip(self._value(texts, columns, verdicts), verdicts, strict=True))
+        return self._judge(self.texts_of(columns), columns)
 
     def _score(self, texts: list[str], columns: Columns) -> list[Outcome]:
-        return self._value(texts, columns, self._verdicts(texts, columns))
+        return [outcome for outcome, _ in self._judge(texts, columns)]
 
-    def _verdicts(self, texts: list[str], columns: Columns) -> list[Verdict]:
+    def _judge(self, texts: list[str], columns: Columns) -> list[tuple[Outcome, Verdict]]:
         ordered = optional_column(columns, "ordered", len(texts), default=False)
-        return check_answers(columns["solution"], texts, self._verifier, ordered, problems_of(columns))
+        verdicts = check_answers(columns["solution"], texts, self._verifier, ordered, problems_of(columns))
+        return list(zip(self._value(texts, columns, verdicts), verdicts, strict=True))
 
 
 def problems_of(columns: Columns) -> list[str | None] | None:
@@ -49,11 +48,11 @@ def problems_of(columns: Columns) -> list[str | None] | None:
     for name in ("prompts", "problem", "prompt"):
         column = columns.get(name)
         if column is not None and len(column) > 0:
-            return [_problem_of(prompt) for prompt in column]
+            return [_last_question(prompt) for prompt in column]
     return None
 
 
-def _problem_of(prompt: Any) -> str | None:
+def _last_question(prompt: Any) -> str | None:
     if prompt is None or isinstance(prompt, str):
         return prompt
     turns = [message for message in prompt if message.get("role") == "user"]

@@ -43,11 +43,7 @@ class RewardFunction:
     """
 
     def __init__(
-        self,
-        name: str,
-        scorer: Scorer,
-        needs_columns: tuple[str, ...] = (),
-        needs_completions: bool = True,
+        self, name: str, scorer: Scorer, needs_columns: tuple[str, ...] = (), needs_completions: bool = True
     ) -> None:
         self.__name__ = name
         self.needs_columns = needs_columns
@@ -67,10 +63,6 @@ class RewardFunction:
 
     def texts_of(self, columns: Columns) -> list[str]:
         """The completions' texts; DataError as for `score`."""
-        self._check_columns(columns)
-        return [text_of(completion) for completion in columns.get("completions") or ()]
-
-    def _check_columns(self, columns: Columns) -> None:
         missing = [name for name in self._positional if columns.get(name) is None]
         if missing:
             raise DataError(
@@ -80,6 +72,7 @@ class RewardFunction:
         lengths = {name: len(columns[name]) for name in self._positional}
         if len(set(lengths.values())) > 1:
             raise DataError(f"{self.__name__} was given columns of different lengths: {lengths}.")
+        return [text_of(completion) for completion in columns.get("completions") or ()]
 
 
 def text_of(completion: Completion) -> str:

@@ -42,8 +42,9 @@ SCHEDULE_KEYS: dict[str, frozenset[str]] = {
 class Schedule:
     """A weight over training progress.
 
-    `values` are the weight's levels: the one level of a constant, the first and the last of a linear or cosine schedule,
-    each in turn of a step. `moments` are the progress at which it begins and ends to change, or at which it steps.
+    Args:
+        values: Its levels: the one of a constant, the first and the last of a linear or cosine schedule, all of a step.
+        moments: The progress at which it begins and ends to change, or at which it steps.
     """
 
     kind: Kind
@@ -200,11 +201,6 @@ def unscored_share(outcomes: Sequence[Outcome]) -> float:
     return sum(not outcome.is_scored for outcome in applicable) / len(applicable) if applicable else 0.0
 
 
-def list_failures(outcomes: Sequence[Outcome]) -> str:
-    """Why samples could not be scored, each reason with its count: `timeout 3, provider_down 1`."""
-    return list_reasons(filter(has_failed, outcomes))
-
-
 def list_reasons(outcomes: Iterable[Outcome], most: int | None = None) -> str:
     """Each reason with its count, the commonest first: `wrong 3, no_answer 1`."""
     counts = Counter(outcome.reason for outcome in outcomes)
@@ -214,13 +210,13 @@ def list_reasons(outcomes: Iterable[Outcome], most: int | None = None) -> str:
 def check_unscored_share(name: str, outcomes: Sequence[Outcome], max_share: float) -> None:
     """RunError when more than `max_share` of a batch is unscored: training on the rest would mislead."""
     share = unscored_share(outcomes)
-    if share <= max_share:
-        return
-    raise RunError(
-        f"{name}: {share:.0%} of {len(outcomes)} samples could not be scored ({list_failures(outcomes)}), more than the "
-        f"{max_share:.0%} allowed; fix the cause, or raise max_unscored_share. The same command "
-        "resumes from the last checkpoint."
-    )
+    if share > max_share:
+        reasons = list_reasons(filter(has_failed, outcomes))
+        raise RunError(
+            f"{name}: {share:.0%} of {len(outcomes)} samples could not be scored ({reasons}), more than the "
+            f"{max_share:.0%} allowed; fix the cause, or raise max_unscored_share. The same command resumes from the last "
+            "checkpoint."
+        )
 
 
 def _by_position(weights: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
@@ -269,7 +265,6 @@ def _numbers(weight: Mapping[str, Any], key: str, name: str) -> tuple[float, ...
 
 
 def _number(value: Any, name: str) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ConfigError(f"the weight of reward '{name}' needs a finite number where it has {value!r}.")
     return float(value)

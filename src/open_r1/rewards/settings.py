@@ -1,16 +1,20 @@
-"""The settings of rewards in recipes and in the shell, composed of what the rewards declare.
-
-`configs` lies below this area and asks for them by reference (`open_r1.configs.arguments`).
-"""
+"""The settings of rewards in recipes and in the shell: composed of what the rewards declare, and checked before anything
+is loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import make_dataclass
+from typing import Any, get_args, get_origin
 
 from open_r1.configs.fields import setting
-from open_r1.errors import ConfigError
-from open_r1.rewards.registry import default_rewards, get_spec, reward_specs
+from open_r1.configs.ranges import check_ranges
+from open_r1.configs.types import fits, in_words
+from open_r1.errors import ConfigError, nearest
+from open_r1.rewards.combination import RewardWeights
+from open_r1.rewards.registry import default_rewards, get_reward_funcs, get_spec, reward_names, reward_specs
 from open_r1.rewards.spec import RewardSetting, RewardSpec
 
 
@@ -30,10 +34,7 @@ def settings_class(names: Iterable[str] = ()) -> type:
         for declared, read_by in readers.values()
     ]
     reward_funcs = setting(list(default_rewards()), "Rewards by name, or 'module:function' for one of your own.")
-    attributes = {
-        "__module__": __name__,
-        "__doc__": "Which rewards, and the settings of each.",
-    }
+    attributes = {"__module__": __name__, "__doc__": "Which rewards, and the settings of each."}
     return make_dataclass("RewardSettings", [("reward_funcs", list[str], reward_funcs), *fields], namespace=attributes)
 
 
@@ -52,6 +53,48 @@ def readers_of(specs: Iterable[RewardSpec]) -> dict[str, tuple[RewardSetting, li
     return found
 
 
-def options_of(names: Iterable[str]) -> dict[str, RewardSetting]:
-    """The settings that these rewards read, by key."""
-    return {key: declared for key, (declared, _) in readers_of(map(get_spec, names)).items()}
+def check_recipe(script_args: Any, reward_weights: Any) -> None:
+    """ConfigError for a recipe whose rewards or weights can't be used.
+
+    A reward isn't known or can't be built, two have one name, or a weight or schedule can't be read.
+    """
+    counts = Counter(reward.__name__ for reward in get_reward_funcs(script_args))
+    if equal := [name for name, count in counts.items() if count > 1]:
+        raise ConfigError(
+            f"two of reward_funcs are functions called '{equal[0]}', the name under which metrics and rollouts keep a "
+            "reward; rename one."
+        )
+    RewardWeights.read(reward_weights, reward_names(script_args))
+
+
+def read_reward_settings(words: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """Settings of these rewards written KEY=VALUE; ConfigError for one that none reads, or a value of another type."""
+    known = {key: declared for key, (declared, _) in readers_of(map(get_spec, names)).items()}
+    settings: dict[str, Any] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        if key not in known:
+            raise ConfigError(
+                f"--set {word}: none of {', '.join(names)} has a setting '{key}'{nearest(key, known)} "
+                f"They have: {', '.join(known) or 'none'}."
+            )
+        settings[key] = _read_value(key, value, known[key].annotation)
+    ranges = {key: declared.range for key, declared in known.items() if declared.range is not None}
+    check_ranges(settings, dict.fromkeys(settings, "--set"), ranges)
+    return settings
+
+
+def _read_value(key: str, text: str, hint: Any) -> Any:
+    """The value by the setting's type; items of a list are separated by commas, or the list is JSON."""
+    if fits(text, hint):
+        return text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    if get_origin(hint) is list and not isinstance(value, list):
+        item_type = get_args(hint)[0]
+        value = [item_type(item.strip()) for item in text.split(",") if item.strip()]
+    if not fits(value, hint):
+        raise ConfigError(f"--set {key}={text}: {key} must be {in_words(hint)}.")
+    return value

@@ -5,7 +5,6 @@ the data engine have no list of rewards of their own. A reward that ships and on
 
     REWARD = RewardSpec(
         name="shorter",
-        function_name="shorter_reward",
         build=lambda settings: get_shorter_reward(settings.shorter_scale),
         kind="shape",
         summary="less for every character",
@@ -19,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Literal, get_args
 
 from open_r1.configs.ranges import Range
@@ -42,7 +42,7 @@ WELL_FORMED = "well_formed"
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 JUDGING_KINDS = frozenset({"program", "contest", "task", "answer"})
-"""Kinds of rewards that tell right from wrong."""
+"""Kinds of rewards that separate right answers from wrong ones."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,9 @@ class RewardSpec:
 
     Args:
         name: The name in recipes.
-        function_name: The function's `__name__`, as metrics and rollouts call it.
         build: The settings, all those declared among their attributes -> the reward.
         kind: What it looks at.
+        function_name: The function's `__name__`, as metrics and rollouts call it; by default NAME_reward.
         summary: One line.
         formula: The value as a formula, or in words where it is none.
         source: Where the formula is from.
@@ -138,9 +138,9 @@ class RewardSpec:
     """
 
     name: str
-    function_name: str
     build: Callable[[Any], RewardFunction] = field(repr=False)
     kind: Kind
+    function_name: str = ""
     summary: str = ""
     formula: str = ""
     source: str = ""
@@ -153,9 +153,13 @@ class RewardSpec:
     is_default: bool = False
     verifies: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "function_name", self.function_name or f"{self.name}_reward")
+
     def make(self, settings: Any = None) -> RewardFunction:
         """The reward for these settings: any object with some of the attributes declared; the others have defaults."""
-        return self.build(Filled(settings, {setting.key: setting.default for setting in self.settings}))
+        given = {setting.key: getattr(settings, setting.key, setting.default) for setting in self.settings}
+        return self.build(SimpleNamespace(**getattr(settings, "__dict__", {}) | given))
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -164,7 +168,7 @@ class RewardSpec:
 
     @property
     def is_judge(self) -> bool:
-        """Whether it tells right from wrong."""
+        """Whether it separates right answers from wrong ones."""
         return self.kind in JUDGING_KINDS
 
     def is_right(self, outcome: Outcome) -> bool:
@@ -172,17 +176,3 @@ class RewardSpec:
         if self.kind == "answer" and outcome.reason != "scored":
             return outcome.reason == "correct"
         return outcome.value is not None and outcome.value > 0
-
-
-class Filled:
-    """Settings with the defaults of those that they lack."""
-
-    def __init__(self, settings: Any, defaults: Mapping[str, Any]) -> None:
-        self._settings, self._defaults = settings, defaults
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        if not hasattr(self._settings, name) and name in self._defaults:
-            return self._defaults[name]
-        return getattr(self._settings, name)

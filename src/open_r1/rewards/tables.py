@@ -13,7 +13,7 @@ from open_r1.rewards.combination import RewardSummary
 BAR_WIDTH = 40
 HISTOGRAM_BINS = 10
 FEW_VALUES = 4
-"""So many different values are told one by one where a line has to do."""
+"""Up to this many different values are listed one by one on a line."""
 
 LEVELS = "▁▂▃▄▅▆▇█"
 
@@ -49,14 +49,14 @@ def histogram(values: Sequence[float]) -> list[str]:
 
 
 def histogram_bins(values: Sequence[float]) -> list[tuple[float, int]]:
-    """Each value and its count where they are few, else ten equal bins: where each begins, and how many it holds."""
+    """Each value and its count where they are few, else ten equal bins: where each begins, and its count."""
     distinct = sorted(set(values))
     is_few = len(distinct) <= HISTOGRAM_BINS
     return [(value, values.count(value)) for value in distinct] if is_few else equal_bins(values)
 
 
 def equal_bins(values: Sequence[float]) -> list[tuple[float, int]]:
-    """Ten bins of equal width between the least and the greatest value: where each begins, how many it holds."""
+    """Ten bins of equal width between the least and the greatest value: where each begins, and its count."""
     low, width = min(values), (max(values) - min(values)) / HISTOGRAM_BINS
     places = [min(HISTOGRAM_BINS - 1, int((value - low) / width)) for value in values]
     return [(low + place * width, places.count(place)) for place in range(HISTOGRAM_BINS)]

@@ -64,11 +64,12 @@ def _spec_of(target: Any, reference: str) -> RewardSpec:
 
     declared = {key: getattr(function, key) for key in DECLARED if hasattr(function, key)}
     declared.setdefault("summary", (inspect.getdoc(target) or "").partition("\n")[0])
-    return RewardSpec(reference, name, build, _kind(function, reference), needs_columns=needs_columns, **declared)
+    kind = _kind(function, reference)
+    return RewardSpec(reference, build, kind, name, needs_columns=needs_columns, **declared)
 
 
 def _instance(target: Any, reference: str, settings: dict[str, Any]) -> Any:
-    """An object of a user's class, which gets the settings it declares; anything else as it is."""
+    """An object of a user's class, which gets the settings it declares; anything else unchanged."""
     if not inspect.isclass(target):
         return target
     if needed := [name for name in _arguments_without_default(target) if name not in settings]:

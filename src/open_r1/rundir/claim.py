@@ -29,9 +29,9 @@ SHOWN = 3
 
 @contextlib.contextmanager
 def hold_lock(lock: Path, target: Path, alternative: str = "another output_dir") -> Iterator[None]:
-    """Hold `target` for this process by the file `lock`; RunFolderError when another process holds it.
+    """Hold `target` for this process by the file `lock`; RunFolderError when another process has it.
 
-    `alternative` is what the user may choose instead, for the message.
+    `alternative` is what the message offers instead.
     """
     descriptor = _take_lock(lock, target, alternative)
     try:
@@ -103,13 +103,16 @@ class OutputFolder:
 
     @property
     def done(self) -> Path:
+        """The marker of a finished output, written last."""
         return self.path / "done.json"
 
     @property
     def identity(self) -> Path:
+        """The settings and inputs that decide the output."""
         return self.path / "identity.json"
 
     def is_done(self) -> bool:
+        """Whether the output is finished."""
         return self.done.exists()
 
     def create(self) -> None:

@@ -84,11 +84,13 @@ def _open_folder(name: str, parent: int) -> int:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text file that appears only when it is whole; RunError when it can't be written."""
     with atomic_file(path) as file:
         file.write(text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file that appears only when it is whole; RunError when it can't be written."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -154,12 +154,14 @@ class LineAppender:
         self.size += len(data)
 
     def sync(self) -> None:
+        """Bring what was flushed to the disk."""
         try:
             os.fsync(self.descriptor)
         except OSError as error:
             raise writing_failed(self.path, error) from error
 
     def close(self) -> None:
+        """Flush, sync and close the file."""
         try:
             self.flush()
             self.sync()

@@ -21,25 +21,31 @@ class RunDir(OutputFolder):
 
     @property
     def resolved(self) -> Path:
+        """Every setting as used, and where each came from."""
         return self.path / "resolved.yaml"
 
     @property
     def environment(self) -> Path:
+        """Versions, seed, hardware and commit."""
         return self.path / "environment.json"
 
     @property
     def metrics(self) -> Path:
+        """A line for each logged step."""
         return self.path / "metrics.jsonl"
 
     @property
     def rollouts(self) -> Path:
+        """The folder with a file for each step."""
         return self.path / "rollouts"
 
     @property
     def preflight(self) -> Path:
+        """What the check before GRPO found."""
         return self.path / "preflight.json"
 
     def rollout_file(self, step: int) -> Path:
+        """The file of one step's rollouts."""
         return self.rollouts / f"step-{step:06d}.parquet"
 
     def checkpoints(self) -> list[Path]:
@@ -47,6 +53,7 @@ class RunDir(OutputFolder):
         return [path for path in self.all_checkpoints() if is_whole(path)]
 
     def all_checkpoints(self) -> list[Path]:
+        """Checkpoints, whole or not, oldest first."""
         found = [
             (int(match[1]), path) for path in self.path.glob("checkpoint-*") if (match := CHECKPOINT.match(path.name))
         ]

@@ -89,7 +89,9 @@ def read_rollouts(path: Path, rewards_only: bool = False) -> RolloutRows:
         with open_regular(path) as file:
             parquet = pyarrow.parquet.ParquetFile(file)
             schema = parquet.schema_arrow
-            rewards = tuple(json.loads((schema.metadata or {})[REWARDS]))
+            if REWARDS not in (schema.metadata or {}):
+                raise DataError(f"'{path}' does not list its reward columns: an older version of Open R1 wrote it.")
+            rewards = tuple(json.loads(schema.metadata[REWARDS]))
             rewards = tuple(name for name in rewards if name in schema.names)
             wanted = [name for reward in rewards for name in (reward, reason_column(reward)) if name in schema.names]
             table = parquet.read(wanted if rewards_only else None)

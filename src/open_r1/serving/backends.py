@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
-import math
-import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from open_r1.configs.fields import check_limits, setting
+from open_r1.configs.ranges import COUNT, Range
 from open_r1.errors import ConfigError, ModelError
-from open_r1.model_folder import check_model_path
+from open_r1.hub.folders import check_model_path
 from open_r1.net.addresses import is_loopback
+from open_r1.processes.python import child_environment, python_command
 
 Backend = Literal["vllm", "transformers"]
 
@@ -34,40 +35,39 @@ class ServeOptions:
 
     Args:
         names: What clients may call the model; its path or id when empty.
-        gpu_memory_utilization: Share of the device's memory, above 0 and at most 1.
         extra: Further flags for the server's own command.
     """
 
     model: str
     host: str = "127.0.0.1"
     port: int = 8000
-    backend: Backend | None = None
     names: tuple[str, ...] = ()
-    tensor_parallel_size: int | None = None
-    data_parallel_size: int | None = None
-    gpu_memory_utilization: float | None = None
-    max_model_len: int | None = None
-    dtype: str = "auto"
-    trust_remote_code: bool = False
-    extra: tuple[str, ...] = field(default=())
+    extra: tuple[str, ...] = ()
+    backend: Backend | None = setting(None, "what runs the model (default: vllm where it is installed)")
+    tensor_parallel_size: int | None = setting(None, "GPUs that share each layer (vLLM)", COUNT)
+    data_parallel_size: int | None = setting(None, "copies of the model (vLLM)", COUNT)
+    gpu_memory_utilization: float | None = setting(
+        None, "share of each device's memory to use, as 0.8", Range(0, 1, open_low=True)
+    )
+    max_model_len: int | None = setting(
+        None, "most tokens of prompt and completion together (default: the model's own)", COUNT
+    )
+    dtype: str = setting("auto", "bfloat16, float16, float32 (default: as saved)")
+    trust_remote_code: bool = setting(False, "run code that comes with the model")
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"--port must be between 0 and 65535 (0 takes a free one); got {self.port}.")
-        for name in ("tensor_parallel_size", "data_parallel_size", "max_model_len"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"--{name} must be at least 1; got {value}.")
-        share = self.gpu_memory_utilization
-        if share is not None and not (math.isfinite(share) and 0 < share <= 1):
-            raise ConfigError(f"--gpu_memory_utilization must be above 0 and at most 1; got {share:g}.")
+        check_limits(self)
 
     @property
     def known_names(self) -> tuple[str, ...]:
+        """What clients may call the model."""
         return self.names or (self.model,)
 
 
 def has_vllm() -> bool:
+    """Whether vLLM is installed."""
     return importlib.util.find_spec("vllm") is not None
 
 
@@ -84,6 +84,7 @@ def choose_backend(options: ServeOptions) -> Backend:
 
 
 def check_transformers(options: ServeOptions) -> None:
+    """ConfigError for what transformers' server lacks or can't do."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
@@ -125,7 +126,8 @@ def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[
 
 
 def transformers_command(options: ServeOptions, port: int) -> list[str]:
-    command = [sys.executable, "-m", "open_r1.generation.transformers_server", options.model]
+    """The command that starts our form of transformers' server."""
+    command = python_command("-m", "open_r1.generation.transformers_server", options.model)
     command += ["--port", str(port), "--dtype", options.dtype]
     command += flags(options, ("max_model_len", "gpu_memory_utilization"), hyphens=False)
     return command + (["--trust_remote_code"] if options.trust_remote_code else [])
@@ -133,7 +135,7 @@ def transformers_command(options: ServeOptions, port: int) -> list[str]:
 
 def vllm_command(options: ServeOptions, port: int) -> list[str]:
     """`vllm serve MODEL`; the module where the distribution is not called vllm, since that command needs its version."""
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", options.model]
+    command = python_command("-m", "vllm.entrypoints.openai.api_server", "--model", options.model)
     script = Path(sys.executable).with_name("vllm")
     if is_installed("vllm") and script.is_file():
         command = [str(script), "serve", options.model]
@@ -146,6 +148,7 @@ def vllm_command(options: ServeOptions, port: int) -> list[str]:
 
 
 def is_installed(distribution: str) -> bool:
+    """Whether a distribution is installed under that name."""
     try:
         metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -165,10 +168,11 @@ def flags(options: ServeOptions, names: tuple[str, ...], hyphens: bool) -> list[
 
 def backend_environment(backend: Backend, secret: str) -> dict[str, str]:
     """This process's environment with the secret; progress bars off, since nobody watches them."""
-    return {
-        **os.environ,
-        TOKEN_VARIABLES[backend]: secret,
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "TQDM_DISABLE": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
+    return child_environment(
+        {
+            TOKEN_VARIABLES[backend]: secret,
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "TQDM_DISABLE": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+    )

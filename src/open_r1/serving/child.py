@@ -56,6 +56,7 @@ class ChildServer:
 
     @property
     def url(self) -> str:
+        """Its address on loopback."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> ChildServer:
@@ -76,6 +77,7 @@ class ChildServer:
         return self
 
     def read_output(self) -> None:
+        """Keep the last lines of its output, and report each."""
         assert self.process.stdout is not None
         for raw in self.process.stdout:
             line = raw.decode("utf-8", "replace").rstrip()
@@ -108,6 +110,7 @@ class ChildServer:
         return reply.status == 200 and self.process.poll() is None
 
     def how_it_ended(self) -> str:
+        """Its end in words, to continue a sentence with."""
         status = self.process.poll()
         if status is not None and status < 0:
             return f"was killed by {signal.Signals(-status).name}"
@@ -134,6 +137,7 @@ class ChildServer:
         self.reader.join(timeout=2)
 
     def signal_group(self, number: int) -> None:
+        """Send a signal to the process and all its descendants."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
 

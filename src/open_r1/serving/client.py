@@ -35,6 +35,7 @@ class ChatOptions:
     max_tokens: int | None = None
 
     def as_fields(self) -> dict[str, Any]:
+        """The fields of a request; what the server decides is left out."""
         found = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -52,6 +53,7 @@ class Answer:
     thinking_s: float = 0.0
 
     def add(self, kind: str, text: str) -> None:
+        """Add a part to the thinking or the answer."""
         if kind == "thinking":
             self.thinking += text
         else:
@@ -71,6 +73,7 @@ class Conversation:
 
     @property
     def messages(self) -> list[dict[str, str]]:
+        """The system prompt, where there is one, and the turns so far."""
         return ([{"role": "system", "content": self.system}] if self.system else []) + self.turns
 
     def ask(self, question: str, answer: Answer) -> Iterator[Part]:
@@ -94,6 +97,7 @@ class Conversation:
         self.turns += [{"role": "user", "content": question}, {"role": "assistant", "content": answer.text}]
 
     def stream(self, messages: list[dict[str, str]], answer: Answer) -> Iterator[Part]:
+        """The parts of the answer to some messages. RunError when it fails."""
         body = {"model": self.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
         splitter = ThinkingSplitter(is_prefilled=False)
         content = orjson.dumps(body | self.options.as_fields())
@@ -112,6 +116,7 @@ class Conversation:
 
 
 def read_events(reply: SyncStream) -> Iterator[dict[str, Any]]:
+    """The events of a stream as objects. RunError for what is not JSON."""
     for line in reply.lines():
         if not line.startswith(b"data:"):
             continue
@@ -151,6 +156,7 @@ def read_event(event: dict[str, Any], splitter: ThinkingSplitter, answer: Answer
 
 
 def as_object(value: Any) -> dict[str, Any]:
+    """The value where it is an object; empty for anything else."""
     return value if isinstance(value, dict) else {}
 
 

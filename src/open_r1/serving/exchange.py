@@ -22,7 +22,7 @@ from open_r1.net.client import HttpClient, Stream, TransportError
 from open_r1.net.replies import find_message, load_json, shorten
 from open_r1.serving.backends import Backend
 from open_r1.serving.requests import ApiError, ChatRequest
-from open_r1.serving.thinking import Template
+from open_r1.serving.thinking import prefills_thinking
 from open_r1.text.thinking import Part, ThinkingSplitter
 
 SILENCE_LIMIT_S = 1800.0
@@ -41,6 +41,9 @@ class GatewaySettings:
         upstream_model: What it calls the model; None when it knows all of `names`.
         names: What clients may call the model; the first is the one it is listed by.
         max_model_len: The model's context in tokens; None where it is not known.
+        max_in_flight: Requests that are read or answered at a time; more get 429.
+        max_in_flight_a_client: Those of one address, so that no client starves the others.
+        max_connections_a_client: Open connections of one address.
     """
 
     upstream: str
@@ -49,9 +52,12 @@ class GatewaySettings:
     upstream_model: str | None = None
     secret: str = field(default="", repr=False)
     api_key: str = field(default="", repr=False)
-    template: Template = Template()
+    template: str = ""
     max_body_bytes: int = 16 << 20
     max_model_len: int | None = None
+    max_in_flight: int = 1024
+    max_in_flight_a_client: int = 512
+    max_connections_a_client: int = 1024
 
 
 class Exchange:
@@ -63,13 +69,15 @@ class Exchange:
         self.splitters: dict[int, ThinkingSplitter] = {}
         parses_itself = settings.backend == "transformers" and "tools" in request.body
         self.separates = is_chat and request.separates and not parses_itself
-        self.is_prefilled = self.separates and settings.template.prefills_thinking(request.template_options)
+        self.is_prefilled = self.separates and prefills_thinking(settings.template, request.template_options)
 
     @property
     def is_transformers(self) -> bool:
+        """Whether transformers' server is behind the gateway."""
         return self.settings.backend == "transformers"
 
     def body(self, stream: bool, count: int, has_limit: bool = True) -> bytes:
+        """The body for the model's server; without `has_limit` the server may write as much as fits."""
         content = {key: value for key, value in self.request.body.items() if has_limit or key not in TOKEN_LIMITS}
         if not stream:
             content.pop("stream_options", None)
@@ -101,6 +109,7 @@ class Exchange:
             raise unreachable(error) from None
 
     async def post(self, stack: AsyncExitStack, body: bytes) -> Stream:
+        """Send a body; the reply is closed with the stack."""
         url = f"{self.settings.upstream}{self.path}"
         return await stack.enter_async_context(self.client.stream("POST", url, body, JSON, silence_s=SILENCE_LIMIT_S))
 
@@ -215,6 +224,7 @@ class Collected:
     usage: dict[str, int] = field(default_factory=dict)
 
     def add(self, chunk: dict[str, Any]) -> None:
+        """Add a chunk of the stream."""
         for choice in chunk["choices"]:
             delta = choice.get("delta") or {}
             self.thinking += delta.get("reasoning_content") or ""
@@ -223,6 +233,7 @@ class Collected:
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
 
     def as_choice(self, index: int, is_chat: bool) -> dict[str, Any]:
+        """The choice of a whole answer. ApiError for a completion that has no end."""
         if self.finish_reason is None:
             raise ApiError(502, "the model's server ended its answer before its end; try again.", "server_error")
         if not is_chat:
@@ -259,6 +270,7 @@ async def read_events(reply: Stream) -> AsyncIterator[dict[str, Any]]:
 
 
 def read_answer(content: bytes) -> dict[str, Any]:
+    """The JSON object in a reply. ApiError for anything else."""
     try:
         answer = load_json(content)
     except (ValueError, RecursionError):
@@ -287,5 +299,6 @@ def error_of(status: int, body: bytes) -> ApiError:
 
 
 def unreachable(error: TransportError) -> ApiError:
+    """The error that clients see when the model's server can't be reached."""
     what = "took too long" if error.reason == "timeout" else "does not answer"
     return ApiError(502, f"the model's server {what} ({error.reason}); try again.", "server_error")

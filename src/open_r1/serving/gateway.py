@@ -26,17 +26,15 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from open_r1.net.client import HttpClient, TransportError
+from open_r1.net.http_server import parse_body
+from open_r1.net.quotas import Quota
 from open_r1.serving.exchange import Exchange, GatewaySettings
 from open_r1.serving.requests import ApiError, check_model_name, check_request
 
-MOST_IN_FLIGHT = 1024
 BODY_LIMIT_S = 60.0
 HEALTH_LIMIT_S = 10.0
 KEPT_S = 2.0
 """How long an idle connection is kept: less than the model's server keeps it, which is 5 s in uvicorn."""
-
-LARGE_BODY = 1 << 16
-"""Bytes from which a body is parsed in a thread, so that nobody else waits for it."""
 
 CLIENT_GONE = 499
 Result = TypeVar("Result")
@@ -49,6 +47,7 @@ class Gateway:
         self.settings = settings
         self.client = client or HttpClient({"Authorization": f"Bearer {settings.secret}"}, keep_s=KEPT_S)
         self.in_flight = 0
+        self.quota = Quota(settings.max_in_flight_a_client)
         self.started = int(time.time())
 
     @asynccontextmanager
@@ -84,12 +83,9 @@ class Gateway:
 
     async def answer(self, request: Request, is_chat: bool) -> Response:
         self.check_key(request)
-        exchange = await self.read(await self.read_body(request), is_chat)
-        if self.in_flight >= MOST_IN_FLIGHT:
-            raise ApiError(429, f"{self.in_flight} requests are being answered; try again soon.", "busy", None, 1)
         async with AsyncExitStack() as stack:
-            self.in_flight += 1
-            stack.callback(self.leave)
+            stack.callback(self.leave, self.enter(request))
+            exchange = await self.read(await self.read_body(request), is_chat)
             if not exchange.request.stream:
                 return JSONResponse(await unless_gone(request, exchange.complete()))
             events = await unless_gone(request, exchange.open(stack))
@@ -98,15 +94,27 @@ class Gateway:
     async def read(self, raw: bytes, is_chat: bool) -> Exchange:
         """What is asked for. ApiError for anything that the model's server should not see."""
 
-        def check() -> Exchange:
+        def check(raw: bytes) -> Exchange:
             settings = self.settings
             asked = check_request(raw, settings.names, settings.backend, is_chat, settings.max_model_len)
             return Exchange(settings, self.client, asked, is_chat)
 
-        return await asyncio.to_thread(check) if len(raw) > LARGE_BODY else check()
+        return await parse_body(check, raw)
 
-    def leave(self) -> None:
+    def enter(self, request: Request) -> str:
+        """Count a request as being answered; its client. ApiError where there are too many, in all or of the client."""
+        client = request.client.host if request.client else "unknown"
+        if self.in_flight >= self.settings.max_in_flight:
+            raise ApiError(429, f"{self.in_flight} requests are being answered; try again soon.", "busy", None, 1)
+        if not self.quota.take(client):
+            what = f"{self.quota.held(client)} requests of your address are being answered"
+            raise ApiError(429, f"{what}; send fewer at a time.", "too_many_requests", None, 1)
+        self.in_flight += 1
+        return client
+
+    def leave(self, client: str) -> None:
         self.in_flight -= 1
+        self.quota.give_back(client)
 
     def check_key(self, request: Request) -> None:
         key = self.settings.api_key

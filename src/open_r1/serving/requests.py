@@ -76,16 +76,19 @@ class ApiError(Exception):
         self.retry_after_s = retry_after_s
 
     def as_object(self) -> dict[str, Any]:
+        """The error in OpenAI's form."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         kind = {401: "authentication_error", 429: "rate_limit_error"}.get(self.status, kind)
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
     @property
     def is_about_limit(self) -> bool:
+        """Whether prompt and completion did not fit in the context."""
         return self.code == "context_length_exceeded"
 
     @property
     def headers(self) -> dict[str, str]:
+        """The headers that go with the error."""
         headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
         return headers | ({"WWW-Authenticate": "Bearer"} if self.status == 401 else {})
 
@@ -109,6 +112,7 @@ class ChatRequest:
 
     @property
     def template_options(self) -> dict[str, Any]:
+        """The request's options for the chat template."""
         return self.body.get("chat_template_kwargs") or {}
 
 
@@ -141,6 +145,7 @@ def check_request(
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object of a body, no deeper than `MOST_LEVELS`."""
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -187,6 +192,7 @@ def count_characters(value: Any) -> int:
 
 
 def check_model_name(model: Any, names: Sequence[str]) -> str:
+    """The model's name; ApiError for one that this server does not have."""
     if not isinstance(model, str) or not model:
         raise bad("model", f"must name a model; this server has {', '.join(names)}")
     if model not in names:
@@ -200,6 +206,7 @@ def check_model_name(model: Any, names: Sequence[str]) -> str:
 
 
 def check_prompt(prompt: Any) -> None:
+    """ApiError unless there is a prompt of at least one text or token."""
     if not isinstance(prompt, str | list):
         raise bad("prompt", f"must be a string, but is {shown(prompt)}")
     if not prompt or any(part in ("", []) for part in prompt):
@@ -207,6 +214,7 @@ def check_prompt(prompt: Any) -> None:
 
 
 def check_template_options(options: Any, backend: Backend) -> None:
+    """ApiError for options that are not an object, or that the server sets itself."""
     if options is None:
         return
     if not isinstance(options, dict):
@@ -217,6 +225,7 @@ def check_template_options(options: Any, backend: Backend) -> None:
 
 
 def check_tools(tools: Any) -> None:
+    """ApiError unless every tool names its function."""
     if tools is None:
         return
     if not isinstance(tools, list):
@@ -233,6 +242,7 @@ def has_function(entry: Any) -> bool:
 
 
 def check_messages(messages: Any, backend: Backend) -> None:
+    """ApiError unless every message has a role and a content."""
     if not isinstance(messages, list) or not messages:
         raise bad("messages", "must be a list of at least one message")
     for number, message in enumerate(messages):
@@ -251,6 +261,7 @@ def check_messages(messages: Any, backend: Backend) -> None:
 
 
 def check_tool_calls(calls: Any, where: str) -> None:
+    """ApiError unless every call names a function and has an object of arguments."""
     if calls is None:
         return
     if not isinstance(calls, list):
@@ -273,6 +284,7 @@ def is_object(arguments: Any) -> bool:
 
 
 def check_part(part: Any, where: str, backend: Backend) -> None:
+    """ApiError for a part of a content that this server can't read."""
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         raise bad(f"{where}.content", "contains a part that is not an object with a type")
     is_text = part["type"] == "text"
@@ -285,6 +297,7 @@ def check_part(part: Any, where: str, backend: Backend) -> None:
 
 
 def check_numbers(body: Mapping[str, Any]) -> None:
+    """ApiError for a number out of its range."""
     check_number(body, "temperature", 0, 2)
     check_number(body, "top_p", 0, 1)
     if body.get("top_p") == 0:
@@ -295,6 +308,7 @@ def check_numbers(body: Mapping[str, Any]) -> None:
 
 
 def check_number(body: Mapping[str, Any], name: str, low: float, high: float) -> None:
+    """ApiError unless the field is absent or a number in the range."""
     value = body.get(name)
     if value is None:
         return
@@ -303,12 +317,14 @@ def check_number(body: Mapping[str, Any], name: str, low: float, high: float) ->
 
 
 def check_whole(body: Mapping[str, Any], name: str, most: int) -> None:
+    """ApiError unless the field is absent or a whole number from 1 to `most`."""
     value = body.get(name)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most):
         raise bad(name, f"must be a whole number from 1 to {most}, but is {shown(value)}")
 
 
 def check_flag(body: dict[str, Any], name: str, default: bool = False) -> bool:
+    """A true or false that is taken out of the body; ApiError for anything else."""
     value = body.pop(name, None)
     if value is not None and not isinstance(value, bool):
         raise bad(name, f"must be true or false, but is {shown(value)}")
@@ -340,9 +356,11 @@ def without_empty_calls(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def bad(param: str, what: str) -> ApiError:
+    """The error of a field; `what` continues a sentence that begins with its name."""
     return ApiError(400, f"'{param}' {what.rstrip('.')}.", "invalid_value", param)
 
 
 def shown(value: Any) -> str:
+    """A value as messages show it, cut off where it is long."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"

@@ -24,7 +24,9 @@ LIVE_LINES = 8
 class Screen(Protocol):
     """Where answers are shown."""
 
-    def show(self, parts: Iterable[Part], answer: Answer) -> None: ...
+    def show(self, parts: Iterable[Part], answer: Answer) -> None:
+        """Show the parts of an answer as they come, and what follows them."""
+        ...
 
 
 class PlainScreen:
@@ -34,6 +36,7 @@ class PlainScreen:
         self.thinking = thinking
 
     def show(self, parts: Iterable[Part], answer: Answer) -> None:
+        """Write the answer, and the thinking before it where that is wanted."""
         before = ""
         for kind, text in parts:
             if kind == "thinking" and not self.thinking:
@@ -78,6 +81,7 @@ class TerminalScreen:
         self.console.print(self.dimmed(counts(answer)))
 
     def fold(self, answer: Answer) -> None:
+        """Put a line in place of the thinking; all of it where that is wanted."""
         if not answer.thinking:
             return
         if self.keeps_thinking:
@@ -86,11 +90,13 @@ class TerminalScreen:
         self.console.print(self.dimmed(words))
 
     def dimmed(self, text: str) -> Text:
+        """A text as thinking is shown."""
         from rich.text import Text
 
         return Text(text, style="dim italic")
 
     def write(self, text: str) -> None:
+        """Write a part of an answer as it is."""
         self.console.out(as_printable(text), end="", highlight=False)
 
 

@@ -23,7 +23,7 @@ from open_r1.net.http_server import Server, bind, client_address, free_port, run
 from open_r1.serving.backends import Backend, ServeOptions, backend_command, backend_environment, check_key
 from open_r1.serving.child import ChildServer
 from open_r1.serving.gateway import GatewaySettings, create_app
-from open_r1.serving.thinking import Template
+from open_r1.serving.thinking import find_template
 
 KEEP_ALIVE_S = 30
 ENDING_LIMIT_S = 3
@@ -44,6 +44,7 @@ class GatewayServer(Server):
         super().__init__(
             create_app(settings),
             on_ready,
+            settings.max_connections_a_client,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=ENDING_LIMIT_S,
         )
@@ -51,10 +52,12 @@ class GatewayServer(Server):
         self.failure = ""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's, and the watch over the model's server."""
         await super().startup(sockets)
         self.watching = asyncio.create_task(self.watch())
 
     async def watch(self) -> None:
+        """Wait for a failure of the model's server; it ends the gateway."""
         async with HttpClient() as client:
             while not (failure := await self.find_failure(client)):
                 await asyncio.sleep(WATCH_GAP_S)
@@ -75,6 +78,7 @@ class GatewayServer(Server):
         return ""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A first signal ends gently, a second one at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -89,16 +93,12 @@ def serve(
 ) -> None:
     """Serve until told to stop; `on_ready` is given the address. RunError when the model's server fails."""
     check_key(options.host, api_key)
-    with bind(options.host, options.port) as sock, stopped_by_sigterm():
-        secret, port = secrets.token_urlsafe(24), free_port()
-        command = backend_command(backend, options, port)
-        with ChildServer(command, backend_environment(backend, secret), port, secret, report) as child:
-            child.wait_until_ready(startup_limit_s)
-            settings = gateway_settings(options, backend, child, api_key)
-            server = GatewayServer(settings, child, lambda: on_ready(client_address(sock, options.host)))
-            server.run(sockets=[sock])
-            if server.failure:
-                raise RunError(f"the model's server {server.failure}; run the command again{child.last_words()}")
+    with bind(options.host, options.port) as sock, model_server(options, backend, startup_limit_s, report) as child:
+        settings = gateway_settings(options, backend, child, api_key)
+        server = GatewayServer(settings, child, lambda: on_ready(client_address(sock, options.host)))
+        server.run(sockets=[sock])
+        if server.failure:
+            raise RunError(f"the model's server {server.failure}; run the command again{child.last_words()}")
 
 
 @contextlib.contextmanager
@@ -106,17 +106,34 @@ def served_in_background(
     options: ServeOptions, backend: Backend, startup_limit_s: float, report: Callable[[str], None] | None = None
 ) -> Iterator[tuple[str, str]]:
     """Serve from a thread of this process until the block ends; gives the API's address and its key."""
-    with bind("127.0.0.1", 0) as sock, stopped_by_sigterm():
+    with bind("127.0.0.1", 0) as sock, model_server(options, backend, startup_limit_s, report) as child:
+        server = GatewayServer(gateway_settings(options, backend, child, child.secret), child, lambda: None)
+        with running_in_thread(server, sock):
+            yield f"http://127.0.0.1:{sock.getsockname()[1]}/v1", child.secret
+
+
+@contextlib.contextmanager
+def model_server(
+    options: ServeOptions, backend: Backend, startup_limit_s: float, report: Callable[[str], None] | None
+) -> Iterator[ChildServer]:
+    """The model's own server, ready, until the block ends; SIGTERM interrupts as Ctrl-C does, so that it is stopped."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
         secret, port = secrets.token_urlsafe(24), free_port()
         command = backend_command(backend, options, port)
         with ChildServer(command, backend_environment(backend, secret), port, secret, report) as child:
             child.wait_until_ready(startup_limit_s)
-            server = GatewayServer(gateway_settings(options, backend, child, secret), child, lambda: None)
-            with running_in_thread(server, sock):
-                yield f"http://127.0.0.1:{sock.getsockname()[1]}/v1", secret
+            yield child
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def gateway_settings(options: ServeOptions, backend: Backend, child: ChildServer, api_key: str) -> GatewaySettings:
+    """The gateway's settings for a model's server that is ready."""
     return GatewaySettings(
         upstream=child.url,
         backend=backend,
@@ -124,7 +141,7 @@ def gateway_settings(options: ServeOptions, backend: Backend, child: ChildServer
         upstream_model=options.model if backend == "transformers" else None,
         secret=child.secret,
         api_key=api_key,
-        template=Template.of_model(options.model),
+        template=find_template(options.model),
         max_model_len=options.max_model_len or context_of(options.model),
     )
 
@@ -137,17 +154,3 @@ def context_of(model: str) -> int | None:
     except (OSError, ValueError, AttributeError):
         return None
     return found if isinstance(found, int) else None
-
-
-@contextlib.contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM interrupts as Ctrl-C does, so that what was started is stopped."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

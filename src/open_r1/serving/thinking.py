@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +16,23 @@ GENERATION_MARKS = re.compile(r"{%-?\s*(end)?generation\s*-?%}")
 TEMPLATE_FILES = ("chat_template.jinja", "tokenizer_config.json")
 
 
-@dataclass(frozen=True)
-class Template:
-    """A chat template; empty where the model has none that could be found."""
+def find_template(model: str) -> str:
+    """The chat template of a folder, or of a Hub id that was downloaded before; empty where none could be found."""
+    paths = (find_file(model, name) for name in TEMPLATE_FILES)
+    return next((source for path in paths if path is not None and (source := read_template(path))), "")
 
-    source: str = ""
 
-    @classmethod
-    def of_model(cls, model: str) -> Template:
-        """That of a folder, or of a Hub id that was downloaded before."""
-        for name in TEMPLATE_FILES:
-            path = find_file(model, name)
-            source = read_template(path) if path is not None else ""
-            if source:
-                return cls(source)
-        return cls()
-
-    def prefills_thinking(self, options: dict[str, Any] | None = None) -> bool:
-        """Whether the prompt ends with an open `<think>`, given a request's `chat_template_kwargs`."""
-        return ends_in_thinking(self.source, json.dumps(options or {}, sort_keys=True, default=str))
+def prefills_thinking(template: str, options: dict[str, Any] | None = None) -> bool:
+    """Whether the prompt ends with an open `<think>`, given a request's `chat_template_kwargs`."""
+    return ends_in_thinking(template, json.dumps(options or {}, sort_keys=True, default=str))
 
 
 @functools.lru_cache(maxsize=64)
 def ends_in_thinking(source: str, options: str) -> bool:
+    """The same for options in JSON, so that each is rendered once."""
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    if not source:
-        return False
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
     environment.globals |= {"raise_exception": refuse, "strftime_now": lambda form: form}
@@ -58,10 +46,12 @@ def ends_in_thinking(source: str, options: str) -> bool:
 
 
 def refuse(message: str) -> str:
+    """What `raise_exception` does in a template."""
     raise ValueError(message)
 
 
 def find_file(model: str, name: str) -> Path | None:
+    """A file of a model's folder, or of the Hub's cache; None where it is not there."""
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder / name if (folder / name).is_file() else None

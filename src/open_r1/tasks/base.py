@@ -1,7 +1,7 @@
 """What a family of procedural problems is, and how one is found by name.
 
 A family is one file in this folder that ends in a `FAMILY = Family(...)`: a name, the range of its difficulty, a
-function that draws a problem, and a function that works one. Nothing else needs to be edited to add one.
+function that samples a problem, and a function that works one. Nothing else needs editing to add one.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ Split = Literal["train", "held_out"]
 HELD_OUT_SHARE = 16
 """One problem in this many belongs to the held-out split, whatever the seed."""
 
-
 MOST_MISSES = 200 * HELD_OUT_SHARE
-"""Draws in a row without a new problem after which a family counts as exhausted."""
+"""Samples in a row without a new problem after which a family counts as exhausted."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Worked:
 class Family:
     """A family of problems.
 
-    `sample(rng, difficulty)` draws a problem of that whole-number difficulty; `work(problem)` solves it from its
+    `sample(rng, difficulty)` samples a problem of that whole-number difficulty; `work(problem)` solves it from its
     prompt alone. `difficulties` is the inclusive range.
     """
 
@@ -87,8 +86,7 @@ def get_family(name: str) -> Family:
 def split_of(problem: Problem) -> Split:
     """The split a problem belongs to: a function of its text alone.
 
-    Training and held-out problems are therefore disjoint for every seed, count and order of drawing: no problem can
-    be in both, because membership isn't drawn.
+    Training and held-out problems are therefore disjoint for every seed, count and order: membership isn't random.
     """
     digest = hashlib.sha256(problem.prompt.encode()).digest()
     return "held_out" if int.from_bytes(digest[:4], "big") % HELD_OUT_SHARE == 0 else "train"
@@ -110,17 +108,17 @@ def draw_problems(
         )
     rng = random.Random(f"{family.name}/{split}/{seed}")
     levels = range(low, high + 1)
-    drawn: dict[str, Problem] = {}
+    found: dict[str, Problem] = {}
     attempts = misses = 0
-    while len(drawn) < n and misses < MOST_MISSES:
+    while len(found) < n and misses < MOST_MISSES:
         problem = family.sample(rng, levels[attempts % len(levels)])
         attempts, misses = attempts + 1, misses + 1
-        if split_of(problem) == split and problem.prompt not in drawn:
-            drawn[problem.prompt] = problem
+        if split_of(problem) == split and problem.prompt not in found:
+            found[problem.prompt] = problem
             misses = 0
-    if len(drawn) < n:
+    if len(found) < n:
         raise ConfigError(
-            f"task family '{family.name}' has only about {len(drawn)} distinct {split} problems at difficulty "
+            f"task family '{family.name}' has only about {len(found)} distinct {split} problems at difficulty "
             f"[{low}, {high}], but {n} were asked for; ask for fewer or widen the range."
         )
-    return list(drawn.values())
+    return list(found.values())

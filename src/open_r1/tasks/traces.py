@@ -7,7 +7,7 @@ The guide names four levels of reasoning; a lazy and a terse teacher stand besid
     format      level 1: a sentence inside the tags, then the bare lines
     structured  level 2: a plan and numbered steps
     deep        level 3: the question analysed, each step broken down
-    verified    level 4: as structured, with a slip noticed and mended in some traces, and a check at the end
+    verified    level 4: as structured, with a slip noticed and corrected in some traces, and a check at the end
 """
 
 from __future__ import annotations
@@ -20,18 +20,6 @@ from open_r1.tasks.base import Worked, get_family
 
 SLIP_SHARE = 0.5
 """Share of `verified` traces that show a slip and its correction."""
-
-
-def write_lazy(worked: Worked, rng: random.Random) -> list[str]:
-    return [worked.shortcut]
-
-
-def write_terse(worked: Worked, rng: random.Random) -> list[str]:
-    return [step.line for step in worked.steps]
-
-
-def write_format(worked: Worked, rng: random.Random) -> list[str]:
-    return [worked.plan, *write_terse(worked, rng)]
 
 
 def write_structured(worked: Worked, rng: random.Random) -> list[str]:
@@ -58,9 +46,9 @@ def write_verified(worked: Worked, rng: random.Random) -> list[str]:
 
 
 STYLES: dict[str, Callable[[Worked, random.Random], list[str]]] = {
-    "lazy": write_lazy,
-    "terse": write_terse,
-    "format": write_format,
+    "lazy": lambda worked, rng: [worked.shortcut],
+    "terse": lambda worked, rng: [step.line for step in worked.steps],
+    "format": lambda worked, rng: [worked.plan, *(step.line for step in worked.steps)],
     "structured": write_structured,
     "deep": write_deep,
     "verified": write_verified,

@@ -68,7 +68,7 @@ def fenced_blocks(text: str) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class _Fence:
-    """One fence; `indent` is None where it stands at the end of a line."""
+    """One fence; `indent` is None where it is at the end of a line."""
 
     start: int
     end: int

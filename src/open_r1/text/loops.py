@@ -1,9 +1,9 @@
-r"""Whether a text goes round in circles: the share of it that stands there again and again.
+r"""Whether a text goes round in circles: the share of it that repeats.
 
-A loop is a run of `WINDOW` tokens that occurs at least `TIMES` times. Two or three occurrences are no loop: models state a
-problem again, and write the program that they thought of once more. Nor is what repeats in fewer than `LEAST` windows in
-all: a nested formula, a row of a table. Tokens are words in pieces of up to 16 characters,
-single ideographs, and runs of punctuation, so that a text without spaces or of one endless word is seen through as well.
+A loop is a run of `WINDOW` tokens that occurs at least `TIMES` times. Two or three occurrences are not a loop: models state
+a problem again, and repeat a program that they have thought of. What repeats in fewer than `LEAST` windows in all is not
+a loop either: a nested formula, a row of a table. Tokens are words in pieces of up to 16 characters,
+single ideographs, and runs of punctuation, so that a text without spaces or of one endless word is covered as well.
 
     >>> looping_share("So x = 3. " * 100) > 0.9
     True

@@ -11,7 +11,7 @@ other, nor trust a hash: `Words.of` gives the words themselves, for whoever has 
 What is folded: case and unicode compatibility forms (NFKD, accents off, digits of any script); LaTeX commands that only
 set or order things (`SYNTAX`) go, those that name something (`\sin`, `\pi`, `\sqrt`) are words, as are the symbols that mean
 them; everything but letters and digits separates words; letters and digits part; thousands separators go, and where wanted
-`[asy]` drawings; every ideograph is a word of its own. Operators are no words (`operators` counts them, for where they
+`[asy]` drawings; every ideograph is a word of its own. Operators are not words (`operators` counts them, for where they
 matter).
 """
 
@@ -31,7 +31,7 @@ Hashes = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 
 RECORD = "\x1e"
-"""Stands between the texts of a batch; it separates words everywhere."""
+"""Separates the texts of a batch, and words everywhere."""
 
 _PADDING = RECORD * 8
 """After the last text: `hash_words` reads eight bytes at a time."""
@@ -44,7 +44,7 @@ nolimits quad qquad hspace vspace phantom hphantom vphantom hfill noindent newli
 ge geq geqslant lt gt ne neq approx equiv sim pm mp in to rightarrow rightarrow implies iff mid vert lvert rvert lbrace
 rbrace lbrack rbrack langle rangle circ degree cdots ldots dots dotsc dotsb vdots ddots begin end item hline label tag
 """.split()
-"""LaTeX commands that are no words: they set, group or order what stands around them, or are operators."""
+"""LaTeX commands that are not words: they set, group or order what is around them, or are operators."""
 
 ENVIRONMENTS = """
 align aligned alignat array bmatrix cases center enumerate equation gather gathered itemize matrix multline pmatrix
@@ -113,7 +113,7 @@ class _Folding(dict[int, str]):
 
 
 def fold_character(character: str) -> str:
-    """What a character other than ASCII is compared as, wherever it stands."""
+    """What a character other than ASCII is compared as, in every place."""
     if character in SYMBOLS:
         return SYMBOLS[character]
     is_raised = unicodedata.decomposition(character).startswith("<super>")
@@ -174,7 +174,7 @@ class Words:
         return self.data[self.starts[first] : self.ends[last]]
 
     def around(self, first: int, last: int) -> tuple[bytes, bytes]:
-        """What stands between words `first` to `last` and the words before and after, with the `RECORD`s."""
+        """What is between words `first` to `last` and the words before and after, with the `RECORD`s."""
         before = self.ends[first - 1] if first else 0
         after = self.starts[last + 1] if last + 1 < len(self.starts) else len(self.data)
         return self.data[before : self.starts[first]], self.data[self.ends[last] : after]
@@ -292,7 +292,7 @@ def _power(exponent: int) -> np.uint64:
 
 
 def operators(region: bytes) -> Counter[bytes]:
-    """How often each operator and bracket stands in a piece of folded text; not products, which can be left unwritten."""
+    """How often each operator and bracket occurs in a piece of folded text; not products, which can be left unwritten."""
     found: Counter[bytes] = Counter()
     for match in _OPERATOR.finditer(region):
         if not match[1]:

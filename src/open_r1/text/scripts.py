@@ -2,7 +2,7 @@ r"""Which scripts a text is written in, and how much of it is in another than it
 
 Counted are words of prose: runs of two or more letters of an alphabet are a word (a single letter is a variable), and so
 are two ideographs, kana or Hangul syllables. Not counted are code (fenced and in backticks), LaTeX formulas and commands,
-addresses and tags. Greek is mathematics wherever it stands alone. Languages that share a script are not told apart.
+addresses and tags. Greek is mathematics where it is alone. Languages that share a script are not distinguished.
 
     >>> foreign_share("First we add. 然后我们把两边都除以三得到答案。", "latin") > 0.5
     True

@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow
 import torch
 import transformers
+from datasets import DatasetDict
 from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
@@ -26,7 +27,7 @@ from open_r1.configs.stage_arguments import StageArguments
 from open_r1.data import get_dataset, to_prompts
 from open_r1.errors import ConfigError, DataError
 from open_r1.rewards.combination import RewardWeights, zero_variance_share
-from open_r1.rewards.preflight import Preflight
+from open_r1.rewards.preflight.check import Preflight
 from open_r1.rewards.registry import get_reward_funcs, get_spec, required_columns
 from open_r1.rewards.spec import RewardSpec
 from open_r1.rundir import RunDir, write_json
@@ -141,16 +142,17 @@ def reward_tuples(rewards: Mapping[str, Sequence[float]]) -> list[tuple[float | 
 
     Groups without variance are counted by them: TRL looks at the weighted sum, where rounding hides a variance of zero.
     """
-    return [tuple(map(none_if_nan, values)) for values in zip(*rewards.values(), strict=True)]
-
-
-def none_if_nan(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    samples = zip(*rewards.values(), strict=True)
+    return [tuple(None if math.isnan(value) else value for value in values) for values in samples]
 
 
 def to_rollouts(step: int, logs: Mapping[str, Any]) -> pyarrow.Table:
     """The last generation batch from TRL's `_logs`, whose lists have one item a sample of all processes."""
     size = len(logs["advantages"])
+
+    def last_content(conversation: Any) -> str:
+        return conversation if isinstance(conversation, str) else str(conversation[-1]["content"])
+
     return rollout_table(
         step,
         prompts=[last_content(prompt) for prompt in logs["prompt"]],
@@ -159,11 +161,6 @@ def to_rollouts(step: int, logs: Mapping[str, Any]) -> pyarrow.Table:
         more={name: values for name, values in logs["extra"].items() if len(values) == size},
         advantages=logs["advantages"],
     )
-
-
-def last_content(conversation: Any) -> str:
-    """The text of a conversation's last message, or of a plain string."""
-    return conversation if isinstance(conversation, str) else str(conversation[-1]["content"])
 
 
 def run_grpo(arguments: StageArguments, report: Report, identity: dict[str, Any] | None = None) -> FinishedStage:
@@ -199,14 +196,15 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     model = get_model(arguments.model, training)
     align_model(model, tokenizer, arguments.model)
     train_rows = data[script.dataset_train_split]
-    report(
-        f"{len(train_rows)} problems, {model.num_parameters():,} parameters, rewards {', '.join(script.reward_funcs)}"
-    )
+    names = ", ".join(script.reward_funcs)
+    report(f"{len(train_rows)} problems, {model.num_parameters():,} parameters, rewards {names}")
     weights = RewardWeights.read(training.reward_weights, script.reward_funcs)
+    trl_settings = copy.copy(training)  # TRL takes numbers; the settings of the run keep their schedules
+    trl_settings.reward_weights = weights.at(0.0)
     trainer = RolloutTrainer(
         model=model,
         reward_funcs=rewards,  # type: ignore[arg-type]
-        args=with_weights(training, weights.at(0.0)),
+        args=trl_settings,
         train_dataset=train_rows,
         eval_dataset=pick_eval_split(data, arguments),
         peft_config=new_adapter(model, arguments.model),
@@ -218,22 +216,11 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     return trainer, tokenizer
 
 
-def with_weights(training: Any, weights: list[float]) -> Any:
-    """The settings as TRL takes them, whose weights are numbers; those of the run keep their schedules."""
-    settings = copy.copy(training)
-    settings.reward_weights = weights
-    return settings
-
-
 def load_prompts(arguments: StageArguments) -> Any:
     """Every split as prompts, checked for the columns that the rewards need."""
-    from datasets import DatasetDict
-
     script, training = arguments.script, arguments.training
-    data = get_dataset(script)
-    splits = {name: to_prompts(rows, script, training.system_prompt) for name, rows in data.items()}
-    train = script.dataset_train_split
-    check_reward_columns(splits[train].column_names, script)
+    splits = {name: to_prompts(rows, script, training.system_prompt) for name, rows in get_dataset(script).items()}
+    check_reward_columns(splits[script.dataset_train_split].column_names, script)
     training.remove_unused_columns = False
     return cut_training_split(DatasetDict(splits), script)
 
@@ -261,8 +248,7 @@ def drop_long_prompts(data: Any, tokenizer: Any, max_tokens: int | None, report:
 
     kept = data.filter(fits)
     for split, rows in kept.items():
-        dropped = len(data[split]) - len(rows)
-        if dropped:
+        if dropped := len(data[split]) - len(rows):
             report(f"left out {dropped} of {len(data[split])} problems of '{split}': prompt over {max_tokens} tokens")
         if not len(rows):
             raise DataError(

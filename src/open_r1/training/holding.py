@@ -45,6 +45,7 @@ class OpenRun:
         return self.folder.is_done() or read_json(self.folder.identity) != plain(self.identity)
 
     def is_done(self) -> bool:
+        """Whether the run is finished and is not to start over."""
         return self.folder.is_done() and not self.arguments.training.overwrite_output_dir
 
     def begin(self) -> None:
@@ -98,7 +99,7 @@ def naming_full_disks(folder: Path) -> Iterator[None]:
         if not is_disk_full(folder, error):
             raise
         raise RunError(
-            f"the disk that holds '{folder}' is full and a file could not be written; free some space and "
+            f"the disk of '{folder}' is full and a file could not be written; free some space and "
             "run the same command again: it goes on from the last whole checkpoint."
         ) from error
 

@@ -1,7 +1,7 @@
 """Pushing to a branch of a Hub repository, and the trackers' settings.
 
-Does: check before training that the branch may be written, push the finished model, hand the Weights & Biases settings to
-its environment. Does not: make model cards (TRL does) or publish with measured results.
+Checks before training that the branch may be written, pushes the finished model, and hands the Weights & Biases settings
+to its environment.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from open_r1.errors import ConfigError, RunError
-from open_r1.hub import MODEL_LEFT_OUT
+from open_r1.errors import ConfigError
+from open_r1.hub.push import default_api, push_folder
 
 logger = logging.getLogger(__name__)
 
@@ -23,24 +23,6 @@ TRACKER_VARIABLES = {
 }
 
 
-class HubApi(Protocol):
-    """The part of `huggingface_hub.HfApi` that is used here."""
-
-    def whoami(self) -> Any: ...
-    def repo_exists(self, repo_id: str) -> bool: ...
-    def list_repo_refs(self, repo_id: str) -> Any: ...
-    def create_repo(self, repo_id: str, *, private: bool | None, exist_ok: bool) -> Any: ...
-    def create_branch(self, repo_id: str, *, branch: str, exist_ok: bool) -> None: ...
-    def upload_folder(self, **options: Any) -> Any: ...
-
-
-def default_api(token: str | None) -> Any:
-    """The real Hub, as `HubApi`."""
-    from huggingface_hub import HfApi
-
-    return HfApi(token=token)
-
-
 def export_tracker_settings(training_args: Any) -> None:
     """Weights & Biases reads its entity, project and group from the environment."""
     for setting, variable in TRACKER_VARIABLES.items():
@@ -48,7 +30,7 @@ def export_tracker_settings(training_args: Any) -> None:
             os.environ[variable] = value
 
 
-def check_hub(training_args: Any, api: HubApi | None = None) -> None:
+def check_hub(training_args: Any, api: Any = None) -> None:
     """Before anything is spent: whoever pushes is known to the Hub, and the branch may be written.
 
     ConfigError when the Hub can't be reached, knows no token, or already has the branch.
@@ -58,7 +40,7 @@ def check_hub(training_args: Any, api: HubApi | None = None) -> None:
     repo, branch = training_args.hub_model_id, training_args.hub_model_revision
     if training_args.push_to_hub_revision and not repo:
         raise ConfigError("push_to_hub_revision is set but hub_model_id is not; name the repository as 'user/model'.")
-    hub: Any = api or default_api(training_args.hub_token)
+    hub = api or default_api(training_args.hub_token)
     try:
         hub.whoami()
         branches = [ref.name for ref in hub.list_repo_refs(repo).branches] if repo and hub.repo_exists(repo) else []
@@ -76,26 +58,11 @@ def check_hub(training_args: Any, api: HubApi | None = None) -> None:
         )
 
 
-def push_revision(folder: Path, training_args: Any, api: HubApi | None = None) -> None:
+def push_revision(folder: Path, training_args: Any, api: Any = None) -> None:
     """Upload the finished model to its branch; RunError when that fails, with the model kept where it is."""
     if not training_args.push_to_hub_revision:
         return
     repo, branch = training_args.hub_model_id, training_args.hub_model_revision
-    hub: Any = api or default_api(training_args.hub_token)
-    try:
-        hub.create_repo(repo, private=training_args.hub_private_repo, exist_ok=True)
-        if branch != "main":
-            hub.create_branch(repo, branch=branch, exist_ok=True)
-        hub.upload_folder(
-            repo_id=repo,
-            folder_path=folder,
-            revision=branch,
-            commit_message=f"Add {folder.name}",
-            ignore_patterns=MODEL_LEFT_OUT,
-        )
-    except Exception as error:
-        raise RunError(
-            f"the model is finished in '{folder}' but could not be pushed to '{repo}' ({error}); "
-            "run the same command again to push it."
-        ) from error
+    hub = api or default_api(training_args.hub_token)
+    push_folder(folder, repo, f"Add {folder.name}", revision=branch, private=training_args.hub_private_repo, api=hub)
     logger.info("pushed %s to %s, revision %s", folder, repo, branch)

@@ -5,9 +5,11 @@ Does: measure a sample of the rows and say so; leave long ones out where asked. 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import numpy
 
 from open_r1.errors import DataError
 from open_r1.training.callbacks import Report
@@ -16,44 +18,26 @@ MEASURED = 2000
 """Rows that are measured when none are to be left out."""
 
 
-@dataclass(frozen=True)
-class Lengths:
-    """Tokens of samples: their number, percentiles, and the share over a limit."""
-
-    num_samples: int
-    median: int
-    p95: int
-    longest: int
-    over: float
-
-    @classmethod
-    def of(cls, lengths: Sequence[int], limit: int | None) -> Lengths:
-        ordered = sorted(lengths)
-        over = sum(length > limit for length in ordered) / len(ordered) if limit else 0.0
-        return cls(len(ordered), percentile(ordered, 0.5), percentile(ordered, 0.95), ordered[-1], over)
-
-    def __str__(self) -> str:
-        return f"median {self.median:,}, 95 % at most {self.p95:,}, longest {self.longest:,} tokens"
-
-
-def percentile(ordered: Sequence[int], share: float) -> int:
-    """The least value that a share of the values doesn't exceed."""
-    return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
+def describe_lengths(lengths: Sequence[int]) -> str:
+    """The median, the length that 95 % don't exceed, and the greatest."""
+    median, p95 = numpy.percentile(lengths, [50, 95], method="inverted_cdf").tolist()
+    return f"median {median:,}, 95 % at most {p95:,}, longest {max(lengths):,} tokens"
 
 
 def fit_lengths(data: Any, tokenizer: Any, training: Any, report: Report) -> Any:
-    """Splits of conversations, those over `max_length` left out where `overlong_samples` is "drop"; lengths are told.
+    """Splits of conversations, those over `max_length` left out where `overlong_samples` is "drop".
 
-    DataError when nothing would be left.
+    Reports the lengths, or how many samples were left out. DataError when nothing would be left.
     """
     if training.overlong_samples == "drop" and training.max_length:
         return drop_long(data, tokenizer, training, report)
     for split, rows in data.items():
         sample = rows.select(range(min(MEASURED, len(rows))))
-        found = Lengths.of([count_tokens(row, tokenizer, training) for row in sample], training.max_length)
-        words = f"'{split}': {found}" + (f" in the first {MEASURED:,} samples" if len(rows) > MEASURED else "")
-        if found.over:
-            words += f"; {found.over:.1%} are over max_length = {training.max_length:,} and truncated"
+        lengths = [count_tokens(row, tokenizer, training) for row in sample]
+        words = f"'{split}': {describe_lengths(lengths)}"
+        words += f" in the first {MEASURED:,} samples" if len(rows) > MEASURED else ""
+        if num_over := sum(length > (training.max_length or math.inf) for length in lengths):
+            words += f"; {num_over / len(lengths):.1%} are over max_length = {training.max_length:,} and truncated"
         report(words)
     return data
 

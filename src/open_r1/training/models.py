@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.errors import ModelError
-from open_r1.model_folder import check_model_path
+from open_r1.hub.folders import check_model_path
 from open_r1.training.templates import CHATML, CHATML_TOKENS, check_template
 
 if TYPE_CHECKING:

@@ -29,15 +29,9 @@ from accelerate.utils import broadcast_object_list, gather_object
 from open_r1.answers.check import check_answers
 from open_r1.records import Outcome
 from open_r1.rewards.base import RewardFunction, text_of
-from open_r1.rewards.preflight import (
-    MIN_PROMPTS,
-    Finding,
-    GoldCheck,
-    PolicyCompletion,
-    PolicySample,
-    Preflight,
-    examine,
-)
+from open_r1.rewards.preflight.check import Preflight, examine
+from open_r1.rewards.preflight.rules import Finding
+from open_r1.rewards.preflight.sample import MIN_PROMPTS, GoldCheck, PolicyCompletion, PolicySample
 from open_r1.rewards.spec import RewardSpec, Setup
 from open_r1.text.tags import THINK_CLOSE, THINK_OPEN
 
@@ -133,9 +127,6 @@ def undisturbed(trainer: Any) -> Iterator[None]:
         numpy.random.set_state(of_numpy)
 
 
-# --- completions ----------------------------------------------------------------------------------------------------
-
-
 def complete_all(trainer: Any, rewards: Sequence[RewardFunction], rows: Sequence[Row]) -> dict[str, Any]:
     """The completions and outcomes of `num_generations` completions for each row, the same in every process."""
     records = [
@@ -171,25 +162,16 @@ def complete(
     trainer: Any, rewards: Sequence[RewardFunction], batch: Sequence[Row]
 ) -> list[tuple[PolicyCompletion, list[Outcome]]]:
     """One completion for each row, with every reward's outcome, as a training step makes and scores them."""
-    prompt_ids, completion_ids, _, completions, *_ = trainer._generate([row["prompt"] for row in batch])
-    columns = columns_of(batch) | {
-        "prompts": [row["prompt"] for row in batch],
-        "completions": completions,
-        "completion_ids": completion_ids,
-        "trainer_state": trainer.state,
-        "log_extra": ignore,
-        "log_metric": ignore,
-    }
+    prompts = [row["prompt"] for row in batch]
+    prompt_ids, completion_ids, _, completions, *_ = trainer._generate(prompts)
+    keys = [key for key in batch[0] if key not in ("prompt", "completion", "completion_ids")]  # as TRL leaves out
+    columns = {key: [row[key] for row in batch] for key in keys}
+    columns |= {"prompts": prompts, "completions": completions, "completion_ids": completion_ids}
+    columns |= {"trainer_state": trainer.state, "log_extra": ignore, "log_metric": ignore}
     with ThreadPoolExecutor(len(rewards)) as threads:  # off the main thread and all at once, as in training
         outcomes = list(threads.map(lambda reward: reward.score(**columns), rewards))
     described = [describe(trainer, *made) for made in zip(prompt_ids, completions, completion_ids, strict=True)]
     return list(zip(described, map(list, zip(*outcomes, strict=True)), strict=True))
-
-
-def columns_of(batch: Sequence[Row]) -> dict[str, list[Any]]:
-    """The data's columns as TRL hands them to rewards."""
-    keys = [key for key in batch[0] if key not in ("prompt", "completion", "completion_ids")]
-    return {key: [row[key] for row in batch] for key in keys}
 
 
 def ignore(*_: Any) -> None:
@@ -208,9 +190,6 @@ def describe(trainer: Any, prompt_ids: list[int], completion: Any, completion_id
         is_truncated=not completion_ids or completion_ids[-1] not in ends,
         special_tokens=tuple(tokenizer.convert_ids_to_tokens(special)),
     )
-
-
-# --- what is known without the policy ---------------------------------------------------------------------------------
 
 
 def check_golds(data: Any, specs: Iterable[RewardSpec]) -> GoldCheck:

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from open_r1.configs.stage_arguments import StageArguments
+from open_r1.hub.card import write_own_card
 from open_r1.processes.ranks import is_main_process
-from open_r1.rundir import RunDir, write_text
+from open_r1.rundir import RunDir
 from open_r1.training.callbacks import Report
-from open_r1.training.card import model_card
 from open_r1.training.holding import OpenRun
 
 
@@ -54,7 +54,7 @@ class ResumableTrainer:
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Our model card instead of TRL's draft, which doesn't know a model that came from a folder."""
         if is_main_process():
-            write_text(self.run.path / "README.md", model_card(self.arguments, self.run.path.resolve().name))
+            write_own_card(self.run.path)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write, wait for every process, mark, and only then let older checkpoints go.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from datasets import DatasetDict
 from trl import SFTTrainer
 
 from open_r1.configs.stage_arguments import StageArguments
@@ -60,8 +61,6 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
 
 def load_conversations(arguments: StageArguments) -> Any:
     """Every split as conversations, the training split cut to `max_samples`."""
-    from datasets import DatasetDict
-
     script, training = arguments.script, arguments.training
     options = (training.system_prompt, training.dataset_num_proc, training.dataset_text_field)
     data = {name: to_conversations(rows, script, *options) for name, rows in get_dataset(script).items()}
@@ -70,9 +69,9 @@ def load_conversations(arguments: StageArguments) -> Any:
 
 def cut_training_split(splits: Any, script: Any) -> Any:
     """The splits, the training one no longer than `max_samples`."""
-    train = splits[script.dataset_train_split]
-    count = len(train) if script.max_samples is None else min(script.max_samples, len(train))
-    splits[script.dataset_train_split] = train.select(range(count))
+    if script.max_samples is not None:
+        train = splits[script.dataset_train_split]
+        splits[script.dataset_train_split] = train.select(range(min(script.max_samples, len(train))))
     return splits
 
 
@@ -90,7 +89,9 @@ def choose_loss(data: Any, tokenizer: Any, arguments: StageArguments, report: Re
         return data
     report("the chat template has no generation markers: loss on the last turn of each conversation only")
     training.assistant_only_loss, training.completion_only_loss = False, True
-    return data.map(split_before_last_turn, remove_columns=["messages"])
+    return data.map(
+        lambda row: {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}, remove_columns=["messages"]
+    )
 
 
 def can_mark_turns(tokenizer: Any) -> bool:
@@ -106,10 +107,6 @@ def can_mark_turns(tokenizer: Any) -> bool:
     return True
 
 
-def split_before_last_turn(row: dict[str, Any]) -> dict[str, Any]:
-    return {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
-
-
 def pick_eval_split(data: Any, arguments: StageArguments) -> Any:
     """The evaluation split when evaluation is on; DataError names the splits when it isn't there."""
     if arguments.training.eval_strategy == "no":
@@ -123,6 +120,10 @@ def pick_eval_split(data: Any, arguments: StageArguments) -> Any:
     return data[split]
 
 
+AUDITED = 100
+"""Samples among which the audit looks for one that isn't cut off."""
+
+
 def audit_training(trainer: TraceTrainer, tokenizer: Any, has_thinking: bool) -> SampleAudit:
     """The first sample that isn't cut off, as the trainer will see it, checked.
 
@@ -130,16 +131,16 @@ def audit_training(trainer: TraceTrainer, tokenizer: Any, has_thinking: bool) ->
     """
     settings: Any = trainer.args
     rows: Any = trainer.train_dataset
+    has_mask = settings.assistant_only_loss or settings.completion_only_loss
     for index in range(min(AUDITED, len(rows))):
         batch = trainer.data_collator([rows[index]])
         ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
         is_trained = [label != -100 for label in labels]
         audit = audit_sample(ids, is_trained, tokenizer.decode)
-        is_whole = settings.max_length is None or len(ids) < settings.max_length
-        if settings.packing or not (settings.assistant_only_loss or settings.completion_only_loss):
+        if settings.packing or not has_mask:
             check_mask(audit, may_be_everything=not settings.packing)
             return audit
-        if is_whole:
+        if settings.max_length is None or len(ids) < settings.max_length:
             check_mask(audit)
             check_sample(ids, is_trained, tokenizer.eos_token_id, audit, tokenizer.decode, has_thinking)
             return audit
@@ -147,7 +148,3 @@ def audit_training(trainer: TraceTrainer, tokenizer: Any, has_thinking: bool) ->
         f"each of the first {min(AUDITED, len(rows))} samples has max_length = {settings.max_length} tokens or more and is "
         "cut off before its end, so the model would not learn to stop; raise max_length or leave long samples out."
     )
-
-
-AUDITED = 100
-"""Samples among which the audit looks for one that isn't cut off."""

@@ -132,7 +132,7 @@ def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report
 
 
 def refuse_nan(model: Any) -> None:
-    """RunError when training ended in weights that are no numbers, which no one could use."""
+    """RunError when training ended in weights that are not finite numbers, which no one can use."""
     if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
         raise RunError(
             "training diverged: the model has weights that are not finite numbers; lower learning_rate, set "

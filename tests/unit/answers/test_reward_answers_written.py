@@ -114,6 +114,16 @@ STALLING = {
     "roots": "√" * 3000,
     "millions": "5 million " * 300,
     "degrees": r"^\circ " * 500,
+    "angles": "30°" * 1200,
+    "factorials": "5!!!!!!!!",
+    "factorial": "99999999!",
+    "power": "9^{99999999}",
+    "binomial power": "(x+1)^{10000}",
+    "tower": "10^{10^{10^{10}}}",
+    "hyphens": "1-" * 1900 + "1",
+    "colons": "1:" * 1900 + "1",
+    "brackets": "(" * 3900,
+    "unions": r"[1,2]\cup" * 390 + "[3,4]",
 }
 
 
@@ -134,6 +144,13 @@ def test_these_are_not(gold: str, answer: str) -> None:
 @pytest.mark.parametrize(("gold", "completion", "is_right"), SAID)
 def test_an_answer_in_a_sentence(gold: str, completion: str, is_right: bool) -> None:
     assert check_answer(gold, completion).is_correct is is_right
+
+
+@pytest.mark.parametrize("text", list(STALLING.values()), ids=list(STALLING))
+def test_a_box_of_200_kilobytes_takes_no_time(text: str) -> None:
+    started = time.process_time()
+    assert check_answer("5", rf"\boxed{{{text * (200_000 // len(text) + 1)}}}").outcome.value == 0.0
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("text", list(STALLING.values()), ids=list(STALLING))

@@ -84,12 +84,12 @@ def test_output_of_a_library_does_not_come_between(slow_verifier):
 
 
 def test_a_lost_server_is_started_again(slow_verifier):
-    os.kill(slow_verifier.pool.nursery.process.pid, signal.SIGKILL)
+    os.kill(slow_verifier.pool.server.process.pid, signal.SIGKILL)
     assert slow_verifier.check([Pair("a", "a"), Pair("a", "b")]) == ["correct", "wrong"]
 
 
 def test_a_server_that_is_interrupted_is_ended_at_once_and_its_verdicts_are_never_read(slow_verifier):
-    process = slow_verifier.pool.nursery.process
+    process = slow_verifier.pool.server.process
     with pytest.raises(KeyboardInterrupt), _interruption(0.3):
         slow_verifier.check([Pair("a", "pause 0.6"), Pair("b", "b"), Pair("c", "sleep")])
     assert process.returncode == -signal.SIGKILL
@@ -148,7 +148,7 @@ def test_only_the_last_verdicts_are_remembered(slow_verifier, monkeypatch):
 
 
 def test_close_ends_the_server_and_the_next_check_starts_one(slow_verifier):
-    process = slow_verifier.pool.nursery.process
+    process = slow_verifier.pool.server.process
     slow_verifier.close()
     assert process.poll() is not None
     assert slow_verifier.check([Pair("a", "a")]) == ["correct"]
@@ -225,7 +225,7 @@ def test_nothing_is_left_running_when_the_process_ends():
         from open_r1.answers.verifier import Pair, Verifier
         verifier = Verifier(workers=2)
         verifier.check([Pair("x+1", "1+x")])
-        print(verifier.pool.nursery.process.pid)
+        print(verifier.pool.server.process.pid)
     """
     pid = int(_run(script))
     assert _ends(pid)
@@ -237,7 +237,7 @@ def test_nothing_is_left_running_when_the_process_is_killed():
         from open_r1.answers.verifier import Pair, Verifier
         verifier = Verifier(workers=2)
         verifier.check([Pair("x+1", "1+x")])
-        print(verifier.pool.nursery.process.pid, flush=True)
+        print(verifier.pool.server.process.pid, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     """
     assert _ends(int(_run(script)))
@@ -252,7 +252,7 @@ def test_plain_answers_start_no_process_and_import_no_sympy():
         answers = ["12", "Thu", "3, 7, 12", "-4", "13", "Fri", "3 7 12", "x = 4", "7+", "Thu Thu", "3, 7", "2x + 3 = 5"]
         values = accuracy_reward([f"<answer>\\\\boxed{{{answer}}}</answer>" for answer in answers], golds)
         assert values == [1.0] * 4 + [0.0] * 8, values
-        assert default_verifier().pool.nursery is None
+        assert default_verifier().pool.server is None
         heavy = {"sympy", "math_verify", "torch", "transformers", "trl", "datasets", "numpy"} & set(sys.modules)
         assert not heavy, heavy
         print("light")

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import yaml
 
-from open_r1.cli import publish
 from open_r1.errors import ModelError
-from open_r1.model_card import header
+from open_r1.hub import publish, push
+from open_r1.hub.card import is_foreign, write_own_card
+from open_r1.hub.weights import check_weights, read_header
 from open_r1.rundir import hash_files, read_json, write_json
-from open_r1.weights import check_weights, read_header
 
 
 class Hub:
@@ -91,7 +91,7 @@ def test_a_failed_upload_loses_nothing_and_the_same_command_tries_again(
     open_r1: Callable[..., Any], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = Hub(failures=1)
-    monkeypatch.setattr(publish, "default_api", lambda: hub)
+    monkeypatch.setattr(push, "default_api", lambda: hub)
     failed = open_r1("publish", model, "--repo_id", "me/mine", "--revision", "v1", "--private")
     assert failed.status == 1 and "nothing is lost" in failed.err and "no network" in failed.err
     assert open_r1("publish", model, "--repo_id", "me/mine", "--revision", "v1", "--private").status == 0
@@ -114,7 +114,7 @@ def test_a_card_that_somebody_wrote_is_not_replaced_unasked(
     open_r1: Callable[..., Any], model: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     hub = Hub()
-    monkeypatch.setattr(publish, "default_api", lambda: hub)
+    monkeypatch.setattr(push, "default_api", lambda: hub)
     card = model / "README.md"
     card.write_text(text)
     for flags in ([], ["--dry-run"]):
@@ -126,11 +126,42 @@ def test_a_card_that_somebody_wrote_is_not_replaced_unasked(
     assert "# mine" in card.read_text() and len(hub.uploads) == 2
 
 
-def test_the_card_of_a_training_is_ours_to_replace() -> None:
-    from open_r1.training.card import CARD
+OLDER_CARD = """---
+tags:
+- open-r1
+---
 
-    card = CARD.format(metadata=header({"tags": ["open-r1", "reasoning", "sft"]}), name="x", facts="", usage="")
-    assert publish.is_own_card(card)
+# sft
+
+Every setting, with where it came from, is in `resolved.yaml`; versions and hardware are in `environment.json`.
+"""
+
+
+def test_the_card_of_a_training_is_ours_to_replace(model: Path) -> None:
+    card = model / "README.md"
+    card.write_text(OLDER_CARD)
+    assert not is_foreign(card)
+    write_own_card(model)
+    text = card.read_text()
+    assert "# grpo" in text and "| aime24 | sampled, T 0.6 |" in text and not is_foreign(card)
+    assert "| started from | Qwen/Qwen2.5-1.5B-Instruct |" in text
+
+
+@pytest.mark.parametrize("text", FOREIGN_CARDS.values(), ids=FOREIGN_CARDS)
+def test_a_training_leaves_a_card_that_somebody_wrote(model: Path, text: str) -> None:
+    (model / "README.md").write_text(text)
+    write_own_card(model)
+    assert (model / "README.md").read_text() == text
+
+
+def test_python_users_publish_with_a_function(model: Path) -> None:
+    hub, said = Hub(), []
+    published = publish(model, "me/mine", tags=["math"], dry_run=True, api=hub, report=said.append)
+    assert "# mine" in published.card and "- math\n" in published.card and published.parameters > 0
+    assert "model.safetensors" in published.files and "README.md" in published.files and not hub.calls
+    assert published.size >= (model / "model.safetensors").stat().st_size and "all of them finite" in said[-1]
+    publish(model, "me/mine", api=hub)
+    assert hub.calls == [("create_repo", "me/mine", "model", None)] and len(hub.uploads) == 1
 
 
 def test_settings_with_a_token_stay_here(open_r1: Callable[..., Any], model: Path) -> None:
@@ -148,7 +179,7 @@ def test_named_evaluations_must_be_of_this_model(open_r1: Callable[..., Any], mo
     ran = open_r1("publish", model, "--repo_id", "me/mine", "--dry-run", "--evaluations", tmp_path / "mine")
     assert "25.0 [15.0, 35.0]" in ran.out
     ran = open_r1("publish", model, "--repo_id", "me/mine", "--dry-run", "--evaluations", tmp_path / "nothing")
-    assert ran.status == 2 and "holds no evaluation" in ran.err
+    assert ran.status == 2 and "contains no evaluation" in ran.err
 
 
 def test_a_folder_of_another_maker_says_that_nothing_is_recorded(
@@ -206,7 +237,7 @@ BAD_VALUES = [
 @pytest.mark.parametrize(("dtype", "values"), BAD_VALUES, ids=range(len(BAD_VALUES)))
 def test_values_that_are_no_numbers_are_found(tmp_path: Path, dtype: str, values: np.ndarray) -> None:
     write_weights(tmp_path / "model.safetensors", {"good": ("F32", np.ones(9, "<f4")), "bad.weight": (dtype, values)})
-    with pytest.raises(ModelError, match=r"no numbers.*bad\.weight"):
+    with pytest.raises(ModelError, match=r"not numbers.*bad\.weight"):
         check_weights(tmp_path)
 
 
@@ -226,7 +257,13 @@ def test_cut_and_missing_files_are_found(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="00002-of-00002.safetensors, which is not there"):
         check_weights(tmp_path)
     write_json(index, {"weight_map": {"a": path.name, "b": path.name}})
-    with pytest.raises(ModelError, match="does not hold it"):
+    with pytest.raises(ModelError, match="does not contain it"):
         check_weights(tmp_path)
     write_json(index, {"weight_map": {"a": path.name}})
     assert check_weights(tmp_path) == 4
+
+
+def test_a_dry_run_of_a_training_hides_secrets(open_r1: Callable[..., Any], tiny_model: Path) -> None:
+    url = "https://me:hunter22@data.example/rows.jsonl"
+    ran = open_r1("sft", "--dry-run", "--model_name_or_path", tiny_model, "--dataset_name", url, "--output_dir", "out")
+    assert "hunter22" not in ran.out + ran.err and "me:<hidden>@" in ran.out

@@ -6,7 +6,6 @@ import argparse
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +29,7 @@ BY_ANOTHER_NAME = {
 """Words that other tools have for what VOCABULARY calls otherwise."""
 
 
-def commands(parser: argparse.ArgumentParser, name: str = "open-r1") -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    if isinstance(parser, Parser):
-        parser.complete()
-    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not inner:
-        yield name, parser
-    for verb, below in (item for action in inner for item in action.choices.items()):
-        yield from commands(below, f"{name} {verb}")
-
-
-COMMANDS = dict(commands(build_parser()))
+COMMANDS = build_parser().commands()
 OPTIONS = [
     (command, action)
     for command, parser in COMMANDS.items()
@@ -79,8 +68,7 @@ def test_no_option_is_a_second_word_for_one_of_the_vocabulary() -> None:
 def test_one_word_has_one_type_in_all_commands() -> None:
     kinds: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for command, action in OPTIONS:
-        kind = str if action.type in (None, Path) else action.type
-        shape = f"{getattr(kind, '__name__', kind)} {action.nargs} {type(action).__name__}"
+        shape = f"{getattr(action.type, '__name__', action.type)} {action.nargs} {type(action).__name__}"
         kinds[action.option_strings[0]][shape.replace("Once", "_StoreAction")].append(command)
     assert {name: dict(shapes) for name, shapes in kinds.items() if len(shapes) > 1} == {}
 

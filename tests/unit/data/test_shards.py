@@ -16,6 +16,7 @@ from open_r1.data.provenance import Step, steps_behind
 from open_r1.data.shards import publish, write_folder
 from open_r1.data.sources import load_source, load_splits
 from open_r1.errors import RunError, RunFolderError
+from open_r1.hub import push
 
 
 def jsonl(path: Path, rows: list[Any]) -> Path:
@@ -129,7 +130,7 @@ def test_an_unfinished_folder_is_written_anew_and_a_finished_or_strange_one_refu
 
 def test_steps_are_carried_from_a_source_to_what_is_made_of_it(tmp_path: Path, recipe: Path, monkeypatch: Any) -> None:
     hub = Hub()
-    monkeypatch.setattr(shards, "default_api", lambda: hub)
+    monkeypatch.setattr(push, "default_api", lambda: hub)
     assert main(["data", "mix", str(recipe), "--output_dir", str(tmp_path / "mixed")]) == 0
     assert [step.action for step in steps_behind(str(tmp_path / "mixed"))] == ["mix"]
     source = str(tmp_path / "mixed" / "data" / "train-*.parquet")
@@ -166,7 +167,7 @@ def test_a_failed_push_loses_nothing_and_the_same_command_goes_on(
     tmp_path: Path, recipe: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     hub = Hub(failures=1)
-    monkeypatch.setattr(shards, "default_api", lambda: hub)
+    monkeypatch.setattr(push, "default_api", lambda: hub)
     assert main(["data", "mix", str(recipe), "--output_dir", str(tmp_path / "mixed")]) == 0
     before = hashes(tmp_path / "mixed")
     command = ["data", "publish", str(tmp_path / "mixed"), "--repo_id", "me/mine", "--revision", "v1"]

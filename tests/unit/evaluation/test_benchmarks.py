@@ -295,7 +295,7 @@ def test_a_column_map_that_cannot_be_read_is_refused(query: str, message: str, t
 
 
 def test_a_file_without_known_columns_says_how_to_name_them(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"name it: FILE\?prompt=COLUMN"):
+    with pytest.raises(DataError, match=r"name it with FILE\?prompt=COLUMN"):
         get_benchmark(write(tmp_path / "mine.jsonl", {"q": "2+2?", "final": "4"})).load()
 
 

@@ -105,7 +105,7 @@ def test_tests_that_are_read_later_count_by_what_they_say_and_not_by_where_they_
     def hash_of(name: str, before: str, line: str) -> str:
         path = tmp_path / name
         path.write_text(before + line)
-        return hash_problems([Problem("Add.", "", name="q", metadata={PLACE: (str(path), len(before), len(line))})])
+        return hash_problems([Problem("Add.", "", name="q", metadata={PLACE: (str(path), len(before))})])
 
     first = hash_of("a.jsonl", "", "tests 1\n")
     assert hash_of("b.jsonl", "something\n", "tests 1\n") == first

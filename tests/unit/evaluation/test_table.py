@@ -237,8 +237,8 @@ def test_a_lighteval_that_fails_or_is_not_there_is_told(tmp_path: Path, monkeypa
 
 def test_the_guides_monitor() -> None:
     good = measure("<think>\nStep 1: add.\nStep 2: done.\n</think>\n4")
-    assert (good.has_think_tags, good.reasoning_steps, good.response_length) == (True, 2, 45)
-    assert not measure("<think> never ends").has_think_tags
+    assert good == {"has_think_tags": True, "reasoning_steps": 2, "response_length": 45}
+    assert not measure("<think> never ends")["has_think_tags"]
     assert summarise_quality([good, measure("4")]) == {
         "outputs": 2, "has_think_tags": 0.5, "reasoning_steps": 1.0, "response_length": 23.0
     }  # fmt: skip

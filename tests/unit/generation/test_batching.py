@@ -10,26 +10,29 @@ from typing import Any
 import pytest
 
 from open_r1.errors import RunError
-from open_r1.generation import EndpointsGone, Prompt, Reply, Sampling
+from open_r1.generation import EndpointsGone, Generator, Prompt, Reply, Sampling
 from open_r1.generation.batching import BatchedGenerator
 from open_r1.records import Completion
 
 MESSAGES = [{"role": "user", "content": "a"}]
 
 
-class Recording:
+class Recording(Generator):
     """Remembers its batches; answers with the prompt."""
 
     def __init__(self, fails: bool = False) -> None:
-        self.batches: list[tuple[int, Sampling]] = []
+        self.batches: list[tuple[int, list[int]]] = []
         self.fails = fails
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
-        self.batches.append((len(prompts), sampling))
+    def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
+        self.batches.append((len(prompts), [sampling.seed for sampling in samplings]))
         if self.fails:
             raise MemoryError("no room for the batch")
         text = [str(prompt[-1]["content"]) for prompt in prompts]  # type: ignore[index]
-        return [[Completion(words, 3, "stop")] * sampling.num_samples for words in text]
+        return [
+            [Completion(words, 3, "stop")] * sampling.num_samples
+            for words, sampling in zip(text, samplings, strict=True)
+        ]
 
 
 def ask(generator: Recording, samplings: Sequence[Sampling], concurrency: int = 4) -> list[Any]:
@@ -54,8 +57,8 @@ def test_each_request_gets_its_own_completions_in_batches_of_the_limit() -> None
     assert [reply.completions[0].text for reply in replies] == [str(index) for index in range(10)]
     assert all(isinstance(reply, Reply) and len(reply.completions) == 2 for reply in replies)
     assert [count for count, _ in generator.batches] == [4, 4, 2]
-    assert [sampling.seed for _, sampling in generator.batches] == [0, 4, 8]
-    assert {reply.seed for reply in replies} == {0, 4, 8}
+    assert [seeds for _, seeds in generator.batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert [reply.seed for reply in replies] == list(range(10))
 
 
 def test_requests_of_other_lengths_do_not_share_a_batch() -> None:
@@ -95,7 +98,7 @@ class Cancellable(Recording):
     def cancel(self) -> None:
         self.cancelled.set()
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+    def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
         self.begun.set()
         assert self.cancelled.wait(20)
         raise RunError("cancelled")
@@ -121,12 +124,12 @@ class CountsTokens(Recording):
 
     on_tokens: Callable[[int], None]
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+    def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
         self.counted = []
         for _ in prompts:
             self.on_tokens(3)
             self.counted.append(self.on_tokens.__self__.tokens_in_flight)  # type: ignore[attr-defined]
-        return super().generate(prompts, sampling)
+        return super().generate_each(prompts, samplings)
 
 
 def test_tokens_of_the_batch_in_work_are_counted_until_it_ends() -> None:

@@ -56,7 +56,7 @@ def test_a_batch_comes_back_in_order_from_both_devices(parallel: DataParallelGen
     ]
     assert parallel.generate_each(["one"], [Sampling(seed=3)])[0][0].text == "one 3 4"
     assert parallel.generate_each([], []) == []
-    assert parallel.ask_first("context_length") == 77
+    assert parallel.context_length() == 77
 
 
 def test_a_failure_is_reported_and_the_others_go_on(parallel: DataParallelGenerator) -> None:

@@ -15,7 +15,7 @@ from open_r1.errors import ModelError, RunError
 from open_r1.generation import Sampling
 from open_r1.generation.in_process import TransformersGenerator
 from open_r1.generation.vllm_in_process import VLLMGenerator
-from open_r1.model_folder import check_model_path
+from open_r1.hub.folders import check_model_path
 from open_r1.text.thinking import open_thinking, visible_part, with_opening
 
 TURNS = (
@@ -60,10 +60,9 @@ def test_a_tag_that_the_template_opened_goes_back_into_the_completion(
     generator: TransformersGenerator, sampling: Sampling
 ) -> None:
     generator.tokenizer.chat_template = TURNS + "{{ '<think>\\n' }}"
-    for draw in (generator.generate(PROMPTS, sampling), generator.generate_each(PROMPTS, [sampling] * len(PROMPTS))):
-        for completion in (completion for drawn in draw for completion in drawn):
-            assert completion.text.startswith("<think>\n") and visible_part(completion.text) == ""
-            assert 1 <= completion.num_tokens <= 4
+    for completion in (completion for samples in generator.generate(PROMPTS, sampling) for completion in samples):
+        assert completion.text.startswith("<think>\n") and visible_part(completion.text) == ""
+        assert 1 <= completion.num_tokens <= 4
     generator.tokenizer.chat_template = TURNS
     assert not any(drawn[0].text.startswith("<think>") for drawn in generator.generate(PROMPTS, sampling))
 

@@ -87,3 +87,28 @@ def test_clients_are_told_an_address_that_they_can_use(host: str, shown: str) ->
 def test_a_free_port_can_be_listened_on() -> None:
     with bind("127.0.0.1", free_port()):
         pass
+
+
+def test_an_address_with_too_many_connections_is_told_so_and_may_open_another_when_one_is_closed() -> None:
+    app = FastAPI()
+    app.add_api_route("/", lambda: "hello")
+    request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    server = Server(app, connections_a_client=2)
+    with bind("127.0.0.1", 0) as sock, running_in_thread(server, sock):
+        address = sock.getsockname()
+        held = [socket.create_connection(address) for _ in range(2)]
+        while len(server.server_state.connections) < 2:
+            time.sleep(0.01)
+        with socket.create_connection(address) as third:
+            head, _, body = read_all(third).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 429 ") and f"Content-Length: {len(body)}".encode() in head
+        with socket.create_connection(address, source_address=("127.0.0.2", 0)) as other:
+            other.sendall(request)
+            assert b"hello" in read_all(other)
+        held.pop().close()
+        while len(server.server_state.connections) > 1:
+            time.sleep(0.01)
+        with socket.create_connection(address) as third:
+            third.sendall(request)
+            assert b"hello" in read_all(third)
+        held.pop().close()

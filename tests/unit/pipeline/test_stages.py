@@ -10,7 +10,7 @@ import pytest
 
 from open_r1.errors import ConfigError
 from open_r1.pipeline import read_pipeline, runner
-from open_r1.pipeline.stage import KINDS, Context, Stage, StageName, naming_stage, positive, setting_names
+from open_r1.pipeline.stage import KINDS, Context, Stage, StageName, naming_stage, setting_names
 
 RECIPE = """
 output_dir: out
@@ -122,11 +122,15 @@ def test_a_new_kind_of_stage_is_one_class(recipe: Path, monkeypatch: pytest.Monk
     assert setting_names(CountStage) == ["problems", "times"]
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.0, True, "1", None])
-def test_a_count_is_a_whole_number_of_at_least_one(value: object) -> None:
-    positive("n", 1, "here")
-    with pytest.raises(ConfigError, match=r"^here: n must be a whole number of at least 1, but is "):
-        positive("n", value, "here")
+@pytest.mark.parametrize("name", ["num_samples", "max_new_tokens", "max_problems", "batch_size"])
+def test_a_count_of_an_evaluation_is_at_least_one(recipe: Path, name: str) -> None:
+    with recipe.open("a") as file:
+        file.write(f"  after: {{kind: evaluate, model: sft, {name}: 1}}\n")
+    read_pipeline(recipe)
+    with pytest.raises(ConfigError, match=f"--set after.{name}=0: stage 'after': {name} must be at least 1, but is 0"):
+        read_pipeline(recipe, changes=[f"after.{name}=0"])
+    with pytest.raises(ConfigError, match=f"stage 'after': {name} must be a whole number or null, but is True"):
+        read_pipeline(recipe, changes=[f"after.{name}=true"])
 
 
 def test_a_refusal_names_its_stage_once() -> None:

@@ -193,17 +193,17 @@ def test_jobs_are_taken_as_they_are_needed(pool: Pool) -> None:
     outcomes.close()  # type: ignore[attr-defined]
 
 
-def test_a_lost_nursery_loses_no_job(pool: Pool) -> None:
+def test_a_lost_fork_server_loses_no_job(pool: Pool) -> None:
     values(pool, [1])
-    assert pool.nursery is not None
-    os.kill(pool.nursery.process.pid, signal.SIGKILL)
+    assert pool.server is not None
+    os.kill(pool.server.process.pid, signal.SIGKILL)
     assert values(pool, [2, 3]) == [4, 9]
 
     def jobs() -> Iterator[Any]:
         yield ("nap", 0.3)
-        assert pool.nursery is not None
+        assert pool.server is not None
         time.sleep(0.1)
-        os.kill(pool.nursery.process.pid, signal.SIGKILL)
+        os.kill(pool.server.process.pid, signal.SIGKILL)
         yield 5
 
     assert values(pool, jobs()) == [0.3, 25]
@@ -211,14 +211,14 @@ def test_a_lost_nursery_loses_no_job(pool: Pool) -> None:
 
 def test_an_interrupted_pool_is_ended_at_once_and_works_again(pool: Pool) -> None:
     values(pool, [1])
-    assert pool.nursery is not None
-    process = pool.nursery.process
+    assert pool.server is not None
+    process = pool.server.process
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt), interruption(0.1):
         kinds(pool, ["sleep", ("nap", 0.4), "sleep", 3])
     assert process.returncode == -signal.SIGKILL
     assert time.monotonic() - started < 0.4
-    assert pool.nursery is None
+    assert pool.server is None
     assert values(pool, [4]) == [16]
 
 
@@ -283,9 +283,9 @@ def test_a_worker_that_cannot_begin_is_an_error(what: str, said: str) -> None:
 
 
 def test_close_ends_the_workers_and_the_next_job_starts_others(pool: Pool) -> None:
-    ((nursery, worker, _),) = values(pool, ["who"])
+    ((server, worker, _),) = values(pool, ["who"])
     pool.close()
-    assert ends(nursery) and ends(worker)
+    assert ends(server) and ends(worker)
     assert values(pool, [3]) == [9]
 
 
@@ -327,14 +327,14 @@ def test_the_same_in_a_child_process(pool: Pool, method: str) -> None:
 
 
 def test_a_forked_child_does_not_keep_the_workers_alive(pool: Pool) -> None:
-    ((nursery, worker, _),) = values(pool, ["who"])
+    ((server, worker, _),) = values(pool, ["who"])
     child = os.fork()
     if child == 0:
         time.sleep(30)
         os._exit(0)
-    assert pool.nursery is not None
-    pool.nursery.control.close()  # as if this process had been killed
-    assert ends(nursery) and ends(worker)
+    assert pool.server is not None
+    pool.server.control.close()  # as if this process had been killed
+    assert ends(server) and ends(worker)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 
@@ -366,7 +366,7 @@ def test_nothing_is_left_running_when_the_caller_ends(tmp_path: Path, end: str) 
         list(pool.map([0]))
         threading.Thread(target=lambda: list(pool.map([60])), daemon=True).start()
         time.sleep(0.3)
-        print(pool.nursery.process.pid, pool._slots[0].pid, flush=True)
+        print(pool.server.process.pid, pool._slots[0].pid, flush=True)
         {end or "os._exit(0)"}
     """
     for pid in map(int, run(script, tmp_path).split()):

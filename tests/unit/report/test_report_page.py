@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import unicodedata
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def test_headline_says_every_accuracy_and_the_gain_with_its_interval(run_dir):
 
 @pytest.mark.parametrize(
     ("value", "low", "high", "words"),
-    [(0.1, 0.05, 0.15, "gain"), (-0.1, -0.15, -0.05, "lost accuracy"), (0.01, -0.02, 0.04, "told from chance")],
+    [(0.1, 0.05, 0.15, "gain"), (-0.1, -0.15, -0.05, "lost accuracy"), (0.01, -0.02, 0.04, "interval contains zero")],
 )
 def test_a_difference_is_called_a_gain_only_when_its_interval_says_so(value, low, high, words):
     assert words in say_gain("GRPO", "SFT", Estimate(value, low, high, 600))
@@ -271,11 +272,24 @@ def test_a_pipe_in_the_run_does_not_stop_the_report(run_dir):
 
 
 @given(st.text(st.characters(), max_size=200))
-def test_any_text_can_be_written_and_keeps_its_length(text):
+def test_any_text_can_be_written_and_shows_what_a_reader_cannot_see(text):
     shown = text_of(text)
     shown.encode("utf-8")
-    assert len(shown) == len(text.replace("\r\n", "\n"))
-    assert "\0" not in shown
+    assert len(shown) >= len(text.replace("\r\n", "\n"))
+    assert all(
+        unicodedata.category(character) not in ("Cc", "Cs", "Zl") for character in shown if character not in "\n\t"
+    )
+
+
+@pytest.mark.parametrize(("text", "shown"), [("a\u202eb", "a<U+202E>b"), ("a\x9bb", "a<U+009B>b"), ("a\x1bb", "a␛b")])
+def test_characters_that_change_how_a_page_reads_are_shown(text, shown):
+    assert text_of(text) == shown
+
+
+def test_rollouts_of_an_older_version_are_a_sentence_on_the_page(run_dir):
+    for path in (run_dir / "grpo" / "rollouts").glob("*.parquet"):
+        pq.write_table(pq.read_table(path).replace_schema_metadata({}), path)
+    assert "The rollouts of “grpo” can’t be shown: an older version" in Page(build_report(run_dir)).text
 
 
 # --- missing and broken files ---------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from open_r1.errors import DataError
 from open_r1.execution.programs import Execution, Program, Status
 from open_r1.execution.providers.scripted import ScriptedProvider, Trouble
 from open_r1.rewards import get_binary_code_reward, get_code_reward, required_columns
-from open_r1.rewards.functions.code import MAX_LISTED_TESTS, allowed_failures
+from open_r1.rewards.functions.code import allowed_failures
+from open_r1.rewards.program_reward import MAX_LISTED_TESTS
 
 
 def run(program: Program) -> Execution | bytes | Trouble:
@@ -161,7 +162,7 @@ def test_a_program_of_ten_megabytes_fails_and_touches_no_other() -> None:
 
 
 def test_large_tests_are_judged_a_few_problems_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("open_r1.rewards.functions.code.BATCH_BYTES", 100)
+    monkeypatch.setattr("open_r1.rewards.program_reward.BATCH_BYTES", 100)
     infos = [info("a" * 30), info("a" * 30), info("b" * 300), info("c"), info("d" * 49)]
     texts = [block("good"), block("good") + "\n", block("good"), block("die"), block("good")]
     outcomes, _ = score(get_code_reward, texts, infos)

@@ -11,9 +11,8 @@ import pytest
 
 from open_r1.cli import rewards as command
 from open_r1.errors import ConfigError, DataError
-from open_r1.rewards.recipe import read_reward_settings
 from open_r1.rewards.registry import reward_specs
-from open_r1.rewards.settings import settings_class
+from open_r1.rewards.settings import read_reward_settings, settings_class
 
 
 def run(*words: str) -> int:

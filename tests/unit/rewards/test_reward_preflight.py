@@ -13,7 +13,8 @@ from open_r1.errors import ConfigError, RunError
 from open_r1.records import Outcome
 from open_r1.rewards import accuracy_reward, format_reward, tag_count_reward
 from open_r1.rewards.base import NOT_APPLICABLE
-from open_r1.rewards.preflight import MIN_COMPLETIONS, MIN_PROMPTS, GoldCheck, PolicyCompletion, PolicySample, examine
+from open_r1.rewards.preflight.check import examine
+from open_r1.rewards.preflight.sample import MIN_COMPLETIONS, MIN_PROMPTS, GoldCheck, PolicyCompletion, PolicySample
 from open_r1.rewards.registry import reward_specs
 from open_r1.rewards.spec import RewardSpec
 from open_r1.text.tags import render_completion
@@ -22,7 +23,7 @@ RIGHT, WRONG = render_completion("6", "6"), render_completion("7", "7")
 BARE = r"It is \boxed{6}."
 OURS = (accuracy_reward, format_reward, tag_count_reward)
 SPECS = {spec.function_name: spec for spec in reward_specs().values()}
-OWN = RewardSpec("mine:reward", "reward", lambda settings: accuracy_reward, "own")
+OWN = RewardSpec("mine:reward", lambda settings: accuracy_reward, "own", "reward")
 KEPT = {"format_reward": Outcome(1.0, "well_formed"), "tag_count_reward": Outcome(1.0, "counted")}
 
 

@@ -15,7 +15,6 @@ import pytest
 
 import open_r1.rewards.functions
 from open_r1.configs.fields import limits_of
-from open_r1.configs.parse import parse_stage
 from open_r1.configs.ranges import COUNT
 from open_r1.data.trace_rewards import names_for
 from open_r1.errors import ConfigError
@@ -24,7 +23,7 @@ from open_r1.records import Outcome
 from open_r1.rewards import Example, RewardSetting, RewardSpec, get_spec, reward_specs
 from open_r1.rewards.registry import default_rewards, reward_modules
 from open_r1.rewards.settings import readers_of, settings_class
-from open_r1.rewards.spec import Filled
+from open_r1.training.parse import parse_stage
 from open_r1.training.preflight import find_idle_rewards, score_examples
 
 SOURCE = Path(open_r1.rewards.functions.__file__).parents[2]
@@ -195,7 +194,7 @@ def test_traces_are_verified_by_programs_before_tasks_before_answers() -> None:
     ],
 )
 def test_a_judge_says_what_is_right(kind: str, outcome: Outcome, is_right: bool) -> None:
-    spec = RewardSpec("x", "x_reward", lambda settings: None, kind)  # type: ignore[arg-type, return-value]
+    spec = RewardSpec("x", lambda settings: None, kind)  # type: ignore[arg-type, return-value]
     assert spec.is_judge
     assert spec.is_right(outcome) == is_right
 
@@ -214,10 +213,15 @@ def test_a_setting_that_two_rewards_declare_differently_is_refused() -> None:
 
 
 def test_settings_that_are_not_given_have_the_declared_default() -> None:
-    filled = Filled(SimpleNamespace(given=1, empty=None), {"given": 2, "missing": 3})
-    assert (filled.given, filled.missing, filled.empty) == (1, 3, None)
-    with pytest.raises(AttributeError):
-        _ = filled.unknown
+    declared = [RewardSetting(key, default, "") for key, default in {"given": 2, "missing": 3, "empty": 4}.items()]
+    spec = RewardSpec("one", lambda settings: settings, "shape", settings=tuple(declared))  # type: ignore[arg-type]
+    assert vars(spec.make(SimpleNamespace(given=1, empty=None, other=5))) == {
+        "given": 1,
+        "missing": 3,
+        "empty": None,
+        "other": 5,
+    }
+    assert vars(spec.make()) == {"given": 2, "missing": 3, "empty": 4}
 
 
 ATTRIBUTES = '''

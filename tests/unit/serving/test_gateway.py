@@ -14,7 +14,6 @@ import pytest
 from open_r1.net.client import Response, TransportError
 from open_r1.serving.gateway import GatewaySettings, create_app
 from open_r1.serving.requests import MOST_CHARACTERS_A_TOKEN, MOST_LEVELS, ApiError, check_request
-from open_r1.serving.thinking import Template
 
 ASKED = {"model": "mine", "messages": [{"role": "user", "content": "?"}]}
 
@@ -119,7 +118,7 @@ def test_streamed_thinking_is_separated(backend: str) -> None:
 
 
 def test_thinking_that_the_template_opened_is_separated() -> None:
-    prefilled = settings("transformers", template=Template("<think>\n"))
+    prefilled = settings("transformers", template="<think>\n")
     reply = ask(Upstream(events({"content": "a</think>"}, {"content": "c"})), prefilled)
     assert reply.json()["choices"][0]["message"] == {"role": "assistant", "content": "c", "reasoning_content": "a"}
 
@@ -460,9 +459,8 @@ def test_text_completions_keep_the_think_tags() -> None:
     assert answer["choices"][0]["finish_reason"] == "length"
 
 
-def test_too_many_requests_at_once_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("open_r1.serving.gateway.MOST_IN_FLIGHT", 0)
-    reply = ask(Upstream(events()), settings())
+def test_too_many_requests_at_once_are_told_to_come_back() -> None:
+    reply = ask(Upstream(events()), settings(max_in_flight=0))
     assert (reply.status_code, reply.headers["retry-after"], reply.json()["error"]["code"]) == (429, "1", "busy")
 
 
@@ -470,3 +468,46 @@ def test_a_path_that_is_not_there_is_answered_in_openais_form() -> None:
     for method, path, status in (("GET", "/v1/nothing", 404), ("GET", "/v1/chat/completions", 405)):
         reply = call(Upstream(events()), settings(), method, path)
         assert (reply.status_code, path in reply.json()["error"]["message"]) == (status, True)
+
+
+def test_one_address_can_not_take_all_places_and_gives_back_those_it_took() -> None:
+    """Of three places one address may have two; requests that wait for the model's server keep theirs."""
+
+    async def run() -> None:
+        release = asyncio.Event()
+
+        class Waiting(Upstream):
+            @asynccontextmanager
+            async def stream(self, method: str, url: str, body: bytes, *_: Any, **__: Any) -> AsyncIterator[Reply]:
+                self.asked.append(json.loads(body))
+                await release.wait()
+                yield self.answer({})
+
+        upstream = Waiting(lambda _: Reply(200, json_content={"choices": []}))
+        app = create_app(settings(max_in_flight=3, max_in_flight_a_client=2), upstream)  # type: ignore[arg-type]
+
+        def client(address: str) -> httpx2.AsyncClient:
+            transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))
+            return httpx2.AsyncClient(transport=transport, base_url="http://gateway")
+
+        async with client("10.0.0.1") as one, client("10.0.0.2") as two:
+            path = "/v1/chat/completions"
+            waiting = [asyncio.ensure_future(one.post(path, json=ASKED)) for _ in range(2)]
+            while len(upstream.asked) < 2:
+                await asyncio.sleep(0.01)
+            refused = await one.post(path, json=ASKED)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+            assert refused.json()["error"]["message"].startswith("2 requests of your address are being answered")
+            waiting.append(asyncio.ensure_future(two.post(path, json=ASKED)))
+            while len(upstream.asked) < 3:
+                await asyncio.sleep(0.01)
+            full = await two.post(path, json=ASKED)
+            assert full.json()["error"]["message"].startswith("3 requests are being answered")
+            release.set()
+            assert [(await reply).status_code for reply in waiting] == [200, 200, 200]
+            assert (await one.post(path, json=ASKED)).status_code == 200
+            assert (await one.post(path, json={})).status_code == 400  # and one that fails keeps no place
+            assert (await one.post(path, json={})).status_code == 400
+            assert (await one.post(path, json=ASKED)).status_code == 200
+
+    asyncio.run(run())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -193,3 +195,38 @@ def test_unknown_family_names_the_nearest() -> None:
 def test_difficulty_outside_the_range_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"outside its range \[1, 4\]"):
         draw_problems(get_family("linear_equations"), 1, "train", 0, (1, 9))
+
+
+NEW_FAMILY = """
+from open_r1.records import Problem
+from open_r1.tasks.base import Family, Step, Worked
+
+def sample(rng, difficulty):
+    number = rng.randrange(10**difficulty)
+    return Problem(f"Double {number}", str(2 * number), "doubles", difficulty)
+
+def work(problem):
+    answer = problem.gold
+    step = Step(f"the double is {answer}", ("Counting twice.",), f"the double is {answer}0")
+    return Worked("One number.", "Double it.", (step,), f"half of {answer} is it again", f"It is {answer}", answer)
+
+FAMILY = Family("doubles", (2, 4), sample, work)
+"""
+
+
+def test_a_new_family_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import open_r1.tasks
+
+    (tmp_path / "doubles.py").write_text(NEW_FAMILY)
+    monkeypatch.setattr(open_r1.tasks, "__path__", [*open_r1.tasks.__path__, str(tmp_path)])
+    families.cache_clear()
+    try:
+        assert {*FAMILIES, "doubles"} == set(families())
+        problems = draw_problems(get_family("doubles"), 12, "held_out", 0)
+        assert len({problem.prompt for problem in problems}) == 12
+        for problem, style in itertools.product(problems, STYLES):
+            assert write_trace(problem, style).answer == problem.gold
+    finally:
+        monkeypatch.undo()
+        families.cache_clear()
+        sys.modules.pop("open_r1.tasks.doubles", None)

@@ -1,13 +1,19 @@
-"""What GRPO keeps of its rollouts."""
+"""What GRPO keeps of its rollouts, and which problems and columns it starts from."""
 
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow
+import pytest
+from datasets import Dataset, DatasetDict
 
+from open_r1.errors import DataError
 from open_r1.rewards.combination import zero_variance_share
-from open_r1.training.grpo import EpochSampler, reward_tuples, to_rollouts
+from open_r1.training.grpo import EpochSampler, check_reward_columns, drop_long_prompts, reward_tuples, to_rollouts
+from open_r1.training.sft import cut_training_split, pick_eval_split
 
 NAN = math.nan
 
@@ -55,3 +61,56 @@ def test_the_order_of_an_epoch_does_not_depend_on_the_epochs_before_it() -> None
     unbroken, resumed = (EpochSampler(range(20), 2, 4, 1, True, 7) for _ in range(2))
     first, second = order(unbroken, 0), order(unbroken, 1)
     assert order(resumed, 1) == second != first
+
+
+class OneTokenAWord:
+    def apply_chat_template(
+        self, messages: list[Any], add_generation_prompt: bool, return_dict: bool
+    ) -> dict[str, Any]:
+        assert add_generation_prompt
+        return {"input_ids": messages[-1]["content"].split()}
+
+
+def prompts(*lengths: int) -> DatasetDict:
+    rows = [{"prompt": [{"role": "user", "content": "w " * length}]} for length in lengths]
+    return DatasetDict({"train": Dataset.from_list(rows)})
+
+
+def test_prompts_over_the_limit_are_left_out_and_counted() -> None:
+    said: list[str] = []
+    assert len(drop_long_prompts(prompts(2, 3, 4), OneTokenAWord(), 3, said.append)["train"]) == 2
+    assert said == ["left out 1 of 3 problems of 'train': prompt over 3 tokens"]
+    assert len(drop_long_prompts(prompts(2, 3, 4), OneTokenAWord(), None, said.append)["train"]) == 3
+    assert len(drop_long_prompts(prompts(2), OneTokenAWord(), 2, said.append)["train"]) == 1
+    assert len(said) == 1
+
+
+def test_a_limit_that_leaves_no_problem_is_refused() -> None:
+    with pytest.raises(
+        DataError, match="no problem of split 'train' has a prompt within max_prompt_length = 1 tokens"
+    ):
+        drop_long_prompts(prompts(2), OneTokenAWord(), 1, print)
+
+
+def test_a_column_that_a_reward_needs_and_the_data_lack_is_named() -> None:
+    script = SimpleNamespace(reward_funcs=["format", "accuracy"], dataset_name=None)
+    check_reward_columns(["prompt", "solution"], script)
+    with pytest.raises(DataError, match="'accuracy' needs the column 'solution', which 'the mixture' does not have"):
+        check_reward_columns(["prompt"], script)
+
+
+@pytest.mark.parametrize(("most", "left"), [(None, 3), (0, 0), (2, 2), (3, 3), (9, 3)])
+def test_only_the_training_split_is_cut_to_max_samples(most: int | None, left: int) -> None:
+    splits = DatasetDict({"train": prompts(1, 2, 3)["train"], "test": prompts(1, 2, 3)["train"]})
+    cut = cut_training_split(splits, SimpleNamespace(dataset_train_split="train", max_samples=most))
+    assert (len(cut["train"]), len(cut["test"])) == (left, 3)
+
+
+def test_the_evaluation_split_is_looked_for_only_when_evaluation_is_on() -> None:
+    script = SimpleNamespace(dataset_test_split="test")
+    off = SimpleNamespace(script=script, training=SimpleNamespace(eval_strategy="no"))
+    on = SimpleNamespace(script=script, training=SimpleNamespace(eval_strategy=SimpleNamespace(value="steps")))
+    assert pick_eval_split({"train": 1}, off) is None
+    assert pick_eval_split({"test": 2}, on) == 2
+    with pytest.raises(DataError, match=r"eval_strategy is 'steps' but there is no split 'test' \(found: train\)"):
+        pick_eval_split({"train": 1}, on)

@@ -7,7 +7,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from open_r1.errors import DataError
-from open_r1.training.lengths import Lengths, fit_lengths, percentile
+from open_r1.training.lengths import describe_lengths, fit_lengths
 
 
 class OneTokenAWord:
@@ -36,18 +36,11 @@ def conversations(*lengths: int) -> DatasetDict:
 
 
 @pytest.mark.parametrize(
-    ("values", "share", "expected"),
-    [
-        ([1], 0.5, 1),
-        ([1, 2], 0.5, 1),
-        ([1, 2, 3], 0.5, 2),
-        (list(range(1, 101)), 0.95, 95),
-        ([1, 2], 1.0, 2),
-        ([5, 6], 0.0, 5),
-    ],
+    ("values", "median", "p95"),
+    [([1], 1, 1), ([2, 1], 1, 2), ([1, 2, 3], 2, 3), (list(range(1, 101)), 50, 95), (list(range(1, 102)), 51, 96)],
 )
-def test_a_percentile_is_the_least_value_that_the_share_does_not_exceed(values, share, expected) -> None:
-    assert percentile(values, share) == expected
+def test_a_percentile_is_the_least_value_that_the_share_does_not_exceed(values, median, p95) -> None:
+    assert describe_lengths(values) == f"median {median}, 95 % at most {p95}, longest {max(values)} tokens"
 
 
 def test_lengths_are_told_with_the_share_over_the_limit() -> None:
@@ -74,7 +67,3 @@ def test_plain_text_is_measured_too() -> None:
     said: list[str] = []
     fit_lengths(data, OneTokenAWord(), settings(max_length=None), said.append)
     assert said == ["'train': median 3, 95 % at most 3, longest 3 tokens"]
-
-
-def test_lengths_of_one_sample() -> None:
-    assert Lengths.of([5], None) == Lengths(1, 5, 5, 5, 0.0)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from open_r1.errors import ConfigError, ModelError
-from open_r1.model_folder import check_model_path
+from open_r1.hub.folders import check_model_path
 from open_r1.text.tags import TAGS
 from open_r1.training.models import align_model, get_model, get_tokenizer
 from open_r1.training.templates import CHATML, check_template

@@ -24,7 +24,7 @@ class UnreadableGoldError(Exception):
 
 
 class Compare(Protocol):
-    def __call__(self, gold: str, answer: str) -> bool: ...
+    def __call__(self, gold: str, answer: str, /) -> bool: ...
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,9 @@ def read(gold: str) -> Group | None:
 
 def are_equal(gold: Group, answer: str, comparison: Comparison) -> bool:
     found = read(answer)
-    if found is None or (found.opening == r"\{" and _RELATION.search(answer)):
+    if found is None or (
+        found.opening in {"", r"\{"} and _RELATION.search(answer) and not _RELATION.search(str(gold.parts))
+    ):
         return _is_single_equal(gold, answer, comparison)
     if not _have_compatible_brackets(gold, found) or len(gold.parts) != len(found.parts):
         return False

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
+from open_r1.answers.equality import are_equal as are_values_equal
 from open_r1.answers.evaluation import TooLargeError, UndefinedError
-from open_r1.answers.evaluation import are_equal as are_values_equal
 from open_r1.answers.formula import Node, read_formula
 from open_r1.answers.names import split_name
 from open_r1.answers.structure import without_brackets

@@ -16,6 +16,8 @@ from open_r1.answers.units import COUNT, CURRENCIES, UNITS, Unit, read_unit
 from open_r1.answers.words import NOT_UNITS, SCALES, read_number_words
 
 MAX_LONG_DIGITS = 4000
+MAX_WORDED_CHARS = 300
+"""A number with its unit or in words is no longer."""
 
 _DECIMAL = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)")
 _NUMERAL = r"[-+]?(?:\d+\.?\d*|\.\d+)"
@@ -68,7 +70,8 @@ def read_measure(text: str) -> Measure | None:
         return replace(percent, is_percent=True)
     if text.endswith("‰") and (part := _read_number(text[:-1].strip())):
         return Measure(Node("div", (part.node, number(1000))))
-    return _read_number(text) or _read_with_words(text)
+    number_alone = _read_number(text)
+    return number_alone if number_alone or len(text) > MAX_WORDED_CHARS else _read_with_words(text)
 
 
 def _read_decimal(text: str) -> Measure | None:

@@ -9,17 +9,8 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from open_r1.answers.evaluation import (
-    TooLargeError,
-    UndefinedError,
-    evaluate,
-    exact_value,
-    is_undefined,
-    real_value,
-)
-from open_r1.answers.evaluation import (
-    are_equal as are_values_equal,
-)
+from open_r1.answers.equality import are_equal as are_values_equal
+from open_r1.answers.evaluation import TooLargeError, UndefinedError, evaluate, exact_value, is_undefined, real_value
 from open_r1.answers.formula import Node, number
 from open_r1.answers.names import value_of_name
 from open_r1.answers.structure import without_brackets

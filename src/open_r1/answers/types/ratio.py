@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from open_r1.answers.equality import are_equal as are_values_equal
 from open_r1.answers.evaluation import TooLargeError, UndefinedError
-from open_r1.answers.evaluation import are_equal as are_values_equal
 from open_r1.answers.formula import Node, read_formula
 from open_r1.answers.structure import split_top
 from open_r1.answers.types.base import AnswerType, Comparison, NotOfTypeError

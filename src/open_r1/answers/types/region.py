@@ -10,9 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cmp_to_key
+from typing import Literal
 
+from open_r1.answers.equality import are_equal as are_values_equal
 from open_r1.answers.evaluation import TooLargeError, UndefinedError, real_value
-from open_r1.answers.evaluation import are_equal as are_values_equal
 from open_r1.answers.formula import Node, read_formula
 from open_r1.answers.structure import read_group, split_marked, split_top
 from open_r1.answers.types.base import AnswerType, Comparison, NotOfTypeError
@@ -183,11 +184,11 @@ def _read_piece(text: str) -> Region | None:
 
 def _interval(low: End, has_low: bool, high: End, has_high: bool) -> Region | None:
     if (low is None and has_low) or (high is None and has_high):
-        return None  # [2,\infty] has no end to hold
+        return None  # infinity is not a member
     return Region((Piece(low, has_low, high, has_high),))
 
 
-def _end(text: str, side: int) -> End | bool:
+def _end(text: str, side: int) -> End | Literal[False]:
     r"""The end of an interval, None for infinity on its side; False for what is neither."""
     plain = text.replace(" ", "")
     if r"\infty" in plain:

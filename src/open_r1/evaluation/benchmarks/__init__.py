@@ -42,19 +42,14 @@ def get_benchmark(name: str) -> Benchmark:
     if is_source(name):
         return benchmark_of_source(name)
     if REFERENCE.fullmatch(name):
-        return load_benchmark(name)
+        own = load_object(name, "benchmark", "my_benchmarks:BENCHMARK")
+        if isinstance(own, Benchmark):
+            return own
+        raise ConfigError(f"benchmark '{name}' is a {type(own).__name__}, but must be a Benchmark.")
     raise ConfigError(
         f"unknown benchmark '{name}'{nearest(name, known)} Known: {', '.join(known)}; a file of problems, "
         "tasks:NAME, reasoning_gym:NAME and module:name of a benchmark of your own work too."
     )
-
-
-def load_benchmark(reference: str) -> Benchmark:
-    """A benchmark of the user's own, module:name. ConfigError where there is none."""
-    benchmark = load_object(reference, "benchmark", "my_benchmarks:BENCHMARK")
-    if not isinstance(benchmark, Benchmark):
-        raise ConfigError(f"benchmark '{reference}' is a {type(benchmark).__name__}, but must be a Benchmark.")
-    return benchmark
 
 
 def split_names(words: Sequence[str]) -> list[str]:

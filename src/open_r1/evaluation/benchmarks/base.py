@@ -24,7 +24,7 @@ BOXED = "Please reason step by step, and put your final answer within \\boxed{}.
 MAX_NEW_TOKENS = 32768
 
 PLACE = "__place__"
-"""Metadata of a problem whose tests stay in their file: (path, first byte, length) of its line."""
+"""Metadata of a problem whose tests stay in their file: (path, first byte) of its line."""
 
 Row = Mapping[str, Any]
 

@@ -14,10 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from open_r1.configs.references import read_source
-from open_r1.data.columns import GOLD_COLUMNS, PROMPT_COLUMNS
+from open_r1.data.columns import GOLD_COLUMNS, PROMPT_COLUMNS, find_column
 from open_r1.data.sources import has_prefix
 from open_r1.data.sources.local import is_local_name
-from open_r1.errors import DataError
 from open_r1.evaluation.benchmarks.base import (
     MAX_NEW_TOKENS,
     Benchmark,
@@ -39,6 +38,7 @@ HELD_OUT_TOKENS = 256
 
 
 def is_source(name: str) -> bool:
+    """Whether a benchmark's name is a source of problems."""
     path = name.partition("?")[0]
     return has_prefix(name) or is_local_name(path) or Path(path).exists()
 
@@ -70,8 +70,16 @@ def benchmark_of_file(path: str, options: Mapping[str, str]) -> Benchmark:
             "level": options.get("level") or first_column(row, ("level", "difficulty")) or "",
         }
         return Problem(
-            text_in(row, options.get("prompt") or find_column(row, PROMPT_COLUMNS, "prompt")),
-            text_in(row, options.get("answer") or find_column(row, GOLD_COLUMNS, "answer")),
+            text_in(
+                row,
+                options.get("prompt")
+                or find_column(list(row), None, PROMPT_COLUMNS, path, "FILE?prompt=COLUMN", "problems"),
+            ),
+            text_in(
+                row,
+                options.get("answer")
+                or find_column(list(row), None, GOLD_COLUMNS, path, "FILE?answer=COLUMN", "answers"),
+            ),
             metadata={"ordered": bool(row.get("ordered"))},
             name=id_in(row, options["id"]) if "id" in options else "",
             groups=groups_in(row, groups),
@@ -91,17 +99,8 @@ def benchmark_of_file(path: str, options: Mapping[str, str]) -> Benchmark:
 
 
 def first_column(row: Row, known: Sequence[str]) -> str | None:
+    """The first known column that a row has."""
     return next((column for column in known if column in row), None)
-
-
-def find_column(row: Row, known: Sequence[str], key: str) -> str:
-    column = first_column(row, known)
-    if column is None:
-        raise DataError(
-            f"no column has a known name for the {key} ({', '.join(known)}); found {', '.join(row)}; name it: "
-            f"FILE?{key}=COLUMN"
-        )
-    return column
 
 
 def generated(name: str) -> Benchmark:

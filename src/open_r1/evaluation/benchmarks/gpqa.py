@@ -22,6 +22,7 @@ Please reason step by step, and put the letter of the correct option, and nothin
 
 
 def read(row: Row, seed: int) -> Problem:
+    """A question with its options in an order that the seed and the question decide."""
     question, right = text_in(row, "Question").strip(), text_in(row, RIGHT).strip()
     options = [right, *(text_in(row, column).strip() for column in WRONG)]
     name = id_in(row, "Record ID") or Problem(question, right).id

@@ -16,6 +16,7 @@ STARTING = "\nThe solution is compiled along with a grader and begins like this:
 
 
 def read(row: Row, seed: int) -> Problem:
+    """A subtask with its limits and, where the data set has it, the code to begin with."""
     code = str(row.get("starting_code") or "").strip()
     prompt = PROMPT.format(
         problem=text_in(row, "problem"),

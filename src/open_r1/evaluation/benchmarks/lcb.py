@@ -25,6 +25,8 @@ from open_r1.execution.judge.judge import Kind
 from open_r1.execution.judge.test_cases import UnusableTestsError, read_verification
 from open_r1.execution.programs import Limits
 from open_r1.records import Outcome, Problem
+from open_r1.rundir import read_row
+from open_r1.rundir.jsonl import iter_lines
 
 COLUMNS = ("question_content", "public_test_cases", "private_test_cases")
 
@@ -53,20 +55,20 @@ Put the whole solution in one ```python block."""
 def read_lines(path: Path) -> Iterator[Row]:
     """The rows of a file of JSON lines, each with its place in it under `PLACE`."""
     with path.open("rb") as file:
-        start = 0
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise DataError(f"{path}:{number} is not JSON: {error}; fix or remove that line.") from None
-                if not isinstance(row, dict):
-                    raise DataError(f"{path}:{number} is a {type(row).__name__}, not an object with columns.")
-                yield {**row, PLACE: (str(path), start, len(line))}
-            start += len(line)
+        for number, start, line in iter_lines(file):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise DataError(f"{path}:{number} is not JSON: {error}; fix or remove that line.") from None
+            if not isinstance(row, dict):
+                raise DataError(f"{path}:{number} is a {type(row).__name__}, not an object with columns.")
+            yield {**row, PLACE: (str(path), start)}
 
 
 def read(row: Row, seed: int) -> Problem:
+    """A problem; its tests are read later where the row came from a file."""
     question, starter = text_in(row, "question_content").strip(), str(row.get("starter_code") or "").strip()
     tests = {column: row[column] for column in COLUMNS[1:]} | {"metadata": row.get("metadata")}
     prompt = FUNCTION.format(question=question, starter=starter) if starter else STDIN.format(question=question)
@@ -103,6 +105,7 @@ class LineByLine(Comparison):
     """
 
     def difference(self, expected: bytes, actual: bytes) -> str | None:
+        """What differs, in words; None where the output is right."""
         right, found = lines_of(expected), lines_of(actual)
         if len(right) != len(found):
             return f"expected {len(right)} lines, got {len(found)}"
@@ -113,10 +116,12 @@ class LineByLine(Comparison):
 
 
 def lines_of(output: bytes) -> list[str]:
+    """The lines of an output, stripped."""
     return [line.strip() for line in output.decode("utf-8", "surrogateescape").strip().split("\n")]
 
 
 def are_same_numbers(line: str, other: str) -> bool:
+    """Whether two lines contain the same numbers, exactly."""
     try:
         return [Decimal(word) for word in line.split()] == [Decimal(word) for word in other.split()]
     except InvalidOperation:
@@ -149,6 +154,7 @@ def tests_of(problem: Problem) -> Tests:
 
 
 def columns_of(problem: Problem) -> Mapping[str, Any]:
+    """The columns with a problem's tests."""
     return read_line(*problem.metadata[PLACE]) if PLACE in problem.metadata else problem.metadata
 
 
@@ -210,10 +216,12 @@ class TextUnpickler(pickle.Unpickler):
     """Reads plain values; whatever would import or call something is refused."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:
+        """Refuses every import."""
         raise pickle.UnpicklingError(f"the pickle names {module_name}.{global_name}, but may contain only a text")
 
 
 def read_object(value: Any) -> dict[str, Any]:
+    """A JSON object, as such or written as text; empty for anything else."""
     try:
         content = json.loads(value) if isinstance(value, str) and value.strip() else value
     except ValueError:
@@ -221,13 +229,14 @@ def read_object(value: Any) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def read_line(path: str, start: int, length: int) -> dict[str, Any]:
+def read_line(path: str, start: int) -> dict[str, Any]:
+    """The row whose line starts at a byte of a file."""
     with Path(path).open("rb") as file:
-        file.seek(start)
-        return json.loads(file.read(length))
+        return read_row(file, start)
 
 
 def release(name: str, title: str, *files: str) -> Benchmark:
+    """The benchmark of one or more releases."""
     return Benchmark(
         name,
         title,
@@ -245,5 +254,5 @@ def release(name: str, title: str, *files: str) -> Benchmark:
 
 BENCHMARKS = (
     release("lcb", "LiveCodeBench, releases 4 and 5 (v4_v5)", "test4.jsonl", "test5.jsonl"),
-    release("lcb_v4", "LiveCodeBench, release 4", "test4.jsonl"),
+    release("lcb_v4", "LiveCodeBench v4, release 4", "test4.jsonl"),
 )

@@ -9,6 +9,7 @@ from open_r1.records import Problem
 
 
 def read(row: Row, seed: int) -> Problem:
+    """A problem; its gold is a list where the problem has several answers."""
     answers = row["final_answer"]
     gold = ", ".join(map(str, answers)) if isinstance(answers, list) else str(answers or "")
     context = f"{row['context']}\n\n" if row.get("context") else ""

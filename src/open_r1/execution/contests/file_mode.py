@@ -96,7 +96,7 @@ _PROBE = 'open("probe.txt", "w").write("written"); print(open("probe.txt").read(
 
 
 def can_write_files(provider: Provider) -> bool | None:
-    """Whether programs have a folder to write to there, found by a harmless one; None when that can't be told now.
+    """Whether programs have a folder to write to there, found by a harmless one; None when that is not known now.
 
     Asked of a program of ours, since a submission that says so may only want not to be judged.
     """

@@ -80,7 +80,7 @@ def text_of(row: Row, column: str) -> str:
 
 
 def parse_test(record: Any, where: str, names: tuple[str, str] = ("input", "output")) -> TestData:
-    """One test as it stands in a column or a file: a mapping with the two names, or a pair."""
+    """One test of a column or a file: a mapping with the two names, or a pair."""
     if isinstance(record, Mapping):
         for name in names:
             if record.get(name) is None:
@@ -110,7 +110,7 @@ def parse_tests(records: Any, where: str) -> list[TestData]:
 
 
 def encode(text: Any) -> bytes:
-    """What stands in a test as bytes, with line ends as LF: Codeforces' tests come with CRLF."""
+    """The text of a test as bytes, with line ends as LF: Codeforces' tests come with CRLF."""
     data = text if isinstance(text, bytes) else str(text).encode("utf-8", "surrogatepass")
     return data.replace(b"\r\n", b"\n")
 

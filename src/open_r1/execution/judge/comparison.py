@@ -40,7 +40,7 @@ class Comparison:
     """How outputs are compared.
 
     Args:
-        mode: "tokens": what stands between white space, as most judges do it. "lines": line by line, but white space
+        mode: "tokens": the words between white space, as most judges do it. "lines": line by line, but white space
             at a line's end and empty lines at the end don't count. "exact": every byte. "numeric": by tokens, of which
             those that are numbers may differ by a tolerance.
         absolute, relative: The tolerance: |actual - expected| ≤ max(absolute, relative · |expected|). Two integers are

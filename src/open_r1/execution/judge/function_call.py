@@ -38,7 +38,7 @@ def encode_call(function: str, readings: list[list[Any]]) -> bytes:
 
 
 def encode_expected(values: list[Any]) -> bytes:
-    """The values that are right, as `Test.expected` holds them."""
+    """The values that are right, as `Test.expected` contains them."""
     return json.dumps(harness.encode(values), separators=(",", ":")).encode("ascii")
 
 
@@ -64,7 +64,7 @@ def result_in(output: bytes) -> str:
 def result_difference(expected: bytes, output: bytes, comparison: Comparison) -> str | None:
     """Where the result in a program's output differs from every right value; None where it is one of them.
 
-    UnreadableResultError where the output holds no result.
+    UnreadableResultError where the output contains no result.
     """
     text = result_in(output)
     try:
@@ -134,7 +134,7 @@ def _untag(value: Any, comparison: Comparison) -> tuple[str, Any]:
 
 
 def _canonical(value: Any) -> str:
-    """A text that is the same for equal values: what stands in a set, or before a colon."""
+    """A text that is the same for equal values: for items of a set and keys of an object."""
     if isinstance(value, dict) and "$tuple" in value:
         return f"({','.join(_canonical(item) for item in value['$tuple'])})"
     if isinstance(value, dict) and "$set" in value:

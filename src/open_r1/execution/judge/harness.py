@@ -1,4 +1,4 @@
-"""What stands around a submission whose function is called: this file's text begins the program in the box.
+"""The code around a submission whose function is called: this file's text begins the program in the box.
 
 Does: read one call from standard input, run the submission as a module, call its function, write the result as one frame
 of plain JSON. Does not: know what the result should be; whatever a submission does to this code, or writes in its place,
@@ -22,7 +22,7 @@ import types
 import typing
 
 MARK = "\x1eresult "
-"""What stands before the result; JSON as written here never holds this byte."""
+"""What comes before the result; JSON as written here never contains this byte."""
 
 MAX_DEPTH = 100
 
@@ -51,7 +51,7 @@ LEETCODE_NAMES = {
 
 
 def main(source: str) -> None:
-    """Make the call that standard input asks for. Leaves at once, so that no thread or exit handler holds it up."""
+    """Make the call that standard input asks for. Leaves at once, so that no thread or exit handler delays it."""
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(0)
     call = json.loads(sys.stdin.buffer.read())

@@ -33,7 +33,7 @@ class E2BProvider(RemoteProvider):
     Args:
         api_key: Of the account; "" is a problem that `check` explains.
         domain: Of an E2B of one's own; the public one where it is "".
-        concurrency: Sandboxes at once; an account's limit holds for all processes together.
+        concurrency: Sandboxes at once; an account's limit is for all processes together.
     """
 
     name = "e2b"
@@ -95,7 +95,7 @@ class OutputMeter:
 
 
 def failure_of(error: Exception) -> Failure:
-    """What an exception of E2B's client says about trying again. Told by class name: releases have moved the classes."""
+    """What an exception of E2B's client says about trying again. Found by class name: releases have moved the classes."""
     if isinstance(error, Failure):
         return error
     names = {kind.__name__ for kind in type(error).__mro__}

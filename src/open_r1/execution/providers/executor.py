@@ -1,20 +1,18 @@
-"""The executor service of this package (`open-r1 executor serve`), by its own route; see `service.wire`.
+"""The executor service of this package (`open-r1 executor serve`), by its own route; see `execution.wire`.
 
-Does: send what waits in batches, and take each program's execution as its line comes. Does not: wait with a time-out a
-program; the service may have a long queue, and says every few seconds that it is alive.
+Does: send each program in a request of its own. Does not: limit how long a program waits its turn by a short time-out; the
+service may have a long queue, and sends a blank line every few seconds while it is alive.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from open_r1.execution.environment import Environment, explain_missing
@@ -23,19 +21,14 @@ from open_r1.execution.providers.http import bearer, get_json, open_reply, servi
 from open_r1.execution.providers.registry import ProviderSpec
 from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy, Session
 from open_r1.execution.providers.replies import Failure, GarbledReply, as_object, number_of
-from open_r1.execution.wire import CLIENT_HEADER, EXECUTIONS_PATH, INFO_PATH, decode_answer, encode_program
+from open_r1.execution.wire import CLIENT_HEADER, EXECUTIONS_PATH, INFO_PATH, decode_answer, encode_request
 from open_r1.net.client import Stream
 
 CONCURRENCY = 512
 """Programs that wait at the service at once, so that its workers never lack one."""
 
-BATCH_PROGRAMS = 64
-BATCH_BYTES = 8 << 20
-GATHER_S = 0.002
-"""How long a program waits for others to travel with."""
-
 SILENCE_S = 30.0
-"""A service that says nothing for so long, not even a blank line, is given up."""
+"""A service that sends nothing for so long, not even a blank line, counts as failed."""
 
 LONGEST_WAIT_S = 3600.0
 """A program's turn in the queue comes within this time, or it is given up."""
@@ -46,23 +39,6 @@ LIMIT_OF = {
     Status.OUTPUT_LIMIT: ("output_kb",),
 }
 INFO_AGE_S = 300.0
-
-
-@dataclass(eq=False)
-class Pending:
-    """A program on its way, and where its execution is awaited."""
-
-    program: Program
-    body: bytes
-    result: asyncio.Future[Execution]
-
-
-class BatchSession(Session):
-    """A session with programs that wait to travel."""
-
-    def __init__(self, concurrency: int) -> None:
-        super().__init__(concurrency)
-        self.waiting: list[Pending] = []
 
 
 class ExecutorProvider(RemoteProvider):
@@ -96,9 +72,6 @@ class ExecutorProvider(RemoteProvider):
         self._largest: Limits | None = None
         self._largest_at = 0.0
 
-    def make_session(self) -> Session:
-        return BatchSession(self.concurrency)
-
     async def greet(self, session: Session) -> None:
         await self._ask_limits(session)
 
@@ -115,54 +88,12 @@ class ExecutorProvider(RemoteProvider):
         return execution
 
     async def _send(self, program: Program, session: Session) -> Execution:
-        assert isinstance(session, BatchSession)
-        body = await asyncio.to_thread(lambda: json.dumps(encode_program(program)).encode())
-        result = asyncio.get_running_loop().create_future()
-        if not session.waiting:
-            self._spawn(session, self._send_waiting(session))
-        session.waiting.append(Pending(program, body, result))
-        return await result
-
-    async def _send_waiting(self, session: BatchSession) -> None:
-        """After a moment, send off all who wait by then, in batches."""
-        await asyncio.sleep(GATHER_S)
-        waiting, session.waiting = session.waiting, []
-        for batch in _batches(waiting):
-            self._spawn(session, self._send_batch(session, batch))
-
-    async def _send_batch(self, session: Session, batch: Sequence[Pending]) -> None:
-        """Bring back the executions of a batch; whoever has none when it ends has a Failure."""
-        batch = [pending for pending in batch if not pending.result.done()]
-        if not batch:
-            return
-        try:
-            await self._exchange(session, batch)
-            failure = Failure("connection_failed", "the executor ended its answer early")
-        except Failure as error:
-            failure = error
-        missing = [pending for pending in batch if not pending.result.done()]
-        is_about_all = failure.reason in ("unauthorized", "rate_limited") or failure.wait_s > 0
-        if len(batch) > 1 and not is_about_all:
-            for pending in missing:  # one of them may be to blame, and only that one should pay
-                self._spawn(session, self._send_batch(session, [pending]))
-            return
-        for pending in missing:
-            pending.result.set_exception(failure)
-
-    async def _exchange(self, session: Session, batch: Sequence[Pending]) -> None:
-        body = b'{"programs": [' + b", ".join(pending.body for pending in batch) + b"]}"
-        missing = dict(enumerate(batch))
-        most = sum(3 * 1024 * pending.program.limits.output_kb + (1 << 16) for pending in batch)
+        body = await asyncio.to_thread(encode_request, [program])
+        most = 3 * 1024 * program.limits.output_kb + (1 << 16)
         async with open_reply(session.http, "POST", f"{self.url}{EXECUTIONS_PATH}", body, self._headers) as response:
             async for line in self._lines(response, most):
-                index, execution = _read_line(line)
-                pending = missing.pop(index, None)
-                if pending is None:
-                    raise GarbledReply(f"the executor answers program {index}, which it doesn't owe")
-                if not pending.result.done():
-                    pending.result.set_result(execution)
-                if not missing:
-                    return
+                return _read_line(line)
+        raise Failure("connection_failed", "the executor ended its answer early")
 
     async def _lines(self, response: Stream, most: int) -> AsyncIterator[bytes]:
         """The lines of an answer that are not blank, as they come."""
@@ -192,17 +123,11 @@ class ExecutorProvider(RemoteProvider):
             info = as_object(
                 await get_json(session.http, f"{self.url}{INFO_PATH}", self._headers, 1 << 20), "the executor's info"
             )
-            told = as_object(info.get("max_limits"), "'max_limits'")
-            known = {name: number_of(told, name) for name in Limits.__dataclass_fields__}
+            limits = as_object(info.get("max_limits"), "'max_limits'")
+            known = {name: number_of(limits, name) for name in Limits.__dataclass_fields__}
             self._largest = Limits(**{name: value for name, value in known.items() if value is not None})  # type: ignore[arg-type]
             self._largest_at = time.monotonic()
         return self._largest
-
-    @staticmethod
-    def _spawn(session: Session, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        session.tasks.add(task)
-        task.add_done_callback(session.tasks.discard)
 
 
 def name_client() -> str:
@@ -210,24 +135,14 @@ def name_client() -> str:
     return re.sub(r"[^A-Za-z0-9._:-]", "-", f"{socket.gethostname()[:40]}:{os.getpid()}")
 
 
-def _batches(waiting: Sequence[Pending]) -> list[list[Pending]]:
-    batches: list[list[Pending]] = []
-    size = 0
-    for pending in waiting:
-        is_full = not batches or len(batches[-1]) >= BATCH_PROGRAMS or size + len(pending.body) > BATCH_BYTES
-        if is_full:
-            batches.append([])
-            size = 0
-        batches[-1].append(pending)
-        size += len(pending.body)
-    return batches
-
-
-def _read_line(line: bytes) -> tuple[int, Execution]:
+def _read_line(line: bytes) -> Execution:
     try:
-        return decode_answer(line)
+        index, execution = decode_answer(line)
     except (ValueError, RecursionError) as error:
         raise GarbledReply(f"a line of the executor's that can't be read ({str(error)[:100]})") from error
+    if index != 0:
+        raise GarbledReply(f"the executor answers program {index}, and it was sent one")
+    return execution
 
 
 def build(settings: Any, environment: Environment) -> RemoteProvider:

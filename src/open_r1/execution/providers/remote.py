@@ -23,8 +23,8 @@ from functools import cached_property
 from typing import Any
 
 from open_r1.errors import ConfigError
+from open_r1.execution.background import background_loop
 from open_r1.execution.programs import Execution, Program, Provider
-from open_r1.execution.providers.background import background_loop
 from open_r1.execution.providers.replies import Failure, bounded
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS
 from open_r1.net.client import HttpClient
@@ -39,7 +39,7 @@ GREETING_S = 30.0
 """What a service may take for its first sign of life."""
 
 SERVICE_REASONS = frozenset({"connection_failed", "rate_limited", "server_error", "timeout"})
-"""Failures that speak against the service rather than against one program's run there."""
+"""Failures of the service itself rather than of one program's run there."""
 
 SUSPECT_AFTER = 3
 """Programs given up one after another that make a service suspect."""
@@ -55,7 +55,7 @@ class RetryPolicy:
         deadline_s: All tries of one program and the waits between them.
         first_delay_s, max_delay_s: The wait after the first failure, and the longest; it doubles in between.
         clean_up_s: Giving back what a try has taken, such as a sandbox.
-        cool_down_s: How long a service is left alone that also failed its probe.
+        cool_down_s: How long a service that also failed its probe gets no programs.
     """
 
     attempts: int = 6
@@ -68,7 +68,7 @@ class RetryPolicy:
 
 
 class Session:
-    """What a provider holds while it works, in one process and on one event loop."""
+    """What a provider uses while it works, in one process and on one event loop."""
 
     def __init__(self, concurrency: int) -> None:
         self.pid = os.getpid()
@@ -113,10 +113,6 @@ class RemoteProvider(Provider):
     def refuse(self, program: Program) -> Execution | None:
         """An `unavailable` execution if this provider can't honour something of the program; nothing is sent then."""
         return None
-
-    def make_session(self) -> Session:
-        """What it will hold in this process."""
-        return Session(self.concurrency)
 
     def program_s(self, program: Program) -> float:
         """How long the program itself may take there, compiling included."""
@@ -241,7 +237,7 @@ class RemoteProvider(Provider):
 
     def _current_session(self) -> Session:
         if self._session is None or self._session.pid != os.getpid():
-            self._session = self.make_session()
+            self._session = Session(self.concurrency)
         return self._session
 
     async def _greet(self) -> None:

@@ -1,8 +1,8 @@
 """What is sent to a remote Python kernel (E2B, Morph) to run one program there; see `wrapping`.
 
 Does: write the files, compile, run with limits, and print one framed record that the program can't forge, since it
-doesn't learn the nonce: where the kernel is root the program runs as a user of its own, and elsewhere what holds the
-nonce is hidden from it. Does not: isolate; the machine there is the sandbox, and it is thrown away.
+doesn't learn the nonce: where the kernel is root the program runs as a user of its own, and elsewhere the file and the
+memory that contain the nonce are hidden from it. Does not: isolate; the machine there is the sandbox, and it is thrown away.
 
 Sent as text, so: the standard library of Python 3.8 and nothing else.
 """

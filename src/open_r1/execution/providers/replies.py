@@ -20,12 +20,12 @@ _REASON = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class Failure(Exception):
-    """An attempt that told nothing about the program.
+    """An attempt that shows nothing about the program.
 
     Args:
         reason: A code in snake_case, which metrics count.
         can_retry: Whether trying the same again may help.
-        wait_s: How long the service asks to be left alone.
+        wait_s: How long the service asks to wait before the next try.
     """
 
     def __init__(self, reason: str, detail: str, *, can_retry: bool = True, wait_s: float = 0.0) -> None:

@@ -32,7 +32,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from open_r1 import __version__
 from open_r1.execution.programs import Execution, Program, Provider
 from open_r1.execution.service import piston, routers
-from open_r1.execution.service.bodies import BodyReader, discard
+from open_r1.execution.service.bodies import BodyReader, address_of, discard
 from open_r1.execution.service.dispatch import Answers, Dispatcher
 from open_r1.execution.service.health import Health
 from open_r1.execution.service.languages import Runtime
@@ -41,6 +41,7 @@ from open_r1.execution.service.refusals import Refusal, answer_refusal
 from open_r1.execution.service.schema import ExecutionsRequest, parse
 from open_r1.execution.service.settings import ServiceSettings
 from open_r1.execution.wire import CLIENT_HEADER, EXECUTIONS_PATH, HEARTBEAT_S, INFO_PATH, encode_answer
+from open_r1.net.http_server import parse_body
 
 CLIENT_NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 CLIENT_GONE = 499
@@ -67,7 +68,7 @@ class Service:
 
     async def run(self, request: Request, programs: list[Program]) -> list[Execution]:
         """The executions of all programs. What still waits is forgotten if the client leaves."""
-        answers = self.dispatcher.submit(client_of(request), programs)
+        answers = self.submit(request, programs)
         collecting = asyncio.ensure_future(answers.collect())
         leaving = asyncio.ensure_future(wait_until_gone(request))
         try:
@@ -79,6 +80,9 @@ class Service:
             answers.cancel()
             collecting.cancel()
             leaving.cancel()
+
+    def submit(self, request: Request, programs: list[Program]) -> Answers:
+        return self.dispatcher.submit(client_of(request), programs, address_of(request))
 
     def info(self) -> dict[str, Any]:
         return {
@@ -147,8 +151,10 @@ def own_routes(service: Service) -> APIRouter:
     async def executions(request: Request) -> Response:
         async with AsyncExitStack() as held:
             body = await held.enter_async_context(service.bodies.read(request))
-            programs = parse(ExecutionsRequest, body.take()).to_programs(service.settings)
-            answers = service.dispatcher.submit(client_of(request), programs)
+            programs = await parse_body(
+                lambda raw: parse(ExecutionsRequest, raw).to_programs(service.settings), body.take()
+            )
+            answers = service.submit(request, programs)
             held.callback(answers.cancel)
             return StreamedAnswers(answers, held.pop_all())
 
@@ -196,8 +202,10 @@ def piston_routes(service: Service) -> APIRouter:
     @router.post("/execute")
     async def execute(request: Request) -> Response:
         async with service.bodies.read(request) as body:
-            asked = parse(piston.PistonRequest, body.take(), status=400)
-            program, runtime = asked.to_program(service.languages, service.settings)
+            program, runtime = await parse_body(
+                lambda raw: parse(piston.PistonRequest, raw, 400).to_program(service.languages, service.settings),
+                body.take(),
+            )
             (execution,) = await service.run(request, [program])
         return JSONResponse(piston.answer(execution, runtime))
 
@@ -211,7 +219,9 @@ def router_routes(service: Service) -> APIRouter:
     async def execute_batch(request: Request) -> Response:
         mark = routers.new_mark()
         async with service.bodies.read(request) as body:
-            programs = parse(routers.RouterRequest, body.take()).to_programs(service.settings, mark)
+            programs = await parse_body(
+                lambda raw: parse(routers.RouterRequest, raw).to_programs(service.settings, mark), body.take()
+            )
             executions = await service.run(request, programs)
         return JSONResponse([routers.answer(execution, mark) for execution in executions])
 
@@ -236,11 +246,9 @@ def shown_token(request: Request) -> bytes:
 
 
 def client_of(request: Request) -> str:
-    """Who asks: as they call themselves, or else by address."""
+    """Who asks: an address and, if they say so, which of those there."""
     name = request.headers.get(CLIENT_HEADER, "")
-    if CLIENT_NAME.fullmatch(name):
-        return f"named {name}"
-    return f"at {request.client.host}" if request.client else "unknown"
+    return f"{name if CLIENT_NAME.fullmatch(name) else ''}@{address_of(request)}"
 
 
 async def answer_nobody(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from open_r1.execution.service.refusals import Refusal
 from open_r1.execution.service.settings import ServiceSettings
+from open_r1.net.quotas import Quota
 
 DISCARD_S = 5.0
 """How long a body that is refused is read on: a client that is still writing hears of the refusal only afterwards."""
@@ -44,6 +45,7 @@ class BodyReader:
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._held_bytes = 0
+        self._quota = Quota(max(settings.max_request_bytes, settings.client_part(settings.max_held_bytes)))
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[Body]:
@@ -54,6 +56,7 @@ class BodyReader:
             yield body
         finally:
             self._held_bytes -= body.size
+            self._quota.give_back(address_of(request), body.size)
 
     async def _receive(self, request: Request, body: Body) -> None:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -77,6 +80,10 @@ class BodyReader:
         body.is_complete = not message.get("more_body")
         if body.size + len(chunk) > self._settings.max_request_bytes:
             await self._refuse_size(request, body)
+        if not self._quota.take(address_of(request), len(chunk)):
+            await discard(request, body)
+            what = "too much of your address is waiting here already; try again later."
+            raise Refusal(429, "queue_full", what, retry_after_s=5)
         body.add(chunk)
         self._held_bytes += len(chunk)
         if self._held_bytes > self._settings.max_held_bytes:
@@ -87,6 +94,11 @@ class BodyReader:
         await discard(request, body)
         limit = self._settings.max_request_mb
         raise Refusal(413, "request_too_large", f"the body is larger than {limit} MiB. Send several requests.")
+
+
+def address_of(request: Request) -> str:
+    """Where the request comes from, as far as its connection shows it."""
+    return request.client.host if request.client else "unknown"
 
 
 def declared_length(request: Request) -> int:

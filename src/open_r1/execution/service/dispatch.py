@@ -16,6 +16,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Sequence
+from typing import NoReturn
 
 from open_r1.execution.programs import Execution, Program, Provider
 from open_r1.execution.service.metrics import Metrics
@@ -32,13 +33,13 @@ COMPILE_ALLOWANCE_S = 180.0
 class Answers:
     """The executions of one request, as they come."""
 
-    def __init__(self, dispatcher: Dispatcher, client: str, programs: Sequence[Program]) -> None:
+    def __init__(self, dispatcher: Dispatcher, client: str, programs: Sequence[Program], address: str) -> None:
         self._dispatcher = dispatcher
         self._missing = len(programs)
         self._unread_bytes = 0
         self._is_cancelled = False
         self._arrived: asyncio.Queue[tuple[int, Execution]] = asyncio.Queue()
-        self.batch = Batch(client, programs, self._keep)
+        self.batch = Batch(client, programs, self._keep, address)
 
     def __len__(self) -> int:
         """How many executions have not been read yet."""
@@ -94,26 +95,39 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._mean_run_s = 0.1
 
-    def submit(self, client: str, programs: Sequence[Program]) -> Answers:
-        """Queue programs. Refusal if there is no room for all of them, or no new ones are taken."""
+    def submit(self, client: str, programs: Sequence[Program], address: str = "unknown") -> Answers:
+        """Queue programs. Refusal if there is no room for all of them, or no new ones are taken.
+
+        Args:
+            client: Who takes turns with others.
+            address: Where the client is: no address may fill the queue alone.
+        """
         if self.is_shutting_down:
             raise Refusal(503, SHUTTING_DOWN, "this executor is shutting down; ask another.", retry_after_s=5)
-        limit = self.settings.max_queue
-        if len(programs) > limit:
-            raise Refusal(
-                413, "request_too_large", f"{len(programs)} programs; the queue holds {limit}. Send fewer at a time."
-            )
-        if len(self.queue) + len(programs) > limit:
-            raise Refusal(
-                429,
-                "queue_full",
-                f"{len(self.queue)} programs wait and the queue holds {limit}; try again later.",
-                retry_after_s=self.expected_wait_s(),
-            )
-        answers = Answers(self, client, programs)
+        self._check_room(len(programs), address)
+        answers = Answers(self, client, programs, address)
         self.queue.add(answers.batch)
         self._fill_slots()
         return answers
+
+    def _check_room(self, count: int, address: str) -> None:
+        """Refusal where so many more programs would be too many for the queue, or for one address."""
+        limit = self.settings.max_queue
+        part = self.settings.client_part(limit)
+        if count > part:
+            raise Refusal(
+                413,
+                "request_too_large",
+                f"{count} programs; the queue takes {part} of a client. Send fewer at a time.",
+            )
+        waiting, of_client = len(self.queue), self.queue.num_waiting_of(address)
+        if waiting + count > limit:
+            self._refuse(f"{waiting} programs wait and the queue takes {limit}")
+        if of_client + count > part:
+            self._refuse(f"{of_client} programs of your address wait and the queue takes {part} of each")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise Refusal(429, "queue_full", f"{what}; try again later.", retry_after_s=self.expected_wait_s())
 
     def expected_wait_s(self) -> int:
         """Seconds until half of what waits now should be done, between 1 and 60."""

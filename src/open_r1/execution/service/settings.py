@@ -41,6 +41,8 @@ class ServiceSettings:
         body_timeout_s: How long a request's body may take to arrive.
         self_test_interval_s: How often the self-test runs.
         max_connections: Open connections at once; more are refused with 503.
+        max_client_share: The share of the queue, of the held bodies and of the connections that one address may take, so
+            that no client starves the others. 1 where all come from one address, as through a proxy.
     """
 
     host: str = "127.0.0.1"
@@ -57,11 +59,14 @@ class ServiceSettings:
     body_timeout_s: float = 120.0
     self_test_interval_s: float = 60.0
     max_connections: int = 1024
+    max_client_share: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("max_request_mb", "max_programs", "max_queue", "max_held_mb", "max_unread_mb", "max_connections"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if not 0 < self.max_client_share <= 1:
+            raise ConfigError(f"max_client_share must be above 0 and at most 1; got {self.max_client_share:g}.")
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"port must be between 0 and 65535 (0 takes a free one); got {self.port}.")
         check_token(self.host, self.token)
@@ -77,6 +82,10 @@ class ServiceSettings:
     @property
     def max_unread_bytes(self) -> int:
         return self.max_unread_mb << 20
+
+    def client_part(self, amount: int) -> int:
+        """Of an amount that all clients share, what one address may take; at least 1."""
+        return max(1, int(amount * self.max_client_share))
 
     def lower(self, limits: Limits) -> Limits:
         """The limits asked for, none above the service's own."""

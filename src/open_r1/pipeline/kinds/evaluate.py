@@ -3,18 +3,19 @@
     after: {kind: evaluate, model: grpo, problems: problems, baseline: before}
     math: {kind: benchmark, model: grpo, benchmark: math_500, data: math500.jsonl, baseline: math_before}
 
-Both kinds are this class; `benchmark` says which it is. An interrupted stage goes on with the missing samples, and
-`baseline` names an earlier evaluation for the paired difference in comparison.json.
+Both kinds are this class; `benchmark` says which it is. An interrupted stage goes on with the missing samples.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from open_r1.pipeline.stage import KINDS, Context, Stage, StageName, naming_stage, positive
+from open_r1.configs.fields import setting
+from open_r1.configs.ranges import COUNT
+from open_r1.pipeline.stage import KINDS, Context, Stage, StageName, naming_stage
 from open_r1.rundir import write_json
 
 if TYPE_CHECKING:
@@ -27,25 +28,24 @@ HELD_OUT_BATCH, BENCHMARK_BATCH = 1024, 256
 
 @dataclass(frozen=True)
 class EvaluationStage(Stage):
-    """Settings left out are the benchmark's own; without `benchmark`, those of held-out problems.
-
-    `problems` is the stage with `held_out.jsonl`; `data` is a local file in the benchmark's columns.
-    """
+    """Evaluates a model; settings left out are the benchmark's own or, without one, those of held-out problems."""
 
     kind: ClassVar[str] = "evaluate"
     makes: ClassVar[tuple[str, ...]] = ("summary.json", "samples.jsonl")
     resumes: ClassVar[bool] = True
 
-    model: StageName
-    problems: StageName = StageName("problems")
-    benchmark: str | None = None
-    data: str | None = None
-    baseline: StageName | None = None
-    num_samples: int | None = None
-    temperature: float | None = None
-    max_new_tokens: int | None = None
-    max_problems: int | None = None
-    batch_size: int | None = None
+    model: StageName = setting(MISSING, "The stage with the model.")
+    problems: StageName = setting(
+        StageName("problems"), "The stage with `held_out.jsonl`, where no benchmark is named."
+    )
+    benchmark: str | None = setting(None, "A benchmark by name, instead of held-out problems.")
+    data: str | None = setting(None, "A local file in the benchmark's columns.")
+    baseline: StageName | None = setting(None, "An earlier evaluation, for the paired difference in comparison.json.")
+    num_samples: int | None = setting(None, "Samples a problem.", COUNT)
+    temperature: float | None = setting(None, "Temperature of the samples; 0 is greedy.")
+    max_new_tokens: int | None = setting(None, "Most tokens of a completion.", COUNT)
+    max_problems: int | None = setting(None, "Only the first so many problems.", COUNT)
+    batch_size: int | None = setting(None, "Sequences at once (default: 1024, and 256 of a benchmark).", COUNT)
 
     def needs(self) -> list[str]:
         named = (self.model, self.baseline) if self.benchmark else (self.model, self.problems, self.baseline)
@@ -54,9 +54,6 @@ class EvaluationStage(Stage):
     def check(self) -> None:
         from open_r1.evaluation.engine import choose_modes
 
-        for name in ("num_samples", "max_new_tokens", "max_problems", "batch_size"):
-            if getattr(self, name) is not None:
-                positive(name, getattr(self, name), f"stage '{self.name}'")
         with naming_stage(self.name):
             choose_modes(self.find_benchmark(Path()), self.evaluation_settings(0))
 
@@ -103,7 +100,7 @@ class EvaluationStage(Stage):
             self.plan(context.root, context.seed),
             transformers_backend(str(context.folder(self.model)), batch_size),
             folder,
-            at_most_every(SHOW_EVERY_S, lambda progress: context.report(progress.line())),
+            at_most_every(SHOW_EVERY_S, context.report),
             context.report,
             model_name=self.model,
         )

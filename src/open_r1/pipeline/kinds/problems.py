@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT
 from open_r1.errors import ConfigError
-from open_r1.pipeline.problem_rows import problem_row
 from open_r1.pipeline.stage import Context, Stage
 from open_r1.records import Problem
-from open_r1.rundir import write_jsonl
+from open_r1.rundir import read_jsonl, write_jsonl
 from open_r1.tasks import draw_problems, get_family
 
 
@@ -63,3 +63,23 @@ class ProblemsStage(Stage):
             sampled += draw_problems(get_family(name), share, split, seed, (low, high))
         random.Random(seed).shuffle(sampled)
         return sampled
+
+
+def problem_row(problem: Problem) -> dict[str, Any]:
+    """A problem as the files of this stage have it."""
+    return {
+        "id": problem.id,
+        "prompt": problem.prompt,
+        "solution": problem.gold,
+        "family": problem.family,
+        "difficulty": problem.difficulty,
+        "ordered": bool(problem.metadata.get("ordered")),
+    }
+
+
+def read_problems(path: Path) -> list[Problem]:
+    """The problems of a file that this stage wrote."""
+    return [
+        Problem(row["prompt"], row["solution"], row["family"], row["difficulty"], {"ordered": row["ordered"]})
+        for row in read_jsonl(path)
+    ]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from open_r1.configs.fields import setting
 from open_r1.errors import ConfigError, nearest
-from open_r1.pipeline.problem_rows import read_problems
+from open_r1.pipeline.kinds.problems import read_problems
 from open_r1.pipeline.stage import Context, Stage, StageName
 from open_r1.records import Problem
 from open_r1.rundir import write_jsonl

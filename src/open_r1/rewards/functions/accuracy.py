@@ -25,7 +25,6 @@ accuracy_reward = get_accuracy_reward()
 
 REWARD = RewardSpec(
     name="accuracy",
-    function_name="accuracy_reward",
     build=lambda settings: accuracy_reward,
     kind="answer",
     summary="1 if the answer equals the gold answer, 0 if not; unscored if the gold can't be read",

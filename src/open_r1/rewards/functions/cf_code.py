@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,29 +13,26 @@ from open_r1.execution.contests.codeforces import (
     SHARE_WEIGHT,
     CodeforcesJudge,
     CodeforcesProblem,
-    CodeforcesResult,
     ScoringMode,
     check_scoring_mode,
     submission_language,
 )
-from open_r1.execution.contests.rows import Row
 from open_r1.execution.programs import Provider
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction, optional_column
-from open_r1.rewards.contest_batch import ContestBatch, rows_of
-from open_r1.rewards.functions.code import (
+from open_r1.rewards.base import RewardFunction
+from open_r1.rewards.functions.code_format import CODE_LANGUAGE
+from open_r1.rewards.program_reward import (
     CODE_PROVIDER,
     NO_CODE,
     PROVIDER_SETTINGS,
     TEST_BATCH_SIZE,
+    ProgramScorer,
+    Row,
+    Submitted,
     checked_provider,
     list_tests,
-    provider_maker,
 )
-from open_r1.rewards.functions.code_format import CODE_LANGUAGE
 from open_r1.rewards.spec import Example, RewardSetting, RewardSpec
-from open_r1.text.fences import extract_code
-from open_r1.text.thinking import visible_part
 
 __all__ = ["cf_code_reward", "get_cf_code_reward"]
 
@@ -51,56 +48,47 @@ MAY_HAVE = (
 )
 
 
-class CodeforcesScorer:
-    """The reward's state: a judge, made when first needed, and the generated tests."""
+class CodeforcesScorer(ProgramScorer[CodeforcesProblem]):
+    """Codeforces problems' verdicts by a mode."""
+
+    needs, may_have = NEEDS, (*MAY_HAVE, "language")
+    no_code = Outcome(NO_CODE_VALUE, NO_CODE)
 
     def __init__(
         self,
-        make_provider: Callable[[], Provider],
+        *arguments: Any,
         mode: ScoringMode,
-        test_batch_size: int,
         language: str,
         tests: GeneratedTests | None,
         time_factors: Mapping[str, float] | None,
     ) -> None:
-        self._make_provider, self._batch_size = make_provider, test_batch_size
-        self._mode: ScoringMode = mode
-        self._language, self._tests, self._time_factors = language, tests, time_factors
-        self._judge: CodeforcesJudge | None = None
-
-    @property
-    def judge(self) -> CodeforcesJudge:
-        provider = self._make_provider()
-        if self._judge is None or self._judge.provider is not provider:
-            self._judge = CodeforcesJudge(provider, time_factors=self._time_factors)
-        return self._judge
+        super().__init__(*arguments)
+        self.mode: ScoringMode = mode
+        self.language, self.time_factors, self._given_tests = language, time_factors, tests
 
     @cached_property
     def tests(self) -> GeneratedTests | None:
-        return self._tests or GeneratedTests.from_environment()
+        return self._given_tests or GeneratedTests.from_environment()
 
-    def __call__(self, texts: list[str], columns: Columns) -> list[Outcome]:
-        names = optional_column(columns, "language", len(texts), self._language)
-        languages = [submission_language(str(name)) for name in names]
-        codes = [extract_code(visible_part(text), language) for text, language in zip(texts, languages, strict=True)]
+    def make_judge(self, provider: Provider) -> CodeforcesJudge:
+        return CodeforcesJudge(provider, time_factors=self.time_factors)
 
-        def judge_all(entries: Sequence[tuple[CodeforcesProblem, int]]) -> list[Outcome]:
-            written = [(problem, codes[place], languages[place]) for problem, place in entries if codes[place].strip()]
-            results = iter(self.judge.score(written, self._mode, self._batch_size))
-            return [
-                outcome_of(next(results), self._mode) if codes[place].strip() else Outcome(NO_CODE_VALUE, NO_CODE)
-                for _, place in entries
-            ]
-
-        return ContestBatch(NEEDS, self._read, judge_all).score(rows_of(columns, (*NEEDS, *MAY_HAVE), len(texts)))
-
-    def _read(self, row: Row) -> CodeforcesProblem:
+    def read(self, row: Row) -> CodeforcesProblem:
         return CodeforcesProblem.from_row(row, self.tests)
 
+    def language_of(self, problem: CodeforcesProblem, row: Row) -> str:
+        language = row.get("language")
+        return submission_language(self.language if language is None else str(language))
 
-def outcome_of(result: CodeforcesResult, mode: ScoringMode) -> Outcome:
-    """A result as a reward, with each test's."""
-    return Outcome(result.value(mode), result.reason, {"tests": list_tests(result.verdict)})
+    def size_of(self, problem: CodeforcesProblem) -> int:
+        return problem.size
+
+    def score(self, judge: CodeforcesJudge, samples: Sequence[Submitted[CodeforcesProblem]]) -> list[Outcome]:
+        results = judge.score(samples, self.mode, self.test_batch_size)
+        return [
+            Outcome(result.value(self.mode), result.reason, {"tests": list_tests(result.verdict)})
+            for result in results
+        ]
 
 
 def get_cf_code_reward(
@@ -115,23 +103,15 @@ def get_cf_code_reward(
     """The reward with other settings.
 
     Args:
-        provider: Where programs run, or its name: local, piston, morph, or another one.
-        settings: What a named provider is built with: any object with attributes of `GRPOScriptArguments`.
-        test_batch_size: How many tests run before their results are looked at; below 1, all of them.
+        provider, settings, test_batch_size: As for `ProgramScorer`.
         scoring_mode: weighted_sum, pass_fail or partial.
         language: Of samples without a `language` column.
         tests: Where generated tests come from; by default CF_TESTS_FOLDER.
         time_factors: Language -> by how much a problem's time limit is stretched, such as {"python": 3}.
     """
-    scorer = CodeforcesScorer(
-        provider_maker(provider, settings),
-        check_scoring_mode(scoring_mode),
-        test_batch_size,
-        language,
-        tests,
-        time_factors,
-    )
-    return RewardFunction("cf_code_reward", scorer, needs_columns=NEEDS)
+    mode = check_scoring_mode(scoring_mode)
+    options = {"mode": mode, "language": language, "tests": tests, "time_factors": time_factors}
+    return RewardFunction("cf_code_reward", CodeforcesScorer(provider, settings, test_batch_size, **options), NEEDS)
 
 
 cf_code_reward = get_cf_code_reward()
@@ -139,7 +119,6 @@ cf_code_reward = get_cf_code_reward()
 
 REWARD = RewardSpec(
     name="cf_code",
-    function_name="cf_code_reward",
     build=lambda settings: get_cf_code_reward(
         checked_provider(settings.code_provider, settings),
         test_batch_size=settings.code_eval_test_batch_size,

@@ -43,7 +43,6 @@ def _answer(block: str) -> Example:
 
 REWARD = RewardSpec(
     name="code_format",
-    function_name="code_format_reward",
     build=lambda settings: get_code_format_reward(settings.code_language),
     kind="format",
     summary="1 if the format is kept and the answer has a fenced block of the language",

@@ -11,7 +11,6 @@ from open_r1.configs.ranges import COUNT
 from open_r1.errors import ConfigError
 from open_r1.records import Outcome
 from open_r1.rewards.answer_reward import AnswerReward
-from open_r1.rewards.base import Columns
 from open_r1.rewards.spec import Curve, Example, RewardSetting, RewardSpec
 
 __all__ = ["get_cosine_scaled_reward"]
@@ -33,13 +32,10 @@ class CosineScale:
 
     def value(self, is_correct: bool, length: int) -> float:
         """min + ½ (max - min) (1 + cos(π · min(1, length / max_len))); a wrong answer swaps min and max."""
-        low, high = (
-            (self.min_value_correct, self.max_value_correct)
-            if is_correct
-            else (self.max_value_wrong, self.min_value_wrong)
-        )
-        progress = min(1.0, length / self.max_len)
-        return low + 0.5 * (high - low) * (1.0 + math.cos(math.pi * progress))
+        low, high = self.max_value_wrong, self.min_value_wrong
+        if is_correct:
+            low, high = self.min_value_correct, self.max_value_correct
+        return low + 0.5 * (high - low) * (1.0 + math.cos(math.pi * min(1.0, length / self.max_len)))
 
 
 def get_cosine_scaled_reward(
@@ -52,16 +48,11 @@ def get_cosine_scaled_reward(
     """The cosine-scaled accuracy reward (arXiv:2502.03373); ConfigError for a `max_len` below 1."""
     scale = CosineScale(min_value_wrong, max_value_wrong, min_value_correct, max_value_correct, max_len)
 
-    def value(texts: list[str], columns: Columns, verdicts: list[Verdict]) -> list[Outcome]:
-        return [_outcome(verdict, scale, len(text)) for verdict, text in zip(verdicts, texts, strict=True)]
+    def outcome(verdict: Verdict, text: str) -> Outcome:
+        scaled = Outcome(scale.value(verdict.is_correct, len(text)), verdict.reason)
+        return scaled if verdict.outcome.is_scored else verdict.outcome
 
-    return AnswerReward("cosine_scaled_reward", value)
-
-
-def _outcome(verdict: Verdict, scale: CosineScale, length: int) -> Outcome:
-    if not verdict.outcome.is_scored:
-        return verdict.outcome
-    return Outcome(scale.value(verdict.is_correct, length), verdict.reason)
+    return AnswerReward("cosine_scaled_reward", lambda texts, columns, verdicts: [*map(outcome, verdicts, texts)])
 
 
 def answer_of_length(answer: str) -> Callable[[int], Example]:

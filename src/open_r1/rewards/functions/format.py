@@ -45,13 +45,13 @@ _THINK_THEN_SOLUTION = re.compile(rf"{THINK_OPEN}(?P<thinking>.*?){THINK_CLOSE}(
 def check_format(text: str) -> str:
     """The first condition of R1's format that `text` fails, or "well_formed"."""
     text = normalise_ends(text)
-    return next((reason for reason, holds in CONDITIONS if not holds(text)), WELL_FORMED)
+    return next((reason for reason, is_met in CONDITIONS if not is_met(text)), WELL_FORMED)
 
 
 def grade_format(text: str) -> float:
     """The share of the conditions of R1's format that are met."""
     text = normalise_ends(text)
-    return sum(holds(text) for _, holds in CONDITIONS) / len(CONDITIONS)
+    return sum(is_met(text) for _, is_met in CONDITIONS) / len(CONDITIONS)
 
 
 def check_think_format(text: str) -> str:
@@ -114,7 +114,6 @@ CASES = {
 REWARDS = (
     RewardSpec(
         name="format",
-        function_name="format_reward",
         build=lambda settings: format_reward,
         kind="format",
         summary="1 if the completion is exactly <think>…</think><answer>…</answer>, each on lines of its own",

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from open_r1.execution.contests.case_files import IoiTests
 from open_r1.execution.contests.ioi import LANGUAGE, IoiJudge, Subtask, SubtaskResult
-from open_r1.execution.contests.rows import Row
 from open_r1.execution.programs import Provider
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction
-from open_r1.rewards.contest_batch import ContestBatch, rows_of
-from open_r1.rewards.functions.code import (
+from open_r1.rewards.base import RewardFunction
+from open_r1.rewards.program_reward import (
     MAX_LISTED_TESTS,
-    NO_CODE,
     PROVIDER_SETTINGS,
     TEST_BATCH_SIZE,
+    ProgramScorer,
     ProviderName,
+    Row,
+    Submitted,
     checked_provider,
-    provider_maker,
 )
 from open_r1.rewards.spec import Example, RewardSetting, RewardSpec
-from open_r1.text.fences import extract_code
-from open_r1.text.thinking import visible_part
 
 __all__ = ["get_ioi_code_reward", "ioi_code_reward"]
 
@@ -32,43 +29,34 @@ NEEDS = ("id", "subtask", "test_names", "time_limit", "memory_limit", "grader_fi
 MAY_HAVE = ("year", "task_type", "score", "score_precision", "test_cases")
 
 
-class IoiScorer:
-    """The reward's state: a judge, made when first needed, and the tests."""
+class IoiScorer(ProgramScorer[Subtask]):
+    """The scores of subtasks. `tests` has those that the rows lack."""
 
-    def __init__(self, make_provider: Callable[[], Provider], tests: IoiTests | None, test_batch_size: int) -> None:
-        self._make_provider, self._tests, self._batch_size = make_provider, tests, test_batch_size
-        self._judge: IoiJudge | None = None
+    needs, may_have = NEEDS, MAY_HAVE
 
-    @property
-    def judge(self) -> IoiJudge:
-        provider = self._make_provider()
-        if self._judge is None or self._judge.provider is not provider:
-            self._judge = IoiJudge(provider)
-        return self._judge
+    def __init__(self, *arguments: Any, tests: IoiTests | None = None) -> None:
+        super().__init__(*arguments)
+        self._given_tests = tests
 
     @cached_property
     def tests(self) -> IoiTests:
-        return self._tests or IoiTests.from_environment()
+        return self._given_tests or IoiTests.from_environment()
 
-    def __call__(self, texts: list[str], columns: Columns) -> list[Outcome]:
-        codes = [extract_code(visible_part(text), LANGUAGE) for text in texts]
+    def make_judge(self, provider: Provider) -> IoiJudge:
+        return IoiJudge(provider)
 
-        def judge_all(entries: Sequence[tuple[Subtask, int]]) -> list[Outcome]:
-            written = [(subtask, codes[place]) for subtask, place in entries if codes[place].strip()]
-            results = iter(self.judge.score(written, self._batch_size))
-            return [
-                outcome_of(next(results)) if codes[place].strip() else Outcome(0.0, NO_CODE) for _, place in entries
-            ]
-
-        return ContestBatch(NEEDS, self._read, judge_all).score(rows_of(columns, (*NEEDS, *MAY_HAVE), len(texts)))
-
-    def _read(self, row: Row) -> Subtask:
+    def read(self, row: Row) -> Subtask:
         return Subtask.from_row(row, lambda year, problem, names: self.tests.load(year, problem, names))
 
+    def language_of(self, problem: Subtask, row: Row) -> str:
+        return LANGUAGE
 
-def outcome_of(result: SubtaskResult) -> Outcome:
-    """A subtask's score as a reward, with each test's status."""
-    return Outcome(result.score, result.reason, {"tests": list_tests(result)})
+    def size_of(self, problem: Subtask) -> int:
+        return problem.size
+
+    def score(self, judge: IoiJudge, samples: Sequence[Submitted[Subtask]]) -> list[Outcome]:
+        results = judge.score([(subtask, code) for subtask, code, _ in samples], self.test_batch_size)
+        return [Outcome(result.score, result.reason, {"tests": list_tests(result)}) for result in results]
 
 
 def list_tests(result: SubtaskResult) -> list[dict[str, Any]]:
@@ -89,16 +77,11 @@ def get_ioi_code_reward(
     test_batch_size: int = 1,
     tests: IoiTests | None = None,
 ) -> RewardFunction:
-    """The reward with other settings.
+    """The reward with other settings: the arguments of `ProgramScorer`, and where tests come from that the rows lack.
 
-    Args:
-        provider: Where programs run, or its name: local, piston, morph, or another one.
-        settings: What a named provider is built with: any object with attributes of `GRPOScriptArguments`.
-        test_batch_size: How many tests run before their results are looked at; below 1, all of them.
-        tests: Where tests come from that the rows don't have themselves; by default IOI_TESTS_FOLDER or the Hub.
+    By default those are in IOI_TESTS_FOLDER or on the Hub.
     """
-    scorer = IoiScorer(provider_maker(provider, settings), tests, test_batch_size)
-    return RewardFunction("ioi_code_reward", scorer, needs_columns=NEEDS)
+    return RewardFunction("ioi_code_reward", IoiScorer(provider, settings, test_batch_size, tests=tests), NEEDS)
 
 
 ioi_code_reward = get_ioi_code_reward()
@@ -106,7 +89,6 @@ ioi_code_reward = get_ioi_code_reward()
 
 REWARD = RewardSpec(
     name="ioi_code",
-    function_name="ioi_code_reward",
     build=lambda settings: get_ioi_code_reward(
         checked_provider(settings.ioi_provider, settings),
         test_batch_size=settings.code_eval_test_batch_size,

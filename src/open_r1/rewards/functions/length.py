@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence, Sized
+from collections.abc import Hashable, Sequence
 
 from open_r1.answers.check import Verdict
 from open_r1.records import Outcome
@@ -17,13 +17,9 @@ __all__ = ["len_reward"]
 
 def group_keys(columns: Columns) -> list[Hashable]:
     """The same for completions of the same prompt: the prompt, or the solution when no prompts are given."""
-    prompts = next((columns[name] for name in ("prompts", "prompt") if _is_filled(columns.get(name))), None)
-    return [repr(key) for key in (columns["solution"] if prompts is None else prompts)]
-
-
-def _is_filled(column: Sized | None) -> bool:
-    """Whether a column has items. It may be an array, whose own truth value is that of its items."""
-    return column is not None and len(column) > 0
+    given = (columns.get(name) for name in ("prompts", "prompt"))
+    filled = (column for column in given if column is not None and len(column))  # an array's own truth is its items'
+    return [repr(key) for key in next(filled, columns["solution"])]
 
 
 def scale_lengths(lengths: Sequence[int], keys: Sequence[Hashable]) -> list[float]:
@@ -32,11 +28,11 @@ def scale_lengths(lengths: Sequence[int], keys: Sequence[Hashable]) -> list[floa
     for key, length in zip(keys, lengths, strict=True):
         groups[key].append(length)
     ends = {key: (min(group), max(group)) for key, group in groups.items()}
-    return [_scale(length, *ends[key]) for key, length in zip(keys, lengths, strict=True)]
 
+    def scale(length: int, shortest: int, longest: int) -> float:
+        return 0.5 - (length - shortest) / (longest - shortest) if longest > shortest else 0.0
 
-def _scale(length: int, shortest: int, longest: int) -> float:
-    return 0.5 - (length - shortest) / (longest - shortest) if longest > shortest else 0.0
+    return [scale(length, *ends[key]) for key, length in zip(keys, lengths, strict=True)]
 
 
 def _value(texts: list[str], columns: Columns, verdicts: list[Verdict]) -> list[Outcome]:

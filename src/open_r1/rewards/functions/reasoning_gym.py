@@ -31,13 +31,11 @@ print(json.dumps(float(reasoning_gym.get_score_answer_fn(task)(answer, entry))))
 """
 
 
-class ReasoningGymReward:
-    """Outcomes by reasoning-gym's scorers. Samples without a problem of reasoning-gym's are left alone."""
-
-    def __call__(self, texts: list[str], columns: Columns) -> list[Outcome]:
-        jobs = [_job(text, wanted) for text, wanted in zip(texts, columns["reasoning_gym"], strict=True)]
-        executions = iter(_provider().run([job for job in jobs if isinstance(job, Program)]))
-        return [_outcome(next(executions)) if isinstance(job, Program) else job for job in jobs]
+def score(texts: list[str], columns: Columns) -> list[Outcome]:
+    """Outcomes by reasoning-gym's scorers, for the samples that have a problem of reasoning-gym's."""
+    jobs = [_job(text, wanted) for text, wanted in zip(texts, columns["reasoning_gym"], strict=True)]
+    executions = iter(_provider().run([job for job in jobs if isinstance(job, Program)]))
+    return [_outcome(next(executions)) if isinstance(job, Program) else job for job in jobs]
 
 
 def _job(text: str, wanted: Any) -> Program | Outcome:
@@ -55,7 +53,7 @@ def _job(text: str, wanted: Any) -> Program | Outcome:
 
 
 def answer_in(text: str) -> str:
-    """The `<answer>` block as it stands, for an answer may be a whole grid; else what the answer layer finds."""
+    """The `<answer>` block unchanged, for an answer may be a whole grid; else what the answer layer finds."""
     block = last_answer_block(visible_part(text))
     if block and block.strip():
         return block.strip()
@@ -87,12 +85,11 @@ def build(settings: Any) -> RewardFunction:
         _provider().check()
     except ConfigError as error:
         raise ConfigError(f"reward 'reasoning_gym' runs reasoning-gym's scorers in the sandbox: {error}") from error
-    return RewardFunction("reasoning_gym_reward", ReasoningGymReward(), needs_columns=("reasoning_gym",))
+    return RewardFunction("reasoning_gym_reward", score, needs_columns=("reasoning_gym",))
 
 
 REWARD = RewardSpec(
     name="reasoning_gym",
-    function_name="reasoning_gym_reward",
     build=build,
     kind="task",
     summary="what reasoning-gym's own scorer gives the answer",

@@ -33,7 +33,6 @@ reasoning_steps_reward = RewardFunction("reasoning_steps_reward", _score)
 
 REWARD = RewardSpec(
     name="reasoning_steps",
-    function_name="reasoning_steps_reward",
     build=lambda settings: reasoning_steps_reward,
     kind="shape",
     summary="a third for each visible step (Step 1:, 1., -, First, 第一步, 首先，…), 1 at most",

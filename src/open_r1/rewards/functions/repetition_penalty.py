@@ -47,7 +47,6 @@ def _repeated_words(share: float) -> Example:
 
 REWARD = RewardSpec(
     name="repetition_penalty",
-    function_name="repetition_penalty_reward",
     build=lambda settings: get_repetition_penalty_reward(
         settings.repetition_n_grams, settings.repetition_max_penalty, settings.repetition_language
     ),

@@ -53,7 +53,6 @@ def _find_too_late(setup: Setup) -> str | None:
 
 REWARD = RewardSpec(
     name="soft_overlong_punishment",
-    function_name="soft_overlong_punishment_reward",
     build=lambda settings: get_soft_overlong_punishment(settings.max_completion_len, settings.soft_punish_cache),
     kind="shape",
     summary="0 up to a length, then linear down to -1, counted in tokens",

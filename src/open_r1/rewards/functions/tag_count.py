@@ -28,7 +28,6 @@ tag_count_reward = RewardFunction("tag_count_reward", _score)
 
 REWARD = RewardSpec(
     name="tag_count",
-    function_name="tag_count_reward",
     build=lambda settings: tag_count_reward,
     kind="tags",
     summary="0.25 for each of the four tags that occurs exactly once on a line of its own",

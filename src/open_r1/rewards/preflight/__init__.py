@@ -13,18 +13,3 @@ A finding refuses training where nothing is left to learn (no answer right, ever
 score, and where no completion could satisfy a reward. What only the sample shows is refused where the sample has
 MIN_PROMPTS prompts and MIN_COMPLETIONS completions. Everything else is a warning.
 """
-
-from open_r1.rewards.preflight.check import Preflight, examine
-from open_r1.rewards.preflight.rules import Finding
-from open_r1.rewards.preflight.sample import MIN_COMPLETIONS, MIN_PROMPTS, GoldCheck, PolicyCompletion, PolicySample
-
-__all__ = [
-    "MIN_COMPLETIONS",
-    "MIN_PROMPTS",
-    "Finding",
-    "GoldCheck",
-    "PolicyCompletion",
-    "PolicySample",
-    "Preflight",
-    "examine",
-]

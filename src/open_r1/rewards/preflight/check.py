@@ -16,6 +16,8 @@ from open_r1.rewards.spec import WELL_FORMED
 from open_r1.rewards.tables import histogram_bins, summary_table
 
 EXAMPLE_CHARS = 4000
+RECORDED = ("mean_tokens", "truncated_share", "no_answer_share", "right_share", "right_without_format_share",
+            "zero_variance_share")  # fmt: skip
 FINE = frozenset({"correct", WELL_FORMED, "counted", "scored", NOT_APPLICABLE})
 """Reasons that are not failures."""
 
@@ -91,12 +93,7 @@ class Preflight:
             "prompts": sample.num_prompts,
             "completions": len(sample.completions),
             "max_tokens": sample.max_tokens,
-            "mean_tokens": sample.mean_tokens,
-            "truncated_share": sample.truncated_share,
-            "no_answer_share": sample.no_answer_share,
-            "right_share": sample.right_share,
-            "right_without_format_share": sample.right_without_format_share,
-            "zero_variance_share": sample.zero_variance_share,
+            **{name: getattr(sample, name) for name in RECORDED},
             "unreadable_gold_share": sample.golds.share if sample.golds.num_checked else None,
             "rewards": {name: self._reward_record(name) for name in sample.outcomes},
             "unreadable_golds": [{"row": row, "gold": gold[:EXAMPLE_CHARS]} for row, gold in sample.golds.unreadable],

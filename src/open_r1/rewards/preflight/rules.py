@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from open_r1.rewards.base import NOT_APPLICABLE
-from open_r1.rewards.combination import has_failed, list_failures, list_reasons, unscored_share
+from open_r1.rewards.combination import has_failed, list_reasons, unscored_share
 from open_r1.rewards.preflight.sample import NO_ANSWER, PolicySample
 from open_r1.rewards.spec import WELL_FORMED, RewardSpec
 from open_r1.text.tags import TAGS, THINK_OPEN
@@ -43,9 +43,8 @@ def find_unscored(sample: PolicySample) -> Iterator[Finding]:
         first = next(place for place, outcome in enumerate(outcomes) if has_failed(outcome))
         is_too_much = share > sample.max_unscored_share
         limit = f", more than max_unscored_share = {sample.max_unscored_share:.0%}" if is_too_much else ""
-        text = (
-            f"{name} could not score {share:.0%} of the completions ({list_failures(outcomes)}){limit}; fix the cause."
-        )
+        reasons = list_reasons(filter(has_failed, outcomes))
+        text = f"{name} could not score {share:.0%} of the completions ({reasons}){limit}; fix the cause."
         yield Finding("unscored", text, is_refusal=is_too_much, example=first)
 
 

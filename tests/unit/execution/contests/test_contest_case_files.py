@@ -57,7 +57,7 @@ def write_and_load(path, rows, drop=None):
 
 
 def test_a_folder_that_is_not_there_is_an_error_at_once(tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match="CF_TESTS_FOLDER is '.*nowhere', which is no folder"):
+    with pytest.raises(ConfigError, match="CF_TESTS_FOLDER is '.*nowhere', which is not a folder"):
         GeneratedTests(tmp_path / "nowhere")
     monkeypatch.setenv("IOI_TESTS_FOLDER", str(tmp_path / "nowhere"))
     with pytest.raises(ConfigError, match="IOI_TESTS_FOLDER is"):

@@ -12,10 +12,9 @@ from open_r1.execution.contests.rows import ProblemError
 from open_r1.execution.programs import Execution
 from open_r1.execution.providers.scripted import ScriptedProvider, Trouble
 from open_r1.records import Outcome
-from open_r1.rewards import contest_batch
-from open_r1.rewards.contest_batch import ContestBatch, groups_of
 from open_r1.rewards.functions.cf_code import get_cf_code_reward
 from open_r1.rewards.functions.ioi_code import get_ioi_code_reward
+from open_r1.rewards.program_reward import ProgramScorer, groups_of, warn_once
 from open_r1.rewards.registry import build_reward, get_spec, required_columns
 
 
@@ -170,32 +169,39 @@ def test_settings_reach_the_rewards(monkeypatch, tmp_path):
     assert get_spec("ioi_code").options[0] == "ioi_provider"
 
 
-class Sized:
-    def __init__(self, size):
-        self.size = size
-
-
 def test_problems_are_read_once_a_group_and_judged_together_up_to_a_size():
     reads, judged = [], []
 
-    def read(row):
-        reads.append(row["id"])
-        if row["id"] == "bad":
-            raise ProblemError("bad_row", "no good")
-        return Sized(60 << 20)
+    class Scorer(ProgramScorer):
+        needs = ("id",)
 
-    def judge(entries):
-        judged.append([place for _, place in entries])
-        return [Outcome(1.0, "passed")] * len(entries)
+        def make_judge(self, provider):
+            return SimpleNamespace(provider=provider)
 
-    batch = ContestBatch(("id",), read, judge, budget_mb=128)
-    rows = [{"id": name} for name in ("a", "a", "b", "bad", "c", "c", "d", None)]
-    outcomes = batch.score(rows)
+        def read(self, row):
+            reads.append(row["id"])
+            if row["id"] == "bad":
+                raise ProblemError("bad_row", "no good")
+            return row["id"]
+
+        def language_of(self, problem, row):
+            return "python"
+
+        def size_of(self, problem):
+            return 120 << 20
+
+        def score(self, judge, samples):
+            judged.append([sample.code for sample in samples])
+            return [Outcome(1.0, "passed")] * len(samples)
+
+    score = Scorer(ScriptedProvider())
+    names = ["a", "a", "b", "bad", "c", "c", "d", None]
+    outcomes = score([tasks.fenced(str(place), "python") for place in range(8)], {"id": names})
     assert reads == ["a", "b", "bad", "c", "d"]
-    assert judged == [[0, 1, 2], [4, 5, 6]]
+    assert [list(map(int, codes)) for codes in judged] == [[0, 1, 2], [4, 5, 6]]
     reasons = [outcome.reason for outcome in outcomes]
     assert reasons == ["passed"] * 3 + ["bad_row"] + ["passed"] * 3 + ["not_applicable"]
-    assert batch.score([]) == []
+    assert score([], {"id": []}) == []
 
 
 def test_equal_neighbours_are_a_group_whatever_the_columns_hold():
@@ -203,8 +209,8 @@ def test_equal_neighbours_are_a_group_whatever_the_columns_hold():
     assert [places for _, places in groups_of(rows)] == [[0, 1], [2], [3]]
 
 
-def test_what_is_wrong_with_a_problem_is_said_once(caplog, monkeypatch):
-    monkeypatch.setattr(contest_batch, "_warned", set())
+def test_what_is_wrong_with_a_problem_is_said_once(caplog):
+    warn_once.cache_clear()
     reward = get_cf_code_reward(ScriptedProvider())
     reward(["text"] * 3, **columns_of([tasks.cf_row(id="5/Q", time_limit=0.0)] * 3))
     reward(["text"], **columns_of([tasks.cf_row(id="5/Q", time_limit=0.0)]))

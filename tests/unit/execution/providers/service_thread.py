@@ -8,15 +8,16 @@ from contextlib import contextmanager
 
 from open_r1.execution.programs import Provider
 from open_r1.execution.sandbox.toolchains import TOOLCHAINS
-from open_r1.execution.service.server import bind, make_server
+from open_r1.execution.service.server import make_server
 from open_r1.execution.service.settings import ServiceSettings
+from open_r1.net.http_server import bind
 
 
 @contextmanager
 def serving(provider: Provider, token: str = "") -> Iterator[str]:
     """The address of a service over `provider`."""
     settings = ServiceSettings(port=0, token=token)
-    socket = bind(settings)
+    socket = bind(settings.host, settings.port)
     is_ready = threading.Event()
     languages = {name: "1.0.0" for name, toolchain in TOOLCHAINS.items() if not toolchain.missing()}
     server = make_server(provider, settings, languages, is_ready.set)

@@ -30,7 +30,7 @@ def test_every_provider_is_there_with_what_it_reads(guide: str) -> None:
 
 
 def test_every_provider_can_be_chosen() -> None:
-    from open_r1.configs.arguments import GRPOScriptArguments
+    from open_r1.configs import GRPOScriptArguments
 
     choices = get_args(get_type_hints(GRPOScriptArguments)["code_provider"])
     assert set(choices) == set(provider_specs()) - {"scripted"}

@@ -65,7 +65,7 @@ def interpret(instructions: seccomp.Code, data: bytes) -> int:
 
 def test_every_number_is_decided_as_the_lists_say(machine):
     numbers = syscalls.NUMBERS[machine]
-    special = {"clone", "clone3", "prlimit64", "prctl", "ioctl", "fcntl", "socketpair"}
+    special = {"clone", "clone3", "prlimit64", "prctl", "ioctl", "fcntl", "socketpair", "mmap"}
     allowed = {*syscalls.HARMLESS, *syscalls.WRITING, *syscalls.PROCESSES} - special
     expected = {numbers[name]: ALLOW for name in allowed if name in numbers}
     for number in range(600):
@@ -116,12 +116,31 @@ def test_limits_and_controls_are_filtered_by_argument(machine):
     assert decide(Rules(), numbers["ioctl"], 0, 0x541B) == ALLOW  # FIONREAD
     for command in (0x5412, 0x541C, 0x5414, 0x40086602, 0):  # TIOCSTI, TIOCLINUX, TIOCSWINSZ, FS_IOC_SETFLAGS
         assert decide(Rules(), numbers["ioctl"], 0, command) == REFUSE
-    assert decide(Rules(), numbers["fcntl"], 0, 1030) == ALLOW  # F_DUPFD_CLOEXEC
-    for command in (1024, 1026):  # F_SETLEASE, F_NOTIFY
+    for command in (0, 7, 36, 1030):  # F_DUPFD, F_SETLKW, F_OFD_GETLK, F_DUPFD_CLOEXEC
+        assert decide(Rules(), numbers["fcntl"], 0, command) == ALLOW
+    for command in (8, 10, 15, 1024, 1026):  # F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY
         assert decide(Rules(), numbers["fcntl"], 0, command) == REFUSE
     assert decide(Rules(), numbers["socketpair"], 1) == ALLOW  # AF_UNIX
     for family in (2, 16, 30, 40):  # AF_INET, AF_NETLINK, AF_TIPC, AF_VSOCK
         assert decide(Rules(), numbers["socketpair"], family) == REFUSE
+
+
+@pytest.mark.parametrize(
+    ("flags", "length", "allowed"),
+    [
+        (0x22, 1 << 30, True),  # private, of no file
+        (0x01, 1 << 30, True),  # shared, of a file
+        (0x21, 4096, True),
+        (0x21, 4097, False),
+        (0x23, 8192, False),  # MAP_SHARED_VALIDATE
+        (0x21 | 0x4000, 8192, False),
+        (0x21, 1 << 32, False),
+        (0x21 | 1 << 32, 8192, False),
+    ],
+)
+def test_shared_memory_of_no_file_has_at_most_a_page(machine, flags, length, allowed):
+    decided = decide(Rules(), syscalls.NUMBERS[machine]["mmap"], 0, length, 3, flags, 0xFFFFFFFF)
+    assert decided == (ALLOW if allowed else 0x00050000 | errno.ENOMEM)
 
 
 def test_calls_of_another_architecture_end_the_program(machine):
@@ -143,4 +162,4 @@ def test_a_filter_too_long_for_one_jump_still_finds_every_range():
 
 def test_a_filter_is_short(machine):
     """Assembling it is a fixed part of every job's price."""
-    assert len(seccomp.assemble(Rules())) < 200
+    assert len(seccomp.assemble(Rules())) < 220

@@ -15,9 +15,10 @@ from open_r1.execution.programs import Execution, Program, Provider
 from open_r1.execution.providers.scripted import ScriptedProvider
 from open_r1.execution.service.app import Service
 from open_r1.execution.service.health import SELF_TEST, TEST_OUTPUT
-from open_r1.execution.service.server import ExecutorServer, address_of, bind, make_server
+from open_r1.execution.service.server import ExecutorServer, address_of, make_server
 from open_r1.execution.service.settings import ServiceSettings
 from open_r1.execution.wire import decode_answer
+from open_r1.net.http_server import bind
 
 LANGUAGES = {"python": "3.11.7", "cpp": "12.2.0", "javascript": "20.1.0"}
 PATIENCE_S = 30.0
@@ -67,7 +68,7 @@ def running(provider: Provider, languages: dict[str, str] | None = None, **setti
     chosen = ServiceSettings(port=0, **settings)
     ready = threading.Event()
     server = make_server(provider, chosen, LANGUAGES if languages is None else languages, ready.set)
-    with bind(chosen) as sock:
+    with bind(chosen.host, chosen.port) as sock:
         address = address_of(sock, chosen.host)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
         thread.start()

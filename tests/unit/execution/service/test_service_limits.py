@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -27,12 +28,13 @@ from service_server import (
 
 from open_r1.errors import ConfigError
 from open_r1.execution.programs import Execution, Program, Provider
-from open_r1.execution.service import bodies
+from open_r1.execution.service import app, bodies
 from open_r1.execution.service.dispatch import Dispatcher
 from open_r1.execution.service.metrics import Metrics
 from open_r1.execution.service.queue import Batch
 from open_r1.execution.service.settings import ServiceSettings, is_loopback
 from open_r1.execution.wire import CLIENT_HEADER
+from open_r1.net import http_server
 
 TOKEN = "correct-horse-battery-staple"
 JSON = {"Content-Type": "application/json"}
@@ -178,7 +180,7 @@ def test_what_unanswered_requests_hold_is_bounded_and_given_back(gate: Gate) -> 
 
 def test_a_full_queue_says_when_to_come_again_and_takes_nothing_of_it(gate: Gate) -> None:
     provider = scripted(gate)
-    with running(provider, max_queue=10) as service:
+    with running(provider, max_queue=10, max_client_share=1) as service:
         with in_background(service, body_of(*(f"first {number}" for number in range(8)))) as first:
             gate.wait_for_entry()
             reply = service.post("/v1/executions", content=body_of(*"abcd"), headers=JSON)
@@ -404,14 +406,118 @@ class in_background:
 
 
 def test_idle_connections_do_not_pile_up() -> None:
-    with running(scripted(echo), max_connections=5) as service:
+    with running(scripted(echo), max_connections=5, max_client_share=1) as service:
         idle = [connect(service) for _ in range(5)]
         wait_until(lambda: len(service.server.server_state.connections) == 5, "all are open")
-        assert service.get("/health").status_code == 503
+        with elsewhere() as client:
+            assert client.get(f"{service.url}/health").status_code == 503
         for sock in idle:
             sock.close()
         wait_until(lambda: not service.server.server_state.connections, "all are closed")
         assert service.run([{"source": "x"}])[0].succeeded
+
+
+# Clients by address: 127.0.0.2 stands for another machine.
+
+
+def elsewhere() -> httpx2.Client:
+    """A client whose address is 127.0.0.2."""
+    return httpx2.Client(transport=httpx2.HTTPTransport(local_address="127.0.0.2"), timeout=30)
+
+
+def test_one_address_can_not_fill_the_queue_whatever_it_calls_itself(gate: Gate) -> None:
+    five = body_of(*(f"first {number}" for number in range(5)))
+    with running(scripted(gate), max_queue=10) as service, in_background(service, five) as first:
+        gate.wait_for_entry()
+        wait_until(lambda: len(service.service.dispatcher.queue) == 4, "one runs, four wait")
+        body = body_of("second", "third")
+        for headers in ({}, {CLIENT_HEADER: "another"}):
+            reply = service.post("/v1/executions", content=body, headers=JSON | headers)
+            assert (reply.status_code, reply.json()["error"]) == (429, "queue_full")
+            assert "4 programs of your address wait and the queue takes 5 of each" in reply.json()["message"]
+        gate.open()
+        with elsewhere() as client:
+            assert client.post(f"{service.url}/v1/executions", content=body, headers=JSON).status_code == 200
+        assert first().status_code == 200
+
+
+def test_a_request_larger_than_the_part_of_a_client_is_not_to_be_tried_again() -> None:
+    with running(scripted(echo), max_queue=10) as service:
+        assert service.post("/v1/executions", content=body_of(*["x"] * 5), headers=JSON).status_code == 200
+        reply = service.post("/v1/executions", content=body_of(*["x"] * 6), headers=JSON)
+        assert reply.status_code == 413 and "Retry-After" not in reply.headers
+
+
+def test_one_address_can_not_take_all_connections() -> None:
+    with running(scripted(echo), max_connections=6) as service:
+        idle = [connect(service) for _ in range(3)]
+        wait_until(lambda: len(service.server.server_state.connections) == 3, "all are open")
+        with connect(service) as one_more:
+            assert one_more.recv(4096).startswith(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\n")
+        with elsewhere() as client:
+            assert client.get(f"{service.url}/v1/info").status_code == 200
+        idle.pop().close()
+        wait_until(lambda: len(service.server.server_state.connections) < 4, "one is closed")
+        assert service.run([{"source": "x"}])[0].succeeded
+        for sock in idle:
+            sock.close()
+
+
+def test_bodies_of_one_address_leave_room_for_those_of_others(gate: Gate) -> None:
+    held = body_of("x" * 700_000)
+    with running(scripted(gate, 3), max_request_mb=1, max_held_mb=2) as service, in_background(service, held) as first:
+        gate.wait_for_entry()
+        large = body_of("y" * 700_000)
+        reply = service.post("/v1/executions", content=large, headers=JSON)
+        assert (reply.status_code, reply.json()["error"]) == (429, "queue_full")
+        gate.open()
+        with elsewhere() as client:
+            assert client.post(f"{service.url}/v1/executions", content=large, headers=JSON).status_code == 200
+        assert first().status_code == 200
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.1, float("nan")])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ConfigError, match="max_client_share must be above 0 and at most 1"):
+        ServiceSettings(max_client_share=share)
+
+
+# Headers
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/exec", b"GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+def test_headers_that_never_end_are_given_up(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    monkeypatch.setattr(http_server, "HEADER_LIMIT_S", 0.3)
+    with running(scripted(echo)) as service, connect(service) as slow:
+        slow.settimeout(5)
+        slow.sendall(sent)
+        assert slow.recv(4096) == b""
+
+
+def test_headers_larger_than_the_limit_are_refused() -> None:
+    with running(scripted(echo)) as service:
+        head = b"GET /health HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * (8 * http_server.MOST_HEADER_BYTES)
+        assert speak(service, head).startswith(b"HTTP/1.1 400")
+
+
+def test_large_bodies_are_parsed_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_on_loop: list[bool] = []
+    parse = app.parse
+
+    def noted(*arguments):
+        is_on_loop.append(asyncio._get_running_loop() is not None)
+        return parse(*arguments)
+
+    monkeypatch.setattr(app, "parse", noted)
+    with running(scripted(echo)) as service:
+        service.run([{"source": "x"}])
+        service.run([{"source": "x" * http_server.LARGE_BODY}])
+        service.post("/execute_batch", {"scripts": ["x" * http_server.LARGE_BODY], "language": "javascript"})
+        service.post(
+            "/api/v2/execute",
+            {"language": "python", "version": "*", "files": [{"content": "x" * http_server.LARGE_BODY}]},
+        )
+    assert is_on_loop == [True, False, False, False]
 
 
 def test_a_client_that_does_not_read_holds_up_no_one(gate: Gate) -> None:

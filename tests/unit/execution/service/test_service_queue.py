@@ -62,6 +62,24 @@ def test_a_client_with_slow_programs_does_not_take_the_slots_of_others() -> None
         assert Counter(taken[0].client for taken in running if taken) == {"slow": 2, "fast": 2}
 
 
+def test_many_names_gain_an_address_nothing() -> None:
+    queue = FairQueue()
+    for number in range(50):
+        queue.add(Batch(f"name {number}", [Program("many")] * 2, lambda index, execution: None, address="one"))
+    queue.add(Batch("other", [Program(f"other {index}") for index in range(10)], lambda *_: None, address="two"))
+    assert (queue.num_waiting_of("one"), queue.num_waiting_of("two"), queue.num_waiting_of("three")) == (100, 10, 0)
+    order = run_all(queue, slots=1)
+    assert order.index("other 9") <= 20
+    assert (queue.num_waiting_of("one"), len(queue._addresses)) == (0, 0)
+
+
+def test_clients_of_one_address_take_turns() -> None:
+    queue = FairQueue()
+    for name in "ab":
+        queue.add(Batch(name, [Program(name)] * 4, lambda index, execution: None, address="one"))
+    assert run_all(queue, slots=1) == list("abababab")
+
+
 def test_what_is_removed_never_runs_and_the_rest_does() -> None:
     queue = FairQueue()
     gone, stays = make_batch("gone", 50), make_batch("stays", 5)

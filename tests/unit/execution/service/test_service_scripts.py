@@ -14,8 +14,9 @@ import httpx2
 import pytest
 from service_server import PATIENCE_S, scripted, wait_until
 
-from open_r1.cli import _router
-from open_r1.cli._router import router_parser, run_router
+from open_r1.cli.executor import router_parser
+from open_r1.cli.main import run_parsed
+from open_r1.execution import providers
 
 REPO = Path(__file__).parents[4]
 SHELL = sorted([*REPO.glob("slurm/**/*.slurm"), *REPO.glob("slurm/**/*.sh")])
@@ -60,14 +61,15 @@ def test_a_router_serves_its_provider(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.delenv("OPEN_R1_EXECUTOR_TOKEN", raising=False)
     make_server = _keep_what_is_made(monkeypatch, servers)
     assert make_server
-    arguments = router_parser("A router.", "--num_sandboxes").parse_args(["--port", "0", "--num_sandboxes", "3"])
-    asked_for: list[int] = []
+    arguments = router_parser("e2b", "num_sandboxes").parse_args(["--port", "0", "--num_sandboxes", "3"])
+    asked_for: list[tuple[str, int]] = []
 
-    def make_provider(options: argparse.Namespace):
-        asked_for.append(options.sandboxes)
+    def get_provider(name: str, settings: argparse.Namespace):
+        asked_for.append((name, settings.parallel_code_exec_per_proc))
         return scripted(lambda program: b"out", 3)
 
-    thread = threading.Thread(target=run_router, args=(arguments, make_provider), daemon=True)
+    monkeypatch.setattr(providers, "get_provider", get_provider)
+    thread = threading.Thread(target=run_parsed, args=(arguments,), daemon=True)
     thread.start()
     wait_until(lambda: servers and servers[0].started, "it serves")
     address = f"http://127.0.0.1:{servers[0].servers[0].sockets[0].getsockname()[1]}"
@@ -76,7 +78,7 @@ def test_a_router_serves_its_provider(monkeypatch: pytest.MonkeyPatch, capsys: p
     servers[0].stop()
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
-    assert asked_for == [3]
+    assert asked_for == [("e2b", 3)]
 
 
 def _keep_what_is_made(monkeypatch: pytest.MonkeyPatch, servers: list):
@@ -93,6 +95,6 @@ def _keep_what_is_made(monkeypatch: pytest.MonkeyPatch, servers: list):
 
 
 def test_a_router_that_is_asked_for_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = router_parser("A router.", "--num_sandboxes").parse_args(["--num_sandboxes", "0"])
-    assert _router.run_router(arguments, lambda options: scripted(lambda program: b"")) == 2
-    assert "at least one sandbox" in capsys.readouterr().err
+    arguments = router_parser("e2b", "num_sandboxes").parse_args(["--num_sandboxes", "0"])
+    assert run_parsed(arguments) == 2
+    assert "must be between 1 and 1024; got 0" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
     root        a tmpfs with read-only binds of the interpreter and the system's programs; no /proc, /sys, /home, /root
     /box        a tmpfs of limited size and number of files, writable, new for each job that finds a used one
-    /dev        null, zero, random, urandom, and stdin where a program asks for it by name
+    /dev        null, random, urandom; a file of zeros; and stdin where a program asks for it by name
 
 The order differs for root: it builds the root first, while it can read every path, and becomes an ordinary user before
 the user namespace is made. An ordinary user needs the user namespace to be allowed to mount at all.
@@ -20,7 +20,9 @@ STAGE = "/proc"
 """Where the new root is put together: a folder that is always there, and holds nothing that a program needs."""
 
 BOX = "/box"
-DEVICES = ("null", "zero", "random", "urandom")
+DEVICES = ("null", "random", "urandom")
+ZEROS_BYTES = 1 << 62
+"""What /dev/zero has, as a file: the device, mapped for writing, gives memory that no limit counts."""
 MAX_FILES = 2048
 INSIDE_ID = 1000
 """What the user and the group are called inside."""
@@ -126,6 +128,8 @@ def build_root(readable: list[str], hidden: list[str]) -> None:
         os.makedirs(f"{STAGE}/{folder}", exist_ok=True)
     for name in DEVICES:
         _touch(f"{STAGE}/dev/{name}")
+    _touch(f"{STAGE}/dev/zero")
+    os.truncate(f"{STAGE}/dev/zero", ZEROS_BYTES)
     os.symlink(f"{BOX}/.stdin", f"{STAGE}/dev/stdin")
     if not os.path.lexists(f"{STAGE}/tmp"):  # there already where something shown lies in it
         os.symlink(BOX, f"{STAGE}/tmp")

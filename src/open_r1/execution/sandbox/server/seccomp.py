@@ -18,9 +18,9 @@ from open_r1.execution.sandbox.server import kernel, syscalls
 LOAD, JUMP, JUMP_EQUAL, JUMP_GREATER_OR_EQUAL, JUMP_IF_SET, RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
 NUMBER_AT, ARCHITECTURE_AT = 0, 4
 FARTHEST = 255
-FIRST_ARGUMENT_AT, SECOND_ARGUMENT_AT, FIFTH_ARGUMENT_AT = 16, 24, 48
+FIRST_ARGUMENT_AT, SECOND_ARGUMENT_AT, FOURTH_ARGUMENT_AT, FIFTH_ARGUMENT_AT = 16, 24, 40, 48
 ALLOW, KILL = 0x7FFF0000, 0x80000000
-REFUSE, NOT_THERE = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
+REFUSE, NOT_THERE, NO_MEMORY = (0x00050000 | number for number in (errno.EPERM, errno.ENOSYS, errno.ENOMEM))
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 X32_BIT = 0x40000000
 SECCOMP_SET_MODE_FILTER, SECCOMP_GET_ACTION_AVAIL = 1, 2
@@ -31,8 +31,11 @@ NAMESPACES = (
 )  # fmt: skip
 HARMLESS_IOCTL = (0x5401, 0x802C542A, 0x540F, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TCGETS2, TIOCGPGRP, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: what a file is, and how it waits."""
-F_SETLEASE, F_NOTIFY = 1024, 1026
-"""They tell a program, or hold up others, when a file that others use is opened or changed."""
+HARMLESS_FCNTL = (*range(8), 36, 37, 38, 1030, 1031, 1032, 1034)
+"""F_DUPFD to F_SETLKW, F_OFD_GETLK to F_OFD_SETLKW, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ, F_GET_SEALS: descriptors
+and locks. Not here: owners and signals of a descriptor, leases and notifications, which reach other processes."""
+MAP_SHARED, MAP_ANONYMOUS = 0x01, 0x20
+PAGE_BYTES = 4096
 AF_UNIX = 1
 HARMLESS_PRCTL = (3, 15, 16, 41, 42, 0x53564D41)
 """GET_DUMPABLE, SET_NAME, GET_NAME, SET_THP_DISABLE, GET_THP_DISABLE, SET_VMA."""
@@ -102,7 +105,8 @@ def _actions(rules: Rules) -> dict[int, Code]:
     actions["prlimit64"] = _if_first_argument((0,), ALLOW, REFUSE)  # limits of itself alone
     actions["prctl"] = _if_first_argument(HARMLESS_PRCTL, ALLOW, REFUSE)
     actions["ioctl"] = (_load(SECOND_ARGUMENT_AT), *_if_any(HARMLESS_IOCTL, ALLOW, REFUSE))
-    actions["fcntl"] = (_load(SECOND_ARGUMENT_AT), *_if_any((F_SETLEASE, F_NOTIFY), REFUSE, ALLOW))
+    actions["fcntl"] = (_load(SECOND_ARGUMENT_AT), *_if_any(HARMLESS_FCNTL, ALLOW, REFUSE))
+    actions["mmap"] = _MAP_RULE
     actions["socketpair"] = _if_first_argument((AF_UNIX,), ALLOW, REFUSE)
     return {kernel.SYSCALLS[name]: code for name, code in actions.items() if name in kernel.SYSCALLS}
 
@@ -185,3 +189,12 @@ _NO_ADDRESS = (
     _load(FIFTH_ARGUMENT_AT + 4), _jump(JUMP_EQUAL, 0, 1, 0), _return(REFUSE), _return(ALLOW),
 )  # fmt: skip
 """The address of `sendto` is null: it is what `send` is made of."""
+
+_MAP_RULE = (
+    _load(FOURTH_ARGUMENT_AT),
+    _jump(JUMP_IF_SET, MAP_ANONYMOUS, 1, 0), _return(ALLOW),
+    _jump(JUMP_IF_SET, MAP_SHARED, 1, 0), _return(ALLOW),
+    _load(SECOND_ARGUMENT_AT + 4), _jump(JUMP_EQUAL, 0, 1, 0), _return(NO_MEMORY),
+    _load(SECOND_ARGUMENT_AT), _jump(JUMP_GREATER_OR_EQUAL, PAGE_BYTES + 1, 0, 1), _return(NO_MEMORY), _return(ALLOW),
+)  # fmt: skip
+"""Shared memory of no file has at most a page: the kernel keeps all of it while one page is mapped, and limits miss that."""

@@ -1,4 +1,4 @@
-"""Whether a model's weights are whole and hold numbers: read from the files themselves, without torch.
+"""Whether a model's weights are whole and contain numbers: read from the files themselves, without torch.
 
 Does: compare a safetensors file's header with its size, the index with its shards, and look for NaN and infinity in every
 floating-point value of 16, 32 and 64 bits. Memory stays bounded.
@@ -8,6 +8,7 @@ Does not: look into 8-bit and 4-bit formats, or tell good weights from bad ones.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ EXPONENTS: Mapping[str, tuple[str, int]] = {
 
 
 def check_weights(folder: Path) -> int:
-    """The number of parameters. ModelError for a file that is cut, a shard that is missing, a value that is no number."""
+    """The number of parameters. ModelError for a file that is cut, a shard that is missing, a value that is not a number."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ModelError(
@@ -38,7 +39,7 @@ def check_weights(folder: Path) -> int:
         check_index(index, headers)
     for path in files:
         check_numbers(path, headers[path.name])
-    return sum(count(tensor["shape"]) for header in headers.values() for tensor in header.values())
+    return sum(math.prod(tensor["shape"]) for header in headers.values() for tensor in header.values())
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -61,11 +62,12 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def check_index(index: Path, headers: Mapping[str, Any]) -> None:
+    """ModelError unless every tensor of an index is in the shard that it names."""
     try:
         shard_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         pairs = list(shard_of.items())
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise damaged(index, "it is no index") from None
+        raise damaged(index, "it is not an index") from None
     missing = sorted({str(shard) for _, shard in pairs if shard not in headers})
     if missing:
         raise damaged(
@@ -73,10 +75,11 @@ def check_index(index: Path, headers: Mapping[str, Any]) -> None:
         )
     for name, shard in pairs:
         if name not in headers[shard]:
-            raise damaged(index, f"it puts {name} into {shard}, which does not hold it")
+            raise damaged(index, f"it puts {name} into {shard}, which does not contain it")
 
 
 def check_numbers(path: Path, header: Mapping[str, Any]) -> None:
+    """ModelError for a value that is NaN or infinite."""
     import numpy as np
 
     with path.open("rb") as file:
@@ -91,18 +94,12 @@ def check_numbers(path: Path, header: Mapping[str, Any]) -> None:
                 bits = np.frombuffer(data, words)
                 if ((bits & exponent) == exponent).any():
                     raise ModelError(
-                        f"the weights in '{path}' hold values that are no numbers (NaN or infinity, in {name}): the "
+                        f"the weights in '{path}' contain values that are not numbers (NaN or infinity, in {name}): the "
                         "training went wrong; publish an earlier checkpoint."
                     )
                 start += len(data)
 
 
-def count(shape: list[int]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
-
-
 def damaged(path: Path, what: str) -> ModelError:
+    """The error for a damaged file."""
     return ModelError(f"'{path}' is damaged: {what}; copy or save the model again.")

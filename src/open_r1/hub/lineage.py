@@ -1,7 +1,7 @@
-"""The card of a published model, from files alone: where it came from, what was measured, how it is used.
+"""Where a model came from and what was measured of it, from files alone.
 
 Lineage is read from `resolved.yaml` of the model's run and of the runs that it started from; results from `summary.json`
-of evaluations, each with its interval. What no file tells is not said. A model of another maker gets what is known of it.
+of evaluations, each with its interval. What no file says is left out.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import Any
 import yaml
 
 from open_r1.errors import ConfigError
-from open_r1.model_card import METHODS, facts_table, header, transformers_usage
 from open_r1.records import Estimate
 from open_r1.rundir import RunDir, read_json
 
+METHODS = {
+    "sft": "supervised fine-tuning on reasoning traces",
+    "grpo": "group relative policy optimisation (GRPO, arXiv 2402.03300) from verifiable rewards",
+}
 LONGEST_LINEAGE = 20
 
 
@@ -33,6 +36,28 @@ class Step:
     environment: dict[str, Any]
     done: dict[str, Any]
 
+    def facts(self) -> dict[str, Any]:
+        """What a card says of the run, by name; empty where it is not recorded."""
+        settings, environment = self.settings, self.environment
+        rewards = settings.get("reward_funcs") or []
+        return {
+            "started from": self.started_from,
+            "data": ", ".join(self.data),
+            "rewards": ", ".join(map(str, rewards)) if isinstance(rewards, list) else rewards,
+            "steps": self.done.get("steps"),
+            "learning rate": settings.get("learning_rate"),
+            "batch a device": settings.get("per_device_train_batch_size"),
+            "samples a prompt": settings.get("num_generations"),
+            "LoRA": "yes" if settings.get("use_peft") else "",
+            "seed": settings.get("seed"),
+            "hardware": ", ".join(environment.get("accelerators") or []) or environment.get("machine"),
+            "versions": ", ".join(
+                f"{name} {version}" for name, version in (environment.get("versions") or {}).items()
+            ),
+            "commit of Open R1": environment.get("commit"),
+            "SHA-256 of the weights": self.done.get("weights"),
+        }
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -46,9 +71,20 @@ class Measured:
     max_new_tokens: int
     truncated_share: float
 
+    def cells(self) -> list[str]:
+        """Its row in a card's table."""
+        return [
+            self.benchmark,
+            f"{self.mode}, T {self.temperature:g}",
+            f"{self.estimate.n:,} × {self.num_samples}",
+            self.estimate.as_percent(),
+            f"{self.max_new_tokens:,}",
+            f"{100 * self.truncated_share:.1f}",
+        ]
+
 
 def read_lineage(folder: Path) -> list[Step]:
-    """The runs that led to the model, the first one first; empty for a folder that is no run of ours."""
+    """The runs that led to the model, the first one first; empty for a folder that is not a run of ours."""
     steps: list[Step] = []
     current = folder
     while (step := read_step(current)) is not None and len(steps) < LONGEST_LINEAGE:
@@ -60,6 +96,7 @@ def read_lineage(folder: Path) -> list[Step]:
 
 
 def read_step(folder: Path) -> Step | None:
+    """The run in a folder; None where there is none, or its settings can't be read."""
     run = RunDir(folder)
     if not run.resolved.is_file():
         return None
@@ -82,10 +119,10 @@ def read_step(folder: Path) -> Step | None:
     )
 
 
-def find_evaluations(folder: Path, others: Sequence[Path]) -> list[Path]:
+def find_evaluations(folder: Path, others: Sequence[Path] = ()) -> list[Path]:
     """Folders with a summary of this model: named ones, `eval/` inside it, and the stages of the pipeline it is part of.
 
-    ConfigError for a named folder that holds none, or another model's.
+    ConfigError for a named folder that contains none, or another model's.
     """
     found = []
     for other in others:
@@ -93,7 +130,7 @@ def find_evaluations(folder: Path, others: Sequence[Path]) -> list[Path]:
             path.parent for path in (other / "summary.json", *sorted(other.glob("*/summary.json"))) if path.is_file()
         ]
         if not inside:
-            raise ConfigError(f"'{other}' holds no evaluation (summary.json); give what open-r1 eval wrote.")
+            raise ConfigError(f"'{other}' contains no evaluation (summary.json); give what open-r1 eval wrote.")
         strange = [path for path in inside if not is_of(path, folder)]
         if strange:
             whose = read_json(strange[0] / "summary.json").get("model")
@@ -113,7 +150,7 @@ def is_of(evaluation: Path, folder: Path) -> bool:
 
 
 def read_measured(evaluations: Sequence[Path]) -> list[Measured]:
-    """Every mode of every summary; one without an estimate is passed over."""
+    """Every mode of every summary; one without an estimate is left out."""
     measured = []
     for path in evaluations:
         summary = read_json(path / "summary.json")
@@ -133,70 +170,3 @@ def read_measured(evaluations: Sequence[Path]) -> list[Measured]:
                 )
             )
     return measured
-
-
-def publication_card(repo_id: str, tags: Sequence[str], steps: Sequence[Step], measured: Sequence[Measured]) -> str:
-    """README.md of the model as it is published under that name."""
-    base = steps[0].started_from if steps else None
-    data = list(dict.fromkeys(source for step in steps for source in step.data))
-    metadata = {
-        "library_name": "transformers",
-        "pipeline_tag": "text-generation",
-        "tags": list(dict.fromkeys(["open-r1", "reasoning", *(step.kind for step in steps), *tags])),
-        "datasets": [source for source in data if not Path(source).exists() and source.count("/") == 1],
-        "base_model": base if base and not Path(base).exists() else None,
-    }
-    parts = [header(metadata), f"# {repo_id.partition('/')[2]}\n", "## How it was made\n"]
-    parts += [describe_step(number, step) for number, step in enumerate(steps, start=1)] or ["Not recorded.\n"]
-    parts += [
-        "## Measured\n",
-        describe_measured(measured),
-        "## Use\n",
-        transformers_usage(repo_id),
-        SERVE.format(repo_id=repo_id),
-    ]
-    return "\n".join(parts)
-
-
-def describe_step(number: int, step: Step) -> str:
-    settings, done = step.settings, step.done
-    versions = step.environment.get("versions") or {}
-    rewards = settings.get("reward_funcs") or []
-    facts = {
-        "started from": step.started_from,
-        "data": ", ".join(step.data),
-        "rewards": ", ".join(map(str, rewards)) if isinstance(rewards, list) else rewards,
-        "steps": done.get("steps"),
-        "learning rate": settings.get("learning_rate"),
-        "batch a device": settings.get("per_device_train_batch_size"),
-        "samples a prompt": settings.get("num_generations"),
-        "LoRA": "yes" if settings.get("use_peft") else "",
-        "seed": settings.get("seed"),
-        "hardware": ", ".join(step.environment.get("accelerators") or []) or step.environment.get("machine"),
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
-        "commit of Open R1": step.environment.get("commit"),
-        "SHA-256 of the weights": done.get("weights"),
-    }
-    return f"### {number}. {step.name}: {METHODS[step.kind]}\n\n{facts_table(facts)}\n"
-
-
-def describe_measured(measured: Sequence[Measured]) -> str:
-    if not measured:
-        return "Nothing was measured yet.\n"
-    rows = [
-        f"| {one.benchmark} | {one.mode}, T {one.temperature:g} | {one.estimate.n:,} × {one.num_samples} | "
-        f"{one.estimate.as_percent()} | {one.max_new_tokens:,} | {100 * one.truncated_share:.1f} |"
-        for one in measured
-    ]
-    head = "| benchmark | sampling | problems × samples | pass@1, % [95 % interval] | token limit | cut off, % |"
-    return "\n".join([head, "|---|---|---|---|---|---|", *rows, ""])
-
-
-SERVE = """
-As a server that tells thinking from answer, and from a terminal:
-
-```bash
-open-r1 serve {repo_id}
-open-r1 chat {repo_id}
-```
-"""

@@ -25,7 +25,7 @@ def looks_local(name: str) -> bool:
 
 
 def check_model_path(name: str) -> None:
-    """ModelError when `name` is meant as a local folder but holds no whole model: config, weights and tokenizer."""
+    """ModelError when `name` is meant as a local folder but lacks config, weights or tokenizer."""
     path = Path(name).expanduser()
     if not looks_local(name):
         return
@@ -60,6 +60,7 @@ def model_files(name: str) -> list[Path]:
 
 
 def find_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """The files directly in a folder that match one of the patterns, sorted."""
     return sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
 
 

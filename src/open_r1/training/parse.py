@@ -1,7 +1,7 @@
 """Settings -> the dataclasses of a training stage, adapted to the machine and checked.
 
-Imports TRL. The order is: read, translate, refuse unknown keys, convert each value by its field's type, adapt to the
-machine, build the dataclasses (their own checks run here), cross-check.
+TRL is imported when a stage is resolved. The order is: read, translate, refuse unknown keys, convert each value by its
+field's type, adapt to the machine, build the dataclasses (their own checks run here), cross-check.
 """
 
 from __future__ import annotations
@@ -112,21 +112,6 @@ def convert_items(setting: Setting, hint: Any) -> list[Any]:
     return [item_type(item) for item in setting.value]
 
 
-def stage_classes(kind: StageKind, settings: Sequence[Setting] = ()) -> tuple[type, type, type]:
-    """The dataclasses for script, training and model settings of a stage.
-
-    Rewards of the user's own that `settings` name add the settings that they declare.
-    """
-    from open_r1.configs import arguments
-
-    if kind == "sft":
-        return arguments.ScriptArguments, arguments.SFTConfig, arguments.ModelConfig
-    named = [setting.value for setting in settings if setting.key == "reward_funcs"]
-    rewards = named[-1] if named and isinstance(named[-1], list) else named[-1:]
-    own = [name for name in rewards if isinstance(name, str)]
-    return arguments.grpo_script_arguments(own), arguments.GRPOConfig, arguments.ModelConfig
-
-
 @dataclass(frozen=True)
 class Resolved:
     """A stage's settings as they will be used, before the dataclasses are made of them."""
@@ -150,6 +135,8 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
 
 def resolve_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[Setting] = ()) -> Resolved:
     """Read, translate, convert and adapt the settings. ConfigError names the file and line of what can't be used."""
+    from open_r1.training.arguments import stage_classes  # loads TRL
+
     recipes, flags = split_recipe_flag(arguments)
     raw = [setting for path in recipes for setting in read_recipe(path)] + [*overrides, *read_flags(flags)]
     classes = stage_classes(kind, raw)
@@ -173,8 +160,8 @@ def resolve_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence
 def make_arguments(resolved: Resolved) -> StageArguments:
     """The dataclasses of a stage, cross-checked.
 
-    They are made anew for each use: TrainingArguments takes hold of the process's devices when it is made, so the one
-    of a pipeline's later stage must not be there while an earlier stage trains.
+    Each use makes new ones: TrainingArguments takes hold of the process's devices when it is made, so the one of a
+    pipeline's later stage must not exist while an earlier stage trains.
     """
     values = copy.deepcopy(resolved.values)
     script, training, model = build(resolved.classes, values)

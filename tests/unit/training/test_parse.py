@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from open_r1.configs.checks import check_batch
-from open_r1.configs.parse import StageKind, parse_stage
 from open_r1.errors import ConfigError
+from open_r1.training.parse import StageKind, parse_stage
 
 BASE = ["--model_name_or_path", "m", "--dataset_name", "d", "--output_dir", "out"]
 
@@ -183,7 +183,7 @@ def test_vllm_settings_without_vllm_are_noticed() -> None:
 
 
 def test_a_tracker_that_is_not_installed_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from open_r1.configs import parse
+    from open_r1.training import parse
 
     monkeypatch.setattr(parse, "is_installed", lambda tracker: tracker == "trackio")
     parsed = parse_stage("sft", [*BASE, "--report_to", "wandb"])
@@ -391,7 +391,7 @@ def test_a_mixture_in_a_recipe_names_the_line_of_the_entry_at_fault(tmp_path: Pa
 
 
 def test_the_dataclasses_can_be_made_again_from_what_was_resolved() -> None:
-    from open_r1.configs.parse import make_arguments, resolve_stage
+    from open_r1.training.parse import make_arguments, resolve_stage
 
     resolved = resolve_stage("grpo", [*BASE, "--reward_funcs", "format", "accuracy", "--report_to", "none"])
     first = make_arguments(resolved)

@@ -1,55 +1,23 @@
-"""Training with what belongs to it, for the commands `sft` and `grpo` and for the stages of the same names.
+"""The stages `sft` and `grpo`: training by a recipe beside the pipeline's, with settings that override it.
 
-A stage has a recipe beside the pipeline's, settings that override it, and an input model. It is the command of the same
-name: same settings, same checks, same run folder.
+A stage is the command of the same name: same settings, same checks, same run folder. The pipeline gives it the model,
+the data, the seed and the folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from open_r1.configs.fields import setting
-from open_r1.configs.parse import Resolved, make_arguments, resolve_stage
 from open_r1.configs.reader import Setting, as_setting, read_recipe
-from open_r1.configs.stage_arguments import StageArguments
 from open_r1.errors import ConfigError
-from open_r1.pipeline.benchmarks import evaluate_trained, plan_benchmarks
-from open_r1.pipeline.stage import Context, Stage, naming_stage
-
-
-def check_arguments(arguments: StageArguments) -> None:
-    """ConfigError for rewards that can't be built with these settings."""
-    if arguments.kind == "grpo":
-        from open_r1.rewards import check_recipe
-
-        check_recipe(arguments.script, arguments.training.reward_weights)
-
-
-def run_training(
-    arguments: StageArguments, report: Callable[[str], None], identity: dict[str, Any] | None = None
-) -> Any:
-    """Train as the settings say, then run the benchmarks that they name on the model.
-
-    Args:
-        report: Gets a line of progress at a time.
-        identity: What the run's folder is known by; by default the settings.
-
-    Returns:
-        The training area's record of the finished stage: its folder and its number of steps.
-    """
-    if arguments.kind == "sft":
-        from open_r1.training.sft import run_sft as train
-    else:
-        from open_r1.training.grpo import run_grpo as train
-
-    plans = plan_benchmarks(arguments.training, report)
-    stage = train(arguments, report, *([identity] if identity else []))
-    evaluate_trained(plans, stage.folder, arguments.training.per_device_eval_batch_size, report)
-    return stage
+from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage
+from open_r1.pipeline.training import check_arguments, run_training
+from open_r1.training.parse import Resolved, make_arguments, resolve_stage
 
 
 @dataclass(frozen=True)
@@ -102,3 +70,27 @@ class TrainingStage(Stage):
         arguments = make_arguments(context.prepared)
         stage = run_training(arguments, context.report, {"fingerprint": context.fingerprint})
         return {"steps": stage.steps}
+
+
+@dataclass(frozen=True)
+class SFTStage(TrainingStage):
+    """Supervised fine-tuning of a model on traces."""
+
+    kind: ClassVar[str] = "sft"
+    inputs: ClassVar[tuple[str, ...]] = ("model", "traces")
+    reads: ClassVar[str] = "traces.jsonl"
+
+    model: StageName = setting(StageName("model"), "The stage with the model.")
+    traces: StageName = setting(StageName("traces"), "The stage with the traces.")
+
+
+@dataclass(frozen=True)
+class GRPOStage(TrainingStage):
+    """Reinforcement learning of a model on the problems of `rl.jsonl`."""
+
+    kind: ClassVar[str] = "grpo"
+    inputs: ClassVar[tuple[str, ...]] = ("model", "problems")
+    reads: ClassVar[str] = "rl.jsonl"
+
+    model: StageName = setting(StageName("sft"), "The stage with the model.")
+    problems: StageName = setting(StageName("problems"), "The stage with the problems.")

@@ -1,0 +1,141 @@
+"""Publishing a model: its weights checked, its card written from the files of its runs, its folder pushed to the Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from open_r1.errors import ConfigError, ModelError, RunFolderError
+from open_r1.hub.card import CARD, is_foreign, model_card
+from open_r1.hub.folders import check_model_path
+from open_r1.hub.lineage import find_evaluations, read_lineage, read_measured
+from open_r1.hub.push import MODEL_LEFT_OUT, check_repo_id, push_folder
+from open_r1.hub.weights import check_weights
+from open_r1.rundir import RunDir, hash_files, read_json, write_text
+
+LEFT_OUT = (*MODEL_LEFT_OUT, ".*", "*.partial", "*.log", "eval/*/samples.jsonl", "eval/*/drawn*")
+"""What stays here: what is not part of a model, and what a reader of the model does not need."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is published: the card's text, the names of the files, their size in bytes, the model's parameters."""
+
+    card: str
+    files: tuple[str, ...]
+    size: int
+    parameters: int
+
+
+def publish(
+    folder: Path,
+    repo_id: str,
+    *,
+    tags: Sequence[str] = (),
+    evaluations: Sequence[Path] = (),
+    card: Path | None = None,
+    overwrite_card: bool = False,
+    revision: str = "main",
+    private: bool = False,
+    dry_run: bool = False,
+    api: Any = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Publication:
+    """Check a model, write its card, and push it to the Hub.
+
+    Args:
+        folder: A model folder; lineage and results are read from it and from the runs that it started from.
+        tags: Tags beside open-r1, reasoning and the methods.
+        evaluations: Further folders that `open-r1 eval` wrote for this model.
+        card: A card to use in place of the one that is made.
+        overwrite_card: Replace a card that neither a training nor `publish` wrote.
+        revision: The branch to push to.
+        private: Make the repository private when it is new.
+        dry_run: Check and say what would be pushed; write and push nothing.
+        api: The Hub's client; by default one with the user's token.
+        report: Gets notices in a line each.
+
+    Raises:
+        ConfigError: A repository's name, an evaluation or a card can't be used.
+        ModelError: The folder, its weights or its tokenizer are incomplete or damaged.
+        RunFolderError: The run in the folder is not finished.
+        RunError: The Hub refuses or can't be reached; everything stays where it is.
+    """
+    folder = folder.expanduser()
+    check_repo_id(repo_id)
+    parameters = check_folder(folder)
+    measured = read_measured(find_evaluations(folder, evaluations))
+    if card is not None:
+        text = _read_card(card)
+    else:
+        if not measured:
+            report("no evaluation of this model was found; name its folder with --evaluations")
+        text = model_card(repo_id.partition("/")[2], repo_id, read_lineage(folder), measured, tags)
+    _check_old_card(folder / CARD, text, overwrite_card)
+    files = _files_to_push(folder)
+    size = sum((folder / name).stat().st_size for name in files if (folder / name).is_file())
+    report(f"{parameters:,} parameters, all of them finite; {len(files)} files, {size / 1e6:,.1f} MB")
+    if not dry_run:
+        write_text(folder / CARD, text)
+        message = "Model and card by open-r1 publish"
+        push_folder(
+            folder, repo_id, message, revision=revision, private=private or None, left_out=left_out(folder), api=api
+        )
+    return Publication(text, tuple(files), size, parameters)
+
+
+def check_folder(folder: Path) -> int:
+    """The number of parameters. ModelError or RunFolderError for what no one should be given."""
+    if not folder.is_dir():
+        raise ModelError(f"model folder '{folder}' does not exist; publish takes a folder on this machine.")
+    check_model_path(str(folder.resolve()))
+    run = RunDir(folder)
+    if run.resolved.is_file() and not run.is_done():
+        raise RunFolderError(
+            f"the run in '{folder}' is not finished (no done.json); run its command again, or publish a "
+            "checkpoint of it."
+        )
+    parameters = check_weights(folder)
+    recorded = read_json(run.done).get("weights") if run.is_done() else None
+    if recorded and hash_files(folder.glob("*.safetensors")) != recorded:
+        raise ModelError(
+            f"the weights in '{folder}' are not those that its training left (done.json has their SHA-256); restore them, "
+            "or publish a copy of the folder without done.json and resolved.yaml."
+        )
+    return parameters
+
+
+def _read_card(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--card {path} can't be read: {error}.") from None
+
+
+def _check_old_card(path: Path, card: str, overwrites: bool) -> None:
+    """ConfigError where the new card would replace a text that somebody wrote."""
+    if not overwrites and is_foreign(path) and path.read_text(encoding="utf-8", errors="replace") != card:
+        raise ConfigError(
+            f"'{path}' was not written by open-r1, and the new card would replace it; publish it as it is with "
+            f"--card '{path}', move it away, or replace it with --overwrite_card."
+        )
+
+
+def left_out(folder: Path) -> list[str]:
+    """Patterns of what stays here; the settings too where they contain a token."""
+    resolved = RunDir(folder).resolved
+    settings = yaml.safe_load(resolved.read_text(encoding="utf-8")) if resolved.is_file() else {}
+    has_token = isinstance(settings, dict) and bool(settings.get("hub_token"))
+    return [*LEFT_OUT, *([resolved.name] if has_token else [])]
+
+
+def _files_to_push(folder: Path) -> list[str]:
+    """Names of the files that will be uploaded, the card among them."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return sorted(filter_repo_objects({*names, CARD}, ignore_patterns=left_out(folder)))

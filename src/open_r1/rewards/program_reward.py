@@ -1,0 +1,196 @@
+"""What the rewards for programs share: from columns of problems and completions to a judge's outcomes.
+
+Does: read each problem once for all its completions, take the program out of each completion, judge as many problems
+together as fit in memory, and leave unscored, with its reason, what can't be judged. Does not: know how a problem is
+written or scored (`functions`).
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+
+from open_r1.execution.contests.rows import BYTES_PER_MB, ProblemError, Row
+from open_r1.execution.judge.test_cases import UnusableTestsError
+from open_r1.execution.judge.verdict import Verdict
+from open_r1.execution.programs import Provider
+from open_r1.execution.providers import get_provider
+from open_r1.records import Outcome
+from open_r1.rewards.base import NOT_APPLICABLE, Columns
+from open_r1.rewards.spec import RewardSetting
+from open_r1.text.fences import extract_code
+from open_r1.text.thinking import visible_part
+
+logger = logging.getLogger(__name__)
+
+BATCH_BYTES = 256 * BYTES_PER_MB
+"""Problems are judged together until their tests have this size; one alone may have more."""
+
+MAX_LISTED_TESTS = 200
+NO_CODE = "no_code"
+
+ProviderName = Literal["local", "e2b", "morph", "piston", "sandbox_fusion", "executor"]
+
+CODE_PROVIDER = RewardSetting("code_provider", "local", "where the model's programs run", type=ProviderName)
+PROVIDER_SETTINGS = (
+    RewardSetting(
+        "code_packages",
+        [],
+        "installed packages that Python programs may import in the local sandbox, such as numpy",
+        type=list[str],
+    ),
+    RewardSetting("e2b_router_url", None, "URL of an E2B router", type=str | None),
+    RewardSetting("morph_router_url", None, "URL of a Morph router", type=str | None),
+    RewardSetting(
+        "parallel_code_exec_per_proc",
+        2,
+        "with e2b or morph and no router, programs that run at the same time per training process",
+    ),
+)
+TEST_BATCH_SIZE = RewardSetting(
+    "code_eval_test_batch_size", 1, "tests that run together before their results are looked at; -1: all"
+)
+
+Problem = TypeVar("Problem")
+
+
+class Submitted(NamedTuple, Generic[Problem]):
+    """A program for a problem."""
+
+    problem: Problem
+    code: str
+    language: str
+
+
+class ProgramScorer(ABC, Generic[Problem]):
+    """A reward's scorer for completions that contain programs.
+
+    Args:
+        provider: Where programs run, or its name: local, e2b, morph, piston, sandbox_fusion, or `module:name`.
+        settings: What a named provider is built with: any object with attributes of `GRPOScriptArguments`.
+        test_batch_size: How many tests run before their results are looked at; below 1, all of them.
+    """
+
+    needs: ClassVar[tuple[str, ...]]
+    """Columns of a problem. Where a row has none of them, it is another kind of problem."""
+    may_have: ClassVar[tuple[str, ...]] = ()
+    no_code: ClassVar[Outcome] = Outcome(0.0, NO_CODE)
+
+    def __init__(self, provider: str | Provider = "local", settings: Any = None, test_batch_size: int = 1) -> None:
+        self.provider, self.settings, self.test_batch_size = provider, settings, test_batch_size
+        self._judge: Any = None
+
+    @abstractmethod
+    def make_judge(self, provider: Provider) -> Any:
+        """A judge on that provider."""
+
+    @abstractmethod
+    def read(self, row: Row) -> Problem | Outcome:
+        """A row's problem, or its completions' outcome. ProblemError or UnusableTestsError where it can't be judged."""
+
+    @abstractmethod
+    def language_of(self, problem: Problem, row: Row) -> str:
+        """The language of programs for a row's problem."""
+
+    @abstractmethod
+    def size_of(self, problem: Problem) -> int:
+        """Bytes of a problem's tests."""
+
+    @abstractmethod
+    def score(self, judge: Any, samples: Sequence[Submitted[Problem]]) -> list[Outcome]:
+        """An outcome for each program."""
+
+    @property
+    def judge(self) -> Any:
+        """The judge on the provider, which is found when it is first needed; the process shares a named one."""
+        provider = get_provider(self.provider, self.settings) if isinstance(self.provider, str) else self.provider
+        if self._judge is None or self._judge.provider is not provider:
+            self._judge = self.make_judge(provider)
+        return self._judge
+
+    def __call__(self, texts: list[str], columns: Columns) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        waiting: dict[int, Submitted[Problem]] = {}
+        size = 0
+        for row, places in groups_of(rows_of(columns, (*self.needs, *self.may_have), len(texts))):
+            problem = self._read(row)
+            if isinstance(problem, Outcome):
+                outcomes |= dict.fromkeys(places, problem)
+                continue
+            added = self.size_of(problem)
+            if waiting and size + added > BATCH_BYTES:
+                outcomes |= self._judge_all(waiting)
+                waiting, size = {}, 0
+            size += added
+            language = self.language_of(problem, row)
+            for place in places:
+                code = extract_code(visible_part(texts[place]), language)
+                if code.strip():
+                    waiting[place] = Submitted(problem, code, language)
+                else:
+                    outcomes[place] = self.no_code
+        outcomes |= self._judge_all(waiting)
+        return [outcomes[place] for place in range(len(texts))]
+
+    def _read(self, row: Row) -> Problem | Outcome:
+        if all(row.get(name) is None for name in self.needs):
+            return Outcome(None, NOT_APPLICABLE)
+        try:
+            return self.read(row)
+        except (ProblemError, UnusableTestsError) as error:
+            warn_once(error.reason, str(error))
+            return Outcome(None, error.reason, {"problem": str(error)})
+
+    def _judge_all(self, waiting: dict[int, Submitted[Problem]]) -> dict[int, Outcome]:
+        return dict(zip(waiting, self.score(self.judge, [*waiting.values()]), strict=True)) if waiting else {}
+
+
+def rows_of(columns: Columns, names: Sequence[str], count: int) -> list[Row]:
+    """The named columns, those that are there, as a row for each sample."""
+    present = {name: columns[name] for name in names if columns.get(name) is not None}
+    return [{name: values[place] for name, values in present.items()} for place in range(count)]
+
+
+def groups_of(rows: Sequence[Row]) -> Iterator[tuple[Row, list[int]]]:
+    """Each run of equal rows, which is a prompt's group of completions, with its places."""
+    places: list[int] = []
+    for place, row in enumerate(rows):
+        if places and not _are_same(row, rows[places[0]]):
+            yield rows[places[0]], places
+            places = []
+        places.append(place)
+    if places:
+        yield rows[places[0]], places
+
+
+def _are_same(row: Row, other: Row) -> bool:
+    try:
+        return row == other
+    except (ValueError, RecursionError):  # arrays, which have no single answer
+        return False
+
+
+@cache
+def warn_once(reason: str, message: str) -> None:
+    """Say once why a problem can't be judged."""
+    logger.warning("unscored (%s): %s", reason, message)
+
+
+def list_tests(verdict: Verdict) -> list[dict[str, Any]]:
+    """Each test's result for the rollout records; what is wrong, in words, for the first that failed or is unknown."""
+    tests = []
+    for result in verdict.results[:MAX_LISTED_TESTS]:
+        milliseconds = {} if result.wall_s is None else {"ms": round(1000 * result.wall_s)}
+        is_first = result is verdict.first_failed or result is verdict.first_unknown
+        tests.append({"result": result.code, **milliseconds, **({"detail": result.detail} if is_first else {})})
+    return tests
+
+
+def checked_provider(name: str, settings: Any) -> Provider:
+    """The provider that a recipe names, usable here; ConfigError says what is missing and what to do."""
+    provider = get_provider(name, settings)
+    provider.check()
+    return provider
