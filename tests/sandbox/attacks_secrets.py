@@ -209,7 +209,8 @@ def beside_what_is_shown(_world):
     apart = {path for path in shown if not str(path).startswith((*SHOWN_ALWAYS, "/etc"))}
     on_the_way = {folder for path in apart for folder in path.parents} - {Path("/")}
     found = {path for folder in on_the_way if os.access(folder, os.R_OK) for path in folder.iterdir()}
-    return (sorted(map(str, found - shown - on_the_way)),)
+    targets = {path: path.resolve() for path in found - on_the_way}  # a link to what is shown leads nowhere else
+    return (sorted(str(path) for path, target in targets.items() if not shown & {path, target, *target.parents}),)
 
 
 def everyone(world):

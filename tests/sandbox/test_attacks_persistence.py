@@ -163,7 +163,7 @@ def change_everything():
     json.loads = lambda text: "forged"
     sys.setrecursionlimit(5000)
     sys.setswitchinterval(1)
-    sys.set_int_max_str_digits(0)
+    sys.set_int_max_str_digits(5000)
     attempt(locale.setlocale, locale.LC_ALL, "C")
     os.environ["TZ"] = "Asia/Tokyo"
     time.tzset()

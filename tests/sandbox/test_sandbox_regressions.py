@@ -176,7 +176,7 @@ def test_a_send_that_fails_leaves_no_descriptor(sandbox: LocalProvider) -> None:
     sandbox.execute(Program("print(1)"))
     before = None
     for _ in range(3):
-        (server,) = (found.pid for found in sandbox._crew)
+        (server,) = (found.pid for found in sandbox._workers_made)
         assert server is not None
         os.kill(server, signal.SIGKILL)
         time.sleep(0.2)
@@ -219,7 +219,7 @@ def test_a_job_ends_with_its_server_in_tier_b() -> None:
         pytest.skip(f"SANDBOX TIER B UNTESTED: {obstacle}")
     with LocalProvider(workers=1, tier="B") as sandbox:
         sandbox.execute(Program("print(1)"))
-        (server,) = (found.pid for found in sandbox._crew)
+        (server,) = (found.pid for found in sandbox._workers_made)
         assert server is not None
         job = sandbox.submit(Program("import time; time.sleep(60)", limits=Limits(wall_s=50)))
         child = wait_for_child(server)

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from open_r1.hub.lineage import METHODS, Measured, Step, find_evaluations, read_lineage, read_measured
+from open_r1.hub.lineage import METHODS, Measured, Step, read_lineage, read_measured
 from open_r1.rundir import write_text
 
 CARD = "README.md"
@@ -71,10 +71,13 @@ def _describe_measured(measured: Sequence[Measured]) -> str:
 
 
 def write_own_card(folder: Path) -> None:
-    """Write the card of a trained model into its folder; a card that somebody else wrote stays."""
+    """Write the card of a trained model into its folder; a card that somebody else wrote stays.
+
+    Only results in the folder itself count: those elsewhere may be of an earlier training's weights.
+    """
     path, name = folder / CARD, folder.resolve().name
     if not is_foreign(path):
-        measured = read_measured(find_evaluations(folder))
+        measured = read_measured([path.parent for path in sorted(folder.glob("eval/*/summary.json"))])
         write_text(path, model_card(name, f"path/to/{name}", read_lineage(folder), measured))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from open_r1.errors import ConfigError
+from open_r1.errors import ConfigError, RunFolderError
 from open_r1.records import Estimate
 from open_r1.rundir import RunDir, read_json
 
@@ -96,13 +96,14 @@ def read_lineage(folder: Path) -> list[Step]:
 
 
 def read_step(folder: Path) -> Step | None:
-    """The run in a folder; None where there is none, or its settings can't be read."""
+    """The run in a folder; None where there is none, or its records can't be read."""
     run = RunDir(folder)
     if not run.resolved.is_file():
         return None
     try:
         settings = yaml.safe_load(run.resolved.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+        environment, done = (read_json(path) if path.is_file() else {} for path in (run.environment, run.done))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RunFolderError):
         return None
     if not isinstance(settings, dict) or not settings.get("model_name_or_path"):
         return None
@@ -114,8 +115,8 @@ def read_step(folder: Path) -> Step | None:
         str(settings["model_name_or_path"]),
         tuple(str(entry["id"]) for entry in entries if isinstance(entry, dict) and entry.get("id")),
         settings,
-        read_json(run.environment) if run.environment.is_file() else {},
-        read_json(run.done) if run.done.is_file() else {},
+        environment,
+        done,
     )
 
 

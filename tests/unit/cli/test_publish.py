@@ -142,9 +142,19 @@ def test_the_card_of_a_training_is_ours_to_replace(model: Path) -> None:
     card.write_text(OLDER_CARD)
     assert not is_foreign(card)
     write_own_card(model)
+    assert "Nothing was measured yet." in card.read_text()  # the pipeline's results may be of an earlier training
+    summarise(model / "eval" / "aime24", "grpo", 0.527)
+    write_own_card(model)
     text = card.read_text()
     assert "# grpo" in text and "| aime24 | sampled, T 0.6 |" in text and not is_foreign(card)
     assert "| started from | Qwen/Qwen2.5-1.5B-Instruct |" in text
+
+
+@pytest.mark.parametrize("name", ["environment.json", "done.json", "resolved.yaml"])
+def test_a_damaged_record_of_an_earlier_run_does_not_stop_a_training_at_its_end(model: Path, name: str) -> None:
+    (model / name).write_bytes(b"{\xff")
+    write_own_card(model)
+    assert "Not recorded." in (model / "README.md").read_text()
 
 
 @pytest.mark.parametrize("text", FOREIGN_CARDS.values(), ids=FOREIGN_CARDS)

@@ -2,7 +2,6 @@
 
 rows.py        reading a row: numbers, names, tests; what is wrong with it, in words
 case_files.py  tests in Parquet or JSON lines, and the Hub, read piece by piece
-checkers.py    a contest's own checker as a job of its own, and telling a broken one from a bad output
 file_mode.py   programs that read input.txt and write output.txt
 ioi.py         subtasks, graders, statuses, points
 codeforces.py  official and generated tests, limits, scoring modes

@@ -5,7 +5,7 @@
     IoiTests("/data/ioi-test-cases").load(2024, "nile", ["1-01", "1-02"])     # {"1-01": TestData, …}
 
 Does: find the file of a contest or a year, index its keys, read the rows of one problem, remember the last ones up to a
-size. Holds no whole file, since those of one year have 1.8 GB and all generated tests 110 GB; of Parquet, a page or a row
+size. Reads no whole file, since those of one year have 1.8 GB and all generated tests 110 GB; of Parquet, a page or a row
 group is what can't be cut further. Does not: judge.
 """
 

@@ -19,7 +19,6 @@ from typing import Literal, get_args
 
 from open_r1.errors import ConfigError, nearest
 from open_r1.execution.contests.case_files import CODEFORCES_FOLDER, GeneratedTests
-from open_r1.execution.contests.checkers import ContestChecker
 from open_r1.execution.contests.file_mode import INPUT_FILE, OUTPUT_FILE, can_write_files, in_file_mode
 from open_r1.execution.contests.limits import contest_limits
 from open_r1.execution.contests.rows import (
@@ -31,6 +30,7 @@ from open_r1.execution.contests.rows import (
     positive_number,
     text_of,
 )
+from open_r1.execution.judge.checkers import ProgramChecker
 from open_r1.execution.judge.comparison import Comparison
 from open_r1.execution.judge.judge import Judge, Reason, Submission, Test, TestResult, Verdict, shared_judge
 from open_r1.execution.programs import Program, Provider
@@ -61,7 +61,7 @@ class CodeforcesProblem:
     time_s: float
     memory_mb: float
     has_files: bool
-    checker: ContestChecker | None
+    checker: ProgramChecker | None
     tests: tuple[TestData, ...]
 
     @classmethod
@@ -78,9 +78,7 @@ class CodeforcesProblem:
             time_s=positive_number(row, "time_limit", problem),
             memory_mb=positive_number(row, "memory_limit", problem),
             has_files=text_of(row, "input_mode") == "file",
-            checker=ContestChecker(str(row["generated_checker"]), "python", may_be_out_of_100=True)
-            if checker
-            else None,
+            checker=ProgramChecker(checker, prints_points=True, may_be_out_of_100=True) if checker else None,
             tests=tests,
         )
 

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
-from open_r1.execution.contests.checkers import ContestChecker
 from open_r1.execution.contests.limits import contest_limits
 from open_r1.execution.contests.rows import (
     BYTES_PER_MB,
@@ -34,6 +33,7 @@ from open_r1.execution.contests.rows import (
     text_of,
     value_of,
 )
+from open_r1.execution.judge.checkers import ProgramChecker
 from open_r1.execution.judge.judge import Judge, Reason, Submission, Test, TestResult, Verdict, shared_judge
 from open_r1.execution.programs import Program, Provider
 
@@ -217,14 +217,14 @@ def select_graders(files: Mapping[str, bytes]) -> dict[str, bytes]:
     }
 
 
-def find_checker(files: Mapping[str, bytes]) -> ContestChecker | None:
+def find_checker(files: Mapping[str, bytes]) -> ProgramChecker | None:
     """The task's checker, if it has one, with the headers it may include."""
     source = files.get("checker/checker.cpp")
     if source is None:
         return None
     headers = {path: content for path, content in files.items() if path.endswith((".h", ".hpp"))}
     by_name = {PurePosixPath(path).name: content for path, content in sorted(headers.items(), reverse=True)}
-    return ContestChecker(source.decode("utf-8", "surrogatepass"), LANGUAGE, sources=by_name)
+    return ProgramChecker(source.decode("utf-8", "surrogatepass"), LANGUAGE, by_name, prints_points=True)
 
 
 def read_tests(row: Row, problem: str, load: TestLoader) -> dict[str, TestData]:

@@ -13,25 +13,19 @@ failure leaves a test `unavailable` and exactly its submission unscored.
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import threading
 import weakref
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
-from contextlib import suppress
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 
-from open_r1.execution.judge.controls import Controls
-from open_r1.execution.judge.function_call import (
-    UnreadableResultError,
-    call_program,
-    result_difference,
-    result_in,
-)
+from open_r1.execution.background import background_loop
+from open_r1.execution.judge.checkers import control_outputs, read_control
+from open_r1.execution.judge.function_call import UnreadableResultError, call_program, result_difference, result_in
 from open_r1.execution.judge.verdict import (
     UNSCORED,
-    Checker,
     Kind,
     Reason,
     Ruling,
@@ -39,14 +33,11 @@ from open_r1.execution.judge.verdict import (
     Test,
     TestResult,
     Verdict,
-    digest_of,
-    flat,
 )
 from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
 
 __all__ = [
     "UNSCORED",
-    "Checker",
     "Judge",
     "Kind",
     "Reason",
@@ -87,60 +78,134 @@ class Judge:
         self.provider = provider
         self.cache_size = cache_size
         self._cache: OrderedDict[bytes, TestResult] = OrderedDict()
-        self._running: dict[bytes, Future[TestResult]] = {}
-        self._controls = Controls(provider.submit)
-        self._lock = threading.Lock()
+        self._running: dict[bytes, asyncio.Task[TestResult]] = {}
+        self._num_finished = 0
 
     def judge(self, submissions: Sequence[Submission]) -> list[Verdict]:
         """A verdict for each submission, in order. Never raises for what a submission or the provider does.
 
-        Only a few more tests than the provider runs at once are on their way at any time, so memory stays bounded
+        At most twice as many tests as the provider runs at once are under way at any time, so memory stays bounded
         whatever tests and outputs add up to.
         """
-        trials = [_Trial(submission) for submission in submissions]
-        waiting = deque(task for trial in trials for task in trial.start())
-        running: dict[Future[TestResult], list[tuple[_Trial, int]]] = {}
-        window = 2 * max(1, self.provider.concurrency)
-        while waiting or running:
-            while waiting and len(running) < window:
-                trial, index = waiting.popleft()
-                result = trial.foreseen(index) or self._recall_or_run(trial, index)
-                if isinstance(result, TestResult):
-                    waiting.extend(trial.settle(index, result))
-                else:
-                    running.setdefault(result, []).append((trial, index))
-            done, stuck = wait(running, STALL_LIMIT_S, FIRST_COMPLETED)
-            if stuck and not done:
-                _give_up(stuck)
-                return [trial.verdict(rest=Reason.UNAVAILABLE, cause=STALLED) for trial in trials]
-            for future in done:
-                for trial, index in running.pop(future):
-                    waiting.extend(trial.settle(index, future.result()))
-        return [trial.verdict() for trial in trials]
+        return asyncio.run_coroutine_threadsafe(self._judge(submissions), background_loop()).result()
 
-    def _recall_or_run(self, trial: _Trial, index: int) -> TestResult | Future[TestResult]:
-        """The result of a test where it is known; else the future of its run, which others may be waiting for too."""
-        test = trial.tests[index]
-        key = digest_of([trial.digest, test.digest])
-        with self._lock:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-                return self._cache[key]
-            if key in self._running:
-                return self._running[key]
-            future = self._running[key] = Future()
-        _Run(self.provider, self._controls, trial.program, test, future).start()
-        future.add_done_callback(lambda done: self._remember(key, done))
-        return future
+    async def _judge(self, submissions: Sequence[Submission]) -> list[Verdict]:
+        turns = asyncio.Semaphore(2 * max(1, self.provider.concurrency))
+        results: list[list[TestResult | None]] = [[None] * len(submission.tests) for submission in submissions]
+        work = [
+            asyncio.create_task(self._run_batches(submission, found, turns))
+            for submission, found in zip(submissions, results, strict=True)
+        ]
+        pending = set(work)
+        while pending:
+            num_finished = self._num_finished
+            _, pending = await asyncio.wait(pending, timeout=STALL_LIMIT_S)
+            if self._num_finished == num_finished:
+                break
+        for task in pending:
+            task.cancel()
+        return [_verdict(found, task) for found, task in zip(results, work, strict=True)]
 
-    def _remember(self, key: bytes, done: Future[TestResult]) -> None:
-        with self._lock:
-            self._running.pop(key, None)
-            result = done.result()
-            if result.reason not in UNSCORED:
-                self._cache[key] = result
-                while len(self._cache) > self.cache_size:
-                    self._cache.popitem(last=False)
+    async def _run_batches(
+        self, submission: Submission, results: list[TestResult | None], turns: asyncio.Semaphore
+    ) -> None:
+        """Fill in the results of a submission's tests, a batch at a time, until enough have failed."""
+        tests, most = submission.tests, submission.max_failures
+        size = max(1, len(tests) if most is None else submission.batch_size)
+        compile_errors: list[TestResult] = []
+
+        async def settle(index: int) -> None:
+            async with turns:
+                result = compile_errors[0] if compile_errors else await self._result(submission.program, tests[index])
+            results[index] = result
+            if result.reason is Reason.COMPILE_ERROR:
+                compile_errors.append(result)
+
+        for start in range(0, len(tests), size):
+            await asyncio.gather(*(settle(index) for index in range(start, min(start + size, len(tests)))))
+            failures = sum(result is not None and result.has_failed and not result.points for result in results)
+            if most is not None and failures > most:
+                return
+
+    async def _result(self, program: Program, test: Test) -> TestResult:
+        """The result of a test: remembered, or of a run that others may wait for too."""
+        if len(program.source.encode("utf-8", "surrogatepass")) > MAX_SOURCE_BYTES:
+            detail = f"the program is larger than {MAX_SOURCE_BYTES >> 10} KiB"
+            return TestResult(Reason.PROGRAM_TOO_LARGE, detail=detail)
+        key = hashlib.sha256(repr((program, test)).encode()).digest()
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        if key not in self._running:
+            self._running[key] = asyncio.create_task(self._run(program, test))
+            self._running[key].add_done_callback(lambda done: self._remember(key, done))
+        return await self._running[key]
+
+    def _remember(self, key: bytes, done: asyncio.Task[TestResult]) -> None:
+        self._running.pop(key, None)
+        self._num_finished += 1
+        if not done.cancelled() and done.result().reason not in UNSCORED:
+            self._cache[key] = done.result()
+            while len(self._cache) > self.cache_size:
+                self._cache.popitem(last=False)
+
+    async def _run(self, program: Program, test: Test) -> TestResult:
+        """Run one test of one program, and its checker where there is one."""
+        try:
+            execution = await self._execute(_job(program, test))
+            return read_execution(execution) or await self._read_output(test, execution)
+        except Exception as error:  # noqa: BLE001  recorded as data: this sample can't be judged, others can
+            return TestResult(Reason.UNAVAILABLE, detail=_in_words(error), cause="judge_error")
+
+    async def _read_output(self, test: Test, execution: Execution) -> TestResult:
+        try:
+            if test.checker is None:
+                return _compare(test, execution)
+            output = _output_of(test, execution)
+        except UnreadableResultError as error:
+            return _measured(Reason.WRONG_ANSWER, execution, detail=str(error))
+        ruling = await self._check(test, output)
+        if ruling.reason is Reason.CHECKER_ERROR:
+            control = Reason.UNAVAILABLE
+            for right in control_outputs(test):
+                control = (await self._check(test, right)).reason
+                if control in (Reason.PASSED, Reason.PARTIAL, Reason.UNAVAILABLE):
+                    break
+            ruling = read_control(test, ruling, control)
+        return _measured(ruling.reason, execution, points=ruling.points, detail=ruling.detail, cause=ruling.cause)
+
+    async def _check(self, test: Test, output: bytes) -> Ruling:
+        """What the test's checker says of an output."""
+        assert test.checker is not None
+        checked = await self._execute(test.checker.program(test, output))
+        if checked.status is Status.UNAVAILABLE:
+            return Ruling(Reason.UNAVAILABLE, 0.0, checked.detail, checked.reason)
+        try:
+            return test.checker.read(test, checked)
+        except Exception as error:  # noqa: BLE001  a checker may print anything; the control will show
+            return Ruling(Reason.CHECKER_ERROR, 0.0, f"the checker's answer can't be read ({_in_words(error)})")
+
+    async def _execute(self, program: Program) -> Execution:
+        """A job's execution; a provider that raises, though it must not, has failed at this one."""
+        try:
+            return await asyncio.wrap_future(self.provider.submit(program))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return Execution.unavailable("provider_closed")
+        except Exception as error:  # noqa: BLE001  recorded as data
+            return Execution.unavailable("provider_error", _in_words(error))
+
+
+def _verdict(results: Sequence[TestResult | None], task: asyncio.Task[None]) -> Verdict:
+    """The verdict of what has been found; tests without a result were skipped, or lost with the provider."""
+    rest = TestResult(Reason.SKIPPED)
+    if not task.done() or task.cancelled():
+        rest = TestResult(Reason.UNAVAILABLE, cause=STALLED)
+    elif error := task.exception():
+        rest = TestResult(Reason.UNAVAILABLE, detail=_in_words(error), cause="judge_error")
+    return Verdict(tuple(result or rest for result in results))
 
 
 _judges: weakref.WeakValueDictionary[int, Judge] = weakref.WeakValueDictionary()
@@ -153,149 +218,36 @@ def shared_judge(provider: Provider) -> Judge:
         return _judges.setdefault(id(provider), Judge(provider))
 
 
-class _Trial:
-    """A submission while it is judged: its tests in batches, until enough have failed."""
-
-    def __init__(self, submission: Submission) -> None:
-        self.program = submission.program
-        self.tests = submission.tests
-        self.max_failures = submission.max_failures
-        self.batch_size = max(1, submission.batch_size) if submission.max_failures is not None else len(self.tests)
-        self.results: list[TestResult | None] = [None] * len(self.tests)
-        self.num_started = 0
-        self.num_open = 0
-
-    @cached_property
-    def digest(self) -> bytes:
-        program = self.program
-        words = (program.source, program.language, *program.args, repr(program.limits))
-        return digest_of([*words, *flat(program.sources), "", *flat(program.files)])
-
-    @cached_property
-    def is_too_large(self) -> bool:
-        source = self.program.source
-        return len(source) > MAX_SOURCE_BYTES or len(source.encode("utf-8", "surrogatepass")) > MAX_SOURCE_BYTES
-
-    def start(self) -> list[tuple[_Trial, int]]:
-        """The next batch of tests, each as (self, index); none when all are done or enough have failed."""
-        first = self.num_started
-        failures = sum(
-            result is not None and result.has_failed and not result.points for result in self.results[:first]
-        )
-        if self.max_failures is not None and failures > self.max_failures:
-            return []
-        self.num_started = min(first + self.batch_size, len(self.tests))
-        self.num_open = self.num_started - first
-        return [(self, index) for index in range(first, self.num_started)]
-
-    def foreseen(self, index: int) -> TestResult | None:
-        """The result of a test that needs no run: the program is too large, or is known not to compile."""
-        if self.is_too_large:
-            detail = f"the program is larger than {MAX_SOURCE_BYTES >> 10} KiB"
-            return TestResult(Reason.PROGRAM_TOO_LARGE, detail=detail)
-        known = self.results[0]
-        return known if known is not None and known.reason is Reason.COMPILE_ERROR else None
-
-    def settle(self, index: int, result: TestResult) -> list[tuple[_Trial, int]]:
-        """Take in a result; the tests to start now."""
-        self.results[index] = result
-        self.num_open -= 1
-        return [] if self.num_open else self.start()
-
-    def verdict(self, rest: Reason = Reason.SKIPPED, cause: str = "") -> Verdict:
-        """The verdict, where `rest` is what became of the tests that have no result."""
-        return Verdict(tuple(result or TestResult(rest, cause=cause) for result in self.results))
+def _job(program: Program, test: Test) -> Program:
+    """The program with a test's input, files and limits."""
+    limits = room_for_output(test.limits or program.limits, len(test.expected))
+    source = program.source.encode("utf-8", "replace").decode()  # half a surrogate pair can't travel
+    program = replace(program, source=source, limits=limits, files={**program.files, **test.files})
+    if test.kind is Kind.FUNCTION_CALL:
+        return call_program(program, test.input)
+    return replace(program, stdin=test.input)
 
 
-class _Run:
-    """One test of one program: the submission's job, and the checker's where there is one. Ends in `future`."""
+def _output_of(test: Test, execution: Execution) -> bytes:
+    """What a checker is given: all that was written, or the result of the call as JSON."""
+    if test.kind is Kind.FUNCTION_CALL:
+        return result_in(execution.stdout).encode("utf-8", "surrogatepass")
+    return execution.stdout
 
-    def __init__(
-        self, provider: Provider, controls: Controls, program: Program, test: Test, future: Future[TestResult]
-    ) -> None:
-        self.provider = provider
-        self.controls = controls
-        self.program = program
-        self.test = test
-        self.future = future
 
-    def start(self) -> None:
-        limits = room_for_output(self.test.limits or self.program.limits, len(self.test.expected))
-        source = self.program.source.encode("utf-8", "replace").decode()  # half a surrogate pair can't travel
-        program = replace(self.program, source=source, limits=limits, files={**self.program.files, **self.test.files})
-        if self.test.kind is Kind.FUNCTION_CALL:
-            program = call_program(program, self.test.input)
+def _compare(test: Test, execution: Execution) -> TestResult:
+    try:
+        if test.kind is Kind.FUNCTION_CALL:
+            difference = result_difference(test.expected, execution.stdout, test.comparison)
         else:
-            program = replace(program, stdin=self.test.input)
-        self._submit(program, self._take_execution)
-
-    def _submit(self, program: Program, take: Callable[[Execution], TestResult | None]) -> None:
-        """Have a job run, and its execution taken; the run ends with the result that `take` makes of it, if any."""
-
-        def finish(job: Future[Execution]) -> None:
-            try:
-                result = take(_execution_of(job))
-            except Exception as error:  # noqa: BLE001  recorded as data: this sample can't be judged, others can
-                result = TestResult(Reason.UNAVAILABLE, detail=_in_words(error), cause="judge_error")
-            if result is not None:
-                _end(self.future, result)
-
-        try:
-            job = self.provider.submit(program)
-        except Exception as error:  # noqa: BLE001  recorded as data: the provider can't take the job
-            job = Future[Execution]()
-            job.set_exception(error)
-        job.add_done_callback(finish)
-
-    def _take_execution(self, execution: Execution) -> TestResult | None:
-        result = read_execution(execution)
-        if result is not None:
-            return result
-        try:
-            if self.test.checker is None:
-                return self._compare(execution)
-            check = self._check_of(self.test.checker, self._output_of(execution))
-        except UnreadableResultError as error:
-            return _measured(Reason.WRONG_ANSWER, execution, detail=str(error))
-        measured = replace(execution, stdout=b"", stderr=b"")
-        self._submit(check, lambda checked: self._take_check(measured, checked))
-        return None
-
-    def _check_of(self, checker: Checker, output: bytes) -> Program:
-        """The checker's job; UnreadableResultError where it can be made for the expected output only."""
-        try:
-            return checker.program(self.test, output)
-        except Exception as error:
-            checker.program(self.test, self.test.expected)
-            raise UnreadableResultError(f"the checker can't be given the output ({_in_words(error)})") from error
-
-    def _take_check(self, execution: Execution, checked: Execution) -> TestResult | None:
-        result = _read_check(self.test, execution, checked)
-        if result.reason is not Reason.CHECKER_ERROR:
-            return result
-        self.controls.settle(self.test, result).add_done_callback(lambda done: _end(self.future, done.result()))
-        return None
-
-    def _output_of(self, execution: Execution) -> bytes:
-        """What a checker is given: all that was written, or the result of the call as JSON."""
-        if self.test.kind is Kind.FUNCTION_CALL:
-            return result_in(execution.stdout).encode("utf-8", "surrogatepass")
-        return execution.stdout
-
-    def _compare(self, execution: Execution) -> TestResult:
-        test = self.test
-        try:
-            if test.kind is Kind.FUNCTION_CALL:
-                difference = result_difference(test.expected, execution.stdout, test.comparison)
-            else:
-                difference = test.comparison.difference(test.expected, execution.stdout)
-        except (UnreadableResultError, MemoryError):
-            raise
-        except Exception as error:  # the output did this: what is right is compared every day
-            raise UnreadableResultError(f"the output can't be compared ({_in_words(error)})") from error
-        if difference is None:
-            return _measured(Reason.PASSED, execution, points=1.0)
-        return _measured(Reason.WRONG_ANSWER, execution, detail=difference)
+            difference = test.comparison.difference(test.expected, execution.stdout)
+    except (UnreadableResultError, MemoryError):
+        raise
+    except Exception as error:  # the output did this: what is right is compared every day
+        raise UnreadableResultError(f"the output can't be compared ({_in_words(error)})") from error
+    if difference is None:
+        return _measured(Reason.PASSED, execution, points=1.0)
+    return _measured(Reason.WRONG_ANSWER, execution, detail=difference)
 
 
 def room_for_output(limits: Limits, expected_bytes: int) -> Limits:
@@ -324,45 +276,12 @@ def read_execution(execution: Execution) -> TestResult | None:
     return _measured(reason, execution, detail=detail)
 
 
-def _read_check(test: Test, execution: Execution, checked: Execution) -> TestResult:
-    """The result of a test whose output a checker has looked at."""
-    if checked.status is Status.UNAVAILABLE:
-        return _measured(Reason.UNAVAILABLE, execution, detail=checked.detail, cause=checked.reason)
-    assert test.checker is not None
-    try:
-        ruling = test.checker.read(test, checked)
-    except Exception as error:  # noqa: BLE001  a checker of the user's own may raise anything; the control will show
-        ruling = Ruling(Reason.CHECKER_ERROR, 0.0, f"the checker's answer can't be read ({_in_words(error)})")
-    return _measured(ruling.reason, execution, points=ruling.points, detail=ruling.detail)
-
-
 def _measured(
     reason: Reason, execution: Execution, points: float = 0.0, detail: str = "", cause: str | None = None
 ) -> TestResult:
     cause = execution.reason if cause is None else cause
     used = (execution.wall_s, execution.cpu_s, execution.memory_mb)
     return TestResult(reason, points, detail[:DETAIL_CHARS], cause, *used)
-
-
-def _execution_of(job: Future[Execution]) -> Execution:
-    """A job's execution; a provider that raises, though it must not, has failed at this one."""
-    if job.cancelled():
-        return Execution.unavailable("provider_closed")
-    error = job.exception()
-    if error is not None:
-        return Execution.unavailable("provider_error", _in_words(error))
-    return job.result()
-
-
-def _give_up(stuck: Iterable[Future[TestResult]]) -> None:
-    for future in stuck:
-        _end(future, TestResult(Reason.UNAVAILABLE, cause=STALLED))
-
-
-def _end(future: Future[TestResult], result: TestResult) -> None:
-    """Give a run its result, unless it was given up before."""
-    with suppress(InvalidStateError):
-        future.set_result(result)
 
 
 def _in_words(error: BaseException) -> str:

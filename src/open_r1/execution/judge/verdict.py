@@ -5,15 +5,16 @@ Does: hold them, and say what a verdict's results add up to. Does not: run or co
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from open_r1.execution.judge.comparison import Comparison
-from open_r1.execution.programs import Execution, Limits, Program
+from open_r1.execution.programs import Limits, Program
+
+if TYPE_CHECKING:
+    from open_r1.execution.judge.checkers import ProgramChecker
 
 
 class Reason(StrEnum):
@@ -50,28 +51,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Ruling:
-    """What a checker decided: PASSED, PARTIAL, WRONG_ANSWER or CHECKER_ERROR, and the points out of 1."""
+    """What a checker decided, and the points out of 1; `cause` is the provider's own code where it could not run."""
 
     reason: Reason
     points: float
     detail: str = ""
-
-
-class Checker(Protocol):
-    """A program that decides whether an output is right, where several may be. It runs as a job of its own."""
-
-    @property
-    def digest(self) -> str:
-        """The same for the same checker: what tells results in the cache apart."""
-        ...
-
-    def program(self, test: Test, output: bytes) -> Program:
-        """The checker's job: it may be given the test's input, its expected output, and the submission's output."""
-        ...
-
-    def read(self, test: Test, execution: Execution) -> Ruling:
-        """What the checker's run means; never called with an execution that is unavailable."""
-        ...
+    cause: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,16 +81,9 @@ class Test:
     kind: Kind = Kind.STDIN_STDOUT
     function: str = ""
     comparison: Comparison = Comparison()
-    checker: Checker | None = None
+    checker: ProgramChecker | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
     limits: Limits | None = None
-
-    @cached_property
-    def digest(self) -> bytes:
-        """The same for the same test."""
-        checker = self.checker.digest if self.checker else ""
-        words = (self.kind, self.function, repr(self.comparison), checker, repr(self.limits))
-        return digest_of([self.input, self.expected, *words, *flat(self.files)])
 
 
 @dataclass(frozen=True)
@@ -198,17 +176,3 @@ class Verdict:
         if first is None:
             return Reason.PASSED.value if self.results else "no_tests"
         return first.code
-
-
-def flat(files: Mapping[str, bytes]) -> list[str | bytes]:
-    return [part for name in sorted(files) for part in (name, files[name])]
-
-
-def digest_of(parts: Iterable[str | bytes]) -> bytes:
-    """A hash of the parts and where each ends."""
-    whole = hashlib.sha256()
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        whole.update(len(data).to_bytes(8, "big"))
-        whole.update(data)
-    return whole.digest()

@@ -95,7 +95,7 @@ class OutputMeter:
 
 
 def failure_of(error: Exception) -> Failure:
-    """What an exception of E2B's client says about trying again. Told by class name: releases have moved the classes."""
+    """What an exception of E2B's client says about trying again. Found by class name: releases have moved the classes."""
     if isinstance(error, Failure):
         return error
     names = {kind.__name__ for kind in type(error).__mro__}

@@ -327,7 +327,7 @@ def _read(
 
 @dataclass(frozen=True)
 class _Stage:
-    """The compiler's or the program's run, as Piston tells it."""
+    """The compiler's or the program's run, as Piston reports it."""
 
     stdout: bytes
     stderr: bytes

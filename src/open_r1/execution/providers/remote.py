@@ -23,8 +23,8 @@ from functools import cached_property
 from typing import Any
 
 from open_r1.errors import ConfigError
+from open_r1.execution.background import background_loop
 from open_r1.execution.programs import Execution, Program, Provider
-from open_r1.execution.providers.background import background_loop
 from open_r1.execution.providers.replies import Failure, bounded
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS
 from open_r1.net.client import HttpClient

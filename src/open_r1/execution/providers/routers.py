@@ -5,7 +5,7 @@
     Morph  -> [{"text": ..., "exception_str": ...}]
     GET /health
 
-Does: one program a request, so that a slow or failing one holds up or spoils no other. A router says in `exception_str`
+Does: one program a request, so that a slow or failing one delays or spoils no other. A router says in `exception_str`
 what its sandbox raised. Does not: ask for other languages than Python, in which `wrapping` runs them all.
 """
 

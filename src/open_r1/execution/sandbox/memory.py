@@ -46,7 +46,7 @@ def _own_mb(pid: int) -> float:
 
 
 def _shared_mb(pid: int) -> dict[bytes, float]:
-    """Shared memory that is no file's: its number, and the megabytes that it may grow to."""
+    """Shared memory of no file: its number, and the megabytes that it may grow to."""
     found: dict[bytes, float] = {}
     with suppress(OSError, ValueError), open(f"/proc/{pid}/maps", "rb") as file:
         for line in file:

@@ -1,6 +1,6 @@
 """One worker: a server process, the line to it, and the job it is at.
 
-Does: start the server, hand it a job, read what the job writes straight from the pipes, end it where it writes or holds
+Does: start the server, hand it a job, read what the job writes straight from the pipes, end it where it writes or uses
 too much, and give the server up when it doesn't answer. Does not: know languages (`toolchains`) or share work
 (`local`).
 """
@@ -214,7 +214,7 @@ class Worker:
 
 
 class _Watch:
-    """One job seen from this side: what it writes, what it holds, and the server's word on how it ended."""
+    """One job seen from this side: what it writes, the memory that it uses, and the server's word on how it ended."""
 
     def __init__(
         self, worker: Worker, job: Job, readers: tuple[int, int], output_bytes: int, feed: _Feed | None

@@ -1,4 +1,4 @@
-"""What stands around a script of the routers' protocol: it runs as in a notebook, where the last expression has a value.
+"""What surrounds a script of the routers' protocol: it runs as in a notebook, where the last expression has a value.
 
 This file's text begins the program in the box. What it says about the script (the value, the exception) is only as
 honest as the script: whoever scores with it, as the protocol's own clients do, trusts the script's last line.

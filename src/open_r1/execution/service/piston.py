@@ -2,7 +2,7 @@
 
 Source of the fields and their meaning: Piston's docs/api-v2.md and api/src/api/v2.js. As there, the first text file is
 the program and the others lie beside it, a limit above the server's own is an error, and a run that was stopped has the
-code null and a signal. What can't be set here is checked and otherwise left alone: the compiler has limits of its own.
+code null and a signal. What can't be set here is checked and otherwise ignored: the compiler has limits of its own.
 """
 
 from __future__ import annotations

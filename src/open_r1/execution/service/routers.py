@@ -1,7 +1,7 @@
 """The protocol of Open-R1's routers, `POST /execute_batch`: for clients that expect an E2B or a Morph router.
 
 Request: {scripts, languages or language, timeout, request_timeout}; seconds. Answer: a list, one entry a script, in
-order, that holds what a client of either router reads:
+order, with what a client of either router reads:
 
     {"execution": {"results", "logs": {"stdout", "stderr"}, "error", "execution_count"} or null,   as E2B's
      "text": ...,                                                                                  as Morph's

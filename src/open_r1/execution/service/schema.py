@@ -138,7 +138,7 @@ def check_number_of_values(body: bytes) -> None:
 
 
 def count_marks(body: bytes) -> int:
-    """What begins a value, or stands between two."""
+    """The number of characters that begin a value or separate two."""
     return body.count(b"[") + body.count(b"{") + body.count(b",")
 
 

@@ -1,4 +1,4 @@
-"""Runs the service: binds the address, serves until told to stop, and then lets what runs come to its end.
+"""Runs the service: binds the address, serves until a signal, and then lets what runs come to its end.
 
 A first SIGTERM or SIGINT: nothing new is taken, what waits is answered as unavailable, what runs is finished and answered.
 A second one ends it at once; the sandbox's processes die with it.
@@ -78,7 +78,7 @@ def serve(
     languages: Mapping[str, str],
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT. `on_ready` is told the address once requests are answered."""
+    """Serve until SIGTERM or SIGINT. `on_ready` gets the address once requests are answered."""
     with bind(settings.host, settings.port) as sock:
         address = address_of(sock, settings.host)
         server = make_server(provider, settings, languages, lambda: on_ready(address))

@@ -398,17 +398,6 @@ def test_a_control_that_can_t_run_now_is_tried_again_later() -> None:
         assert [judge.judge([submission])[0].share for _ in range(2)] == [None, 0.0]
 
 
-def test_a_checker_that_can_t_be_given_an_output_makes_it_wrong() -> None:
-    class Picky(Lenient):
-        def program(self, test: Test, output: bytes) -> Program:
-            return Program("checker", stdin=str(int(output)).encode())
-
-    verdict, _ = with_checker(lambda program: b"1", Test(b"1", b"2", checker=Picky()))
-    assert (verdict.share, verdict.reason) == (0.0, "wrong_answer")
-    verdict, _ = with_checker(lambda program: b"1", Test(b"1", b"two", checker=Picky()))
-    assert (verdict.share, verdict.reason) == (None, "judge_error")
-
-
 def test_a_program_may_write_as_much_as_is_expected_and_as_much_again() -> None:
     with ScriptedProvider(lambda program: b"x" * (3 << 20)) as provider:
         verdict = Judge(provider).judge([Submission(Program("p"), [Test(b"", b"x" * (3 << 20))])])[0]

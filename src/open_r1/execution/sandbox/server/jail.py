@@ -17,7 +17,7 @@ from contextlib import suppress
 from open_r1.execution.sandbox.server import kernel
 
 STAGE = "/proc"
-"""Where the new root is put together: a folder that is always there, and holds nothing that a program needs."""
+"""Where the new root is put together: a folder that always exists, and has nothing that a program needs."""
 
 BOX = "/box"
 DEVICES = ("null", "random", "urandom")
@@ -68,7 +68,7 @@ class Jail:
 
 def _traces_of_use() -> tuple[int, ...]:
     """What any change of the folder's content or attributes changes: a time of change can't be set, the size of a tmpfs
-    folder counts its names, and what is free tells of files that never had a name."""
+    folder counts its names, and the free space shows files that never had a name."""
     seen, room = os.stat(BOX), os.statvfs(BOX)
     times = seen.st_atime_ns, seen.st_mtime_ns, seen.st_ctime_ns
     return *times, seen.st_dev, seen.st_mode, seen.st_size, room.f_bfree, room.f_ffree

@@ -146,7 +146,7 @@ def become_program(
             _execute(job)
         os.close(REPORT)
         return source, job.arguments
-    except BaseException as error:  # noqa: BLE001  told to the server, whatever it is
+    except BaseException as error:  # noqa: BLE001  the server reports it, whatever it is
         os.write(channel, f"E{type(error).__name__}: {error}".encode()[:MAX_REPORT])
         os._exit(SETUP_FAILED)
 
@@ -164,7 +164,7 @@ def _write_files(job: Job, descriptors: Sequence[int]) -> None:
 
 
 def _start_under_init(report: int) -> None:
-    """Return in a child; its parent waits for it, as the first process of a tree must, and tells how it ended.
+    """Return in a child; its parent waits for it, as the first process of a tree must, and reports how it ended.
 
     The first process of a tree ignores most signals, which a compiled program may count on.
     """
@@ -182,7 +182,7 @@ def _start_under_init(report: int) -> None:
 
 
 def limit_server() -> None:
-    """What holds for every job is set once, in the server, and inherited."""
+    """Limits that are the same for every job: set once, in the server, and inherited."""
     for what, wanted in (
         (resource.RLIMIT_SIGPENDING, MAX_TIMERS),
         (resource.RLIMIT_CORE, 1),  # 0 would still hand a crashed program to a core_pattern that is a pipe

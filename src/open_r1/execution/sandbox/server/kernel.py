@@ -72,7 +72,7 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 
 
 def unmount(target: str) -> None:
-    """Lazily: what still holds it keeps it, its name is gone."""
+    """Lazily: a process that uses it keeps it, but its name is gone."""
     _checked(_libc.umount2(target.encode(), MNT_DETACH), f"umount {target}")
 
 

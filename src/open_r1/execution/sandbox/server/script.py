@@ -20,13 +20,13 @@ NAME = "main.py"
 _main = types.ModuleType("__main__")
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/box", "TMPDIR": "/box", "LANG": "C.UTF-8"}
 BROKEN_OUTPUT = 120
-"""Exit status of an interpreter that can't write out what it still holds."""
+"""Exit status of an interpreter that can't write out what it has buffered."""
 
 
 def prepare() -> None:
     """The interpreter as a program expects to find it: own streams, environment, `__main__`.
 
-    Once, in the server, for all programs: what is made after the fork is made anew for each. The streams find out here
+    Once, in the server, for all programs: what is made after the fork costs each of them. The streams find out here
     what they are on, so a file and pipes are in their places for the moment, as they will be in a program.
     """
     for name in [name for name in sys.modules if name.partition(".")[0] == "open_r1"]:
