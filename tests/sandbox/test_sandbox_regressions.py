@@ -122,6 +122,11 @@ def test_arguments_and_limits_of_kinds_that_are_nearly_plain_arrive(sandbox: Loc
     assert ran.stdout == b"['a']\n"
 
 
+def test_the_command_of_the_server_is_not_shown_as_that_of_the_program(sandbox: LocalProvider) -> None:
+    ran = sandbox.execute(Program("import sys; print(sys.orig_argv)", args=("word",)))
+    assert ran.stdout == b"['python3', 'main.py', 'word']\n"
+
+
 @pytest.mark.parametrize("limits", [Limits(wall_s=1e30), Limits(cpu_s=1e30), Limits(wall_s=float("nan"))])
 def test_limits_beyond_all_sense_are_refused(sandbox: LocalProvider, limits: Limits) -> None:
     assert sandbox.execute(Program("print(1)", limits=limits)).reason == "bad_request"
