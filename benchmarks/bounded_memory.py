@@ -60,7 +60,7 @@ def write_rows(path: Path, count: int, chars: int) -> None:
 
 
 def command_of(stage: str, rows: Path, folder: Path) -> list[str]:
-    """What a user would type, and what stands in the way of typing it twice removed."""
+    """The command that a user would type, with earlier output removed."""
     out = str(folder / f"{stage}.jsonl")
     if stage == "mix":
         recipe = folder / "mixture.json"

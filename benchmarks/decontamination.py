@@ -8,7 +8,7 @@ it a leaner form of the same rule. All are commands, started anew, that read the
 are left; they take turns, and the ratio is that of each round. CPU seconds are given beside the seconds that passed,
 because other work on the machine changes them less.
 
-The corpus is made from GSM8K's and MATH's training problems with their numbers drawn anew (`vary`), one document in
+The corpus is made from GSM8K's and MATH's training problems with new random numbers (`vary`), one document in
 `TRACE_EVERY` being several worked problems in a row, and one in `PLANT_EVERY` holding an evaluation item that was planted
 in one of the `WAYS`. Any hit in a document without a plant is counted as false.
 """
@@ -131,7 +131,7 @@ class Plant:
 
 
 def vary(text: str, rng: random.Random) -> str:
-    """The text with every number drawn anew."""
+    """The text with every number replaced by a random one."""
     return re.sub(r"\d+", lambda match: str(rng.randrange(2, 10 ** max(2, len(match[0])))), text)
 
 

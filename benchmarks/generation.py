@@ -1,4 +1,4 @@
-"""How fast traces are drawn, and whether kills lose any: `open-r1 data generate` beside what a server can serve.
+"""How fast traces are sampled, and whether kills lose any: `open-r1 data generate` beside what a server can serve.
 
     .venv/bin/python benchmarks/generation.py --write
     .venv/bin/python benchmarks/generation.py --kills 20 --server http://localhost:8000/v1 --model NAME
@@ -6,7 +6,7 @@
 The first runs a server in a process of its own that answers after 50 ms: the package's fake, a FastAPI application run by
 uvicorn, which is what vLLM and `transformers serve` put before their engines. A load generator that sends one prepared
 request over and over on 1,000 connections, and reads nothing but where replies end, measures what it can serve (and wrk,
-where it is installed); then the command draws traces with 1,000 requests in flight; in turns. Each waits for a quiet
+where it is installed); then the command samples traces with 1,000 requests in flight; in turns. Each waits for a quiet
 machine. What others used of it meanwhile is measured from the kernel's counters: a measurement with more than
 `MOST_FOREIGN` of a core gone to others is repeated, up to `--tries` times. The best of the rounds counts, since a neighbour
 can only slow things down.
@@ -225,7 +225,7 @@ def measure_ours(port: int, folder: Path, samples: int) -> tuple[float, float, f
         raise SystemExit(f"{' '.join(command)} failed with status {status}")
     last = json.loads((out / "summary.json").read_text())["last_run"]
     if last["samples"] != samples:
-        raise SystemExit(f"{last['samples']} of {samples} traces were drawn")
+        raise SystemExit(f"{last['samples']} of {samples} traces were sampled")
     return last["samples"] / last["seconds"], 1e6 * (usage.ru_utime + usage.ru_stime) / samples, usage.ru_maxrss / 1024
 
 

@@ -3,7 +3,7 @@
     python scripts/generate_reasoning.py --dataset-name AI-MO/NuminaMath-1.5 --output-file generations.jsonl \\
         --prompt-column problem --uuid-column problem --api-addr NODE:8000 --num-generations 2 --max-concurrent 200
 
-Every sample is kept, one a line, in `<output-file>.traces`; see `open-r1 data generate`.
+Every sample is kept, a line a sample, in `<output-file>.traces`; see `open-r1 data generate`.
 """
 
 import sys

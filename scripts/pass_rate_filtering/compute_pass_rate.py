@@ -3,19 +3,23 @@
     python scripts/pass_rate_filtering/compute_pass_rate.py --config recipes/dataset_filtering/filter_dapo.yaml \\
         --dataset_start_index 0 --dataset_end_index 200
 
-The same as `open-r1 data pass-rate`, whose --help lists every setting. Run again, it goes on where it stopped.
+The same as `open-r1 data pass-rate`, whose --help lists every setting. Run again, it continues where it stopped.
 """
 
+import argparse
 import sys
 
-from open_r1.cli.main import main
+from open_r1.cli import _data_pass_rate
+from open_r1.cli._generation_scripts import run
+from open_r1.cli.options import Parser
 
 
-def with_backend(words: list[str]) -> list[str]:
-    """vLLM in this process, as the original does it, where nothing else is asked for."""
-    is_chosen = any(word.partition("=")[0] in ("--server", "--backend", "--help", "-h") for word in words)
-    return words if is_chosen else [*words, "--backend", "vllm"]
+def measure(arguments: argparse.Namespace) -> None:
+    """Pass rates by vLLM in this process, as the original does it, where nothing else is asked for."""
+    if not {"server", "backend"} & vars(arguments).keys():
+        arguments.backend = "vllm"
+    _data_pass_rate.run(arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(["data", "pass-rate", *with_backend(sys.argv[1:])]))
+    sys.exit(run(measure, Parser(description=_data_pass_rate.DESCRIPTION, fill=_data_pass_rate.add_options), None))

@@ -25,7 +25,7 @@ class OpenR1Error(Exception):
 
 
 class UsageError(OpenR1Error, ValueError):
-    """The request can't be carried out as it stands: the user can mend it and start again."""
+    """The request can't be carried out as given: the user can fix it and start again."""
 
     exit_status = 2
 
@@ -39,11 +39,11 @@ class DataError(UsageError):
 
 
 class ModelError(UsageError):
-    """A folder that holds no model, a tokenizer or chat template that can't serve the training asked for."""
+    """A folder without a model, a tokenizer or chat template that can't serve the training asked for."""
 
 
 class RunFolderError(UsageError):
-    """An output folder that can't be written, is in use, or holds another run."""
+    """An output folder that can't be written, is in use, or contains another run."""
 
 
 class RunError(OpenR1Error):

@@ -217,10 +217,10 @@ def test_what_cannot_work_is_refused_before_anything_is_asked(
     ("line", "said"),
     [
         ("pas_rate_min: 0.2", "filter.yaml:2: unknown setting 'pas_rate_min'; did you mean 'pass_rate_min'?"),
-        ("num_generations: many", "filter.yaml:2: num_generations = 'many' can't be used"),
-        ("backend: vlm", "filter.yaml:2: backend = 'vlm' is not one of server, transformers, vllm"),
+        ("num_generations: many", "filter.yaml:2: num_generations must be a whole number, but is 'many'"),
+        ("backend: vlm", "filter.yaml:2: backend must be server or transformers or vllm, but is 'vlm'"),
         ("streaming: 3", "filter.yaml:2: streaming must be true or false"),
-        ("temperature: [1, 2]", "filter.yaml:2: temperature takes one value"),
+        ("temperature: [1, 2]", "filter.yaml:2: temperature must be a number, but is [1, 2]"),
     ],
 )
 def test_a_recipe_that_cannot_be_read_names_its_line(open_r1: Command, tmp_path: Path, line: str, said: str) -> None:

@@ -60,7 +60,7 @@ class UnparsableError(Exception):
 
 
 def check_pair(gold: str, answer: str, ordered: bool = False) -> Reason:
-    """The verdict on one pair of canonical answers; never raises for what stands in them."""
+    """The verdict on one pair of canonical answers; never raises for their content."""
     try:
         return "correct" if settle(gold, answer) else "wrong"
     except UnparsableError as error:
@@ -119,7 +119,7 @@ def mark_capitals(text: str, capitals: frozenset[str]) -> str:
 
 
 def is_too_large(text: str) -> bool:
-    """Whether `text` is nested too deep, holds a numeral of thousands of digits or a tower of powers."""
+    """Whether `text` is nested too deep, contains a numeral of thousands of digits or a tower of powers."""
     depth = deepest = 0
     for character in text:
         depth += (character in "{[(") - (character in "}])")
@@ -132,7 +132,7 @@ def compare_by_value(gold: Any, answer: Any) -> bool | None:
 
     Far cheaper than simplifying their difference, and right where math-verify is not: it leaves some fractions
     unevaluated, and takes constants below 1e-15 for zero. They are different when they are apart at a positive point;
-    the same when equal to 50 digits at all points, the negative one included, which tells `|x|` from `x`. In between,
+    the same when equal to 50 digits at all points, the negative one included, so `|x|` is not `x`. In between,
     roundings and choices of branch are left to math-verify, as percentages are, which it keeps unevaluated.
     """
     if not all(isinstance(value, Expr) and not value.has(UnevaluatedExpr) for value in (gold, answer)):

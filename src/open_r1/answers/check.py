@@ -92,7 +92,7 @@ def check_answers(
     Args:
         golds: Gold texts, as data sets have them; None or an unreadable one gives "unparsable_gold".
         ordered: True where the order of a bare list matters (`sort 3, 1, 2`); by default it doesn't.
-        problems: The texts of the problems, where they are known. An answer that stands in its problem as a formula, and
+        problems: The texts of the problems, where they are known. An answer that is a formula of its problem, and
             equals the gold by its value but not by its writing, gets the reason "copied": it is the task handed back.
     """
     flags = [False] * len(golds) if ordered is None else ordered
@@ -114,7 +114,7 @@ def _without_copy(verdict: Verdict, problem: str | None) -> Verdict:
 
 
 def settle_pairs(pairs: Sequence[Pair], verifier: Verifier) -> list[Reason]:
-    """The verdicts of the algebra system. Whose fault a failure is, the gold against itself tells.
+    """The verdicts of the algebra system. The gold against itself shows whose fault a failure is.
 
     Where that is settled in time, a time-out or a crash on the pair is the answer's doing, and its reason is worth 0; where
     it isn't, the gold is at fault.
@@ -194,5 +194,5 @@ def _canonical_gold(gold_text: str) -> str | None:
 
 
 def has_readable_gold(gold: Gold) -> bool:
-    """Whether a gold holds an answer that completions can be compared with."""
+    """Whether a gold contains an answer that completions can be compared with."""
     return gold is not None and bool(_canonical_gold(str(gold)))

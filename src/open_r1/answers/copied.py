@@ -1,6 +1,6 @@
 r"""Whether an answer is only the problem's own formula handed back.
 
-Does: find out whether an answer stands in the text of its problem as a formula. "Evaluate $17\cdot23$" is not answered by
+Does: find out whether an answer is a formula of its problem. "Evaluate $17\cdot23$" is not answered by
 `17\cdot23`, nor "Factor $x^2-1$" by `x^2-1`, though both are equal to the gold. Does not: compare answer and gold; the
 caller asks only about answers that equal their gold by value and not by their writing.
 
@@ -17,7 +17,7 @@ from functools import lru_cache
 from open_r1.answers.latex import MAX_CHARS, canonical
 
 MAX_PROBLEM_CHARS = 100_000
-"""So much of a problem is looked through, from its end: what was asked stands there."""
+"""Characters of a problem that are searched, from its end, where the question is."""
 
 _FORMULA = re.compile(
     r"\$\$([^$]+)\$\$|\$((?:\\.|[^$\\])+)\$|\\\(((?:(?!\\\)).){1,4000})\\\)|\\\[((?:(?!\\\]).){1,4000})\\\]", re.DOTALL
@@ -31,7 +31,7 @@ _POINTLESS = re.compile(r"\\left|\\right|[\s{}&]|\\cdot(?![A-Za-z])")
 
 
 def is_copied(answer: str, problem: str) -> bool:
-    """Whether `answer` stands in `problem` as a formula, whole or as a part of one.
+    """Whether `answer` is in `problem` as a formula, whole or as a part of one.
 
     Never for a bare numeral, a fraction in lowest terms, a word or a letter: they are answers wherever they stand.
     """
@@ -54,7 +54,7 @@ def is_bare(answer: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _formulas(problem: str) -> tuple[str, ...]:
-    r"""The formulas of a problem, squeezed: what stands between `$`, `\(` and `\[`; the whole text where none does."""
+    r"""The formulas of a problem, squeezed: what is between `$`, `\(` and `\[`; the whole text where none does."""
     found = ["".join(filter(None, match.groups())) for match in _FORMULA.finditer(problem)] or [problem]
     pieces = [piece[:MAX_CHARS] for formula in found for piece in _ENVIRONMENT.split(formula)]
     return tuple(dict.fromkeys(_squeezed(canonical(piece)) for piece in pieces if piece.strip()))

@@ -106,7 +106,7 @@ def _spread(name: str) -> Fraction:
 def are_equal(first: Node, second: Node) -> bool:
     """Whether two formulas have the same value, or are the same function wherever the first is real.
 
-    Raises TooLargeError where that can't be told, UndefinedError where the first has no value.
+    Raises TooLargeError where that can't be decided, UndefinedError where the first has no value.
     """
     if first == second:
         return True

@@ -258,7 +258,7 @@ def brace_arguments(text: str) -> str:
 
 
 def _brace_token(token: str, out: list[str], wanted: list[int]) -> str:
-    """`token` as the next arguments of what stands before it; digits may fill several arguments at once."""
+    """`token` as the next arguments of what precedes it; digits may fill several arguments at once."""
     if out and out[-1] in {"^", "_", r"\sqrt"}:
         wanted[-1] -= 1
         return f"{{{token}}}"
@@ -305,6 +305,6 @@ def _closes_at_end(text: str) -> bool:
 
 
 def _join_thousands(text: str) -> str:
-    r"""`1,234\pi` -> `1234\pi`; left alone where a comma may also separate the parts of a list or a tuple."""
+    r"""`1,234\pi` -> `1234\pi`; unchanged where a comma may also separate the parts of a list or a tuple."""
     joined = _THOUSANDS.sub(lambda match: match[1].replace(",", "").replace(" ", ""), text)
     return text if "," in joined or any(bracket in text for bracket in ("(", "[", r"\{")) else joined

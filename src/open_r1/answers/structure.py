@@ -1,4 +1,4 @@
-r"""The outer structure of canonical text: brackets, the parts of a list, what stands between them.
+r"""The outer structure of canonical text: brackets, the parts of a list, the separators between them.
 
 Does: split text at commas, unions and other marks that stand outside all brackets, and take off the brackets around it.
 Does not: read the parts.
@@ -36,7 +36,7 @@ class Group:
 
 
 def split_top(text: str, *separators: str) -> list[str]:
-    """`text` split at each of `separators` that stands outside all brackets; the parts stripped."""
+    """`text` split at each of `separators` that is outside all brackets; the parts stripped."""
     return [part for part, _ in split_marked(text, frozenset(separators))]
 
 

@@ -1,6 +1,6 @@
 r"""Units of measure: which there are, what they measure, and how they convert.
 
-Does: read what stands after a number as a unit (`km/h`, `cm^{2}`, `square feet`, `dollars`, `厘米`) or as words that count
+Does: read what follows a number as a unit (`km/h`, `cm^{2}`, `square feet`, `dollars`, `厘米`) or as words that count
 things (`red apples`), and say whether two of them agree. Does not: read the number (`types.quantity`).
 """
 

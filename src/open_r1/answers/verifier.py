@@ -106,9 +106,9 @@ class Verifier:
             with self._lock:
                 known = self._remembered
                 left = [pair for pair in distinct if pair not in known]
-                found = zip(left, map(reason_of, self.pool.map(left, ahead=None)), strict=True) if left else ()
+                reasons: list[Reason] = [reason_of(job) for job in self.pool.map(left, ahead=None)] if left else []
                 verdicts = {pair: known[pair] for pair in distinct if pair in known}
-                verdicts.update(found)
+                verdicts.update(zip(left, reasons, strict=True))
                 self._remember(verdicts)
         return [verdicts[pair] for pair in pairs]
 

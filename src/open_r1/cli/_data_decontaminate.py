@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import ProgressLine, show, show_json
-from open_r1.cli.options import add, add_results, add_rows, add_settings, add_verb, read_settings
+from open_r1.cli.options import add, add_results, add_rows, add_settings, read_settings
 from open_r1.errors import ConfigError
 
 if TYPE_CHECKING:
     from open_r1.data.decontamination import Summary
     from open_r1.data.row_file import Destination
 
+SUMMARY = "remove rows that contain evaluation items"
+DESCRIPTION = (
+    "Find the rows that contain items of evaluation sets, report each with its evidence, and write the others."
+)
 EXAMPLE = """examples:
   open-r1 data decontaminate traces.jsonl --against math500.jsonl aime24.jsonl --output clean.jsonl
   open-r1 data decontaminate open-r1/OpenR1-Math-220k --against math_500 'gsm8k.jsonl?column=question' --report hits.jsonl
@@ -25,18 +29,8 @@ when they are whole.
 """
 
 
-def add_parser(actions: Any) -> None:
-    add_verb(
-        actions,
-        "decontaminate",
-        "remove rows that contain evaluation items",
-        EXAMPLE,
-        "Find the rows that contain items of evaluation sets, report each with its evidence, and write the others.",
-        fill=add_options,
-    )
-
-
 def add_options(parser: Any) -> None:
+    """The command's options."""
     from open_r1.data.evaluation_index import Rule
 
     add_rows(parser)
@@ -50,10 +44,10 @@ def add_options(parser: Any) -> None:
     add(parser, "variants", action="store_true", help="an item with other numbers in it is a hit too")
     add(parser, "processes")
     add_results(parser, "output", help="the rows that are kept: .jsonl or .parquet")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
     from open_r1.data.decontamination import decontaminate
     from open_r1.data.row_file import Destination
     from open_r1.data.sources import open_rows
@@ -83,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_rule(arguments: argparse.Namespace) -> Any:
+    """The rule by the options. ConfigError for one that has no effect."""
     from open_r1.data.evaluation_index import Rule
 
     if arguments.coverage is None:
@@ -95,6 +90,7 @@ def read_rule(arguments: argparse.Namespace) -> Any:
 
 
 def show_summary(summary: Summary, destination: Destination) -> None:
+    """Print the counts, and where the results are."""
     show(f"{summary.source}: {summary.rows} rows, {summary.contaminated} of them contain evaluation items")
     if summary.empty:
         show(f"  {summary.empty} rows have no text in {', '.join(summary.columns)}")

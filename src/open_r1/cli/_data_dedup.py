@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import ProgressLine, show, show_json
-from open_r1.cli.options import add, add_results, add_rows, add_settings, add_verb, read_settings
+from open_r1.cli.options import add, add_results, add_rows, add_settings, read_settings
 
 if TYPE_CHECKING:
     from open_r1.data.deduplication import DedupSummary
 
+SUMMARY = "remove exact and near duplicates"
+DESCRIPTION = "Find rows that repeat an earlier row, and write the others: the first of each is kept."
 EXAMPLE = """examples:
   open-r1 data dedup problems.jsonl --output unique.jsonl
   open-r1 data dedup 'shards/*.parquet' --columns problem --threshold 0.8 --output unique.parquet --report duplicates.jsonl
@@ -21,18 +23,8 @@ Output and report appear when they are whole. Without --output, duplicates are c
 """
 
 
-def add_parser(actions: Any) -> None:
-    add_verb(
-        actions,
-        "dedup",
-        "remove exact and near duplicates",
-        EXAMPLE,
-        "Find rows that repeat an earlier row, and write the others: the first of each is kept.",
-        fill=add_options,
-    )
-
-
 def add_options(parser: Any) -> None:
+    """The command's options."""
     from open_r1.data.deduplication import DedupSettings
 
     add_rows(parser)
@@ -41,10 +33,10 @@ def add_options(parser: Any) -> None:
     add(parser, "report", type=Path, metavar="FILE", help="a line per dropped row: which row it repeats")
     add(parser, "processes")
     add_results(parser, "output", help="the rows that are kept: .jsonl or .parquet")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
     from open_r1.data.deduplication import DedupSettings, deduplicate
     from open_r1.data.row_file import NOWHERE, Destination
     from open_r1.data.sources import open_rows
@@ -69,12 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def show_summary(summary: DedupSummary) -> None:
+    """Print the counts, and where the results are."""
     show(f"{summary.source}: {summary.rows} rows, {summary.exact} exact and {summary.near} near duplicates")
     if summary.empty:
         show(f"  {summary.empty} rows have no text in {', '.join(summary.columns)}")
 
 
 def show_paths(output: Path | None, report: Path | None) -> None:
+    """Print where the results are."""
     if output:
         show(f"the others are in {output}")
     if report:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import ProgressLine, command_line, show, show_json, tell
-from open_r1.cli.options import add_results, add_settings, add_verb, read_settings
+from open_r1.cli.options import add_results, add_settings, read_settings
 from open_r1.errors import RunError
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from open_r1.data.problems import ProblemSet, ProblemSource
     from open_r1.data.teacher import TeacherSettings
 
+SUMMARY = "traces from a teacher, many for each problem; resumable"
+DESCRIPTION = "Generate traces for problems by servers of OpenAI's chat API, or by a model in this process."
 EXAMPLE = """examples:
   open-r1 data generate problems.jsonl --server http://node1:8000/v1 http://node2:8000/v1 --num_samples 4 \\
       --max_new_tokens 16384 --output_dir traces
@@ -24,18 +26,8 @@ The same command again continues where it stopped. More --num_samples or more pr
 """
 
 
-def add_parser(actions: Any) -> None:
-    add_verb(
-        actions,
-        "generate",
-        "traces from a teacher, many for each problem; resumable",
-        EXAMPLE,
-        "Generate traces for problems by servers of OpenAI's chat API, or by a model in this process.",
-        fill=add_options,
-    )
-
-
 def add_options(parser: Any) -> None:
+    """The command's options."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.problems import ProblemSource
 
@@ -44,7 +36,6 @@ def add_options(parser: Any) -> None:
     add_settings(parser.add_argument_group("sampling"), TraceSettings)
     add_teacher(parser)
     add_results(parser, "output_dir", required=True, help="folder for traces.jsonl and what belongs to it")
-    parser.set_defaults(run=run)
 
 
 def add_teacher(parser: Any) -> None:
@@ -57,6 +48,7 @@ def add_teacher(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.problems import ProblemSource
     from open_r1.data.teacher import TeacherSettings

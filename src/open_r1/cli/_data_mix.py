@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.cli.console import ProgressLine, show, show_json
-from open_r1.cli.options import add_results, add_verb
+from open_r1.cli.options import add_results
 from open_r1.errors import ConfigError
 
+SUMMARY = "a mixture of data sets, written out with its exact counts"
+DESCRIPTION = "Write a recipe's mixture as Parquet shards with a card."
 EXAMPLE = """example:
   open-r1 data mix mixture.yaml --output_dir mixed
 
@@ -26,24 +28,14 @@ done.json is written last; the same command replaces what an interrupted one lef
 """
 
 
-def add_parser(actions: Any) -> None:
-    add_verb(
-        actions,
-        "mix",
-        "a mixture of data sets, written out with its exact counts",
-        EXAMPLE,
-        "Write a recipe's mixture as Parquet shards with a card.",
-        fill=add_options,
-    )
-
-
 def add_options(parser: Any) -> None:
+    """The command's options."""
     parser.add_argument("recipe", type=Path, help="YAML with a dataset_mixture")
     add_results(parser, "output_dir", required=True, help="new folder for the shards")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
     from open_r1.data.mixtures import mix
 
     with ProgressLine() as line:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from open_r1.cli._data_generate import add_teacher, read_problems, show_plan
 from open_r1.cli._data_publish import push
 from open_r1.cli._data_verify import add_reward_choice
 from open_r1.cli.console import ProgressLine, command_line, show, show_json, tell
-from open_r1.cli.options import add, add_results, add_settings, add_verb, read_settings
+from open_r1.cli.options import add, add_results, add_settings, read_settings
+from open_r1.configs.fields import setting
 from open_r1.errors import ConfigError, nearest
 
+SUMMARY = "how often a model solves each problem, and those within a window; resumable"
+DESCRIPTION = "Generate completions of every problem, score them, write each problem's pass rate, keep a window."
 EXAMPLE = """examples:
   open-r1 data pass-rate problems.jsonl --server http://localhost:8000/v1 --num_samples 8 --min 0.1 --max 0.6 \\
       --output_dir rated
@@ -24,53 +28,51 @@ kept.jsonl those with min < pass_rate < max. The same command continues where it
 """
 
 LOADING = ("model_revision", "dtype", "torch_dtype", "attn_implementation", "trust_remote_code")
-"""Settings of the original's recipes about loading the model; a server has loaded it its own way."""
 
 
-def add_parser(actions: Any) -> None:
-    add_verb(
-        actions,
-        "pass-rate",
-        "how often a model solves each problem, and those within a window; resumable",
-        EXAMPLE,
-        "Generate completions of every problem, score them, write each problem's pass rate, keep a window.",
-        fill=add_options,
-    )
+@dataclass(frozen=True)
+class Request:
+    """What only this verb is asked, with words of the original's recipes. A server has loaded the model its own way."""
+
+    dataset_name: str | None = setting(None, argparse.SUPPRESS)
+    dataset_start_index: int | None = setting(None, "begin with this row, counted from 0")
+    dataset_end_index: int | None = setting(None, "end before this row")
+    chat_template: str | None = setting(None, "Jinja chat template that the server is to use")
+    output_dataset_name: str | None = setting(None, "push the kept problems to the Hub")
+    rescore: bool = setting(False, "score again, by other rewards or with more samples")
+    model_revision: str | None = setting(None, argparse.SUPPRESS)
+    dtype: str | None = setting(None, argparse.SUPPRESS)
+    torch_dtype: str | None = setting(None, argparse.SUPPRESS)
+    attn_implementation: str | None = setting(None, argparse.SUPPRESS)
+    trust_remote_code: str | None = setting(None, argparse.SUPPRESS)
+    output_dir: str | None = None
+    overwrite: bool = False
 
 
 def add_options(parser: Any) -> None:
+    """The command's options."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.pass_rate import SAMPLING, PassRateSettings
     from open_r1.data.problems import ProblemSource
 
     parser.add_argument("source", nargs="?", help="problems: a file, a folder, a Hub id, or tasks:NAME?level=2&n=1000")
-    parser.add_argument("--config", dest="recipe", type=Path, metavar="RECIPE", help="YAML with settings")
-    group = parser.add_argument_group("problems")
-    group.add_argument("--dataset_name", help=argparse.SUPPRESS)
-    add_settings(group, ProblemSource)
-    add(group, "dataset_start_index", type=int, metavar="N", help="begin with this row, counted from 0")
-    add(group, "dataset_end_index", type=int, metavar="N", help="end before this row")
-    group = parser.add_argument_group("sampling")
+    add(parser, "config", dest="recipe")
+    add_settings(parser.add_argument_group("problems"), ProblemSource)
     defaults = {name: {"default": getattr(SAMPLING, name)} for name in ("num_samples", "temperature", "top_p")}
-    add_settings(group, TraceSettings, **defaults)
+    add_settings(parser.add_argument_group("sampling"), TraceSettings, **defaults)
     add_teacher(parser)
-    add(parser, "chat_template", metavar="TEXT", help="Jinja chat template that the server is to use")
-    for name in LOADING:
-        parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
     add_reward_choice(parser, "rewards to score by (default: the first that the columns allow)")
     add(parser, "reward_weights", nargs="+", type=read_weight, metavar="WEIGHT",
         help="a weight each, or NAME=WEIGHT (default: equal weights)")  # fmt: skip
-    group = parser.add_argument_group("the problems that are kept")
     spellings = {
         "min": {"spellings": ("--pass_rate_min", "--low_reward_threshold")},
         "max": {"spellings": ("--pass_rate_max", "--high_reward_threshold")},
     }
+    group = parser.add_argument_group("the problems that are kept")
     add_settings(group, PassRateSettings, "min", "max", "allow_missing", **spellings)
-    add(group, "output_dataset_name", metavar="USER/NAME", help="push the kept problems to the Hub")
-    add(parser, "rescore", action="store_true", help="score again, by other rewards or with more samples")
+    add_settings(parser, Request)
     add_results(parser, "output_dir", help="folder for everything (default: pass_rates/<source>)")
     leave_out_defaults(parser)
-    parser.set_defaults(run=run)
 
 
 def leave_out_defaults(parser: Any) -> None:
@@ -84,6 +86,7 @@ def leave_out_defaults(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.pass_rate import PassRateSettings, measure_pass_rate
     from open_r1.data.teacher import open_teacher
@@ -150,52 +153,41 @@ def default_folder(request: argparse.Namespace) -> Path:
 
 
 def read_recipe_file(path: Path, parser: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A recipe's settings, by their flags and of rewards. ConfigError, with file and line, for an unknown one."""
+    """A recipe's settings, by their fields and of rewards. ConfigError, with file and line, for an unknown one."""
     from open_r1.configs.reader import read_recipe
+    from open_r1.configs.types import read_value
     from open_r1.rewards.registry import reward_specs
 
     reward_options = {option for spec in reward_specs().values() for option in spec.options}
-    actions = {action.option_strings[0]: action for action in parser._actions if action.option_strings}
-    flags = parser.declared()
+    hints, flags = setting_types(), parser.declared()
+    fields = {action.option_strings[0]: action.dest for action in parser._actions if action.option_strings}
     settings: dict[str, Any] = {}
     of_rewards: dict[str, Any] = {}
-    for setting in read_recipe(path):
-        action = actions.get(flags.get(f"--{setting.key}", ""))
-        if action is not None and action.dest not in ("help", "recipe", "set"):
-            if setting.value is not None:
-                settings[action.dest] = convert(action, setting)
-        elif setting.key in reward_options:
-            of_rewards[setting.key] = setting.value
+    for one in read_recipe(path):
+        name = fields.get(flags.get(f"--{one.key}", ""))
+        if name in hints:
+            if one.value is not None:
+                is_list = any(get_origin(hint) is tuple for hint in (hints[name], *get_args(hints[name])))
+                listed = replace(one, value=[one.value]) if is_list and not isinstance(one.value, list) else one
+                settings[name] = read_value(listed, hints[name])
+        elif one.key in reward_options:
+            of_rewards[one.key] = one.value
         else:
-            hint = nearest(setting.key, [*(flag[2:] for flag in flags), *reward_options])
+            hint = nearest(one.key, [*(flag[2:] for flag in flags), *reward_options])
             advice = hint if hint != "." else "; remove it: the settings are the flags of open-r1 data pass-rate."
-            raise ConfigError(f"{setting.origin}: unknown setting '{setting.key}'{advice}")
+            raise ConfigError(f"{one.origin}: unknown setting '{one.key}'{advice}")
     return settings, of_rewards
 
 
-def convert(action: argparse.Action, setting: Any) -> Any:
-    """A value of YAML as the flag would have read it."""
-    value = setting.value
-    if action.nargs == 0:
-        if not isinstance(value, bool):
-            raise ConfigError(f"{setting.origin}: {setting.key} must be true or false, but is {value!r}.")
-        return value
-    if isinstance(value, dict) and action.dest in ("reward_weights", "extra_body", "engine_options"):
-        return list(value.items()) if action.dest == "reward_weights" else value
-    words = value if isinstance(value, list) else [value]
-    read: Any = action.type if callable(action.type) else str
-    try:
-        values = [read(str(word)) for word in words]
-    except (ValueError, argparse.ArgumentTypeError) as error:
-        raise ConfigError(f"{setting.origin}: {setting.key} = {value!r} can't be used: {error}.") from None
-    if action.choices is not None and (unknown := [one for one in values if one not in action.choices]):
-        known = ", ".join(map(str, action.choices))
-        raise ConfigError(f"{setting.origin}: {setting.key} = {unknown[0]!r} is not one of {known}.")
-    if action.nargs not in (None, "?"):
-        return values
-    if len(values) != 1:
-        raise ConfigError(f"{setting.origin}: {setting.key} takes one value, but has {len(values)}.")
-    return values[0]
+def setting_types() -> dict[str, Any]:
+    """The type of each setting that a recipe may have."""
+    from open_r1.data.generation import TraceSettings
+    from open_r1.data.pass_rate import PassRateSettings
+    from open_r1.data.problems import ProblemSource
+    from open_r1.data.teacher import TeacherSettings
+
+    records = (ProblemSource, TraceSettings, TeacherSettings, PassRateSettings, Request)
+    return {name: hint for record in records for name, hint in get_type_hints(record).items() if name != "set"}
 
 
 def read_weight(word: str) -> float | tuple[str, float]:
@@ -207,9 +199,9 @@ def read_weight(word: str) -> float | tuple[str, float]:
         raise argparse.ArgumentTypeError(f"{word!r} is not a weight; write 0.4 or accuracy=0.4") from None
 
 
-def read_weights(weights: list[Any] | None) -> Any:
+def read_weights(weights: Any) -> Any:
     """A list of weights, or a mapping by name where they have names."""
-    if not weights or not any(isinstance(weight, tuple) for weight in weights):
+    if not weights or isinstance(weights, dict) or not any(isinstance(weight, tuple) for weight in weights):
         return weights
     if not all(isinstance(weight, tuple) for weight in weights):
         raise ConfigError("--reward_weights has weights with names and without; give all of them names, or none.")
@@ -217,6 +209,7 @@ def read_weights(weights: list[Any] | None) -> Any:
 
 
 def check_request(request: argparse.Namespace) -> None:
+    """ConfigError for options that don't fit together; a notice for those that have no effect."""
     first, end = request.dataset_start_index, request.dataset_end_index
     if (first or 0) < 0 or (end is not None and end <= (first or 0)):
         raise ConfigError(
@@ -248,7 +241,10 @@ def read_teacher(request: argparse.Namespace) -> Any:
     template = {"chat_template": request.chat_template} if request.chat_template else {}
     if template and request.backend != "server":
         raise ConfigError(f"--chat_template has no effect with --backend {request.backend}; leave one of them out.")
-    loading = load_options(request) if request.backend == "vllm" else {}
+    trust = request.trust_remote_code and str(request.trust_remote_code).lower() == "true"
+    dtype = request.dtype or request.torch_dtype
+    named = {"revision": request.model_revision, "dtype": dtype, "trust_remote_code": trust}
+    loading = {name: value for name, value in named.items() if value is not None and request.backend == "vllm"}
     if request.backend == "transformers" and request.model_revision not in (None, "main"):
         raise ConfigError(
             f"model_revision {request.model_revision} can't be chosen with --backend transformers; give the folder that "
@@ -258,18 +254,8 @@ def read_teacher(request: argparse.Namespace) -> Any:
     return read_settings(TeacherSettings, request, extra_body=extra_body, engine_options=options)
 
 
-def load_options(request: argparse.Namespace) -> dict[str, Any]:
-    """The recipe's settings about loading as vLLM calls them; it chooses its attention itself."""
-    trust = request.trust_remote_code
-    found = {
-        "revision": request.model_revision,
-        "dtype": request.dtype or request.torch_dtype,
-        "trust_remote_code": None if trust is None else trust.lower() == "true",
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
 def show_summary(summary: dict[str, Any], folder: Path) -> None:
+    """Print the counts, and where the results are."""
     mean = "none" if summary["mean"] is None else f"{summary['mean']:.3f}"
     show(f"{summary['problems']:,} problems, {summary['samples']:,} samples scored, mean pass rate {mean}")
     most = max(1, *summary["tenths"])

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.cli.console import ProgressLine, tell
-from open_r1.cli.options import add, add_verb
+from open_r1.cli.options import add
 
+SUMMARY = "rows to the Hub, as Parquet shards with a card"
+DESCRIPTION = "Write rows as Parquet shards with a card that says how they were made, and push them to the Hub."
 EXAMPLE = """examples:
   open-r1 data publish mixed --repo_id me/my-mixture --private
   open-r1 data publish clean.jsonl --repo_id me/my-traces --output_dir clean-shards --dry-run
@@ -18,28 +20,18 @@ The token is the one that `hf auth login` keeps, or HF_TOKEN. After a failed upl
 """
 
 
-def add_parser(actions: Any) -> None:
-    add_verb(
-        actions,
-        "publish",
-        "rows to the Hub, as Parquet shards with a card",
-        EXAMPLE,
-        "Write rows as Parquet shards with a card that says how they were made, and push them to the Hub.",
-        fill=add_options,
-    )
-
-
 def add_options(parser: Any) -> None:
+    """The command's options."""
     parser.add_argument("source", help="a folder of shards, a file, a pattern, a Hub id")
     add(parser, "repo_id", required=True)
     add(parser, "output_dir", help="where shards of another source are written")
     for name in ("dataset_config", "revision", "private"):
         add(parser, name)
     add(parser, "dry-run", help="write the shards, push nothing")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
     push(
         arguments.source,
         arguments.repo_id,

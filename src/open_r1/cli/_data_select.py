@@ -6,8 +6,10 @@ import argparse
 from typing import Any
 
 from open_r1.cli.console import ProgressLine, show, show_json, table
-from open_r1.cli.options import add, add_results, add_rows, add_settings, add_verb, read_settings
+from open_r1.cli.options import add, add_results, add_rows, add_settings, read_settings
 
+SUMMARY = "the traces worth training on, the best of each problem"
+DESCRIPTION = "Leave out bad traces, each for a reason that is counted, and keep the best of each problem."
 EXAMPLE = """examples:
   open-r1 data select verified.jsonl --output sft.jsonl --keep_per_problem 2 --by shortest --as messages
   open-r1 data select verified.jsonl --output diverse.jsonl --keep_per_problem 4 --by diverse --max_tokens 16384
@@ -26,18 +28,8 @@ GROUPS = {
 }
 
 
-def add_parser(actions: Any) -> None:
-    add_verb(
-        actions,
-        "select",
-        "the traces worth training on, the best of each problem",
-        EXAMPLE,
-        "Leave out bad traces, each for a reason that is counted, and keep the best of each problem.",
-        fill=add_options,
-    )
-
-
 def add_options(parser: Any) -> None:
+    """The command's options."""
     from open_r1.data.selection import OPTIONAL, SelectSettings
 
     add_rows(parser, "verified", "what data verify wrote, or any source with a completion per row")
@@ -46,10 +38,10 @@ def add_options(parser: Any) -> None:
         add_settings(parser.add_argument_group(title), SelectSettings, *names.split(), **changes)
     add(parser, "processes")
     add_results(parser, "output", required=True, help="the traces that are kept: .jsonl")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
     from open_r1.data.selection import SelectSettings, select
     from open_r1.data.sources import open_rows
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.cli.console import ProgressLine, show, show_json, table, tell
-from open_r1.cli.options import add, add_results, add_rows, add_settings, add_verb, read_settings
+from open_r1.cli.options import add, add_results, add_rows, add_settings, read_settings
 
+SUMMARY = "a verdict with its reason on every trace; resumable"
+DESCRIPTION = "Judge every trace: programs by their tests, answers by the answer layer, the rest by a judge model."
 EXAMPLE = """examples:
   open-r1 data verify traces/traces.jsonl --output verified.jsonl
   open-r1 data verify traces/traces.jsonl --output verified.jsonl --rewards binary_code --set code_provider=piston
@@ -19,18 +21,8 @@ continues where it stopped, and adds what has been appended to the traces since.
 """
 
 
-def add_parser(actions: Any) -> None:
-    add_verb(
-        actions,
-        "verify",
-        "a verdict with its reason on every trace; resumable",
-        EXAMPLE,
-        "Judge every trace: programs by their tests, answers by the answer layer, the rest by a judge model.",
-        fill=add_options,
-    )
-
-
 def add_options(parser: Any) -> None:
+    """The command's options."""
     from open_r1.data.judge_model import JudgeSettings
     from open_r1.data.verification import VerifySettings
 
@@ -42,12 +34,11 @@ def add_options(parser: Any) -> None:
     add_settings(parser.add_argument_group("a judge model for what rules can't decide"), JudgeSettings)
     add(parser, "api_key_env")
     add_results(parser, "output", required=True, help="the same rows with verdicts: .jsonl")
-    parser.set_defaults(run=run)
 
 
 def add_reward_choice(parser: Any, rewards: str) -> None:
     """Which rewards, with which settings, for every action that scores rows."""
-    from open_r1.data.scoring import RewardChoice
+    from open_r1.data.trace_rewards import RewardChoice
 
     group = parser.add_argument_group("rewards")
     add_settings(group, RewardChoice, "rewards", "solution_column", rewards={"help": rewards})
@@ -55,6 +46,7 @@ def add_reward_choice(parser: Any, rewards: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
     from open_r1.data.judge_model import JudgeSettings, open_judge
     from open_r1.data.sources import open_rows
     from open_r1.data.verification import VerifySettings, prepare, verify
@@ -83,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def show_record(record: dict[str, Any], output: Path) -> None:
+    """Print the counts, and where the verdicts are."""
     earlier = f" ({record['earlier']:,} of them in an earlier run)" if record["earlier"] else ""
     show(f"{record['traces']:,} traces{earlier}: {record['verified']:,} verified, {record['refuted']:,} refuted, "
          f"{record['undecided']:,} undecided")  # fmt: skip

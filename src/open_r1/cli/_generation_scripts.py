@@ -54,6 +54,7 @@ def run(
 
 
 def generate_parser() -> argparse.ArgumentParser:
+    """The options of `generate.py`."""
     parser = argparse.ArgumentParser(description="Generate completions of a data set's problems from a server.")
     parser.add_argument("--hf-dataset", required=True, help="data set: a Hub id, a file or a folder")
     parser.add_argument("--hf-dataset-config", help="its configuration")
@@ -84,6 +85,7 @@ def generate_parser() -> argparse.ArgumentParser:
 
 
 def generate_set(arguments: argparse.Namespace) -> None:
+    """Generate, and push a row per problem where a repository is named."""
     folder = arguments.output_dir or Path("data/generate") / slug(f"{arguments.hf_dataset}-{arguments.model}")
     template = arguments.prompt_template
     problems = ProblemSource(
@@ -122,6 +124,7 @@ def addresses(text: str) -> tuple[str, ...]:
 
 
 def arrange_distilabel(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The columns of `generate.py`'s data set."""
     return {
         "generation": [row["completion"] for row in rows],
         "finish_reason": [row["finish_reason"] for row in rows],
@@ -130,11 +133,12 @@ def arrange_distilabel(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def reasoning_parser() -> argparse.ArgumentParser:
+    """The options of `generate_reasoning.py`."""
     parser = argparse.ArgumentParser(description="Generate completions of a data set's problems into a JSONL file.")
     parser.add_argument("--dataset-name", required=True, help="data set: a Hub id, a file or a folder")
     parser.add_argument("--output-file", type=Path, required=True, help="JSONL, a line a problem")
     parser.add_argument("--prompt-column", required=True)
-    parser.add_argument("--uuid-column", required=True, help="column that tells problems apart; may be the prompt's")
+    parser.add_argument("--uuid-column", required=True, help="column with the problem's id; may be the prompt's")
     parser.add_argument("--api-addr", default="localhost:39876", help="HOST:PORT, or several with commas between")
     parser.add_argument("--num-generations", type=int, default=4, help="default: 4")
     parser.add_argument("--prompt-template", default=REASONING_TEMPLATE, help="{prompt} is the problem; {{}} is {}")
@@ -148,6 +152,7 @@ def reasoning_parser() -> argparse.ArgumentParser:
 
 
 def generate_reasoning(arguments: argparse.Namespace) -> None:
+    """Generate, and write a line per problem with the samples so far."""
     folder = arguments.output_file.with_name(f"{arguments.output_file.name}.traces")
     problems = ProblemSource(
         arguments.dataset_name,
@@ -185,6 +190,7 @@ def jinja_of(template: str) -> str:
 
 
 def arrange_reasoning(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The columns of `generate_reasoning.py`'s file."""
     usages = [{name: row[name] for name in ("prompt_tokens", "completion_tokens")} for row in rows]
     return {
         "generations": [row["completion"] for row in rows],

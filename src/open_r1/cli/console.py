@@ -14,13 +14,16 @@ distributed launch only the first process speaks on stderr.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shlex
 import shutil
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol
 
 from open_r1.printable import as_printable, is_harmless
@@ -55,6 +58,18 @@ def show_json(value: Any) -> None:
 def escape(character: str) -> str:
     """A character as \\uXXXX."""
     return json.dumps(character)[1:-1] if ord(character) != 0x7F else "\\u007f"
+
+
+class PrintableFormatter(logging.Formatter):
+    """A log's format, in printable characters: a message may quote a server, a file or a model."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return as_printable(super().format(record))
+
+
+def show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A `sys.excepthook` whose traceback is printable, whatever the error quotes."""
+    sys.stderr.write(as_printable("".join(traceback.format_exception(kind, error, trace))))
 
 
 def table(rows: Iterable[Sequence[Any]], headings: Sequence[str] = (), indent: int = 0) -> str:

@@ -5,17 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib
 
-ACTIONS = (
-    "generate",
-    "verify",
-    "select",
-    "pass-rate",
-    "dedup",
-    "decontaminate",
-    "mix",
-    "publish",
-)
-"""In the order in which data goes through them; each module has `add_parser(actions)` and sets `run=`."""
+from open_r1.cli.options import add_verb
+
+ACTIONS = ("generate", "verify", "select", "pass-rate", "dedup", "decontaminate", "mix", "publish")
+"""In the order in which data goes through them; each module has SUMMARY, DESCRIPTION, EXAMPLE, `add_options` and `run`."""
 
 EXAMPLE = """examples:
   open-r1 data generate problems.jsonl --server http://localhost:8000/v1 --num_samples 4 --output_dir traces
@@ -39,5 +32,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for action in ACTIONS:
-        module = f"open_r1.cli._data_{action.replace('-', '_')}"
-        importlib.import_module(module).add_parser(actions)
+        module = importlib.import_module(f"open_r1.cli._data_{action.replace('-', '_')}")
+        verb = add_verb(actions, action, module.SUMMARY, module.EXAMPLE, module.DESCRIPTION, fill=module.add_options)
+        verb.set_defaults(run=module.run)

@@ -22,7 +22,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from open_r1 import __version__, cli
-from open_r1.cli.console import fail
+from open_r1.cli.console import PrintableFormatter, fail, show_traceback
 from open_r1.cli.options import Parser
 from open_r1.errors import OpenR1Error, nearest
 
@@ -103,9 +103,10 @@ def run_parsed(parsed: Any) -> int:
 
 
 def quieten_libraries() -> None:
-    """Logs to stderr; the libraries below speak only when something is wrong."""
+    """Logs and tracebacks to stderr, printable; the libraries below speak only when something is wrong."""
+    sys.excepthook = show_traceback
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(PrintableFormatter("%(levelname)s: %(message)s"))
     ours = logging.getLogger("open_r1")
     ours.handlers, ours.propagate = [handler], False
     ours.setLevel(logging.INFO)

@@ -36,9 +36,9 @@ def fits(value: Any, hint: Any) -> bool:
         return any(fits(value, option) for option in inner)
     if origin is Literal:
         return value in inner
-    if origin is list:
+    if origin in (list, tuple):
         return isinstance(value, list) and all(fits(item, inner[0]) for item in value)
-    if origin is dict:
+    if origin in (dict, Mapping):
         return isinstance(value, Mapping) and all(fits(k, inner[0]) and fits(v, inner[1]) for k, v in value.items())
     if hint in (int, float):
         return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
@@ -55,9 +55,9 @@ def in_words(hint: Any) -> str:
         return " or ".join(map(str, inner))
     if hint is Any:
         return "anything"
-    if origin is list:
+    if origin in (list, tuple):
         return f"a list of {plural(inner[0])}"
-    if origin is dict:
+    if origin in (dict, Mapping):
         return f"a mapping of {plural(inner[0])} to {plural(inner[1])}" if inner[1] is not Any else "a mapping"
     return PLAIN_WORDS.get(hint, "text")
 

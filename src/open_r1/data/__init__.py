@@ -4,6 +4,8 @@ Each function here is a verb of `open-r1 data`, with its settings as a frozen da
 is used, so that a process that needs one module starts without the others.
 """
 
+# ruff: noqa: F401 - what is exported is imported for type checkers only
+
 from __future__ import annotations
 
 import importlib
@@ -47,32 +49,7 @@ _EXPORTS = {
 
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 
-__all__ = [
-    "DedupSettings",
-    "Destination",
-    "JudgeSettings",
-    "PassRateSettings",
-    "ProblemSource",
-    "Rule",
-    "SelectSettings",
-    "TeacherSettings",
-    "TraceSettings",
-    "VerifySettings",
-    "decontaminate",
-    "deduplicate",
-    "generate_traces",
-    "get_dataset",
-    "measure_pass_rate",
-    "mix",
-    "open_judge",
-    "open_rows",
-    "open_teacher",
-    "publish",
-    "select",
-    "to_conversations",
-    "to_prompts",
-    "verify",
-]
+__all__ = sorted(_MODULE_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

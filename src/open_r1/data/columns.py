@@ -27,6 +27,9 @@ TEXT_COLUMNS = ("problem", "question", "prompt", "messages", "text", "instructio
 BATCH_CHARACTERS = 1 << 17
 """Text that is processed at a time: it stays in a processor's cache meanwhile."""
 
+BATCH_ROWS = 4096
+"""Texts that are processed at a time, at most."""
+
 MAX_DEPTH = 8
 """Levels of nesting that `text_of` reads; no chat has more."""
 
@@ -66,6 +69,7 @@ def find_text_columns(rows: Rows, asked: Sequence[str] | None, setting: str) -> 
 
 
 def find_prompt_column(found: Sequence[str], asked: str | None, where: str, setting: str = "--prompt_column") -> str:
+    """The column of the problem: as asked for, else the first known one."""
     return find_column(found, asked, PROMPT_COLUMNS, where, setting, "problems")
 
 
@@ -130,22 +134,14 @@ def completion_of(row: Mapping[str, Any], column: str) -> str | None:
 
 
 def read_texts(chunk: Chunk, columns: Sequence[str]) -> Iterator[list[str]]:
-    """The texts of a chunk's rows, a block at a time: the columns of each, a line break between them."""
-    for block in chunk.blocks(columns):
-        texts = [[v if isinstance(v, str) else text_of(v) for v in values] for values in block]
-        yield texts[0] if len(texts) == 1 else ["\n".join(parts) for parts in zip(*texts, strict=True)]
+    """The texts of a chunk's rows, a batch at a time: the columns of each, a line break between them."""
+    texts = ("\n".join(text_of(row[name]) for name in columns) for row in chunk.rows(columns))
+    return batch_texts(texts)
 
 
-def split_texts(texts: Sequence[str], characters: int = BATCH_CHARACTERS) -> Iterator[list[str]]:
-    """The texts in batches that end with the text that reaches `characters`."""
-    start = size = 0
-    for number, text in enumerate(texts, start=1):
-        size += len(text)
-        if size >= characters:
-            yield list(texts[start:number])
-            start, size = number, 0
-    if start < len(texts):
-        yield list(texts[start:])
+def batch_texts(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Texts in batches of about `BATCH_CHARACTERS`."""
+    return batch_rows(texts, len, BATCH_ROWS, BATCH_CHARACTERS)
 
 
 def batch_rows(rows: Iterable[Any], size_of: Any, max_rows: int, max_size: int) -> Iterator[list[Any]]:

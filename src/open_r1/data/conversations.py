@@ -26,6 +26,7 @@ Message = dict[str, str]
 
 
 def with_system_prompt(messages: list[Message], system_prompt: str | None) -> list[Message]:
+    """The messages after a system prompt, unless they have one."""
     if system_prompt is None or (messages and messages[0]["role"] == "system"):
         return messages
     return [{"role": "system", "content": system_prompt}, *messages]
@@ -73,16 +74,12 @@ def is_text(found: list[str], prompt_column: str, text_field: str) -> bool:
 def keep_conversation(row: dict[str, Any], system_prompt: str | None, where: str) -> dict[str, Any]:
     messages = row["messages"]
     if not is_conversation(messages):
-        raise DataError(
-            f"data set '{where}' has a row whose 'messages' are not a list of {{role, content}}: {str(messages)[:80]!r}; "
-            "remove or fix such rows."
-        )
-    if not any(message["role"] == "assistant" for message in messages):
-        raise DataError(
-            f"data set '{where}' has a row without an assistant's turn in 'messages': {str(messages)[:80]!r}; "
-            "remove or fix such rows."
-        )
-    return {"messages": with_system_prompt(messages, system_prompt)}
+        problem = "whose 'messages' are not a list of {role, content}"
+    elif not any(message["role"] == "assistant" for message in messages):
+        problem = "without an assistant's turn in 'messages'"
+    else:
+        return {"messages": with_system_prompt(messages, system_prompt)}
+    raise DataError(f"data set '{where}' has a row {problem}: {str(messages)[:80]!r}; remove or fix such rows.")
 
 
 def make_conversation(
@@ -105,6 +102,7 @@ def find_response_column(found: list[str], args: ScriptArguments, where: str) ->
 
 
 def require_text(value: Any, column: str, where: str) -> str:
+    """A cell as text. DataError for an empty one, or one of another kind."""
     if not isinstance(value, str | int | float) or not str(value).strip():
         raise DataError(f"data set '{where}' has a row whose '{column}' is {value!r}; remove or fix such rows.")
     return str(value)
@@ -133,15 +131,8 @@ def to_prompts(
     prompt_column = args.dataset_prompt_column
     require_columns(rows.column_names, [prompt_column], where, "dataset_prompt_column")
     gold_column = find_gold_column(rows.column_names, args, where)
-
-    make = partial(
-        make_prompt,
-        prompt_column=prompt_column,
-        gold_column=gold_column,
-        system_prompt=system_prompt,
-        where=where,
-    )
-    return rows.map(make, num_proc=num_proc)
+    settings = {"prompt_column": prompt_column, "gold_column": gold_column, "system_prompt": system_prompt}
+    return rows.map(partial(make_prompt, where=where, **settings), num_proc=num_proc)
 
 
 def make_prompt(

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from open_r1.data.columns import find_text_columns, read_texts, split_texts
+from open_r1.data.columns import find_text_columns, read_texts
 from open_r1.data.evaluation_index import COVERAGE, EvalSet, Hit, Index, Rule
 from open_r1.data.evaluation_sets import load_sets
 from open_r1.data.processes import count_processes, map_in_order
 from open_r1.data.progress import CountProgress, no_progress
-from open_r1.data.provenance import Step, steps_behind, write_file_steps
-from open_r1.data.row_file import NOWHERE, Destination, RowFile, check_destination, write_records
+from open_r1.data.provenance import Step, record_step
+from open_r1.data.row_file import NOWHERE, Destination, check_destination, open_results, write_records
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
-from open_r1.rundir import atomic_file
 
 MAX_QUOTED = 400
 """Characters of a row and of an item that the report quotes."""
@@ -32,22 +30,12 @@ MARK = "contaminated_{}"
 
 
 @dataclass(frozen=True)
-class RowHits:
-    """A row that contains evaluation items."""
-
-    row: int
-    hits: Sequence[Hit]
-    text: str
-    """The row's beginning."""
-
-
-@dataclass(frozen=True)
 class Found:
-    """What was found in a chunk."""
+    """What was found in a chunk: rows that contain evaluation items, each with its hits and how it begins."""
 
     num_rows: int
     num_empty: int
-    rows: Sequence[RowHits]
+    rows: Sequence[tuple[int, Sequence[Hit], str]]
 
 
 @dataclass(frozen=True)
@@ -90,14 +78,13 @@ class Search:
 
     def __call__(self, chunk: Chunk) -> Found:
         num_rows = num_empty = 0
-        rows: list[RowHits] = []
-        for block in read_texts(chunk, self.columns):
-            for texts in split_texts(block):
-                words = self.index.read(texts)
-                for number, hits in self.index.find(words).items():
-                    rows.append(RowHits(num_rows + number, hits, shorten(texts[number])))
-                num_empty += words.count_empty()
-                num_rows += len(texts)
+        rows: list[tuple[int, Sequence[Hit], str]] = []
+        for texts in read_texts(chunk, self.columns):
+            words = self.index.read(texts)
+            for number, hits in self.index.find(words).items():
+                rows.append((num_rows + number, hits, shorten(texts[number])))
+            num_empty += words.count_empty()
+            num_rows += len(texts)
         return Found(num_rows, num_empty, rows)
 
 
@@ -129,29 +116,20 @@ def decontaminate(
     check_destination(destination, rows, marks)
     index = Index(sets, rule)
     counts = Counts(index)
-    with ExitStack() as stack:
-        report = stack.enter_context(atomic_file(destination.report)) if destination.report else None
-        output = None
-        if destination.output:
-            file = stack.enter_context(atomic_file(destination.output))
-            output = RowFile(file, destination.output, rows, marks)
+    with open_results(destination, rows, marks) as (report, output):
         for chunk, found in map_in_order(Search(index, columns), rows.chunks(columns), processes):
             records = list(counts.add(found))
-            counts.keep_examples(records, num_examples)
+            counts.examples += records[: max(0, num_examples - len(counts.examples))]
             if report:
                 write_records(report, records)
             if output:
                 output.write(chunk, changes_of(found, index, marks))
             progress(counts.rows, None)
-        if output:
-            output.close()
     summary = counts.summary(rows, columns)
     if destination.output:
         settings = {"columns": list(columns), **asdict(rule), "against": [one.name for one in sets]}
         counted = {key: value for key, value in summary.record().items() if key in ("rows", "contaminated", "sets")}
-        write_file_steps(
-            destination.output, [*steps_behind(rows.name), Step("decontaminate", rows.name, settings, counted)]
-        )
+        record_step(destination.output, Step("decontaminate", rows.name, settings, counted))
     return summary
 
 
@@ -167,16 +145,16 @@ class Counts:
 
     def add(self, found: Found) -> Iterator[dict[str, Any]]:
         """The report's records of a chunk: one per row and set, for the item with the highest coverage."""
-        for row in found.rows:
+        for row, found_hits, text in found.rows:
             self.contaminated += 1
-            self.found.update(hit.item for hit in row.hits)
+            self.found.update(hit.item for hit in found_hits)
             by_set: dict[str, list[Hit]] = {}
-            for hit in row.hits:
+            for hit in found_hits:
                 by_set.setdefault(self.index.items[hit.item].set_name, []).append(hit)
             for set_name, hits in by_set.items():
                 self.rows_of[set_name] += 1
                 best = max(hits, key=lambda hit: (hit.coverage, hit.longest_run, -hit.item))
-                yield self._record(self.rows + row.row, best, len(hits) - 1, row.text)
+                yield self._record(self.rows + row, best, len(hits) - 1, text)
         self.rows += found.num_rows
         self.empty += found.num_empty
 
@@ -196,10 +174,8 @@ class Counts:
             "row_text": text,
         }
 
-    def keep_examples(self, records: Sequence[dict[str, Any]], limit: int) -> None:
-        self.examples += records[: max(0, limit - len(self.examples))]
-
     def summary(self, rows: Rows, columns: Sequence[str]) -> Summary:
+        """The counts of all chunks."""
         items = Counter(item.set_name for item in self.index.items)
         unusable = self.index.count_unusable()
         found = Counter(self.index.items[item].set_name for item in self.found)
@@ -214,11 +190,11 @@ class Counts:
 def changes_of(found: Found, index: Index, marks: Sequence[str]) -> Changes:
     """What happens to the rows of a chunk: those with hits are dropped, or all are kept and marked."""
     if not marks:
-        return Changes(frozenset(row.row for row in found.rows))
+        return Changes(frozenset(row for row, _, _ in found.rows))
     marked: dict[str, set[int]] = {mark: set() for mark in marks}
-    for row in found.rows:
-        for hit in row.hits:
-            marked[MARK.format(index.items[hit.item].set_name)].add(row.row)
+    for row, hits, _ in found.rows:
+        for hit in hits:
+            marked[MARK.format(index.items[hit.item].set_name)].add(row)
     return Changes(marks={mark: frozenset(numbers) for mark, numbers in marked.items()})
 
 

@@ -1,7 +1,7 @@
 """Rows that repeat an earlier row: exact and near duplicates; the first of each is kept.
 
-Rows are compared as words, as `text.ngrams.DRAWN` folds them. *Exact* duplicates have the same words and operators. *Near*
-duplicates have word 5-grams with an estimated Jaccard similarity of at least `threshold`, and the same numbers and
+Rows are compared as words, as `text.ngrams.WITH_DRAWINGS` folds them. *Exact* duplicates have the same words and operators.
+*Near* duplicates have word 5-grams with an estimated Jaccard similarity of at least `threshold`, and the same numbers and
 operators, since problems that differ in a number are two problems (with `variants` those are duplicates too). Similarity is
 estimated from MinHash signatures (`minhash`); rows are compared when they agree in a band of their signatures. A row is
 compared with earlier rows that are kept, never with dropped ones, so that similarity isn't passed along a chain. Rows
@@ -18,8 +18,7 @@ import hashlib
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,16 +27,15 @@ import numpy.typing as npt
 
 from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import Range
-from open_r1.data.columns import find_text_columns, read_texts, split_texts
+from open_r1.data.columns import find_text_columns, read_texts
 from open_r1.data.minhash import NUM_HASHES, sign, similarities
 from open_r1.data.processes import count_processes, map_in_order
 from open_r1.data.progress import CountProgress, no_progress
-from open_r1.data.provenance import Step, steps_behind, write_file_steps
-from open_r1.data.row_file import NOWHERE, Destination, RowFile, check_destination, write_records
+from open_r1.data.provenance import Step, record_step
+from open_r1.data.row_file import NOWHERE, Destination, RowFile, check_destination, open_results, write_records
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
-from open_r1.rundir import atomic_file
-from open_r1.text.ngrams import DRAWN, Hashes, Places, Words, operators
+from open_r1.text.ngrams import WITH_DRAWINGS, Hashes, Places, Words, operators
 
 CANDIDATE_SHARE = 0.995
 """Share of the pairs at the threshold that are to be compared."""
@@ -82,20 +80,9 @@ class DedupSettings:
         return next(r for r in rows if 1 - (1 - self.threshold**r) ** (NUM_HASHES // r) >= CANDIDATE_SHARE)
 
 
-@dataclass(frozen=True)
-class Fingerprints:
-    """By what rows are compared."""
-
-    exact: npt.NDArray[np.uint64]
-    """128 bits a row, of its words and operators; 0 where there is no word."""
-    details: Hashes
-    """64 bits a row, of its numbers and operators."""
-    minhash: npt.NDArray[np.uint32]
-    """`NUM_HASHES` a row; none where near duplicates aren't looked for."""
-    has_ngrams: npt.NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.details)
+ROW = np.dtype([("exact", np.uint64, 2), ("details", np.uint64), ("has_ngrams", np.bool_)])
+"""By what rows are compared: 128 bits of a row's words and operators (0 where it has no word), 64 of its numbers and
+operators, and whether it has an n-gram."""
 
 
 @dataclass(frozen=True)
@@ -105,24 +92,20 @@ class Fingerprinting:
     settings: DedupSettings
     columns: Sequence[str]
 
-    def __call__(self, chunk: Chunk) -> Fingerprints:
-        batches = [
-            fingerprint(DRAWN.words(texts), self.settings)
-            for block in read_texts(chunk, self.columns)
-            for texts in split_texts(block)
-        ]
-        return join_fingerprints(batches or [fingerprint(DRAWN.words([]), self.settings)])
-
-
-def fingerprint(words: Words, settings: DedupSettings) -> Fingerprints:
-    """The fingerprints of a batch of texts."""
-    num_texts = len(words.bounds) - 1
-    fingerprints = [fingerprint_text(words, text, not settings.variants) for text in range(num_texts)]
-    exact = np.frombuffer(b"".join(exact for exact, _ in fingerprints), np.uint64).reshape(num_texts, 2)
-    details = np.frombuffer(b"".join(details for _, details in fingerprints), np.uint64)
-    if settings.exact:
-        return Fingerprints(exact, details, np.zeros((num_texts, 0), np.uint32), np.zeros(num_texts, bool))
-    return Fingerprints(exact, details, *sign(words, settings.ngram))
+    def __call__(self, chunk: Chunk) -> tuple[np.ndarray, bytes]:
+        """A `ROW` a row, and the signatures of all; none where near duplicates aren't looked for."""
+        parts, signatures = [np.zeros(0, ROW)], b""
+        for texts in read_texts(chunk, self.columns):
+            words = WITH_DRAWINGS.words(texts)
+            found = np.zeros(len(texts), ROW)
+            for number in range(len(texts)):
+                exact, details = fingerprint_text(words, number, not self.settings.variants)
+                found[number] = (np.frombuffer(exact, np.uint64), np.frombuffer(details, np.uint64)[0], False)
+            if not self.settings.exact:
+                signed, found["has_ngrams"] = sign(words, self.settings.ngram)
+                signatures += signed.tobytes()
+            parts.append(found)
+        return np.concatenate(parts), signatures
 
 
 def fingerprint_text(words: Words, text: int, same_numbers: bool) -> tuple[bytes, bytes]:
@@ -137,15 +120,6 @@ def fingerprint_text(words: Words, text: int, same_numbers: bool) -> tuple[bytes
         return exact, bytes(8)
     numbers = sorted(word for word in found if word.isdigit())
     return exact, hashlib.blake2b(b" ".join([*numbers, signs]), digest_size=8).digest()
-
-
-def join_fingerprints(parts: Sequence[Fingerprints]) -> Fingerprints:
-    return Fingerprints(
-        np.concatenate([part.exact for part in parts]),
-        np.concatenate([part.details for part in parts]),
-        np.concatenate([part.minhash for part in parts]),
-        np.concatenate([part.has_ngrams for part in parts]),
-    )
 
 
 @dataclass(frozen=True)
@@ -265,80 +239,60 @@ def deduplicate(
         folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".dedup-", dir=folder) as scratch:
         work = Fingerprinting(settings, columns)
-        sizes, fingerprints = fingerprint_rows(
-            rows, work, count_processes(processes), Path(scratch) / "signatures", progress
-        )
-        duplicates = find_duplicates(fingerprints, settings)
-    write_results(rows, destination, columns, sizes, duplicates)
+        path = Path(scratch) / "signatures"
+        sizes, fingerprints = fingerprint_rows(rows, work, count_processes(processes), path, progress)
+        duplicates = find_duplicates(fingerprints, path, settings)
+    with open_results(destination, rows) as (report, output):
+        if report:
+            write_records(report, [asdict(duplicate) for duplicate in duplicates])
+        if output:
+            write_kept(output, rows, columns, sizes, duplicates)
     kinds = Counter(duplicate.kind for duplicate in duplicates)
-    num_empty = int(np.count_nonzero(~fingerprints.exact.any(axis=1)))
+    num_empty = int(np.count_nonzero(~fingerprints["exact"].any(axis=1)))
     summary = DedupSummary(rows.name, columns, settings, len(fingerprints), num_empty, kinds["exact"], kinds["near"])
     if destination.output:
         recorded = {"columns": list(columns), **settings.record()}
         counted = {"rows": summary.rows, "exact": summary.exact, "near": summary.near}
-        write_file_steps(destination.output, [*steps_behind(rows.name), Step("dedup", rows.name, recorded, counted)])
+        record_step(destination.output, Step("dedup", rows.name, recorded, counted))
     return summary
-
-
-def write_results(
-    rows: Rows, destination: Destination, columns: Sequence[str], sizes: Sequence[int], duplicates: Sequence[Duplicate]
-) -> None:
-    with ExitStack() as stack:
-        if destination.report:
-            report = stack.enter_context(atomic_file(destination.report))
-            write_records(report, [asdict(duplicate) for duplicate in duplicates])
-        if destination.output:
-            file = stack.enter_context(atomic_file(destination.output))
-            write_kept(RowFile(file, destination.output, rows), rows, columns, sizes, duplicates)
 
 
 def fingerprint_rows(
     rows: Rows, work: Fingerprinting, processes: int, path: Path, progress: CountProgress
-) -> tuple[list[int], Fingerprints]:
-    """The number of rows of each chunk, and the fingerprints of all; the signatures are mapped from `path`."""
-    parts: list[Fingerprints] = []
+) -> tuple[list[int], np.ndarray]:
+    """The number of rows of each chunk, and a `ROW` for each row; the signatures are written to `path`."""
+    parts: list[np.ndarray] = []
     num_rows = 0
     with path.open("wb") as file:
-        for _, part in map_in_order(work, rows.chunks(work.columns), processes):
-            file.write(part.minhash.tobytes())
-            nothing = np.zeros((len(part), 0), np.uint32)
-            parts.append(Fingerprints(part.exact, part.details, nothing, part.has_ngrams))
-            num_rows += len(part)
+        for _, (found, signatures) in map_in_order(work, rows.chunks(work.columns), processes):
+            file.write(signatures)
+            parts.append(found)
+            num_rows += len(found)
             progress(num_rows, None)
-    together = join_fingerprints(parts)
-    signatures = np.zeros((len(together), 0), np.uint32)
-    if path.stat().st_size:
-        signatures = np.memmap(path, np.uint32, "r", shape=(len(together), NUM_HASHES))
-    sizes = [len(part) for part in parts]
-    return sizes, Fingerprints(together.exact, together.details, signatures, together.has_ngrams)
+    return [len(part) for part in parts], np.concatenate(parts)
 
 
-def find_duplicates(fingerprints: Fingerprints, settings: DedupSettings) -> list[Duplicate]:
-    """All duplicates, in the order of the rows."""
-    exact = list(find_exact(fingerprints.exact))
-    if settings.exact:
-        return sorted(exact, key=lambda duplicate: duplicate.row)
-    is_open = fingerprints.has_ngrams.copy()
+def find_duplicates(fingerprints: np.ndarray, signatures: Path, settings: DedupSettings) -> list[Duplicate]:
+    """All duplicates, in the order of the rows; the signatures are mapped from their file."""
+    exact = list(find_exact(fingerprints["exact"]))
+    near: list[Duplicate] = []
+    is_open = fingerprints["has_ngrams"].copy()
     is_open[[duplicate.row for duplicate in exact]] = False
-    near = list(find_near(fingerprints.minhash, fingerprints.details, np.flatnonzero(is_open), settings))
+    if is_open.any():
+        mapped = np.memmap(signatures, np.uint32, "r").reshape(-1, NUM_HASHES)
+        near = list(find_near(mapped, fingerprints["details"], np.flatnonzero(is_open), settings))
     kept_for = {duplicate.row: duplicate.duplicate_of for duplicate in near}
-    exact = [redirect(duplicate, kept_for) for duplicate in exact]
-    return sorted(exact + near, key=lambda duplicate: duplicate.row)
-
-
-def redirect(duplicate: Duplicate, kept_for: dict[int, int]) -> Duplicate:
-    """A duplicate of a row that is dropped itself repeats the one that is kept for that."""
-    kept = kept_for.get(duplicate.duplicate_of, duplicate.duplicate_of)
-    return Duplicate(duplicate.row, kept, duplicate.kind, duplicate.similarity)
+    redirected = [replace(one, duplicate_of=kept_for.get(one.duplicate_of, one.duplicate_of)) for one in exact]
+    return sorted(redirected + near, key=lambda duplicate: duplicate.row)
 
 
 def write_kept(
     output: RowFile, rows: Rows, columns: Sequence[str], sizes: Sequence[int], duplicates: Sequence[Duplicate]
 ) -> None:
+    """Write the rows that are not duplicates, chunk by chunk."""
     dropped = np.array([duplicate.row for duplicate in duplicates], np.int64)
     first = 0
     for chunk, size in zip(rows.chunks(columns), sizes, strict=True):
         within = dropped[np.searchsorted(dropped, first) : np.searchsorted(dropped, first + size)] - first
         output.write(chunk, Changes(frozenset(within.tolist())))
         first += size
-    output.close()

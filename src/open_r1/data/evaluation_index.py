@@ -1,20 +1,20 @@
-"""Which documents hold evaluation items: normalised n-grams, measured by coverage, every hit with its evidence.
+"""Which texts contain evaluation items: normalised n-grams, measured by coverage, every hit with its evidence.
 
-Does: index the items of any evaluation sets, and find in a batch of texts those that hold one, by one of two rules:
+Indexes the items of any evaluation sets, and finds in a batch of texts those that contain one, by one of two rules:
 
 `coverage` (ours). Words are compared as `text.ngrams.MATHEMATICAL` folds them. With n the n-gram's length (8):
-- an item of 2n words or more is in a text that holds at least the share `coverage` (a half) of its n-grams, where an
-  n-gram that d evaluation items have in common weighs 1/d: boilerplate ("where m and n are relatively prime") counts
-  for next to nothing, while an item that stands in several sets is found all the same. Its numbers must all stand there
-  too: most of what looks like an item in another collection is the same sentence about other numbers;
-- one of n to 2n-1 words must be there whole, word for word, with the same operators (`x+1` is not `x-1`);
-- a shorter one must also stand alone, between sentence marks, line breaks or the ends of the text: "Compute sin 0." is
-  a question, "we compute sin 0 first" is a step of another. Items of fewer than 3 words can't be told from chance; they
-  aren't looked for, and are counted.
+- A text contains an item of 2n words or more when it has at least the share `coverage` (a half) of its n-grams. An n-gram
+  that d items have in common weighs 1/d: boilerplate ("where m and n are relatively prime") counts for next to nothing,
+  while an item of several sets is found all the same. The text must also have all its numbers: most of what looks like an
+  item in another collection is the same sentence about other numbers.
+- An item of n to 2n-1 words must be there whole, word for word, with the same operators (`x+1` is not `x-1`).
+- A shorter one must also be alone, between sentence marks, line breaks or the ends of the text: "Compute sin 0." is a
+  question, "we compute sin 0 first" is a step of another. Items of fewer than 3 words are not searched for, since chance
+  would find them; they are counted.
 
 `open-r1`. Any word n-gram in common, in lower case, split at white space, as the original's script has it.
 
-Does not: read or write files (`decontamination` does), or trust a hash: what it reports was compared word by word.
+Does not read or write files (`decontamination` does), or trust a hash: what it reports was compared word by word.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +47,7 @@ HitKind = Literal["coverage", "whole", "alone", "ngram"]
 Gram = tuple[bytes, ...]
 
 LEAST_WORDS = 3
-"""Of an item that is looked for."""
+"""Of an item that is searched for."""
 
 ANCHOR = 2
 """Words by which a short item is looked up."""
@@ -58,13 +57,6 @@ MAX_EVIDENCE = 400
 
 ALMOST = 1 - 1e-9
 """Shares are sums of fractions: as good as enough is enough."""
-
-FILTER_BITS = 32
-"""Bits of the table for an n-gram's first lookup, for each n-gram that is known: few others get past it, and for a hundred
-thousand it stays in a processor's cache."""
-
-MAX_FILTER_BYTES = 1 << 16
-"""Up to here the table spends a byte on a bit, which is faster where it costs no cache."""
 
 _BOUNDARIES = frozenset(b".?!:;\n\r" + RECORD.encode())
 
@@ -91,14 +83,15 @@ class Rule:
 
     @property
     def normalisation(self) -> Normalisation:
+        """How texts become words."""
         return PLAIN if self.name == "open-r1" else MATHEMATICAL
 
     def least_words(self) -> int:
-        """Words that an item needs to be looked for at all."""
+        """Words that an item needs to be searched for at all."""
         return self.ngram if self.name == "open-r1" else LEAST_WORDS
 
     def needed_share(self, num_words: int) -> float:
-        """Share of the n-grams of an item of `num_words` that a text must hold; any at all is 0."""
+        """Share of the n-grams of an item of `num_words` that a text must have; any at all is 0."""
         if self.name == "open-r1":
             return 0.0
         return self.coverage if num_words >= 2 * self.ngram else 1.0
@@ -131,7 +124,7 @@ class Hit:
     item: int
     kind: HitKind
     coverage: float
-    """Share of the item's n-grams, weighed, that the text holds; 1 where the whole item is there."""
+    """Weighted share of the item's n-grams that the text has; 1 where the whole item is there."""
     longest_run: int
     """Words of the longest stretch that text and item have in common."""
     matched: str
@@ -149,6 +142,7 @@ class Table:
 
     @classmethod
     def of(cls, hashes: Hashes, items: Places) -> Table:
+        """The table of items by their hashes; each pair of both once."""
         order = np.lexsort((items, hashes))
         hashes, items = hashes[order], items[order]
         is_new = np.ones(len(hashes), bool)
@@ -161,31 +155,13 @@ class Table:
         """How many items have each hash."""
         return np.diff(self.first)
 
-    @cached_property
-    def filter(self) -> npt.NDArray[Any]:
-        """Whether a hash with these first bits can be one of these: a byte for each value that they have, or a bit."""
-        num_bits = 1 << max(8, (FILTER_BITS * len(self.hashes)).bit_length())
-        is_there = np.zeros(num_bits, bool)
-        is_there[first_bits(self.hashes, num_bits)] = True
-        return is_there if num_bits <= MAX_FILTER_BYTES else np.packbits(is_there, bitorder="little")
-
-    def _can_be_here(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
-        if self.filter.dtype == np.bool_:
-            return self.filter.take(first_bits(hashes, len(self.filter)))
-        bits = first_bits(hashes, 8 * len(self.filter))
-        eight = self.filter.take(bits >> 3)
-        eight >>= (bits & 7).astype(np.uint8)
-        eight &= 1
-        return eight.view(np.bool_)
-
     def find(self, hashes: Hashes) -> tuple[Places, Places]:
         """Which of `hashes` are known: their places there, and their places here."""
         if not len(self.hashes):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        places = np.flatnonzero(self._can_be_here(hashes))
-        known = np.searchsorted(self.hashes, hashes[places])
-        is_known = self.hashes.take(known, mode="clip") == hashes[places]
-        return places[is_known], known[is_known]
+        known = np.searchsorted(self.hashes, hashes)
+        places = np.flatnonzero(self.hashes.take(known, mode="clip") == hashes)
+        return places, known[places]
 
     def expand(self, known: Places) -> tuple[Places, Places]:
         """All items of the hashes at `known`, and for each which of `known` it comes from."""
@@ -195,13 +171,8 @@ class Table:
         return self.items[self.first[known][owners] + within], owners
 
 
-def first_bits(hashes: Hashes, size: int) -> Places:
-    """The first bits of hashes, as numbers below `size`, a power of two."""
-    return (hashes >> np.uint64(65 - size.bit_length())).view(np.int64)
-
-
 class Index:
-    """Evaluation items, ready to be looked for in any number of texts."""
+    """Evaluation items, to be found in any number of texts."""
 
     def __init__(self, sets: Sequence[EvalSet], rule: Rule) -> None:
         self.rule = rule
@@ -215,19 +186,6 @@ class Index:
         )
         self.needed = np.array([rule.needed_share(length) for length in self.lengths.tolist()]) * self.totals * ALMOST
         self.anchors, self.anchor_offsets = index_anchors(self.words, self._short_items())
-        self._keep_answers()
-
-    def _keep_answers(self) -> None:
-        """Items that are found are often found again."""
-        self.grams_of = lru_cache(maxsize=4096)(self._grams_of)
-        self.numbers_of = lru_cache(maxsize=4096)(self._numbers_of)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("grams_of", "numbers_of")}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._keep_answers()
 
     def _short_items(self) -> Places:
         if self.rule.name == "open-r1":
@@ -235,7 +193,7 @@ class Index:
         return np.flatnonzero((self.lengths >= LEAST_WORDS) & (self.lengths < self.rule.ngram))
 
     def count_unusable(self) -> Counter[str]:
-        """Set -> items too short to be looked for."""
+        """Set -> items that are too short to be searched for."""
         is_short = self.lengths < self.rule.least_words()
         return Counter(self.items[item].set_name for item in np.flatnonzero(is_short).tolist())
 
@@ -244,7 +202,7 @@ class Index:
         return self.rule.normalisation.words(texts)
 
     def find(self, words: Words) -> dict[int, list[Hit]]:
-        """Text, by its number -> the items that it holds, in the order of the sets; only texts that hold one."""
+        """Text, by its number -> the items that it contains, in the order of the sets; only texts that contain one."""
         found: dict[int, list[Hit]] = defaultdict(list)
         for text, (items, places) in self._candidates(words).items():
             opened = OpenText(words, text, places, self.rule.ngram)
@@ -262,7 +220,7 @@ class Index:
         texts = words.texts_of(places)
         is_within = texts == words.texts_of(places + n - 1)
         places, bounds = places[is_within], np.searchsorted(places[is_within], words.bounds)
-        texts, known = unique_pairs(texts[is_within], known[is_within])
+        texts, known = np.unique([texts[is_within], known[is_within]], axis=1)
         items, owners = self.ngrams.expand(known)
         texts, items, shared = sum_by_pair(texts[owners], items, self.weights[known[owners]])
         is_enough = shared >= self.needed[items]
@@ -272,10 +230,10 @@ class Index:
         return {text: (found, places[bounds[text] : bounds[text + 1]].tolist()) for text, found in enough.items()}
 
     def _compare(self, text: OpenText, item: int) -> Hit | None:
-        """The hit, where the words themselves bear out what the hashes say."""
+        """The hit, where the words themselves confirm what the hashes say."""
         if self.rule.name == "coverage" and self.lengths[item] < 2 * self.rule.ngram:
             return self._compare_whole(text, item)
-        weights = self.grams_of(item)
+        weights = self._grams_of(item)
         shared = weights.keys() & text.places.keys()
         coverage = sum(weights[gram] for gram in sorted(shared)) / sum(weights.values())
         if not shared or coverage < self.rule.needed_share(int(self.lengths[item])) * ALMOST:
@@ -291,10 +249,10 @@ class Index:
         return Hit(item, kind, round(coverage, 4), length, quote(text.region(first, length)))
 
     def _has_numbers(self, text: OpenText, item: int, first: int, length: int) -> bool:
-        """Whether every number of the item stands in or near the stretch, within an item's length of it."""
+        """Whether every number of the item is in or near the stretch, within an item's length of it."""
         margin = int(self.lengths[item])
         near = Counter(text.words[max(0, first - margin) : first + length + margin])
-        return all(near[number] >= count for number, count in self.numbers_of(item).items())
+        return all(near[number] >= count for number, count in self._numbers_of(item).items())
 
     def _compare_whole(self, text: OpenText, item: int) -> Hit | None:
         wanted = self.words.of(item)
@@ -344,12 +302,6 @@ class Index:
         hashes = ngram_hashes(self.words.hashes[first:last], n)
         weights = self.weights[np.searchsorted(self.ngrams.hashes, hashes)]
         return {tuple(words[start : start + n]): weight for start, weight in enumerate(weights.tolist())}
-
-
-def unique_pairs(left: Places, right: Places) -> tuple[Places, Places]:
-    """Each pair of two numbers once, in order; the numbers are below 2^31."""
-    pairs = np.unique((left << 32) | right)
-    return pairs >> 32, pairs & 0xFFFFFFFF
 
 
 def sum_by_pair(

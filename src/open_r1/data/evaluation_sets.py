@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
+from open_r1.configs.references import read_source
 from open_r1.data.columns import find_text_columns, read_texts
 from open_r1.data.evaluation_index import EvalSet
 from open_r1.data.sources import open_rows
-from open_r1.errors import ConfigError, DataError, nearest
+from open_r1.errors import ConfigError, DataError
 
 KNOWN_SETS = {
     "aime24": "HuggingFaceH4/aime_2024?column=problem",
@@ -42,19 +43,9 @@ class SetSource:
 
 def parse_set(spec: str) -> SetSource:
     """A set as it is named on the command line. ConfigError for an option that isn't known."""
-    source, _, query = KNOWN_SETS.get(spec, spec).partition("?")
-    try:
-        options = dict(parse_qsl(query, strict_parsing=bool(query)))
-    except ValueError:
-        raise ConfigError(f"evaluation set '{spec}' is not of the form SOURCE?key=value&key=value; fix it.") from None
-    for option in options:
-        if option not in OPTIONS:
-            known = ", ".join(OPTIONS)
-            raise ConfigError(
-                f"evaluation set '{spec}': no option '{option}'{nearest(option, OPTIONS)} Known: {known}."
-            )
-    name = spec if spec in KNOWN_SETS else source.rstrip("/").rpartition("/")[2].partition(".")[0]
-    return SetSource(source, **{"name": name, **options})
+    reference = read_source(KNOWN_SETS.get(spec, spec), "evaluation set", OPTIONS)
+    name = spec if spec in KNOWN_SETS else reference.name.rstrip("/").rpartition("/")[2].partition(".")[0]
+    return SetSource(reference.name, **{"name": name, **reference.options})
 
 
 def load_sets(sets: Sequence[str | EvalSet]) -> list[EvalSet]:
@@ -70,9 +61,10 @@ def load_sets(sets: Sequence[str | EvalSet]) -> list[EvalSet]:
 
 
 def load_set(source: SetSource) -> EvalSet:
+    """The texts of one set. DataError when it has none."""
     rows = open_rows(source.source, source.config, source.split, streaming=source.source.startswith("hf:"))
     columns = find_text_columns(rows, [source.column] if source.column else None, "?column= after its name")
-    texts = [text for chunk in rows.chunks(columns) for block in read_texts(chunk, columns) for text in block]
+    texts = [text for chunk in rows.chunks(columns) for batch in read_texts(chunk, columns) for text in batch]
     if not any(text.strip() for text in texts):
         raise DataError(f"evaluation set '{source.source}' has no text in {columns[0]}; name another with ?column=.")
     return EvalSet(source.name, texts)

@@ -27,7 +27,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT, Range
@@ -38,9 +40,6 @@ from open_r1.data.traces import encode_columns, locate_traces, read_heads, share
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import Completer, EndpointsGone, Reply, RequestFailed, Sampling
 from open_r1.rundir import LineAppender, RunDir, read_jsonl, write_json, write_jsonl
-
-if TYPE_CHECKING:
-    import numpy as np
 
 logger = logging.getLogger(__name__)
 
@@ -74,9 +73,11 @@ class TraceSettings:
 
     @property
     def prices(self) -> Prices:
+        """The prices of tokens."""
         return Prices(self.price_prompt, self.price_completion)
 
     def sampling(self, problem_id: str, samples: Sequence[int]) -> Sampling:
+        """How some samples of a problem are sampled; the first gives the seed."""
         seed = sample_seed(self.seed, problem_id, samples[0])
         return Sampling(len(samples), self.temperature, self.top_p, self.max_new_tokens, seed)
 
@@ -113,7 +114,6 @@ class TraceRun:
             max_new_tokens=settings.max_new_tokens,
         )
         self.stopped_by: RunError | None = None
-        self.flushing = False
 
     def run(self) -> dict[str, Any]:
         """Generate what is missing; returns the summary. RunError when the work ends before everything is there."""
@@ -142,7 +142,6 @@ class TraceRun:
 
     def survey_traces(self) -> np.ndarray:
         """A flag for each sample that is there. Traces that are no longer asked for stay in the file, and are counted."""
-        import numpy as np
 
         if self.traces.cut:
             logger.info("a torn last line of %d bytes was cut off; its sample is generated again", self.traces.cut)
@@ -242,15 +241,17 @@ class TraceRun:
             self.traces.add(to_line(row, request.columns))
             self.progress.count(prompt_tokens, shares[position], completion.finish_reason)
         self.progress.retries += reply.attempts - 1
-        self.flush_soon()
+        self.flush()
         self.check_cost()
 
     def check_cost(self) -> None:
+        """CostReached when the limit is reached."""
         limit = self.settings.max_cost
         if limit is not None and (cost := self.progress.cost) is not None and cost >= limit:
             raise CostReached(f"the cost of {cost:,.2f} has reached --max_cost {limit:g}")
 
     def note_failure(self, problem: TraceProblem, samples: Sequence[int], failure: RequestFailed) -> None:
+        """Write down samples that could not be generated, and why."""
         for sample in samples:
             row = {
                 "problem_id": problem.id,
@@ -262,16 +263,10 @@ class TraceRun:
             }
             self.failed.add(to_line(row))
             self.progress.failures[failure.reason] += 1
-        self.flush_soon()
-
-    def flush_soon(self) -> None:
-        """Write when this round of the event loop ends: together with what else has just come, and before any wait."""
-        if not self.flushing:
-            self.flushing = True
-            asyncio.get_running_loop().call_soon(self.flush)
+        self.flush()
 
     def flush(self) -> None:
-        self.flushing = False
+        """Hand the lines to the kernel; a full disk ends the work."""
         try:
             self.traces.flush()
             self.failed.flush()
@@ -328,8 +323,6 @@ class TraceRun:
         latest: dict[tuple[str, int], dict[str, Any]] = {}
         for row in read_jsonl(self.folder / FAILED):
             latest[row["problem_id"], row["sample"]] = row
-        if not latest:
-            return Counter()
         keys = ((head.problem_id, head.sample) for _, head in read_heads(self.traces.path))
         generated = {key for key in keys if key in latest}
         left = [row for key, row in latest.items() if key not in generated]

@@ -25,19 +25,20 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from open_r1.configs.fields import setting
 from open_r1.data.columns import batch_rows
 from open_r1.data.generation import TRACES, TraceSettings, describe_missing, generate_traces
 from open_r1.data.problems import ProblemSet, ProblemSource, TraceProblem, as_problems
 from open_r1.data.progress import CountProgress, Progress, no_progress
-from open_r1.data.provenance import Step, steps_behind, write_file_steps
+from open_r1.data.provenance import Step, record_step
 from open_r1.data.resumable_file import ResumableFile, resume_file
-from open_r1.data.scoring import RewardChoice
-from open_r1.data.trace_rewards import TraceReward, score, to_columns
+from open_r1.data.trace_rewards import RewardChoice, TraceReward, to_columns
 from open_r1.data.traces import locate_traces
 from open_r1.data.values import load
 from open_r1.errors import ConfigError, RunError
@@ -47,12 +48,13 @@ from open_r1.rewards.combination import RewardWeights, combine
 from open_r1.rundir import RunDir, atomic_file, write_json
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from open_r1.generation import Completer
 
 SAMPLING = TraceSettings(num_samples=8, temperature=1.0, top_p=1.0)
-Weights = Sequence[float] | Mapping[str, float] | None
+Weights = list[float] | dict[str, float] | None
+
+Sample = tuple[TraceProblem, str]
+"""A problem and one of its completions."""
 
 PROBLEMS, KEPT, SUMMARY = "problems.jsonl", "kept.jsonl", "summary.json"
 
@@ -78,6 +80,7 @@ class PassRateSettings(RewardChoice):
             raise ConfigError(f"the window from --min {self.min} to --max {self.max} is empty; give min < max.")
 
     def keeps(self, rate: float | None) -> bool:
+        """Whether a rate is within the bounds."""
         return rate is not None and self.min < rate < self.max
 
     def scorer(self, problems: ProblemSet) -> tuple[Scorer, dict[str, Any]]:
@@ -100,16 +103,16 @@ class Scorer:
 
     def score(self, samples: Sequence[Sample]) -> list[list[Outcome]]:
         """The outcomes of each sample, in the order of the rewards."""
-        rows = [sample.problem.columns for sample in samples]
-        texts = [sample.text for sample in samples]
-        columns = to_columns(rows, texts, [sample.problem.messages for sample in samples], self.solution_column)
-        columns["problem_id"] = [sample.problem.id for sample in samples]
+        problems, texts = zip(*samples, strict=True)
+        rows, prompts = [problem.columns for problem in problems], [problem.messages for problem in problems]
+        columns = to_columns(rows, texts, prompts, self.solution_column)
+        columns["problem_id"] = [problem.id for problem in problems]
         by_reward = [self.outcomes_of(reward, columns) for reward in self.rewards]
         return [list(outcomes) for outcomes in zip(*by_reward, strict=True)]
 
     def outcomes_of(self, reward: TraceReward, columns: Mapping[str, Any]) -> list[Outcome]:
         """A reward that needs a gold doesn't apply to a row without one; as the only reward, it leaves the row unscored."""
-        outcomes = score(reward, columns)
+        outcomes = reward.function.score(**columns)
         if "solution" not in reward.function.needs_columns:
             return outcomes
         missing = Outcome(None, NOT_APPLICABLE if len(self.rewards) > 1 else "no_gold")
@@ -137,23 +140,6 @@ def constant_weights(weights: Any, names: Sequence[str]) -> list[float]:
             f"reward_weights are {values}, by which no mean can be taken; give them above 0 (0 only logs)."
         )
     return values
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One completion of a problem."""
-
-    problem: TraceProblem
-    text: str
-
-
-@dataclass
-class Counts:
-    """What came of the problems."""
-
-    problems: int = 0
-    samples: int = 0
-    unscored: Counter[str] = field(default_factory=Counter)
 
 
 def measure_pass_rate(
@@ -224,7 +210,7 @@ def score_problems(
         step = Step("pass-rate", source, {**used, "num_samples": num_samples, "samples": num_found})
         unscored: Counter[str] = Counter()
         with (
-            resume_file(path, [*steps_behind(source), step], rescore, "--rescore") as lines,
+            resume_file(path, step, rescore, "--rescore") as lines,
             traces.open("rb") as file,
         ):
             done = 0
@@ -241,7 +227,7 @@ def score_problems(
             "unscored_now": dict(unscored.most_common()),
         }
         for written in (path, folder / KEPT):
-            write_file_steps(written, [*steps_behind(source), dataclasses.replace(step, counts=summary)])
+            record_step(written, dataclasses.replace(step, counts=summary))
         write_json(folder / SUMMARY, summary)
         write_json(run_dir.done, {"problems": counts["problems"], "kept": counts["kept"]})
     return summary
@@ -260,7 +246,6 @@ def require_samples(places: np.ndarray, traces: Path, allow_missing: bool) -> in
 
 def find_samples(path: Path, problems: ProblemSet, count: int) -> np.ndarray:
     """Where each wanted sample's line begins, by problem and sample; -1 where it isn't there."""
-    import numpy as np
 
     places = np.full((problems.survey.num_problems, count), -1, dtype=np.int64)
     if not path.exists():
@@ -295,13 +280,11 @@ def batches(
 ) -> Iterator[list[tuple[TraceProblem, list[Sample]]]]:
     """Problems with all their samples, so many as are scored together."""
     groups = (
-        (problem, [Sample(problem, read_text(traces, int(at))) for at in places[problem.ordinal] if at >= 0])
+        (problem, [(problem, read_text(traces, int(at))) for at in places[problem.ordinal] if at >= 0])
         for problem in problems
     )
     problems_at_once = max(1, BATCH_SAMPLES // count)
-    return batch_rows(
-        groups, lambda group: sum(len(sample.text) for sample in group[1]), problems_at_once, BATCH_CHARACTERS
-    )
+    return batch_rows(groups, lambda group: sum(len(text) for _, text in group[1]), problems_at_once, BATCH_CHARACTERS)
 
 
 def read_text(traces: Any, start: int) -> str:
@@ -337,6 +320,7 @@ def rate_problems(
 
 
 def mean_of(outcomes: Sequence[Outcome]) -> float | None:
+    """The mean of the values; None where nothing was scored."""
     values = [outcome.value for outcome in outcomes if outcome.value is not None]
     return math.fsum(values) / len(values) if values else None
 

@@ -14,7 +14,9 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT
@@ -31,9 +33,6 @@ from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.generation import Message
 from open_r1.generation.protocol import to_messages
 from open_r1.records import Problem
-
-if TYPE_CHECKING:
-    import numpy as np
 
 SHOWN_ROWS = 3
 """Unusable rows that a message quotes."""
@@ -83,6 +82,7 @@ class Survey:
 
     @property
     def num_problems(self) -> int:
+        """Problems that can be asked."""
         return len(self.keys)
 
 
@@ -118,6 +118,7 @@ class ProblemSet:
         return survey
 
     def check(self, survey: Survey) -> None:
+        """DataError for problems that can't be used."""
         name = self.source.name
         if survey.unusable and not self.source.skip_unusable:
             more = f" (and {survey.unusable - SHOWN_ROWS} more)" if survey.unusable > SHOWN_ROWS else ""
@@ -177,6 +178,7 @@ class ProblemSet:
         return None
 
     def base_id(self, row: dict[str, Any]) -> str:
+        """A row's id, before repeated prompts are numbered."""
         if self.source.id_column is not None:
             return str(row[self.source.id_column])
         prompt = row[self.prompt_column]
@@ -184,6 +186,7 @@ class ProblemSet:
         return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def make_messages(self, row: dict[str, Any]) -> list[Message]:
+        """The conversation that asks a row's problem."""
         prompt = row[self.prompt_column]
         if isinstance(prompt, list):
             turns = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in prompt]
@@ -192,6 +195,7 @@ class ProblemSet:
         return to_messages(text, self.source.system_prompt)
 
     def locate(self) -> Locator:
+        """Finds problems by their ids."""
         return Locator(self.survey.keys, by_prompt=self.source.id_column is None)
 
 
@@ -230,6 +234,7 @@ class PromptTemplate:
             )
 
     def render(self, prompt: str, row: dict[str, Any]) -> str:
+        """The prompt of a row. ConfigError when the template fails."""
         from jinja2 import TemplateError
 
         try:
@@ -242,7 +247,6 @@ class Locator:
     """Finds the places of problems by their ids."""
 
     def __init__(self, keys: array[int], by_prompt: bool) -> None:
-        import numpy as np
 
         self.by_prompt = by_prompt
         found = np.frombuffer(keys, dtype=np.uint64) if len(keys) else np.empty(0, dtype=np.uint64)
@@ -251,7 +255,6 @@ class Locator:
 
     def find(self, ids: Sequence[str]) -> np.ndarray:
         """The ordinal of each id, -1 for those that the source doesn't have."""
-        import numpy as np
 
         parts = [split_id(name) if self.by_prompt else (name, 0) for name in ids]
         keys = np.array([key_of(base) for base, _ in parts], dtype=np.uint64)
@@ -263,6 +266,7 @@ class Locator:
 
 
 def key_of(base_id: str) -> int:
+    """64 bits of an id."""
     return int.from_bytes(hashlib.blake2b(base_id.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
@@ -274,7 +278,6 @@ def split_id(name: str) -> tuple[str, int]:
 
 def count_repeated(keys: array[int]) -> dict[int, int]:
     """Keys that occur more than once, and how often."""
-    import numpy as np
 
     found, counts = np.unique(np.frombuffer(keys, dtype=np.uint64), return_counts=True)
     return {int(key): int(count) for key, count in zip(found[counts > 1], counts[counts > 1], strict=True)}

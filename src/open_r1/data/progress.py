@@ -29,6 +29,7 @@ class Prices:
     completion: float | None = None
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """The cost so far, in the prices' currency; None without prices."""
         if self.prompt is None and self.completion is None:
             return None
         return ((self.prompt or 0) * prompt_tokens + (self.completion or 0) * completion_tokens) / 1e6
@@ -60,6 +61,7 @@ class Progress:
         self.marks: deque[tuple[float, int, int]] = deque()
 
     def count(self, prompt_tokens: int | None, completion_tokens: int | None, finish_reason: str) -> None:
+        """Count a sample that is done."""
         self.done += 1
         self.prompt_tokens += prompt_tokens or 0
         self.completion_tokens += completion_tokens or 0
@@ -73,10 +75,12 @@ class Progress:
 
     @property
     def seconds(self) -> float:
+        """Since the work began."""
         return self.clock() - self.started
 
     @property
     def cost(self) -> float | None:
+        """The cost so far, in the prices' currency; None without prices."""
         return self.prices.cost(self.prompt_tokens, self.completion_tokens)
 
     @property
@@ -112,6 +116,7 @@ class Progress:
         return max(0.0, self.left * per_sample - self.in_flight()) / tokens_per_s
 
     def line(self) -> str:
+        """All of it in a line."""
         rate, tokens = self.rates()
         left = self.seconds_left(rate, tokens)
         parts = [f"{self.done:,}/{self.wanted:,} samples ({100 * self.done / max(1, self.wanted):.1f} %)"]

@@ -45,6 +45,7 @@ def _shown(value: Any) -> str:
 
 
 def write_steps(folder: Path, steps: Sequence[Step]) -> None:
+    """Write the steps into a folder."""
     write_json(folder / FILE, {"steps": [asdict(step) for step in steps]})
 
 
@@ -56,6 +57,11 @@ def steps_file(path: Path) -> Path:
 def write_file_steps(path: Path, steps: Sequence[Step]) -> None:
     """The steps of a single file, which may lie among others that were made otherwise."""
     write_json(steps_file(path), {"steps": [asdict(step) for step in steps]})
+
+
+def record_step(path: Path, step: Step) -> None:
+    """Write beside a file the steps behind its source, and the one that made it."""
+    write_file_steps(path, [*steps_behind(step.source), step])
 
 
 def read_file_steps(path: Path) -> list[Step]:

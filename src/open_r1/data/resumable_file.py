@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from open_r1.data.provenance import Step, read_file_steps, steps_file, write_file_steps
+from open_r1.data.provenance import Step, read_file_steps, record_step, steps_file
 from open_r1.data.values import dump_row, load
 from open_r1.errors import ConfigError, DataError, RunFolderError
 from open_r1.rundir import LineAppender, describe_changes, hold_file
@@ -62,11 +62,11 @@ def begin(row: Mapping[str, Any]) -> bytes:
 
 
 @contextlib.contextmanager
-def resume_file(path: Path, steps: list[Step], overwrite: bool, flag: str = "--overwrite") -> Iterator[ResumableFile]:
+def resume_file(path: Path, step: Step, overwrite: bool, flag: str = "--overwrite") -> Iterator[ResumableFile]:
     """Lock a file, and begin it or continue it.
 
     Args:
-        steps: How the rows came to be; the last one is this work, which must have the settings of earlier runs.
+        step: This work, which must have the settings of earlier runs.
         flag: The option that sets `overwrite`, for messages.
 
     Raises:
@@ -79,8 +79,8 @@ def resume_file(path: Path, steps: list[Step], overwrite: bool, flag: str = "--o
             path.unlink(missing_ok=True)
             steps_file(path).unlink(missing_ok=True)
         if path.exists() and path.stat().st_size:
-            check_same(path, steps[-1], flag)
-        write_file_steps(path, steps)
+            check_same(path, step, flag)
+        record_step(path, step)
         lines = ResumableFile(path, flag)
         try:
             yield lines

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from open_r1.data.rows import LINES, PARQUET, Changes, Chunk, LoadedRows, ParquetRows, Rows, TableChunk
+from open_r1.data.rows import LINES, PARQUET, Changes, Chunk, Rows, TableChunk
 from open_r1.data.sources.local import find_files
 from open_r1.errors import ConfigError, RunFolderError
+from open_r1.rundir import atomic_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,10 +41,11 @@ class RowFile:
         check_output(path, rows)
         self.file = file
         self.is_parquet = path.suffix == PARQUET
-        self.schema = with_marks(rows.schema, marks) if isinstance(rows, ParquetRows | LoadedRows) else None
+        self.schema = with_marks(rows.schema, marks) if rows.schema is not None else None
         self.writer: ParquetWriter | None = None
 
     def write(self, chunk: Chunk, changes: Changes) -> None:
+        """Write the rows of a chunk that are kept."""
         if not self.is_parquet:
             self.file.writelines(chunk.lines(changes))
             return
@@ -74,11 +77,27 @@ class RowFile:
             self._open().close()
 
 
+@contextlib.contextmanager
+def open_results(
+    destination: Destination, rows: Rows, marks: Sequence[str] = ()
+) -> Iterator[tuple[IO[bytes] | None, RowFile | None]]:
+    """The report and the file of rows, None where there is none; both appear when both are whole."""
+    with contextlib.ExitStack() as stack:
+        report = stack.enter_context(atomic_file(destination.report)) if destination.report else None
+        output = None
+        if destination.output:
+            file = stack.enter_context(atomic_file(destination.output))
+            output = RowFile(file, destination.output, rows, marks)
+        yield report, output
+        if output:
+            output.close()
+
+
 def check_output(path: Path, rows: Rows) -> None:
     """ConfigError when the rows can't be written under that name."""
     if path.suffix not in (*LINES, PARQUET):
         raise ConfigError(f"--output {path} has an unknown format; end it in .jsonl or .parquet.")
-    if path.suffix == PARQUET and rows.kind == "lines":
+    if path.suffix == PARQUET and rows.schema is None:
         raise ConfigError(f"--output {path}: rows of JSON lines are copied as they are; end it in .jsonl.")
 
 
@@ -117,5 +136,6 @@ def check_free(path: Path, source: str, overwrite: bool) -> None:
 
 
 def write_records(file: IO[bytes], records: Sequence[dict[str, Any]]) -> None:
+    """Write records as JSON lines."""
     for record in records:
         file.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n")

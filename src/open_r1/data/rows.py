@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from open_r1.data.values import dump_row, load, load_leniently
 from open_r1.errors import DataError
@@ -33,9 +33,6 @@ PARQUET = ".parquet"
 CHUNK_BYTES = 1 << 21
 """Size of a chunk of JSON lines: about 40 ms of work. A longer line is a chunk of its own."""
 
-BLOCK_BYTES = 1 << 19
-"""Size of a block of a chunk: it stays in a processor's cache while its rows are processed."""
-
 GROUP_BYTES = 32 << 20
 """Size of a chunk of Parquet, uncompressed, all columns counted; a larger row group is a chunk of its own."""
 
@@ -46,8 +43,6 @@ SAMPLED_ROWS = 1000
 """First rows of JSON lines whose keys are the columns: rows of JSON lines may differ."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-Kind = Literal["lines", "tables"]
 
 
 @dataclass(frozen=True)
@@ -63,22 +58,8 @@ class Chunk(ABC):
     """Some successive rows of a source."""
 
     @abstractmethod
-    def blocks(self, columns: Sequence[str]) -> Iterator[list[list[Any]]]:
-        """The rows in blocks, each a list of values per column. DataError names a row that can't be read."""
-
-    @abstractmethod
-    def place(self, row: int) -> str:
-        """Where row number `row` of the chunk is, for a message."""
-
-    @abstractmethod
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Each row with all its columns."""
-
-    def read(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Each row with `columns` only; None where a row lacks one."""
-        for block in self.blocks(columns):
-            for values in zip(*block, strict=True):
-                yield dict(zip(columns, values, strict=True))
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Each row: whole, or `columns` only, None for one that it lacks. DataError names a row that can't be read."""
 
     def lines(self, changes: Changes) -> Iterator[bytes]:
         """The rows that are kept, as JSON lines."""
@@ -108,32 +89,23 @@ class LineChunk(Chunk):
             file.seek(self.start)
             return file.read(self.end - self.start).removeprefix(BYTE_ORDER_MARK if self.start == 0 else b"")
 
-    def blocks(self, columns: Sequence[str]) -> Iterator[list[list[Any]]]:
-        for rows in self._parse():
-            yield [[row.get(column) for row in rows] for column in columns]
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        for number, line in enumerate(self.raw().split(b"\n"), start=1):
+            if line and not line.isspace():
+                row = self._parse(line, number)
+                yield row if columns is None else {column: row.get(column) for column in columns}
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        for rows in self._parse():
-            yield from rows
-
-    def _parse(self) -> Iterator[list[dict[str, Any]]]:
-        lines = filled_lines(self.raw())
-        step = max(1, len(lines) * BLOCK_BYTES // max(1, sum(map(len, lines))))
-        for first in range(0, len(lines), step):
-            yield self._parse_lines(lines[first : first + step], first)
-
-    def _parse_lines(self, lines: list[bytes], first: int) -> list[dict[str, Any]]:
+    def _parse(self, line: bytes, number: int) -> dict[str, Any]:
         try:
-            rows = [load(line) for line in lines]
+            row = load(line)
         except ValueError:
-            rows = [self._parse_carefully(number, line) for number, line in enumerate(lines, first)]
-        if not set(map(type, rows)) <= {dict}:
-            number, row = next((number, row) for number, row in enumerate(rows, first) if not isinstance(row, dict))
-            place, kind = self.place(number), type(row).__name__
-            raise DataError(f"{place} is a {kind}, not an object with columns; fix or remove that line.")
-        return rows
+            row = self._parse_leniently(line, number)
+        if not isinstance(row, dict):
+            kind = type(row).__name__
+            raise DataError(f"{self.place(number)} is a {kind}, not an object with columns; fix or remove that line.")
+        return row
 
-    def _parse_carefully(self, number: int, line: bytes) -> Any:
+    def _parse_leniently(self, line: bytes, number: int) -> Any:
         try:
             return load_leniently(line.decode())
         except UnicodeDecodeError as error:
@@ -141,27 +113,20 @@ class LineChunk(Chunk):
         except (ValueError, RecursionError) as error:
             raise DataError(f"{self.place(number)} is not JSON: {error}; fix or remove that line.") from None
 
-    def place(self, row: int) -> str:
-        lines = enumerate(self.raw().split(b"\n"), start=1)
-        number = [number for number, line in lines if line and not line.isspace()][row]
+    def place(self, number: int) -> str:
+        """File and line of line `number` of the chunk, counted from 1."""
         before = count_lines(self.path, self.start) if self.lines_before is None else self.lines_before
         return f"{self.path}:{before + number}"
 
     def lines(self, changes: Changes) -> Iterator[bytes]:
+        """The rows that are kept, byte for byte where no column is added."""
         if changes.marks:
             yield from super().lines(changes)
-        elif changes.dropped:
-            lines = enumerate(filled_lines(self.raw()))
-            kept = [line for number, line in lines if number not in changes.dropped]
-            yield b"\n".join([*kept, b""])
-        else:
-            raw = self.raw()
-            yield raw if not raw or raw.endswith(b"\n") else raw + b"\n"
-
-
-def filled_lines(raw: bytes) -> list[bytes]:
-    """The lines that contain a row, without their ends."""
-    return [line for line in raw.split(b"\n") if line and not line.isspace()]
+            return
+        filled = (line for line in self.raw().split(b"\n") if line and not line.isspace())
+        for number, line in enumerate(filled):
+            if number not in changes.dropped:
+                yield line + b"\n"
 
 
 def count_lines(path: Path, end: int) -> int:
@@ -180,13 +145,9 @@ class TableChunk(Chunk):
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The rows, some hundred at a time; all columns unless named."""
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        for table in self.tables():
-            yield from table.to_pylist()
-
-    def blocks(self, columns: Sequence[str]) -> Iterator[list[list[Any]]]:
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         for table in self.tables(columns):
-            yield [table.column(column).to_pylist() for column in columns]
+            yield from table.to_pylist()
 
 
 @dataclass(frozen=True)
@@ -196,7 +157,6 @@ class GroupChunk(TableChunk):
     path: Path
     start: int
     end: int
-    first_row: int
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         import pyarrow as pa
@@ -211,55 +171,36 @@ class GroupChunk(TableChunk):
                 f"row groups {self.start} to {self.end - 1} of '{self.path}' can't be read: {error}; restore that file."
             ) from None
 
-    def place(self, row: int) -> str:
-        return f"row {self.first_row + row} of '{self.path}'"
-
 
 @dataclass(frozen=True)
 class SliceChunk(TableChunk):
-    """Rows of a loaded data set from `start` on; other processes get only the columns that they need."""
+    """Rows of a loaded data set; other processes get their `needed` columns."""
 
-    name: str
-    start: int
-    columns: Mapping[str, list[Any]]
-    table: pa.Table | None = None
+    table: pa.Table
+    needed: tuple[str, ...]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SliceChunk, (self.name, self.start, self.columns)
-
-    def blocks(self, columns: Sequence[str]) -> Iterator[list[list[Any]]]:
-        yield [self.columns[column] for column in columns]
+        return RowChunk, (tuple(self.rows(self.needed)),)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        assert self.table is not None, "only the process that loaded the data set has whole rows"
         yield self.table if columns is None else self.table.select(list(columns))
-
-    def place(self, row: int) -> str:
-        return f"row {self.start + row} of data set '{self.name}'"
 
 
 @dataclass(frozen=True)
-class StreamChunk(Chunk):
-    """Rows of a stream, from number `start` on."""
+class RowChunk(Chunk):
+    """Rows in memory, of a stream."""
 
-    name: str
-    start: int
     content: tuple[dict[str, Any], ...]
 
-    def blocks(self, columns: Sequence[str]) -> Iterator[list[list[Any]]]:
-        yield [[row.get(column) for row in self.content] for column in columns]
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        yield from self.content
-
-    def place(self, row: int) -> str:
-        return f"row {self.start + row} of data set '{self.name}'"
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        for row in self.content:
+            yield row if columns is None else {column: row.get(column) for column in columns}
 
 
 class Rows(ABC):
-    """A source whose rows can be read, as often as needed."""
+    """A source whose rows can be read, as often as needed; `schema` is its Arrow schema where it has one."""
 
-    kind: Kind
+    schema: pa.Schema | None = None
 
     def __init__(self, name: str, columns: Sequence[str]) -> None:
         self.name = name
@@ -267,48 +208,39 @@ class Rows(ABC):
 
     @abstractmethod
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        """All rows in order; `columns` are those that `blocks` will be asked for."""
+        """All rows in order; `columns` are those that other processes will need."""
 
     def read(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Every row: whole, or with `columns` only."""
         for chunk in self.chunks(columns or ()):
-            yield from chunk.rows() if columns is None else chunk.read(columns)
+            yield from chunk.rows(columns)
 
 
 class LineRows(Rows):
     """JSON lines files, one after another."""
 
-    kind = "lines"
-
     def __init__(self, name: str, paths: Sequence[Path]) -> None:
         self.paths = paths
-        self.name = name
-        columns = {column: None for row in islice(self.read_all(), SAMPLED_ROWS) for column in row}
-        if not columns:
+        super().__init__(name, ())
+        self.columns = tuple({column: None for row in islice(self.read(), SAMPLED_ROWS) for column in row})
+        if not self.columns:
             raise DataError(f"data file '{name}' contains no rows; give a file with at least one row.")
-        super().__init__(name, list(columns))
 
-    def read_all(self) -> Iterator[dict[str, Any]]:
-        for chunk in self.chunks(()):
-            yield from chunk.rows()
-
-    def chunks(self, columns: Sequence[str]) -> Iterator[LineChunk]:
+    def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         for path in self.paths:
-            yield from split_compressed(path) if path.suffix in COMPRESSIONS else split_lines(path)
+            yield from split_lines(path)
 
 
 class ParquetRows(Rows):
     """Parquet files of one schema, one after another."""
 
-    kind = "tables"
-
     def __init__(self, name: str, paths: Sequence[Path]) -> None:
         self.paths = paths
-        self.schema = open_parquet(paths[0]).schema_arrow
+        self.schema = schema = open_parquet(paths[0]).schema_arrow
         for path in paths[1:]:
-            if open_parquet(path).schema_arrow.remove_metadata() != self.schema.remove_metadata():
+            if open_parquet(path).schema_arrow.remove_metadata() != schema.remove_metadata():
                 raise DataError(f"'{path}' has other columns than '{paths[0]}'; give files with the same columns.")
-        super().__init__(name, self.schema.names)
+        super().__init__(name, schema.names)
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         for path in self.paths:
@@ -318,8 +250,6 @@ class ParquetRows(Rows):
 class LoadedRows(Rows):
     """A data set that `datasets` has loaded: it is mapped from the disk."""
 
-    kind = "tables"
-
     def __init__(self, name: str, dataset: Dataset) -> None:
         self.dataset = dataset.with_format("arrow")
         self.schema = dataset.features.arrow_schema
@@ -327,26 +257,21 @@ class LoadedRows(Rows):
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
         width = max(1, self.dataset.data.nbytes // max(1, self.dataset.data.num_rows))
-        step = max(1, CHUNK_BYTES // width)
-        for start in range(0, len(self.dataset), step):
-            table: Any = self.dataset[start : start + step]
-            yield SliceChunk(self.name, start, table.select(list(columns)).to_pydict(), table)
+        for table in self.dataset.iter(max(1, CHUNK_BYTES // width)):
+            yield SliceChunk(table, tuple(columns))  # pyright: ignore[reportArgumentType]
 
 
 class StreamRows(Rows):
     """A data set that is read from the Hub while its rows are used; no copy is kept."""
-
-    kind = "lines"
 
     def __init__(self, name: str, dataset: IterableDataset) -> None:
         self.dataset = dataset
         super().__init__(name, list(dataset.column_names or next(iter(dataset), {})))
 
     def chunks(self, columns: Sequence[str]) -> Iterator[Chunk]:
-        stream, start = iter(self.dataset), 0
+        stream = iter(self.dataset)
         while rows := tuple(islice(stream, BATCH_ROWS)):
-            yield StreamChunk(self.name, start, rows)
-            start += len(rows)
+            yield RowChunk(rows)
 
 
 def is_lines(path: Path) -> bool:
@@ -365,6 +290,9 @@ def open_unpacked(path: Path) -> Any:
 
 def split_lines(path: Path) -> Iterator[LineChunk]:
     """A JSON lines file in chunks that end at the end of a line."""
+    if path.suffix in COMPRESSIONS:
+        yield from split_compressed(path)
+        return
     size = path.stat().st_size
     with path.open("rb") as file:
         start = 0
@@ -396,23 +324,15 @@ def split_compressed(path: Path) -> Iterator[LineChunk]:
         yield LineChunk(path, 0, 0, rest, num_lines)
 
 
-def read_line_file(path: Path) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a JSON lines file, a chunk at a time."""
-    for chunk in split_compressed(path) if path.suffix in COMPRESSIONS else split_lines(path):
-        yield list(chunk.rows())
-
-
 def split_groups(path: Path) -> Iterator[GroupChunk]:
     """A Parquet file in runs of row groups."""
     metadata = open_parquet(path).metadata
-    start = first_row = num_bytes = num_rows = 0
+    start = num_bytes = 0
     for group in range(metadata.num_row_groups):
         num_bytes += metadata.row_group(group).total_byte_size
-        num_rows += metadata.row_group(group).num_rows
         if num_bytes >= GROUP_BYTES or group == metadata.num_row_groups - 1:
-            yield GroupChunk(path, start, group + 1, first_row)
-            start, first_row = group + 1, first_row + num_rows
-            num_bytes = num_rows = 0
+            yield GroupChunk(path, start, group + 1)
+            start, num_bytes = group + 1, 0
 
 
 @lru_cache(maxsize=2)

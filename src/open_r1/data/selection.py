@@ -25,28 +25,29 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, Any, Literal
+
+import numpy as np
 
 from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT, SHARE
 from open_r1.data.columns import (
     PROMPT_COLUMNS,
+    batch_texts,
     completion_of,
     find_prompt_column,
     is_conversation,
     problem_of,
     require_columns,
-    split_texts,
     text_of,
 )
 from open_r1.data.conversations import with_system_prompt
 from open_r1.data.processes import count_processes, map_in_order
 from open_r1.data.progress import CountProgress, no_progress
-from open_r1.data.provenance import Step, steps_behind, write_file_steps
+from open_r1.data.provenance import Step, record_step, steps_behind
 from open_r1.data.row_file import check_free
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
@@ -57,9 +58,6 @@ from open_r1.rundir import atomic_file
 from open_r1.text.loops import looping_share
 from open_r1.text.scripts import foreign_share, main_script
 from open_r1.text.thinking import split_thinking, visible_part
-
-if TYPE_CHECKING:
-    import numpy as np
 
 Keep = Literal["verified", "rules", "all"]
 Form = Literal["rows", "messages"]
@@ -82,6 +80,9 @@ FILTERS = (
 
 OPTIONAL = ("truncated", "looping", "no_closed_thinking", "no_answer", "mixed_language", "duplicate")
 """Those that can be left out by name; the others follow from settings."""
+
+OPTIONAL_COLUMNS = ("finish_reason", "completion_tokens", "verified", "verified_by")
+"""Columns that matter where a source has them."""
 
 CHARACTERS_A_TOKEN = 4
 KEPT = 0
@@ -134,15 +135,12 @@ class SelectSettings:
 
 @dataclass(frozen=True)
 class Columns:
-    """Where the parts of a row are; None for a part that the source lacks. The first filled one of `problems` counts."""
+    """Where the parts of a row are. The first filled one of `problems` counts; `found` are all that are read."""
 
     completion: str
     problems: tuple[str, ...]
     problem_id: str | None
-    finish_reason: str | None
-    tokens: str | None
-    verified: str | None
-    verified_by: str | None
+    found: tuple[str, ...]
 
     @classmethod
     def find(cls, rows: Rows, settings: SelectSettings) -> Columns:
@@ -151,31 +149,18 @@ class Columns:
         require_columns(found, [settings.completion_column], where, "--completion_column")
         if settings.id_column:
             require_columns(found, [settings.id_column], where, "--id_column")
-
-        def known(name: str) -> str | None:
-            return name if name in found else None
-
-        problem_id = settings.id_column or known("problem_id")
+        problem_id = settings.id_column or ("problem_id" if "problem_id" in found else None)
         problems = tuple(name for name in PROMPT_COLUMNS if name in found)
         if settings.prompt_column or (not problems and (settings.form == "messages" or problem_id is None)):
             problems = (find_prompt_column(found, settings.prompt_column, where),)
         if settings.keep != "all":
             require_verified(rows)
-        return cls(
-            settings.completion_column,
-            problems,
-            problem_id,
-            known("finish_reason"),
-            known("completion_tokens"),
-            known("verified"),
-            known("verified_by"),
-        )
-
-    def names(self) -> list[str]:
-        others = (self.problem_id, self.finish_reason, self.tokens, self.verified, self.verified_by)
-        return list(dict.fromkeys(name for name in (self.completion, *self.problems, *others) if name is not None))
+        wanted = (settings.completion_column, *problems, problem_id, *OPTIONAL_COLUMNS)
+        read = dict.fromkeys(name for name in wanted if name in found)
+        return cls(settings.completion_column, problems, problem_id, tuple(read))  # pyright: ignore[reportArgumentType]
 
     def problem_of(self, row: Mapping[str, Any]) -> Any:
+        """What was asked."""
         return problem_of(row, self.problems)
 
 
@@ -190,15 +175,8 @@ def require_verified(rows: Rows) -> None:
         raise DataError(f"the verification of '{rows.name}' was not finished; run the same `data verify` again.")
 
 
-@dataclass(frozen=True)
-class Inspected:
-    """What the first pass found in a chunk, a value per row; `signatures` has those of the rows that pass."""
-
-    reasons: bytes
-    problems: Sequence[int]
-    texts: Sequence[int]
-    lengths: Sequence[int]
-    signatures: bytes = b""
+ROW = np.dtype([("reason", np.uint8), ("problem", np.uint64), ("text", np.uint64), ("length", np.int32)])
+"""What the first pass finds of a row: the number of its reason, hashes of its problem and text, its length."""
 
 
 @dataclass(frozen=True)
@@ -209,19 +187,19 @@ class Inspection:
     settings: SelectSettings
     needs_problem: bool = False
 
-    def __call__(self, chunk: Chunk) -> Inspected:
-        reasons, problems, texts, lengths = bytearray(), [], [], []
+    def __call__(self, chunk: Chunk) -> tuple[np.ndarray, bytes]:
+        """A `ROW` a row, and the signatures of the rows that pass."""
+        found: list[tuple[int, int, int, int]] = []
         passed: list[str] = []
-        for row in chunk.read(self.columns.names()):
+        for row in chunk.rows(self.columns.found):
             text = completion_of(row, self.columns.completion)
             reason = self.find_reason(row, text)
-            reasons.append(KEPT if reason is None else 1 + FILTERS.index(reason))
-            problems.append(self.problem_key(row))
-            texts.append(hash_text(" ".join((text or "").split())))
-            lengths.append(self.length(row, text or ""))
+            code = KEPT if reason is None else code_of(reason)
+            text_key = hash_text(" ".join((text or "").split()))
+            found.append((code, self.problem_key(row), text_key, self.length(row, text or "")))
             if reason is None and self.settings.by == "diverse" and self.settings.per_problem:
                 passed.append(text or "")
-        return Inspected(bytes(reasons), problems, texts, lengths, sign_texts(passed))
+        return np.array(found, ROW), sign_texts(passed)
 
     def find_reason(self, row: Mapping[str, Any], text: str | None) -> str | None:
         """The first filter that a row doesn't pass."""
@@ -232,11 +210,12 @@ class Inspection:
         )
 
     def fails(self, name: str, row: Mapping[str, Any], text: str) -> bool:
+        """Whether a filter applies to a row."""
         columns, settings = self.columns, self.settings
         if name == "no_problem":
             return self.needs_problem and not text_of(columns.problem_of(row)).strip()
         if name == "truncated":
-            return columns.finish_reason is not None and row[columns.finish_reason] == "length"
+            return row.get("finish_reason") == "length"
         if name == "looping":
             return looping_share(text) > settings.max_looping
         if name == "no_closed_thinking":
@@ -256,20 +235,22 @@ class Inspection:
         return False
 
     def is_verified(self, row: Mapping[str, Any]) -> bool:
+        """Whether a verdict counts, by `keep`."""
         if self.settings.keep == "all":
             return True
-        is_judged = self.columns.verified_by is not None and str(row[self.columns.verified_by]).startswith("judge:")
-        return row[str(self.columns.verified)] is True and not (self.settings.keep == "rules" and is_judged)
+        is_judged = str(row.get("verified_by")).startswith("judge:")
+        return row["verified"] is True and not (self.settings.keep == "rules" and is_judged)
 
     def length(self, row: Mapping[str, Any], text: str) -> int:
-        told = row[self.columns.tokens] if self.columns.tokens else None
-        if isinstance(told, int) and not isinstance(told, bool) and 0 <= told < 2**31:
-            return told
+        """Tokens: as counted, or a token per four characters."""
+        counted = row.get("completion_tokens")
+        if isinstance(counted, int) and not isinstance(counted, bool) and 0 <= counted < 2**31:
+            return counted
         return min(2**31 - 1, len(text) // CHARACTERS_A_TOKEN)
 
     def problem_key(self, row: Mapping[str, Any]) -> int:
         """By the problem's id, where a row has one, else by what was asked."""
-        name = row[self.columns.problem_id] if self.columns.problem_id else None
+        name = row.get(str(self.columns.problem_id))
         if name is not None:
             return hash_text(f"id {name}")
         return hash_text(f"text {text_of(self.columns.problem_of(row))}")
@@ -283,85 +264,67 @@ def sign_texts(texts: Sequence[str]) -> bytes:
     from open_r1.data.trace_choice import NGRAM
     from open_r1.text.ngrams import PLAIN
 
-    return b"".join(sign(PLAIN.words(batch), NGRAM)[0].tobytes() for batch in split_texts(texts))
+    return b"".join(sign(PLAIN.words(batch), NGRAM)[0].tobytes() for batch in batch_texts(texts))
 
 
 def hash_text(text: str) -> int:
+    """64 bits of a text."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
-@dataclass
-class Kept:
-    """The reason against every row, 0 where it is kept, and its problem."""
-
-    reasons: np.ndarray
-    problems: np.ndarray
-
-    def counts(self) -> dict[str, Any]:
-        import numpy as np
-
-        found = Counter(
-            {int(code): int(n) for code, n in zip(*np.unique(self.reasons, return_counts=True), strict=True)}
-        )
-        chosen = self.problems[self.reasons == KEPT]
-        return {
-            "traces": len(self.reasons),
-            "kept": found[KEPT],
-            "problems": len(np.unique(self.problems)),
-            "problems_kept": len(np.unique(chosen)),
-            "left_out": {name: found[1 + code] for code, name in enumerate(FILTERS) if found[1 + code]},
-        }
+def code_of(reason: str) -> int:
+    """The number of a reason against a row."""
+    return 1 + FILTERS.index(reason)
 
 
-def inspect(rows: Rows, work: Inspection, processes: int, scratch: Path | None, progress: CountProgress) -> Kept:
-    """The first pass, and what follows from it."""
-    import numpy as np
+def count_kept(rows: np.ndarray) -> dict[str, Any]:
+    """The counts of a selection: traces, problems, and what was left out for which reason."""
+    found = np.bincount(rows["reason"], minlength=1 + len(FILTERS)).tolist()
+    return {
+        "traces": len(rows),
+        "kept": found[KEPT],
+        "problems": len(np.unique(rows["problem"])),
+        "problems_kept": len(np.unique(rows["problem"][rows["reason"] == KEPT])),
+        "left_out": {name: found[code_of(name)] for name in FILTERS if found[code_of(name)]},
+    }
 
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
-    with tempfile.TemporaryFile(dir=scratch) as signatures:
-        num_rows = 0
-        for _, found in map_in_order(work, rows.chunks(work.columns.names()), processes):
-            signatures.write(found.signatures)
-            parts.append(
-                (
-                    np.frombuffer(found.reasons, np.uint8),
-                    np.array(found.problems, np.uint64),
-                    np.array(found.texts, np.uint64),
-                    np.array(found.lengths, np.int32),
-                )
-            )
-            num_rows += len(found.reasons)
+
+def inspect(rows: Rows, work: Inspection, processes: int, scratch: Path | None, progress: CountProgress) -> np.ndarray:
+    """The first pass, and what follows from it: a `ROW` for each row."""
+    parts: list[np.ndarray] = []
+    num_rows = 0
+    with tempfile.TemporaryFile(dir=scratch) as file:
+        for _, (found, signatures) in map_in_order(work, rows.chunks(work.columns.found), processes):
+            file.write(signatures)
+            parts.append(found)
+            num_rows += len(found)
             progress(num_rows, None)
-        reasons, problems, texts, lengths = (np.concatenate(column) for column in zip(*parts, strict=True))
+        together = np.concatenate(parts)
         del parts
-        signatures.flush()
-        narrow(reasons, Candidates(problems, texts, lengths, map_signatures(signatures, reasons)), work.settings)
-    return Kept(reasons, problems)
+        file.flush()
+        narrow(together, map_signatures(file, together["reason"]), work.settings)
+    return together
 
 
 def map_signatures(file: IO[bytes], reasons: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """The signatures, mapped from the disk, and the place of each row's; None where there are none."""
-    import numpy as np
-
     if not file.tell():
         return None
     from open_r1.data.minhash import NUM_HASHES
 
-    places = np.cumsum(reasons == KEPT) - 1
-    return np.memmap(file, np.uint32, "r").reshape(-1, NUM_HASHES), places
+    return np.memmap(file, np.uint32, "r").reshape(-1, NUM_HASHES), np.cumsum(reasons == KEPT) - 1
 
 
-def narrow(reasons: np.ndarray, candidates: Candidates, settings: SelectSettings) -> None:
+def narrow(rows: np.ndarray, signatures: tuple[np.ndarray, np.ndarray] | None, settings: SelectSettings) -> None:
     """Mark duplicates and what isn't chosen among the rows that are still kept."""
-    import numpy as np
-
+    reasons, candidates = rows["reason"], Candidates(rows["problem"], rows["text"], rows["length"], signatures)
     if "duplicate" not in settings.without:
         kept = np.flatnonzero(reasons == KEPT)
-        reasons[find_duplicates(candidates, kept)] = 1 + FILTERS.index("duplicate")
+        reasons[find_duplicates(candidates, kept)] = code_of("duplicate")
     if settings.per_problem is not None:
         kept = np.flatnonzero(reasons == KEPT)
         chosen = choose(candidates, kept, settings.per_problem, settings.by, settings.seed)
-        reasons[np.setdiff1d(kept, chosen, assume_unique=True)] = 1 + FILTERS.index("not_chosen")
+        reasons[np.setdiff1d(kept, chosen, assume_unique=True)] = code_of("not_chosen")
 
 
 def as_messages(row: Mapping[str, Any], columns: Columns, system_prompt: str | None) -> dict[str, Any]:
@@ -415,19 +378,19 @@ def select(
     columns = Columns.find(rows, settings)
     inspection = Inspection(columns, settings, settings.form == "messages")
     kept = inspect(rows, inspection, count_processes(processes), output.parent if output else None, progress)
-    counts = kept.counts()
+    counts = count_kept(kept)
     if output:
-        write_kept(rows, output, kept, columns, settings)
-        write_file_steps(output, [*steps_behind(rows.name), Step("select", rows.name, settings.record(), counts)])
+        write_kept(rows, output, kept["reason"], columns, settings)
+        record_step(output, Step("select", rows.name, settings.record(), counts))
     return counts
 
 
-def write_kept(rows: Rows, output: Path, kept: Kept, columns: Columns, settings: SelectSettings) -> None:
+def write_kept(rows: Rows, output: Path, reasons: np.ndarray, columns: Columns, settings: SelectSettings) -> None:
     """The second pass."""
     with atomic_file(output) as file:
         first = 0
         for chunk in rows.chunks([columns.completion]):
-            size = sum(len(block[0]) for block in chunk.blocks([columns.completion]))
-            reasons = kept.reasons[first : first + size]
-            file.writelines(lines_of(chunk, frozenset(reasons.nonzero()[0].tolist()), columns, settings))
+            size = sum(1 for _ in chunk.rows([columns.completion]))
+            dropped = frozenset(reasons[first : first + size].nonzero()[0].tolist())
+            file.writelines(lines_of(chunk, dropped, columns, settings))
             first += size

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from open_r1.data.columns import batch_rows
 from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step, steps_behind, write_steps
 from open_r1.data.sources import load_source
@@ -32,6 +33,7 @@ SHARD_BYTES = 256 << 20
 """Size of a shard in memory; compressed it is about a third."""
 
 ROWS_AT_ONCE = 1000
+MAX_TABLES = 1 << 20
 
 
 def publish(
@@ -172,7 +174,7 @@ def write_split(folder: Path, split: str, rows: Any, before: int = 0, progress: 
     import pyarrow.parquet as pq
 
     total, paths = 0, []
-    for tables in in_shards(tables_of(rows)):
+    for tables in batch_rows(tables_of(rows), lambda table: table.nbytes, MAX_TABLES, SHARD_BYTES):
         path = folder / f".{split}-{len(paths):05}.parquet"
         with atomic_file(path) as file:
             table = pa.concat_tables(tables)
@@ -183,20 +185,6 @@ def write_split(folder: Path, split: str, rows: Any, before: int = 0, progress: 
     for number, path in enumerate(paths):
         path.rename(folder / f"{split}-{number:05}-of-{len(paths):05}.parquet")
     return total
-
-
-def in_shards(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
-    """Tables together up to a shard's size."""
-    shard: list[pa.Table] = []
-    size = 0
-    for table in tables:
-        shard.append(table)
-        size += table.nbytes
-        if size >= SHARD_BYTES:
-            yield shard
-            shard, size = [], 0
-    if shard:
-        yield shard
 
 
 def tables_of(rows: Any) -> Iterator[pa.Table]:

@@ -69,6 +69,7 @@ class LossyType(Exception):
 
 
 def to_record_batch(batch: Batch, schema: pa.Schema, to_text: Callable[[Any], str | None]) -> pa.RecordBatch:
+    """Rows as Arrow has them. LossyType for a column whose type loses something."""
     arrays = []
     for field in schema:
         values = [row.get(field.name) for row in batch]
@@ -93,6 +94,7 @@ def find_types(batches: Iterable[Batch]) -> dict[str, pa.DataType]:
 
 
 def type_of(name: str, values: list[Any]) -> pa.DataType:
+    """The type that fits all values of a batch."""
     if any(type(value) is LongDecimal for value in values):
         return pa.string()
     try:

@@ -88,6 +88,7 @@ def open_teacher(
 
 
 def open_servers(settings: TeacherSettings, output_dir: Path | None, report: Callable[[str], None]) -> Completer:
+    """The model behind servers."""
     from open_r1.generation.openai_server import OpenAIServer, ServerSettings
 
     earlier = model_of(output_dir) if output_dir else None

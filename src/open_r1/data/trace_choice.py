@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
 By = Literal["shortest", "longest", "first", "random", "diverse"]
 
@@ -34,7 +33,6 @@ class Candidates:
 
 def find_duplicates(candidates: Candidates, kept: np.ndarray) -> np.ndarray:
     """Of the rows `kept`, in order, those whose text an earlier one has for the same problem."""
-    import numpy as np
 
     pairs = candidates.problems[kept]
     pairs *= np.uint64(MULTIPLIER)  # so that a problem and a text can't be exchanged
@@ -46,7 +44,6 @@ def find_duplicates(candidates: Candidates, kept: np.ndarray) -> np.ndarray:
 
 def choose(candidates: Candidates, kept: np.ndarray, count: int, by: By, seed: int) -> np.ndarray:
     """`count` of the rows `kept` for each problem, unordered."""
-    import numpy as np
 
     if not len(kept):
         return kept
@@ -66,7 +63,6 @@ def choose(candidates: Candidates, kept: np.ndarray, count: int, by: By, seed: i
 
 def rank_keys(candidates: Candidates, kept: np.ndarray, by: By, seed: int) -> np.ndarray:
     """What a problem's rows are sorted by; equal ones stay in the rows' order."""
-    import numpy as np
 
     if by == "first":
         return np.zeros(len(kept), np.int8)
@@ -78,7 +74,6 @@ def rank_keys(candidates: Candidates, kept: np.ndarray, by: By, seed: int) -> np
 
 def scatter(keys: np.ndarray, seed: int) -> np.ndarray:
     """Keys as numbers that look random and depend on the seed: the finaliser of SplitMix64."""
-    import numpy as np
 
     start = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=8).digest())
     mixed = keys + np.uint64(start)
@@ -89,7 +84,6 @@ def scatter(keys: np.ndarray, seed: int) -> np.ndarray:
 
 def pick_diverse(candidates: Candidates, group: np.ndarray, count: int) -> np.ndarray:
     """Greedy max-min distance over the rows of one problem, beginning with the first of `group`."""
-    import numpy as np
 
     from open_r1.data.minhash import similarities
 

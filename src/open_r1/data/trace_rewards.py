@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
+from open_r1.configs.fields import setting
 from open_r1.data.columns import GOLD_COLUMNS, gold_of, require_columns
 from open_r1.errors import ConfigError, DataError, nearest
-from open_r1.records import Outcome
 from open_r1.rewards.base import FROM_TRAINER, RewardFunction
 from open_r1.rewards.registry import get_spec, reward_specs
+from open_r1.rewards.settings import read_reward_settings
 from open_r1.rewards.spec import KINDS, RewardSpec
 
 
@@ -52,24 +54,8 @@ def names_for(columns: Sequence[str], solution_column: str | None, where: str) -
     return list(dict.fromkeys(found))
 
 
-def build_rewards(
-    names: Sequence[str], columns: Sequence[str], solution_column: str | None, settings: Any, where: str
-) -> list[TraceReward]:
-    """The rewards, built and sure of their columns. ConfigError, DataError for what can't be computed."""
-    if solution_column is not None:
-        check_column(solution_column, columns, where)
-    twice = [name for name in names if list(names).count(name) > 1]
-    if twice:
-        raise ConfigError(f"reward '{twice[0]}' is named twice; name each once.")
-    specs = [get_spec(name) for name in names]
-    rewards = [TraceReward(spec, spec.make(settings)) for spec in specs]
-    for reward in rewards:
-        for column in reward.function.needs_columns:
-            check_need(reward.name, column, columns, solution_column, where)
-    return rewards
-
-
 def check_need(name: str, column: str, columns: Sequence[str], solution_column: str | None, where: str) -> None:
+    """DataError, ConfigError for a column that a reward needs and rows don't have."""
     if column in FROM_TRAINER - {"completion_ids"}:
         return
     if column == "completion_ids":
@@ -113,5 +99,33 @@ def to_columns(
     }
 
 
-def score(reward: TraceReward, columns: Mapping[str, Any]) -> list[Outcome]:
-    return reward.function.score(**columns)
+@dataclass(frozen=True)
+class RewardChoice:
+    """Rewards and their settings. `reward_settings` are values by name, as a recipe has them; `set` are words."""
+
+    rewards: tuple[str, ...] | None = setting(None, "rewards by name, or module:function (default: by the columns)")
+    set: tuple[str, ...] = setting((), "a setting of the rewards, KEY=VALUE; may be repeated")
+    solution_column: str | None = setting(
+        None, "column with the gold answer (default: solution, else answer, row by row)"
+    )
+    reward_settings: Mapping[str, Any] = setting({}, "")
+
+    def names(self, columns: Sequence[str], where: str) -> list[str]:
+        """The rewards that were named, else those that the columns of source `where` allow."""
+        return list(self.rewards or names_for(columns, self.solution_column, where))
+
+    def build(
+        self, names: Sequence[str], columns: Sequence[str], where: str
+    ) -> tuple[list[TraceReward], dict[str, Any]]:
+        """The rewards, and their settings as given. ConfigError, DataError for what can't be computed."""
+        if self.solution_column is not None:
+            check_column(self.solution_column, columns, where)
+        if twice := [name for name in names if list(names).count(name) > 1]:
+            raise ConfigError(f"reward '{twice[0]}' is named twice; name each once.")
+        given = {**self.reward_settings, **read_reward_settings(self.set, names)}
+        specs = [get_spec(name) for name in names]
+        rewards = [TraceReward(spec, spec.make(SimpleNamespace(**given))) for spec in specs]
+        for reward in rewards:
+            for column in reward.function.needs_columns:
+                check_need(reward.name, column, columns, self.solution_column, where)
+        return rewards, given

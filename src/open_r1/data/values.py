@@ -39,11 +39,13 @@ class LongDecimal(float):
 
 
 def read_integer(text: str) -> int:
+    """An integer of any length."""
     value = int(text)
     return value if -INTEGER_LIMIT <= value < INTEGER_LIMIT else LongInteger(value)
 
 
 def read_decimal(text: str) -> float:
+    """A decimal that keeps its digits."""
     return float(text) if len(text) <= FLOAT_DIGITS else LongDecimal(text)
 
 

@@ -27,13 +27,12 @@ from open_r1.configs.fields import setting
 from open_r1.data.columns import batch_rows, completion_of, gold_of, problem_of, require_columns, text_of
 from open_r1.data.judge_model import SCOPES, Case, JudgeModel
 from open_r1.data.progress import CountProgress, no_progress
-from open_r1.data.provenance import Step, steps_behind, write_file_steps
+from open_r1.data.provenance import Step, record_step
 from open_r1.data.resumable_file import ResumableFile, resume_file
 from open_r1.data.row_file import check_free
 from open_r1.data.rows import Rows
-from open_r1.data.scoring import RewardChoice
 from open_r1.data.sources import as_rows
-from open_r1.data.trace_rewards import TraceReward, score, to_columns
+from open_r1.data.trace_rewards import RewardChoice, TraceReward, to_columns
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import EndpointsGone
 from open_r1.records import Outcome
@@ -85,12 +84,14 @@ class Counts:
     by: Counter[str] = field(default_factory=Counter)
 
     def add(self, added: Mapping[str, Any]) -> None:
+        """Count what was added to a row."""
         self.rows += 1
         self.verdicts[{True: "verified", False: "refuted", None: "undecided"}[added["verified"]]] += 1
         self.reasons[str(added["verify_reason"])] += 1
         self.by[str(added["verified_by"] or "nothing")] += 1
 
     def record(self) -> dict[str, Any]:
+        """The counts, as files and `--json` have them."""
         return {
             "traces": self.rows,
             **{name: self.verdicts[name] for name in ("verified", "refuted", "undecided")},
@@ -114,11 +115,11 @@ class TraceVerifier:
             index: Finding(None, None, NO_COMPLETION) for index, text in enumerate(texts) if text is None
         }
         for reward in self.rewards:
-            open_rows = [index for index in range(len(rows)) if index not in found]
-            if open_rows:
-                asked = [(rows[index], texts[index] or "") for index in open_rows]
-                findings = self.apply(reward, [row for row, _ in asked], [text for _, text in asked])
-                found |= {i: one for i, one in zip(open_rows, findings, strict=True) if one is not None}
+            if asked := [index for index in range(len(rows)) if index not in found]:
+                findings = self.apply(
+                    reward, [rows[index] for index in asked], [texts[index] or "" for index in asked]
+                )
+                found |= {i: one for i, one in zip(asked, findings, strict=True) if one is not None}
         nothing = Finding(None, None, NOT_APPLICABLE)
         findings = [found.get(index, nothing) for index in range(len(rows))]
         return self.ask_judge(rows, [text or "" for text in texts], findings) if self.judge else findings
@@ -131,7 +132,7 @@ class TraceVerifier:
         if isinstance(reward.function, AnswerReward):
             judged = zip(reward.function.judge(**columns), columns["solution"], strict=True)
             return [self.by_answer(reward.name, *pair, gold) for pair, gold in judged]
-        return [self.by_outcome(outcome, reward.name) for outcome in score(reward, columns)]
+        return [self.by_outcome(outcome, reward.name) for outcome in reward.function.score(**columns)]
 
     def by_answer(self, name: str, outcome: Outcome, verdict: Verdict, gold: Any) -> Finding:
         if gold is None:
@@ -141,6 +142,7 @@ class TraceVerifier:
         return dataclasses.replace(found, extracted_answer=verdict.answer)
 
     def by_outcome(self, outcome: Outcome, name: str) -> Finding | None:
+        """The finding of an outcome; None where the reward doesn't apply."""
         if outcome.reason == NOT_APPLICABLE:
             return None
         if outcome.value is None:
@@ -160,19 +162,11 @@ class TraceVerifier:
             if is_answer and finding.verify_reason in SCOPES[self.judge.scope] and gold is not None and visible:
                 asked[index] = Case(text_of(problem_of(row)), str(gold), visible)
         verdicts = dict(zip(asked, self.judge.judge(list(asked.values())), strict=True))
-        return [self.by_judge(finding, verdicts.get(index)) for index, finding in enumerate(findings)]
-
-    def by_judge(self, finding: Finding, verdict: bool | None) -> Finding:
-        if verdict is None:
-            return finding
-        assert self.judge is not None
-        return Finding(
-            verdict,
-            float(verdict),
-            "judged_correct" if verdict else "judged_wrong",
-            finding.extracted_answer,
-            f"judge:{self.judge.name}",
-        )
+        for index, verdict in verdicts.items():
+            if verdict is not None:
+                reason, by = ("judged_correct" if verdict else "judged_wrong"), f"judge:{self.judge.name}"
+                findings[index] = Finding(verdict, float(verdict), reason, findings[index].extracted_answer, by)
+        return findings
 
 
 def verify(
@@ -196,8 +190,8 @@ def verify(
     """
     rows, verifier, used = prepare(source, output, settings, judge)
     counts = Counts()
-    earlier_steps, step = steps_behind(rows.name), Step("verify", rows.name, used)
-    with resume_file(output, [*earlier_steps, step], overwrite) as lines:
+    step = Step("verify", rows.name, used)
+    with resume_file(output, step, overwrite) as lines:
         for batch in batch_rows(
             new_rows(rows, lines, counts),
             lambda row: len(completion_of(row, settings.completion_column) or ""),
@@ -219,7 +213,7 @@ def verify(
         record = counts.record()
         if judge is not None and +judge.failures:
             record["judge_failures"] = dict((+judge.failures).most_common())
-        write_file_steps(output, [*earlier_steps, dataclasses.replace(step, counts=record)])
+        record_step(output, dataclasses.replace(step, counts=record))
     return {**record, "earlier": counts.earlier}
 
 

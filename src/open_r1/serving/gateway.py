@@ -30,6 +30,7 @@ from open_r1.net.http_server import parse_body
 from open_r1.net.quotas import Quota
 from open_r1.serving.exchange import Exchange, GatewaySettings
 from open_r1.serving.requests import ApiError, check_model_name, check_request
+from open_r1.serving.thinking import prefills_thinking
 
 BODY_LIMIT_S = 60.0
 HEALTH_LIMIT_S = 10.0
@@ -53,6 +54,7 @@ class Gateway:
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         async with self.client:
+            await asyncio.to_thread(prefills_thinking, self.settings.template)  # known before the first request
             yield
 
     async def models(self, request: Request) -> Response:
@@ -99,7 +101,8 @@ class Gateway:
             asked = check_request(raw, settings.names, settings.backend, is_chat, settings.max_model_len)
             return Exchange(settings, self.client, asked, is_chat)
 
-        return await parse_body(check, raw)
+        has_options = b"chat_template_kwargs" in raw  # the template is rendered for them, by another process
+        return await (asyncio.to_thread(check, raw) if has_options else parse_body(check, raw))
 
     def enter(self, request: Request) -> str:
         """Count a request as being answered; its client. ApiError where there are too many, in all or of the client."""

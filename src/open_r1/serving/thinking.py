@@ -8,10 +8,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from open_r1.processes.pool import Limits, Pool
 from open_r1.text.tags import THINK_OPEN
 
 GENERATION_MARKS = re.compile(r"{%-?\s*(end)?generation\s*-?%}")
 """transformers' own tags, which plain Jinja doesn't know; they print nothing."""
+
+RENDER_LIMITS = Limits(wall_s=5.0, processor_s=2.0, memory_bytes=1 << 30)
+"""What rendering may cost: a template comes with a model, and Jinja has loops, powers and paddings without an end."""
 
 TEMPLATE_FILES = ("chat_template.jinja", "tokenizer_config.json")
 
@@ -24,15 +28,30 @@ def find_template(model: str) -> str:
 
 def prefills_thinking(template: str, options: dict[str, Any] | None = None) -> bool:
     """Whether the prompt ends with an open `<think>`, given a request's `chat_template_kwargs`."""
-    return ends_in_thinking(template, json.dumps(options or {}, sort_keys=True, default=str))
+    return bool(template) and ends_in_thinking(template, json.dumps(options or {}, sort_keys=True, default=str))
 
 
 @functools.lru_cache(maxsize=64)
 def ends_in_thinking(source: str, options: str) -> bool:
-    """The same for options in JSON, so that each is rendered once."""
+    """Whether the prompt that a template makes ends with an open `<think>`; not where rendering exceeds its limits.
+
+    `options` are JSON, so that each is rendered once.
+    """
+    outcome = next(renderer().map([(source, options)]))
+    return outcome.kind == "done" and outcome.value
+
+
+@functools.lru_cache(maxsize=1)
+def renderer() -> Pool:
+    return Pool(renders_thinking, 1, RENDER_LIMITS)
+
+
+def renders_thinking(job: tuple[str, str]) -> bool:
+    """The same in a worker process, which keeps the limits."""
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    source, options = job
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
     environment.globals |= {"raise_exception": refuse, "strftime_now": lambda form: form}

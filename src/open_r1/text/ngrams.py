@@ -353,7 +353,7 @@ _MATHEMATICAL_CLASSES = _class_table(lambda c: _LETTER if c.isalpha() else _DIGI
 MATHEMATICAL = Normalisation("mathematical", fold_undrawn, _MATHEMATICAL_CLASSES, drops_syntax=True)
 """Case, unicode, punctuation, white space and LaTeX folded away, and drawings left out: the same problem, however set."""
 
-DRAWN = Normalisation("drawn", fold_mathematical, _MATHEMATICAL_CLASSES, drops_syntax=True)
+WITH_DRAWINGS = Normalisation("with_drawings", fold_mathematical, _MATHEMATICAL_CLASSES, drops_syntax=True)
 """The same with drawings: "find x in the diagram" is another problem in another diagram."""
 
 PLAIN = Normalisation(

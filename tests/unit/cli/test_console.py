@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from dataclasses import dataclass
 
 import pytest
 
 from open_r1.cli import console
+from open_r1.cli.main import quieten_libraries
 
 ESCAPES = "\x1b[31mred\x1b[0m \x07 \x9b2J \u202eturned \x7f"
 
@@ -138,3 +140,19 @@ def test_a_caller_that_keeps_the_pace_itself_has_every_line_shown(capsys: pytest
 def test_the_command_is_quoted_to_be_given_again(monkeypatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/usr/bin/open-r1", "run", "my file.yaml"])
     assert console.command_line() == "open-r1 run 'my file.yaml'"
+
+
+def test_log_lines_and_tracebacks_carry_no_control_characters(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # put back at the end
+    quieten_libraries()
+    logging.getLogger("open_r1.net").warning("the server said %s", "\x1b[2J\u202eevil\x07")
+    try:
+        raise ValueError("\x1b]0;owned\x07")
+    except ValueError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    said = capsys.readouterr().err
+    assert "WARNING: the server said ␛[2J<U+202E>evil␇" in said
+    assert "ValueError: ␛]0;owned␇" in said
+    assert not set("\x1b\x07\u202e") & set(said)

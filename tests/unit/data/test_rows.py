@@ -17,7 +17,7 @@ import pytest
 from datasets import Dataset
 
 import open_r1.data.rows as rows_module
-from open_r1.data.columns import find_text_columns, read_texts, split_texts, text_of
+from open_r1.data.columns import batch_rows, find_text_columns, read_texts, text_of
 from open_r1.data.row_file import RowFile
 from open_r1.data.rows import Changes
 from open_r1.data.sources import open_rows
@@ -29,7 +29,6 @@ ROWS = [{"id": number, "text": f"row {number} " + "é" * (number % 7)} for numbe
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_module, "CHUNK_BYTES", 200)
-    monkeypatch.setattr(rows_module, "BLOCK_BYTES", 80)
     monkeypatch.setattr(rows_module, "GROUP_BYTES", 200)
     monkeypatch.setattr(rows_module, "BATCH_ROWS", 3)
 
@@ -84,7 +83,7 @@ def test_chunks_hold_every_row_once_and_in_order(tmp_path: Path, kind: str) -> N
 def test_kept_rows_are_written_as_they_were(tmp_path: Path, kind: str, suffix: str, marks: tuple[str, ...]) -> None:
     rows = open_rows(write_source(tmp_path, kind))
     file, path = io.BytesIO(), Path(f"out{suffix}")
-    if suffix == ".parquet" and rows.kind == "lines":
+    if suffix == ".parquet" and rows.schema is None:
         with pytest.raises(ConfigError, match="end it in .jsonl"):
             RowFile(file, path, rows, marks)
         return
@@ -205,6 +204,6 @@ def test_text_columns_are_found_by_name_or_asked_for(tmp_path: Path) -> None:
 
 def test_texts_are_split_into_batches_that_hold_all() -> None:
     texts = ["a" * 30, "b", "", "c" * 500, "d", ""]
-    batches = list(split_texts(texts, 31))
+    batches = list(batch_rows(texts, len, 4, 31))
     assert [text for batch in batches for text in batch] == texts
     assert [len(batch) for batch in batches] == [2, 2, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,23 @@ PREFILLS = [
 @pytest.mark.parametrize(("source", "options", "expected"), PREFILLS)
 def test_a_template_that_opens_thinking_is_known(source: str, options: dict[str, bool], expected: bool) -> None:
     assert prefills_thinking(source, options) is expected
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}<think>",
+        "{% set n = 10 ** (10 ** 9) %}<think>",
+        "{{ 'x' * 10 ** 10 }}<think>",
+        "{{ '%99999999999d' | format(1) }}<think>",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}<think>",
+    ],
+)
+def test_a_template_without_an_end_costs_a_bounded_time_and_the_next_is_rendered(hostile: str) -> None:
+    started = time.monotonic()
+    assert not prefills_thinking(hostile)
+    assert time.monotonic() - started < 60  # of processor time 2 s, on a machine that others load
+    assert prefills_thinking(f"{{# {len(hostile)} #}}<think>")
 
 
 def test_a_models_template_is_found_in_either_file(tmp_path: Path, tiny_model: Path) -> None:

@@ -10,12 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from open_r1.text.ngrams import (
-    DRAWN,
     ENVIRONMENTS,
     MATHEMATICAL,
     PLAIN,
     RECORD,
     SYNTAX,
+    WITH_DRAWINGS,
     Normalisation,
     ngram_hashes,
     operators,
@@ -69,7 +69,7 @@ def test_what_differs_has_other_words(left: str, right: str) -> None:
 def test_drawings_count_where_they_are_wanted() -> None:
     first, second = (f"Find x. [asy]label({number});[/asy]" for number in (1, 2))
     assert MATHEMATICAL.split(first) == MATHEMATICAL.split(second)
-    assert DRAWN.split(first) != DRAWN.split(second)
+    assert WITH_DRAWINGS.split(first) != WITH_DRAWINGS.split(second)
 
 
 def test_an_unclosed_drawing_swallows_no_other_text() -> None:
@@ -127,7 +127,7 @@ def test_words_in_numpy_are_the_words_of_the_definition(text: str) -> None:
     assert MATHEMATICAL.split(text) == split_slowly(text.replace(RECORD, " "))
 
 
-@pytest.mark.parametrize("normalisation", [MATHEMATICAL, DRAWN, PLAIN], ids=lambda n: n.name)
+@pytest.mark.parametrize("normalisation", [MATHEMATICAL, WITH_DRAWINGS, PLAIN], ids=lambda n: n.name)
 @settings(deadline=None)
 @given(st.lists(TEXTS, max_size=6))
 def test_a_batch_has_the_words_of_its_texts(normalisation: Normalisation, texts: list[str]) -> None:

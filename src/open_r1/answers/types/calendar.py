@@ -31,7 +31,7 @@ _PLAIN_CLOCK = re.compile(r"0\d:\d\d|\d{1,2}:\d\d:\d\d")
 
 @dataclass(frozen=True)
 class Moment:
-    """A date or a time, as far as it is given; `is_open` where only the text tells whether it is a time or a ratio."""
+    """A date or a time, as far as it is given; `is_open` where only the text shows whether it is a time or a ratio."""
 
     kind: str
     parts: tuple[int | str, ...]

@@ -102,7 +102,7 @@ def _is_named_value(gold: Named, answer: str, comparison: Comparison) -> bool:
 
 
 def _is_right_side(gold: Relation, answer: str, comparison: Comparison) -> bool:
-    """`2x+1` for `y=2x+1`: the side that its name stands for."""
+    """`2x+1` for `y=2x+1`: the side that its name equals."""
     left, right = gold.difference.args[0], gold.difference.args[1].args[0]
     node = read_formula(answer)
     if node is None or gold.sign != "=" or left.kind != "symbol" or not node.symbols() or left.name in node.symbols():

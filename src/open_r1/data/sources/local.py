@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from open_r1.data.rows import COMPRESSIONS, is_lines, open_unpacked, read_line_file
-from open_r1.data.values import as_text, load, load_leniently, read_cell
+from open_r1.data.rows import COMPRESSIONS, is_lines, open_unpacked, split_lines
+from open_r1.data.values import as_text, load_leniently, read_cell
 from open_r1.errors import DataError
 
 FORMATS = {
@@ -44,6 +44,7 @@ def is_local_name(name: str) -> bool:
 
 
 def is_glob(name: str) -> bool:
+    """Whether a name is a pattern."""
     return any(mark in name for mark in "*?[")
 
 
@@ -86,6 +87,7 @@ def load_paths(paths: Sequence[Path], streaming: bool = False) -> Any:
 
 
 def load_arrow(paths: Sequence[Path], format: str, streaming: bool) -> Any:
+    """The rows of Parquet or Arrow files. DataError for a broken file."""
     import datasets
 
     files = [str(path) for path in paths]
@@ -97,14 +99,14 @@ def load_arrow(paths: Sequence[Path], format: str, streaming: bool) -> Any:
 
 
 def load_text(paths: Sequence[Path], format: str, streaming: bool) -> Any:
+    """The rows of JSON or CSV files, numbers and text whole."""
     from datasets import IterableDataset
 
     from open_r1.data.tables import load_table
 
-    read = partial(read_batches, paths)
     if streaming:
         return IterableDataset.from_generator(read_one_by_one, gen_kwargs={"paths": list(paths)})
-    return load_table(paths, read, csv_text if format == "csv" else as_text)
+    return load_table(paths, partial(read_batches, paths), csv_text if format == "csv" else as_text)
 
 
 def csv_text(value: Any) -> str | None:
@@ -127,15 +129,13 @@ def read_batches(paths: Sequence[Path]) -> Iterator[Batch]:
 def read_json(path: Path) -> Iterator[Batch]:
     """JSON lines; or one array of objects, which is read as a whole."""
     if is_lines(path) or not (content := read_array(path)):
-        yield from read_line_file(path)
+        for chunk in split_lines(path):
+            yield list(chunk.rows())
         return
     try:
-        rows = load(content)
-    except ValueError:
-        try:
-            rows = load_leniently(content.decode())
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"data file '{path}' is not JSON: {error}; fix the file.") from None
+        rows = load_leniently(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"data file '{path}' is not JSON: {error}; fix the file.") from None
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise DataError(

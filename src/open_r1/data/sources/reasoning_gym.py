@@ -25,7 +25,7 @@ def load(spec: SourceSpec) -> list[dict[str, Any]]:
     if spec.what not in DATASETS:
         raise DataError(f"'{name}': reasoning-gym has no data set '{spec.what}'{nearest(spec.what, DATASETS)}")
     _, config_class = DATASETS[spec.what]
-    spec.require_known(tuple(inspect.signature(config_class).parameters))
+    spec.reference.require_known(tuple(inspect.signature(config_class).parameters))
     try:
         values = {key: json.loads(value) for key, value in spec.options.items()}
     except ValueError as error:

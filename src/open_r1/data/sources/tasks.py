@@ -16,14 +16,16 @@ SPLITS = ("train", "held_out")
 
 def load(spec: SourceSpec) -> list[dict[str, Any]]:
     """Problems with the columns prompt, solution, family, difficulty."""
-    spec.require_known(("level", "n", "seed", "split"))
+    spec.reference.require_known(("level", "n", "seed", "split"))
     family = get_family(f"{spec.what}s" if f"{spec.what}s" in families() else spec.what)  # singular or plural
     split = spec.options.get("split", "train")
     if split not in SPLITS:
         raise DataError(
             f"'{spec.name}' asks for the split '{split}'{nearest(split, SPLITS)} Splits: {', '.join(SPLITS)}."
         )
-    n, seed = spec.integer("n", DEFAULT_N, MAX_N), spec.integer("seed", 0, MAX_N)
+    n, seed = (
+        spec.reference.whole_number(key, default, most=MAX_N) for key, default in (("n", DEFAULT_N), ("seed", 0))
+    )
     return [
         {
             "prompt": problem.prompt,

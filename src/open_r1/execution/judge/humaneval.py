@@ -86,7 +86,7 @@ def read_problems(path: Path) -> list[HumanEvalProblem]:
     """The problems of a JSONL file in HumanEval's columns; DataError names the line that is none."""
     problems = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # U+2028 ends no line of JSONL
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} can't be read: {error}.") from error
     for number, line in enumerate(lines, start=1):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -153,7 +154,7 @@ def read_arguments(given: Any) -> list[list[Any]]:
         return [[value], list(value)]
     if was_read:
         return [value, [value]] if isinstance(value, list) else [[value]]
-    lines = [_read_value(line) for line in given.strip().splitlines()]
+    lines = [_read_value(line) for line in re.split(r"\r?\n", given.strip())]  # U+2028 ends none
     if len(lines) > 1 and all(was_read for _, was_read in lines):
         return [[value for value, _ in lines]]
     return [[given]]

@@ -38,6 +38,7 @@ def prepare() -> None:
         sys.stdout = sys.__stdout__ = _stream(1, "w", "surrogateescape")
         sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")
     sys.argv = [NAME]
+    sys.orig_argv = ["python3", NAME]  # instead of the server's own, which names folders of the machine
     sys.set_int_max_str_digits(0)  # time limits bound what a conversion costs
     random.seed(0)  # a program's verdict shouldn't depend on chance
     builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
@@ -70,6 +71,7 @@ def run_script(source: bytes, arguments: list[str]) -> None:
     """Run the program and end this process with its exit status. No frame above this one belongs to the server."""
     gc.enable()
     sys.argv += arguments
+    sys.orig_argv += arguments
     status = _run(source)
     for finish in (_wait_for_threads, atexit._run_exitfuncs):
         try:
