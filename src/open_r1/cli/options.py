@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -26,6 +27,7 @@ from open_r1.errors import nearest
 
 Settings = TypeVar("Settings")
 
+CHANGE = re.compile(r"[\w.]+=")
 BACKENDS = ("server", "transformers", "vllm")
 
 
@@ -85,7 +87,17 @@ class Parser(argparse.ArgumentParser):
 def in_our_words(words: Sequence[str], declared: Mapping[str, str]) -> list[str]:
     """The words with each option as it is declared, whatever its spelling; what follows `--` stays as it is."""
     end = list(words).index("--") if "--" in words else len(words)
-    return [*(in_our_word(word, declared) for word in words[:end]), *words[end:]]
+    return [*one_change_a_flag([in_our_word(word, declared) for word in words[:end]]), *words[end:]]
+
+
+def one_change_a_flag(words: Sequence[str]) -> list[str]:
+    """`--set A=1 B=2 FILE` as `--set A=1 --set B=2 FILE`: changes may follow one flag, and nothing else does."""
+    found: list[str] = []
+    for word in words:
+        if found[-2:-1] == ["--set"] and CHANGE.match(word):
+            found.append("--set")
+        found.append(word)
+    return found
 
 
 def in_our_word(word: str, declared: Mapping[str, str]) -> str:
@@ -162,7 +174,7 @@ def switch(help: str, *spellings: str) -> Option:
 VOCABULARY: dict[str, Option] = {
     # what is asked for
     "config": Option("a recipe (YAML) with the settings", (), {"type": Path, "metavar": "FILE"}),
-    "set": text("change a setting; may be repeated", nargs="+", action="extend", default=[], metavar="KEY=VALUE"),
+    "set": text("change a setting; may be repeated", action="append", default=[], metavar="KEY=VALUE"),
     "dry-run": switch("check everything, spend and write nothing"),
     "json": switch("print the result as JSON"),
     # rows

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-LONG_NUMBER = re.compile(rb"[:\[,]\s*-?\d[\d.]{16}")
+LONG_NUMBER = re.compile(rb"(?:^|[:\[,])\s*-?\d[\d.]{16}")
 """Perhaps a number with more digits than 64 bits can represent, which orjson would round."""
 
 INTEGER_LIMIT = 2**63

@@ -6,17 +6,17 @@ import os
 from collections.abc import Mapping
 
 
-def rank(environment: Mapping[str, str] = os.environ) -> int:
+def rank(environment: Mapping[str, str] | None = None) -> int:
     """The number of this process among all of the launch, from 0; 0 where there is no launch."""
     return _count(environment, "RANK", 0)
 
 
-def world_size(environment: Mapping[str, str] = os.environ) -> int:
+def world_size(environment: Mapping[str, str] | None = None) -> int:
     """The number of processes of the launch, at least 1."""
     return max(1, _count(environment, "WORLD_SIZE", 1))
 
 
-def local_world_size(environment: Mapping[str, str] = os.environ) -> int:
+def local_world_size(environment: Mapping[str, str] | None = None) -> int:
     """The number of processes of the launch on this machine, at least 1."""
     return max(1, _count(environment, "LOCAL_WORLD_SIZE", 1))
 
@@ -26,6 +26,6 @@ def is_main_process() -> bool:
     return rank() == 0
 
 
-def _count(environment: Mapping[str, str], name: str, default: int) -> int:
-    value = environment.get(name, "").strip()
+def _count(environment: Mapping[str, str] | None, name: str, default: int) -> int:
+    value = (os.environ if environment is None else environment).get(name, "").strip()
     return int(value) if value.isdecimal() else default
