@@ -47,17 +47,17 @@ class Way:
     name: str
     generator: Generator
     seconds: list[float] = field(default_factory=list)
-    drawn: list[Completion] = field(default_factory=list)
+    completed: list[Completion] = field(default_factory=list)
 
     def answer(self, prompts: Sequence[str], sampling: Sampling) -> None:
         started = time.monotonic()
-        drawn = self.generator.generate(prompts, sampling)
+        completed = self.generator.generate(prompts, sampling)
         self.seconds.append(time.monotonic() - started)
-        self.drawn = [completions[0] for completions in drawn]
+        self.completed = [completions[0] for completions in completed]
 
     def texts(self) -> list[str]:
         """As the client of a server sees them: a missing `<think>` put back, without half a character at the end."""
-        return [restore_opening(drawn.text).strip().rstrip("\ufffd") for drawn in self.drawn]
+        return [restore_opening(completed.text).strip().rstrip("\ufffd") for completed in self.completed]
 
 
 @contextmanager
@@ -98,9 +98,9 @@ def table(ways: Sequence[Way], problems: Sequence[Problem]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     expected = ways[0].texts()
     for way in ways:
-        rates = sorted(len(way.drawn) / seconds for seconds in way.seconds)
-        tokens = sum(completion.num_tokens for completion in way.drawn) / statistics.median(way.seconds)
-        outcomes = score_answers([completion.text for completion in way.drawn], problems)
+        rates = sorted(len(way.completed) / seconds for seconds in way.seconds)
+        tokens = sum(completion.num_tokens for completion in way.completed) / statistics.median(way.seconds)
+        outcomes = score_answers([completion.text for completion in way.completed], problems)
         estimate = estimate_share([outcome.value or 0.0 for outcome in outcomes])
         same = sum(one == other for one, other in zip(way.texts(), expected, strict=True))
         yield (

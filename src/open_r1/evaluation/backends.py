@@ -39,7 +39,7 @@ class Backend:
         count_tokens: The tokens of a conversation as a prompt.
         name: Which of the backends it is; None for one of the user's own.
         model_hash: A hash of a local folder's files, by which another model under the same name is noticed; empty
-            where there is no folder.
+            where no folder is given.
         versions: Library -> version, for the summary.
     """
 

@@ -89,7 +89,7 @@ def sample_problems(
     show: Callable[[Progress], None],
     command: str = "",
 ) -> None:
-    """Generate the samples that are missing in `folder`, which the caller holds locked.
+    """Generate the samples that are missing in `folder`, which the caller has locked.
 
     RunError, which says how to go on, when not every sample could be generated.
     """

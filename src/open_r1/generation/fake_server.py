@@ -92,10 +92,10 @@ class FakeServer:
 
     def choose_fault(self) -> str | None:
         """A fault at its rate, mostly none."""
-        drawn = self.random.random() if self.settings.faults else 1.0
+        chance = self.random.random() if self.settings.faults else 1.0
         for name, share in self.settings.faults.items():
-            drawn -= share
-            if drawn < 0:
+            chance -= share
+            if chance < 0:
                 return name
         return None
 

@@ -16,7 +16,7 @@ from open_r1.hub.push import MODEL_LEFT_OUT, check_repo_id, push_folder
 from open_r1.hub.weights import check_weights
 from open_r1.rundir import RunDir, hash_files, read_json, write_text
 
-LEFT_OUT = (*MODEL_LEFT_OUT, ".*", "*.partial", "*.log", "eval/*/samples.jsonl", "eval/*/drawn*")
+LEFT_OUT = (*MODEL_LEFT_OUT, ".*", "*.partial", "*.log", "eval/*/samples.jsonl", "eval/*/completions/*")
 """What stays here: what is not part of a model, and what a reader of the model does not need."""
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 
 class Quota:
-    """Counts what each client holds. No client holds more than `most` at a time.
+    """Counts what each client has taken. No client has more than `most` at a time.
 
     Args:
         most: Of whatever is counted: connections, requests, bytes.

@@ -1,7 +1,7 @@
 """Which of several servers gets the next request: load spread evenly, limits kept, failing servers given a cool-down.
 
 A server that fails `FAILURES_TO_COOL` times with no answer in between gets a cool-down, 1 s at first and longer each time,
-and is then tried with a single request. One that says it is busy (429, or 503 with Retry-After) is left alone for as long
+and is then tried with a single request. One that says it is busy (429, or 503 with Retry-After) gets no requests for as long
 as it asks, and then gets fewer requests at once, and one more with each answer. One that refuses the key, the model or the
 path before it has ever answered is excluded. One that has failed for `patience_s` counts as lost: it is tried once a minute
 as long as another works, and when none does the work ends. Times are those of a monotonic clock, in seconds.

@@ -178,7 +178,7 @@ async def wait_until_gone(request: Request) -> None:
 
 
 def create_app(settings: GatewaySettings, client: HttpClient | None = None) -> FastAPI:
-    """The gateway as an application; `client` stands in for the one that asks the model's server."""
+    """The gateway as an application; `client` replaces the one that asks the model's server."""
     gateway = Gateway(settings, client)
     app = FastAPI(openapi_url=None, lifespan=gateway.lifespan)
     app.add_route("/v1/chat/completions", gateway.chat, methods=["POST"])

@@ -27,7 +27,7 @@ from open_r1.serving.thinking import find_template
 
 KEEP_ALIVE_S = 30
 ENDING_LIMIT_S = 3
-"""Seconds for answers that are under way when the server is told to stop."""
+"""Seconds for answers that are under way when the server is asked to stop."""
 
 FAILED = 503
 """What /health answers, of vLLM and of transformers alike, when what runs the model has died."""
@@ -91,7 +91,7 @@ def serve(
     on_ready: Callable[[str], None],
     report: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until told to stop; `on_ready` is given the address. RunError when the model's server fails."""
+    """Serve until asked to stop; `on_ready` is given the address. RunError when the model's server fails."""
     check_key(options.host, api_key)
     with bind(options.host, options.port) as sock, model_server(options, backend, startup_limit_s, report) as child:
         settings = gateway_settings(options, backend, child, api_key)

@@ -44,7 +44,7 @@ def is_source(name: str) -> bool:
 
 
 def benchmark_of_source(name: str) -> Benchmark:
-    """The benchmark that a source's name stands for. ConfigError for a map that can't be read."""
+    """The benchmark that a source's name refers to. ConfigError for a map that can't be read."""
     if has_prefix(name):
         return generated(name)
     source = read_source(name, "benchmark", KEYS)
