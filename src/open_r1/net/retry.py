@@ -68,7 +68,7 @@ def backoff(first_s: float, longest_s: float) -> Iterator[float]:
 
 @dataclass
 class CoolDown:
-    """The cool-down of a failing server: after so many failures in a row it gets no requests for a while, longer with each further one.
+    """The cool-down of a failing server: after so many failures in a row it gets no requests, longer with each further one.
 
     Args:
         after: Failures with no success between them that start it.
