@@ -52,7 +52,7 @@ def test_a_benchmark_is_a_stage(open_r1: Command, tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"benchmark": "math500"}, "unknown benchmark 'math500'; did you mean 'math_500'"),
-        ({"num_samples": 0}, "num_samples must be a whole number of at least 1"),
+        ({"num_samples": 0}, "num_samples must be at least 1"),
         ({"data": "absent.jsonl", "benchmark": "math_500"}, "'absent.jsonl' does not exist"),
     ],
 )

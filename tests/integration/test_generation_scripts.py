@@ -96,7 +96,7 @@ def test_generate_keeps_the_servers_sampling_where_none_is_given(tmp_path: Path,
 def test_a_push_that_fails_loses_nothing_and_is_tried_again_alone(
     tmp_path: Path, problems: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from open_r1.data import shards
+    from open_r1.hub import push
 
     pushed = []
 
@@ -110,7 +110,7 @@ def test_a_push_that_fails_loses_nothing_and_is_tried_again_alone(
         def upload_folder(self, **options: object) -> None:
             pushed.append(options)
 
-    monkeypatch.setattr(shards, "default_api", Api)
+    monkeypatch.setattr(push, "default_api", Api)
     with running_fake() as fake:
         command = words(
             hf_dataset=problems, prompt_column="problem", model="fake", max_new_tokens=64, vllm_server_url=fake.url,

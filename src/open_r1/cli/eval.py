@@ -66,7 +66,7 @@ def _add_problems(parser: argparse.ArgumentParser) -> None:
     add(group, "prompt_column", help="column with the problem, with --problems (default: by its name)")
     add(group, "solution_column", help="column with the gold answer, with --problems (default: by its name)")
     add(group, "max_problems")
-    add(group, "skip_unusable", help="leave out problems that can't be scored instead of refusing them")
+    add(group, "skip_unusable", help="leave out problems that can't be scored or don't fit, instead of refusing")
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:

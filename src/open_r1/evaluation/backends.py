@@ -50,6 +50,10 @@ class Backend:
     model_hash: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
 
+    def count_prompts(self, problems: Sequence[Problem], system_prompt: str | None) -> dict[str, int]:
+        """The tokens of each problem's prompt, by the problem's id."""
+        return {problem.id: self.count_tokens(to_messages(problem.prompt, system_prompt)) for problem in problems}
+
     def cap_tokens(self, problems: Sequence[Problem], system_prompt: str | None, wanted: int) -> int:
         """The tokens that the longest prompt leaves for a completion, `wanted` at most.
 
@@ -57,13 +61,13 @@ class Backend:
         """
         if self.context is None:
             return wanted
-        lengths = {problem.id: self.count_tokens(to_messages(problem.prompt, system_prompt)) for problem in problems}
+        lengths = self.count_prompts(problems, system_prompt)
         longest = max(lengths, key=lambda id: lengths[id])
         room = self.context - lengths[longest]
         if room < 1:
             raise ConfigError(
                 f"the model's context of {self.context:,} tokens is too small: problem {longest} alone has "
-                f"{lengths[longest]:,}; evaluate on shorter problems, or serve the model with a longer context."
+                f"{lengths[longest]:,}; leave such problems out with --skip_unusable, or give the model a longer context."
             )
         return min(wanted, room)
 

@@ -50,7 +50,7 @@ class EvaluationSettings:
         seed: Of the samples, and of the order of options in multiple-choice problems.
         system_prompt: Before every problem.
         max_problems: Only the first so many.
-        skip_unusable: Leave out problems that can't be scored, instead of refusing.
+        skip_unusable: Leave out problems that can't be scored, or don't fit into the model's context, instead of refusing.
     """
 
     num_samples: int | None = None
@@ -170,7 +170,7 @@ def run_evaluation(
 
     `command` is the command that errors name for going on; `model_name` replaces the model's path in the summary.
     """
-    plan = cap_tokens(plan, backend, tell)
+    plan = cap_tokens(leave_out_long(plan, backend, tell), backend, tell)
     settings = settings_of(plan, backend, model_name or backend.completer.model)
     if (finished := read_finished(folder, settings)) is not None:
         return finished
@@ -204,6 +204,22 @@ def run_evaluation(
     }
     write_json(folder / SUMMARY, summary)
     return summary
+
+
+def leave_out_long(plan: Plan, backend: Backend, tell: Tell) -> Plan:
+    """The plan without the problems that leave no room for a completion, where `skip_unusable` asks for it."""
+    if not plan.settings.skip_unusable or backend.context is None:
+        return plan
+    room = backend.context - plan.modes[0].sampling.max_new_tokens
+    lengths = backend.count_prompts(plan.problems, plan.settings.system_prompt)
+    fitting = tuple(problem for problem in plan.problems if lengths[problem.id] <= room)
+    if not fitting or len(fitting) == len(plan.problems):
+        return plan
+    tell(
+        f"notice: {plan.name}: {len(plan.problems) - len(fitting):,} of {len(plan.problems):,} problems are left out, "
+        f"because they don't fit into the model's context of {backend.context:,} tokens with their completions"
+    )
+    return replace(plan, problems=fitting)
 
 
 def cap_tokens(plan: Plan, backend: Backend, tell: Tell) -> Plan:
