@@ -165,7 +165,7 @@ BAD = [
     (info(STDIN, comparison="words"), "malformed_tests", "choose one of tokens"),
     (info(STDIN, comparison={"tolerance": 1}), "malformed_tests", "its comparison can't be read"),
     (info(STDIN, comparison=5), "malformed_tests", "its comparison can't be read"),
-    (info(STDIN, checker="python"), "malformed_tests", "its checker is no object"),
+    (info(STDIN, checker="python"), "malformed_tests", "its checker is not an object"),
     ({"inputs": ["1", "2"], "outputs": ["1"]}, "malformed_tests", "2 inputs and 1 outputs"),
     ({"inputs": ["1"], "outputs": None}, "malformed_tests", "1 inputs and no outputs"),
     ({"language": "python", "test_cases": {"input": ["1"], "output": []}}, "malformed_tests", "different lengths"),

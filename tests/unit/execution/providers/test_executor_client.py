@@ -74,9 +74,11 @@ def test_a_program_that_the_service_refuses_costs_its_companions_nothing() -> No
 
 
 def test_a_full_queue_is_tried_again_when_it_says() -> None:
+    refusals = iter([True])
+
     class Full(ExecutorServer):
         def respond(self, http, method, body, fault):  # type: ignore[no-untyped-def]
-            if len(self.requests) == 1:
+            if next(refusals, False):
                 send(http, 429, b'{"error": "queue_full", "message": "later"}', {"Retry-After": "1"})
             else:
                 super().respond(http, method, body, fault)

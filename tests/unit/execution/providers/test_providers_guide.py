@@ -47,7 +47,7 @@ def test_every_reason_is_explained(guide: str) -> None:
 
 
 def test_the_figures_are_the_codes(guide: str) -> None:
-    assert f"| `executor` | {executor.CONCURRENCY}, in batches |" in guide
+    assert f"| `executor` | {executor.CONCURRENCY} |" in guide
     fusion = inspect.signature(sandbox_fusion.SandboxFusionProvider).parameters["concurrency"].default
     assert f"| `sandbox_fusion` | {fusion} |" in guide
     assert e2b.ROUTER_CONCURRENCY == morph.ROUTER_CONCURRENCY == 32 and "through a router 32" in guide

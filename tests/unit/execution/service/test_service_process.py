@@ -164,7 +164,7 @@ def test_it_does_not_start_where_it_can_not_listen() -> None:
         (("--port", "70000"), "65535"),
         (("--max-queue", "0"), "max_queue"),
         (("--max-request-mb", "-3"), "max_request_mb"),
-        (("--workers", "0"), "--workers"),
+        (("--workers", "0"), "--concurrency"),
         (("--provider", "locl"), "locl"),
         (("--packages", "no-such-package-anywhere"), "no-such-package-anywhere"),
         (("--token-file", "/nowhere/token"), "/nowhere/token"),
