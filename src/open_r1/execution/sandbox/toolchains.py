@@ -165,11 +165,17 @@ def find_toolchain(language: str) -> Toolchain | None:
     return _real(found) if found else None
 
 
+NO_RUST = "rustc with a default toolchain (rustup default stable)"
+"""What is missing where rustup is installed and no compiler is."""
+
+
 @cache
 def _real(toolchain: Toolchain) -> Toolchain:
     """With the compiler itself where what is on PATH only finds it, as rustup's does."""
     if toolchain.language != "rust" or toolchain.missing():
         return toolchain
+    if not _rust_root():
+        return replace(toolchain, tools=(NO_RUST,))
     compiler = f"{_rust_root()}/bin/rustc"
     return replace(toolchain, compile=(compiler, *toolchain.compile[1:])) if os.path.exists(compiler) else toolchain
 
@@ -233,4 +239,4 @@ def _output_of(*command: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return (done.stdout or done.stderr).strip()
+    return "" if done.returncode else (done.stdout or done.stderr).strip()

@@ -9,7 +9,7 @@ import pytest
 
 from open_r1.errors import ConfigError
 from open_r1.execution.programs import Program, Status
-from open_r1.execution.sandbox import tiers
+from open_r1.execution.sandbox import tiers, toolchains
 from open_r1.execution.sandbox.local import LocalProvider
 from open_r1.execution.sandbox.tiers import Isolation, worker_config
 from open_r1.execution.sandbox.toolchains import files_of, find_toolchain
@@ -127,3 +127,19 @@ def test_no_home_nor_what_holds_one_is_shown():
         shown = [Path(path) for path in worker_config(tier).readable]
         assert not [path for path in shown if path == Path.home() or path in Path.home().parents]
         assert not [path for path in shown if path.name in (".cargo", ".local", ".rustup", "site-packages")]
+
+
+def test_a_rustup_without_a_compiler_is_a_missing_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    proxy = tmp_path / "rustc"
+    proxy.write_text("#!/bin/sh\necho 'error: rustup could not choose a version' >&2\nexit 1\n")
+    proxy.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for cached in (toolchains._rust_root, toolchains._real, toolchains.shown_files, toolchains.find_toolchain):
+        cached.cache_clear()
+    try:
+        rust = toolchains.find_toolchain("rust")
+        assert rust is not None and rust.missing() == [toolchains.NO_RUST]
+        assert not [path for path in toolchains.shown_files() if "rust" in path]
+    finally:
+        for cached in (toolchains._rust_root, toolchains._real, toolchains.shown_files, toolchains.find_toolchain):
+            cached.cache_clear()
