@@ -85,7 +85,7 @@ def test_score_as_json_and_every_line_to_a_file(capsys, completions, tmp_path):
 
 
 def test_score_takes_settings(capsys, completions):
-    settings = ("--set", "cosine_min_value_correct=2.0", "cosine_max_value_correct=2.0")
+    settings = ("--set", "cosine_min_value_correct=2.0", "--set", "cosine_max_value_correct=2.0")
     run("score", str(completions), "--rewards", "cosine", *settings, "--json")
     assert json.loads(capsys.readouterr().out)["cosine"]["mean"] == pytest.approx((2.0 - 1.0) / 2, abs=0.01)
 
