@@ -14,9 +14,8 @@ from protocol_servers import FusionServer
 
 from open_r1.errors import ConfigError
 from open_r1.execution.programs import Execution, Limits, Program, Status
-from open_r1.execution.providers.http import service_url
 from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy, Session
-from open_r1.execution.providers.replies import Failure, GarbledReply, bounded
+from open_r1.execution.providers.replies import Failure, GarbledReply, bounded, service_url
 from open_r1.execution.providers.sandbox_fusion import SandboxFusionProvider
 
 PATIENCE = RetryPolicy(
