@@ -30,8 +30,7 @@ from starlette.requests import ClientDisconnect
 from open_r1.execution.programs import Limits, Program
 from open_r1.execution.service.settings import ServiceSettings
 from open_r1.execution.wire import decode_bytes
-from open_r1.net.http_server import parse_body
-from open_r1.net.quotas import Quota
+from open_r1.net.http_server import Quota, parse_body
 
 SHUTTING_DOWN = "shutting_down"
 
