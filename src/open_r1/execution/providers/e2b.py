@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack
 from importlib.util import find_spec
 from typing import Any
 
-from open_r1.execution.environment import Environment, explain_missing
+from open_r1.execution.environment import explain_missing
 from open_r1.execution.providers.registry import ProviderSpec, setting
-from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy, Session
+from open_r1.execution.providers.remote import RetryPolicy, Session
 from open_r1.execution.providers.replies import Failure, GarbledReply
 from open_r1.execution.providers.wrapping import ScriptProvider, build_router
 
@@ -20,13 +20,7 @@ START_S = 30
 
 
 class E2BProvider(ScriptProvider):
-    """E2B by its own client.
-
-    Args:
-        api_key: Of the account; "" is a problem that `check` explains.
-        domain: Of an E2B of one's own; the public one where it is "".
-        concurrency: Sandboxes at once; an account's limit is for all processes together.
-    """
+    """E2B by its own client; `domain` is that of an E2B of one's own. An account's limit is for all processes together."""
 
     name = "e2b"
 
@@ -69,17 +63,16 @@ class OutputMeter:
             raise GarbledReply("the sandbox prints more than a result can come to")
 
 
-def build(settings: Any, environment: Environment) -> RemoteProvider:
-    return build_router("e2b", settings) or E2BProvider(
-        environment.get("E2B_API_KEY", ""),
-        setting(settings, "parallel_code_exec_per_proc", 2),
-        environment.get("E2B_DOMAIN", ""),
-    )
-
-
 PROVIDER = ProviderSpec(
     name="e2b",
-    build=build,
+    build=lambda settings, environment: (
+        build_router("e2b", settings)
+        or E2BProvider(
+            environment.get("E2B_API_KEY", ""),
+            setting(settings, "parallel_code_exec_per_proc", 2),
+            environment.get("E2B_DOMAIN", ""),
+        )
+    ),
     summary="E2B's cloud sandboxes: an account, or a router to one.",
     settings=("e2b_router_url", "parallel_code_exec_per_proc"),
     variables=("E2B_API_KEY", "E2B_DOMAIN"),

@@ -12,9 +12,7 @@ import re
 import socket
 from contextlib import AsyncExitStack
 from dataclasses import fields
-from typing import Any
 
-from open_r1.execution.environment import Environment, explain_missing
 from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.providers.registry import ProviderSpec
 from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy, Session
@@ -27,7 +25,7 @@ from open_r1.execution.providers.replies import (
     number_of,
     open_reply,
     parse_json,
-    service_url,
+    read_url,
 )
 from open_r1.execution.wire import CLIENT_HEADER, EXECUTIONS_PATH, INFO_PATH, decode_answer, encode_request
 
@@ -48,12 +46,7 @@ LIMIT_OF = {
 
 
 class ExecutorProvider(RemoteProvider):
-    """The executor service at `address`.
-
-    Args:
-        token: What the service was started with; "" where it has none.
-        client: The name under which this process takes turns with others.
-    """
+    """The executor service at `address`, where this process takes turns with others under the name `client`."""
 
     name = "executor"
 
@@ -64,12 +57,9 @@ class ExecutorProvider(RemoteProvider):
         client: str = "",
         concurrency: int = CONCURRENCY,
         policy: RetryPolicy | None = None,
-        problem: str = "",
         silence_s: float = SILENCE_S,
     ) -> None:
-        self.url = service_url(address) if address else ""
-        if address and not self.url:
-            problem = f"OPEN_R1_EXECUTOR_URL is '{address}', not an address; write http://host:2000."
+        self.url, problem = read_url("OPEN_R1_EXECUTOR_URL", address, "http://host:2000", self.name)
         policy = policy or RetryPolicy(attempt_s=LONGEST_WAIT_S, deadline_s=LONGEST_WAIT_S)
         super().__init__(concurrency, policy, problem)
         self._headers = bearer(token) | {CLIENT_HEADER: client or name_client()}
@@ -82,13 +72,13 @@ class ExecutorProvider(RemoteProvider):
     async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
         execution = await self._send(program, session)
         for name in LIMIT_OF.get(execution.status, ()):
-            largest = getattr(self._largest or await self._ask_limits(session), name)
-            if getattr(program.limits, name) > largest:
-                raise Failure(
-                    "limit_too_low",
-                    f"{name} is {getattr(program.limits, name)} and the executor allows {largest}; raise it there",
-                    can_retry=False,
-                )
+            asked, largest = (
+                getattr(program.limits, name),
+                getattr(self._largest or await self._ask_limits(session), name),
+            )
+            if asked > largest:
+                detail = f"{name} is {asked} and the executor allows {largest}; raise it there"
+                raise Failure("limit_too_low", detail, can_retry=False)
         return execution
 
     async def _send(self, program: Program, session: Session) -> Execution:
@@ -125,15 +115,11 @@ def _read_line(line: bytes) -> Execution:
     return execution
 
 
-def build(settings: Any, environment: Environment) -> RemoteProvider:
-    address = environment.get("OPEN_R1_EXECUTOR_URL", "")
-    problem = "" if address else explain_missing("OPEN_R1_EXECUTOR_URL", "provider executor")
-    return ExecutorProvider(address, environment.get("OPEN_R1_EXECUTOR_TOKEN", ""), problem=problem)
-
-
 PROVIDER = ProviderSpec(
     name="executor",
-    build=build,
+    build=lambda settings, environment: ExecutorProvider(
+        environment.get("OPEN_R1_EXECUTOR_URL", ""), environment.get("OPEN_R1_EXECUTOR_TOKEN", "")
+    ),
     summary="The executor service that many trainers share.",
     variables=("OPEN_R1_EXECUTOR_URL", "OPEN_R1_EXECUTOR_TOKEN"),
 )

@@ -12,11 +12,10 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Any
 
-from open_r1.execution.environment import Environment, explain_missing
+from open_r1.execution.environment import explain_missing
 from open_r1.execution.providers.registry import ProviderSpec, setting
-from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy, Session
+from open_r1.execution.providers.remote import RetryPolicy, Session
 from open_r1.execution.providers.replies import Failure
 from open_r1.execution.providers.wrapping import ScriptProvider, build_router, failure_of
 
@@ -85,17 +84,16 @@ def _installed() -> str:
         return "none"
 
 
-def build(settings: Any, environment: Environment) -> RemoteProvider:
-    return build_router("morph", settings) or MorphProvider(
-        environment.get("MORPH_API_KEY", ""),
-        setting(settings, "parallel_code_exec_per_proc", 2),
-        environment.get("MORPH_BASE_URL", ""),
-    )
-
-
 PROVIDER = ProviderSpec(
     name="morph",
-    build=build,
+    build=lambda settings, environment: (
+        build_router("morph", settings)
+        or MorphProvider(
+            environment.get("MORPH_API_KEY", ""),
+            setting(settings, "parallel_code_exec_per_proc", 2),
+            environment.get("MORPH_BASE_URL", ""),
+        )
+    ),
     summary="Morph's cloud sandboxes: an account, or a router to one.",
     settings=("morph_router_url", "parallel_code_exec_per_proc"),
     variables=("MORPH_API_KEY", "MORPH_BASE_URL"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from open_r1.errors import ConfigError
+from open_r1.execution.environment import explain_missing
 from open_r1.execution.programs import Execution, Limits, Status
 from open_r1.net.addresses import Address, without_secrets
 from open_r1.net.client import HttpClient, Reason, Stream, TransportError
@@ -45,12 +47,9 @@ _REASON = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class Failure(Exception):
-    """An attempt that shows nothing about the program.
+    """An attempt that shows nothing about the program, with a code that metrics count.
 
-    Args:
-        reason: A code in snake_case, which metrics count.
-        can_retry: Whether trying the same again may help.
-        wait_s: How long the service asks to wait before the next try.
+    `can_retry` says whether trying the same again may help, `wait_s` how long the service asks to wait before that.
     """
 
     def __init__(self, reason: str, detail: str, *, can_retry: bool = True, wait_s: float = 0.0) -> None:
@@ -71,6 +70,14 @@ def service_url(address: str, default_path: str = "") -> str:
         return Address.parse(address, default_path).url
     except ConfigError:
         return ""
+
+
+def read_url(variable: str, address: str, example: str, provider: str) -> tuple[str, str]:
+    """The URL that a variable gives and "", or "" and the problem with it."""
+    if not address:
+        return "", explain_missing(variable, f"provider {provider}")
+    url = service_url(address)
+    return url, "" if url else f"{variable} is '{address}', not an address; write {example}."
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -157,10 +164,13 @@ def as_object(value: Any, what: str) -> Mapping[str, Any]:
     return value
 
 
-def _field(record: Mapping[str, Any], key: str, kinds: tuple[type, ...], what: str) -> Any:
-    """A value that may be missing or null."""
+def _field(record: Mapping[str, Any], key: str, kinds: tuple[type, ...], what: str, most: float = math.inf) -> Any:
+    """A value that may be missing or null; a number is no larger than `most` either way."""
     value = record.get(key)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
+    if value is None:
+        return None
+    is_kind = isinstance(value, kinds) and not isinstance(value, bool)
+    if not is_kind or not (isinstance(value, str) or abs(value) <= most):
         raise GarbledReply(f"'{key}' is {str(value)[:40]!r}, not {what}")
     return value
 
@@ -177,15 +187,10 @@ def output_of(record: Mapping[str, Any], key: str) -> bytes:
 
 def number_of(record: Mapping[str, Any], key: str) -> float | None:
     """A measurement that may be missing or null."""
-    value = _field(record, key, (int, float), "a number")
-    if value is not None and not abs(value) < 1e18:
-        raise GarbledReply(f"'{key}' is {str(value)[:40]!r}, not a number")
+    value = _field(record, key, (int, float), "a number", most=1e18)
     return None if value is None else float(value)
 
 
 def exit_code_of(record: Mapping[str, Any], key: str) -> int | None:
     """An exit status that may be missing or null."""
-    value = _field(record, key, (int,), "an exit status")
-    if value is not None and not -(1 << 31) <= value < 1 << 32:
-        raise GarbledReply(f"'{key}' is {str(value)[:40]!r}, not an exit status")
-    return value
+    return _field(record, key, (int,), "an exit status", most=1 << 32)

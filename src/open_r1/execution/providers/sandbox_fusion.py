@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
-from open_r1.execution.environment import Environment, explain_missing
 from open_r1.execution.programs import Execution, Program, Status
 from open_r1.execution.providers.registry import ProviderSpec
 from open_r1.execution.providers.remote import COMPILE_S, RemoteProvider, RetryPolicy, Session
@@ -31,7 +30,7 @@ from open_r1.execution.providers.replies import (
     number_of,
     output_of,
     parse_json,
-    service_url,
+    read_url,
     text_of,
 )
 from open_r1.execution.providers.wrapping import (
@@ -42,14 +41,7 @@ from open_r1.execution.providers.wrapping import (
 )
 from open_r1.execution.sandbox.toolchains import find_toolchain, says_out_of_memory
 
-NAMES = {
-    "python": "python",
-    "cpp": "cpp",
-    "javascript": "nodejs",
-    "bash": "bash",
-    "java": "java",
-    "rust": "rust",
-}
+NAMES = {name: name for name in ("python", "cpp", "bash", "java", "rust")} | {"javascript": "nodejs"}
 """Our languages, as the service calls them."""
 
 
@@ -58,12 +50,9 @@ class SandboxFusionProvider(RemoteProvider):
 
     name = "sandbox_fusion"
 
-    def __init__(
-        self, address: str, concurrency: int = 16, policy: RetryPolicy | None = None, problem: str = ""
-    ) -> None:
-        self.url = service_url(address).removesuffix("/run_code") if address else ""
-        if address and not self.url:
-            problem = f"SANDBOX_FUSION_ENDPOINT is '{address}', not an address; write http://host:8080."
+    def __init__(self, address: str, concurrency: int = 16, policy: RetryPolicy | None = None) -> None:
+        url, problem = read_url("SANDBOX_FUSION_ENDPOINT", address, "http://host:8080", self.name)
+        self.url = url.removesuffix("/run_code")
         super().__init__(concurrency, policy, problem)
 
     async def greet(self, session: Session) -> None:
@@ -128,15 +117,9 @@ def _stage(answer: Mapping[str, Any], key: str) -> tuple[str, bytes, bytes, int 
     return status, stdout, stderr, exit_code_of(stage, "return_code"), number_of(stage, "execution_time")
 
 
-def build(settings: Any, environment: Environment) -> RemoteProvider:
-    address = environment.get("SANDBOX_FUSION_ENDPOINT", "")
-    problem = "" if address else explain_missing("SANDBOX_FUSION_ENDPOINT", "provider sandbox_fusion")
-    return SandboxFusionProvider(address, problem=problem)
-
-
 PROVIDER = ProviderSpec(
     name="sandbox_fusion",
-    build=build,
+    build=lambda settings, environment: SandboxFusionProvider(environment.get("SANDBOX_FUSION_ENDPOINT", "")),
     summary="A SandboxFusion service.",
     variables=("SANDBOX_FUSION_ENDPOINT",),
 )

@@ -35,13 +35,7 @@ UNSCRIPTED = Execution.unavailable("unscripted", "the script has no answer to th
 
 
 class ScriptedProvider(Provider):
-    """Answers with what `script` says, and keeps what it was asked in `asked`.
-
-    Args:
-        script: A function of the program, answers by source, or answers in order; see above.
-        concurrency: How many programs "run" at once.
-        hang_s: How long a `Trouble.HANG` takes.
-    """
+    """Answers with what `script` says, and keeps what it was asked in `asked`; a `Trouble.HANG` takes `hang_s`."""
 
     name = "scripted"
 
@@ -49,9 +43,13 @@ class ScriptedProvider(Provider):
         super().__init__()
         self.concurrency, self.hang_s = concurrency, hang_s
         self.asked: list[Program] = []
-        self._script = script if callable(script) or isinstance(script, Mapping) else iter(script)
+        answers = iter(()) if callable(script) or isinstance(script, Mapping) else iter(script)
+        self._answer: Callable[[Program], Any] = lambda program: next(answers, UNSCRIPTED)
+        if callable(script):
+            self._answer = script
+        elif isinstance(script, Mapping):
+            self._answer = lambda program: script.get(program.source, UNSCRIPTED)
         self._closed = threading.Event()
-        self._asking = threading.Lock()
 
     def execute(self, program: Program) -> Execution:
         self.asked.append(program)
@@ -69,14 +67,6 @@ class ScriptedProvider(Provider):
             kind = type(answer).__name__
             return Execution.unavailable(Trouble.RUBBISH.value, f"scripted: a {kind}, not an execution")
         return bounded(answer, program.limits)
-
-    def _answer(self, program: Program) -> Any:
-        if callable(self._script):
-            return self._script(program)
-        if isinstance(self._script, Mapping):
-            return self._script.get(program.source, UNSCRIPTED)
-        with self._asking:
-            return next(self._script, UNSCRIPTED)
 
     def close(self) -> None:
         self._closed.set()

@@ -151,8 +151,8 @@ def test_a_program_that_is_no_longer_wanted_is_not_run() -> None:
 
 
 def test_a_provider_with_a_problem_says_so_everywhere() -> None:
-    provider = SandboxFusionProvider("", problem="set SANDBOX_FUSION_ENDPOINT.")
-    with pytest.raises(ConfigError, match="set SANDBOX_FUSION_ENDPOINT"):
+    provider = SandboxFusionProvider("")
+    with pytest.raises(ConfigError, match="SANDBOX_FUSION_ENDPOINT is not set"):
         provider.check()
     execution = provider.execute(Program("x"))
     assert execution.reason == "not_configured" and "SANDBOX_FUSION_ENDPOINT" in execution.detail
