@@ -90,8 +90,8 @@ class Gateway:
             exchange = await self.read(await self.read_body(request), is_chat)
             if not exchange.request.stream:
                 return JSONResponse(await unless_gone(request, exchange.complete()))
-            events = await unless_gone(request, exchange.open(stack))
-            return EventStream(exchange.stream(events), stack.pop_all())
+            reply = await unless_gone(request, exchange.ask(stack, True, exchange.request.count))
+            return EventStream(exchange.stream(reply), stack.pop_all())
 
     async def read(self, raw: bytes, is_chat: bool) -> Exchange:
         """What is asked for. ApiError for anything that the model's server should not see."""
