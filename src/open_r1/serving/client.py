@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
@@ -34,11 +34,6 @@ class ChatOptions:
     top_p: float | None = 0.95
     max_tokens: int | None = None
 
-    def as_fields(self) -> dict[str, Any]:
-        """The fields of a request; what the server decides is left out."""
-        found = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens}
-        return {name: value for name, value in found.items() if value is not None}
-
 
 @dataclass
 class Answer:
@@ -51,13 +46,6 @@ class Answer:
     prompt_tokens: int | None = None
     seconds: float = 0.0
     thinking_s: float = 0.0
-
-    def add(self, kind: str, text: str) -> None:
-        """Add a part to the thinking or the answer."""
-        if kind == "thinking":
-            self.thinking += text
-        else:
-            self.text += text
 
 
 @dataclass
@@ -84,10 +72,12 @@ class Conversation:
         asked = [*self.messages, {"role": "user", "content": question}]
         started = time.monotonic()
         for kind, text in self.stream(asked, answer):
-            answer.add(kind, text)
             answer.seconds = time.monotonic() - started
             if kind == "thinking":
+                answer.thinking += text
                 answer.thinking_s = answer.seconds
+            else:
+                answer.text += text
             if len(answer.thinking) + len(answer.text) > MOST_CHARACTERS:
                 raise RunError(f"the answer has passed {MOST_CHARACTERS:,} characters and was cut off.")
             yield kind, text
@@ -100,12 +90,12 @@ class Conversation:
         """The parts of the answer to some messages. RunError when it fails."""
         body = {"model": self.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
         splitter = ThinkingSplitter(is_prefilled=False)
-        content = orjson.dumps(body | self.options.as_fields())
+        asked = {name: value for name, value in asdict(self.options).items() if value is not None}
+        content = orjson.dumps(body | asked)
         headers = {"Content-Type": "application/json", **bearer(self.api_key)}
         try:
-            with stream_once(
-                "POST", f"{self.url}/chat/completions", content, headers, silence_s=SILENCE_LIMIT_S
-            ) as reply:
+            url = f"{self.url}/chat/completions"
+            with stream_once("POST", url, content, headers, silence_s=SILENCE_LIMIT_S) as reply:
                 if reply.status != 200:
                     raise RunError(f"the server answers {reply.status}: {describe_body(reply.read())}")
                 for event in read_events(reply):
@@ -138,13 +128,13 @@ def read_event(event: dict[str, Any], splitter: ThinkingSplitter, answer: Answer
         raise RunError(f"the server failed: {describe_error(event)}")
     usage = event.get("usage")
     if isinstance(usage, dict):
-        answer.tokens, answer.prompt_tokens = (
-            as_count(usage.get("completion_tokens")),
-            as_count(usage.get("prompt_tokens")),
-        )
-    choices = event.get("choices")
-    choice = as_object(choices[0] if isinstance(choices, list) and choices else None)
-    delta = as_object(choice.get("delta"))
+        answer.tokens = as_count(usage.get("completion_tokens"))
+        answer.prompt_tokens = as_count(usage.get("prompt_tokens"))
+    try:
+        choice: dict[str, Any] = event["choices"][0]
+        delta: dict[str, Any] = choice.get("delta") or {}
+    except (LookupError, TypeError, AttributeError):
+        return
     thought = delta.get("reasoning_content") or delta.get("reasoning")
     if isinstance(thought, str):
         splitter.state = "answer"
@@ -153,11 +143,6 @@ def read_event(event: dict[str, Any], splitter: ThinkingSplitter, answer: Answer
         yield from splitter.feed(clean(content))
     if isinstance(reason := choice.get("finish_reason"), str):
         answer.finish_reason = reason
-
-
-def as_object(value: Any) -> dict[str, Any]:
-    """The value where it is an object; empty for anything else."""
-    return value if isinstance(value, dict) else {}
 
 
 def find_model(url: str, api_key: str, model: str | None) -> str:

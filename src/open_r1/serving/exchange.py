@@ -152,7 +152,9 @@ class Exchange:
                     delta = choice.get("delta") or {}
                     thinking += delta.get("reasoning_content") or ""
                     text += delta.get("content") or choice.get("text") or ""
-                    calls += [{k: v for k, v in call.items() if k != "index"} for call in delta.get("tool_calls") or []]
+                    calls += [
+                        {k: v for k, v in call.items() if k != "index"} for call in delta.get("tool_calls") or []
+                    ]
                     ended = choice.get("finish_reason") or ended
         if ended is None:
             raise ApiError(502, "the model's server ended its answer before its end; try again.", "server_error")
