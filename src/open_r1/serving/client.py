@@ -12,6 +12,8 @@ from typing import Any
 
 import orjson
 
+from open_r1.configs.fields import check_limits, setting
+from open_r1.configs.ranges import COUNT, Range
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation.openai_server import bearer, choose_model, read_models
 from open_r1.generation.replies import as_count, clean
@@ -30,9 +32,12 @@ MOST_CHARACTERS = 4_000_000
 class ChatOptions:
     """How answers are sampled; None leaves it to the server."""
 
-    temperature: float | None = 0.6
-    top_p: float | None = 0.95
-    max_tokens: int | None = None
+    temperature: float | None = setting(0.6, "temperature; 0 is greedy", Range(0, 2))
+    top_p: float | None = setting(0.95, "share of the probability", Range(0, 1, open_low=True))
+    max_tokens: int | None = setting(None, "most tokens of an answer", COUNT, flag="max_new_tokens")
+
+    def __post_init__(self) -> None:
+        check_limits(self)
 
 
 @dataclass
