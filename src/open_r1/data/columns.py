@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from open_r1.data.rows import Chunk, Rows
+from open_r1.data.rows import Chunk, Rows, batch_rows
 from open_r1.errors import DataError, nearest
 from open_r1.rewards.base import text_of as last_turn
 
@@ -142,17 +142,3 @@ def read_texts(chunk: Chunk, columns: Sequence[str]) -> Iterator[list[str]]:
 def batch_texts(texts: Iterable[str]) -> Iterator[list[str]]:
     """Texts in batches of about `BATCH_CHARACTERS`."""
     return batch_rows(texts, len, BATCH_ROWS, BATCH_CHARACTERS)
-
-
-def batch_rows(rows: Iterable[Any], size_of: Any, max_rows: int, max_size: int) -> Iterator[list[Any]]:
-    """Rows in batches of at most `max_rows` that end with the row that reaches `max_size` by `size_of`."""
-    batch: list[Any] = []
-    size = 0
-    for row in rows:
-        batch.append(row)
-        size += size_of(row)
-        if len(batch) >= max_rows or size >= max_size:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -21,10 +21,10 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from open_r1.data.rows import PARQUET, LineRows, LoadedRows, ParquetRows, Rows, StreamRows, is_lines
+from open_r1.data.rows import Rows, loaded_rows
 from open_r1.data.sources.base import SourceSpec
 from open_r1.data.sources.hub import load_hub
-from open_r1.data.sources.local import find_files, is_glob, is_local_name, load_files, load_folder
+from open_r1.data.sources.local import find_files, is_glob, is_local_name, load_files, load_folder, open_files
 from open_r1.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -56,18 +56,10 @@ def open_rows(
 
     `revision` and `streaming` matter for a data set on the Hub; `setting` is what chooses the split, for messages.
     """
-    paths = find_files(name)
-    try:
-        if paths and all(is_lines(path) for path in paths):
-            return LineRows(name, paths)
-        if paths and all(path.suffix == PARQUET for path in paths):
-            return ParquetRows(name, paths)
-    except OSError as error:
-        raise DataError(
-            f"'{error.filename or name}' can't be read: {error.strerror or error}; check its permissions."
-        ) from None
+    if paths := find_files(name):
+        return open_files(name, paths)
     loaded: Any = load_splits(name, config, split, revision=revision, streaming=streaming, setting=setting)[split]
-    return LoadedRows(name, loaded) if hasattr(loaded, "data") else StreamRows(name, loaded)
+    return loaded_rows(name, loaded)
 
 
 def as_rows(source: Rows | str) -> Rows:
@@ -118,7 +110,7 @@ def load_source(name: str, config: str | None = None, *, revision: str | None = 
     if path.is_dir():
         return load_folder(path, config, streaming=streaming)
     if path.is_file() or is_glob(name):
-        return load_files(name, streaming=streaming)
+        return load_files(name, find_files(name), streaming=streaming)
     if is_local_name(name):
         raise DataError(f"data file '{name}' does not exist; check the path (relative paths start at {Path.cwd()}).")
     return load_hub(name, config, revision, streaming=streaming)
