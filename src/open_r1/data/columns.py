@@ -18,20 +18,13 @@ PROMPT_COLUMNS = ("prompt", "problem", "question", "instruction")
 GOLD_COLUMNS = ("solution", "answer")
 """Columns of the gold answer; the first one that is filled in a row is taken where none is named."""
 
-RESPONSE_COLUMNS = ("completion", "response", "generation", *GOLD_COLUMNS)
-"""Columns of what a model is to answer."""
-
+RESPONSE_COLUMNS = ("completion", "response", "generation", *GOLD_COLUMNS)  # columns of what a model is to answer
 TEXT_COLUMNS = ("problem", "question", "prompt", "messages", "text", "instruction", "Question", "question_content")
 """Columns of the text by which rows are compared."""
 
-BATCH_CHARACTERS = 1 << 17
-"""Text that is processed at a time: it stays in a processor's cache meanwhile."""
-
-BATCH_ROWS = 4096
-"""Texts that are processed at a time, at most."""
-
-MAX_DEPTH = 8
-"""Levels of nesting that `text_of` reads; no chat has more."""
+BATCH_CHARACTERS = 1 << 17  # text that is processed at a time: it stays in a processor's cache meanwhile
+BATCH_ROWS = 4096  # texts that are processed at a time, at most
+MAX_DEPTH = 8  # levels of nesting that `text_of` reads; no chat has more
 
 
 def require_columns(found: Sequence[str], needed: Sequence[str], where: str, setting: str = "columns") -> None:

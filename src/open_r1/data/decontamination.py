@@ -22,9 +22,7 @@ from open_r1.data.row_file import NOWHERE, Destination, check_destination, open_
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
 
-MAX_QUOTED = 400
-"""Characters of a row and of an item that the report quotes."""
-
+MAX_QUOTED = 400  # characters of a row and of an item that the report quotes
 MARK = "contaminated_{}"
 """Column that says whether a row contains an item of a set, where rows are marked instead of dropped."""
 
@@ -43,11 +41,9 @@ class SetSummary:
     """One evaluation set in numbers."""
 
     items: int
-    too_short: int
-    """Items that are too short to be searched for."""
+    too_short: int  # items that are too short to be searched for
     items_found: int
-    rows: int
-    """Rows that contain at least one of its items."""
+    rows: int  # rows that contain at least one of its items
 
 
 @dataclass(frozen=True)
@@ -58,8 +54,7 @@ class Summary:
     columns: Sequence[str]
     rule: Rule
     rows: int
-    empty: int
-    """Rows without a word in their columns."""
+    empty: int  # rows without a word in their columns
     contaminated: int
     sets: dict[str, SetSummary]
     examples: Sequence[dict[str, Any]] = field(default=(), repr=False)

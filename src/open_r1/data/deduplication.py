@@ -37,9 +37,7 @@ from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
 from open_r1.text.ngrams import WITH_DRAWINGS, Hashes, Places, Words, operators
 
-CANDIDATE_SHARE = 0.995
-"""Share of the pairs at the threshold that are to be compared."""
-
+CANDIDATE_SHARE = 0.995  # share of the pairs at the threshold that are to be compared
 MAX_COMPARED = 256
 """Kept rows of a bucket that a row is compared with, the earliest ones; only rows made from a template have so many."""
 

@@ -46,18 +46,10 @@ RuleName = Literal["coverage", "open-r1"]
 HitKind = Literal["coverage", "whole", "alone", "ngram"]
 Gram = tuple[bytes, ...]
 
-LEAST_WORDS = 3
-"""Of an item that is searched for."""
-
-ANCHOR = 2
-"""Words by which a short item is looked up."""
-
-MAX_EVIDENCE = 400
-"""Characters of matched text that a hit quotes."""
-
-ALMOST = 1 - 1e-9
-"""Shares are sums of fractions: as good as enough is enough."""
-
+LEAST_WORDS = 3  # of an item that is searched for
+ANCHOR = 2  # words by which a short item is looked up
+MAX_EVIDENCE = 400  # characters of matched text that a hit quotes
+ALMOST = 1 - 1e-9  # shares are sums of fractions: as good as enough is enough
 _BOUNDARIES = frozenset(b".?!:;\n\r" + RECORD.encode())
 
 
@@ -123,12 +115,9 @@ class Hit:
 
     item: int
     kind: HitKind
-    coverage: float
-    """Weighted share of the item's n-grams that the text has; 1 where the whole item is there."""
-    longest_run: int
-    """Words of the longest stretch that text and item have in common."""
-    matched: str
-    """That stretch, as compared: lower case, in ASCII where that can be."""
+    coverage: float  # weighted share of the item's n-grams that the text has; 1 where the whole item is there
+    longest_run: int  # words of the longest stretch that text and item have in common
+    matched: str  # that stretch, as compared: lower case, in ASCII where that can be
 
 
 @dataclass(frozen=True)
@@ -136,8 +125,7 @@ class Table:
     """Sorted hashes, each with the items that have it."""
 
     hashes: Hashes
-    first: Places
-    """Hash `i` has the items from `first[i]` up to `first[i + 1]`."""
+    first: Places  # hash `i` has the items from `first[i]` up to `first[i + 1]`
     items: Places
 
     @classmethod
@@ -214,7 +202,6 @@ class Index:
         return {text: sorted(found[text], key=lambda hit: hit.item) for text in sorted(found)}
 
     def _candidates(self, words: Words) -> dict[int, tuple[list[int], list[int]]]:
-        """Text -> items of which it has enough n-grams, going by their hashes, and where n-grams of any item begin."""
         n = self.rule.ngram
         places, known = self.ngrams.find(ngram_hashes(words.hashes, n))
         texts = words.texts_of(places)
@@ -230,7 +217,6 @@ class Index:
         return {text: (found, places[bounds[text] : bounds[text + 1]].tolist()) for text, found in enough.items()}
 
     def _compare(self, text: OpenText, item: int) -> Hit | None:
-        """The hit, where the words themselves confirm what the hashes say."""
         if self.rule.name == "coverage" and self.lengths[item] < 2 * self.rule.ngram:
             return self._compare_whole(text, item)
         weights = self._grams_of(item)
@@ -249,7 +235,6 @@ class Index:
         return Hit(item, kind, round(coverage, 4), length, quote(text.region(first, length)))
 
     def _has_numbers(self, text: OpenText, item: int, first: int, length: int) -> bool:
-        """Whether every number of the item is in or near the stretch, within an item's length of it."""
         margin = int(self.lengths[item])
         near = Counter(text.words[max(0, first - margin) : first + length + margin])
         return all(near[number] >= count for number, count in self._numbers_of(item).items())
@@ -264,7 +249,6 @@ class Index:
         return None
 
     def _find_short(self, words: Words) -> Iterator[tuple[int, Hit]]:
-        """Items shorter than an n-gram that stand alone; each once a text."""
         places, known = self.anchors.find(ngram_hashes(words.hashes, ANCHOR))
         items, owners = self.anchors.expand(known)
         starts = places[owners] - self.anchor_offsets[items]
@@ -295,7 +279,6 @@ class Index:
         return Counter(word for word in self.words.of(item) if word.isdigit())
 
     def _grams_of(self, item: int) -> dict[Gram, float]:
-        """An item's n-grams with their weights."""
         n = self.rule.ngram
         words = self.words.of(item)
         first, last = self.words.bounds[item], self.words.bounds[item + 1]

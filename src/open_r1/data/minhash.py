@@ -11,14 +11,9 @@ import numpy.typing as npt
 
 from open_r1.text.ngrams import Hashes, Places, Words, ngram_hashes
 
-Signatures = npt.NDArray[np.uint32]
-"""Of shape (texts, `NUM_HASHES`)."""
-
-NUM_HASHES = 128
-"""Values of a signature."""
-
-SEED = 1
-"""Seed of the permutations: the same texts give the same signatures on every machine."""
+Signatures = npt.NDArray[np.uint32]  # of shape (texts, `NUM_HASHES`)
+NUM_HASHES = 128  # values of a signature
+SEED = 1  # seed of the permutations: the same texts give the same signatures on every machine
 
 
 def sign(words: Words, n: int) -> tuple[Signatures, npt.NDArray[np.bool_]]:

@@ -35,8 +35,7 @@ from open_r1.generation import Message
 from open_r1.generation.protocol import to_messages
 from open_r1.records import Problem
 
-SHOWN_ROWS = 3
-"""Unusable rows that a message quotes."""
+SHOWN_ROWS = 3  # unusable rows that a message quotes
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,7 @@ class ProblemSource:
     system_prompt: str | None = setting(None, "system prompt before every problem")
     max_problems: int | None = setting(None, "only the first N rows", COUNT)
     skip_unusable: bool = setting(False, "leave out rows without a problem instead of refusing them")
-    first_problem: int = 0
-    """The first row that is read, counted from 0."""
+    first_problem: int = 0  # the first row that is read, counted from 0
 
     def __post_init__(self) -> None:
         check_limits(self)

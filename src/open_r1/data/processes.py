@@ -16,11 +16,8 @@ from open_r1.processes.pool import Limits, Pool
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
-IN_FLIGHT = 3
-"""Parts that are handed out at a time, for each process."""
-
-LIMIT_S = 600
-"""A part takes a fraction of a second; a process that has not answered for so long is stuck."""
+IN_FLIGHT = 3  # parts that are handed out at a time, for each process
+LIMIT_S = 600  # A part takes a fraction of a second; a process that has not answered for so long is stuck
 
 
 def count_processes(asked: int | None) -> int:

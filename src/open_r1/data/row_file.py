@@ -25,10 +25,8 @@ class Destination:
 
     output: Path | None = None
     report: Path | None = None
-    marks: bool = False
-    """Whether rows with hits are kept, and a column per set says which they are."""
-    overwrite: bool = False
-    """Whether files that exist are replaced."""
+    marks: bool = False  # whether rows with hits are kept, and a column per set says which they are
+    overwrite: bool = False  # whether files that exist are replaced
 
 
 NOWHERE = Destination()

@@ -22,14 +22,9 @@ from open_r1.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CHUNK_BYTES = 1 << 21
-"""Size of a chunk: about 40 ms of work. A longer line is a chunk of its own."""
-
-BATCH_ROWS = 256
-"""Rows of a stream that are read at a time."""
-
-SAMPLED_ROWS = 1000
-"""First rows of text files whose keys are the columns: rows of JSON lines may differ."""
+CHUNK_BYTES = 1 << 21  # size of a chunk: about 40 ms of work. A longer line is a chunk of its own.
+BATCH_ROWS = 256  # rows of a stream that are read at a time
+SAMPLED_ROWS = 1000  # first rows of text files whose keys are the columns: rows of JSON lines may differ
 
 
 @dataclass(frozen=True)
@@ -37,8 +32,7 @@ class Changes:
     """What happens to the rows of a chunk, by their numbers within it: some are dropped, or all get columns of marks."""
 
     dropped: frozenset[int] = frozenset()
-    marks: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    """Column to add -> the rows for which it is true."""
+    marks: Mapping[str, frozenset[int]] = field(default_factory=dict)  # column to add -> the rows for which it is true
 
 
 class Chunk(ABC):
@@ -131,8 +125,7 @@ class Rows:
     columns: tuple[str, ...]
     iterate: Iterate = field(repr=False)
     schema: pa.Schema | None = None
-    to_text: Callable[[Any], str | None] = as_text
-    """A value as the file writes it."""
+    to_text: Callable[[Any], str | None] = as_text  # A value as the file writes it
 
     def chunks(self, needed: Sequence[str] = ()) -> Iterator[Chunk]:
         """All rows in order; `needed` are the columns that other processes will need."""

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DATA, CARD, DONE = "data", "README.md", "done.json"
-SHARD_BYTES = 256 << 20
-"""Size of a shard in memory; compressed it is about a third."""
-
+SHARD_BYTES = 256 << 20  # size of a shard in memory; compressed it is about a third
 ROWS_AT_ONCE = 1000
 MAX_TABLES = 1 << 20
 

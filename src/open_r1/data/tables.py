@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 Batch = list[dict[str, Any]]
 BATCH_ROWS = 1000
 
-MISFIT = (pa.ArrowException, OverflowError, TypeError)
-"""What pyarrow raises for values that are not of one type."""
+MISFIT = (pa.ArrowException, OverflowError, TypeError)  # what pyarrow raises for values that are not of one type
 
 
 def load_table(paths: Sequence[Path], rows: Rows) -> Dataset:

@@ -35,9 +35,7 @@ from open_r1.processes.fork_server import ForkServer, ForkServerLost, Limits, Wo
 START_LIMIT_S = 120.0
 """Loading a library takes seconds; a fork server or worker that is not ready for so long is stuck."""
 
-LOADED_MACHINE = 20
-"""A job that computes may take so many times its limit before its processor time is used up."""
-
+LOADED_MACHINE = 20  # A job that computes may take so many times its limit before its processor time is used up
 LOOK_S = 0.1
 LOOKS = 3
 """A job past its wall limit that is found waiting so many times in a row, so many seconds apart, does not compute."""
@@ -162,7 +160,6 @@ class Pool:
         self.close()
 
     def _run(self, job: Any) -> JobOutcome:
-        """In one of as many threads as there are slots: one of them is always free."""
         slot = self._free.popleft()
         try:
             return slot.run(job)
@@ -220,7 +217,6 @@ class Slot:
         return JobOutcome("done", result) if is_done else JobOutcome("raised", error=result)
 
     def _start(self) -> Connection:
-        """The connection to the worker, which is forked where there is none."""
         server = self.pool.live_server()
         if self.connection is not None and self.server is server:
             return self.connection
@@ -237,7 +233,6 @@ class Slot:
         return self.connection
 
     def _wait(self, connection: Connection) -> bool:
-        """Wait for the result; False when a limit was reached. The kernel keeps that of processor time."""
         limits = self.pool.limits
         if connection.poll(limits.wall_s):
             return True
@@ -252,7 +247,6 @@ class Slot:
         return False
 
     def _end(self, kind: Kind) -> JobOutcome:
-        """Kill the worker, and say what became of its job."""
         assert self.server is not None
         status = self.server.kill(self.pid)
         self._drop()

@@ -53,7 +53,10 @@ def rollout_table(
         "step": [step] * len(advantages),
         "prompt": list(prompts),
         "completion": list(completions),
-        **{name: [_none_if_nan(value) for value in values] for name, values in rewards.items()},
+        **{
+            name: [None if value is None or math.isnan(value) else value for value in values]
+            for name, values in rewards.items()
+        },
         **{name: list(values) for name, values in more.items()},
         "advantage": list(advantages),
     }
@@ -100,10 +103,5 @@ def read_rollouts(path: Path, rewards_only: bool = False) -> RolloutRows:
     return RolloutRows(rewards, table.to_pylist())
 
 
-def _none_if_nan(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else value
-
-
 def _is_text(values: Sequence[Any]) -> bool:
-    """A column of text; of None alone too, for a detail that is text elsewhere may be missing in a whole generation."""
     return not any(value is not None and not isinstance(value, str) for value in values)

@@ -31,9 +31,7 @@ FORMATS = {
 }
 """Suffix -> its format, as `datasets` calls it."""
 
-COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".lz4")
-"""Compressions that are unpacked while a file is read."""
-
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".lz4")  # compressions that are unpacked while a file is read
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
