@@ -1,7 +1,4 @@
-"""The columns of rows: what they are usually called, how one is found, and what a value of one says.
-
-`problem`, `solution` and the like are the names that published sets use. A gold answer is `gold` everywhere else.
-"""
+"""The columns of rows: what they are usually called, how one is found, and what a value of one says."""
 
 from __future__ import annotations
 

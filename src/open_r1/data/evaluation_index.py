@@ -1,20 +1,11 @@
-"""Which texts contain evaluation items: normalised n-grams, measured by coverage, every hit with its evidence.
+"""Which texts contain evaluation items: normalised n-grams, measured by coverage, every hit compared word by word.
 
-Indexes the items of any evaluation sets, and finds in a batch of texts those that contain one, by one of two rules:
-
-`coverage` (ours). Words are compared as `text.ngrams.MATHEMATICAL` folds them. With n the n-gram's length (8):
-- A text contains an item of 2n words or more when it has at least the share `coverage` (a half) of its n-grams. An n-gram
-  that d items have in common weighs 1/d: boilerplate ("where m and n are relatively prime") counts for next to nothing,
-  while an item of several sets is found all the same. The text must also have all its numbers: most of what looks like an
-  item in another collection is the same sentence about other numbers.
-- An item of n to 2n-1 words must be there whole, word for word, with the same operators (`x+1` is not `x-1`).
-- A shorter one must also be alone, between sentence marks, line breaks or the ends of the text: "Compute sin 0." is a
-  question, "we compute sin 0 first" is a step of another. Items of fewer than 3 words are not searched for, since chance
-  would find them; they are counted.
-
-`open-r1`. Any word n-gram in common, in lower case, split at white space, as the original's script has it.
-
-Does not read or write files (`decontamination` does), or trust a hash: what it reports was compared word by word.
+By the rule `coverage`, with n the n-gram's length (8), a text contains an item
+- of 2n words or more, when it has at least the share `coverage` of its n-grams (one that d items share weighs 1/d), and all
+  its numbers: most of what looks like an item in another collection is the same sentence about other numbers;
+- of n to 2n-1 words, when it is there whole, with the same operators (`x+1` is not `x-1`);
+- of 3 to n-1 words, when it also stands alone, between sentence marks, line breaks or the ends of the text.
+By the rule `open-r1` any word n-gram in common is a hit, in lower case, split at white space.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
-"""MinHash signatures of texts, by which the similarity of their sets of word n-grams is estimated.
-
-A signature has `NUM_HASHES` values; the share of values that two signatures have in common estimates the Jaccard similarity
-of the texts' sets of n-grams (Broder 1997), with a standard error of at most 0.045. Computed by rensa.
+"""MinHash signatures of texts, by rensa: the share of values that two have in common estimates the Jaccard similarity of
+the texts' sets of word n-grams (Broder 1997), with a standard error of at most 0.045.
 """
 
 from __future__ import annotations

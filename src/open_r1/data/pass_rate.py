@@ -1,6 +1,7 @@
 """How often a model solves each problem: its completions scored, a rate per problem, the problems within a window.
 
-problems.jsonl has every problem with `OWN_COLUMNS`, in the source's order; kept.jsonl those with min < pass_rate < max. Generating and scoring both continue after any kill. What can't be scored is never taken for wrong.
+problems.jsonl has every problem with `OWN_COLUMNS`, in the source's order; kept.jsonl those with min < pass_rate < max.
+Generating and scoring both continue after any kill. What can't be scored is never taken for wrong.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Problems from any source: as a stream to generate traces for, or as records to evaluate on.
 
-A `ProblemSet` reads its source twice: once to check the problems and to learn their ids, once to ask them. A problem's id is
-that of its id column, or 16 hex digits of its prompt; a prompt of several rows gets an id per row (`…-1`, `…-2`), in the
-rows' order, so that no row is lost. Memory: eight bytes a problem and one a sample, whatever their length.
+A problem's id is that of its id column, or 16 hex digits of its prompt; a prompt of several rows gets an id per row (`…-1`,
+`…-2`). Memory: eight bytes a problem and one a sample, whatever their length.
 """
 
 from __future__ import annotations

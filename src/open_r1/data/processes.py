@@ -1,7 +1,4 @@
-"""Work on the parts of a stream in several processes, results in the order of the parts, in bounded memory.
-
-Does not: let the number of processes show in a result: parts are the caller's, and come back in order.
-"""
+"""Work on the parts of a stream in several processes, results in the order of the parts, in bounded memory."""
 
 from __future__ import annotations
 

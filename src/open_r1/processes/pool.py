@@ -3,13 +3,9 @@
     with Pool(check, workers=4, limits=Limits(wall_s=3, processor_s=3)) as pool:
         for outcome in pool.map(jobs): ...
 
-A fresh interpreter, the fork server, loads the work once and forks the workers, so that a killed worker is replaced in
-milliseconds. Each worker has one job at a time; outcomes come in the order of the jobs. A worker whose job passes a limit
-is killed, and the outcome says why. The fork server does not share the caller's main module, threads or libraries, so that
-a pool works from any thread, in an event loop, in a forked process, and with torch loaded. It ends when its caller ends,
-however that happens, and its workers end with it. The number of workers never changes a result.
-
-Why no library: pebble and loky lack what is promised here (measured in docs/lab-notes.md).
+A fresh interpreter, the fork server, loads the work once and forks the workers; a worker whose job passes a limit is killed
+and replaced. It shares nothing with its caller, so that a pool works from any thread and in a forked process, and ends with
+it. Why no library: pebble and loky lack what is promised here (measured in docs/lab-notes.md).
 """
 
 from __future__ import annotations

@@ -1,12 +1,7 @@
 """The rollouts of GRPO on disk: a Parquet file a step, written by training and read by the report.
 
-step           the update step that learned from them
-prompt         the last message of the prompt
-completion     what the model wrote
-REWARD         each reward's value, null where it is unscored; the file's metadata lists these columns
-REWARD_reason  why, in a word
-REWARD_NAME    a detail that the reward gave, as JSON
-advantage      what the sample weighs in the loss
+Columns: step, prompt (its last message), completion, each REWARD (null where unscored; listed in the file's metadata),
+REWARD_reason, what a reward logs as REWARD_NAME, and advantage.
 """
 
 from __future__ import annotations

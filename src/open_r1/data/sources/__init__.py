@@ -1,16 +1,11 @@
 """Where rows come from: local files and folders, the Hub, procedural tasks, reasoning-gym.
 
-    data/train.jsonl                                        a file: JSON lines, JSON, Parquet, CSV, Arrow, compressed too
-    data/shard-*.parquet                                    files of one kind, in the order of their names
-    data/                                                   a folder of files, or one written by save_to_disk
+    data/train.jsonl, 'data/shard-*.parquet', data/         files (JSON lines, JSON, CSV, Parquet, Arrow), save_to_disk
     open-r1/OpenR1-Math-220k                                the Hub, with its configuration, split and revision
-    tasks:linear_equation?level=2&n=5000&seed=1             a source with a prefix: a module here (see `base`)
-    reasoning_gym:chain_sum?size=1000&seed=1
-    hf://datasets/USER/NAME/test*.jsonl
+    tasks:linear_equation?level=2&n=5000&seed=1             a source with a prefix: a module here with
+                                                            PREFIX and load(SourceReference) -> rows
 
-What it guarantees: a set that is missing, broken, empty or lacks a column is a DataError that names the file, the
-line where it breaks, and the columns that are there. `open_rows` is the way in for whatever reads rows; `load_splits`
-gives the same rows as tables of `datasets`, for the trainers.
+`open_rows` is the way in for whatever reads rows; `load_splits` gives the same rows as tables of `datasets`.
 """
 
 from __future__ import annotations
