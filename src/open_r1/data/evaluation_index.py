@@ -4,7 +4,7 @@ By the rule `coverage`, with n the n-gram's length (8), a text contains an item
 - of 2n words or more, when it has at least the share `coverage` of its n-grams (one that d items share weighs 1/d), and all
   its numbers: most of what looks like an item in another collection is the same sentence about other numbers;
 - of n to 2n-1 words, when it is there whole, with the same operators (`x+1` is not `x-1`);
-- of 3 to n-1 words, when it also stands alone, between sentence marks, line breaks or the ends of the text.
+- of 3 to n-1 words, when it is also alone, between sentence marks, line breaks or the ends of the text.
 By the rule `open-r1` any word n-gram in common is a hit, in lower case, split at white space.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -69,10 +69,6 @@ class Rule:
         """How texts become words."""
         return PLAIN if self.name == "open-r1" else MATHEMATICAL
 
-    def least_words(self) -> int:
-        """Words that an item needs to be searched for at all."""
-        return self.ngram if self.name == "open-r1" else LEAST_WORDS
-
     def needed_share(self, num_words: int) -> float:
         """Share of the n-grams of an item of `num_words` that a text must have; any at all is 0."""
         if self.name == "open-r1":
@@ -83,16 +79,14 @@ class Rule:
 COVERAGE = Rule()
 
 
-@dataclass(frozen=True)
-class EvalSet:
+class EvalSet(NamedTuple):
     """An evaluation set: its name and the text of each item."""
 
     name: str
     texts: Sequence[str]
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One item of an evaluation set."""
 
     set_name: str
@@ -164,16 +158,12 @@ class Index:
             self.ngrams.items, np.repeat(self.weights, self.ngrams.counts), minlength=len(self.items)
         )
         self.needed = np.array([rule.needed_share(length) for length in self.lengths.tolist()]) * self.totals * ALMOST
-        self.anchors, self.anchor_offsets = index_anchors(self.words, self._short_items())
-
-    def _short_items(self) -> Places:
-        if self.rule.name == "open-r1":
-            return np.zeros(0, np.int64)
-        return np.flatnonzero((self.lengths >= LEAST_WORDS) & (self.lengths < self.rule.ngram))
+        is_short = (self.lengths >= LEAST_WORDS) & (self.lengths < rule.ngram) & (rule.name == "coverage")
+        self.anchors, self.anchor_offsets = index_anchors(self.words, np.flatnonzero(is_short))
 
     def count_unusable(self) -> Counter[str]:
         """Set -> items that are too short to be searched for."""
-        is_short = self.lengths < self.rule.least_words()
+        is_short = self.lengths < (self.rule.ngram if self.rule.name == "open-r1" else LEAST_WORDS)
         return Counter(self.items[item].set_name for item in np.flatnonzero(is_short).tolist())
 
     def read(self, texts: Sequence[str]) -> Words:
@@ -216,19 +206,13 @@ class Index:
         if not shared or coverage < self.rule.needed_share(int(self.lengths[item])) * ALMOST:
             return None
         first, length = text.longest_run(shared)
-        if (
-            self.rule.name == "coverage"
-            and self.rule.same_numbers
-            and not self._has_numbers(text, item, first, length)
-        ):
-            return None
+        if self.rule.name == "coverage" and self.rule.same_numbers:
+            margin = int(self.lengths[item])  # the numbers may be around the stretch, within an item's length of it
+            near = Counter(text.words[max(0, first - margin) : first + length + margin])
+            if Counter(word for word in self.words.of(item) if word.isdigit()) - near:
+                return None
         kind: HitKind = "ngram" if self.rule.name == "open-r1" else "coverage"
         return Hit(item, kind, round(coverage, 4), length, quote(text.region(first, length)))
-
-    def _has_numbers(self, text: OpenText, item: int, first: int, length: int) -> bool:
-        margin = int(self.lengths[item])
-        near = Counter(text.words[max(0, first - margin) : first + length + margin])
-        return all(near[number] >= count for number, count in self._numbers_of(item).items())
 
     def _compare_whole(self, text: OpenText, item: int) -> Hit | None:
         wanted = self.words.of(item)
@@ -265,9 +249,6 @@ class Index:
     def _operators_of(self, item: int) -> Counter[bytes]:
         first, last = int(self.words.bounds[item]), int(self.words.bounds[item + 1]) - 1
         return operators(self.words.between(first, last))
-
-    def _numbers_of(self, item: int) -> Counter[bytes]:
-        return Counter(word for word in self.words.of(item) if word.isdigit())
 
     def _grams_of(self, item: int) -> dict[Gram, float]:
         n = self.rule.ngram

@@ -303,15 +303,8 @@ def generate_traces(
 ) -> dict[str, Any]:
     """Generate every missing trace into a folder; see the module.
 
-    Args:
-        problems: A source by its name, one with its settings, or its problems.
-        completer: The model, as `open_teacher` or `open_r1.generation` gives it.
-        identity: What runs into this folder must have in common, beside what the settings say.
-        overwrite: Remove what the folder contains first.
-        command: How to continue, for messages.
-
-    Returns:
-        The summary, as in summary.json; `samples_missing` counts those that failed.
+    `identity` is what runs into this folder must have in common, beside what the settings say; `command` is how to continue,
+    for messages. Returns the summary, as in summary.json; `samples_missing` counts those that failed.
 
     Raises:
         RunFolderError: The folder is in use or has traces of other settings.

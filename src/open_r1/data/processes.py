@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from open_r1.errors import ConfigError
-from open_r1.processes.cores import usable_cores
 from open_r1.processes.pool import Limits, Pool
+from open_r1.processes.ranks import usable_cores
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")

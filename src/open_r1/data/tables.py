@@ -38,10 +38,12 @@ def load_table(paths: Sequence[Path], rows: Rows) -> Dataset:
         if rows.schema is None:
             write_texts(path, rows)
         else:
-            with atomic_file(path) as file, pa.ipc.new_stream(file, rows.schema) as writer:
+            plain = plain_schema(rows.schema)
+            schema = rows.schema if plain.types == rows.schema.types else plain
+            with atomic_file(path) as file, pa.ipc.new_stream(file, schema) as writer:
                 for chunk in rows.chunks():
                     assert isinstance(chunk, TableChunk), "rows with a schema are tables"
-                    writer.write_table(chunk.table)
+                    writer.write_table(chunk.table.cast(schema))
     loaded = Dataset.from_file(str(path))
     if not len(loaded):
         raise DataError(f"data file '{paths[0]}' contains no rows; give a file with at least one row.")

@@ -170,8 +170,7 @@ def verify(
 ) -> dict[str, Any]:
     """Judge every trace of a source into a JSON lines file, from where an earlier run of the same settings stopped.
 
-    Returns:
-        The counts: traces, verified, refuted, undecided, reasons, verified_by; `earlier` are those of earlier runs.
+    Returns the counts of `Counts.record`, and `earlier`, those of earlier runs.
 
     Raises:
         DataError: A column is missing, or the source's rows are not those of the earlier run.

@@ -16,9 +16,9 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from open_r1.configs.references import read_source
 from open_r1.data.rows import Rows, loaded_rows
-from open_r1.data.sources.base import SourceSpec
-from open_r1.data.sources.hub import load_hub
+from open_r1.data.sources.hub import FILES, load_hub
 from open_r1.data.sources.local import find_files, is_glob, is_local_name, load_files, load_folder, open_files
 from open_r1.errors import DataError, nearest
 
@@ -35,7 +35,7 @@ def sources_by_prefix() -> dict[str, ModuleType]:
 def has_prefix(name: str) -> bool:
     """Whether a name is that of a source with a prefix of its own."""
     prefix, colon, _ = name.partition(":")
-    return bool(colon) and prefix in sources_by_prefix()
+    return name.startswith(FILES) or (bool(colon) and prefix in sources_by_prefix())
 
 
 def open_rows(
@@ -99,8 +99,14 @@ def load_splits(
 
 def load_source(name: str, config: str | None = None, *, revision: str | None = None, streaming: bool = False) -> Any:
     """A source as `datasets` has it: a table, a stream, or several by split."""
+    from datasets import Dataset
+
+    if name.startswith(FILES):
+        return load_hub(name, config, revision, streaming=streaming)
     if has_prefix(name):
-        return load_prefixed(SourceSpec.parse(name, streaming))
+        loaded = sources_by_prefix()[name.partition(":")[0]].load(read_source(name))
+        loaded = Dataset.from_list(loaded) if isinstance(loaded, list) else loaded
+        return loaded.to_iterable_dataset() if streaming and isinstance(loaded, Dataset) else loaded
     path = Path(name).expanduser()
     if path.is_dir():
         return load_folder(path, config, streaming=streaming)
@@ -109,12 +115,3 @@ def load_source(name: str, config: str | None = None, *, revision: str | None = 
     if is_local_name(name):
         raise DataError(f"data file '{name}' does not exist; check the path (relative paths start at {Path.cwd()}).")
     return load_hub(name, config, revision, streaming=streaming)
-
-
-def load_prefixed(spec: SourceSpec) -> Any:
-    from datasets import Dataset
-
-    loaded = sources_by_prefix()[spec.name.partition(":")[0]].load(spec)
-    if isinstance(loaded, list):
-        loaded = Dataset.from_list(loaded)
-    return loaded.to_iterable_dataset() if spec.streaming and isinstance(loaded, Dataset) else loaded
