@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from open_r1.configs.stage_arguments import StageArguments
 from open_r1.pipeline.benchmarks import evaluate_trained, plan_benchmarks
+from open_r1.training.parse import StageArguments
 
 
 def check_arguments(arguments: StageArguments) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from open_r1.configs.arguments import GRPOConfig, ModelConfig, ScriptArguments, SFTConfig
 from open_r1.configs.reader import Setting
-from open_r1.configs.stage_arguments import StageKind
 from open_r1.rewards.settings import settings_class
+from open_r1.training.parse import StageKind
 
 RewardSettings: Any = settings_class()
 

@@ -1,12 +1,10 @@
-"""The audit of one training sample: what the model sees, what it is trained on, and whether that can teach it to stop.
-
-Pure functions over token ids and a loss mask.
-"""
+"""The audit of one training sample: what the model sees, what it is trained on, and whether that can teach it to stop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from open_r1.errors import ModelError
 from open_r1.text.tags import THINK_OPEN
@@ -29,12 +27,8 @@ class SampleAudit:
 
 def audit_sample(token_ids: Sequence[int], is_trained: Sequence[bool], decode: Decode) -> SampleAudit:
     """Group a sample's tokens by whether they carry loss."""
-    stretches: list[tuple[bool, list[int]]] = []
-    for token, trained in zip(token_ids, is_trained, strict=True):
-        if not stretches or stretches[-1][0] != trained:
-            stretches.append((trained, []))
-        stretches[-1][1].append(token)
-    shown = tuple((trained, decode(tokens)) for trained, tokens in stretches)
+    grouped = groupby(zip(is_trained, token_ids, strict=True), key=lambda pair: pair[0])
+    shown = tuple((trained, decode([token for _, token in pairs])) for trained, pairs in grouped)
     return SampleAudit(shown, len(token_ids), sum(map(bool, is_trained)))
 
 
@@ -49,22 +43,13 @@ def check_mask(audit: SampleAudit, may_be_everything: bool = False) -> None:
         )
 
 
-def check_sample(
-    token_ids: Sequence[int],
-    is_trained: Sequence[bool],
-    eos_id: int,
-    audit: SampleAudit,
-    decode: Decode,
-    has_thinking: bool,
-) -> None:
+def check_end(audit: SampleAudit, eos_token: str, has_thinking: bool) -> None:
     """ModelError when the turn's end isn't trained, or the thinking got lost. White space may follow the end."""
-    trained = [token for token, carries_loss in zip(token_ids, is_trained, strict=True) if carries_loss]
-    while trained and trained[-1] != eos_id and not decode(trained[-1:]).strip():
-        trained.pop()
-    if not trained or trained[-1] != eos_id:
+    trained = "".join(text for carries_loss, text in audit.stretches if carries_loss)
+    if not trained.rstrip().endswith(eos_token):
         raise ModelError(
             "the last supervised token of the sample does not end the turn, so the model would not learn to stop: "
             f"it ends in {audit.stretches[-1][1][-40:]!r}; set eos_token to what the chat template ends a turn with."
         )
-    if has_thinking and THINK_OPEN not in "".join(text for carries_loss, text in audit.stretches if carries_loss):
+    if has_thinking and THINK_OPEN not in trained:
         raise ModelError(f"the sample's {THINK_OPEN} is not in what is trained; fix the chat template.")

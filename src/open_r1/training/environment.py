@@ -1,7 +1,8 @@
-"""What a reader needs to judge or repeat a run: versions, seed, hardware, commit."""
+"""What a reader needs to judge or repeat a run."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -15,15 +16,18 @@ VERSIONED = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "
 
 
 def describe_environment(seed: int) -> dict[str, Any]:
-    """Versions, seed, hardware and commit: what a reader needs to judge or repeat a run."""
+    """Versions, seed, hardware and the commit of the checkout that Open R1 runs from, if it is one."""
     import torch
 
     versions = {"open-r1": __version__, "python": platform.python_version()}
     for name in VERSIONED:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    words, commit = ["git", "rev-parse", "HEAD"], None
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        commit = subprocess.check_output(
+            words, cwd=Path(__file__).parent, text=True, timeout=5, stderr=subprocess.DEVNULL
+        ).strip()
     return {
         "versions": versions,
         "seed": seed,
@@ -31,21 +35,5 @@ def describe_environment(seed: int) -> dict[str, Any]:
         "cpu_cores": os.cpu_count(),
         "machine": platform.machine(),
         "accelerators": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
-        "commit": git_commit(),
+        "commit": commit,
     }
-
-
-def git_commit() -> str | None:
-    """The commit of the checkout that Open R1 runs from, if it is one."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip()

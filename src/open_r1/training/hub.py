@@ -1,8 +1,4 @@
-"""Pushing to a branch of a Hub repository, and the trackers' settings.
-
-Checks before training that the branch may be written, pushes the finished model, and hands the Weights & Biases settings
-to its environment.
-"""
+"""Pushing to a branch of a Hub repository, and the trackers' settings."""
 
 from __future__ import annotations
 
@@ -16,18 +12,12 @@ from open_r1.hub.push import default_api, push_folder
 
 logger = logging.getLogger(__name__)
 
-TRACKER_VARIABLES = {
-    "wandb_entity": "WANDB_ENTITY",
-    "wandb_project": "WANDB_PROJECT",
-    "wandb_run_group": "WANDB_RUN_GROUP",
-}
-
 
 def export_tracker_settings(training_args: Any) -> None:
     """Weights & Biases reads its entity, project and group from the environment."""
-    for setting, variable in TRACKER_VARIABLES.items():
+    for setting in ("wandb_entity", "wandb_project", "wandb_run_group"):
         if value := getattr(training_args, setting):
-            os.environ[variable] = value
+            os.environ[setting.upper()] = value
 
 
 def check_hub(training_args: Any, api: Any = None) -> None:
@@ -63,6 +53,6 @@ def push_revision(folder: Path, training_args: Any, api: Any = None) -> None:
     if not training_args.push_to_hub_revision:
         return
     repo, branch = training_args.hub_model_id, training_args.hub_model_revision
-    hub = api or default_api(training_args.hub_token)
-    push_folder(folder, repo, f"Add {folder.name}", revision=branch, private=training_args.hub_private_repo, api=hub)
+    api, private = api or default_api(training_args.hub_token), training_args.hub_private_repo
+    push_folder(folder, repo, f"Add {folder.name}", revision=branch, private=private, api=api)
     logger.info("pushed %s to %s, revision %s", folder, repo, branch)

@@ -1,6 +1,6 @@
 """How long conversations are in tokens, and what becomes of those that are longer than the model is trained on.
 
-Does: measure a sample of the rows and say so; leave long ones out where asked. Does not: truncate (TRL does).
+Long ones are left out here where that is asked for; TRL truncates the others.
 """
 
 from __future__ import annotations
@@ -29,34 +29,26 @@ def fit_lengths(data: Any, tokenizer: Any, training: Any, report: Report) -> Any
 
     Reports the lengths, or how many samples were left out. DataError when nothing would be left.
     """
-    if training.overlong_samples == "drop" and training.max_length:
-        return drop_long(data, tokenizer, training, report)
+    limit = training.max_length or math.inf
     for split, rows in data.items():
-        sample = rows.select(range(min(MEASURED, len(rows))))
-        lengths = [count_tokens(row, tokenizer, training) for row in sample]
+        if training.overlong_samples == "drop" and training.max_length:
+            kept = rows.filter(
+                lambda row: count_tokens(row, tokenizer, training) <= limit, num_proc=training.dataset_num_proc
+            )
+            report(f"'{split}': left out {len(rows) - len(kept):,} of {len(rows):,} samples, over {limit:,} tokens")
+            if not len(kept):
+                raise DataError(
+                    f"no sample of split '{split}' is within max_length = {limit} tokens; raise it, "
+                    "or set overlong_samples: truncate."
+                )
+            data[split] = kept
+            continue
+        lengths = [count_tokens(row, tokenizer, training) for row in rows.select(range(min(MEASURED, len(rows))))]
         words = f"'{split}': {describe_lengths(lengths)}"
         words += f" in the first {MEASURED:,} samples" if len(rows) > MEASURED else ""
-        if num_over := sum(length > (training.max_length or math.inf) for length in lengths):
-            words += f"; {num_over / len(lengths):.1%} are over max_length = {training.max_length:,} and truncated"
+        if num_over := sum(length > limit for length in lengths):
+            words += f"; {num_over / len(lengths):.1%} are over max_length = {limit:,} and truncated"
         report(words)
-    return data
-
-
-def drop_long(data: Any, tokenizer: Any, training: Any, report: Report) -> Any:
-    for split, rows in data.items():
-        kept = rows.filter(
-            lambda row: count_tokens(row, tokenizer, training) <= training.max_length,
-            num_proc=training.dataset_num_proc,
-        )
-        report(
-            f"'{split}': left out {len(rows) - len(kept):,} of {len(rows):,} samples, over {training.max_length:,} tokens"
-        )
-        if not len(kept):
-            raise DataError(
-                f"no sample of split '{split}' is within max_length = {training.max_length} tokens; raise it, "
-                "or set overlong_samples: truncate."
-            )
-        data[split] = kept
     return data
 
 

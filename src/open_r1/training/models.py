@@ -34,8 +34,7 @@ def get_tokenizer(model_args: Any, training_args: Any, trains_on_thinking: bool 
         raise ModelError(
             f"no tokenizer could be loaded from '{model_args.model_name_or_path}': {one_line(error)}"
         ) from None
-    if training_args.chat_template is not None:
-        tokenizer.chat_template = training_args.chat_template
+    tokenizer.chat_template = training_args.chat_template or tokenizer.chat_template
     if tokenizer.chat_template is None:
         logger.info("The tokenizer has no chat template: using ChatML.")
         tokenizer.add_special_tokens({"additional_special_tokens": list(CHATML_TOKENS)})
@@ -55,8 +54,7 @@ def align_end_of_sequence(tokenizer: Any, eos_token: str | None) -> None:
     if tokenizer.eos_token is None:
         raise ModelError("the tokenizer has no end-of-sequence token; set eos_token.")
     if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
-        candidates = ("<|endoftext|>", "<|end_of_text|>", "<pad>", "<|pad|>")
-        known = tokenizer.get_vocab()
+        candidates, known = ("<|endoftext|>", "<|end_of_text|>", "<pad>", "<|pad|>"), tokenizer.get_vocab()
         free = [token for token in candidates if token in known and token != tokenizer.eos_token]
         tokenizer.pad_token = free[0] if free else tokenizer.eos_token
 
@@ -119,18 +117,16 @@ def align_model(model: Any, tokenizer: Any, model_args: Any) -> None:
 
     ModelError where new tokens would need new embeddings that a LoRA adapter neither trains nor saves.
     """
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        if model_args.use_peft:
-            raise ModelError(
-                f"the tokenizer has {len(tokenizer)} tokens but the model only "
-                f"{model.get_input_embeddings().num_embeddings} embeddings, and a LoRA adapter would not save the new "
-                "ones; set use_peft false, or start from a model whose tokenizer has a chat template."
-            )
+    known = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > known and model_args.use_peft:
+        raise ModelError(
+            f"the tokenizer has {len(tokenizer)} tokens but the model only {known} embeddings, and a LoRA adapter would not "
+            "save the new ones; set use_peft false, or start from a model whose tokenizer has a chat template."
+        )
+    if len(tokenizer) > known:
         model.resize_token_embeddings(len(tokenizer))
-    model.config.eos_token_id = tokenizer.eos_token_id
-    model.config.pad_token_id = tokenizer.pad_token_id
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    for config in (model.config, model.generation_config):
+        config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
 
 
 def one_line(error: Exception) -> str:

@@ -1,7 +1,6 @@
 """A reward as TRL calls it, which also logs why each value is what it is, and which samples it failed on.
 
-Does: score in a thread of its own, so that all rewards of a step run at the same time; keep the outcomes' reasons and
-details for the rollouts; stop the run when too much stays unscored. Does not: score (`rewards`).
+It scores in a thread of its own, so that all rewards of a step run at the same time.
 """
 
 from __future__ import annotations
@@ -73,13 +72,6 @@ class RewardAdapter:
         for name in sorted(self._detail_names):  # once logged, always: TRL would go on showing the last batch's
             log_extra(f"{self.__name__}_{name}", [detail_text(outcome, name) for outcome in outcomes])
         log_metric(f"rewards/{self.__name__}/unscored", sum(self.has_failed) / len(outcomes))
-        self._warn_of_failures(outcomes)
-        self.recent.extend(outcomes)
-        if len(self.recent) == RECENT_OUTCOMES:
-            check_unscored_share(self.__name__, list(self.recent), self.max_unscored_share)
-
-    def _warn_of_failures(self, outcomes: Sequence[Outcome]) -> None:
-        """Warn of each reason why samples are unscored, once; the rollouts have them all."""
         for outcome in filter(has_failed, outcomes):
             if outcome.reason not in self._warned:
                 self._warned.add(outcome.reason)
@@ -89,6 +81,9 @@ class RewardAdapter:
                     "the rollouts",
                     self.__name__, outcome.reason, details,
                 )  # fmt: skip
+        self.recent.extend(outcomes)
+        if len(self.recent) == RECENT_OUTCOMES:
+            check_unscored_share(self.__name__, list(self.recent), self.max_unscored_share)
 
 
 def detail_text(outcome: Outcome, name: str) -> str | None:

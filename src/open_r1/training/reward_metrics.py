@@ -26,22 +26,18 @@ def reward_metrics(logs: Mapping[str, Any], group_size: int) -> dict[str, float]
     """The metrics of one generation batch from TRL's `_logs`, whose samples stand group by group."""
     metrics: dict[str, float] = {}
     for name, values in logs["rewards"].items():
-        outcomes = outcomes_of(values, logs["extra"].get(f"{name}_reason", ()))
+        reasons = logs["extra"].get(f"{name}_reason", ())
+        reasons = reasons if len(reasons) == len(values) else [None] * len(values)
+        outcomes = [
+            Outcome(None if math.isnan(value) else value, reason or "scored")
+            for value, reason in zip(values, reasons, strict=True)
+        ]
         summary = summarise(outcomes, group_size)
         share = summary.zero_variance_share
         metrics[f"rewards/{name}/zero_variance"] = math.nan if share is None else share
         for reason, count in count_reasons(summary.reasons).items():
             metrics[f"rewards/{name}/reason/{reason}"] = count / len(outcomes)
     return metrics
-
-
-def outcomes_of(values: Sequence[float], reasons: Sequence[str | None]) -> list[Outcome]:
-    """TRL's values, NaN where there is none, with the reasons logged beside them."""
-    given = reasons if len(reasons) == len(values) else [None] * len(values)
-    return [
-        Outcome(None if math.isnan(value) else value, reason or "scored")
-        for value, reason in zip(values, given, strict=True)
-    ]
 
 
 def count_reasons(reasons: Mapping[str, int]) -> dict[str, int]:

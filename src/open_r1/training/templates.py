@@ -1,9 +1,4 @@
-"""The chat template used where a tokenizer has none: ChatML, with markers for the loss on assistant turns.
-
-What a template must do for this system is checked by `check_template`: show every message, keep `<think>` in the
-assistant's turn, end that turn with the end-of-sequence token, and not prefill a tag that the format reward asks the
-model for.
-"""
+"""The chat template used where a tokenizer has none: ChatML, with markers for the loss on assistant turns."""
 
 from __future__ import annotations
 
