@@ -29,7 +29,6 @@ from open_r1.rewards.spec import RewardSpec
 from open_r1.rundir import RunDir, write_json
 from open_r1.rundir.rollouts import rollout_table, write_rollouts
 from open_r1.training.callbacks import Report
-from open_r1.training.stage import OpenRun
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
 from open_r1.training.parse import StageArguments
 from open_r1.training.preflight import check_before_training
@@ -37,7 +36,7 @@ from open_r1.training.resuming import ResumableTrainer
 from open_r1.training.reward_adapter import RewardAdapter
 from open_r1.training.reward_metrics import add_metrics, reward_metrics
 from open_r1.training.sft import cut_training_split, pick_eval_split
-from open_r1.training.stage import FinishedStage, prepare_trainer, run_stage
+from open_r1.training.stage import FinishedStage, OpenRun, prepare_trainer, run_stage
 
 
 class EpochSampler(RepeatSampler):
