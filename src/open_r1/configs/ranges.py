@@ -45,10 +45,7 @@ RANGES: dict[str, Range] = {
         COUNT,
     ),
     **dict.fromkeys("learning_rate temperature repetition_penalty num_train_epochs logging_steps".split(), POSITIVE),
-    **dict.fromkeys(
-        "weight_decay warmup_steps max_grad_norm epsilon beta dataloader_num_workers".split(),
-        Range(0),
-    ),
+    **dict.fromkeys("weight_decay warmup_steps max_grad_norm epsilon beta dataloader_num_workers".split(), Range(0)),
     **dict.fromkeys("adam_beta1 adam_beta2".split(), Range(0, 1, open_high=True)),
     **dict.fromkeys("min_p lora_dropout".split(), SHARE),
     "top_p": Range(0, 1, open_low=True),
