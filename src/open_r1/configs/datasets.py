@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass
-from pathlib import Path
 from typing import Any
 
 from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT, Range
-from open_r1.configs.reader import Setting, as_setting, read_recipe
+from open_r1.configs.reader import Setting, as_setting
 from open_r1.configs.types import place_of, read_record
 from open_r1.errors import ConfigError
 
@@ -97,14 +96,3 @@ def read_entry(entry: Setting, where: str) -> DatasetConfig:
     if not entry.value.get("id"):
         raise ConfigError(f"{place}{where} has no 'id'; give the data set's Hub id or path.")
     return read_record(DatasetConfig, entry.parts, where, entry.origin)
-
-
-def read_mixture(path: Path) -> Setting:
-    """The `dataset_mixture` of a recipe. ConfigError when the recipe can't be read or has none."""
-    settings = {setting.key: setting for setting in read_recipe(path)}
-    if "dataset_mixture" not in settings:
-        raise ConfigError(
-            f"recipe '{path}' has no dataset_mixture (found {', '.join(settings)}); write one as `open-r1 data mix --help` "
-            "shows."
-        )
-    return settings["dataset_mixture"]

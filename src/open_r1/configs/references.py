@@ -63,9 +63,8 @@ def read_source(reference: str, kind: str = "source", known: Collection[str] | N
     try:
         options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
     except ValueError:
-        raise ConfigError(
-            f"{kind} '{reference}' is not of the form NAME?key=value&key=value; correct what follows the '?'."
-        ) from None
+        problem = "is not of the form NAME?key=value&key=value; correct what follows the '?'."
+        raise ConfigError(f"{kind} '{reference}' {problem}") from None
     if empty := [key for key, value in options.items() if not value]:
         raise ConfigError(f"{kind} '{reference}' gives {empty[0]} no value; write one after '{empty[0]}='.")
     source = SourceReference(name, options, reference, kind)

@@ -29,12 +29,12 @@ from open_r1.rewards.spec import RewardSpec
 from open_r1.rundir import RunDir, write_json
 from open_r1.rundir.rollouts import rollout_table, write_rollouts
 from open_r1.training.callbacks import Report
+from open_r1.training.lengths import drop_long_prompts
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
 from open_r1.training.parse import StageArguments
 from open_r1.training.preflight import check_before_training
 from open_r1.training.resuming import ResumableTrainer
-from open_r1.training.reward_adapter import RewardAdapter
-from open_r1.training.reward_metrics import add_metrics, reward_metrics
+from open_r1.training.reward_adapter import RewardAdapter, add_metrics, reward_metrics
 from open_r1.training.sft import cut_training_split, pick_eval_split
 from open_r1.training.stage import FinishedStage, OpenRun, prepare_trainer, run_stage
 
@@ -225,23 +225,3 @@ def check_reward_columns(found: Sequence[str], script: Any) -> None:
                 f"does not have. Found: {', '.join(found)}; name it with dataset_solution_column, "
                 "or leave that reward out."
             )
-
-
-def drop_long_prompts(data: Any, tokenizer: Any, max_tokens: int | None, report: Report) -> Any:
-    """Leave out problems whose prompt is longer than `max_tokens`; says how many."""
-    if max_tokens is None:
-        return data
-
-    def fits(row: dict[str, Any]) -> bool:
-        encoded = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=True)
-        return len(encoded["input_ids"]) <= max_tokens
-
-    kept = data.filter(fits)
-    for split, rows in kept.items():
-        if dropped := len(data[split]) - len(rows):
-            report(f"left out {dropped} of {len(data[split])} problems of '{split}': prompt over {max_tokens} tokens")
-        if not len(rows):
-            raise DataError(
-                f"no problem of split '{split}' has a prompt within max_prompt_length = {max_tokens} tokens."
-            )
-    return kept

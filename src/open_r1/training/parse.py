@@ -36,10 +36,6 @@ ADAPTED = "adapted: "
 SECRETS = ("hub_token",)
 """Settings whose value never reaches a file."""
 
-TRACKER_PACKAGES = {"azure_ml": ("azureml",), "dagshub": ("dagshub",), "flyte": ("flytekit",), "kubeflow": (),
-                    "tensorboard": ("tensorboard", "tensorboardX")}  # fmt: skip
-"""Packages that a tracker of `report_to` needs one of, where it isn't called as they are; none: it needs no package."""
-
 
 @dataclass(frozen=True)
 class StageArguments:
@@ -202,6 +198,10 @@ def notice_idle_vllm(values: dict[str, Any], origins: dict[str, str]) -> list[st
 def adapt_to_machine(values: dict[str, Any], origins: dict[str, str]) -> tuple[dict[str, Setting], list[str]]:
     """Change what a recipe needs changed to run on this machine; returns what was asked for, and a line a change."""
     import torch
+    from transformers.integrations.integration_utils import (
+        INTEGRATION_TO_CALLBACK,
+        get_available_reporting_integrations,
+    )
 
     replaced: dict[str, Setting] = {}
     changes: list[str] = []
@@ -225,28 +225,16 @@ def adapt_to_machine(values: dict[str, Any], origins: dict[str, str]) -> tuple[d
     wants_flash = str(values["attn_implementation"] or "").startswith("flash_attention")
     if wants_flash and not (has_accelerator and importlib.util.find_spec("flash_attn")):
         change("attn_implementation", "sdpa", "flash-attn is not usable here")
-    trackers = asked_trackers(values["report_to"])
-    if missing := [name for name in trackers if not is_installed(name)]:
-        verb = "is" if len(missing) == 1 else "are"
-        why = f"{' and '.join(missing)} {verb} not installed here: pip install {' '.join(missing)}"
-        change("report_to", [name for name in trackers if name not in missing], why)
-    return replaced, changes
-
-
-def asked_trackers(report_to: Any) -> list[str]:
-    """The trackers that `report_to` names, "all" and "none" aside; ConfigError for one that transformers lacks."""
-    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
-
-    names = [report_to] if isinstance(report_to, str) else list(report_to or [])
+    names = values["report_to"]
+    names = [names] if isinstance(names, str) else list(names or [])
     for name in names:
         if name not in (*INTEGRATION_TO_CALLBACK, "all", "none"):
             known = sorted(INTEGRATION_TO_CALLBACK)
             raise ConfigError(f"report_to names the unknown tracker '{name}'{nearest(name, known)} "
                               f"Trackers: {', '.join(known)}, or none.")  # fmt: skip
-    return [name for name in names if name in INTEGRATION_TO_CALLBACK]
-
-
-def is_installed(tracker: str) -> bool:
-    """Whether a package that the tracker needs is installed."""
-    packages = TRACKER_PACKAGES.get(tracker, (tracker,))
-    return not packages or any(importlib.util.find_spec(package) for package in packages)
+    usable = ("all", "none", *get_available_reporting_integrations())
+    if missing := [name for name in names if name not in usable]:
+        verb = "is" if len(missing) == 1 else "are"
+        why = f"{' and '.join(missing)} {verb} not installed here: pip install {' '.join(missing)}"
+        change("report_to", [name for name in names if name in usable], why)
+    return replaced, changes

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
+import platform
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 
+from open_r1 import __version__
 from open_r1.errors import ConfigError, OpenR1Error, RunError, RunFolderError
+from open_r1.hub.push import check_hub, export_tracker_settings, push_revision
 from open_r1.processes.ranks import is_main_process, world_size
 from open_r1.rundir import RunDir, hash_files, read_json, write_json, write_text
 from open_r1.text.secrets import hide_secrets
 from open_r1.training.callbacks import MetricsCallback, ProgressCallback, Report, load_callbacks
-from open_r1.training.environment import describe_environment
-from open_r1.training.hub import check_hub, export_tracker_settings, push_revision
 from open_r1.training.parse import StageArguments, plain
 
 logger = logging.getLogger(__name__)
@@ -37,6 +42,9 @@ MAY_CHANGE = frozenset(
 INPUT_SUFFIXES = frozenset(".safetensors .bin .json .jinja .model .txt .jsonl .parquet .csv .arrow .py".split())
 """Files of a model or data folder whose contents count, but for the records of the run that made it."""
 OWN_RECORDS = frozenset({"done.json", "environment.json", "identity.json", "training_args.bin"})
+
+
+VERSIONED = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "tokenizers", "math-verify", "vllm")
 
 
 @dataclass(frozen=True)
@@ -234,3 +242,25 @@ def finished(run: RunDir) -> FinishedStage:
             "with --overwrite_output_dir true."
         )
     return FinishedStage(run.path, record["steps"], record["weights"])
+
+
+def describe_environment(seed: int) -> dict[str, Any]:
+    """Versions, seed, hardware and the commit of the checkout that Open R1 runs from, if it is one."""
+    versions = {"open-r1": __version__, "python": platform.python_version()}
+    for name in VERSIONED:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    words, commit = ["git", "rev-parse", "HEAD"], None
+    with suppress(OSError, subprocess.SubprocessError):
+        commit = subprocess.check_output(
+            words, cwd=Path(__file__).parent, text=True, timeout=5, stderr=subprocess.DEVNULL
+        ).strip()
+    return {
+        "versions": versions,
+        "seed": seed,
+        "threads": torch.get_num_threads(),
+        "cpu_cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "accelerators": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "commit": commit,
+    }

@@ -14,7 +14,7 @@ from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT, POSITIVE
 from open_r1.errors import ConfigError
 from open_r1.text.tags import TAGS
-from open_r1.training.templates import CHATML, CHATML_TOKENS
+from open_r1.training.models import CHATML, CHATML_TOKENS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast

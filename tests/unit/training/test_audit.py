@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from open_r1.errors import ModelError
-from open_r1.training.audit import audit_sample, check_end, check_mask
+from open_r1.training.sft import audit_sample, check_end, check_mask
 
 WORDS = ["<user>", "question", "<assistant>", "<think>", "thought", "</think>", "answer", "<end>", "\n"]
 EOS = 7

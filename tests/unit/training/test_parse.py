@@ -184,9 +184,9 @@ def test_vllm_settings_without_vllm_are_noticed() -> None:
 
 
 def test_a_tracker_that_is_not_installed_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from open_r1.training import parse
+    from transformers.integrations import integration_utils
 
-    monkeypatch.setattr(parse, "is_installed", lambda tracker: tracker == "trackio")
+    monkeypatch.setattr(integration_utils, "get_available_reporting_integrations", lambda: ["trackio"])
     parsed = parse_stage("sft", [*BASE, "--report_to", "wandb"])
     assert parsed.training.report_to == []
     told = "report_to: 'wandb' becomes [], wandb is not installed here: pip install wandb."
