@@ -249,7 +249,10 @@ def add_model(parser: Any, **settings: Any) -> None:
     add(parser, "model", action=Once, **settings)
 
 
-def add_rows(parser: Any, source: str = "source", help: str = "a file, a pattern, a folder, or a Hub id") -> None:
+ROWS = "a file, a pattern in quotes, a folder, or a Hub id"
+
+
+def add_rows(parser: Any, source: str = "source", help: str = ROWS) -> None:
     """A source of rows: SOURCE --dataset_config --split."""
     parser.add_argument(source, help=escaped(help))
     add(parser, "dataset_config")

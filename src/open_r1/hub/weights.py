@@ -31,11 +31,11 @@ def check_weights(folder: Path) -> int:
         raise ModelError(
             f"'{folder}' has no *.safetensors; save the model with save_pretrained, since other formats can run code."
         )
-    headers = {path.name: read_header(path) for path in files}
+    headers = {path: read_header(path) for path in files}
     for index in sorted(folder.glob("*.safetensors.index.json")):
-        check_index(index, headers)
-    for path in files:
-        check_numbers(path, headers[path.name])
+        check_index(index, {(name, path.name) for path, header in headers.items() for name in header})
+    for path, header in headers.items():
+        check_numbers(path, header)
     return sum(math.prod(tensor["shape"]) for header in headers.values() for tensor in header.values())
 
 
@@ -55,17 +55,14 @@ def read_header(path: Path) -> dict[str, Any]:
     }
 
 
-def check_index(index: Path, headers: Mapping[str, Any]) -> None:
+def check_index(index: Path, present: set[tuple[str, str]]) -> None:
     """ModelError unless every tensor of an index is in the shard that it names."""
     try:
-        pairs = list(json.loads(index.read_text(encoding="utf-8"))["weight_map"].items())
+        missing = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].items()) - present)
     except (ValueError, LookupError, TypeError, AttributeError):
         raise damaged(index, "it is not an index") from None
-    for name, shard in pairs:
-        if shard not in headers:
-            raise damaged(index, f"it names {shard}, which is not there")
-        if name not in headers[shard]:
-            raise damaged(index, f"it puts {name} into {shard}, which does not contain it")
+    for name, shard in missing:
+        raise damaged(index, f"it puts {name} into {shard}, which is not there or does not contain it")
 
 
 def check_numbers(path: Path, header: Mapping[str, Any]) -> None:
