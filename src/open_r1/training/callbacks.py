@@ -9,7 +9,6 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from open_r1.configs.references import load_object
 from open_r1.rundir import RunDir, append_line
 
 Report = Callable[[str], None]
@@ -58,8 +57,3 @@ class ProgressCallback(TrainerCallback):
         done = state.global_step - self.first_step
         left = (now - self.started) / done * (state.max_steps - state.global_step) if done else math.nan
         self.report(f"step {state.global_step}/{state.max_steps}  {'  '.join(numbers)}  {left:.0f} s left")
-
-
-def load_callbacks(names: list[str]) -> list[TrainerCallback]:
-    """Callbacks by `module:Class`; ConfigError names what can't be found."""
-    return [load_object(name, "callback", "my_callbacks:MyCallback")() for name in names]

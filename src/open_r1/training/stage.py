@@ -19,12 +19,13 @@ import torch
 import transformers
 
 from open_r1 import __version__
+from open_r1.configs.references import load_object
 from open_r1.errors import ConfigError, OpenR1Error, RunError, RunFolderError
 from open_r1.hub.push import check_hub, export_tracker_settings, push_revision
 from open_r1.processes.ranks import is_main_process, world_size
 from open_r1.rundir import RunDir, hash_files, read_json, write_json, write_text
 from open_r1.text.secrets import hide_secrets
-from open_r1.training.callbacks import MetricsCallback, ProgressCallback, Report, load_callbacks
+from open_r1.training.callbacks import MetricsCallback, ProgressCallback, Report
 from open_r1.training.parse import StageArguments, plain
 
 logger = logging.getLogger(__name__)
@@ -195,7 +196,8 @@ def prepare_trainer(trainer: Any, arguments: StageArguments, run: RunDir, report
     for callback_class in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(callback_class)
     judges = [spec.function_name for spec in getattr(trainer, "specs", ()) if spec.is_judge]
-    for callback in (MetricsCallback(run), ProgressCallback(report, judges), *load_callbacks(trainer.args.callbacks)):
+    own = [load_object(name, "callback", "my_callbacks:MyCallback")() for name in trainer.args.callbacks]
+    for callback in (MetricsCallback(run), ProgressCallback(report, judges), *own):
         trainer.add_callback(callback)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from open_r1.errors import ConfigError, RunError
+from open_r1.errors import RunError
 from open_r1.rundir import RunDir
-from open_r1.training.callbacks import MetricsCallback, ProgressCallback, load_callbacks
+from open_r1.training.callbacks import MetricsCallback, ProgressCallback
 from open_r1.training.stage import find_resume_point, refuse_nan
 
 
@@ -63,13 +63,6 @@ def test_before_the_first_step_the_time_left_is_not_known(monkeypatch) -> None:
     callback, lines = progress(monkeypatch, 0.0, 50.0)
     callback.on_log(None, state(2), CONTROL, {"reward": 1.0})
     assert lines == ["step 2/10  reward 1  nan s left"]
-
-
-def test_callbacks_of_the_user_s_own_are_made() -> None:
-    (callback,) = load_callbacks(["collections:OrderedDict"])
-    assert callback == {}
-    with pytest.raises(ConfigError, match="did you mean 'OrderedDict'"):
-        load_callbacks(["collections:OrderedDct"])
 
 
 def test_weights_that_are_not_finite_are_refused() -> None:
