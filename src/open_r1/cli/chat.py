@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     ):  # Python fails at bytes that are no text, or keeps what JSON can't carry
         sys.stdin.reconfigure(errors="replace")
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    with server_of(arguments) as (url, key):
+    with _server_of(arguments) as (url, key):
         name = find_model(url, key, arguments.name)
         conversation = Conversation(url, name, options, key, clean(arguments.system_prompt))
         if is_terminal:
@@ -89,8 +89,7 @@ def is_address(model: str) -> bool:
 
 
 @contextlib.contextmanager
-def server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """Address and key of the server named, or of one that is started for this chat."""
+def _server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     from open_r1.net.addresses import parse_api_address
 
     if is_address(arguments.model):

@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("problems")
     add(group, "benchmarks", nargs="+", metavar="NAME", help="names of --list, tasks:NAME?key=value, reasoning_gym:NAME, "
         "files (FILE?prompt=COLUMN&answer=COLUMN), or module:NAME")  # fmt: skip
-    add(group, "list", "--list_benchmarks", action="store_true", help="list the benchmarks and their defaults")
+    add(group, "list", "--_list_benchmarks", action="store_true", help="list the benchmarks and their defaults")
     add(
         group, "data", action="append", default=[], metavar="NAME=FILE", help="a local file in the benchmark's columns"
     )
@@ -93,16 +93,16 @@ def _add_backend_and_results(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check everything, load the model, run one benchmark after another, show the table."""
     if arguments.list:
-        list_benchmarks()
+        _list_benchmarks()
         return 0
     check_request(arguments)
     folder = arguments.output_dir or FOLDER / arguments.model.strip("./").replace(":", "-")
     if arguments.lighteval:
-        print_lighteval(arguments, folder)
+        _print_lighteval(arguments, folder)
         return 0
     plans = make_plans(arguments)
     if arguments.dry_run:
-        show_plans(plans, folder, arguments.json)
+        _show_plans(plans, folder, arguments.json)
         return 0
     for plan in plans:
         tell(f"{plan.name}: {len(plan.problems):,} problems × {plan.num_samples} samples, {plan.data}")
@@ -123,8 +123,7 @@ FILE                your own problems, as mine.jsonl?prompt=question&answer=fina
 module:NAME         your own Benchmark"""
 
 
-def list_benchmarks() -> None:
-    """Show every benchmark with its defaults."""
+def _list_benchmarks() -> None:
     from open_r1.evaluation import benchmarks
 
     rows = [(name, one.title, f"{one.num_samples} samples", str(one.source)) for name, one in benchmarks().items()]
@@ -186,15 +185,14 @@ def make_plans(arguments: argparse.Namespace) -> list[Plan]:
         raise ConfigError(f"--data {name} does not have the form NAME=FILE, as math_500=math500.jsonl.")
     plans = [
         plan_evaluation(benchmark, settings, data.pop(name, None), tell)
-        for name, benchmark in choose_benchmarks(arguments).items()
+        for name, benchmark in _choose_benchmarks(arguments).items()
     ]
     if data:
         raise ConfigError(f"--data names '{next(iter(data))}', which is not among the benchmarks asked for.")
     return plans
 
 
-def choose_benchmarks(arguments: argparse.Namespace) -> dict[str, Benchmark]:
-    """The benchmarks asked for, by the names they were asked for; ConfigError for none, or two of one name."""
+def _choose_benchmarks(arguments: argparse.Namespace) -> dict[str, Benchmark]:
     from open_r1.evaluation.benchmarks import get_benchmark, split_names
     from open_r1.evaluation.benchmarks.by_source import held_out_benchmark
 
@@ -212,8 +210,7 @@ def choose_benchmarks(arguments: argparse.Namespace) -> dict[str, Benchmark]:
     return found
 
 
-def show_plans(plans: Sequence[Plan], folder: Path, as_json: bool) -> None:
-    """What would be sampled, and where it would go."""
+def _show_plans(plans: Sequence[Plan], folder: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
     planned = [
@@ -221,7 +218,7 @@ def show_plans(plans: Sequence[Plan], folder: Path, as_json: bool) -> None:
             "name": plan.name,
             "problems": len(plan.problems),
             "data": plan.data,
-            "folder": str(folder / folder_name(plan.name)),
+            "folder": str(folder / _folder_name(plan.name)),
             "modes": {mode.name: asdict(mode.sampling) for mode in plan.modes},
         }
         for plan in plans
@@ -244,8 +241,8 @@ def run_plans(plans: Sequence[Plan], arguments: argparse.Namespace, folder: Path
     from open_r1.rundir import OutputFolder, write_json, write_text
 
     OutputFolder(folder).create()
-    folders = {plan.name: folder / folder_name(plan.name) for plan in plans}
-    backend = make_backend(arguments)
+    folders = {plan.name: folder / _folder_name(plan.name) for plan in plans}
+    backend = _make_backend(arguments)
     if arguments.overwrite:  # now that the new run is known to be possible
         for path in folders.values():
             if (path / COMPLETIONS).is_dir():  # and nothing that isn't an evaluation
@@ -270,13 +267,11 @@ def run_plans(plans: Sequence[Plan], arguments: argparse.Namespace, folder: Path
     return summaries
 
 
-def folder_name(name: str) -> str:
-    """A benchmark's name as the name of a folder."""
+def _folder_name(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name).strip(".") or "benchmark"
 
 
-def make_backend(arguments: argparse.Namespace) -> Backend:
-    """The backend that the options name."""
+def _make_backend(arguments: argparse.Namespace) -> Backend:
     from open_r1.evaluation import backends
 
     if arguments.server:
@@ -336,8 +331,7 @@ def percent(share: dict[str, Any]) -> str:
     return f"{100 * share['value']:5.1f} %  [{100 * share['low']:5.1f}, {100 * share['high']:5.1f}]  n = {share['n']}"
 
 
-def print_lighteval(arguments: argparse.Namespace, folder: Path) -> None:
-    """Print lighteval's commands for the same benchmarks."""
+def _print_lighteval(arguments: argparse.Namespace, folder: Path) -> None:
     from open_r1.evaluation.benchmarks import split_names
     from open_r1.evaluation.lighteval import command_line
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,7 +103,7 @@ def server_backend(settings: Any, report: Callable[[str], None]) -> Backend:
     from open_r1.generation.openai_server import OpenAIServer
 
     server = OpenAIServer(settings, report)
-    server.find_model()
+    asyncio.run(server.find_model())
     contexts = [ask_context(address.url, server.model, server.key) for address in server.addresses]
     known = [context for context in contexts if context is not None]
     return Backend(server, min(known, default=None), estimate_tokens, "server")

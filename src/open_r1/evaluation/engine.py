@@ -1,12 +1,10 @@
 """The one evaluation: check, sample, score, estimate, write.
 
-    <folder>/
-      completions/    the completions as they came (`sampling`)
-      samples.jsonl   every sample with its extracted answer, score and reason, by mode, problem and index
-      summary.json    the estimates (`summary` documents it), written last; the same samples give the same bytes
+    <folder>/completions/    the completions as they came (`sampling`)
+    <folder>/samples.jsonl   every sample with its extracted answer, score and reason, by mode, problem and index
+    <folder>/summary.json    the estimates (`summary` documents it), written last; the same samples give the same bytes
 
 What is there is not done again: a killed evaluation goes on with the missing samples, a finished one is read.
-`evaluate` does everything; `plan_evaluation` and `run_evaluation` are its halves, before and after a model is loaded.
 """
 
 from __future__ import annotations
@@ -43,15 +41,9 @@ def silent(_: Any) -> None:
 class EvaluationSettings:
     """How a benchmark is sampled; None leaves the benchmark's own setting.
 
-    Args:
-        num_samples: Samples of each problem.
-        temperature: Of the samples; 0 for one greedy completion alone.
-        top_p: Of the samples.
-        max_new_tokens: The limit of a completion; less where the model's context leaves less.
-        seed: Of the samples, and of the order of options in multiple-choice problems.
-        system_prompt: Before every problem.
-        max_problems: Only the first so many.
-        skip_unusable: Leave out problems that can't be scored, or don't fit into the model's context, instead of refusing.
+    Temperature 0 gives one greedy completion alone. `max_new_tokens` is less where the model's context leaves less. `seed`
+    is also that of the order of options in multiple-choice problems. `skip_unusable` leaves out problems that can't be
+    scored, or don't fit into the model's context, instead of refusing them.
     """
 
     num_samples: int | None = None
@@ -76,7 +68,6 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """The benchmark's name."""
         return self.benchmark.name
 
     @property
@@ -98,20 +89,14 @@ def evaluate(
     """Evaluate a model on a benchmark, or finish an evaluation that was interrupted.
 
     Args:
-        benchmark: A name of `benchmarks()`, a source such as "mine.jsonl?prompt=question&answer=final",
-            "module:name", or a `Benchmark`.
-        model: A model folder or Hub id, answered by transformers in this process, or a `Backend` of `backends`.
-        folder: Where the samples and the summary go.
-        settings: How the problems are sampled; by default as the benchmark says.
+        benchmark: A name of `benchmarks()`, a source such as "mine.jsonl?prompt=question&answer=final", or "module:name".
+        model: A model folder or Hub id, answered by transformers in this process, `batch_size` samples at once.
         data: A local file in the benchmark's columns, instead of the published one.
-        batch_size: Samples at once, where `model` is a folder or Hub id.
-        on_progress: Called about once a second while samples are generated.
-        tell: Called with notices, one line each.
+        on_progress: Called about once a second while samples are generated; `tell` with notices, one line each.
 
-    Returns the summary, as summary.json contains it (`summary.read_summary`).
-
-    Raises ConfigError for what can't be evaluated as asked, DataError for problems that can't be read or scored,
-    RunFolderError where the folder contains another evaluation, RunError where not every sample could be generated.
+    Returns the summary, as summary.json contains it. ConfigError for what can't be evaluated as asked, DataError for
+    problems that can't be read or scored, RunFolderError where the folder contains another evaluation, RunError where not
+    every sample could be generated.
     """
     known = get_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     plan = plan_evaluation(known, settings or EvaluationSettings(), data, tell)
@@ -172,8 +157,8 @@ def run_evaluation(
     `command` is the command that errors name for going on; `model_name` replaces the model's path in the summary.
     """
     plan = fit_context(plan, backend, tell)
-    settings = settings_of(plan, backend, model_name or backend.completer.model)
-    if (finished := read_finished(folder, settings)) is not None:
+    settings = _settings_of(plan, backend, model_name or backend.completer.model)
+    if (finished := _read_finished(folder, settings)) is not None:
         return finished
     completions = OutputFolder(folder / COMPLETIONS)
     with completions.claimed(identity_of(settings)):
@@ -242,15 +227,12 @@ def fit_context(plan: Plan, backend: Backend, tell: Tell) -> Plan:
     return replace(plan, modes=tuple(modes))
 
 
-MAY_CHANGE = ("num_samples", "data", "open_r1", "versions")
-"""Settings that may differ between the runs of one folder."""
-
+MAY_CHANGE = ("num_samples", "data", "open_r1", "versions")  # settings that may differ between the runs of one folder
 CONTENTS = {"problems": "contents of the problems", "model_hash": "contents of the model folder"}
 """What `rundir` calls a hash that has changed."""
 
 
-def settings_of(plan: Plan, backend: Backend, model: str) -> dict[str, Any]:
-    """What made the result, for whoever repeats it."""
+def _settings_of(plan: Plan, backend: Backend, model: str) -> dict[str, Any]:
     sampling = plan.modes[-1].sampling
     return {
         "benchmark": plan.name,
@@ -275,8 +257,7 @@ def identity_of(settings: dict[str, Any]) -> dict[str, Any]:
     return {CONTENTS.get(key, key): value for key, value in settings.items() if key not in MAY_CHANGE}
 
 
-def read_finished(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """The summary of a folder that contains just this evaluation, finished; None otherwise."""
+def _read_finished(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     if not (folder / SUMMARY).is_file() or not (folder / SAMPLES).is_file():
         return None
     summary = read_summary(folder)

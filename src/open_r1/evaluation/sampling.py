@@ -24,8 +24,7 @@ from open_r1.generation.protocol import to_messages
 from open_r1.records import Problem
 from open_r1.rundir import index_rows, read_row
 
-SHOW_EVERY_S = 1.0
-"""How often progress is reported; whoever shows it may leave reports out."""
+SHOW_EVERY_S = 1.0  # how often progress is reported; whoever shows it may leave reports out
 
 
 @dataclass(frozen=True)

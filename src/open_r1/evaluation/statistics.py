@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from open_r1.records import Estimate
 
-Z95 = 1.959963984540054
-"""97.5 % quantile of the standard normal distribution."""
+Z95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
 
 
 def mean(values: Sequence[float]) -> float:
@@ -42,8 +41,7 @@ def estimate_share(problem_means: Sequence[float]) -> Estimate:
     return Estimate(share, max(0.0, center - half), min(1.0, center + half), n)
 
 
-ALIKE = 1e-9
-"""Differences of scores in [0, 1] that are as close as this are the same but for rounding."""
+ALIKE = 1e-9  # differences of scores in [0, 1] that are as close as this are the same but for rounding
 
 
 def estimate_difference(first: Sequence[float], second: Sequence[float]) -> Estimate:

@@ -34,14 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.evaluation.monitor import measure, summarise_quality
-from open_r1.evaluation.statistics import (
-    clustered_error,
-    estimate_share,
-    majority_at_k,
-    mean,
-    pass_at_k,
-    repeat_error,
-)
+from open_r1.evaluation.statistics import clustered_error, estimate_share, majority_at_k, mean, pass_at_k, repeat_error
 from open_r1.generation import Sampling
 from open_r1.records import Estimate, Outcome, Problem
 from open_r1.rundir import iter_rows, read_json
@@ -49,14 +42,10 @@ from open_r1.text.thinking import visible_part
 
 SUMMARY, SAMPLES = "summary.json", "samples.jsonl"
 
-MOST_VOTES = 16
-"""maj@k is computed for powers of two up to this many samples, and for all samples."""
-
-
+MOST_VOTES = 16  # maj@k is computed for powers of two up to this many samples, and for all samples
 Row = Mapping[str, Any]
 
-TEXTS = ("prompt", "gold", "completion")
-"""Columns of samples.jsonl that no estimate needs."""
+TEXTS = ("prompt", "gold", "completion")  # columns of samples.jsonl that no estimate needs
 
 
 def sample_row(problem: Problem, mode: str, row: Row, outcome: Outcome) -> dict[str, Any]:
@@ -83,10 +72,9 @@ def sample_row(problem: Problem, mode: str, row: Row, outcome: Outcome) -> dict[
 
 def read_scored(path: Path) -> list[dict[str, Any]]:
     """The lines of samples.jsonl, the quality of each completion in place of its texts."""
-    rows = (row.value for row in iter_rows(path))
     return [
         {key: value for key, value in row.items() if key not in TEXTS} | {"quality": measure(row["completion"])}
-        for row in rows
+        for row in (found.value for found in iter_rows(path))
     ]
 
 
@@ -104,10 +92,11 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 def summarise_mode(samples: Sequence[Row], sampling: Sampling, votes: bool) -> dict[str, Any]:
     """The entry of one mode. `votes` says whether answers can be compared, so that a majority means something."""
-    scored = scored_by_problem(samples)
-    means = [mean(scores_of(each)) for each in scored]
+    scored = _scored_by_problem(samples)
+    scores = [[sample["score"] for sample in each] for each in scored]
+    means = [mean(each) for each in scores]
     kinds = list(dict.fromkeys(kind for sample in samples for kind in sample["groups"]))
-    by = {kind: estimate_groups(samples, kind) for kind in kinds}
+    by = {kind: _estimate_groups(samples, kind) for kind in kinds}
     count = sampling.num_samples
     sizes = sorted({*(2**power for power in range(count.bit_length())), count})
     return {
@@ -116,16 +105,18 @@ def summarise_mode(samples: Sequence[Row], sampling: Sampling, votes: bool) -> d
         "max_new_tokens": sampling.max_new_tokens,
         "accuracy": as_record(estimate_share(means)),
         "standard_error": number(clustered_error(means)),
-        "repeat_error": number(repeat_error([scores_of(each) for each in scored])),
-        "pass_at": estimate_at(scored, passes, sizes),
-        "maj_at": estimate_at(scored, majority, [k for k in sizes if k <= MOST_VOTES or k == count]) if votes else {},
+        "repeat_error": number(repeat_error(scores)),
+        "pass_at": _estimate_at(scored, passes, sizes),
+        "maj_at": _estimate_at(scored, majority, [k for k in sizes if k <= MOST_VOTES or k == count]) if votes else {},
         "groups": by[kinds[0]] if kinds else {},
         "by": by,
         "truncated_share": mean([sample["finish_reason"] == "length" for sample in samples]),
         "no_answer_share": mean([sample["answer"] is None for sample in samples]),
         "unscored_share": mean([sample["score"] is None for sample in samples]),
-        "mean_tokens": known_mean([sample["num_tokens"] for sample in samples]),
-        "mean_thinking_tokens": known_mean([sample["thinking_tokens"] for sample in samples]),
+        "mean_tokens": number(mean([one["num_tokens"] for one in samples if one["num_tokens"] is not None])),
+        "mean_thinking_tokens": number(
+            mean([one["thinking_tokens"] for one in samples if one["num_tokens"] is not None])
+        ),
         "reasons": dict(sorted(Counter(sample["reason"] for sample in samples).items())),
         "quality": summarise_quality([sample["quality"] for sample in samples]),
     }
@@ -143,8 +134,7 @@ def from_record(record: Mapping[str, Any]) -> Estimate:
     return Estimate(value, low, high, record["n"])
 
 
-def scored_by_problem(samples: Iterable[Row]) -> list[list[Row]]:
-    """The scored samples of each problem; problems without any are left out."""
+def _scored_by_problem(samples: Iterable[Row]) -> list[list[Row]]:
     problems: dict[str, list[Row]] = {}
     for sample in samples:
         if sample["score"] is not None:
@@ -152,27 +142,21 @@ def scored_by_problem(samples: Iterable[Row]) -> list[list[Row]]:
     return list(problems.values())
 
 
-def scores_of(samples: Sequence[Row]) -> list[float]:
-    """The scores of scored samples."""
-    return [sample["score"] or 0.0 for sample in samples]
-
-
-def estimate_groups(samples: Sequence[Row], kind: str) -> dict[str, Any]:
-    """Group -> the accuracy on its problems, for one kind of groups as "subject"."""
+def _estimate_groups(samples: Sequence[Row], kind: str) -> dict[str, Any]:
     groups: dict[str, list[Row]] = {}
     for sample in samples:
         if kind in sample["groups"]:
             groups.setdefault(sample["groups"][kind], []).append(sample)
-    return {
-        name: as_record(estimate_share([mean(scores_of(each)) for each in scored_by_problem(found)]))
+    means = {
+        name: [mean([sample["score"] for sample in each]) for each in _scored_by_problem(found)]
         for name, found in sorted(groups.items())
     }
+    return {name: as_record(estimate_share(found)) for name, found in means.items()}
 
 
-def estimate_at(
+def _estimate_at(
     scored: Sequence[Sequence[Row]], score: Callable[[Sequence[Row], int], float], sizes: Sequence[int]
 ) -> dict[str, Any]:
-    """k -> the mean over the problems that have k scored samples, with its interval."""
     return {
         str(k): as_record(estimate_share([score(samples, k) for samples in scored if len(samples) >= k]))
         for k in sizes
@@ -187,12 +171,6 @@ def passes(samples: Sequence[Row], k: int) -> float:
 def majority(samples: Sequence[Row], k: int) -> float:
     """maj@k of one problem's samples."""
     return majority_at_k([(sample["answer"], sample["score"] or 0.0) for sample in samples], k)
-
-
-def known_mean(values: Sequence[int | None]) -> float | None:
-    """The mean of the values that are known; None where none is."""
-    known = [value for value in values if value is not None]
-    return mean(known) if known else None
 
 
 def number(value: float) -> float | None:

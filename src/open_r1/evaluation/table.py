@@ -24,9 +24,7 @@ PUBLISHED: Mapping[str, Mapping[str, float]] = {
 """Published results, in percent: pass@1 at temperature 0.6, top_p 0.95, 32,768 tokens; 64 samples a problem of AIME 2024,
 4 of MATH-500, 8 of GPQA Diamond, 16 of LiveCodeBench. Source: the Open-R1 guide."""
 
-MAIN = "sampled"
-"""The mode that tables show, where an evaluation has it."""
-
+MAIN = "sampled"  # the mode that tables show, where an evaluation has it
 SAME = ("problems", "num_samples", "temperature", "top_p", "max_new_tokens", "system_prompt", "shuffle_seed")
 """Settings in which two results should agree; a difference is noted beside their comparison."""
 

@@ -12,9 +12,7 @@ from typing import Any
 from open_r1.generation.protocol import Generator, Message, Reply, Sampling
 from open_r1.net.servers import EndpointsGone
 
-LINGER_S = 0.02
-"""How long a batch that isn't full waits for more requests."""
-
+LINGER_S = 0.02  # how long a batch that isn't full waits for more requests
 Waiting = tuple[Sequence[Message], Sampling, "asyncio.Future[Reply]"]
 
 
@@ -45,20 +43,18 @@ class BatchedGenerator:
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.queue.append((messages, sampling, future))
         if self.batches is None or self.batches.done():
-            self.batches = asyncio.create_task(self.run_batches())
+            self.batches = asyncio.create_task(self._run_batches())
         return await future
 
-    async def run_batches(self) -> None:
-        """Run batches until no request waits."""
+    async def _run_batches(self) -> None:
         while self.queue:
             if len(self.queue) < self.concurrency:
                 await asyncio.sleep(LINGER_S)
-            batch = self.take_batch()
+            batch = self._take_batch()
             if batch:
-                await self.run_batch(batch)
+                await self._run_batch(batch)
 
-    def take_batch(self) -> list[Waiting]:
-        """The first requests of the queue whose samplings differ in the seed alone; cancelled ones are left out."""
+    def _take_batch(self) -> list[Waiting]:
         batch: list[Waiting] = []
         rest: list[Waiting] = []
         for waiting in self.queue:
@@ -69,8 +65,7 @@ class BatchedGenerator:
         self.queue = rest
         return batch
 
-    async def run_batch(self, batch: Sequence[Waiting]) -> None:
-        """Generate a batch in the thread and answer its requests."""
+    async def _run_batch(self, batch: Sequence[Waiting]) -> None:
         prompts: list[Any] = [messages for messages, _, _ in batch]
         started = time.monotonic()
         try:

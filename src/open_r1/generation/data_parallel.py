@@ -11,9 +11,7 @@ from open_r1.generation.protocol import Generator, Prompt, Sampling
 from open_r1.processes.pool import Limits, Pool
 from open_r1.records import Completion
 
-START_LIMIT_S = 1800.0
-"""Loading a large model takes minutes; a process that is not ready for longer is stuck."""
-
+START_LIMIT_S = 1800.0  # loading a large model takes minutes; a process that is not ready for longer is stuck
 NO_LIMIT = Limits(wall_s=14 * 86_400)
 """A batch takes as long as it takes; this is near the longest wait that the system's `poll` knows."""
 
@@ -34,7 +32,7 @@ class DataParallelGenerator(Generator):
     @classmethod
     def of_vllm(cls, model: str, num_processes: int, options: Mapping[str, Any]) -> DataParallelGenerator:
         """A vLLM engine in each process; `options` are vLLM's."""
-        return cls(make_vllm, (model, dict(options)), num_processes)
+        return cls(_make_vllm, (model, dict(options)), num_processes)
 
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
         """Every n-th prompt to each process."""
@@ -86,8 +84,7 @@ class GeneratorProcess:
         return True if name == "is_ready" else getattr(self.generator, name)(*arguments)
 
 
-def make_vllm(model: str, options: Mapping[str, Any]) -> Any:
-    """A vLLM engine with its options."""
+def _make_vllm(model: str, options: Mapping[str, Any]) -> Any:
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
     return VLLMGenerator(model, **options)

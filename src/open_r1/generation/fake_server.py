@@ -76,7 +76,7 @@ class FakeServer:
         self.counts: Counter[str] = Counter()
         self.in_flight = self.most_in_flight = 0
         self.thinking = " ".join(["so"] * settings.words)
-        self.server = Server(make_app(self), log_level="critical")
+        self.server = Server(_make_app(self), log_level="critical")
 
     def stop(self) -> None:
         """Stop listening and close every connection, at once."""
@@ -86,8 +86,7 @@ class FakeServer:
             connection.transport.abort()  # type: ignore[union-attr]
         self.server.should_exit = self.server.force_exit = True
 
-    def choose_fault(self) -> str | None:
-        """A fault at its rate, mostly none."""
+    def _choose_fault(self) -> str | None:
         names, shares = list(self.settings.faults), list(self.settings.faults.values())
         return self.random.choices([*names, None], [*shares, 1 - sum(shares)])[0]
 
@@ -103,11 +102,11 @@ class FakeServer:
         if settings.busy_above is not None and self.in_flight >= settings.busy_above:
             self.counts["busy"] += 1
             return error(429, "too many requests")
-        fault = self.choose_fault()
+        fault = self._choose_fault()
         if fault is not None:
             self.counts[fault] += 1
             if fault not in ("fewer", "more"):
-                return await misbehave(fault, request, self.make_reply(asked, 1))
+                return await _misbehave(fault, request, self._make_reply(asked, 1))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         await asyncio.sleep(settings.latency_s)
@@ -115,11 +114,10 @@ class FakeServer:
         self.counts["answers"] += 1
         count = max(0, int(asked.get("n") or 1) + {"fewer": -1, "more": 1}.get(fault or "", 0))
         is_last = settings.dies_after is not None and self.counts["answers"] >= settings.dies_after
-        reply = self.make_reply(asked, 1 if settings.ignores_n and count else count)
+        reply = self._make_reply(asked, 1 if settings.ignores_n and count else count)
         return JSONResponse(reply, background=BackgroundTask(self.stop) if is_last else None)
 
-    def make_reply(self, request: dict[str, Any], count: int) -> dict[str, Any]:
-        """A reply that depends on the prompt and the seed alone."""
+    def _make_reply(self, request: dict[str, Any], count: int) -> dict[str, Any]:
         words = self.thinking.split(" ", request["max_tokens"])[: request["max_tokens"]]
         is_cut = len(words) >= request["max_tokens"]
         thinking = f"{request['messages'][-1]['content'][-60:]}\n{' '.join(words)}"
@@ -139,8 +137,7 @@ class FakeServer:
         return reply
 
 
-def make_app(fake: FakeServer) -> FastAPI:
-    """The fake as an application."""
+def _make_app(fake: FakeServer) -> FastAPI:
     app = FastAPI(openapi_url=None)
 
     @app.get("/v1/models")
@@ -163,8 +160,7 @@ def error(status: int, message: str, headers: Mapping[str, str] | None = None, *
     return JSONResponse({"error": {"message": message, **words}}, status, dict(headers or {}))
 
 
-async def misbehave(fault: str, request: Request, reply: dict[str, Any]) -> Response:
-    """What the fault says, in place of a good reply."""
+async def _misbehave(fault: str, request: Request, reply: dict[str, Any]) -> Response:
     transport = request.receive.__self__.transport  # type: ignore[attr-defined]  # uvicorn's, which ASGI hides
     (choice,) = reply["choices"]
     if fault == "hang":

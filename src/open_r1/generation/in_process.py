@@ -9,8 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +38,8 @@ class TransformersGenerator(Generator):
     ) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.batch_size, self.system_prompt = batch_size, system_prompt
-        self.stop_ids = find_stop_ids(model, tokenizer)
-        self.pad_id = next(iter(known_ids(tokenizer.pad_token_id, tokenizer.eos_token_id, *self.stop_ids)), 0)
+        self.stop_ids = _find_stop_ids(model, tokenizer)
+        self.pad_id = next(iter(_known_ids(tokenizer.pad_token_id, tokenizer.eos_token_id, *self.stop_ids)), 0)
         self.cancelled = threading.Event()
         self.on_tokens: Callable[[int], None] = lambda count: None
         """Called while a batch is generated, with the number of tokens that its last step added."""
@@ -54,14 +53,17 @@ class TransformersGenerator(Generator):
         disable_progress_bar()
         check_model_path(str(folder))
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        with loading("tokenizer", folder):
-            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        what = "tokenizer"
         try:
-            tokenizer.get_chat_template()
-        except ValueError:
-            raise without_template(str(folder)) from None
-        with loading("model", folder):
+            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+            if not tokenizer.chat_template:
+                raise without_template(str(folder))
+            what = "model"
             model = AutoModelForCausalLM.from_pretrained(folder, device_map=device)
+        except ModelError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
+            raise ModelError(f"no {what} could be loaded from '{folder}': {' '.join(str(error).split())}") from None
         return cls(model, tokenizer, **options)
 
     def cancel(self) -> None:
@@ -137,23 +139,12 @@ class TransformersGenerator(Generator):
         return Completion(text, len(whole) + has_ended, "stop" if has_ended else "length")
 
 
-@contextmanager
-def loading(what: str, folder: Path | str) -> Iterator[None]:
-    """ModelError for whatever a library fails with while it loads a part of a folder."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
-        raise ModelError(f"no {what} could be loaded from '{folder}': {' '.join(str(error).split())}") from None
-
-
-def find_stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """The tokens that end a turn: the tokenizer's and those of the model's generation_config.json."""
+def _find_stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     stated = getattr(model.generation_config, "eos_token_id", None)
-    return known_ids(tokenizer.eos_token_id, *(stated if isinstance(stated, list | tuple) else [stated]))
+    return _known_ids(tokenizer.eos_token_id, *(stated if isinstance(stated, list | tuple) else [stated]))
 
 
-def known_ids(*ids: Any) -> tuple[int, ...]:
-    """Each id once, those that are None left out."""
+def _known_ids(*ids: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(id) for id in ids if id is not None))
 
 

@@ -14,9 +14,7 @@ from open_r1.configs.ranges import COUNT, Range
 from open_r1.errors import ConfigError, RunError
 from open_r1.records import Completion
 
-Message = dict[str, str]
-"""One turn of a conversation: `role` and `content`."""
-
+Message = dict[str, str]  # one turn of a conversation: `role` and `content`
 Prompt = str | Sequence[Message]
 """What to complete: the user's words, or a conversation that ends with the user's turn."""
 

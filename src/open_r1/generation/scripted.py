@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from open_r1.generation.protocol import Message, Reply, Sampling
 from open_r1.records import Completion
 
-Script = Callable[[str, int], str]
-"""(the last turn's text, the sample's seed) -> the text to answer with."""
+Script = Callable[[str, int], str]  # (the last turn's text, the sample's seed) -> the text to answer with
 
 
 class ScriptedCompleter:

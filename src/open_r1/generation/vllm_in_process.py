@@ -53,7 +53,7 @@ class VLLMGenerator(Generator):
         outputs = self.engine.chat(conversations, wanted, use_tqdm=False)
         opened = [self.opened_by(output.prompt_token_ids) for output in outputs]
         return [
-            [to_completion(sample, tag) for sample in output.outputs]
+            [_to_completion(sample, tag) for sample in output.outputs]
             for output, tag in zip(outputs, opened, strict=True)
         ]
 
@@ -73,7 +73,6 @@ class VLLMGenerator(Generator):
         return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
 
 
-def to_completion(sample: Any, opened: str = "") -> Completion:
-    """vLLM's output as ours, after the tag that its prompt `opened`: anything but a stop counts as cut off."""
+def _to_completion(sample: Any, opened: str = "") -> Completion:
     text = with_opening(sample.text, opened)
     return Completion(text, len(sample.token_ids), "stop" if sample.finish_reason == "stop" else "length")

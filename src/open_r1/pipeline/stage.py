@@ -21,8 +21,7 @@ from open_r1.rundir import RunDir
 
 StageName = NewType("StageName", str)
 
-KINDS: dict[str, type[Stage]] = {}
-"""Every kind of stage by its name in a recipe."""
+KINDS: dict[str, type[Stage]] = {}  # every kind of stage by its name in a recipe
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,8 @@ from open_r1.report.values import number_of
 WIDTH, HEIGHT = 360, 200
 LEFT, RIGHT, TOP, BOTTOM = 44, 20, 10, 24
 MAX_POINTS = 300
-SMOOTH_FROM = 40
-"""A line of at least so many points gets a moving average over a twentieth of them."""
-MAX_VALUE = 1e30
-"""The largest value of a chart: a diverged loss is cut there, so that spans stay finite."""
-
+SMOOTH_FROM = 40  # a line of at least so many points gets a moving average over a twentieth of them
+MAX_VALUE = 1e30  # the largest value of a chart: a diverged loss is cut there, so that spans stay finite
 Points = Sequence[tuple[float, float]]
 
 
@@ -142,8 +139,7 @@ def _mean_point(points: Points) -> tuple[float, float]:
     return sum(x for x, _ in points) / len(points), sum(y / len(points) for _, y in points)
 
 
-SMALLEST_SPAN = 1e-300
-"""Below it a step of the axis would underflow."""
+SMALLEST_SPAN = 1e-300  # below it a step of the axis would underflow
 
 
 def _axis(low: float, high: float, parts: int, whole: bool = False) -> list[float]:

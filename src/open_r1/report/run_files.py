@@ -5,21 +5,12 @@ Only regular files in the run's own folder are read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from open_r1.errors import DataError, RunFolderError
-from open_r1.report.run_records import (
-    Evaluation,
-    ModeSummary,
-    RunRecords,
-    Stage,
-    TrainingRun,
-    estimates,
-    read_record,
-)
+from open_r1.report.run_records import Evaluation, ModeSummary, RunRecords, Stage, TrainingRun, estimates, read_record
 from open_r1.report.values import integer, is_own, json_lines, mapping, read_json, read_text, text_of
 from open_r1.rundir import RunDir
 from open_r1.rundir.rollouts import read_rollouts
@@ -74,7 +65,6 @@ def _read_stages(run_dir: Path, pipeline: Mapping[str, Any]) -> Iterator[Stage]:
 
 
 def _find_stages(run_dir: Path) -> Iterator[Stage]:
-    """The stages of a folder without pipeline.json: itself, its folders, and its evaluations under eval/."""
     folders = [run_dir, *sorted(run_dir.glob("*/")), *sorted(run_dir.glob("eval/*/"))]
     for folder in (folder for folder in folders if is_own(folder, run_dir)):
         if (folder / "summary.json").is_file():
@@ -123,7 +113,7 @@ def _read_trainings(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[Tra
             continue
         metrics = tuple(row for _, row in json_lines(RunDir(stage.folder).metrics))
         folder = RunDir(stage.folder).rollouts
-        rollouts = () if folder.is_symlink() else tuple(sorted(folder.glob("*.parquet"), key=_step_of))
+        rollouts = () if folder.is_symlink() else tuple(sorted(folder.glob("*.parquet")))
         try:
             read_rollouts(rollouts[0], rewards_only=True) if rollouts else None
         except DataError:
@@ -137,8 +127,3 @@ def _read_trainings(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[Tra
             yield TrainingRun(stage.name or kind, kind, metrics, rollouts, preflight)
         elif stage.status in ("done", "skipped"):
             notes.append(f"The training stage “{stage.name}” left no readable metrics.jsonl.")
-
-
-def _step_of(path: Path) -> tuple[int, str]:
-    digits = re.findall(r"\d+", path.stem)
-    return (int(digits[-1]) if digits else 0, path.name)

@@ -22,9 +22,7 @@ Backend = Literal["vllm", "transformers"]
 TOKEN_VARIABLES: Mapping[Backend, str] = {"vllm": "VLLM_API_KEY", "transformers": "OPEN_R1_SERVER_TOKEN"}
 """Environment variable with the secret by which only the gateway may ask the model's server."""
 
-KEY_VARIABLE = "OPEN_R1_API_KEY"
-"""Environment variable with the key that clients must show."""
-
+KEY_VARIABLE = "OPEN_R1_API_KEY"  # environment variable with the key that clients must show
 NEEDED = ("fastapi", "uvicorn", "openai", "torch", "transformers", "accelerate")
 """What transformers' server imports; the extra `serve` installs it."""
 

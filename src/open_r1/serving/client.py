@@ -24,8 +24,7 @@ from open_r1.text.thinking import Part, ThinkingSplitter
 
 CHECK_LIMIT_S = 10.0
 SILENCE_LIMIT_S = 600.0
-MOST_CHARACTERS = 4_000_000
-"""Of one answer, so that a server that never ends is left."""
+MOST_CHARACTERS = 4_000_000  # of one answer, so that a server that never ends is left
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class Conversation:
                 if reply.status != 200:
                     raise RunError(f"the server answers {reply.status}: {describe_body(reply.read())}")
                 for event in read_events(reply):
-                    yield from read_event(event, splitter, answer)
+                    yield from _read_event(event, splitter, answer)
         except TransportError as error:
             raise RunError(f"no whole answer from {self.url}: {error.detail}.") from None
         yield from splitter.finish()
@@ -127,8 +126,7 @@ def read_events(reply: SyncStream) -> Iterator[dict[str, Any]]:
             yield event
 
 
-def read_event(event: dict[str, Any], splitter: ThinkingSplitter, answer: Answer) -> Iterator[Part]:
-    """The parts in one event of a stream; whatever isn't there or has another type is passed over."""
+def _read_event(event: dict[str, Any], splitter: ThinkingSplitter, answer: Answer) -> Iterator[Part]:
     if event.get("error"):
         raise RunError(f"the server failed: {describe_error(event)}")
     usage = event.get("usage")

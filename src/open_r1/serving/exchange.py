@@ -90,7 +90,7 @@ class Exchange:
                 reply = await stack.enter_async_context(post)
                 if reply.status == 200:
                     return reply
-                error = error_of(reply.status, (await reply.read())[0])
+                error = _error_of(reply.status, (await reply.read())[0])
             except TransportError as failure:
                 raise unreachable(failure) from None
             if error.code != TOO_LONG or not TOKEN_LIMITS & body.keys():
@@ -114,7 +114,7 @@ class Exchange:
             usage = event.pop("usage", None) if self.is_transformers else None
             for choice in event.get("choices", []):
                 splitter = splitters.setdefault(choice.get("index", 0), ThinkingSplitter(self.is_prefilled))
-                for piece in separate_delta(choice, splitter) if self.separates else [choice]:
+                for piece in _separate_delta(choice, splitter) if self.separates else [choice]:
                     yield {**event, "choices": [piece]}
             if not event.get("choices"):
                 yield event
@@ -133,7 +133,7 @@ class Exchange:
         async with AsyncExitStack() as stack:
             reply = await self.ask(stack, False, self.request.count)
             try:
-                answer = read_answer((await reply.read())[0])
+                answer = _read_answer((await reply.read())[0])
             except TransportError as error:
                 raise unreachable(error) from None
         answer["model"] = self.request.model
@@ -166,8 +166,7 @@ class Exchange:
         return {"message": message, "finish_reason": ended, "logprobs": None}, usage
 
 
-def separate_delta(choice: dict[str, Any], splitter: ThinkingSplitter) -> list[dict[str, Any]]:
-    """One choice of an event as one or more; what the model's server separates by itself is passed on."""
+def _separate_delta(choice: dict[str, Any], splitter: ThinkingSplitter) -> list[dict[str, Any]]:
     delta = choice["delta"]
     thought = delta.pop("reasoning", None) or delta.get("reasoning_content")
     delta.pop("reasoning_content", None)
@@ -219,7 +218,7 @@ async def read_events(reply: Stream) -> AsyncIterator[dict[str, Any]]:
             if content == b"[DONE]":
                 return
             if line.startswith(b"data:"):
-                event = read_answer(content)
+                event = _read_answer(content)
                 if event.get("error"):
                     raise ApiError(500, f"the model's server failed: {find_message(event)}", "server_error")
                 yield event
@@ -227,16 +226,14 @@ async def read_events(reply: Stream) -> AsyncIterator[dict[str, Any]]:
         raise unreachable(error) from None
 
 
-def read_answer(content: bytes) -> dict[str, Any]:
-    """The JSON object in a reply. ApiError for anything else."""
+def _read_answer(content: bytes) -> dict[str, Any]:
     with contextlib.suppress(ValueError, RecursionError):
         if isinstance(answer := load_json(content), dict):
             return answer
     raise ApiError(502, f"the model's server sent something that is not an answer: {shorten(content)}", "server_error")
 
 
-def error_of(status: int, body: bytes) -> ApiError:
-    """What a reply of the model's server with another status than 200 means for the client."""
+def _error_of(status: int, body: bytes) -> ApiError:
     said = shorten(body) or f"status {status}"
     with contextlib.suppress(ValueError, RecursionError):
         said = find_message(content) if isinstance(content := load_json(body), dict) else said

@@ -197,11 +197,11 @@ def check_request(
         checked = (ChatBody if is_chat else TextBody).model_validate(body, context=backend)
     except ValidationError as error:
         raise refusal_of(error) from None
-    check_length(body["messages" if is_chat else "prompt"], max_model_len)
+    _check_length(body["messages" if is_chat else "prompt"], max_model_len)
     body = {key: value for key, value in body.items() if key not in ("n", "stream", "separate_reasoning")}
     stream, count = bool(checked.stream), checked.n or 1
     if backend == "transformers":
-        body = only_supported(body)
+        body = _only_supported(body)
         if stream and count > 1:
             raise bad("n", f"is {count}, but transformers' server streams one choice a request")
     includes_usage = bool((checked.stream_options or {}).get("include_usage"))
@@ -240,8 +240,7 @@ def is_deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(is_deeper(part, levels - 1) for part in inner)
 
 
-def check_length(prompt: Any, max_model_len: int | None) -> None:
-    """ApiError for a prompt that is far over the context, however it is tokenized."""
+def _check_length(prompt: Any, max_model_len: int | None) -> None:
     size = count_characters(prompt)
     if max_model_len is not None and size > MOST_CHARACTERS_A_TOKEN * max_model_len:
         raise ApiError(
@@ -270,8 +269,7 @@ def check_model_name(model: Any, names: Sequence[str]) -> str:
     return model
 
 
-def only_supported(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that transformers' server understands; ApiError for what it would not do."""
+def _only_supported(body: Mapping[str, Any]) -> dict[str, Any]:
     kept = {}
     for name, value in body.items():
         if name in IGNORED or value is None or value in NEUTRAL.get(name, ()):

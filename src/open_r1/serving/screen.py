@@ -18,8 +18,7 @@ from open_r1.text.thinking import Part
 if TYPE_CHECKING:
     from rich.text import Text
 
-LIVE_LINES = 8
-"""Lines of thinking that are seen while it goes on."""
+LIVE_LINES = 8  # lines of thinking that are seen while it goes on
 
 
 class PlainScreen:

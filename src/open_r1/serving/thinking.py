@@ -55,11 +55,10 @@ def ends_in_thinking(source: str, options: str) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def renderer() -> Pool:
-    return Pool(renders_thinking, 1, RENDER_LIMITS)
+    return Pool(_renders_thinking, 1, RENDER_LIMITS)
 
 
-def renders_thinking(job: tuple[str, str]) -> bool:
-    """The same, in a worker process."""
+def _renders_thinking(job: tuple[str, str]) -> bool:
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 

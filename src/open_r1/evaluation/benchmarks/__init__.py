@@ -20,8 +20,7 @@ from open_r1.evaluation.benchmarks.base import Benchmark, Source
 
 __all__ = ["Benchmark", "Source", "benchmarks", "get_benchmark", "split_names"]
 
-REFERENCE = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
-"""`module:name` of a benchmark of the user's own."""
+REFERENCE = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")  # `module:name` of a benchmark of the user's own
 
 
 @cache

@@ -22,9 +22,7 @@ BOXED = "Please reason step by step, and put your final answer within \\boxed{}.
 
 MAX_NEW_TOKENS = 32768
 
-PLACE = "__place__"
-"""Metadata of a problem whose tests stay in their file: (path, first byte) of its line."""
-
+PLACE = "__place__"  # metadata of a problem whose tests stay in their file: (path, first byte) of its line
 Row = Mapping[str, Any]
 
 ReadRow = Callable[[Row, int], Problem]
@@ -52,18 +50,11 @@ class Benchmark:
     """A benchmark as the registry knows it.
 
     Args:
-        name: What the command line calls it.
         title: One line for people.
-        source: Where the published problems are.
         columns: Those that a row must have.
-        read: Makes a problem of a row.
-        score: Scores completions.
-        num_samples: Default number of samples for each problem.
+        num_samples: The usual number of samples for each problem; `temperature`, `top_p` and `max_new_tokens` as usual.
         find_trouble: Why a problem can't be scored, None where it can; checked before anything is sampled.
         votes: Whether two answers can be compared, so that a majority means something.
-        temperature: Default temperature of the samples.
-        top_p: Default nucleus of the samples.
-        max_new_tokens: Default limit of a completion, in tokens.
         greedy: Whether a greedy completion of each problem is evaluated beside the samples.
         read_rows: Reads the rows of a local path, where they aren't an ordinary table.
         shuffles: Whether the seed decides how a problem is worded.
@@ -104,7 +95,7 @@ class Benchmark:
                 raise DataError(f"row {number} of '{where}' is not a problem of {self.name}: {error}") from None
         if not problems:
             raise DataError(f"'{where}' has no problems for {self.name}; give a file with at least one.")
-        return with_unique_ids(problems)
+        return _with_unique_ids(problems)
 
     def rows(self, data: str | None) -> Iterator[Row]:
         """Every row of the published source, or of `data`: a file, a folder or another Hub id in the same columns."""
@@ -114,7 +105,7 @@ class Benchmark:
 
         is_table = data is not None and not data.endswith((".jsonl", ".json"))
         if self.read_rows is not None and (self.source.files or data) and not is_table:
-            paths = [Path(data)] if data else fetch_files(self.source)
+            paths = [Path(data)] if data else _fetch_files(self.source)
             for path in paths:
                 if not path.is_file():
                     raise DataError(f"data file '{path}' does not exist; check the path.")
@@ -132,8 +123,7 @@ class Benchmark:
         yield from rows
 
 
-def fetch_files(source: Source) -> list[Path]:
-    """Single files of a Hub data set, downloaded into its cache."""
+def _fetch_files(source: Source) -> list[Path]:
     from huggingface_hub import hf_hub_download
 
     try:
@@ -145,8 +135,7 @@ def fetch_files(source: Source) -> list[Path]:
         ) from None
 
 
-def with_unique_ids(problems: Sequence[Problem]) -> list[Problem]:
-    """The problems, each with its id as its name; from the second occurrence of an id on it is numbered."""
+def _with_unique_ids(problems: Sequence[Problem]) -> list[Problem]:
     seen: Counter[str] = Counter()
     unique = []
     for problem in problems:

@@ -29,9 +29,7 @@ from open_r1.rundir.jsonl import iter_lines
 
 COLUMNS = ("question_content", "public_test_cases", "private_test_cases")
 
-LIMITS = Limits(wall_s=12.0, cpu_s=6.0, memory_mb=1024)
-"""LiveCodeBench gives a test six seconds."""
-
+LIMITS = Limits(wall_s=12.0, cpu_s=6.0, memory_mb=1024)  # LiveCodeBench gives a test six seconds
 MAX_TESTS_BYTES = 1 << 30
 SHOWN_CHARS = 40
 
@@ -51,8 +49,7 @@ Write the solution in Python, beginning with this code:
 Put the whole solution in one ```python block."""
 
 
-def read_lines(path: Path) -> Iterator[Row]:
-    """The rows of a file of JSON lines, each with its place in it under `PLACE`."""
+def _read_lines(path: Path) -> Iterator[Row]:
     with path.open("rb") as file:
         for number, start, line in iter_lines(file):
             if not line.strip():
@@ -109,7 +106,7 @@ class LineByLine(Comparison):
         if len(right) != len(found):
             return f"expected {len(right)} lines, got {len(found)}"
         for number, (line, other) in enumerate(zip(right, found, strict=True), start=1):
-            if line != other and not are_same_numbers(line, other):
+            if line != other and not _are_same_numbers(line, other):
                 return f"line {number}: expected {line[:SHOWN_CHARS]!r}, got {other[:SHOWN_CHARS]!r}"
         return None
 
@@ -119,8 +116,7 @@ def lines_of(output: bytes) -> list[str]:
     return [line.strip() for line in output.decode("utf-8", "surrogateescape").strip().split("\n")]
 
 
-def are_same_numbers(line: str, other: str) -> bool:
-    """Whether two lines contain the same numbers, exactly."""
+def _are_same_numbers(line: str, other: str) -> bool:
     try:
         return [Decimal(word) for word in line.split()] == [Decimal(word) for word in other.split()]
     except InvalidOperation:
@@ -188,7 +184,7 @@ def unpack_tests(packed: Any) -> list[dict[str, Any]]:
     if not text:
         return []
     try:
-        cases = json.loads(text if text.startswith("[") else unpack_text(text))
+        cases = json.loads(text if text.startswith("[") else _unpack_text(text))
     except (ValueError, binascii.Error, zlib.error, pickle.UnpicklingError, EOFError) as error:
         raise DataError(f"its tests can't be unpacked: {error}") from None
     if isinstance(cases, list) and all(isinstance(one, dict) and {"input", "output"} <= one.keys() for one in cases):
@@ -196,8 +192,7 @@ def unpack_tests(packed: Any) -> list[dict[str, Any]]:
     raise DataError("its tests are not a list of objects with input and output")
 
 
-def unpack_text(text: str) -> str:
-    """The text in base64 of zlib of a pickle, which may contain a text and nothing else."""
+def _unpack_text(text: str) -> str:
     inflate = zlib.decompressobj()
     raw = inflate.decompress(base64.b64decode(text, validate=True), MAX_TESTS_BYTES)
     if inflate.unconsumed_tail:
@@ -238,7 +233,7 @@ def release(name: str, title: str, *files: str) -> Benchmark:
         find_trouble=find_trouble,
         votes=False,
         check=provider,
-        read_rows=read_lines,
+        read_rows=_read_lines,
     )
 
 

@@ -49,7 +49,18 @@ class ProblemsStage(Stage):
         for part, split, salt in (("sft", "train", 0), ("rl", "train", 1), ("held_out", "held_out", 2)):
             count = getattr(self, part)
             sampled = self.sample(count, split, 3 * context.seed + salt)
-            write_jsonl(context.run.path / f"{part}.jsonl", [problem_row(problem) for problem in sampled])
+            rows = [
+                {
+                    "id": problem.id,
+                    "prompt": problem.prompt,
+                    "solution": problem.gold,
+                    "family": problem.family,
+                    "difficulty": problem.difficulty,
+                    "ordered": bool(problem.metadata.get("ordered")),
+                }
+                for problem in sampled
+            ]
+            write_jsonl(context.run.path / f"{part}.jsonl", rows)
             context.report(f"{count} problems in {part}.jsonl")
         return {"sft": self.sft, "rl": self.rl, "held_out": self.held_out}
 
@@ -63,18 +74,6 @@ class ProblemsStage(Stage):
             sampled += draw_problems(get_family(name), share, split, seed, (low, high))
         random.Random(seed).shuffle(sampled)
         return sampled
-
-
-def problem_row(problem: Problem) -> dict[str, Any]:
-    """A problem as the files of this stage have it."""
-    return {
-        "id": problem.id,
-        "prompt": problem.prompt,
-        "solution": problem.gold,
-        "family": problem.family,
-        "difficulty": problem.difficulty,
-        "ordered": bool(problem.metadata.get("ordered")),
-    }
 
 
 def read_problems(path: Path) -> list[Problem]:
