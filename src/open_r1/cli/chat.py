@@ -108,7 +108,6 @@ def _server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
 
 
 def put(conversation: Conversation, screen: Screen, question: str) -> Answer:
-    """Ask, and show the answer as it comes."""
     from open_r1.serving.client import Answer
 
     answer = Answer()
@@ -117,7 +116,6 @@ def put(conversation: Conversation, screen: Screen, question: str) -> Answer:
 
 
 def talk(conversation: Conversation, screen: Screen, read: Callable[[str], str] = input) -> None:
-    """Questions and commands until the user leaves."""
     import readline  # noqa: F401 - gives `input` its history and its keys
 
     session = Session(conversation, screen)
@@ -152,7 +150,6 @@ class Session:
             tell("\nstopped; the question is forgotten")
 
     def command(self, line: str) -> None:
-        """Carry out a line that begins with /."""
         name, _, rest = line[1:].partition(" ")
         act = getattr(self, f"do_{name}", None) if name.isidentifier() else None
         if act is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,7 +133,6 @@ def _list_benchmarks() -> None:
 
 
 def check_request(arguments: argparse.Namespace) -> None:
-    """ConfigError for what can't be done as asked."""
     if not arguments.model:
         raise ConfigError("no model was named: open-r1 eval MODEL --benchmarks NAME.")
     check_use(arguments)
@@ -203,10 +203,9 @@ def _choose_benchmarks(arguments: argparse.Namespace) -> dict[str, Benchmark]:
     if not names:
         raise ConfigError("--benchmarks names none; open-r1 eval --list shows them.")
     found = {name: get_benchmark(name) for name in names}
-    titles = [benchmark.name for benchmark in found.values()]
-    for title in titles:
-        if titles.count(title) > 1:
-            raise ConfigError(f"two benchmarks are called '{title}'; name one of them: FILE?name=another")
+    titles = Counter(benchmark.name for benchmark in found.values())
+    for title in (title for title, times in titles.items() if times > 1):
+        raise ConfigError(f"two benchmarks are called '{title}'; name one of them: FILE?name=another")
     return found
 
 
@@ -277,15 +276,9 @@ def _make_backend(arguments: argparse.Namespace) -> Backend:
     if arguments.server:
         from open_r1.generation.openai_server import ServerSettings
 
-        settings = ServerSettings(
-            urls=tuple(arguments.server),
-            model=arguments.model,
-            api_key_env=arguments.api_key_env,
-            concurrency=arguments.concurrency,
-            timeout_s=arguments.timeout,
-            patience_s=arguments.patience,
-            wait_for_server_s=arguments.wait_for_server,
-        )
+        waits = {"patience_s": arguments.patience, "wait_for_server_s": arguments.wait_for_server}
+        named = {name: getattr(arguments, name) for name in ("model", "api_key_env", "concurrency")}
+        settings = ServerSettings(tuple(arguments.server), timeout_s=arguments.timeout, **named, **waits)
         return backends.server_backend(settings, tell)
     batch_size = arguments.batch_size or 256
     if arguments.backend == "vllm":
@@ -297,7 +290,6 @@ def _make_backend(arguments: argparse.Namespace) -> Backend:
 
 
 def show_summary(summary: dict[str, Any]) -> None:
-    """A benchmark's figures in a few lines for each mode."""
     for name, result in summary["modes"].items():
         count = result["num_samples"]
         show(f"\n{summary['title']}: {summary['num_problems']} problems × {count} samples, {name}")
@@ -318,14 +310,12 @@ def show_summary(summary: dict[str, Any]) -> None:
 
 
 def errors(result: dict[str, Any]) -> str:
-    """The standard errors in words."""
     words = {"standard_error": "standard error {:.2f} over problems", "repeat_error": "{:.2f} from sampling alone"}
     parts = [form.format(100 * result[key]) for key, form in words.items() if result[key] is not None]
     return f"  ({', '.join(parts)})" if parts else ""
 
 
 def percent(share: dict[str, Any]) -> str:
-    """A share in percent with its interval."""
     if share["value"] is None:
         return f"    - {'':18} n = {share['n']}"
     return f"{100 * share['value']:5.1f} %  [{100 * share['low']:5.1f}, {100 * share['high']:5.1f}]  n = {share['n']}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -12,30 +10,21 @@ from typing import Any, Literal
 from open_r1.generation import Completer, Generator, Message
 from open_r1.generation.batching import BatchedGenerator
 from open_r1.hub.folders import model_files
-from open_r1.net.client import TransportError, request_once
 from open_r1.rundir import hash_files
 
 BackendName = Literal["transformers", "vllm", "server"]
 Parallel = Literal["data", "tensor"]
 CountTokens = Callable[[Sequence[Message]], int]
 
-ASK_TIMEOUT_S = 10.0
 BYTES_A_TOKEN = 2
 """Fewer than usual texts have, so that the length of a prompt is not underestimated where it can't be counted."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """What generates samples.
+    """What generates samples. `context` is that of its model in tokens, None where it is not known.
 
-    Args:
-        completer: Answers requests.
-        context: The context of its model, in tokens; None where it is not known.
-        count_tokens: The tokens of a conversation as a prompt.
-        name: Which of the backends it is; None for one of the user's own.
-        model_hash: A hash of a local folder's files, by which another model under the same name is noticed; empty
-            where no folder is given.
-        versions: Library -> version, for the summary.
+    By `model_hash`, of a local folder's files, another model under the same name is noticed.
     """
 
     completer: Completer
@@ -88,9 +77,9 @@ def vllm_backend(
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
     if parallel == "data" and num_gpus > 1:
-        from open_r1.generation.data_parallel import DataParallelGenerator
+        from open_r1.generation.data_parallel import DataParallelGenerator, make_vllm
 
-        generator: Any = DataParallelGenerator.of_vllm(model, num_gpus, options)
+        generator: Any = DataParallelGenerator(make_vllm, (model, options), num_gpus)
         batch_size *= num_gpus
     else:
         sizes = {"tensor_parallel_size": num_gpus} if parallel == "tensor" else {}
@@ -103,18 +92,5 @@ def server_backend(settings: Any, report: Callable[[str], None]) -> Backend:
     from open_r1.generation.openai_server import OpenAIServer
 
     server = OpenAIServer(settings, report)
-    asyncio.run(server.find_model())
-    contexts = [ask_context(address.url, server.model, server.key) for address in server.addresses]
-    known = [context for context in contexts if context is not None]
-    return Backend(server, min(known, default=None), estimate_tokens, "server")
-
-
-def ask_context(url: str, model: str, key: str = "") -> int | None:
-    """The context that a server gives its model (vLLM's and SGLang's `max_model_len`), None where it does not say."""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    try:
-        reply = request_once("GET", f"{url}/models", headers=headers, timeout_s=ASK_TIMEOUT_S, max_bytes=1 << 20)
-        lengths = [entry.get("max_model_len") for entry in json.loads(reply.body)["data"] if entry.get("id") == model]
-    except (TransportError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return next((int(length) for length in lengths if isinstance(length, int) and length > 0), None)
+    server.find_model()
+    return Backend(server, server.context, estimate_tokens, "server")

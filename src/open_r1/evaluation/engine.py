@@ -1,10 +1,8 @@
-"""The one evaluation: check, sample, score, estimate, write.
+"""The one evaluation: check, sample, score, estimate, write. What is there is not done again.
 
-    <folder>/completions/    the completions as they came (`sampling`)
-    <folder>/samples.jsonl   every sample with its extracted answer, score and reason, by mode, problem and index
-    <folder>/summary.json    the estimates (`summary` documents it), written last; the same samples give the same bytes
-
-What is there is not done again: a killed evaluation goes on with the missing samples, a finished one is read.
+<folder>/completions/    the completions as they came (`sampling`)
+<folder>/samples.jsonl   every sample with its extracted answer, score and reason, by mode, problem and index
+<folder>/summary.json    the estimates (`summary`), written last; the same samples give the same bytes
 """
 
 from __future__ import annotations
@@ -33,8 +31,7 @@ SCORED_AT_ONCE = 2048
 Tell = Callable[[str], None]
 
 
-def silent(_: Any) -> None:
-    """Shows nothing."""
+def silent(_: Any) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import json
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,6 @@ class AskedProblems:
             yield TraceProblem(ordinal, problem.id, to_messages(problem.prompt, self.system_prompt), {})
 
     def locate(self) -> Locator:
-        """Finds a problem by its key."""
         return Locator(self.survey.keys, by_prompt=False)
 
 
@@ -87,8 +86,7 @@ def sample_problems(
 
     RunError, which says how to go on, when not every sample could be generated.
     """
-    wanted = mode.sampling
-    settings = TraceSettings(wanted.num_samples, wanted.temperature, wanted.top_p, wanted.max_new_tokens, wanted.seed)
+    wanted, settings = mode.sampling, TraceSettings(**asdict(mode.sampling))
     folder.mkdir(exist_ok=True)
     asked: Any = AskedProblems(problems, system_prompt)
     summary = SampleRun(folder, asked, settings, completer, show, SHOW_EVERY_S, command).run()

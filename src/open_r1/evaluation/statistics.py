@@ -103,8 +103,8 @@ def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
 def majority_at_k(votes: Sequence[tuple[str | None, float]], k: int) -> float:
     """The expected score of the answer that most of k samples give, over all choices of k of the samples.
 
-    A vote is an answer and its score. Samples without an answer abstain; a tie is decided by lot; without any vote, 0.
-    Exact: for every count t, the ways in which an answer has t votes and no other more, by how many share the lead.
+    Samples without an answer abstain; a tie is decided by lot; without any vote, 0. Exact: for every count t, the ways in
+    which an answer has t votes and no other more, by how many share the lead.
     """
     counts = Counter(answer for answer, _ in votes if answer is not None)
     worth = {answer: score for answer, score in reversed(votes) if answer is not None}

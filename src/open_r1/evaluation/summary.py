@@ -1,28 +1,6 @@
 """What a set of scored samples says: summary.json of one benchmark and model, its estimates in all and by group.
 
-summary.json, as every evaluation writes it (`open-r1 eval`, a pipeline's stage, `benchmarks` of a training stage):
-
-    name, title          the benchmark
-    model                the model's path, Hub id, name on its server, or the stage that trained it
-    num_problems
-    settings             what made the result: the benchmark, hashes of problems and model, sampling, versions
-    modes                "greedy" and "sampled", or one of them, each with:
-      temperature, num_samples, max_new_tokens
-      accuracy           pass@1, the mean over problems of the mean over their samples: an estimate
-      standard_error     of accuracy, clustered by problem; null for fewer than two problems
-      repeat_error       of accuracy, were the same problems sampled again; null for one sample a problem
-      pass_at, maj_at    {"1": estimate, "2": …}; maj_at is empty where answers can't be compared
-      groups, by         accuracy of each group: of the first kind of groups, and of each kind
-      truncated_share, no_answer_share, unscored_share
-      mean_tokens, mean_thinking_tokens
-      reasons            {"correct": 12, "wrong": 3, …}
-      quality            the guide's monitor (`monitor`)
-
-An estimate is {"value", "low", "high", "n"}: its 95 % interval and the number of problems. Shares are in 0..1; null is what
-is not known. Problems count alike, however many of their samples could be scored; unscored samples are left out.
-
-samples.jsonl has one line for each sample: problem_id, mode, sample, prompt, gold, group, groups, completion, answer, score,
-reason, finish_reason, num_tokens, thinking_tokens, seed.
+docs/guides/evaluation.md describes each field of summary.json and samples.jsonl.
 """
 
 from __future__ import annotations
@@ -98,7 +76,13 @@ def summarise_mode(samples: Sequence[Row], sampling: Sampling, votes: bool) -> d
     kinds = list(dict.fromkeys(kind for sample in samples for kind in sample["groups"]))
     by = {kind: _estimate_groups(samples, kind) for kind in kinds}
     count = sampling.num_samples
+    votes_each = [[(sample["answer"], sample["score"]) for sample in each] for each in scored]
     sizes = sorted({*(2**power for power in range(count.bit_length())), count})
+    few = [k for k in sizes if k <= MOST_VOTES or k == count]
+
+    def pass_at(scores: Sequence[float], k: int) -> float:
+        return pass_at_k(len(scores), sum(score == 1 for score in scores), k)
+
     return {
         "temperature": sampling.temperature,
         "num_samples": count,
@@ -106,8 +90,8 @@ def summarise_mode(samples: Sequence[Row], sampling: Sampling, votes: bool) -> d
         "accuracy": as_record(estimate_share(means)),
         "standard_error": number(clustered_error(means)),
         "repeat_error": number(repeat_error(scores)),
-        "pass_at": _estimate_at(scored, passes, sizes),
-        "maj_at": _estimate_at(scored, majority, [k for k in sizes if k <= MOST_VOTES or k == count]) if votes else {},
+        "pass_at": _estimate_at(scores, pass_at, sizes),
+        "maj_at": _estimate_at(votes_each, majority_at_k, few) if votes else {},
         "groups": by[kinds[0]] if kinds else {},
         "by": by,
         "truncated_share": mean([sample["finish_reason"] == "length" for sample in samples]),
@@ -155,22 +139,12 @@ def _estimate_groups(samples: Sequence[Row], kind: str) -> dict[str, Any]:
 
 
 def _estimate_at(
-    scored: Sequence[Sequence[Row]], score: Callable[[Sequence[Row], int], float], sizes: Sequence[int]
+    scored: Sequence[Sequence[Any]], score: Callable[[Sequence[Any], int], float], sizes: Sequence[int]
 ) -> dict[str, Any]:
     return {
         str(k): as_record(estimate_share([score(samples, k) for samples in scored if len(samples) >= k]))
         for k in sizes
     }
-
-
-def passes(samples: Sequence[Row], k: int) -> float:
-    """pass@k of one problem's samples."""
-    return pass_at_k(len(samples), sum(sample["score"] == 1 for sample in samples), k)
-
-
-def majority(samples: Sequence[Row], k: int) -> float:
-    """maj@k of one problem's samples."""
-    return majority_at_k([(sample["answer"], sample["score"] or 0.0) for sample in samples], k)
 
 
 def number(value: float) -> float | None:

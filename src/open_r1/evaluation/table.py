@@ -60,9 +60,9 @@ def read_modes(folder: Path) -> list[Result]:
         return []
     settings = summary.get("settings")
     try:
+        named = str(summary["model"]), str(summary["name"])
         return [
-            Result(str(summary["model"]), str(summary["name"]), from_record(entry["accuracy"]), mode, folder, settings)
-            for mode, entry in modes.items()
+            Result(*named, from_record(entry["accuracy"]), mode, folder, settings) for mode, entry in modes.items()
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -124,7 +124,6 @@ def compare_results(first: Sequence[Result], second: Sequence[Result]) -> list[C
 
 
 def compare_pair(first: Result, second: Result) -> Comparison:
-    """The difference second - first."""
     one, two = problem_means(first), problem_means(second)
     shared = sorted(one.keys() & two.keys())
     most = max(len(one), len(two))

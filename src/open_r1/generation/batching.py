@@ -33,7 +33,6 @@ class BatchedGenerator:
         self.tokens_in_flight += count
 
     async def start(self) -> list[str]:
-        """Ready for a first run, or for another after `close`."""
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
         self.queue, self.batches = [], None
         return []

@@ -29,13 +29,7 @@ class DataParallelGenerator(Generator):
         self.pool = Pool(work, num_processes, NO_LIMIT, START_LIMIT_S, environment={})
         self.ask([("is_ready", ())] * num_processes)
 
-    @classmethod
-    def of_vllm(cls, model: str, num_processes: int, options: Mapping[str, Any]) -> DataParallelGenerator:
-        """A vLLM engine in each process; `options` are vLLM's."""
-        return cls(_make_vllm, (model, dict(options)), num_processes)
-
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
-        """Every n-th prompt to each process."""
         count = self.pool.workers
         shares = [(prompts[i::count], samplings[i::count]) for i in range(min(count, len(prompts)))]
         done: list[list[Completion]] = [[] for _ in prompts]
@@ -44,11 +38,9 @@ class DataParallelGenerator(Generator):
         return done
 
     def context_length(self) -> int:
-        """That of the first process's generator."""
         return self.ask([("context_length", ())])[0]
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """The tokens of a prompt, counted by the first process's generator."""
         return self.ask([("count_tokens", (prompt,))])[0]
 
     def ask(self, jobs: Sequence[Job]) -> list[Any]:
@@ -64,7 +56,6 @@ class DataParallelGenerator(Generator):
         return [outcome.value for outcome in outcomes]
 
     def close(self) -> None:
-        """End the processes."""
         self.pool.close()
 
 
@@ -84,12 +75,11 @@ class GeneratorProcess:
         return True if name == "is_ready" else getattr(self.generator, name)(*arguments)
 
 
-def _make_vllm(model: str, options: Mapping[str, Any]) -> Any:
+def make_vllm(model: str, options: Mapping[str, Any]) -> Any:
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
     return VLLMGenerator(model, **options)
 
 
 def describe(error: BaseException | None) -> str:
-    """An error in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -79,7 +79,6 @@ class FakeServer:
         self.server = Server(_make_app(self), log_level="critical")
 
     def stop(self) -> None:
-        """Stop listening and close every connection, at once."""
         for listening in self.server.servers:
             listening.close()
         for connection in list(self.server.server_state.connections):
@@ -91,7 +90,6 @@ class FakeServer:
         return self.random.choices([*names, None], [*shares, 1 - sum(shares)])[0]
 
     async def complete(self, request: Request) -> Response:
-        """The answer to a chat completion, or a fault."""
         settings = self.settings
         if settings.key is not None and request.headers.get("authorization") != f"Bearer {settings.key}":
             return error(401, "Incorrect API key provided", code="invalid_api_key")
@@ -156,7 +154,6 @@ def _make_app(fake: FakeServer) -> FastAPI:
 
 
 def error(status: int, message: str, headers: Mapping[str, str] | None = None, **words: Any) -> JSONResponse:
-    """A reply with an error in OpenAI's form."""
     return JSONResponse({"error": {"message": message, **words}}, status, dict(headers or {}))
 
 
@@ -187,7 +184,6 @@ async def _misbehave(fault: str, request: Request, reply: dict[str, Any]) -> Res
 
 
 async def half(whole: bytes, transport: asyncio.Transport) -> AsyncIterator[bytes]:
-    """Half of a reply; then the connection is closed."""
     yield whole[: len(whole) // 2]
     transport.close()
     await asyncio.Event().wait()
@@ -202,7 +198,6 @@ class Running(NamedTuple):
 
 @contextlib.contextmanager
 def running_fake(settings: FakeSettings | None = None, port: int = 0) -> Iterator[Running]:
-    """Serve a fake in a thread until the block ends."""
     fake = FakeServer(settings or FakeSettings())
     with bind("127.0.0.1", port) as sock, running_in_thread(fake.server, sock):
         yield Running(f"http://127.0.0.1:{sock.getsockname()[1]}/v1", fake)
@@ -210,7 +205,6 @@ def running_fake(settings: FakeSettings | None = None, port: int = 0) -> Iterato
 
 
 def main() -> int:
-    """Serve a fake as the command line describes it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="fake", help="name of the model (default: fake)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")

@@ -19,7 +19,7 @@ from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT, POSITIVE, Range
 from open_r1.errors import ConfigError, nearest
 from open_r1.generation.protocol import Message, Reply, RequestFailed, Sampling, to_messages
-from open_r1.generation.replies import BadReply, Parsed, parse_reply
+from open_r1.generation.replies import BadReply, Parsed, as_count, parse_reply
 from open_r1.net.addresses import parse_api_address
 from open_r1.net.client import HttpClient, Response, TransportError
 from open_r1.net.replies import describe_body, load_json
@@ -96,20 +96,27 @@ class OpenAIServer:
                 f"no server answers ({said}); start it (vllm serve MODEL), correct the address, or give it time to start "
                 "with --wait_for_server SECONDS."
             )
+        contexts = []
         for url, models in by_url.items():
-            if isinstance(models, list):
-                self.model = choose_model(url, models, self.model)
+            if isinstance(models, dict):
+                self.model = choose_model(url, list(models), self.model)
+                contexts.append(models[self.model])
+        self.context = min((context for context in contexts if context), default=None)
         if not self.model:
             raise ConfigError("the server doesn't say which models it has; name one with --model.")
         return [f"{url} does not answer yet ({error.detail}); it is tried again" for url, error in absent.items()]
 
-    async def find_model(self) -> str:
-        """The name of the one model that the servers have; ConfigError as `start`."""
-        await self.start()
-        await self.close()
+    def find_model(self) -> str:
+        """The name of the one model that the servers have, whose `context` is known then; ConfigError as `start`."""
+
+        async def start_and_close() -> None:
+            await self.start()
+            await self.close()
+
+        asyncio.run(start_and_close())
         return self.model
 
-    async def _list_models(self, url: str) -> list[str] | TransportError | None:
+    async def _list_models(self, url: str) -> dict[str, int | None] | TransportError | None:
         try:
             response = await self.client.request("GET", f"{url}/models", timeout_s=CHECK_TIMEOUT_S)
         except TransportError as error:
@@ -156,7 +163,6 @@ class OpenAIServer:
             await asyncio.sleep(pause)
 
     def make_body(self, messages: Sequence[Message], sampling: Sampling) -> bytes:
-        """The body of a request."""
         content: dict[str, Any] = {
             "model": self.model,
             "messages": to_messages(messages, self.settings.system_prompt),
@@ -191,7 +197,6 @@ class OpenAIServer:
         self.mean_tokens = latest if self.mean_tokens is None else 0.98 * self.mean_tokens + 0.02 * latest
 
     async def close(self) -> None:
-        """Close the connections; `start` opens new ones."""
         self.pool.close()
         await self.client.close()
 
@@ -218,7 +223,6 @@ def refusal_of(response: Response) -> Refusal:
 
 
 def bearer(key: str) -> dict[str, str]:
-    """The header that shows a key; none without one."""
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
@@ -233,11 +237,12 @@ def choose_model(url: str, models: Sequence[str], wanted: str | None) -> str:
     raise ConfigError(f"{url} {said} It has: {shown}; choose one with --model.")
 
 
-def read_models(response: Response) -> list[str] | None:
-    """The ids that `GET /models` lists; None when it doesn't."""
+def read_models(response: Response) -> dict[str, int | None] | None:
+    """The ids that `GET /models` lists, each with its context where vLLM or SGLang says it; None when it lists none."""
     try:
         data = load_json(response.body)["data"] if response.status == 200 else []
-        return [str(entry["id"]) for entry in data if isinstance(entry, dict) and entry.get("id")] or None
+        entries = [entry for entry in data if isinstance(entry, dict) and entry.get("id")]
+        return {str(entry["id"]): as_count(entry.get("max_model_len")) for entry in entries} or None
     except (ValueError, RecursionError, LookupError, TypeError):
         return None
 

@@ -50,10 +50,9 @@ class Generator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back for one request, and from where.
+    """What came back for one request, and from where; tokens are the whole request's, None where the server doesn't tell.
 
-    `completions` may be fewer than were asked for (some servers ignore `n`), never more and never none. Tokens are the
-    whole request's, None where the server doesn't tell. `seconds` is the last attempt's.
+    `completions` may be fewer than were asked for (some servers ignore `n`), never more and never none.
     """
 
     completions: tuple[Completion, ...]

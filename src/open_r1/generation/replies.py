@@ -42,7 +42,6 @@ class Parsed:
 
     @property
     def usage(self) -> tuple[int | None, int | None]:
-        """The tokens of prompt and completions."""
         return self.prompt_tokens, self.completion_tokens
 
 
@@ -92,9 +91,8 @@ def _whole_text(message: dict[str, Any], finish: FinishReason) -> str:
     content = message.get("content")
     thinking = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(thinking, str) and thinking:
-        if not content and finish == "length":
-            return join_thinking(thinking, None)
-        return join_thinking(thinking, content if isinstance(content, str) else "")
+        answer = content if isinstance(content, str) else ""
+        return join_thinking(thinking, None if finish == "length" and not answer else answer)
     if not isinstance(content, str):
         raise BadReply("no_content", f"a choice has no text: {str(message)[:SHOWN]}")
     return restore_opening(content)

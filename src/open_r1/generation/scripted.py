@@ -19,11 +19,9 @@ class ScriptedCompleter:
         self.asked = 0
 
     async def start(self) -> list[str]:
-        """Always ready."""
         return []
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
-        """The script's answers after `latency_s` seconds."""
         self.asked += 1
         await asyncio.sleep(self.latency_s)
         completions = []
@@ -34,5 +32,4 @@ class ScriptedCompleter:
         tokens = sum(completion.num_tokens for completion in completions)
         return Reply(tuple(completions), 1, tokens, self.model, "scripted", sampling.seed, self.latency_s, 1)
 
-    async def close(self) -> None:
-        """Nothing to close."""
+    async def close(self) -> None: ...

@@ -1,9 +1,8 @@
-"""transformers' own OpenAI-compatible server, with a sampling of its own for each request.
+"""transformers' own OpenAI-compatible server, fixed where version 5.23 goes wrong.
 
-`transformers serve` with continuous batching, fixed where version 5.23 goes wrong: there the first request's temperature
-counts for all, sampling is off unless the model's generation config turns it on, nothing keeps a prompt within the model's
-context, and an empty prompt or a tiny temperature ends the batch for good. tests/contract/test_transformers_server.py fails
-when what is replaced here has moved. Requests must show the token in OPEN_R1_SERVER_TOKEN, if it is set.
+There the first request's temperature counts for all, sampling is off unless the model's generation config turns it on,
+nothing keeps a prompt within the model's context, and an empty prompt or a tiny temperature ends the batch for good.
+tests/contract/test_transformers_server.py fails when what is replaced here has moved.
 """
 
 from __future__ import annotations
@@ -54,8 +53,6 @@ class OwnSampling:
 
 
 class ChatHandler(OwnSampling, chat_completion.ChatCompletionHandler):
-    """Chat completions."""
-
     async def handle_request(self, body: dict[str, Any], request_id: str) -> Any:
         """transformers' answer; 400 where the template can't render the messages."""
         try:
@@ -64,8 +61,7 @@ class ChatHandler(OwnSampling, chat_completion.ChatCompletionHandler):
             raise HTTPException(400, f"the model's chat template can't render these messages: {error}") from None
 
 
-class CompletionHandler(OwnSampling, completion.CompletionHandler):
-    """Text completions."""
+class CompletionHandler(OwnSampling, completion.CompletionHandler): ...
 
 
 class OwnSamplingManager(utils.CBGenerateManager):
@@ -88,7 +84,6 @@ class OwnSamplingManager(utils.CBGenerateManager):
         engine.start()
 
     def add_with_sampling(self, *arguments: Any, **options: Any) -> str:
-        """Add a request to the batch with its own sampling."""
         identity = self.add_request(*arguments, **options, **_sampling_of(self.wanted, self.vocabulary))
         if identity is None:
             raise HTTPException(503, "the server is stopping and takes nothing new.")
@@ -153,7 +148,6 @@ ORIGINAL_PARSER, ORIGINAL_SERVER = chat_completion.build_response_parser, server
 
 
 def main() -> None:
-    """Serve the model that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--host", default="127.0.0.1")

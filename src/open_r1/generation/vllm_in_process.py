@@ -52,8 +52,15 @@ class VLLMGenerator(Generator):
         conversations: Any = [to_messages(prompt, self.system_prompt) for prompt in prompts]
         outputs = self.engine.chat(conversations, wanted, use_tqdm=False)
         opened = [self.opened_by(output.prompt_token_ids) for output in outputs]
-        return [
-            [_to_completion(sample, tag) for sample in output.outputs]
+        return [  # anything but a stop counts as cut off
+            [
+                Completion(
+                    with_opening(sample.text, tag),
+                    len(sample.token_ids),
+                    "stop" if sample.finish_reason == "stop" else "length",
+                )
+                for sample in output.outputs
+            ]
             for output, tag in zip(outputs, opened, strict=True)
         ]
 
@@ -63,16 +70,9 @@ class VLLMGenerator(Generator):
         return open_thinking(self.engine.get_tokenizer().decode(tail)) if tail else ""
 
     def context_length(self) -> int:
-        """How many tokens a prompt and its completion may have together."""
         return self.engine.llm_engine.model_config.max_model_len
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """The tokens of a prompt by the chat template."""
         tokenizer: Any = self.engine.get_tokenizer()
         messages = to_messages(prompt, self.system_prompt)
         return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
-
-
-def _to_completion(sample: Any, opened: str = "") -> Completion:
-    text = with_opening(sample.text, opened)
-    return Completion(text, len(sample.token_ids), "stop" if sample.finish_reason == "stop" else "length")

@@ -33,13 +33,11 @@ class Progress:
         ]
 
     def mark(self, index: int, status: str, seconds: float) -> None:
-        """Record a stage's status and its seconds."""
         self.stages[index] |= {"status": status, "seconds": round(seconds, 1)}
         content = {"name": self.pipeline.name, "seed": self.pipeline.seed, "stages": self.stages}
         write_json(self.pipeline.output_dir / "pipeline.json", content)
 
     def tell(self, index: int, line: str) -> None:
-        """Report a line of a stage, with its place in the pipeline."""
         self.report(f"[{index + 1}/{len(self.stages)} {self.stages[index]['name']}] {line}")
 
 
@@ -73,7 +71,6 @@ def run_pipeline(pipeline: Pipeline, report: Report, overwrite: bool = False) ->
 
 
 def is_done(pipeline: Pipeline, stage: Stage) -> bool:
-    """Whether a stage is finished and need not run again."""
     return RunDir(pipeline.output_dir / stage.name).is_done() and not stage.always
 
 

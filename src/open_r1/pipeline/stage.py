@@ -37,16 +37,14 @@ class Context:
     prepared: Any = None
 
     def folder(self, stage: str) -> Path:
-        """The folder of another stage."""
         return self.root / stage
 
 
 @dataclass(frozen=True)
 class Stage(ABC):
-    """Base of all kinds; `makes` names the files it leaves, which later stages read.
+    """Base of all kinds; `makes` names the files it leaves, `inputs` the settings that name stages.
 
-    `name` is the stage's in the recipe, `base` the recipe's folder, `written` its settings with their lines; every other
-    field is a setting.
+    `base` is the recipe's folder, `written` the stage's settings with their lines; other fields are settings.
     """
 
     name: str

@@ -35,14 +35,9 @@ def check_arguments(arguments: StageArguments) -> None:
 def run_training(
     arguments: StageArguments, report: Callable[[str], None], identity: dict[str, Any] | None = None
 ) -> Any:
-    """Train as the settings say, then run the benchmarks that they name on the model.
+    """Train as the settings say, then run the benchmarks that they name on the model; returns its folder and steps.
 
-    Args:
-        report: Gets a line of progress at a time.
-        identity: What the run's folder is known by; by default the settings.
-
-    Returns:
-        The training area's record of the finished stage: its folder and its number of steps.
+    `report` gets a line of progress at a time; `identity` is what the run's folder is known by, by default the settings.
     """
     if arguments.kind == "sft":
         from open_r1.training.sft import run_sft as train

@@ -19,7 +19,7 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 20, 10, 24
 MAX_POINTS = 300
 SMOOTH_FROM = 40  # a line of at least so many points gets a moving average over a twentieth of them
 MAX_VALUE = 1e30  # the largest value of a chart: a diverged loss is cut there, so that spans stay finite
-Points = Sequence[tuple[float, float]]
+Points, Span = Sequence[tuple[float, float]], tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,6 @@ class Line:
 
 
 class Tick(NamedTuple):
-    """A mark on an axis."""
-
     at: float
     label: str
 
@@ -110,7 +108,7 @@ def draw_chart(panel: Panel, metrics: Sequence[Mapping[str, Any]]) -> Chart | No
     )
 
 
-def _line(label: str, points: Points, x_span: tuple[float, float], y_span: tuple[float, float]) -> Line:
+def _line(label: str, points: Points, x_span: Span, y_span: Span) -> Line:
     thinned = thin(points, MAX_POINTS)
     smooth = moving_average(thinned, max(3, len(thinned) // 20)) if len(thinned) >= SMOOTH_FROM else []
     end = (smooth or thinned)[-1]

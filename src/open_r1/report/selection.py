@@ -1,8 +1,6 @@
 """Which problems and rollouts the page shows. Chosen by rule, not by hand, and the same for the same files.
 
-Problems: by what changed between the last two evaluations of a benchmark, spread over the families, in the order
-of their ids (hashes, so as good as random). Rollouts: at the first, middle and last recorded step, the group
-whose rewards differ most.
+Problems: by what changed between the last two evaluations, spread over the families, in the order of their ids.
 """
 
 from __future__ import annotations

@@ -29,12 +29,7 @@ NEEDED = ("fastapi", "uvicorn", "openai", "torch", "transformers", "accelerate")
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """What to serve and how; None leaves a choice to the server.
-
-    Args:
-        names: What clients may call the model; its path or id when empty.
-        extra: Further flags for the server's own command.
-    """
+    """What to serve and how; None leaves a choice to the server. `names` are what clients may call the model."""
 
     model: str
     host: str = "127.0.0.1"
@@ -60,12 +55,10 @@ class ServeOptions:
 
     @property
     def known_names(self) -> tuple[str, ...]:
-        """What clients may call the model."""
         return self.names or (self.model,)
 
 
 def has_vllm() -> bool:
-    """Whether vLLM is installed."""
     return importlib.util.find_spec("vllm") is not None
 
 
@@ -137,7 +130,6 @@ def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[
 
 
 def is_installed(distribution: str) -> bool:
-    """Whether a distribution is installed under that name."""
     return next(iter(metadata.distributions(name=distribution)), None) is not None
 
 

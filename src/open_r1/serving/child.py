@@ -86,14 +86,12 @@ class ChildServer:
         return reply.status == 200 and self.process.poll() is None
 
     def how_it_ended(self) -> str:
-        """Its end in words, to continue a sentence with."""
         status = self.process.poll()
         if status is not None and status < 0:
             return f"was killed by {signal.Signals(-status).name}"
         return f"ended with status {status}"
 
     def last_words(self) -> str:
-        """The end of its output, to finish a sentence with."""
         self.reader.join(timeout=1 if self.process.poll() is not None else 0)
         return "; the last it said:\n  " + "\n  ".join(self.lines) if self.lines else "; it said nothing."
 

@@ -73,9 +73,8 @@ class Conversation:
 
         The turn is added to the history when the answer ended. RunError when it didn't: the history is as before.
         """
-        asked = [*self.messages, {"role": "user", "content": question}]
         started = time.monotonic()
-        for kind, text in self.stream(asked, answer):
+        for kind, text in self.stream([*self.messages, {"role": "user", "content": question}], answer):
             answer.seconds = time.monotonic() - started
             if kind == "thinking":
                 answer.thinking += text
@@ -158,7 +157,7 @@ def find_model(url: str, api_key: str, model: str | None) -> str:
         raise ConfigError(f"{url} wants a key: set OPENAI_API_KEY ({describe_body(reply.body)}).")
     models = read_models(reply)
     if models is not None:
-        return choose_model(url, models, model)
+        return choose_model(url, list(models), model)
     if model is None:
         raise ConfigError(f"{url} doesn't say which models it has; choose one with --model.")
     return model

@@ -1,9 +1,7 @@
 """One request and its answer between the gateway and the model's server: passed on, thinking separated from the answer.
 
-Why the split is made here. vLLM 0.30's `--reasoning-parser` names one model family each, fails to start where `<think>` is
-not a token of its own (as in Qwen2.5), and takes a completion without tags for thinking; transformers 5.23 splits for the
-families that it has a response template for, Llama's distillations not among them; neither returns the text as written.
-What a server does separate (`-- --reasoning-parser NAME`) is passed on.
+Why here: vLLM 0.30's `--reasoning-parser` names one model family each, and fails where `<think>` is not a token of its own;
+transformers 5.23 splits for few families; neither returns the text as written. What a server does separate is passed on.
 """
 
 from __future__ import annotations
@@ -37,16 +35,10 @@ JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """What is behind the gateway, and who may ask.
+    """What is behind the gateway, and who may ask; more requests or connections at a time get 429.
 
-    Args:
-        upstream: Address of the model's server.
-        upstream_model: What it calls the model; None when it knows all of `names`.
-        names: What clients may call the model; the first is the one it is listed by.
-        max_model_len: The model's context in tokens; None where it is not known.
-        max_in_flight: Requests that are read or answered at a time; more get 429.
-        max_in_flight_a_client: Those of one address, so that no client starves the others.
-        max_connections_a_client: Open connections of one address.
+    `upstream` is the address of the model's server, `upstream_model` what it calls the model (None when it knows all of
+    `names`), `max_model_len` the model's context in tokens.
     """
 
     upstream: str
@@ -122,7 +114,6 @@ class Exchange:
                 yield {**event, "choices": [], "usage": usage}
 
     async def complete(self) -> dict[str, Any]:
-        """The whole answer at once."""
         if self.is_transformers:
             try:
                 async with asyncio.TaskGroup() as group:

@@ -1,8 +1,7 @@
 """What a request to the gateway may contain, checked before the model's server sees it; errors have OpenAI's form.
 
-Why so much is checked here. transformers 5.23 answers 500 where a field has another type than it expects, ignores what it
-can't do, and what fails in its batch (an empty prompt) ends the batch for everybody. vLLM checks most of it itself; one
-check for both gives clients the same errors.
+Why here: transformers 5.23 answers 500 where a field has another type than it expects, ignores what it can't do, and what
+fails in its batch (an empty prompt) ends the batch for everybody. vLLM's clients get the same errors.
 """
 
 from __future__ import annotations
@@ -64,7 +63,6 @@ class ApiError(Exception):
             self.headers["WWW-Authenticate"] = "Bearer"
 
     def as_object(self) -> dict[str, Any]:
-        """The error in OpenAI's form."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         kind = {401: "authentication_error", 429: "rate_limit_error"}.get(self.status, kind)
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
@@ -126,8 +124,6 @@ class Message(Fields):
 
 
 class Body(Fields):
-    """What both kinds of request have."""
-
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     max_tokens: Tokens | None = None
@@ -166,13 +162,7 @@ class TextBody(Body):
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """A request that passed: the body for the model's server, and what the gateway does itself.
-
-    Args:
-        body: For the model's server; without `model`, `stream` and `n`.
-        model: The name by which the client calls the model.
-        separates: Whether thinking is to be separated from the answer.
-    """
+    """A request that passed: the body for the model's server, without what the gateway does itself."""
 
     body: dict[str, Any]
     model: str
@@ -183,7 +173,6 @@ class ChatRequest:
 
     @property
     def template_options(self) -> dict[str, Any]:
-        """The request's options for the chat template."""
         return self.body.get("chat_template_kwargs") or {}
 
 
@@ -294,6 +283,5 @@ def bad(param: str, what: str) -> ApiError:
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it, cut off where it is long."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"

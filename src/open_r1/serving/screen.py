@@ -1,7 +1,6 @@
 """A chat as it is shown: thinking dimmed and, once it is over, folded to a line; then the answer; then the counts.
 
-On a terminal rich shows it; elsewhere the answer alone goes to stdout, for scripts. What the model wrote passes through
-`as_printable` and never through rich's markup.
+What the model wrote passes through `as_printable` and never through rich's markup.
 """
 
 from __future__ import annotations
@@ -43,8 +42,6 @@ class PlainScreen:
 
 
 class TerminalScreen:
-    """For people."""
-
     def __init__(self, thinking: bool) -> None:
         from rich.console import Console
 
@@ -73,7 +70,6 @@ class TerminalScreen:
         self.console.print(self.dimmed(counts(answer)))
 
     def dimmed(self, text: str) -> Text:
-        """A text as thinking is shown."""
         from rich.text import Text
 
         return Text(text, style="dim italic")

@@ -76,5 +76,4 @@ def _renders_thinking(job: tuple[str, str]) -> bool:
 
 
 def refuse(message: str) -> str:
-    """What `raise_exception` does in a template."""
     raise ValueError(message)

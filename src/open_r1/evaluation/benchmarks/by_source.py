@@ -1,10 +1,6 @@
 """Benchmarks made of a source: `tasks:…`, `reasoning_gym:…`, or a file of the user's own with a map of its columns.
 
-tasks:linear_equation?level=2&n=200&split=held_out
-reasoning_gym:chain_sum?size=100
-my_problems.jsonl?prompt=question&answer=final&id=number&subject=topic&level=grade&num_samples=8
-
-The prompts are asked as they are. Without a map, a file's columns are found by their names.
+mine.jsonl?prompt=question&answer=final&id=number&subject=topic&level=grade: without a map, columns are found by their names.
 """
 
 from __future__ import annotations

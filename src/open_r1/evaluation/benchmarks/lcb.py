@@ -52,15 +52,14 @@ Put the whole solution in one ```python block."""
 def _read_lines(path: Path) -> Iterator[Row]:
     with path.open("rb") as file:
         for number, start, line in iter_lines(file):
-            if not line.strip():
-                continue
             try:
-                row = json.loads(line)
+                row = json.loads(line) if line.strip() else None
             except ValueError as error:
                 raise DataError(f"{path}:{number} is not JSON: {error}; fix or remove that line.") from None
-            if not isinstance(row, dict):
+            if row is not None and not isinstance(row, dict):
                 raise DataError(f"{path}:{number} is a {type(row).__name__}, not an object with columns.")
-            yield {**row, PLACE: (str(path), start)}
+            if row is not None:
+                yield {**row, PLACE: (str(path), start)}
 
 
 def read(row: Row, seed: int) -> Problem:
@@ -77,18 +76,12 @@ def read(row: Row, seed: int) -> Problem:
     )
 
 
-# --- scoring --------------------------------------------------------------------------------------------------------
-
 STARS = """string re datetime collections heapq bisect copy math random statistics itertools functools operator io sys
 json builtins typing"""
 
-PREAMBLE = "\n".join(
-    [
-        *(f"from {name} import *" for name in STARS.split()),
-        *(f"import {name}" for name in STARS.split() if name not in ("builtins", "typing")),
-        "sys.setrecursionlimit(50000)",
-    ]
-)
+IMPORTS = [f"from {name} import *" for name in STARS.split()]
+IMPORTS += [f"import {name}" for name in STARS.split() if name not in ("builtins", "typing")]
+PREAMBLE = "\n".join([*IMPORTS, "sys.setrecursionlimit(50000)"])
 """What LiveCodeBench imports before every program."""
 
 
@@ -151,7 +144,6 @@ def tests_of(problem: Problem) -> Tests:
 
 
 def columns_of(problem: Problem) -> Mapping[str, Any]:
-    """The columns with a problem's tests."""
     if PLACE not in problem.metadata:
         return problem.metadata
     path, start = problem.metadata[PLACE]
@@ -207,7 +199,6 @@ class TextUnpickler(pickle.Unpickler):
     """Reads plain values; whatever would import or call something is refused."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:
-        """Refuses every import."""
         raise pickle.UnpicklingError(f"the pickle names {module_name}.{global_name}, but may contain only a text")
 
 
@@ -221,7 +212,6 @@ def read_object(value: Any) -> dict[str, Any]:
 
 
 def release(name: str, title: str, *files: str) -> Benchmark:
-    """The benchmark of one or more releases."""
     return Benchmark(
         name,
         title,

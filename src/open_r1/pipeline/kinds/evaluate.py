@@ -1,9 +1,7 @@
 """The stage that evaluates an earlier stage's model, on held-out problems of the pipeline or on a benchmark.
 
-    after: {kind: evaluate, model: grpo, problems: problems, baseline: before}
-    math: {kind: benchmark, model: grpo, benchmark: math_500, data: math500.jsonl, baseline: math_before}
-
-Both kinds are this class; `benchmark` says which it is. An interrupted stage goes on with the missing samples.
+after: {kind: evaluate, model: grpo, problems: problems, baseline: before}
+math: {kind: benchmark, model: grpo, benchmark: math_500, data: math500.jsonl, baseline: math_before}
 """
 
 from __future__ import annotations
@@ -55,7 +53,7 @@ class EvaluationStage(Stage):
         from open_r1.evaluation.engine import choose_modes
 
         with naming_stage(self.name):
-            choose_modes(self._find_benchmark(Path()), self._evaluation_settings(0))
+            choose_modes(self._find_benchmark(Path()), self._settings(0))
 
     def prepare(self, root: Path, seed: int) -> None:
         if self.benchmark:
@@ -69,7 +67,7 @@ class EvaluationStage(Stage):
             return get_benchmark(self.benchmark)
         return held_out_benchmark(str(root / self.problems / "held_out.jsonl"))
 
-    def _evaluation_settings(self, seed: int) -> EvaluationSettings:
+    def _settings(self, seed: int) -> EvaluationSettings:
         from open_r1.evaluation import EvaluationSettings
 
         names = ("num_samples", "temperature", "max_new_tokens", "max_problems")
@@ -81,7 +79,7 @@ class EvaluationStage(Stage):
 
         beside = self.base / self.data if self.data else None
         data = str(beside) if beside is not None and beside.exists() else self.data
-        return plan_evaluation(self._find_benchmark(root), self._evaluation_settings(seed), data)
+        return plan_evaluation(self._find_benchmark(root), self._settings(seed), data)
 
     def run(self, context: Context) -> dict[str, Any]:
         from open_r1.evaluation import run_evaluation
