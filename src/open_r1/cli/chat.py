@@ -64,9 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     from open_r1.serving.screen import PlainScreen, TerminalScreen, counts
 
     options = ChatOptions(arguments.temperature, arguments.top_p, arguments.max_new_tokens)
-    if isinstance(
-        sys.stdin, io.TextIOWrapper
-    ):  # Python fails at bytes that are no text, or keeps what JSON can't carry
+    if isinstance(sys.stdin, io.TextIOWrapper):  # Python fails at bytes that are no text
         sys.stdin.reconfigure(errors="replace")
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     with _server_of(arguments) as (url, key):

@@ -70,10 +70,7 @@ def transformers_backend(model: str, batch_size: int) -> Backend:
 def vllm_backend(
     model: str, batch_size: int, parallel: Parallel | None = None, num_gpus: int = 1, **options: Any
 ) -> Backend:
-    """vLLM in this process; by `tensor` one model over all GPUs, by `data` a whole model on each, in processes of their own.
-
-    `options` are vLLM's.
-    """
+    """vLLM in this process: by `tensor` one model over all GPUs, by `data` a whole model on each. `options` are vLLM's."""
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
     if parallel == "data" and num_gpus > 1:

@@ -149,9 +149,9 @@ def run_evaluation(
     command: str = "",
     model_name: str | None = None,
 ) -> dict[str, Any]:
-    """Run a planned evaluation, or what is missing of it; returns its summary.
+    """Run a planned evaluation, or what is missing of it; returns its summary, with `model_name` for the model's path.
 
-    `command` is the command that errors name for going on; `model_name` replaces the model's path in the summary.
+    `command` is the command that errors name for going on.
     """
     plan = fit_context(plan, backend, tell)
     settings = _settings_of(plan, backend, model_name or backend.completer.model)

@@ -85,10 +85,6 @@ class FakeServer:
             connection.transport.abort()  # type: ignore[union-attr]
         self.server.should_exit = self.server.force_exit = True
 
-    def _choose_fault(self) -> str | None:
-        names, shares = list(self.settings.faults), list(self.settings.faults.values())
-        return self.random.choices([*names, None], [*shares, 1 - sum(shares)])[0]
-
     async def complete(self, request: Request) -> Response:
         settings = self.settings
         if settings.key is not None and request.headers.get("authorization") != f"Bearer {settings.key}":
@@ -100,7 +96,8 @@ class FakeServer:
         if settings.busy_above is not None and self.in_flight >= settings.busy_above:
             self.counts["busy"] += 1
             return error(429, "too many requests")
-        fault = self._choose_fault()
+        shares = [*settings.faults.values(), 1 - sum(settings.faults.values())]
+        fault = self.random.choices([*settings.faults, None], shares)[0]
         if fault is not None:
             self.counts[fault] += 1
             if fault not in ("fewer", "more"):

@@ -38,7 +38,9 @@ class TransformersGenerator(Generator):
     ) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.batch_size, self.system_prompt = batch_size, system_prompt
-        self.stop_ids = _find_stop_ids(model, tokenizer)
+        stated = getattr(model.generation_config, "eos_token_id", None)
+        stated = stated if isinstance(stated, list | tuple) else [stated]
+        self.stop_ids = _known_ids(tokenizer.eos_token_id, *stated)  # tokens that end a turn
         self.pad_id = next(iter(_known_ids(tokenizer.pad_token_id, tokenizer.eos_token_id, *self.stop_ids)), 0)
         self.cancelled = threading.Event()
         self.on_tokens: Callable[[int], None] = lambda count: None
@@ -137,11 +139,6 @@ class TransformersGenerator(Generator):
         whole = tokens[:end]
         text = with_opening(str(self.tokenizer.decode(whole, skip_special_tokens=True)), opened)
         return Completion(text, len(whole) + has_ended, "stop" if has_ended else "length")
-
-
-def _find_stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    stated = getattr(model.generation_config, "eos_token_id", None)
-    return _known_ids(tokenizer.eos_token_id, *(stated if isinstance(stated, list | tuple) else [stated]))
 
 
 def _known_ids(*ids: Any) -> tuple[int, ...]:

@@ -26,20 +26,14 @@ from open_r1.net.replies import describe_body, load_json
 from open_r1.net.retry import Cause, backoff, cause_of, read_retry_after
 from open_r1.net.servers import Endpoint, EndpointPool
 
-LONGEST_PAUSE_S = 60.0
-CHECK_TIMEOUT_S = 10.0
-WAITING_GAP_S = 2.0
-CHARACTERS_A_TOKEN = 4
-OPEN_FILES_SPARE = 64
+LONGEST_PAUSE_S, CHECK_TIMEOUT_S, WAITING_GAP_S = 60.0, 10.0, 2.0
+CHARACTERS_A_TOKEN, OPEN_FILES_SPARE = 4, 64
 WAIT = Range(0, 1e9)
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """How to ask. Limits a minute and `concurrency` are for each server.
-
-    `extra_body` adds to every request; a null removes a field.
-    """
+    """How to ask; limits are for each server. `extra_body` adds to every request, and a null in it removes a field."""
 
     urls: tuple[str, ...]
     model: str | None = None

@@ -76,15 +76,24 @@ class OwnSamplingManager(utils.CBGenerateManager):
             return
         config = self._cb_config or ContinuousBatchingConfig()
         config.per_request_processors = True
-        engine = model.init_continuous_batching(
-            generation_config=_shared_config(gen_config), continuous_batching_config=config
+        ids = {"eos_token_id": gen_config.eos_token_id, "pad_token_id": gen_config.pad_token_id}
+        shared = GenerationConfig(  # its values only make the processors exist: each request brings its own
+            do_sample=True, temperature=0.5, top_k=2, top_p=0.5, use_cache=False, max_new_tokens=1, **ids
         )
+        engine = model.init_continuous_batching(generation_config=shared, continuous_batching_config=config)
         self.add_request, engine.add_request = engine.add_request, self.add_with_sampling
         self._cb = engine
         engine.start()
 
     def add_with_sampling(self, *arguments: Any, **options: Any) -> str:
-        identity = self.add_request(*arguments, **options, **_sampling_of(self.wanted, self.vocabulary))
+        wanted, sampling = (
+            self.wanted,
+            {"temperature": 1.0, "top_k": 1, "top_p": 1.0},
+        )  # the likeliest of one is greedy
+        if wanted.do_sample:
+            top_k = min(wanted.top_k or self.vocabulary, self.vocabulary)
+            sampling = {"temperature": wanted.temperature, "top_k": top_k, "top_p": wanted.top_p}
+        identity = self.add_request(*arguments, **options, **sampling)
         if identity is None:
             raise HTTPException(503, "the server is stopping and takes nothing new.")
         return identity
@@ -96,20 +105,6 @@ class OwnSamplingManager(utils.CBGenerateManager):
         limit = self.max_model_len or getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.wanted = within_context(gen_config, inputs["input_ids"], limit)
         return super().generate_streaming(model, processor, inputs, gen_config, *rest, **more)
-
-
-def _shared_config(gen_config: Any) -> GenerationConfig:
-    ids = {"eos_token_id": gen_config.eos_token_id, "pad_token_id": gen_config.pad_token_id}
-    return GenerationConfig(
-        do_sample=True, temperature=0.5, top_k=2, top_p=0.5, use_cache=False, max_new_tokens=1, **ids
-    )
-
-
-def _sampling_of(gen_config: Any, vocabulary: int) -> dict[str, Any]:
-    if not gen_config.do_sample:
-        return {"temperature": 1.0, "top_k": 1, "top_p": 1.0}
-    top_k = min(gen_config.top_k or vocabulary, vocabulary)
-    return {"temperature": gen_config.temperature, "top_k": top_k, "top_p": gen_config.top_p}
 
 
 def within_context(gen_config: Any, prompt: Any, limit: int | None) -> Any:

@@ -14,10 +14,7 @@ from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
 
 
 class VLLMGenerator(Generator):
-    """A loaded engine; `options` are those of `vllm.LLM` (tensor_parallel_size, max_model_len, …).
-
-    On a CPU the samples can't be repeated: the engine takes no seed for a request there.
-    """
+    """A loaded engine; `options` are those of `vllm.LLM`. On a CPU it takes no seed: samples can't be repeated there."""
 
     def __init__(self, model: str, system_prompt: str | None = None, **options: Any) -> None:
         check_model_path(model)

@@ -22,11 +22,7 @@ SEED = Range(0, 2**30 - 1)
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A checked pipeline: its stages in the order in which they run.
-
-    `threads` is the number of CPU threads that torch computes with, which the last bit of a result can depend on;
-    None leaves it to torch.
-    """
+    """A checked pipeline: its stages in the order in which they run, and the CPU threads that torch computes with."""
 
     name: str
     output_dir: Path
@@ -66,7 +62,14 @@ def read_pipeline(
         raise ConfigError(f"--seed must be {SEED.in_words()}, but is {chosen_seed}.")
     entries = next(entry.parts for entry in written if entry.key == "stages")
     stages = tuple(_build_stage(entry, path.parent) for entry in entries)
-    _check_order(stages, path)
+    before: list[str] = []
+    for stage in stages:
+        for needed in (name for name in stage.needs() if name not in before):
+            raise ConfigError(
+                f"{path}: stage '{stage.name}' needs '{needed}', which is not a stage before it"
+                f"{nearest(needed, before)} Stages before it: {', '.join(before) or 'none'}."
+            )
+        before.append(stage.name)
     for stage in stages:
         stage.check()
     return Pipeline(settings.name or path.stem, Path(folder), chosen_seed, settings.threads, stages)
@@ -106,15 +109,3 @@ def _build_stage(entry: Setting, base: Path) -> Stage:
         )
     settings = tuple(part for part in entry.parts if part is not chosen)
     return read_record(kind, settings, f"stage '{name}'", where, name=name, base=base, written=settings)
-
-
-def _check_order(stages: Sequence[Stage], path: Path) -> None:
-    before: list[str] = []
-    for stage in stages:
-        for needed in stage.needs():
-            if needed not in before:
-                raise ConfigError(
-                    f"{path}: stage '{stage.name}' needs '{needed}', which is not a stage before it"
-                    f"{nearest(needed, before)} Stages before it: {', '.join(before) or 'none'}."
-                )
-        before.append(stage.name)

@@ -26,8 +26,7 @@ KINDS: dict[str, type[Stage]] = {}  # every kind of stage by its name in a recip
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage gets to run with: the pipeline's folder, its seed, its own folder, what it prepared, and where to
-    report progress."""
+    """What a stage gets to run with: the pipeline's folder and seed, its own folder, and what it prepared."""
 
     root: Path
     seed: int
@@ -77,10 +76,7 @@ class Stage(ABC):
         """Cheap checks, made when the recipe is read; ConfigError for what can't work."""
 
     def prepare(self, root: Path, seed: int) -> Any:  # noqa: B027 - as above
-        """Checks that may import heavy libraries, made before the first stage runs.
-
-        What it returns is `prepared` in the context that `run` gets.
-        """
+        """Checks that may import heavy libraries, made before the first stage runs; `run` gets what it returns."""
 
     @abstractmethod
     def run(self, context: Context) -> dict[str, Any]:

@@ -59,15 +59,13 @@ class Chart:
 
 
 class IntervalBar(NamedTuple):
-    """An estimate on a track of 0..100, in percent of the track."""
-
     low: float
     value: float
     width: float
 
 
 def interval_bar(estimate: Estimate) -> IntervalBar:
-    """The bar of an estimated share, cut to 0..100 %."""
+    """The bar of an estimated share on a track of 0..100, in percent of the track."""
     low, value, high = (100 * min(1.0, max(0.0, part)) for part in (estimate.low, estimate.value, estimate.high))
     return IntervalBar(round(low, 2), round(value, 2), round(max(0.0, high - low), 2))
 

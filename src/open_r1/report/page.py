@@ -5,7 +5,6 @@ Every text of the run reaches the page through Jinja's autoescape; no code here 
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -84,32 +83,24 @@ def build_report(run_dir: Path) -> Path:
         by_name.setdefault(evaluation.benchmark, []).append(evaluation)
     benchmarks = [_show_benchmark(name, found) for name, found in by_name.items()]
     main = max(benchmarks, key=lambda benchmark: len(benchmark.evaluations), default=None)
-    page = (
-        _environment()
-        .get_template("page.html.jinja")
-        .render(
-            records=records,
-            headline=_headline(records, main),
-            unfinished=wording.say_unfinished(records.stages),
-            benchmarks=benchmarks,
-            main=main,
-            choice=choose_problems(main.evaluations, main.modes[0]) if main and main.modes else None,
-            trainings=[_show_training(run) for run in records.trainings],
-            total_seconds=sum(stage.seconds or 0.0 for stage in records.stages),
-            environment=_flatten(records.environment),
-        )
+    strict = {"autoescape": True, "undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, **strict)  # type: ignore[arg-type]
+    shown = (clip, describe_sample, mark_of, mark_sample, split_completion)
+    environment.globals.update(say=wording, charts=charts, **{function.__name__: function for function in shown})
+    page = environment.get_template("page.html.jinja").render(
+        records=records,
+        headline=_headline(records, main),
+        unfinished=wording.say_unfinished(records.stages),
+        benchmarks=benchmarks,
+        main=main,
+        choice=choose_problems(main.evaluations, main.modes[0]) if main and main.modes else None,
+        trainings=[_show_training(run) for run in records.trainings],
+        total_seconds=sum(stage.seconds or 0.0 for stage in records.stages),
+        environment=_flatten(records.environment),
     )
     write_text(run_dir / PAGE_NAME, page.lstrip())
     return run_dir / PAGE_NAME
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    strict = {"autoescape": True, "undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), **strict)  # type: ignore[arg-type]
-    shown = (clip, describe_sample, mark_of, mark_sample, split_completion)
-    environment.globals.update(say=wording, charts=charts, **{function.__name__: function for function in shown})
-    return environment
 
 
 def _show_benchmark(name: str, evaluations: Sequence[Evaluation]) -> ShownBenchmark:

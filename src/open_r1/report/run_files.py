@@ -35,8 +35,7 @@ def read_run(run_dir: Path) -> RunRecords:
         notes.append("pipeline.json could not be read; the stages below were found by looking into the folders.")
     stages = tuple(_read_stages(run_dir, pipeline))
     found = stages or tuple(_find_stages(run_dir))
-    evaluations = tuple(_read_evaluations(found, notes))
-    trainings = tuple(_read_trainings(found, notes))
+    evaluations, trainings = tuple(_read_evaluations(found, notes)), tuple(_read_trainings(found, notes))
     if not (stages or evaluations or trainings):
         raise RunFolderError(
             f"{run_dir} contains no record of a run (no pipeline.json, metrics.jsonl, rollouts/ or summary.json); "
@@ -76,8 +75,7 @@ def _find_stages(run_dir: Path) -> Iterator[Stage]:
 def _read_settings(run_dir: Path, stages: tuple[Stage, ...]) -> Iterator[tuple[str, str]]:
     folders = {run_dir: "The run"} | {stage.folder: stage.name or "The run" for stage in stages if stage.folder}
     for folder, name in folders.items():
-        text = read_text(RunDir(folder).resolved)
-        if text:
+        if text := read_text(RunDir(folder).resolved):
             yield name, hide_secrets(text)[:MAX_SETTINGS_CHARS]
 
 
@@ -86,25 +84,21 @@ def _read_evaluations(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[E
         if stage.kind not in ("evaluate", "benchmark") or stage.folder is None:
             continue
         summary = mapping(read_json(stage.folder / "summary.json"))
+        comparison = mapping(read_json(stage.folder / "comparison.json"))
+        compared = mapping(comparison.get("modes"))
         if summary:
-            yield _read_evaluation(stage.name, stage.folder, summary)
+            yield Evaluation(
+                stage=stage.name,
+                benchmark=text_of(summary.get("name")) or stage.name,
+                model=text_of(summary.get("model")) or stage.name,
+                num_problems=integer(summary.get("num_problems")),
+                modes={mode: read_record(ModeSummary, entry) for mode, entry in mapping(summary.get("modes")).items()},
+                baseline=text_of(comparison.get("baseline")),
+                differences=estimates({mode: mapping(entry).get("difference") for mode, entry in compared.items()}),
+                samples_path=stage.folder / "samples.jsonl",
+            )
         elif stage.status in ("done", "skipped"):
             notes.append(f"The evaluation “{stage.name}” left no readable summary.json.")
-
-
-def _read_evaluation(stage: str, folder: Path, summary: Mapping[str, Any]) -> Evaluation:
-    comparison = mapping(read_json(folder / "comparison.json"))
-    compared = mapping(comparison.get("modes"))
-    return Evaluation(
-        stage=stage,
-        benchmark=text_of(summary.get("name")) or stage,
-        model=text_of(summary.get("model")) or stage,
-        num_problems=integer(summary.get("num_problems")),
-        modes={mode: read_record(ModeSummary, entry) for mode, entry in mapping(summary.get("modes")).items()},
-        baseline=text_of(comparison.get("baseline")),
-        differences=estimates({mode: mapping(entry).get("difference") for mode, entry in compared.items()}),
-        samples_path=folder / "samples.jsonl",
-    )
 
 
 def _read_trainings(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[TrainingRun]:

@@ -101,50 +101,41 @@ class Conversation:
             with stream_once("POST", url, content, headers, silence_s=SILENCE_LIMIT_S) as reply:
                 if reply.status != 200:
                     raise RunError(f"the server answers {reply.status}: {describe_body(reply.read())}")
-                for event in read_events(reply):
-                    yield from _read_event(event, splitter, answer)
+                yield from _read_parts(reply, splitter, answer)
         except TransportError as error:
             raise RunError(f"no whole answer from {self.url}: {error.detail}.") from None
         yield from splitter.finish()
 
 
-def read_events(reply: SyncStream) -> Iterator[dict[str, Any]]:
-    """The events of a stream as objects. RunError for what is not JSON."""
+def _read_parts(reply: SyncStream, splitter: ThinkingSplitter, answer: Answer) -> Iterator[Part]:
     for line in reply.lines():
-        if not line.startswith(b"data:"):
-            continue
-        content = line[5:].strip()
+        content = line.removeprefix(b"data:").strip()
         if content == b"[DONE]":
             return
         try:
-            event = orjson.loads(content)
+            event = orjson.loads(content) if line.startswith(b"data:") else None
         except ValueError:
             shown = as_line(content.decode("utf-8", "replace"), 200)
             raise RunError(f"the server sent something that is not JSON: {shown}") from None
-        if isinstance(event, dict):
-            yield event
-
-
-def _read_event(event: dict[str, Any], splitter: ThinkingSplitter, answer: Answer) -> Iterator[Part]:
-    if event.get("error"):
-        raise RunError(f"the server failed: {describe_error(event)}")
-    usage = event.get("usage")
-    if isinstance(usage, dict):
-        answer.tokens = as_count(usage.get("completion_tokens"))
-        answer.prompt_tokens = as_count(usage.get("prompt_tokens"))
-    try:
-        choice: dict[str, Any] = event["choices"][0]
-        delta: dict[str, Any] = choice.get("delta") or {}
-    except (LookupError, TypeError, AttributeError):
-        return
-    thought = delta.get("reasoning_content") or delta.get("reasoning")
-    if isinstance(thought, str):
-        splitter.state = "answer"
-        yield "thinking", clean(thought)
-    if isinstance(content := delta.get("content"), str):
-        yield from splitter.feed(clean(content))
-    if isinstance(reason := choice.get("finish_reason"), str):
-        answer.finish_reason = reason
+        if not isinstance(event, dict):
+            continue
+        if event.get("error"):
+            raise RunError(f"the server failed: {describe_error(event)}")
+        if isinstance(usage := event.get("usage"), dict):
+            answer.tokens = as_count(usage.get("completion_tokens"))
+            answer.prompt_tokens = as_count(usage.get("prompt_tokens"))
+        try:
+            choice: dict[str, Any] = event["choices"][0]
+            delta: dict[str, Any] = choice.get("delta") or {}
+        except (LookupError, TypeError, AttributeError):
+            continue
+        if isinstance(thought := delta.get("reasoning_content") or delta.get("reasoning"), str):
+            splitter.state = "answer"
+            yield "thinking", clean(thought)
+        if isinstance(content := delta.get("content"), str):
+            yield from splitter.feed(clean(content))
+        if isinstance(reason := choice.get("finish_reason"), str):
+            answer.finish_reason = reason
 
 
 def find_model(url: str, api_key: str, model: str | None) -> str:

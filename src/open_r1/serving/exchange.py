@@ -120,7 +120,18 @@ class Exchange:
                     answers = [group.create_task(self.collect()) for _ in range(self.request.count)]
             except ExceptionGroup as failed:
                 raise failed.exceptions[0] from None
-            return merge([task.result() for task in answers], self.request.model, self.is_chat)
+            choices = [task.result()[0] | {"index": index} for index, task in enumerate(answers)]
+            usages = [task.result()[1] for task in answers]  # the prompt is counted once
+            prompt = usages[0].get("prompt_tokens", 0)
+            written = sum(usage.get("completion_tokens", 0) for usage in usages)
+            return {
+                "id": f"{'chatcmpl' if self.is_chat else 'cmpl'}-{uuid.uuid4().hex}",
+                "object": "chat.completion" if self.is_chat else "text_completion",
+                "created": int(time.time()),
+                "model": self.request.model,
+                "choices": choices,
+                "usage": {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written},
+            }
         async with AsyncExitStack() as stack:
             reply = await self.ask(stack, False, self.request.count)
             try:
@@ -185,20 +196,6 @@ def separate(message: dict[str, Any], is_prefilled: bool) -> None:
         answer = "".join(text for kind, text in parts if kind == "answer")
         message["content"] = answer if answer or not thought else None
     message["reasoning_content"] = thought or None
-
-
-def merge(answers: list[tuple[dict[str, Any], dict[str, int]]], model: str, is_chat: bool) -> dict[str, Any]:
-    """Completions as the choices of one answer; the prompt is counted once."""
-    prompt = answers[0][1].get("prompt_tokens", 0)
-    written = sum(usage.get("completion_tokens", 0) for _, usage in answers)
-    return {
-        "id": f"{'chatcmpl' if is_chat else 'cmpl'}-{uuid.uuid4().hex}",
-        "object": "chat.completion" if is_chat else "text_completion",
-        "created": int(time.time()),
-        "model": model,
-        "choices": [{"index": index, **choice} for index, (choice, _) in enumerate(answers)],
-        "usage": {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written},
-    }
 
 
 async def read_events(reply: Stream) -> AsyncIterator[dict[str, Any]]:

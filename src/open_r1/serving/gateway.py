@@ -113,24 +113,20 @@ class Gateway:
             raise ApiError(401, "Incorrect API key provided: send Authorization: Bearer KEY.", "invalid_api_key")
 
     async def read_body(self, request: Request) -> bytes:
-        most = self.settings.max_body_bytes
+        most, body = self.settings.max_body_bytes, bytearray()
         declared = request.headers.get("content-length", "")
+        too_large = f"the request is larger than {most >> 20} MiB; shorten the messages."
         if declared.isdigit() and int(declared) > most:
-            raise too_large(most)
-        body = bytearray()
+            raise ApiError(413, too_large, "request_too_large")
         try:
             async with asyncio.timeout(BODY_LIMIT_S):
                 async for piece in request.stream():
                     body += piece
                     if len(body) > most:
-                        raise too_large(most)
+                        raise ApiError(413, too_large, "request_too_large")
         except TimeoutError:
             raise ApiError(408, f"the request's body did not arrive within {BODY_LIMIT_S:g} s.", "timeout") from None
         return bytes(body)
-
-
-def too_large(most: int) -> ApiError:
-    return ApiError(413, f"the request is larger than {most >> 20} MiB; shorten the messages.", "request_too_large")
 
 
 class EventStream(StreamingResponse):

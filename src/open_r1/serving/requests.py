@@ -6,6 +6,7 @@ fails in its batch (an empty prompt) ends the batch for everybody. vLLM's client
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -76,29 +77,21 @@ class Fields(BaseModel):
 
 class Function(Fields):
     name: str
+    arguments: Any = None
 
 
 class Tool(Fields):
     function: Function
 
 
-class CalledFunction(Function):
-    arguments: Any
-
-    @field_validator("arguments")
+class Call(Tool):
+    @field_validator("function")
     @classmethod
-    def check_arguments(cls, value: Any) -> Any:
-        try:
-            parsed = orjson.loads(value) if isinstance(value, str) else value
-        except orjson.JSONDecodeError:
-            parsed = None
-        if not isinstance(parsed, dict):
-            raise ValueError("must be a string with a JSON object")
-        return value
-
-
-class Call(Fields):
-    function: CalledFunction
+    def check_arguments(cls, function: Function) -> Function:
+        with contextlib.suppress(orjson.JSONDecodeError, TypeError):
+            if isinstance(function.arguments, dict) or isinstance(orjson.loads(function.arguments), dict):
+                return function
+        raise ValueError("has arguments that are not a string with a JSON object")
 
 
 class Message(Fields):
@@ -186,7 +179,10 @@ def check_request(
         checked = (ChatBody if is_chat else TextBody).model_validate(body, context=backend)
     except ValidationError as error:
         raise refusal_of(error) from None
-    _check_length(body["messages" if is_chat else "prompt"], max_model_len)
+    size = count_characters(body["messages" if is_chat else "prompt"])
+    if max_model_len is not None and size > MOST_CHARACTERS_A_TOKEN * max_model_len:
+        said = f"maximum context length is {max_model_len} tokens, but the prompt has {size} characters; shorten it"
+        raise ApiError(400, f"This model's {said}.", "context_length_exceeded")
     body = {key: value for key, value in body.items() if key not in ("n", "stream", "separate_reasoning")}
     stream, count = bool(checked.stream), checked.n or 1
     if backend == "transformers":
@@ -227,17 +223,6 @@ def is_deeper(value: Any, levels: int) -> bool:
         return False
     inner = value.values() if isinstance(value, dict) else value
     return levels == 0 or any(is_deeper(part, levels - 1) for part in inner)
-
-
-def _check_length(prompt: Any, max_model_len: int | None) -> None:
-    size = count_characters(prompt)
-    if max_model_len is not None and size > MOST_CHARACTERS_A_TOKEN * max_model_len:
-        raise ApiError(
-            400,
-            f"This model's maximum context length is {max_model_len} tokens, but the prompt has {size} characters; "
-            "shorten it.",
-            "context_length_exceeded",
-        )
 
 
 def count_characters(value: Any) -> int:

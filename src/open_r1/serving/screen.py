@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from open_r1.serving.client import Answer
 from open_r1.text.thinking import Part
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    pass
 
 LIVE_LINES = 8  # lines of thinking that are seen while it goes on
 
@@ -44,8 +45,9 @@ class PlainScreen:
 class TerminalScreen:
     def __init__(self, thinking: bool) -> None:
         from rich.console import Console
+        from rich.text import Text
 
-        self.console = Console(highlight=False)
+        self.console, self.dimmed = Console(highlight=False), partial(Text, style="dim italic")
         self.keeps_thinking = thinking
 
     def show(self, parts: Iterable[Part], answer: Answer) -> None:
@@ -68,11 +70,6 @@ class TerminalScreen:
             self.console.out(as_printable(text), end="", highlight=False)
         self.console.print()
         self.console.print(self.dimmed(counts(answer)))
-
-    def dimmed(self, text: str) -> Text:
-        from rich.text import Text
-
-        return Text(text, style="dim italic")
 
 
 def last_lines(text: str, count: int, width: int) -> str:

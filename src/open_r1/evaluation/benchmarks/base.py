@@ -82,9 +82,10 @@ class Benchmark:
         """The problems, from the published source or from `data`; DataError names the row that can't be read."""
         where = data or str(self.source)
         problems: list[Problem] = []
+        seen: Counter[str] = Counter()
         for number, row in enumerate(islice(self.rows(data), max_problems), start=1):
             try:
-                problems.append(self.read(row, seed))
+                problem = self.read(row, seed)
             except KeyError as missing:
                 needed = ", ".join(self.columns)
                 raise DataError(
@@ -93,9 +94,12 @@ class Benchmark:
                 ) from None
             except (DataError, ValueError, TypeError) as error:
                 raise DataError(f"row {number} of '{where}' is not a problem of {self.name}: {error}") from None
+            seen[problem.id] += 1  # from the second occurrence of an id on it is numbered
+            suffix = f"#{seen[problem.id]}" if seen[problem.id] > 1 else ""
+            problems.append(replace(problem, name=problem.id + suffix))
         if not problems:
             raise DataError(f"'{where}' has no problems for {self.name}; give a file with at least one.")
-        return _with_unique_ids(problems)
+        return problems
 
     def rows(self, data: str | None) -> Iterator[Row]:
         """Every row of the published source, or of `data`: a file, a folder or another Hub id in the same columns."""
@@ -133,16 +137,6 @@ def _fetch_files(source: Source) -> list[Path]:
             f"{source.name} can't be downloaded from the Hub: {' '.join(str(error).split())}; check the network and your "
             "access, or give a local file with --data NAME=FILE."
         ) from None
-
-
-def _with_unique_ids(problems: Sequence[Problem]) -> list[Problem]:
-    seen: Counter[str] = Counter()
-    unique = []
-    for problem in problems:
-        seen[problem.id] += 1
-        number = f"#{seen[problem.id]}" if seen[problem.id] > 1 else ""
-        unique.append(replace(problem, name=problem.id + number))
-    return unique
 
 
 def text_in(row: Row, column: str) -> str:

@@ -18,10 +18,7 @@ from open_r1.tasks import draw_problems, get_family
 
 @dataclass(frozen=True)
 class ProblemsStage(Stage):
-    """Samples problems: `sft.jsonl` and `rl.jsonl` from the training split, `held_out.jsonl` from the held-out one.
-
-    `families` maps a task family to its range of difficulty; counts are totals, shared out evenly.
-    """
+    """Samples problems: `sft.jsonl` and `rl.jsonl` from the training split, `held_out.jsonl` from the held-out one."""
 
     kind: ClassVar[str] = "problems"
     makes: ClassVar[tuple[str, ...]] = ("sft.jsonl", "rl.jsonl", "held_out.jsonl")

@@ -20,11 +20,7 @@ from open_r1.text.tags import render_completion
 
 @dataclass(frozen=True)
 class TracesStage(Stage):
-    """Writes a worked trace for every SFT problem, as a teacher would who is careful with some and lazy with others.
-
-    `style` is how careful traces are written; `lazy_share` maps a difficulty to the share of traces that skip the
-    work (interpolated between the difficulties given).
-    """
+    """Writes a worked trace for every SFT problem, as a teacher would who is careful with some and lazy with others."""
 
     kind: ClassVar[str] = "traces"
     makes: ClassVar[tuple[str, ...]] = ("traces.jsonl",)
