@@ -22,10 +22,7 @@ BYTES_A_TOKEN = 2
 
 @dataclass(frozen=True)
 class Backend:
-    """What generates samples. `context` is that of its model in tokens, None where it is not known.
-
-    By `model_hash`, of a local folder's files, another model under the same name is noticed.
-    """
+    """What generates samples; `context` in tokens, None where unknown; `model_hash` is of a folder's files."""
 
     completer: Completer
     context: int | None

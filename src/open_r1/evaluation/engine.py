@@ -83,17 +83,13 @@ def evaluate(
     on_progress: OnProgress = silent,
     tell: Tell = silent,
 ) -> dict[str, Any]:
-    """Evaluate a model on a benchmark, or finish an evaluation that was interrupted.
+    """Evaluate a model on a benchmark, or finish an evaluation that was interrupted; returns the summary of summary.json.
 
-    Args:
-        benchmark: A name of `benchmarks()`, a source such as "mine.jsonl?prompt=question&answer=final", or "module:name".
-        model: A model folder or Hub id, answered by transformers in this process, `batch_size` samples at once.
-        data: A local file in the benchmark's columns, instead of the published one.
-        on_progress: Called about once a second while samples are generated; `tell` with notices, one line each.
+    `benchmark` is a name, "mine.jsonl?prompt=question&answer=final" or "module:name"; `model` a folder or Hub id, for
+    transformers in this process, `batch_size` samples at once; `data` a local file in the benchmark's columns.
 
-    Returns the summary, as summary.json contains it. ConfigError for what can't be evaluated as asked, DataError for
-    problems that can't be read or scored, RunFolderError where the folder contains another evaluation, RunError where not
-    every sample could be generated.
+    ConfigError for what can't be evaluated as asked, DataError for problems that can't be read or scored, RunFolderError
+    where the folder contains another evaluation, RunError where not every sample could be generated.
     """
     known = get_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     plan = plan_evaluation(known, settings or EvaluationSettings(), data, tell)
@@ -121,10 +117,7 @@ def plan_evaluation(
 
 
 def choose_modes(benchmark: Benchmark, settings: EvaluationSettings) -> tuple[Mode, ...]:
-    """The modes of an evaluation: samples, a greedy completion beside them where the benchmark says so.
-
-    At temperature 0 the samples are one greedy completion. ConfigError for settings that make no sense.
-    """
+    """The samples, and a greedy completion beside them where the benchmark says so; at temperature 0 that alone."""
 
     def chosen(name: str) -> Any:
         value = getattr(settings, name)
@@ -149,10 +142,7 @@ def run_evaluation(
     command: str = "",
     model_name: str | None = None,
 ) -> dict[str, Any]:
-    """Run a planned evaluation, or what is missing of it; returns its summary, with `model_name` for the model's path.
-
-    `command` is the command that errors name for going on.
-    """
+    """Run what is missing of a planned evaluation; its summary. Errors name `command` as the way to go on."""
     plan = fit_context(plan, backend, tell)
     settings = _settings_of(plan, backend, model_name or backend.completer.model)
     if (finished := _read_finished(folder, settings)) is not None:
@@ -188,10 +178,7 @@ def run_evaluation(
 
 
 def fit_context(plan: Plan, backend: Backend, tell: Tell) -> Plan:
-    """The plan with problems and completions that fit the model's context, one limit for all; notices say what changed.
-
-    `skip_unusable` leaves out problems whose completions don't fit as asked for. ConfigError where there is no room at all.
-    """
+    """The plan with completions that fit the model's context, one limit for all; ConfigError where there is no room."""
     if backend.context is None:
         return plan
     wanted, system_prompt = plan.modes[0].sampling.max_new_tokens, plan.settings.system_prompt

@@ -40,8 +40,7 @@ def score_programs(
 ) -> list[Outcome]:
     """1 where every test is passed, 0 where one fails or there is no program, unscored where the tests can't be run.
 
-    The completions of one problem should follow each other, so that its tests are read once. `tests_of` raises DataError
-    or UnusableTestsError for tests that can't be read; `source_of` makes the program to run of what a completion wrote.
+    Completions of one problem should follow each other, so that its tests are read once; `source_of` makes the program.
     """
     judge = shared_judge(provider())
     outcomes: list[Outcome] = []

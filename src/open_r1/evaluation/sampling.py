@@ -82,10 +82,7 @@ def sample_problems(
     show: Callable[[Progress], None],
     command: str = "",
 ) -> None:
-    """Generate the samples that are missing in `folder`, which the caller has locked.
-
-    RunError, which says how to go on, when not every sample could be generated.
-    """
+    """Generate the samples that are missing in `folder`, which is locked; RunError when some failed."""
     wanted, settings = mode.sampling, TraceSettings(**asdict(mode.sampling))
     folder.mkdir(exist_ok=True)
     asked: Any = AskedProblems(problems, system_prompt)

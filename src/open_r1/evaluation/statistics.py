@@ -85,10 +85,7 @@ def clustered_error(problem_means: Sequence[float]) -> float:
 
 
 def repeat_error(scores: Iterable[Sequence[float]]) -> float:
-    """How much the mean would vary if these same problems were sampled again: the part within problems alone.
-
-    NaN where some problem has a single sample.
-    """
+    """How much the mean would vary if these problems were sampled again; NaN where some has a single sample."""
     problems = [values for values in scores if values]
     if not problems or any(len(values) < 2 for values in problems):
         return math.nan

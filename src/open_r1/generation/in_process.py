@@ -109,10 +109,7 @@ class TransformersGenerator(Generator):
         seeds: Sequence[int] = (),
         cancelled: threading.Event | None = None,
     ) -> list[list[int]]:
-        """Token ids of one completion of each prompt, up to the end-of-turn token; RunError once `cancelled` is set.
-
-        `seeds`, one a prompt, are needed above temperature 0.
-        """
+        """Token ids of one completion of each prompt, sampled by `seeds`; RunError once `cancelled` is set."""
         input_ids, mask = (part.to(self.model.device) for part in pad_left(encoded, self.pad_id))
         sampled = [SeededSampling(sampling, seeds, input_ids.device)] if sampling.temperature > 0 else []
         output = self.model.generate(  # type: ignore[operator]

@@ -50,10 +50,7 @@ class Generator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back for one request, and from where; tokens are the whole request's, None where the server doesn't tell.
-
-    `completions` may be fewer than were asked for (some servers ignore `n`), never more and never none.
-    """
+    """What came back for one request: completions, at least one; tokens are None where the server doesn't say."""
 
     completions: tuple[Completion, ...]
     prompt_tokens: int | None

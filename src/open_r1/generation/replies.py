@@ -40,10 +40,6 @@ class Parsed:
     completion_tokens: int | None
     model: str | None
 
-    @property
-    def usage(self) -> tuple[int | None, int | None]:
-        return self.prompt_tokens, self.completion_tokens
-
 
 def parse_reply(body: bytes) -> Parsed:
     """BadReply when the body contains no whole completion."""

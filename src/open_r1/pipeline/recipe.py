@@ -45,11 +45,7 @@ class PipelineSettings:
 def read_pipeline(
     path: Path, output_dir: str | Path | None = None, seed: int | None = None, changes: Sequence[str] = ()
 ) -> Pipeline:
-    """The pipeline of a recipe.
-
-    `output_dir` and `seed` replace the recipe's; `changes` are "stage.key=value" from the command line, values as in a
-    recipe. ConfigError when the recipe or a change can't be carried out.
-    """
+    """The pipeline of a recipe, with `changes` "stage.key=value". ConfigError for what can't be carried out."""
     written = _apply_changes(read_recipe(path), changes)
     settings = read_record(PipelineSettings, written, "pipeline", str(path))
     folder = output_dir or settings.output_dir

@@ -41,10 +41,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Stage(ABC):
-    """Base of all kinds; `makes` names the files it leaves, `inputs` the settings that name stages.
-
-    `base` is the recipe's folder, `written` the stage's settings with their lines; other fields are settings.
-    """
+    """Base of all kinds; `base` is the recipe's folder, `written` the settings with lines, other fields settings."""
 
     name: str
     base: Path

@@ -35,10 +35,7 @@ def check_arguments(arguments: StageArguments) -> None:
 def run_training(
     arguments: StageArguments, report: Callable[[str], None], identity: dict[str, Any] | None = None
 ) -> Any:
-    """Train as the settings say, then run the benchmarks that they name on the model; returns its folder and steps.
-
-    `report` gets a line of progress at a time; `identity` is what the run's folder is known by, by default the settings.
-    """
+    """Train, then run the benchmarks that the settings name; `identity` is what the run's folder is known by."""
     if arguments.kind == "sft":
         from open_r1.training.sft import run_sft as train
     else:

@@ -73,10 +73,7 @@ class Passage:
 
 
 def build_report(run_dir: Path) -> Path:
-    """Write `run_dir`/report.html from the run's files and return its path; the same files give the same bytes.
-
-    RunFolderError when the folder contains no record of a run, RunError when the page can't be written.
-    """
+    """Write report.html from the run's files and return its path. RunFolderError when the folder records no run."""
     records = read_run(run_dir)
     by_name: dict[str, list[Evaluation]] = {}
     for evaluation in records.evaluations:
@@ -182,10 +179,7 @@ def describe_sample(sample: Sample) -> str:
 
 
 def split_completion(text: str) -> list[Passage]:
-    """The completion as passages of "thinking", "answer" and "other", in order and without the tags.
-
-    A prompt may end inside the thinking: what comes before a first </think> is thinking too.
-    """
+    """The passages "thinking", "answer" and "other" without tags; text before a first </think> is thinking."""
     text, kind = restore_opening(text), "other"
     after = {THINK_OPEN: "thinking", THINK_CLOSE: "other", ANSWER_OPEN: "answer", ANSWER_CLOSE: "other"}
     pieces = re.split("(" + "|".join(map(re.escape, after)) + ")", text[:MAX_SHOWN_CHARS])

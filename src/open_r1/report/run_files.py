@@ -21,10 +21,7 @@ MAX_SETTINGS_CHARS = 100_000
 
 
 def read_run(run_dir: Path) -> RunRecords:
-    """The records under `run_dir`: a pipeline's, or a single training run's.
-
-    Raises RunFolderError when the folder does not exist or contains no record of a run.
-    """
+    """The records of a pipeline's run or a single training run. RunFolderError when the folder contains none."""
     if not run_dir.is_dir():
         raise RunFolderError(
             f"{run_dir} is not a folder, so there is no run to report on; give the output folder of a run"

@@ -107,10 +107,7 @@ def check_model(model: str) -> None:
 
 
 def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[str]:
-    """The command that serves the model on loopback at `port`: our form of transformers' server, or `vllm serve`.
-
-    vLLM's module is started where the distribution is not called vllm, since its command needs its version.
-    """
+    """The command that serves the model on loopback; vLLM's module where its own command lacks its version."""
     given = ["--host", "127.0.0.1", "--port", str(port), "--dtype", options.dtype]
     names = ["gpu_memory_utilization", "max_model_len"]
     if backend == "transformers":

@@ -69,10 +69,7 @@ class Conversation:
         return ([{"role": "system", "content": self.system}] if self.system else []) + self.turns
 
     def ask(self, question: str, answer: Answer) -> Iterator[Part]:
-        """The parts of the answer as they come; `answer` is the whole in the end.
-
-        The turn is added to the history when the answer ended. RunError when it didn't: the history is as before.
-        """
+        """The parts of the answer as they come; RunError, and the history as before, when the answer did not end."""
         started = time.monotonic()
         for kind, text in self.stream([*self.messages, {"role": "user", "content": question}], answer):
             answer.seconds = time.monotonic() - started

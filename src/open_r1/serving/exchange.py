@@ -35,11 +35,7 @@ JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """What is behind the gateway, and who may ask; more requests or connections at a time get 429.
-
-    `upstream` is the address of the model's server, `upstream_model` what it calls the model (None when it knows all of
-    `names`), `max_model_len` the model's context in tokens.
-    """
+    """What is behind the gateway (`upstream_model` is its name there, `max_model_len` in tokens), and who may ask."""
 
     upstream: str
     backend: Backend

@@ -39,10 +39,7 @@ def find_template(model: str) -> str:
 
 
 def prefills_thinking(template: str, options: dict[str, Any] | None = None) -> bool:
-    """Whether the prompt ends with an open `<think>`, given a request's `chat_template_kwargs`.
-
-    Not where rendering it exceeds its limits.
-    """
+    """Whether the prompt ends with an open `<think>`, given `chat_template_kwargs`; not where that takes too long."""
     return bool(template) and _is_prefilled(template, json.dumps(options or {}, sort_keys=True, default=str))
 
 

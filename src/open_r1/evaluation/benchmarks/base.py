@@ -47,12 +47,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark as the registry knows it.
+    """A benchmark as the registry knows it; a row must have the `columns`.
 
     Args:
-        title: One line for people.
-        columns: Those that a row must have.
-        num_samples: The usual number of samples for each problem; `temperature`, `top_p` and `max_new_tokens` as usual.
         find_trouble: Why a problem can't be scored, None where it can; checked before anything is sampled.
         votes: Whether two answers can be compared, so that a majority means something.
         greedy: Whether a greedy completion of each problem is evaluated beside the samples.
