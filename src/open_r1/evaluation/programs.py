@@ -94,7 +94,9 @@ def score_contest(
 ) -> list[Outcome]:
     """The outcomes of a contest's reward, which reads those columns, each with its program, none below 0."""
     provider()
-    read = {name: [problem.metadata.get(name) for problem in problems] for name in (*columns, "language")}
+    read: dict[str, Any] = {
+        name: [problem.metadata.get(name) for problem in problems] for name in (*columns, "language")
+    }
     outcomes = []
     for text, language, outcome in zip(
         completions, read["language"], reward.score(list(completions), **read), strict=True

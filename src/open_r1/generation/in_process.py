@@ -176,7 +176,7 @@ class SeededSampling:
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         scores = scores.float() / self.temperature
         if self.top_p < 1:
-            scores = TopPLogitsWarper(self.top_p)(input_ids, scores)
+            scores = TopPLogitsWarper(self.top_p)(input_ids, scores)  # type: ignore[arg-type]
         uniform = torch.stack(
             [torch.rand(scores.shape[1], generator=generator, device=scores.device) for generator in self.generators]
         )

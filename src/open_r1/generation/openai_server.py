@@ -145,12 +145,8 @@ class OpenAIServer:
             else:
                 seconds = time.monotonic() - asked_at
                 self.settle(endpoint, parsed, expected, sampling.num_samples)
-                completions, *usage = (
-                    parsed.completions[: sampling.num_samples],
-                    parsed.prompt_tokens,
-                    parsed.completion_tokens,
-                )
-                model = parsed.model or self.model
+                completions, model = parsed.completions[: sampling.num_samples], parsed.model or self.model
+                usage = parsed.prompt_tokens, parsed.completion_tokens
                 return Reply(completions, *usage, model, endpoint.url, sampling.seed, seconds, attempts + 1)
             finally:
                 self.pool.release(endpoint)

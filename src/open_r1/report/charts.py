@@ -19,7 +19,8 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 20, 10, 24
 MAX_POINTS = 300
 SMOOTH_FROM = 40  # a line of at least so many points gets a moving average over a twentieth of them
 MAX_VALUE = 1e30  # the largest value of a chart: a diverged loss is cut there, so that spans stay finite
-Points, Span = Sequence[tuple[float, float]], tuple[float, float]
+Points = Sequence[tuple[float, float]]
+Span = tuple[float, float]
 
 
 @dataclass(frozen=True)

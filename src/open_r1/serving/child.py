@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from open_r1.errors import RunError
 from open_r1.net.client import TransportError, request_once
@@ -44,7 +45,11 @@ class ChildServer:
 
     def __enter__(self) -> ChildServer:
         try:
-            pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+            pipes: dict[str, Any] = {
+                "stdin": subprocess.DEVNULL,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.STDOUT,
+            }
             ends = _end_with_parent if sys.platform == "linux" else None
             self.process = subprocess.Popen(
                 self.command, env=self.environment, start_new_session=True, preexec_fn=ends, **pipes

@@ -63,4 +63,4 @@ class TracesStage(Stage):
 
 def _interpolate(points: Mapping[float, float], position: float) -> float:
     known = sorted(points.items())
-    return float(np.interp(position, *zip(*known, strict=True))) if known else 0.0
+    return float(np.interp(position, [at for at, _ in known], [share for _, share in known])) if known else 0.0
