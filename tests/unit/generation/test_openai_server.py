@@ -191,8 +191,12 @@ def test_a_server_that_lists_no_models_says_at_the_first_request_that_it_has_no_
     with running_fake(FakeSettings(model="teacher")) as fake:
         server = OpenAIServer(settings(fake.url, model="pupil"))
 
+        async def lists_nothing(url: str) -> None: ...
+
+        server._list_models = lists_nothing  # type: ignore[method-assign]
+
         async def main() -> Any:
-            server.open()
+            await server.start()
             try:
                 return await server.complete(MESSAGES, ONE)
             finally:
