@@ -1,9 +1,6 @@
 """Samples of a benchmark's problems, durably: each is on disk before the next is asked for, none is generated twice.
 
-    <folder>/<mode>/traces.jsonl    a line a sample, keyed by problem and index (see `data.generation`, whose code this is)
-    <folder>/identity.json          what must not change between the runs of one folder; more samples may be asked for later
-
-Does not: score.
+<folder>/<mode>/traces.jsonl has a line a sample, keyed by problem and index (`data.generation`, whose code this is).
 """
 
 from __future__ import annotations
@@ -75,9 +72,7 @@ class AskedProblems:
 class SampleRun(TraceRun):
     """A run on a folder of samples; the evaluation's own summary says how they were made."""
 
-    def write_provenance(self, summary: dict[str, Any]) -> None:
-        """Writes nothing."""
-        pass
+    def write_provenance(self, summary: dict[str, Any]) -> None: ...
 
 
 def sample_problems(
@@ -120,17 +115,12 @@ def hash_problems(problems: Sequence[Problem]) -> str:
     """A hash of what is asked, and of what the answers are scored by."""
     digest = hashlib.sha256()
     for problem in problems:
-        asked = [problem.id, problem.prompt, problem.gold, scored_by(problem)]
+        metadata = dict(problem.metadata)
+        if PLACE in metadata:  # tests that stay in their file count by the hash of their line
+            path, start = metadata.pop(PLACE)
+            with Path(path).open("rb") as file:
+                file.seek(start)
+                metadata["line"] = hashlib.sha256(file.readline()).hexdigest()
+        asked = [problem.id, problem.prompt, problem.gold, metadata]
         digest.update(json.dumps(asked, sort_keys=True, default=str).encode())
     return digest.hexdigest()[:16]
-
-
-def scored_by(problem: Problem) -> dict[str, Any]:
-    """What scoring needs; tests that stay in their file count by the hash of their line."""
-    metadata = dict(problem.metadata)
-    if PLACE not in metadata:
-        return metadata
-    path, start = metadata.pop(PLACE)
-    with Path(path).open("rb") as file:
-        file.seek(start)
-        return metadata | {"line": hashlib.sha256(file.readline()).hexdigest()}

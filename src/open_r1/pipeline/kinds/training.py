@@ -1,7 +1,6 @@
-"""The stages `sft` and `grpo`: training by a recipe beside the pipeline's, with settings that override it.
+"""The stages `sft` and `grpo`: the commands of these names, by a recipe beside the pipeline's, with overrides of it.
 
-A stage is the command of the same name: same settings, same checks, same run folder. The pipeline gives it the model,
-the data, the seed and the folder.
+The pipeline gives them the model, the data, the seed and the folder.
 """
 
 from __future__ import annotations
