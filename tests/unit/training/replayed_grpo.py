@@ -129,4 +129,4 @@ if __name__ == "__main__":
     for changes in ({"loss_type": "dapo"}, {"loss_type": "grpo"}, {"loss_type": "bnpo"}, {"beta": 0.1}):
         sides = [gradients(side, Path(sys.argv[1]), **changes)[0] for side in (Stock, Ours)]
         if not FIRST:
-            print(changes, largest_difference(*sides))
+            print("gradients differ by", largest_difference(*sides), changes)
