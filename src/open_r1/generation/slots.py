@@ -184,7 +184,9 @@ class SlotEngine:
         scores = logits.float()
         sampled = [row for row, sequence in enumerate(sequences) if sequence.generator is not None]
         if sampled:
-            noisy = sample_scores(scores[sampled], [sequences[row] for row in sampled])
+            chosen = [sequences[row] for row in sampled]
+            samplings = [sequence.request.sampling for sequence in chosen]
+            noisy = sample_scores(scores[sampled], samplings, [sequence.generator for sequence in chosen])
             scores = scores.index_copy(0, torch.tensor(sampled, device=self.device), noisy)
         for sequence, token in zip(sequences, scores.argmax(dim=-1).tolist(), strict=True):
             sequence.tokens.append(token)
@@ -226,15 +228,14 @@ def grouped_by_length(prompts: list[tuple[int, ...]]) -> Iterator[list[tuple[int
         yield group
 
 
-def sample_scores(scores: torch.Tensor, sequences: Sequence[Running]) -> torch.Tensor:
-    """Scores whose largest is a sample of each row's distribution, by its own seed; shape (rows, vocabulary).
+def sample_scores(scores: torch.Tensor, samplings: Sequence[Sampling], generators: Sequence[Any]) -> torch.Tensor:
+    """Scores whose largest is a sample of each row's distribution, by its own generator; shape (rows, vocabulary).
 
     The Gumbel-max trick: the largest of log-probability + Gumbel noise is a sample of the distribution (Gumbel 1954).
     """
-    settings = [sequence.request.sampling for sequence in sequences]
-    scores = scores / torch.tensor([[one.temperature] for one in settings], device=scores.device)
-    scores = keep_top_p(scores, torch.tensor([[one.top_p] for one in settings], device=scores.device))
-    drawn = [torch.rand(scores.size(1), generator=one.generator, device=scores.device) for one in sequences]
+    scores = scores / torch.tensor([[one.temperature] for one in samplings], device=scores.device)
+    scores = keep_top_p(scores, torch.tensor([[one.top_p] for one in samplings], device=scores.device))
+    drawn = [torch.rand(scores.size(1), generator=generator, device=scores.device) for generator in generators]
     uniform = torch.stack(drawn).clamp_min(torch.finfo(torch.float32).tiny)
     return scores - torch.log(-torch.log(uniform))
 
