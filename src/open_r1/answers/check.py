@@ -20,10 +20,9 @@ from open_r1.answers.choices import plain_text
 from open_r1.answers.copied import is_copied
 from open_r1.answers.extraction import Extraction, Source, extract_answer, extract_gold
 from open_r1.answers.latex import MAX_CHARS, canonical
-from open_r1.answers.reasons import SCORES, Reason
+from open_r1.answers.reasons import SCORES, NeedsAlgebraError, Reason
 from open_r1.answers.types import compare, type_of
-from open_r1.answers.types.base import NeedsAlgebraError
-from open_r1.answers.types.choice import TYPE as CHOICE
+from open_r1.answers.types.written import CHOICE
 from open_r1.answers.verifier import Pair, Verifier, default_verifier
 from open_r1.records import Outcome
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from open_r1.answers.equality import are_equal
-from open_r1.answers.evaluation import TooLargeError, UndefinedError
 from open_r1.answers.formula import read_formula
+from open_r1.answers.reasons import NoValueError
 
 _INDEX = r"(?:_\{[^{}]*\}|_[A-Za-z0-9])"
 _GREEK = "alpha|beta|gamma|delta|theta|lambda|mu|phi|varphi|omega|sigma|rho|tau|ell|Delta|Omega"
@@ -81,6 +81,6 @@ def value_of_name(answer: str) -> str:
         is_true = all(
             value is not None and values[-1] is not None and are_equal(values[-1], value) for value in values[:-1]
         )
-    except (TooLargeError, UndefinedError):
+    except NoValueError:
         return answer
     return members[-1] if is_true else answer

@@ -13,6 +13,9 @@ from open_r1.answers.latex import canonical
 
 BRACKETS = {"(": ")", "[": "]", r"\{": r"\}", r"\langle": r"\rangle"}
 
+MAX_BRACKETS = 8
+"""So many brackets around one thing are taken off."""
+
 _TOKEN = re.compile(
     r"\\[{}|]|\\langle(?![a-z])|\\rangle(?![a-z])|[()\[\]{},;:]|\\begin|\\end|\\cup(?![a-z])|\\pm(?![a-z])|\\cap(?![a-z])"
     r"|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|或者?|和|且|(?<!\\)=|\\lor(?![a-z])|\\land(?![a-z])|\\vee(?![a-z])|\\wedge(?![a-z])"
@@ -98,6 +101,8 @@ def _matching_end(text: str) -> str | None:
 
 def without_brackets(text: str) -> str:
     r"""`\left(42\right)` as `42`: brackets around a single thing say nothing."""
-    while text.startswith("(") and _matching_end(text) == ")" and "," not in text:
+    for _ in range(MAX_BRACKETS):
+        if not text.startswith("(") or "," in text or _matching_end(text) != ")":
+            break
         text = text[1:-1].strip()
     return text
