@@ -1,8 +1,4 @@
-r"""The outer structure of canonical text: brackets, the parts of a list, the separators between them.
-
-Does: split text at commas, unions and other marks that stand outside all brackets, and take off the brackets around it.
-Does not: read the parts.
-"""
+r"""The outer structure of canonical text: brackets, the parts of a list, the separators between them."""
 
 from __future__ import annotations
 
