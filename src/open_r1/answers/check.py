@@ -25,11 +25,6 @@ from open_r1.answers.types.written import CHOICE
 from open_r1.answers.verifier import Pair, Verifier, default_verifier
 from open_r1.records import Outcome
 
-__all__ = [
-    *("Extraction", "Gold", "Source", "Verdict", "check_answer", "check_answers", "extract_answer", "extract_gold"),
-    "has_readable_gold",
-]
-
 Gold = str | int | float | None
 """A gold as data sets have it: a text, a bare number, or nothing."""
 

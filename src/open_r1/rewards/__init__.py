@@ -16,9 +16,8 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "open_r1.answers.check": tuple(
-        "Extraction Verdict check_answer check_answers extract_answer extract_gold".split()
-    ),
+    "open_r1.answers.check": tuple("Verdict check_answer check_answers".split()),
+    "open_r1.answers.extraction": ("Extraction", "extract_answer", "extract_gold"),
     "open_r1.answers.verifier": ("Verifier",),
     "open_r1.rewards.base": ("RewardFunction",),
     "open_r1.rewards.combination": ("RewardWeights", "check_unscored_share", "combine", "summarise", "unscored_share"),

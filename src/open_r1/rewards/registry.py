@@ -12,8 +12,8 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
+import open_r1.rewards.functions as functions
 from open_r1.errors import ConfigError, nearest
-from open_r1.rewards import functions
 from open_r1.rewards.base import FROM_TRAINER, RewardFunction
 from open_r1.rewards.spec import RewardSpec
 from open_r1.rewards.user_rewards import specs_of, user_spec
