@@ -14,7 +14,7 @@ from importlib import import_module
 from itertools import islice
 
 from open_r1.answers.reasons import Reason
-from open_r1.processes import cores
+from open_r1.processes import ranks
 from open_r1.processes.pool import JobOutcome, Limits, Pool
 
 ALGEBRA_CHECKER = "open_r1.answers.algebra:check_pair"
@@ -128,7 +128,7 @@ def reason_of(outcome: JobOutcome) -> Reason:
 
 def default_workers() -> int:
     """One worker a core that this process may use, shared among the processes of its machine, 1 to 8."""
-    return cores.default_workers(MAX_WORKERS)
+    return ranks.default_workers(MAX_WORKERS)
 
 
 @lru_cache(maxsize=1)

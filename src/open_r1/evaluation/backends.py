@@ -1,28 +1,22 @@
-"""What generates the samples: a model in this process (transformers, vLLM) or servers, each with its context's length.
-
-Does not: sample.
-"""
+"""What generates the samples: a model in this process (transformers, vLLM) or servers, each with its context's length."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Literal
 
-from open_r1.errors import ConfigError
-from open_r1.generation import Completer, Message
+from open_r1.generation import Completer, Generator, Message
 from open_r1.generation.batching import BatchedGenerator
-from open_r1.generation.protocol import to_messages
 from open_r1.hub.folders import model_files
 from open_r1.net.client import TransportError, request_once
-from open_r1.records import Problem
 from open_r1.rundir import hash_files
 
 BackendName = Literal["transformers", "vllm", "server"]
 Parallel = Literal["data", "tensor"]
+CountTokens = Callable[[Sequence[Message]], int]
 
 ASK_TIMEOUT_S = 10.0
 BYTES_A_TOKEN = 2
@@ -45,31 +39,10 @@ class Backend:
 
     completer: Completer
     context: int | None
-    count_tokens: Callable[[Sequence[Message]], int]
+    count_tokens: CountTokens
     name: BackendName | None = None
     model_hash: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
-
-    def count_prompts(self, problems: Sequence[Problem], system_prompt: str | None) -> dict[str, int]:
-        """The tokens of each problem's prompt, by the problem's id."""
-        return {problem.id: self.count_tokens(to_messages(problem.prompt, system_prompt)) for problem in problems}
-
-    def cap_tokens(self, problems: Sequence[Problem], system_prompt: str | None, wanted: int) -> int:
-        """The tokens that the longest prompt leaves for a completion, `wanted` at most.
-
-        The limit is the same for all problems. ConfigError when there is no room at all.
-        """
-        if self.context is None:
-            return wanted
-        lengths = self.count_prompts(problems, system_prompt)
-        longest = max(lengths, key=lambda id: lengths[id])
-        room = self.context - lengths[longest]
-        if room < 1:
-            raise ConfigError(
-                f"the model's context of {self.context:,} tokens is too small: problem {longest} alone has "
-                f"{lengths[longest]:,}; leave such problems out with --skip_unusable, or give the model a longer context."
-            )
-        return min(wanted, room)
 
 
 def estimate_tokens(messages: Sequence[Message]) -> int:
@@ -77,19 +50,20 @@ def estimate_tokens(messages: Sequence[Message]) -> int:
     return sum(-(-len(message["content"].encode()) // BYTES_A_TOKEN) + 8 for message in messages)
 
 
-def hash_model(model: str) -> str:
-    """A hash of what decides a local folder's completions: weights, configs, tokenizer; empty for anything else."""
+def of_model(
+    generator: Generator,
+    model: str,
+    batch_size: int,
+    context: int | None,
+    count_tokens: CountTokens,
+    name: BackendName,
+) -> Backend:
+    """The backend of a model in this process; the versions of its libraries that are installed."""
+    installed = [library for library in ("torch", name) if next(iter(metadata.distributions(name=library)), None)]
+    versions = {library: metadata.version(library) for library in installed}
     files = model_files(model)
-    return hash_files(files) if files else ""
-
-
-def versions_of(*libraries: str) -> dict[str, str]:
-    """The versions of libraries; those that are not installed are left out."""
-    versions = {}
-    for library in libraries:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[library] = metadata.version(library)
-    return versions
+    completer = BatchedGenerator(generator, model, batch_size)
+    return Backend(completer, context, count_tokens, name, hash_files(files) if files else "", versions)
 
 
 def transformers_backend(model: str, batch_size: int) -> Backend:
@@ -97,14 +71,9 @@ def transformers_backend(model: str, batch_size: int) -> Backend:
     from open_r1.generation.in_process import TransformersGenerator
 
     generator = TransformersGenerator.from_folder(model, batch_size=batch_size)
-    config: Any = generator.model.config.get_text_config()
-    return Backend(
-        BatchedGenerator(generator, model, batch_size),
-        getattr(config, "max_position_embeddings", None),
-        lambda messages: len(generator.encode(messages)),
-        "transformers",
-        hash_model(model),
-        versions_of("torch", "transformers"),
+    context = getattr(generator.model.config.get_text_config(), "max_position_embeddings", None)
+    return of_model(
+        generator, model, batch_size, context, lambda messages: len(generator.encode(messages)), "transformers"
     )
 
 
@@ -125,14 +94,7 @@ def vllm_backend(
     else:
         sizes = {"tensor_parallel_size": num_gpus} if parallel == "tensor" else {}
         generator = VLLMGenerator(model, **sizes, **options)
-    return Backend(
-        BatchedGenerator(generator, model, batch_size),
-        generator.context_length(),
-        generator.count_tokens,
-        "vllm",
-        hash_model(model),
-        versions_of("torch", "vllm"),
-    )
+    return of_model(generator, model, batch_size, generator.context_length(), generator.count_tokens, "vllm")
 
 
 def server_backend(settings: Any, report: Callable[[str], None]) -> Backend:

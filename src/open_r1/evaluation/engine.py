@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from open_r1 import __version__
-from open_r1.errors import DataError
+from open_r1.errors import ConfigError, DataError
 from open_r1.evaluation.backends import Backend, transformers_backend
 from open_r1.evaluation.benchmarks import Benchmark, get_benchmark
 from open_r1.evaluation.sampling import Mode, OnProgress, hash_problems, read_samples, sample_problems
 from open_r1.evaluation.summary import SAMPLES, SUMMARY, read_scored, read_summary, sample_row, summarise_mode
 from open_r1.generation import Sampling
+from open_r1.generation.protocol import to_messages
 from open_r1.records import Problem
-from open_r1.rundir import OutputFolder, write_json, write_jsonl
+from open_r1.rundir import RunDir, write_json, write_jsonl
 
 COMPLETIONS = "completions"
 SHOWN = 10
@@ -34,7 +35,7 @@ SCORED_AT_ONCE = 2048
 Tell = Callable[[str], None]
 
 
-def silent(what: Any) -> None:
+def silent(_: Any) -> None:
     """Shows nothing."""
 
 
@@ -170,11 +171,11 @@ def run_evaluation(
 
     `command` is the command that errors name for going on; `model_name` replaces the model's path in the summary.
     """
-    plan = cap_tokens(leave_out_long(plan, backend, tell), backend, tell)
+    plan = fit_context(plan, backend, tell)
     settings = settings_of(plan, backend, model_name or backend.completer.model)
     if (finished := read_finished(folder, settings)) is not None:
         return finished
-    completions = OutputFolder(folder / COMPLETIONS)
+    completions = RunDir(folder / COMPLETIONS)
     with completions.claimed(identity_of(settings)):
         for mode in plan.modes:
             sample_problems(
@@ -189,50 +190,55 @@ def run_evaluation(
     tell(f"{plan.name}: scoring {len(plan.problems) * plan.num_samples:,} samples")
     write_jsonl(folder / SAMPLES, score_samples(plan, completions.path))
     rows = read_scored(folder / SAMPLES)
+    by_mode = {mode: [row for row in rows if row["mode"] == mode.name] for mode in plan.modes}
     summary = {
         "name": plan.name,
         "title": plan.benchmark.title,
-        "model": model_name or backend.completer.model,
+        "model": settings["model"],
         "num_problems": len(plan.problems),
         "settings": settings,
         "modes": {
-            mode.name: summarise_mode(
-                [row for row in rows if row["mode"] == mode.name], mode.sampling, plan.benchmark.votes
-            )
-            for mode in plan.modes
+            mode.name: summarise_mode(found, mode.sampling, plan.benchmark.votes) for mode, found in by_mode.items()
         },
     }
     write_json(folder / SUMMARY, summary)
     return summary
 
 
-def leave_out_long(plan: Plan, backend: Backend, tell: Tell) -> Plan:
-    """The plan without the problems that leave no room for a completion, where `skip_unusable` asks for it."""
-    if not plan.settings.skip_unusable or backend.context is None:
+def fit_context(plan: Plan, backend: Backend, tell: Tell) -> Plan:
+    """The plan with problems and completions that fit the model's context, one limit for all; notices say what changed.
+
+    `skip_unusable` leaves out problems whose completions don't fit as asked for. ConfigError where there is no room at all.
+    """
+    if backend.context is None:
         return plan
-    room = backend.context - plan.modes[0].sampling.max_new_tokens
-    lengths = backend.count_prompts(plan.problems, plan.settings.system_prompt)
-    fitting = tuple(problem for problem in plan.problems if lengths[problem.id] <= room)
-    if not fitting or len(fitting) == len(plan.problems):
+    wanted, system_prompt = plan.modes[0].sampling.max_new_tokens, plan.settings.system_prompt
+    lengths = {
+        problem.id: backend.count_tokens(to_messages(problem.prompt, system_prompt)) for problem in plan.problems
+    }
+    context = f"the model's context of {backend.context:,} tokens"
+    if plan.settings.skip_unusable:
+        fitting = tuple(problem for problem in plan.problems if lengths[problem.id] + wanted <= backend.context)
+        if 0 < len(fitting) < len(plan.problems):
+            tell(
+                f"notice: {plan.name}: {len(plan.problems) - len(fitting):,} of {len(plan.problems):,} problems are left "
+                f"out, because they don't fit into {context} with their completions"
+            )
+            plan = replace(plan, problems=fitting)
+    longest = max((problem.id for problem in plan.problems), key=lambda id: lengths[id])
+    room = backend.context - lengths[longest]
+    if room < 1:
+        raise ConfigError(
+            f"{context} is too small: problem {longest} alone has {lengths[longest]:,}; leave such problems out with "
+            "--skip_unusable, or give the model a longer context."
+        )
+    if room >= wanted:
         return plan
     tell(
-        f"notice: {plan.name}: {len(plan.problems) - len(fitting):,} of {len(plan.problems):,} problems are left out, "
-        f"because they don't fit into the model's context of {backend.context:,} tokens with their completions"
+        f"notice: {plan.name}: completions are limited to {room:,} tokens, which is what {context} leaves for the longest "
+        f"problem ({wanted:,} were asked for)"
     )
-    return replace(plan, problems=fitting)
-
-
-def cap_tokens(plan: Plan, backend: Backend, tell: Tell) -> Plan:
-    """The plan with completions that fit the model's context; a notice says where they are shorter than asked for."""
-    wanted = plan.modes[0].sampling.max_new_tokens
-    limit = backend.cap_tokens(plan.problems, plan.settings.system_prompt, wanted)
-    if limit == wanted:
-        return plan
-    tell(
-        f"notice: {plan.name}: completions are limited to {limit:,} tokens, which is what the model's context of "
-        f"{backend.context:,} leaves for the longest problem ({wanted:,} were asked for)"
-    )
-    modes = (replace(mode, sampling=replace(mode.sampling, max_new_tokens=limit)) for mode in plan.modes)
+    modes = (replace(mode, sampling=replace(mode.sampling, max_new_tokens=room)) for mode in plan.modes)
     return replace(plan, modes=tuple(modes))
 
 
@@ -240,6 +246,7 @@ MAY_CHANGE = ("num_samples", "data", "open_r1", "versions")
 """Settings that may differ between the runs of one folder."""
 
 CONTENTS = {"problems": "contents of the problems", "model_hash": "contents of the model folder"}
+"""What `rundir` calls a hash that has changed."""
 
 
 def settings_of(plan: Plan, backend: Backend, model: str) -> dict[str, Any]:
@@ -252,11 +259,9 @@ def settings_of(plan: Plan, backend: Backend, model: str) -> dict[str, Any]:
         "model_hash": backend.model_hash,
         "backend": backend.name,
         "modes": [mode.name for mode in plan.modes],
-        "num_samples": sampling.num_samples,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "max_new_tokens": sampling.max_new_tokens,
-        "seed": sampling.seed,
+        **{
+            name: getattr(sampling, name) for name in ("num_samples", "temperature", "top_p", "max_new_tokens", "seed")
+        },
         **({"shuffle_seed": sampling.seed} if plan.benchmark.shuffles else {}),
         "system_prompt": plan.settings.system_prompt,
         "data": plan.data,
@@ -266,7 +271,7 @@ def settings_of(plan: Plan, backend: Backend, model: str) -> dict[str, Any]:
 
 
 def identity_of(settings: dict[str, Any]) -> dict[str, Any]:
-    """What must not change between the runs of one folder; hashes are named as `rundir` reports them."""
+    """What must not change between the runs of one folder."""
     return {CONTENTS.get(key, key): value for key, value in settings.items() if key not in MAY_CHANGE}
 
 

@@ -109,6 +109,7 @@ def summarise_mode(samples: Sequence[Row], sampling: Sampling, votes: bool) -> d
     kinds = list(dict.fromkeys(kind for sample in samples for kind in sample["groups"]))
     by = {kind: estimate_groups(samples, kind) for kind in kinds}
     count = sampling.num_samples
+    sizes = sorted({*(2**power for power in range(count.bit_length())), count})
     return {
         "temperature": sampling.temperature,
         "num_samples": count,
@@ -116,8 +117,8 @@ def summarise_mode(samples: Sequence[Row], sampling: Sampling, votes: bool) -> d
         "accuracy": as_record(estimate_share(means)),
         "standard_error": number(clustered_error(means)),
         "repeat_error": number(repeat_error([scores_of(each) for each in scored])),
-        "pass_at": estimate_at(scored, passes, powers_of_two(count)),
-        "maj_at": estimate_at(scored, majority, vote_sizes(count)) if votes else {},
+        "pass_at": estimate_at(scored, passes, sizes),
+        "maj_at": estimate_at(scored, majority, [k for k in sizes if k <= MOST_VOTES or k == count]) if votes else {},
         "groups": by[kinds[0]] if kinds else {},
         "by": by,
         "truncated_share": mean([sample["finish_reason"] == "length" for sample in samples]),
@@ -132,12 +133,8 @@ def summarise_mode(samples: Sequence[Row], sampling: Sampling, votes: bool) -> d
 
 def as_record(estimate: Estimate) -> dict[str, Any]:
     """An estimate as JSON has it: null for what is not known."""
-    return {
-        "value": number(estimate.value),
-        "low": number(estimate.low),
-        "high": number(estimate.high),
-        "n": estimate.n,
-    }
+    shares = {name: number(getattr(estimate, name)) for name in ("value", "low", "high")}
+    return {**shares, "n": estimate.n}
 
 
 def from_record(record: Mapping[str, Any]) -> Estimate:
@@ -190,16 +187,6 @@ def passes(samples: Sequence[Row], k: int) -> float:
 def majority(samples: Sequence[Row], k: int) -> float:
     """maj@k of one problem's samples."""
     return majority_at_k([(sample["answer"], sample["score"] or 0.0) for sample in samples], k)
-
-
-def powers_of_two(most: int) -> list[int]:
-    """1, 2, 4, … and the whole number itself."""
-    return sorted({*(2**power for power in range(most.bit_length())), most})
-
-
-def vote_sizes(most: int) -> list[int]:
-    """The k for which maj@k is computed."""
-    return [k for k in powers_of_two(most) if k <= MOST_VOTES or k == most]
 
 
 def known_mean(values: Sequence[int | None]) -> float | None:

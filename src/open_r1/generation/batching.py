@@ -23,16 +23,15 @@ class BatchedGenerator:
 
     def __init__(self, generator: Generator, model: str, concurrency: int) -> None:
         self.generator, self.model, self.concurrency = generator, model, concurrency
-        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
         self.queue: list[Waiting] = []
         self.batches: asyncio.Task[None] | None = None
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
         self.tokens_in_flight = 0
         """Tokens of the batch that is being generated, where the generator counts them (`on_tokens`)."""
         if hasattr(generator, "on_tokens"):
             generator.on_tokens = self.count_tokens  # type: ignore[attr-defined]
 
     def count_tokens(self, count: int) -> None:
-        """Count tokens of the batch that is being generated."""
         self.tokens_in_flight += count
 
     async def start(self) -> list[str]:
@@ -88,12 +87,10 @@ class BatchedGenerator:
             self.tokens_in_flight = 0
         seconds = time.monotonic() - started
         for (_, sampling, future), completions in zip(batch, completions_each, strict=True):
+            tokens = sum(completion.num_tokens for completion in completions)
             if not future.done():
-                tokens = sum(completion.num_tokens for completion in completions)
-                reply = Reply(
-                    tuple(completions), None, tokens, self.model, "in-process", sampling.seed, seconds, attempts=1
-                )
-                future.set_result(reply)
+                made = self.model, "in-process", sampling.seed, seconds, 1
+                future.set_result(Reply(tuple(completions), None, tokens, *made))
 
     async def close(self) -> None:
         """End the batch that is being generated too, where the generator can (`cancel`): nobody waits for it any more."""

@@ -1,8 +1,4 @@
-"""Several generators in processes of their own, each with its own GPU: a batch is dealt out, and comes back in order.
-
-Does: start the processes (`processes.pool`), give each a share of the prompts, end them with this process. Does not: know
-what they generate with (`make` is a module's function and its arguments).
-"""
+"""Several generators in processes of their own, each with its own GPU: a batch is dealt out, and comes back in order."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from typing import Any
 
 from open_r1.errors import RunError
 from open_r1.generation.protocol import Generator, Prompt, Sampling
-from open_r1.processes.pool import JobOutcome, Limits, Pool
+from open_r1.processes.pool import Limits, Pool
 from open_r1.records import Completion
 
 START_LIMIT_S = 1800.0
@@ -63,7 +59,11 @@ class DataParallelGenerator(Generator):
             outcomes = self.pool.map_pinned(jobs)
         except Exception as error:  # noqa: BLE001 - whatever a model fails with while it is loaded
             raise RunError(f"a generating process failed: {describe(error)}") from None
-        return [value_of(outcome, index) for index, outcome in enumerate(outcomes)]
+        for index, outcome in enumerate(outcomes):
+            if outcome.kind != "done":
+                said = describe(outcome.error) if outcome.kind == "raised" else str(outcome.error).rstrip(".")
+                raise RunError(f"generating process {index} failed: {said}; run the same command again to go on.")
+        return [outcome.value for outcome in outcomes]
 
     def close(self) -> None:
         """End the processes."""
@@ -91,14 +91,6 @@ def make_vllm(model: str, options: Mapping[str, Any]) -> Any:
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
     return VLLMGenerator(model, **options)
-
-
-def value_of(outcome: JobOutcome, index: int) -> Any:
-    """The value of a job that was done; RunError for one that failed."""
-    if outcome.kind == "done":
-        return outcome.value
-    said = describe(outcome.error) if outcome.kind == "raised" else str(outcome.error).rstrip(".")
-    raise RunError(f"generating process {index} failed: {said}; run the same command again to go on.")
 
 
 def describe(error: BaseException | None) -> str:

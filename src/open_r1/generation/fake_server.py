@@ -1,10 +1,6 @@
-"""A server that speaks OpenAI's chat API without a model, well or badly: for tests and benchmarks.
+"""A server that speaks OpenAI's chat API without a model, well or badly (`FAULTS`): for tests and benchmarks.
 
-    python -m open_r1.generation.fake_server --port 8000 --latency 0.05 --fault status_500=0.1 --fault hang=0.01
-
-Does: answer any prompt with a short worked trace after `latency` seconds, list its model, count what it served
-(`GET /stats`), and misbehave at the rates asked for. `FAULTS` says how.
-Does not: stream, check keys unless given one, or keep to any limit but `busy_above`.
+python -m open_r1.generation.fake_server --port 8000 --latency 0.05 --fault status_500=0.1 --fault hang=0.01
 """
 
 from __future__ import annotations
@@ -18,7 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -92,12 +88,8 @@ class FakeServer:
 
     def choose_fault(self) -> str | None:
         """A fault at its rate, mostly none."""
-        chance = self.random.random() if self.settings.faults else 1.0
-        for name, share in self.settings.faults.items():
-            chance -= share
-            if chance < 0:
-                return name
-        return None
+        names, shares = list(self.settings.faults), list(self.settings.faults.values())
+        return self.random.choices([*names, None], [*shares, 1 - sum(shares)])[0]
 
     async def complete(self, request: Request) -> Response:
         """The answer to a chat completion, or a fault."""
@@ -205,8 +197,7 @@ async def half(whole: bytes, transport: asyncio.Transport) -> AsyncIterator[byte
     await asyncio.Event().wait()
 
 
-@dataclass(frozen=True)
-class Running:
+class Running(NamedTuple):
     """A fake that is being served by a thread of this process."""
 
     url: str
@@ -222,38 +213,20 @@ def running_fake(settings: FakeSettings | None = None, port: int = 0) -> Iterato
         fake.server.force_exit = True
 
 
-def read_fault(word: str) -> tuple[str, float]:
-    """A fault and its share, from NAME=SHARE."""
-    name, _, share = word.partition("=")
-    try:
-        return name, float(share)
-    except ValueError:
-        raise ConfigError(f"--fault {word}: write NAME=SHARE, as status_500=0.1.") from None
-
-
 def main() -> int:
     """Serve a fake as the command line describes it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m open_r1.generation.fake_server", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="fake", help="name of the model (default: fake)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one, which is printed")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before an answer")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME=SHARE", help=", ".join(FAULTS))
     parser.add_argument("--words", type=int, default=20, help="words of an answer")
-    parser.add_argument("--seed", type=int, default=0, help="of the faults")
-    arguments = parser.parse_args()
-    faults = dict(read_fault(word) for word in arguments.fault)
-    settings = FakeSettings(
-        model=arguments.model,
-        latency_s=arguments.latency,
-        faults=faults,
-        words=arguments.words,
-        seed=arguments.seed,
-    )
-    with bind(arguments.host, arguments.port) as sock:
-        sys.stdout.write(f"http://{join_host_port(arguments.host, sock.getsockname()[1])}/v1\n")
+    given = parser.parse_args()
+    faults = {name: float(share) for name, _, share in (word.partition("=") for word in given.fault)}
+    settings = FakeSettings(model=given.model, latency_s=given.latency, faults=faults, words=given.words)
+    with bind(given.host, given.port) as sock:
+        sys.stdout.write(f"http://{join_host_port(given.host, sock.getsockname()[1])}/v1\n")
         sys.stdout.flush()
         FakeServer(settings).server.run(sockets=[sock])
     return 0

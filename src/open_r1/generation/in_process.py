@@ -1,8 +1,7 @@
 """Completions from a transformers model in this process: batched, left-padded, stopped at the end of the turn.
 
 Prompts are taken longest first, so that a batch that doesn't fit in memory shows at once and little is wasted on
-padding; results come back in the prompts' order. A turn ends with the tokenizer's end-of-sequence token or any of those in
-generation_config.json. An opening `<think>` that the chat template has put into the prompt goes back into the completion.
+padding. An opening `<think>` that the chat template has put into the prompt goes back into the completion.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import TopPLogitsWarper
 
 from open_r1.errors import ModelError, RunError
 from open_r1.generation.protocol import Generator, Prompt, Sampling, to_messages
@@ -37,10 +37,8 @@ class TransformersGenerator(Generator):
         batch_size: int = 256,
         system_prompt: str | None = None,
     ) -> None:
-        self.model = model.eval()
-        self.tokenizer = tokenizer
-        self.batch_size = batch_size
-        self.system_prompt = system_prompt
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.batch_size, self.system_prompt = batch_size, system_prompt
         self.stop_ids = find_stop_ids(model, tokenizer)
         self.pad_id = next(iter(known_ids(tokenizer.pad_token_id, tokenizer.eos_token_id, *self.stop_ids)), 0)
         self.cancelled = threading.Event()
@@ -80,23 +78,18 @@ class TransformersGenerator(Generator):
             for index in range(sampling.num_samples)
         ]
         done: list[list[Completion]] = [[] for _ in prompts]
-        for batch in self.batches_alike(sorted(rows, key=lambda row: -len(row[1]))):
-            seeds = [sampling.seed for _, _, sampling in batch]
-            sequences = self.complete_batch([encoded for _, encoded, _ in batch], batch[0][2], seeds, cancelled)
-            for (place, encoded, _), tokens in zip(batch, sequences, strict=True):
-                done[place].append(self.decode(tokens, self.opened_by(encoded)))
-        return done
-
-    def batches_alike(self, rows: Sequence[Any]) -> Iterator[list[Any]]:
-        """Successive rows whose samplings differ in the seed alone, at most `batch_size` at a time."""
+        rows.sort(key=lambda row: -len(row[1]))
         for _, alike in itertools.groupby(rows, lambda row: dataclasses.replace(row[2], seed=0)):
-            found = list(alike)
-            for start in range(0, len(found), self.batch_size):
-                yield found[start : start + self.batch_size]
+            while batch := list(itertools.islice(alike, self.batch_size)):
+                seeds = [sampling.seed for _, _, sampling in batch]
+                sequences = self.complete_batch([encoded for _, encoded, _ in batch], batch[0][2], seeds, cancelled)
+                for (place, encoded, _), tokens in zip(batch, sequences, strict=True):
+                    done[place].append(self.decode(tokens, self.opened_by(encoded)))
+        return done
 
     def encode(self, prompt: Prompt) -> list[int]:
         """The token ids of a prompt by the chat template."""
-        messages = to_messages(prompt, self.system_prompt)
+        messages = to_messages(prompt)
         encoded: Any = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
         return encoded["input_ids"]
 
@@ -118,7 +111,6 @@ class TransformersGenerator(Generator):
         """
         input_ids, mask = (part.to(self.model.device) for part in pad_left(encoded, self.pad_id))
         sampled = [SeededSampling(sampling, seeds, input_ids.device)] if sampling.temperature > 0 else []
-        criteria = [CountTokens(self.on_tokens, self.pad_id), *([StopWhenSet(cancelled)] if cancelled else [])]
         output = self.model.generate(  # type: ignore[operator]
             input_ids=input_ids,
             attention_mask=mask,
@@ -130,7 +122,7 @@ class TransformersGenerator(Generator):
             logits_processor=sampled,
             pad_token_id=self.pad_id,
             eos_token_id=list(self.stop_ids) or None,
-            stopping_criteria=criteria,
+            stopping_criteria=[Watch(self.on_tokens, self.pad_id, cancelled or self.cancelled)],
         )
         if cancelled is not None and cancelled.is_set():
             raise RunError("the generation was cancelled; run the same command again to go on.")
@@ -174,26 +166,16 @@ def pad_left(encoded: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tenso
     return torch.tensor(ids), torch.tensor(mask)
 
 
-class StopWhenSet:
-    """A stopping criterion that ends every row before its next token once the event is set."""
+class Watch:
+    """A stopping criterion that reports how many tokens each step adds, and ends every row once the event is set."""
 
-    def __init__(self, event: threading.Event) -> None:
-        self.event = event
+    def __init__(self, on_tokens: Callable[[int], None], pad_id: int, event: threading.Event) -> None:
+        self.on_tokens, self.pad_id, self.event = on_tokens, pad_id, event
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **options: Any) -> torch.Tensor:
+        """`input_ids` is (sequences, tokens so far); returns one truth value for each sequence."""
+        self.on_tokens(int((input_ids[:, -1] != self.pad_id).sum()))  # padding does not count
         return torch.full((input_ids.shape[0],), self.event.is_set(), dtype=torch.bool, device=input_ids.device)
-
-
-class CountTokens:
-    """A stopping criterion that stops nothing and reports how many tokens each step adds; padding does not count."""
-
-    def __init__(self, on_tokens: Callable[[int], None], pad_id: int) -> None:
-        self.on_tokens, self.pad_id = on_tokens, pad_id
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **options: Any) -> torch.Tensor:
-        """`input_ids` is (sequences, tokens so far); returns False for each sequence."""
-        self.on_tokens(int((input_ids[:, -1] != self.pad_id).sum()))
-        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
 
 class SeededSampling:
@@ -207,18 +189,10 @@ class SeededSampling:
         self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        scores = keep_top_p(scores.float() / self.temperature, self.top_p)
+        scores = scores.float() / self.temperature
+        if self.top_p < 1:
+            scores = TopPLogitsWarper(self.top_p)(input_ids, scores)
         uniform = torch.stack(
             [torch.rand(scores.shape[1], generator=generator, device=scores.device) for generator in self.generators]
         )
         return scores - torch.log(-torch.log(uniform.clamp_min(torch.finfo(uniform.dtype).tiny)))
-
-
-def keep_top_p(scores: torch.Tensor, top_p: float) -> torch.Tensor:
-    """The scores with everything below the smallest set of tokens that has `top_p` of the probability at -inf."""
-    if top_p >= 1:
-        return scores
-    ordered, places = scores.sort(dim=-1, descending=True)
-    before = ordered.softmax(dim=-1).cumsum(dim=-1) - ordered.softmax(dim=-1)
-    left_out = (before >= top_p).scatter(-1, places, before >= top_p)
-    return scores.masked_fill(left_out, -torch.inf)

@@ -1,8 +1,7 @@
 """Completions from servers that speak OpenAI's chat API: vLLM, SGLang, `transformers serve`, hosted ones.
 
-Does: spread requests over several servers, keep to limits of requests and tokens a minute, send a request again where that
-may help, wait as long as a server asks to (Retry-After). `net.retry` says what a failure means, `net.servers` what follows.
-Does not: stream, call tools, or change what a model wrote, but for putting its thinking back into the text (`replies`).
+Requests are spread over the servers and sent again where that may help: `net.retry` says what a failure means,
+`net.servers` what follows. Thinking that a server sends apart is put back into the text (`replies`).
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ from typing import Any
 
 import orjson
 
+from open_r1.configs.fields import check_limits, setting
+from open_r1.configs.ranges import COUNT, POSITIVE, Range
 from open_r1.errors import ConfigError, nearest
 from open_r1.generation.protocol import Generator, Message, Prompt, Reply, RequestFailed, Sampling, to_messages
 from open_r1.generation.replies import BadReply, Parsed, parse_reply
@@ -31,6 +32,7 @@ CHECK_TIMEOUT_S = 10.0
 WAITING_GAP_S = 2.0
 CHARACTERS_A_TOKEN = 4
 OPEN_FILES_SPARE = 64
+WAIT = Range(0, 1e9)
 
 
 @dataclass(frozen=True)
@@ -43,30 +45,21 @@ class ServerSettings:
     urls: tuple[str, ...]
     model: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
-    concurrency: int = 64
-    timeout_s: float = 900.0
-    max_attempts: int = 8
-    pause_s: float = 0.5
-    patience_s: float = 300.0
-    wait_for_server_s: float = 0.0
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
+    concurrency: int = setting(64, "requests in flight", COUNT)
+    timeout_s: float = setting(900.0, "seconds that an answer may take", POSITIVE)
+    max_attempts: int = setting(8, "times that a request is sent", COUNT)
+    pause_s: float = setting(0.5, "seconds before the second attempt", WAIT)
+    patience_s: float = setting(300.0, "seconds that every server may fail", WAIT)
+    wait_for_server_s: float = setting(0.0, "seconds that servers have to start", WAIT)
+    requests_per_minute: float | None = setting(None, "requests a minute", POSITIVE)
+    tokens_per_minute: float | None = setting(None, "tokens a minute", POSITIVE)
     system_prompt: str | None = None
     extra_body: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.urls:
             raise ConfigError("no server was named; give at least one address, as http://localhost:8000/v1.")
-        for name in ("concurrency", "max_attempts"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, but is {getattr(self, name)}.")
-        for name in ("timeout_s", "requests_per_minute", "tokens_per_minute"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < 1e12:
-                raise ConfigError(f"{name} must be above 0, but is {value:g}.")
-        for name in ("pause_s", "patience_s", "wait_for_server_s"):
-            if not 0 <= getattr(self, name) < 1e9:
-                raise ConfigError(f"{name} must be at least 0, but is {getattr(self, name):g}.")
+        check_limits(self)
 
 
 class OpenAIServer(Generator):
@@ -74,11 +67,9 @@ class OpenAIServer(Generator):
 
     def __init__(self, settings: ServerSettings, report: Callable[[str], None] = lambda line: None) -> None:
         addresses = list(dict.fromkeys(parse_api_address(url) for url in settings.urls))
-        self.settings = settings
-        self.report = report
+        self.settings, self.report, self.addresses = settings, report, addresses
         self.model = settings.model or ""
         self.concurrency = settings.concurrency * len(addresses)
-        self.addresses = addresses
         self.key = os.environ.get(settings.api_key_env, "").strip()
         if not self.key.isascii() or not self.key.isprintable():
             raise ConfigError(f"the key in {settings.api_key_env} contains characters that no key has; set it anew.")
@@ -146,7 +137,8 @@ class OpenAIServer(Generator):
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
         """Ask until there is an answer or a reason to stop (`net.retry`)."""
         body = self.make_body(messages, sampling)
-        expected = len(body) / CHARACTERS_A_TOKEN + self.expected_tokens(sampling)
+        each = sampling.max_new_tokens if self.mean_tokens is None else self.mean_tokens
+        expected = len(body) / CHARACTERS_A_TOKEN + each * sampling.num_samples
         attempts, pauses = 0, backoff(self.settings.pause_s, LONGEST_PAUSE_S)
         avoid: Endpoint | None = None
         while True:
@@ -155,9 +147,8 @@ class OpenAIServer(Generator):
             try:
                 parsed = await self.ask(endpoint, body)
             except Refusal as refusal:
-                self.pool.note(
-                    endpoint, refusal.cause, refusal.reason, refusal.detail, asked_at, refusal.retry_after_s
-                )
+                said = refusal.cause, refusal.reason, refusal.detail
+                self.pool.note(endpoint, *said, asked_at, refusal.retry_after_s)
                 attempts += refusal.cause != "busy"
                 if refusal.cause == "request" or attempts >= self.settings.max_attempts:
                     raise RequestFailed(refusal.reason, refusal.detail, endpoint.url, attempts) from None
@@ -165,16 +156,13 @@ class OpenAIServer(Generator):
             else:
                 seconds = time.monotonic() - asked_at
                 self.settle(endpoint, parsed, expected, sampling.num_samples)
-                return Reply(
+                completions, *usage = (
                     parsed.completions[: sampling.num_samples],
                     parsed.prompt_tokens,
                     parsed.completion_tokens,
-                    parsed.model or self.model,
-                    endpoint.url,
-                    sampling.seed,
-                    seconds,
-                    attempts + 1,
                 )
+                model = parsed.model or self.model
+                return Reply(completions, *usage, model, endpoint.url, sampling.seed, seconds, attempts + 1)
             finally:
                 self.pool.release(endpoint)
             await asyncio.sleep(pause)
@@ -191,10 +179,8 @@ class OpenAIServer(Generator):
         }
         if sampling.num_samples > 1:
             content["n"] = sampling.num_samples
-        if self.settings.extra_body:
-            content |= self.settings.extra_body
-            content = {key: value for key, value in content.items() if value is not None}
-        return orjson.dumps(content)
+        content |= self.settings.extra_body
+        return orjson.dumps({key: value for key, value in content.items() if value is not None})
 
     async def ask(self, endpoint: Endpoint, body: bytes) -> Parsed:
         """One request, one answer. Refusal says what went wrong, and the cause."""
@@ -203,9 +189,7 @@ class OpenAIServer(Generator):
             response = await self.client.request("POST", url, body, timeout_s=timeout_s)
             if response.status == 200:
                 return parse_reply(response.body)
-        except TransportError as error:
-            raise Refusal("server", error.reason, error.detail) from None
-        except BadReply as error:
+        except (TransportError, BadReply) as error:
             raise Refusal("server", error.reason, error.detail) from None
         raise refusal_of(response)
 
@@ -218,11 +202,6 @@ class OpenAIServer(Generator):
         latest = parsed.completion_tokens / num_samples
         self.mean_tokens = latest if self.mean_tokens is None else 0.98 * self.mean_tokens + 0.02 * latest
 
-    def expected_tokens(self, sampling: Sampling) -> float:
-        """The completion tokens that a request will probably take."""
-        each = sampling.max_new_tokens if self.mean_tokens is None else self.mean_tokens
-        return each * sampling.num_samples
-
     async def close(self) -> None:
         """Close the connections; `start` opens new ones."""
         self.pool.close()
@@ -232,7 +211,7 @@ class OpenAIServer(Generator):
         """Everything at once, a request for each sample; RequestFailed when a single one can't be completed."""
 
         async def complete_one(prompt: Prompt, sampling: Sampling) -> list[Completion]:
-            seeds = [(sampling.seed + index) % 2**31 for index in range(sampling.num_samples)]
+            seeds = ((sampling.seed + index) % 2**31 for index in range(sampling.num_samples))
             each = [replace(sampling, num_samples=1, seed=seed) for seed in seeds]
             replies = await asyncio.gather(*(self.complete(to_messages(prompt), one) for one in each))
             return [completion for reply in replies for completion in reply.completions]

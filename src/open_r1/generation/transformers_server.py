@@ -1,14 +1,9 @@
 """transformers' own OpenAI-compatible server, with a sampling of its own for each request.
 
-    python -m open_r1.generation.transformers_server MODEL --port 8001
-
-Does: start `transformers serve` with continuous batching, fixed where version 5.23 goes wrong: there the first request's
-temperature counts for all, sampling is off unless the model's generation config turns it on, nothing keeps a prompt
-within the model's context, and an empty prompt or a tiny temperature ends the batch for good. Temperatures between 0 and
-0.01 count as 0.01, as they do in vLLM. Requests must show the token in OPEN_R1_SERVER_TOKEN, if it is set.
-Does not: check requests, name models, or separate thinking from answer: `open_r1.serving` is in front of it.
-
-tests/contract/test_transformers_server.py fails when what is replaced here has moved.
+`transformers serve` with continuous batching, fixed where version 5.23 goes wrong: there the first request's temperature
+counts for all, sampling is off unless the model's generation config turns it on, nothing keeps a prompt within the model's
+context, and an empty prompt or a tiny temperature ends the batch for good. tests/contract/test_transformers_server.py fails
+when what is replaced here has moved. Requests must show the token in OPEN_R1_SERVER_TOKEN, if it is set.
 """
 
 from __future__ import annotations
@@ -39,11 +34,7 @@ UNTIL_FULL = sys.maxsize
 
 
 class OwnSampling:
-    """A handler's generation config: the request's values, then the model's, then temperature 1.
-
-    transformers sets a request's temperature but not `do_sample`, so that a model without sampling in its generation
-    config answers greedily whatever is asked for.
-    """
+    """A handler's generation config: the request's values, then the model's, then temperature 1."""
 
     def _build_generation_config(
         self, body: dict[str, Any], model_generation_config: Any, use_cb: bool = False
@@ -79,11 +70,7 @@ class CompletionHandler(OwnSampling, completion.CompletionHandler):
 
 
 class OwnSamplingManager(utils.CBGenerateManager):
-    """Continuous batching in which every request has its own temperature and top_p.
-
-    transformers starts the batch with the first request's config, which then counts for all; the engine below takes other
-    values with each request, but the server does not pass them on.
-    """
+    """Continuous batching in which every request has its own temperature and top_p, which the engine below takes."""
 
     max_model_len: int | None = None
 
@@ -101,10 +88,6 @@ class OwnSamplingManager(utils.CBGenerateManager):
         self._cb = engine
         engine.start()
 
-    def context_of(self, model: Any) -> int | None:
-        """How many tokens prompt and completion may have together: as asked for, else as the model's config says."""
-        return self.max_model_len or getattr(model.config.get_text_config(), "max_position_embeddings", None)
-
     def add_with_sampling(self, *arguments: Any, **options: Any) -> str:
         """Add a request to the batch with its own sampling."""
         identity = self.add_request(*arguments, **options, **sampling_of(self.wanted, self.vocabulary))
@@ -113,31 +96,19 @@ class OwnSamplingManager(utils.CBGenerateManager):
         return identity
 
     def generate_streaming(
-        self, model: Any, processor: Any, inputs: Any, gen_config: Any, *rest: Any, **options: Any
+        self, model: Any, processor: Any, inputs: Any, gen_config: Any, *rest: Any, **more: Any
     ) -> Any:
-        """transformers' own, for the sampling of this request."""
-        self.wanted = within_context(gen_config, inputs["input_ids"], self.context_of(model))
-        return super().generate_streaming(model, processor, inputs, gen_config, *rest, **options)
-
-    async def generate_non_streaming(
-        self, model: Any, processor: Any, inputs: Any, gen_config: Any, *rest: Any, **options: Any
-    ) -> Any:
-        """transformers' own, for the sampling of this request."""
-        self.wanted = within_context(gen_config, inputs["input_ids"], self.context_of(model))
-        return await super().generate_non_streaming(model, processor, inputs, gen_config, *rest, **options)
+        """transformers' own, for the sampling of this request; the gateway asks for streams alone."""
+        limit = self.max_model_len or getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self.wanted = within_context(gen_config, inputs["input_ids"], limit)
+        return super().generate_streaming(model, processor, inputs, gen_config, *rest, **more)
 
 
 def shared_config(gen_config: Any) -> GenerationConfig:
     """What all requests share. The values only make the processors exist: each request brings its own."""
+    ids = {"eos_token_id": gen_config.eos_token_id, "pad_token_id": gen_config.pad_token_id}
     return GenerationConfig(
-        do_sample=True,
-        temperature=0.5,
-        top_k=2,
-        top_p=0.5,
-        use_cache=False,
-        max_new_tokens=1,
-        eos_token_id=gen_config.eos_token_id,
-        pad_token_id=gen_config.pad_token_id,
+        do_sample=True, temperature=0.5, top_k=2, top_p=0.5, use_cache=False, max_new_tokens=1, **ids
     )
 
 
@@ -186,15 +157,6 @@ def build_guarded_server(*arguments: Any, **options: Any) -> Any:
 ORIGINAL_PARSER, ORIGINAL_SERVER = chat_completion.build_response_parser, server.build_server
 
 
-def install_fixes() -> None:
-    """Put ours in place of what transformers' server would use."""
-    chat_completion.ChatCompletionHandler = ChatHandler
-    chat_completion.build_response_parser = parser_for_tools_only
-    completion.CompletionHandler = CompletionHandler
-    utils.CBGenerateManager = OwnSamplingManager
-    server.build_server = build_guarded_server
-
-
 def main() -> None:
     """Serve the model that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -210,7 +172,9 @@ def main() -> None:
     OwnSamplingManager.max_model_len = arguments.max_model_len
     has_accelerator = arguments.device != "cpu" and torch.accelerator.is_available()
     share = arguments.gpu_memory_utilization or (None if has_accelerator else CPU_CACHE_SHARE)
-    install_fixes()
+    chat_completion.ChatCompletionHandler, completion.CompletionHandler = ChatHandler, CompletionHandler
+    chat_completion.build_response_parser = parser_for_tools_only
+    utils.CBGenerateManager, server.build_server = OwnSamplingManager, build_guarded_server
     Serve(
         force_model=arguments.model,
         continuous_batching=True,

@@ -53,13 +53,8 @@ def read_pipeline(
 ) -> Pipeline:
     """The pipeline of a recipe.
 
-    Args:
-        output_dir: In place of the recipe's.
-        seed: In place of the recipe's.
-        changes: "stage.key=value" from the command line, values as in a recipe.
-
-    Raises:
-        ConfigError: The recipe or a change can't be carried out.
+    `output_dir` and `seed` replace the recipe's; `changes` are "stage.key=value" from the command line, values as in a
+    recipe. ConfigError when the recipe or a change can't be carried out.
     """
     written = apply_changes(read_recipe(path), changes)
     settings = read_record(PipelineSettings, written, "pipeline", str(path))

@@ -1,7 +1,6 @@
 """Running a pipeline: each stage once, in order; finished stages are skipped, an interrupted one continues.
 
-A stage's folder has `identity.json` (its fingerprint) from its start and `done.json` at its end. Killed anywhere, the
-same command finds where it was.
+A stage's folder has `identity.json` (its fingerprint) from its start and `done.json` at its end.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from open_r1 import __version__
@@ -23,18 +21,14 @@ from open_r1.rundir import RunDir, hash_files, read_json, write_json
 Report = Callable[[str], None]
 
 
-@dataclass
 class Progress:
     """The state of a pipeline, kept in pipeline.json."""
 
-    pipeline: Pipeline
-    report: Report
-    stages: list[dict[str, Any]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.stages = [
+    def __init__(self, pipeline: Pipeline, report: Report) -> None:
+        self.pipeline, self.report = pipeline, report
+        self.stages: list[dict[str, Any]] = [
             {"name": stage.name, "kind": stage.kind, "folder": stage.name, "status": "pending", "seconds": 0.0}
-            for stage in self.pipeline.stages
+            for stage in pipeline.stages
         ]
 
     def mark(self, index: int, status: str, seconds: float) -> None:
@@ -52,12 +46,23 @@ def run_pipeline(pipeline: Pipeline, report: Report, overwrite: bool = False) ->
     """Run every stage that isn't done; RunFolderError when the folder contains another pipeline's stages."""
     root = RunDir(pipeline.output_dir)
     fingerprints = fingerprint_stages(pipeline)
-    limit_threads(pipeline.threads)
+    if pipeline.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(pipeline.threads)
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(pipeline.threads)
     root.refuse_foreign("pipeline.json", "pipeline's run")
     with root.locked():
-        changed = changed_stages(pipeline, fingerprints)
+        held = {stage.name: held_fingerprint(pipeline, stage) for stage in pipeline.stages}
+        changed = [name for name, fingerprint in held.items() if fingerprint not in (None, fingerprints[name])]
         prepared = prepare_stages(pipeline, changed, report)
-        make_room(pipeline, changed, overwrite)
+        if changed and not overwrite:
+            raise RunFolderError(
+                f"'{pipeline.output_dir}' contains a different run: the settings, seed or inputs of "
+                f"{', '.join(changed)} have changed since; choose another --output_dir, "
+                "or run these stages again with --overwrite."
+            )
+        for name in changed:
+            shutil.rmtree(pipeline.output_dir / name)
         progress = Progress(pipeline, report)
         for index, stage in enumerate(pipeline.stages):
             run_stage(pipeline, index, fingerprints[stage.name], prepared.pop(stage.name, None), progress)
@@ -83,36 +88,6 @@ def fingerprint_stages(pipeline: Pipeline) -> dict[str, str]:
     for stage in pipeline.stages:
         known[stage.name] = stage.fingerprint(common, {name: known[name] for name in stage.needs()})
     return known
-
-
-def limit_threads(threads: int | None) -> None:
-    """Make torch compute with that many CPU threads, whether it is loaded yet or not."""
-    if threads is None:
-        return
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(threads)
-
-
-def changed_stages(pipeline: Pipeline, fingerprints: dict[str, str]) -> list[str]:
-    """Stages in the folder that were made, or begun, with other settings, another seed or other inputs."""
-    return [
-        stage.name
-        for stage in pipeline.stages
-        if (held := held_fingerprint(pipeline, stage)) is not None and held != fingerprints[stage.name]
-    ]
-
-
-def make_room(pipeline: Pipeline, changed: Sequence[str], overwrite: bool) -> None:
-    """Refuse to go on over stages that have changed, or with `overwrite` remove them."""
-    if changed and not overwrite:
-        raise RunFolderError(
-            f"'{pipeline.output_dir}' contains a different run: the settings, seed or inputs of "
-            f"{', '.join(changed)} have changed since; choose another --output_dir, "
-            "or run these stages again with --overwrite."
-        )
-    for name in changed:
-        shutil.rmtree(pipeline.output_dir / name)
 
 
 def held_fingerprint(pipeline: Pipeline, stage: Stage) -> str | None:

@@ -1,7 +1,6 @@
 """Line charts and interval bars as plain geometry; the page's template makes SVG of them.
 
-Why not matplotlib: importing it takes longer than the whole page, and the page's own lines follow its light and
-dark colours. Nothing here makes markup, so there is nothing here to escape.
+Why not matplotlib: importing it takes longer than the whole page, and its own lines follow its light and dark colours.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from open_r1.records import Estimate
 from open_r1.report.values import number_of
@@ -46,8 +45,7 @@ class Line:
     end_y: float
 
 
-@dataclass(frozen=True)
-class Tick:
+class Tick(NamedTuple):
     """A mark on an axis."""
 
     at: float
@@ -65,8 +63,7 @@ class Chart:
     y_ticks: tuple[Tick, ...]
 
 
-@dataclass(frozen=True)
-class IntervalBar:
+class IntervalBar(NamedTuple):
     """An estimate on a track of 0..100, in percent of the track."""
 
     low: float
@@ -102,22 +99,18 @@ def draw_chart(panel: Panel, metrics: Sequence[Mapping[str, Any]]) -> Chart | No
     y_axis = [0.0, 0.25, 0.5, 0.75, 1.0] if panel.is_share else _axis(min(0.0, *values), max(values), 4)
     x_span = (min(steps), max(max(steps), min(steps) + 1))
     y_span = (y_axis[0], y_axis[-1])
+    form = ".1%" if panel.is_share else ".4g"
+    described = [
+        f"{label}: {points[0][1]:{form}} at step {points[0][0]:g}, {points[-1][1]:{form}} at step {points[-1][0]:g}"
+        for label, points in shown
+    ]
     return Chart(
         title=panel.title,
-        description=_describe(panel, shown),
+        description="; ".join(described) + ".",
         lines=tuple(_line(label, points, x_span, y_span) for label, points in shown),
         x_ticks=tuple(Tick(_x(at, x_span), f"{at:,.6g}") for at in x_axis if x_span[0] <= at <= x_span[1]),
         y_ticks=tuple(Tick(_y(at, y_span), f"{at:.0%}" if panel.is_share else f"{at:,.6g}") for at in y_axis),
     )
-
-
-def _describe(panel: Panel, shown: Sequence[tuple[str, Points]]) -> str:
-    form = ".1%" if panel.is_share else ".4g"
-    parts = [
-        f"{label}: {points[0][1]:{form}} at step {points[0][0]:g}, {points[-1][1]:{form}} at step {points[-1][0]:g}"
-        for label, points in shown
-    ]
-    return "; ".join(parts) + "."
 
 
 def _line(label: str, points: Points, x_span: tuple[float, float], y_span: tuple[float, float]) -> Line:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +15,11 @@ from typing import Any
 import jinja2
 
 from open_r1.report import charts, wording
-from open_r1.report.charts import Chart, Panel, draw_chart
+from open_r1.report.charts import Panel, draw_chart
 from open_r1.report.run_files import read_run
 from open_r1.report.run_records import Evaluation, RunRecords, Sample, TrainingRun, mark_of
 from open_r1.report.samples import count_unscored
-from open_r1.report.selection import ProblemChoice, ShownGroup, choose_problems, choose_rollouts
+from open_r1.report.selection import choose_problems, choose_rollouts
 from open_r1.report.values import text_of
 from open_r1.rewards.registry import reward_specs
 from open_r1.rundir import write_text
@@ -72,21 +71,6 @@ class ShownBenchmark:
 
 
 @dataclass(frozen=True)
-class ShownTraining:
-    """One training stage's summary, charts and rollouts."""
-
-    title: str
-    summary: str
-    preflight: str
-    findings: tuple[str, ...]
-    charts: tuple[Chart, ...]
-    more_charts: tuple[Chart, ...]
-    groups: tuple[ShownGroup, ...]
-    has_rollouts: bool
-    unscored: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Passage:
     """A stretch of a completion; `rest` is behind the fold, `left_out` characters are not on the page."""
 
@@ -109,7 +93,10 @@ def build_report(run_dir: Path) -> Path:
 
 def render_page(records: RunRecords) -> str:
     """The whole page as HTML."""
-    benchmarks = tuple(_show_benchmarks(records.evaluations))
+    by_name: dict[str, list[Evaluation]] = {}
+    for evaluation in records.evaluations:
+        by_name.setdefault(evaluation.benchmark, []).append(evaluation)
+    benchmarks = [_show_benchmark(name, found) for name, found in by_name.items()]
     main = max(benchmarks, key=lambda benchmark: len(benchmark.evaluations), default=None)
     template = _environment().get_template("page.html.jinja")
     return template.render(
@@ -118,9 +105,8 @@ def render_page(records: RunRecords) -> str:
         unfinished=wording.say_unfinished(records.stages),
         benchmarks=benchmarks,
         main=main,
-        choice=_choose_problems(main),
+        choice=choose_problems(main.evaluations, main.modes[0]) if main and main.modes else None,
         trainings=[_show_training(run) for run in records.trainings],
-        stages=_show_stages(records),
         total_seconds=sum(stage.seconds or 0.0 for stage in records.stages),
         environment=_flatten(records.environment),
     ).lstrip()
@@ -135,28 +121,17 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
-        say=wording,
-        charts=charts,
-        clip=clip,
-        describe_sample=describe_sample,
-        mark_of=mark_of,
-        mark_sample=mark_sample,
-        split_completion=split_completion,
-    )
+    shown = (clip, describe_sample, mark_of, mark_sample, split_completion)
+    environment.globals.update(say=wording, charts=charts, **{function.__name__: function for function in shown})
     return environment
 
 
-# --- evaluations ----------------------------------------------------------------------------------------------------
-
-
-def _show_benchmarks(evaluations: Sequence[Evaluation]) -> list[ShownBenchmark]:
-    names = list(dict.fromkeys(evaluation.benchmark for evaluation in evaluations))
-    return [_show_benchmark(name, [item for item in evaluations if item.benchmark == name]) for name in names]
-
-
 def _show_benchmark(name: str, evaluations: Sequence[Evaluation]) -> ShownBenchmark:
-    labels = _labels(evaluations)
+    names = [wording.name_model(evaluation.model) for evaluation in evaluations]
+    labels = [  # with the stage where one model is evaluated twice
+        f"{model} ({item.stage})" if names.count(model) > 1 else model
+        for model, item in zip(names, evaluations, strict=True)
+    ]
     by_name = dict(zip((item.stage for item in evaluations), labels, strict=True))
     summaries = [summary for item in evaluations for summary in item.modes.values()]
     return ShownBenchmark(
@@ -167,15 +142,6 @@ def _show_benchmark(name: str, evaluations: Sequence[Evaluation]) -> ShownBenchm
         groups=tuple(sorted({group for summary in summaries for group in summary.groups})),
         baselines=tuple(by_name.get(item.baseline, wording.name_model(item.baseline)) for item in evaluations),
     )
-
-
-def _labels(evaluations: Sequence[Evaluation]) -> list[str]:
-    """The model's name; with the stage's where one model is evaluated twice."""
-    names = [wording.name_model(evaluation.model) for evaluation in evaluations]
-    counts = Counter(names)
-    return [
-        f"{name} ({item.stage})" if counts[name] > 1 else name for name, item in zip(names, evaluations, strict=True)
-    ]
 
 
 def _headline(records: RunRecords, main: ShownBenchmark | None) -> list[str]:
@@ -190,66 +156,40 @@ def _headline(records: RunRecords, main: ShownBenchmark | None) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
-def _choose_problems(main: ShownBenchmark | None) -> ProblemChoice | None:
-    if main is None or not main.modes:
-        return None
-    choice = choose_problems(main.evaluations, main.modes[0])
-    return choice if choice.shown else None
-
-
-# --- training -------------------------------------------------------------------------------------------------------
-
-
-def _show_training(run: TrainingRun) -> ShownTraining:
-    return ShownTraining(
-        title=wording.name_model(run.name),
-        summary=wording.say_training(run),
-        preflight=wording.say_preflight(run.preflight),
-        findings=tuple(wording.say_findings(run.preflight)),
-        charts=_draw(_grpo_panels(run.metrics) if run.kind == "grpo" else SFT_PANELS, run.metrics),
-        more_charts=_draw((*_reward_panels(run.metrics), *MORE_PANELS), run.metrics),
-        groups=choose_rollouts(run.rollout_paths),
-        has_rollouts=run.kind == "grpo" or bool(run.rollout_paths),
-        unscored=tuple(wording.say_unscored(count) for count in count_unscored(run.rollout_paths)),
-    )
-
-
-def _grpo_panels(metrics: Sequence[Mapping[str, Any]]) -> tuple[Panel, ...]:
-    return (GRPO_PANELS[0], _accuracy_panel(), _rewards_panel("Each reward", "mean", metrics), *GRPO_PANELS[1:])
+def _show_training(run: TrainingRun) -> dict[str, Any]:
+    """What the template shows of a training stage."""
+    panels, more = SFT_PANELS, MORE_PANELS
+    if run.kind == "grpo":
+        panels = (GRPO_PANELS[0], _accuracy_panel(), _rewards_panel(run, "", "mean", False), *GRPO_PANELS[1:])
+        kinds = (("standard deviation", "std", False), ("groups without variance", "zero_variance", True))
+        more = (*(_rewards_panel(run, *kind) for kind in (*kinds, ("unscored share", "unscored", True))), *more)
+    return {
+        "title": wording.name_model(run.name),
+        "summary": wording.say_training(run),
+        "preflight": wording.say_preflight(run.preflight),
+        "findings": wording.say_findings(run.preflight),
+        "charts": [chart for panel in panels if (chart := draw_chart(panel, run.metrics))],
+        "more_charts": [chart for panel in more if (chart := draw_chart(panel, run.metrics))],
+        "groups": choose_rollouts(run.rollout_paths),
+        "has_rollouts": run.kind == "grpo" or bool(run.rollout_paths),
+        "unscored": count_unscored(run.rollout_paths),
+    }
 
 
 def _accuracy_panel() -> Panel:
     """The default reward for answers, in training and on held-out problems."""
     names = [spec.function_name for spec in reward_specs().values() if spec.is_default and spec.kind == "answer"]
-    series = [
-        (f"{where}rewards/{name}/mean", label)
-        for name in names
-        for where, label in (("", "training"), ("eval_", "held-out"))
-    ]
-    return Panel("Accuracy of the rollouts", tuple(series), is_share=True)
+    labels = (("", "training"), ("eval_", "held-out"))
+    series = tuple((f"{where}rewards/{name}/mean", label) for name in names for where, label in labels)
+    return Panel("Accuracy of the rollouts", series, is_share=True)
 
 
-def _reward_panels(metrics: Sequence[Mapping[str, Any]]) -> tuple[Panel, ...]:
-    return (
-        _rewards_panel("Each reward’s standard deviation", "std", metrics),
-        _rewards_panel("Each reward’s groups without variance", "zero_variance", metrics, is_share=True),
-        _rewards_panel("Each reward’s unscored share", "unscored", metrics, is_share=True),
-    )
-
-
-def _rewards_panel(title: str, measure: str, metrics: Sequence[Mapping[str, Any]], is_share: bool = False) -> Panel:
+def _rewards_panel(run: TrainingRun, what: str, measure: str, is_share: bool) -> Panel:
     """One measure of every reward that has it."""
-    keys = dict.fromkeys(key for row in metrics for key in row)
+    keys = dict.fromkeys(key for row in run.metrics for key in row)
     names = sorted(match[1] for key in keys if (match := re.fullmatch(rf"rewards/(.+)/{measure}", key)))
     series = tuple((f"rewards/{name}/{measure}", name.removesuffix("_reward")) for name in names)
-    return Panel(title, series, is_share)
-
-
-def _draw(panels: Sequence[Panel], metrics: Sequence[Mapping[str, Any]]) -> tuple[Chart, ...]:
-    return tuple(chart for panel in panels if (chart := draw_chart(panel, metrics)))
-
-
-# --- completions ----------------------------------------------------------------------------------------------------
+    return Panel(f"Each reward’s {what}" if what else "Each reward", series, is_share)
 
 
 def mark_sample(sample: Sample) -> str:
@@ -294,16 +234,6 @@ def clip(text: str, kind: str) -> Passage:
     if len(text) - end < max_chars // 4 and text.count("\n", end) < max_lines // 3:
         end = len(text)  # a fold must hide enough to be worth a click
     return Passage(kind, text[:end], text[end:].removeprefix("\n"), 0)
-
-
-# --- how it was made ------------------------------------------------------------------------------------------------
-
-
-def _show_stages(records: RunRecords) -> list[tuple[str, str, str, float | None]]:
-    return [
-        (stage.name, stage.kind, "this page" if stage.kind == "report" else stage.status, stage.seconds)
-        for stage in records.stages
-    ]
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

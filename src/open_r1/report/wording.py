@@ -7,7 +7,7 @@ from typing import Any
 
 from open_r1.records import Estimate
 from open_r1.report.charts import read_points
-from open_r1.report.run_records import Evaluation, Stage, TrainingRun, UnscoredCount
+from open_r1.report.run_records import Evaluation, Stage, TrainingRun
 from open_r1.report.values import number_of, text_of
 
 SPACE = "\u202f"
@@ -128,18 +128,8 @@ def say_unfinished(stages: Sequence[Stage]) -> str:
     others = [stage for stage in stages if stage.kind != "report"]
     failed = [stage.name for stage in others if stage.status == "failed"]
     waiting = [stage.name for stage in others if stage.status not in ("done", "skipped", "failed")]
-    sentences = []
-    if failed:
-        sentences.append(f"Failed: {', '.join(failed)}.")
-    if waiting:
-        sentences.append(f"Not finished yet: {', '.join(waiting)}.")
-    return " ".join(sentences)
-
-
-def say_unscored(count: UnscoredCount) -> str:
-    """`accuracy: 3 of 1,200 unscored (timeout 3).`"""
-    reasons = ", ".join(f"{reason} {number:,}" for reason, number in count.reasons)
-    return f"{count.reward}: {count.unscored:,} of {count.total:,} unscored ({reasons})."
+    sentences = (("Failed", failed), ("Not finished yet", waiting))
+    return " ".join(f"{words}: {', '.join(names)}." for words, names in sentences if names)
 
 
 def say_preflight(record: Mapping[str, Any]) -> str:

@@ -16,12 +16,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 
 from open_r1.errors import RunError
 from open_r1.net.client import TransportError, request_once
 
-KEPT_LINES = 40
 SHOWN_LINES = 15
 PROBE_GAP_S = 0.25
 PROBE_TIMEOUT_S = 5.0
@@ -32,6 +30,7 @@ PROBED = '"GET /health HTTP'
 """In the lines of a server's access log that only our own probes are to blame for; they'd drive out its last words."""
 
 PR_SET_PDEATHSIG = 1
+Report = Callable[[str], None]
 
 
 class ChildServer:
@@ -43,21 +42,11 @@ class ChildServer:
         environment: Mapping[str, str],
         port: int,
         secret: str,
-        report: Callable[[str], None] | None = None,
+        report: Report | None = None,
     ) -> None:
-        self.command, self.environment, self.port, self.secret, self.report = (
-            command,
-            environment,
-            port,
-            secret,
-            report,
-        )
-        self.lines: deque[str] = deque(maxlen=KEPT_LINES)
-
-    @property
-    def url(self) -> str:
-        """Its address on loopback."""
-        return f"http://127.0.0.1:{self.port}"
+        self.command, self.environment, self.secret, self.report = command, environment, secret, report
+        self.url = f"http://127.0.0.1:{port}"
+        self.lines: deque[str] = deque(maxlen=SHOWN_LINES)
 
     def __enter__(self) -> ChildServer:
         try:
@@ -78,14 +67,12 @@ class ChildServer:
 
     def read_output(self) -> None:
         """Keep the last lines of its output, and report each."""
-        assert self.process.stdout is not None
-        for raw in self.process.stdout:
+        for raw in self.process.stdout or ():
             line = raw.decode("utf-8", "replace").rstrip()
-            if not line or PROBED in line:
-                continue
-            self.lines.append(line)
-            if self.report is not None:
-                self.report(line)
+            if line and PROBED not in line:
+                self.lines.append(line)
+                if self.report is not None:
+                    self.report(line)
 
     def wait_until_ready(self, limit_s: float) -> None:
         """RunError when the server dies or doesn't answer in time, with the last it said."""
@@ -119,15 +106,9 @@ class ChildServer:
     def last_words(self) -> str:
         """The end of its output, to finish a sentence with."""
         self.reader.join(timeout=1 if self.process.poll() is not None else 0)
-        lines = list(self.lines)[-SHOWN_LINES:]
-        return "; the last it said:\n  " + "\n  ".join(lines) if lines else "; it said nothing."
+        return "; the last it said:\n  " + "\n  ".join(self.lines) if self.lines else "; it said nothing."
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Ask the whole group to stop, end what remains."""
         self.signal_group(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
 
+from open_r1.configs.fields import check_limits, setting
+from open_r1.configs.ranges import COUNT, Range
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation.openai_server import bearer, choose_model, read_models
 from open_r1.generation.replies import as_count, clean
@@ -30,14 +32,12 @@ MOST_CHARACTERS = 4_000_000
 class ChatOptions:
     """How answers are sampled; None leaves it to the server."""
 
-    temperature: float | None = 0.6
-    top_p: float | None = 0.95
-    max_tokens: int | None = None
+    temperature: float | None = setting(0.6, "temperature; 0 is greedy", Range(0, 2))
+    top_p: float | None = setting(0.95, "share of the probability", Range(0, 1, open_low=True))
+    max_tokens: int | None = setting(None, "most tokens of an answer", COUNT, flag="max_new_tokens")
 
-    def as_fields(self) -> dict[str, Any]:
-        """The fields of a request; what the server decides is left out."""
-        found = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens}
-        return {name: value for name, value in found.items() if value is not None}
+    def __post_init__(self) -> None:
+        check_limits(self)
 
 
 @dataclass
@@ -51,13 +51,6 @@ class Answer:
     prompt_tokens: int | None = None
     seconds: float = 0.0
     thinking_s: float = 0.0
-
-    def add(self, kind: str, text: str) -> None:
-        """Add a part to the thinking or the answer."""
-        if kind == "thinking":
-            self.thinking += text
-        else:
-            self.text += text
 
 
 @dataclass
@@ -84,10 +77,12 @@ class Conversation:
         asked = [*self.messages, {"role": "user", "content": question}]
         started = time.monotonic()
         for kind, text in self.stream(asked, answer):
-            answer.add(kind, text)
             answer.seconds = time.monotonic() - started
             if kind == "thinking":
+                answer.thinking += text
                 answer.thinking_s = answer.seconds
+            else:
+                answer.text += text
             if len(answer.thinking) + len(answer.text) > MOST_CHARACTERS:
                 raise RunError(f"the answer has passed {MOST_CHARACTERS:,} characters and was cut off.")
             yield kind, text
@@ -100,12 +95,12 @@ class Conversation:
         """The parts of the answer to some messages. RunError when it fails."""
         body = {"model": self.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
         splitter = ThinkingSplitter(is_prefilled=False)
-        content = orjson.dumps(body | self.options.as_fields())
+        asked = {name: value for name, value in asdict(self.options).items() if value is not None}
+        content = orjson.dumps(body | asked)
         headers = {"Content-Type": "application/json", **bearer(self.api_key)}
         try:
-            with stream_once(
-                "POST", f"{self.url}/chat/completions", content, headers, silence_s=SILENCE_LIMIT_S
-            ) as reply:
+            url = f"{self.url}/chat/completions"
+            with stream_once("POST", url, content, headers, silence_s=SILENCE_LIMIT_S) as reply:
                 if reply.status != 200:
                     raise RunError(f"the server answers {reply.status}: {describe_body(reply.read())}")
                 for event in read_events(reply):
@@ -138,13 +133,13 @@ def read_event(event: dict[str, Any], splitter: ThinkingSplitter, answer: Answer
         raise RunError(f"the server failed: {describe_error(event)}")
     usage = event.get("usage")
     if isinstance(usage, dict):
-        answer.tokens, answer.prompt_tokens = (
-            as_count(usage.get("completion_tokens")),
-            as_count(usage.get("prompt_tokens")),
-        )
-    choices = event.get("choices")
-    choice = as_object(choices[0] if isinstance(choices, list) and choices else None)
-    delta = as_object(choice.get("delta"))
+        answer.tokens = as_count(usage.get("completion_tokens"))
+        answer.prompt_tokens = as_count(usage.get("prompt_tokens"))
+    try:
+        choice: dict[str, Any] = event["choices"][0]
+        delta: dict[str, Any] = choice.get("delta") or {}
+    except (LookupError, TypeError, AttributeError):
+        return
     thought = delta.get("reasoning_content") or delta.get("reasoning")
     if isinstance(thought, str):
         splitter.state = "answer"
@@ -153,11 +148,6 @@ def read_event(event: dict[str, Any], splitter: ThinkingSplitter, answer: Answer
         yield from splitter.feed(clean(content))
     if isinstance(reason := choice.get("finish_reason"), str):
         answer.finish_reason = reason
-
-
-def as_object(value: Any) -> dict[str, Any]:
-    """The value where it is an object; empty for anything else."""
-    return value if isinstance(value, dict) else {}
 
 
 def find_model(url: str, api_key: str, model: str | None) -> str:

@@ -1,13 +1,9 @@
 """What clients of `open-r1 serve` talk to: an OpenAI-compatible server in front of the model's own.
 
-    POST /v1/chat/completions   thinking in `reasoning_content`, the answer in `content`, streamed or whole
-    POST /v1/completions        text as the model writes it
-    GET  /v1/models  /health    the names of the model (/v1/models/NAME: one of them); whether it answers
-
-Does: check key, size and content of a request before the model's server sees it, answer every failure as OpenAI does,
-separate thinking from answer the same way for every backend, end the work for a client that left.
-Does not: load a model, queue, or batch; the model's server does.
-A request with `"separate_reasoning": false` gets the completion as the model wrote it.
+POST /v1/chat/completions   thinking in `reasoning_content`, the answer in `content`, streamed or whole; a request with
+                            `"separate_reasoning": false` gets the completion as the model wrote it
+POST /v1/completions        text as the model writes it
+GET  /v1/models  /health    the names of the model (/v1/models/NAME: one of them); whether it answers
 """
 
 from __future__ import annotations
@@ -26,8 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from open_r1.net.client import HttpClient, TransportError
-from open_r1.net.http_server import parse_body
-from open_r1.net.quotas import Quota
+from open_r1.net.http_server import Quota, parse_body
 from open_r1.serving.exchange import Exchange, GatewaySettings
 from open_r1.serving.requests import ApiError, check_model_name, check_request
 from open_r1.serving.thinking import prefills_thinking
@@ -70,28 +65,25 @@ class Gateway:
         return {"id": name, "object": "model", "created": self.started, "owned_by": "open-r1"} | context
 
     async def health(self, _: Request) -> Response:
+        said = "the model's server has failed"
         try:
             reply = await self.client.request("GET", f"{self.settings.upstream}/health", timeout_s=HEALTH_LIMIT_S)
+            if reply.status == 200:
+                return JSONResponse({"status": "ok"})
         except TransportError:
-            return JSONResponse({"status": "the model's server does not answer"}, 503)
-        is_well = reply.status == 200
-        return JSONResponse({"status": "ok" if is_well else "the model's server has failed"}, 200 if is_well else 503)
+            said = "the model's server does not answer"
+        return JSONResponse({"status": said}, 503)
 
-    async def chat(self, request: Request) -> Response:
-        return await self.answer(request, is_chat=True)
-
-    async def completions(self, request: Request) -> Response:
-        return await self.answer(request, is_chat=False)
-
-    async def answer(self, request: Request, is_chat: bool) -> Response:
+    async def answer(self, request: Request) -> Response:
         self.check_key(request)
+        is_chat = request.url.path.endswith("/chat/completions")
         async with AsyncExitStack() as stack:
             stack.callback(self.leave, self.enter(request))
             exchange = await self.read(await self.read_body(request), is_chat)
             if not exchange.request.stream:
                 return JSONResponse(await unless_gone(request, exchange.complete()))
-            events = await unless_gone(request, exchange.open(stack))
-            return EventStream(exchange.stream(events), stack.pop_all())
+            reply = await unless_gone(request, exchange.ask(stack, True, exchange.request.count))
+            return EventStream(exchange.stream(reply), stack.pop_all())
 
     async def read(self, raw: bytes, is_chat: bool) -> Exchange:
         """What is asked for. ApiError for anything that the model's server should not see."""
@@ -110,7 +102,7 @@ class Gateway:
         if self.in_flight >= self.settings.max_in_flight:
             raise ApiError(429, f"{self.in_flight} requests are being answered; try again soon.", "busy", None, 1)
         if not self.quota.take(client):
-            what = f"{self.quota.held(client)} requests of your address are being answered"
+            what = f"{self.quota.held[client]} requests of your address are being answered"
             raise ApiError(429, f"{what}; send fewer at a time.", "too_many_requests", None, 1)
         self.in_flight += 1
         return client
@@ -181,8 +173,8 @@ def create_app(settings: GatewaySettings, client: HttpClient | None = None) -> F
     """The gateway as an application; `client` replaces the one that asks the model's server."""
     gateway = Gateway(settings, client)
     app = FastAPI(openapi_url=None, lifespan=gateway.lifespan)
-    app.add_route("/v1/chat/completions", gateway.chat, methods=["POST"])
-    app.add_route("/v1/completions", gateway.completions, methods=["POST"])
+    for path in ("/v1/chat/completions", "/v1/completions"):
+        app.add_route(path, gateway.answer, methods=["POST"])
     app.add_route("/v1/models", gateway.models)
     app.add_route("/v1/models/{name:path}", gateway.model)
     app.add_route("/health", gateway.health)

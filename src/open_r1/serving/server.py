@@ -134,23 +134,17 @@ def model_server(
 
 def gateway_settings(options: ServeOptions, backend: Backend, child: ChildServer, api_key: str) -> GatewaySettings:
     """The gateway's settings for a model's server that is ready."""
+    context = None
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        config: Any = json.loads((Path(options.model).expanduser() / "config.json").read_text(encoding="utf-8"))
+        context = config.get("max_position_embeddings")
     return GatewaySettings(
-        upstream=child.url,
-        backend=backend,
-        names=options.known_names,
+        child.url,
+        backend,
+        options.known_names,
         upstream_model=options.model if backend == "transformers" else None,
         secret=child.secret,
         api_key=api_key,
         template=find_template(options.model),
-        max_model_len=options.max_model_len or context_of(options.model),
+        max_model_len=options.max_model_len or (context if isinstance(context, int) else None),
     )
-
-
-def context_of(model: str) -> int | None:
-    """The context in a model folder's config."""
-    try:
-        config: Any = json.loads((Path(model).expanduser() / "config.json").read_text(encoding="utf-8"))
-        found = config.get("max_position_embeddings")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return found if isinstance(found, int) else None

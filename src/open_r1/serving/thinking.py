@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
@@ -22,8 +23,19 @@ TEMPLATE_FILES = ("chat_template.jinja", "tokenizer_config.json")
 
 def find_template(model: str) -> str:
     """The chat template of a folder, or of a Hub id that was downloaded before; empty where none could be found."""
-    paths = (find_file(model, name) for name in TEMPLATE_FILES)
-    return next((source for path in paths if path is not None and (source := read_template(path))), "")
+    from huggingface_hub import try_to_load_from_cache
+
+    folder = Path(model).expanduser()
+    for name in TEMPLATE_FILES:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # not there, not a Hub id, or damaged
+            path = folder / name if folder.is_dir() else Path(str(try_to_load_from_cache(model, name)))
+            text = path.read_text(encoding="utf-8")
+            found = text if path.suffix == ".jinja" else json.loads(text).get("chat_template")
+            if isinstance(found, list):
+                found = {entry.get("name"): entry.get("template") for entry in found}.get("default")
+            if isinstance(found, str) and found:
+                return found
+    return ""
 
 
 def prefills_thinking(template: str, options: dict[str, Any] | None = None) -> bool:
@@ -47,7 +59,7 @@ def renderer() -> Pool:
 
 
 def renders_thinking(job: tuple[str, str]) -> bool:
-    """The same in a worker process, which keeps the limits."""
+    """The same, in a worker process."""
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -67,32 +79,3 @@ def renders_thinking(job: tuple[str, str]) -> bool:
 def refuse(message: str) -> str:
     """What `raise_exception` does in a template."""
     raise ValueError(message)
-
-
-def find_file(model: str, name: str) -> Path | None:
-    """A file of a model's folder, or of the Hub's cache; None where it is not there."""
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder / name if (folder / name).is_file() else None
-    from huggingface_hub import try_to_load_from_cache
-
-    try:
-        found = try_to_load_from_cache(model, name)
-    except ValueError:  # not the form of a Hub id
-        return None
-    return Path(found) if isinstance(found, str) else None
-
-
-def read_template(path: Path) -> str:
-    """The template in one of the files that may hold it; the default one where there are several."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".jinja":
-            return text
-        found = json.loads(text).get("chat_template")
-    except (OSError, ValueError, AttributeError):
-        return ""
-    if isinstance(found, list):
-        named = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, dict)}
-        found = named.get("default")
-    return found if isinstance(found, str) else ""

@@ -247,4 +247,4 @@ def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
 
 def test_more_requests_in_flight_than_files_may_be_open_are_refused() -> None:
     with pytest.raises(ConfigError, match="ulimit -n"):
-        OpenAIServer(settings("x:1", concurrency=2**40))
+        OpenAIServer(settings("x:1", concurrency=2**30))

@@ -1,8 +1,7 @@
 """What a benchmark is: where its problems are, how a row becomes a problem, how answers are scored, the usual sampling.
 
-A benchmark is one file in this folder that ends in `BENCHMARK = Benchmark(...)` (or `BENCHMARKS = (...)`); nothing else
-needs to be edited to add one. A local file in the published columns replaces the Hub (`--data NAME=FILE`).
-Does not: sample (`sampling`), estimate (`statistics`).
+A benchmark is one file in this folder that ends in `BENCHMARK = Benchmark(...)` (or `BENCHMARKS = (...)`). A local file in
+the published columns replaces the Hub (`--data NAME=FILE`).
 """
 
 from __future__ import annotations
@@ -113,7 +112,8 @@ class Benchmark:
         from open_r1.data.sources import load_splits
         from open_r1.data.sources.local import is_local_name
 
-        if self.read_rows is not None and (self.source.files or data) and not is_other_table(data):
+        is_table = data is not None and not data.endswith((".jsonl", ".json"))
+        if self.read_rows is not None and (self.source.files or data) and not is_table:
             paths = [Path(data)] if data else fetch_files(self.source)
             for path in paths:
                 if not path.is_file():
@@ -130,11 +130,6 @@ class Benchmark:
         rows: Any = splits[self.source.split]
         require_columns(rows.column_names, self.columns, name, "--data" if is_local_name(name) else "the data set")
         yield from rows
-
-
-def is_other_table(data: str | None) -> bool:
-    """Whether data are given in a format that isn't lines of JSON."""
-    return data is not None and not data.endswith((".jsonl", ".json"))
 
 
 def fetch_files(source: Source) -> list[Path]:
@@ -156,8 +151,8 @@ def with_unique_ids(problems: Sequence[Problem]) -> list[Problem]:
     unique = []
     for problem in problems:
         seen[problem.id] += 1
-        count = seen[problem.id]
-        unique.append(replace(problem, name=f"{problem.id}#{count}" if count > 1 else problem.id))
+        number = f"#{seen[problem.id]}" if seen[problem.id] > 1 else ""
+        unique.append(replace(problem, name=problem.id + number))
     return unique
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from open_r1.configs.references import read_source
@@ -66,20 +67,16 @@ def benchmark_of_file(path: str, options: Mapping[str, str]) -> Benchmark:
 
     def read(row: Row, seed: int) -> Problem:
         groups = {
-            "subject": options.get("subject") or first_column(row, ("subject", "family")) or "",
-            "level": options.get("level") or first_column(row, ("level", "difficulty")) or "",
+            group: options.get(group) or next((column for column in (group, other) if column in row), "")
+            for group, other in (("subject", "family"), ("level", "difficulty"))
         }
+        prompt, answer = (
+            options.get(key) or find_column(list(row), None, known, path, f"FILE?{key}=COLUMN", what)
+            for key, known, what in (("prompt", PROMPT_COLUMNS, "problems"), ("answer", GOLD_COLUMNS, "answers"))
+        )
         return Problem(
-            text_in(
-                row,
-                options.get("prompt")
-                or find_column(list(row), None, PROMPT_COLUMNS, path, "FILE?prompt=COLUMN", "problems"),
-            ),
-            text_in(
-                row,
-                options.get("answer")
-                or find_column(list(row), None, GOLD_COLUMNS, path, "FILE?answer=COLUMN", "answers"),
-            ),
+            text_in(row, prompt),
+            text_in(row, answer),
             metadata={"ordered": bool(row.get("ordered"))},
             name=id_in(row, options["id"]) if "id" in options else "",
             groups=groups_in(row, groups),
@@ -98,11 +95,6 @@ def benchmark_of_file(path: str, options: Mapping[str, str]) -> Benchmark:
     )
 
 
-def first_column(row: Row, known: Sequence[str]) -> str | None:
-    """The first known column that a row has."""
-    return next((column for column in known if column in row), None)
-
-
 def generated(name: str) -> Benchmark:
     """Procedural problems, of this package's families or of reasoning-gym."""
     label = name.partition("?")[0].replace(":", "-")
@@ -116,13 +108,8 @@ def generated(name: str) -> Benchmark:
     def read(row: Row, seed: int) -> Problem:
         return Problem(text_in(row, "prompt"), str(row["solution"]), metadata={"reasoning_gym": row["reasoning_gym"]})
 
-    return replace(
-        plain,
-        read=read,
-        score=score_reasoning_gym,
-        find_trouble=lambda problem: None,
-        check=lambda: REWARD.build(None),
-    )
+    check = partial(REWARD.build, None)
+    return replace(plain, read=read, score=score_reasoning_gym, find_trouble=lambda problem: None, check=check)
 
 
 def score_reasoning_gym(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outcome]:

@@ -1,8 +1,7 @@
 """LiveCodeBench (arXiv:2403.07974), code generation: problems of programming contests, by the time they appeared.
 
-A release is a file of JSON lines, a problem a line; `lcb` are releases 4 and 5, `lcb_v4` is release 4. Private tests come
-as JSON, or as base64 of zlib of a pickled JSON text. The files have gigabytes: a problem keeps the place of its line, and
-its tests are read when it is scored.
+Private tests come as JSON, or as base64 of zlib of a pickled JSON text. The files have gigabytes: a problem keeps the place
+of its line, and its tests are read when it is scored.
 """
 
 import base64
@@ -144,25 +143,24 @@ def source_of(problem: Problem, code: str, tests: Tests) -> str:
 def tests_of(problem: Problem) -> Tests:
     """A problem's public and private tests."""
     columns = columns_of(problem)
-    cases = [*unpack_tests(columns["public_test_cases"]), *unpack_tests(columns["private_test_cases"])]
-    name = read_object(columns.get("metadata")).get("func_name")
-    verification = read_verification(
-        {"language": "python", "test_cases": [verification_case(case, name) for case in cases]}
-    )
+    function = {"type": "function_call", "fn_name": read_object(columns.get("metadata")).get("func_name")}
+    cases = [
+        {"input": case["input"], "output": case["output"], "type": "stdin_stdout"}
+        | (function if case.get("testtype") == "functional" else {})
+        for case in (*unpack_tests(columns["public_test_cases"]), *unpack_tests(columns["private_test_cases"]))
+    ]
+    verification = read_verification({"language": "python", "test_cases": cases})
     tests = verification.tests if verification else ()
     return tuple(replace(test, comparison=LineByLine()) if test.kind is Kind.STDIN_STDOUT else test for test in tests)
 
 
 def columns_of(problem: Problem) -> Mapping[str, Any]:
     """The columns with a problem's tests."""
-    return read_line(*problem.metadata[PLACE]) if PLACE in problem.metadata else problem.metadata
-
-
-def verification_case(case: Mapping[str, Any], name: str | None) -> dict[str, Any]:
-    """One of their test cases in our format; a call's arguments are JSON, one on each line."""
-    if case.get("testtype") == "functional":
-        return {"type": "function_call", "fn_name": name, "input": case["input"], "output": case["output"]}
-    return {"type": "stdin_stdout", "input": case["input"], "output": case["output"]}
+    if PLACE not in problem.metadata:
+        return problem.metadata
+    path, start = problem.metadata[PLACE]
+    with Path(path).open("rb") as file:
+        return read_row(file, start)
 
 
 def find_trouble(problem: Problem) -> str | None:
@@ -193,11 +191,9 @@ def unpack_tests(packed: Any) -> list[dict[str, Any]]:
         cases = json.loads(text if text.startswith("[") else unpack_text(text))
     except (ValueError, binascii.Error, zlib.error, pickle.UnpicklingError, EOFError) as error:
         raise DataError(f"its tests can't be unpacked: {error}") from None
-    if not isinstance(cases, list) or not all(
-        isinstance(case, dict) and {"input", "output"} <= case.keys() for case in cases
-    ):
-        raise DataError("its tests are not a list of objects with input and output")
-    return cases
+    if isinstance(cases, list) and all(isinstance(one, dict) and {"input", "output"} <= one.keys() for one in cases):
+        return cases
+    raise DataError("its tests are not a list of objects with input and output")
 
 
 def unpack_text(text: str) -> str:
@@ -227,12 +223,6 @@ def read_object(value: Any) -> dict[str, Any]:
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def read_line(path: str, start: int) -> dict[str, Any]:
-    """The row whose line starts at a byte of a file."""
-    with Path(path).open("rb") as file:
-        return read_row(file, start)
 
 
 def release(name: str, title: str, *files: str) -> Benchmark:

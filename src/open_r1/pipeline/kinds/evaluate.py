@@ -74,13 +74,8 @@ class EvaluationStage(Stage):
         """The settings as the evaluation area takes them."""
         from open_r1.evaluation import EvaluationSettings
 
-        return EvaluationSettings(
-            num_samples=self.num_samples,
-            temperature=self.temperature,
-            max_new_tokens=self.max_new_tokens,
-            max_problems=self.max_problems,
-            seed=seed,
-        )
+        names = ("num_samples", "temperature", "max_new_tokens", "max_problems")
+        return EvaluationSettings(seed=seed, **{name: getattr(self, name) for name in names})
 
     def plan(self, root: Path, seed: int) -> Any:
         """The benchmark with its problems, loaded and checked."""
@@ -94,36 +89,24 @@ class EvaluationStage(Stage):
         from open_r1.evaluation import run_evaluation
         from open_r1.evaluation.backends import transformers_backend
         from open_r1.evaluation.sampling import at_most_every
+        from open_r1.evaluation.summary import from_record
         from open_r1.evaluation.table import compare_folders
 
         started = time.monotonic()
         folder = context.run.path
         batch_size = self.batch_size or (BENCHMARK_BATCH if self.benchmark else HELD_OUT_BATCH)
-        summary = run_evaluation(
-            self.plan(context.root, context.seed),
-            transformers_backend(str(context.folder(self.model)), batch_size),
-            folder,
-            at_most_every(SHOW_EVERY_S, context.report),
-            context.report,
-            model_name=self.model,
-        )
+        plan = self.plan(context.root, context.seed)
+        backend = transformers_backend(str(context.folder(self.model)), batch_size)
+        show = at_most_every(SHOW_EVERY_S, context.report)
+        summary = run_evaluation(plan, backend, folder, show, context.report, model_name=self.model)
         if self.baseline:
             write_json(folder / "comparison.json", compare_folders(context.folder(self.baseline), folder))
-        report_accuracies(summary, context)
+        for mode, result in summary["modes"].items():
+            accuracy = f"{from_record(result['accuracy']).as_percent()} % of {summary['num_problems']} problems"
+            context.report(f"{mode}: {accuracy}, {result['mean_tokens']:.1f} tokens")
         facts = {mode: result["accuracy"] for mode, result in summary["modes"].items()}
         write_json(context.run.done, {"seconds": round(time.monotonic() - started, 1), **facts})
         return facts
-
-
-def report_accuracies(summary: dict[str, Any], context: Context) -> None:
-    """Report each mode's accuracy and mean length."""
-    from open_r1.evaluation.summary import from_record
-
-    for mode, result in summary["modes"].items():
-        context.report(
-            f"{mode}: {from_record(result['accuracy']).as_percent()} % of {summary['num_problems']} problems, "
-            f"{result['mean_tokens']:.1f} tokens"
-        )
 
 
 KINDS["benchmark"] = EvaluationStage

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import numpy as np
 
 from open_r1.configs.fields import setting
 from open_r1.errors import ConfigError, nearest
@@ -60,13 +61,8 @@ class TracesStage(Stage):
 
 def interpolate(points: Mapping[float, float], position: float) -> float:
     """Linear between the points, flat beyond them, 0 without any."""
-    if not points:
-        return 0.0
     known = sorted(points.items())
-    for (left, low), (right, high) in itertools.pairwise(known):
-        if left <= position <= right:
-            return low + (high - low) * (position - left) / (right - left)
-    return known[0][1] if position < known[0][0] else known[-1][1]
+    return float(np.interp(position, *zip(*known, strict=True))) if known else 0.0
 
 
 def trace_row(problem: Problem, style: str, seed: int) -> dict[str, Any]:
