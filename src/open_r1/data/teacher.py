@@ -66,10 +66,8 @@ def open_teacher(
 ) -> Completer:
     """The model, ready to be asked.
 
-    Args:
-        output_dir: A folder of earlier traces: their model is asked where none is named, and a folder that is complete
-            needs no server. By default the server is asked at once which model it has.
-        report: Gets notices in a line each.
+    The server is asked at once which model it has, unless `output_dir` has earlier traces: then their model is asked, and a
+    folder that is complete needs no server. `report` gets notices in a line each.
     """
     if settings.backend == "server":
         return open_servers(settings, output_dir, report)
