@@ -103,11 +103,12 @@ def test_a_sample_depends_on_its_own_seed_and_not_on_its_batch(tiny_model: Path)
 def test_draws_by_seed_follow_the_models_distribution() -> None:
     import torch
 
-    from open_r1.generation.in_process import SeededSampling
+    from open_r1.generation.slots import sample_scores
 
     scores = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05])).repeat(20_000, 1)
     for top_p, expected in ((1.0, [0.5, 0.3, 0.15, 0.05]), (0.8, [0.625, 0.375, 0, 0])):
-        draw = SeededSampling(Sampling(temperature=1.0, top_p=top_p), range(20_000), torch.device("cpu"))
-        chosen = draw(torch.zeros(20_000, 1), scores).argmax(dim=-1)
+        generators = [torch.Generator().manual_seed(seed) for seed in range(20_000)]
+        samplings = [Sampling(temperature=1.0, top_p=top_p)] * 20_000
+        chosen = sample_scores(scores, samplings, generators).argmax(dim=-1)
         shares = torch.bincount(chosen, minlength=4) / 20_000
         assert shares.tolist() == pytest.approx(expected, abs=0.015)

@@ -237,15 +237,15 @@ def run_plans(plans: Sequence[Plan], arguments: argparse.Namespace, folder: Path
     from open_r1.evaluation.engine import COMPLETIONS
     from open_r1.evaluation.summary import SUMMARY, read_summary
     from open_r1.evaluation.table import read_modes, render_table
-    from open_r1.rundir import OutputFolder, write_json, write_text
+    from open_r1.rundir import RunDir, write_json, write_text
 
-    OutputFolder(folder).create()
+    RunDir(folder).create()
     folders = {plan.name: folder / _folder_name(plan.name) for plan in plans}
     backend = _make_backend(arguments)
     if arguments.overwrite:  # now that the new run is known to be possible
         for path in folders.values():
             if (path / COMPLETIONS).is_dir():  # and nothing that isn't an evaluation
-                OutputFolder(path).clear()
+                RunDir(path).clear()
     summaries = {}
     for plan in plans:
         with ProgressLine() as line:

@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any, Literal
 
 from open_r1.generation import Completer, Generator, Message
-from open_r1.generation.batching import BatchedGenerator
+from open_r1.generation.batching import IN_FLIGHT, BatchedGenerator
 from open_r1.hub.folders import model_files
 from open_r1.rundir import hash_files
 
@@ -59,8 +59,9 @@ def transformers_backend(model: str, batch_size: int) -> Backend:
 
     generator = TransformersGenerator.from_folder(model, batch_size=batch_size)
     context = getattr(generator.model.config.get_text_config(), "max_position_embeddings", None)
+    in_flight = IN_FLIGHT * batch_size  # what waits takes the place of what is done
     return of_model(
-        generator, model, batch_size, context, lambda messages: len(generator.encode(messages)), "transformers"
+        generator, model, in_flight, context, lambda messages: len(generator.encode(messages)), "transformers"
     )
 
 

@@ -22,7 +22,7 @@ from open_r1.evaluation.summary import SAMPLES, SUMMARY, read_scored, read_summa
 from open_r1.generation import Sampling
 from open_r1.generation.protocol import to_messages
 from open_r1.records import Problem
-from open_r1.rundir import OutputFolder, write_json, write_jsonl
+from open_r1.rundir import RunDir, write_json, write_jsonl
 
 COMPLETIONS = "completions"
 SHOWN = 10
@@ -147,7 +147,7 @@ def run_evaluation(
     settings = _settings_of(plan, backend, model_name or backend.completer.model)
     if (finished := _read_finished(folder, settings)) is not None:
         return finished
-    completions = OutputFolder(folder / COMPLETIONS)
+    completions = RunDir(folder / COMPLETIONS)
     with completions.claimed(identity_of(settings)):
         for mode in plan.modes:
             sample_problems(

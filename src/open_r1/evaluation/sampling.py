@@ -67,12 +67,6 @@ class AskedProblems:
         return Locator(self.survey.keys, by_prompt=False)
 
 
-class SampleRun(TraceRun):
-    """A run on a folder of samples; the evaluation's own summary says how they were made."""
-
-    def write_provenance(self, summary: dict[str, Any]) -> None: ...
-
-
 def sample_problems(
     folder: Path,
     problems: Sequence[Problem],
@@ -86,7 +80,7 @@ def sample_problems(
     wanted, settings = mode.sampling, TraceSettings(**asdict(mode.sampling))
     folder.mkdir(exist_ok=True)
     asked: Any = AskedProblems(problems, system_prompt)
-    summary = SampleRun(folder, asked, settings, completer, show, SHOW_EVERY_S, command).run()
+    summary = TraceRun(folder, asked, settings, completer, show, SHOW_EVERY_S, command).run()
     if summary["samples_missing"]:
         reasons = ", ".join(f"{reason} × {count}" for reason, count in summary["failed"].items())
         again = f": {command}" if command else "."

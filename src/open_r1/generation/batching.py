@@ -11,8 +11,10 @@ from typing import Any
 
 from open_r1.generation.protocol import Generator, Message, Reply, Sampling
 from open_r1.net.servers import EndpointsGone
+from open_r1.records import Completion
 
 LINGER_S = 0.02  # how long a batch that isn't full waits for more requests
+IN_FLIGHT = 4  # requests for each sequence that a model computes at once: those that wait take the places that end
 Waiting = tuple[Sequence[Message], Sampling, "asyncio.Future[Reply]"]
 
 
@@ -66,9 +68,19 @@ class BatchedGenerator:
 
     async def _run_batch(self, batch: Sequence[Waiting]) -> None:
         prompts: list[Any] = [messages for messages, _, _ in batch]
-        started = time.monotonic()
+        started, loop = time.monotonic(), asyncio.get_running_loop()
+
+        def answer(place: int, completions: Sequence[Completion]) -> None:
+            _, sampling, future = batch[place]
+            if not future.done():
+                tokens = sum(completion.num_tokens for completion in completions)
+                made = self.model, "in-process", sampling.seed, time.monotonic() - started, 1
+                future.set_result(Reply(tuple(completions), None, tokens, *made))
+
+        if hasattr(self.generator, "on_completed"):  # answers come one by one, the rest with the batch
+            self.generator.on_completed = lambda *done: loop.call_soon_threadsafe(answer, *done)  # type: ignore[attr-defined]
         try:
-            completions_each = await asyncio.get_running_loop().run_in_executor(
+            completions_each = await loop.run_in_executor(
                 self.thread, self.generator.generate_each, prompts, [sampling for _, sampling, _ in batch]
             )
         except Exception as error:  # noqa: BLE001 - whatever a model fails with, it answers nothing more
@@ -79,12 +91,8 @@ class BatchedGenerator:
             return
         finally:
             self.tokens_in_flight = 0
-        seconds = time.monotonic() - started
-        for (_, sampling, future), completions in zip(batch, completions_each, strict=True):
-            tokens = sum(completion.num_tokens for completion in completions)
-            if not future.done():
-                made = self.model, "in-process", sampling.seed, seconds, 1
-                future.set_result(Reply(tuple(completions), None, tokens, *made))
+        for place, completions in enumerate(completions_each):
+            answer(place, completions)
 
     async def close(self) -> None:
         """End the batch that is being generated too, where the generator can (`cancel`): nobody waits for it any more."""

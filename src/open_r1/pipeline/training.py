@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.configs.stage_arguments import StageArguments
 from open_r1.hub.card import write_own_card
 from open_r1.processes.ranks import is_main_process
 
 if TYPE_CHECKING:
     from open_r1.evaluation import Plan
+    from open_r1.training.parse import StageArguments
 
 FOLDER = "eval"
 SHOW_EVERY_S = 10.0

@@ -22,8 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from open_r1.net.client import HttpClient, TransportError
-from open_r1.net.http_server import parse_body
-from open_r1.net.quotas import Quota
+from open_r1.net.http_server import Quota, parse_body
 from open_r1.serving.exchange import Exchange, GatewaySettings
 from open_r1.serving.requests import ApiError, check_model_name, check_request
 from open_r1.serving.thinking import prefills_thinking
@@ -97,7 +96,7 @@ class Gateway:
         if self.in_flight >= self.settings.max_in_flight:
             raise ApiError(429, f"{self.in_flight} requests are being answered; try again soon.", "busy", None, 1)
         if not self.quota.take(client):
-            what = f"{self.quota.held(client)} requests of your address are being answered"
+            what = f"{self.quota.held[client]} requests of your address are being answered"
             raise ApiError(429, f"{what}; send fewer at a time.", "too_many_requests", None, 1)
         self.in_flight += 1
         return client

@@ -5,7 +5,7 @@ The pipeline gives them the model, the data, the seed and the folder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from open_r1.configs.reader import Setting, as_setting, read_recipe
 from open_r1.errors import ConfigError
 from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage
 from open_r1.pipeline.training import check_arguments, run_training
-from open_r1.training.parse import Resolved, make_arguments, resolve_stage
+from open_r1.training.parse import StageArguments, parse_stage
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class TrainingStage(Stage):
             )
         return read_recipe(path)
 
-    def prepare(self, root: Path, seed: int) -> Resolved:
+    def prepare(self, root: Path, seed: int) -> StageArguments:
         """The settings as the command would resolve them; ConfigError for what it would refuse."""
         model, data = self.needs()
         given = {
@@ -56,14 +56,13 @@ class TrainingStage(Stage):
         of_pipeline = [Setting(key, value, "pipeline") for key, value in given.items()]
         overrides = self.setting("overrides") or as_setting("overrides", self.overrides, f"stage {self.name}")
         settings = [*self.recipe_settings, *overrides.parts, *of_pipeline]
-        resolved = resolve_stage(self.kind, [], settings)  # type: ignore[arg-type]
-        arguments = make_arguments(resolved)
+        arguments = parse_stage(self.kind, [], settings)  # type: ignore[arg-type]
         with naming_stage(self.name):
             check_arguments(arguments)
-        return resolved
+        return arguments
 
     def run(self, context: Context) -> dict[str, Any]:
-        arguments = make_arguments(context.prepared)
+        arguments = replace(context.prepared)  # made again: an earlier stage has used the process's devices
         stage = run_training(arguments, context.report, {"fingerprint": context.fingerprint})
         return {"steps": stage.steps}
 
