@@ -259,6 +259,22 @@ def add_rows(parser: Any, source: str = "source", help: str = ROWS) -> None:
     add(parser, "split")
 
 
+def read_rows(arguments: argparse.Namespace, source: str | None = None) -> Any:
+    """The rows that the options of `add_rows` name."""
+    from open_r1.data.sources import open_rows
+
+    return open_rows(source or arguments.source, arguments.dataset_config, arguments.split)
+
+
+def add_reward_choice(parser: Any, rewards: str) -> None:
+    """Which rewards, with which settings, for every action that scores rows."""
+    from open_r1.data.trace_rewards import RewardChoice
+
+    group = parser.add_argument_group("rewards")
+    add_settings(group, RewardChoice, "rewards", "solution_column", rewards={"help": rewards})
+    add(group, "set", help="a setting of the rewards; may be repeated")
+
+
 def add_sampling(parser: Any, **defaults: Any) -> None:
     """How completions are sampled; `defaults` by name, None where a benchmark or server has its own."""
     group = parser.add_argument_group("sampling")

@@ -29,6 +29,11 @@ class SourceReference:
     written: str
     kind: str
 
+    @property
+    def what(self) -> str:
+        """What follows the prefix of prefix:what."""
+        return self.name.partition(":")[2]
+
     def require_known(self, known: Collection[str]) -> None:
         """ConfigError for an option that is not among the `known`."""
         for key in self.options:

@@ -1,4 +1,4 @@
-"""Group relative policy optimisation from verifiable rewards, by TRL's GRPOTrainer.
+"""Group relative policy optimisation from verifiable rewards, by TRL's GRPOTrainer with `token_budget`'s update.
 
 open-r1 grpo --config recipes/tiny/grpo.yaml --model_name_or_path DIR --dataset_name problems.jsonl --output_dir OUT
 """
@@ -17,7 +17,6 @@ import pyarrow
 import torch
 import transformers
 from datasets import DatasetDict
-from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from open_r1.data import get_dataset, to_prompts
@@ -37,6 +36,7 @@ from open_r1.training.resuming import ResumableTrainer
 from open_r1.training.reward_adapter import RewardAdapter, add_metrics, reward_metrics
 from open_r1.training.sft import cut_training_split, pick_eval_split
 from open_r1.training.stage import FinishedStage, OpenRun, prepare_trainer, run_stage
+from open_r1.training.token_budget import TokenBudgetTrainer
 
 
 class EpochSampler(RepeatSampler):
@@ -51,7 +51,7 @@ class EpochSampler(RepeatSampler):
             self.generator.manual_seed((self.seed or 0) + epoch)
 
 
-class RolloutTrainer(ResumableTrainer, GRPOTrainer):
+class RolloutTrainer(ResumableTrainer, TokenBudgetTrainer):
     """TRL's GRPOTrainer that keeps its rollouts, leaves unscored samples out, and resumes in any epoch.
 
     Leans on private things of TRL 1.16: `_logs` and `_metrics` of the last generation batch, `_calculate_rewards`,

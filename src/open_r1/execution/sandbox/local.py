@@ -35,7 +35,7 @@ from open_r1.execution.sandbox.jobs import (
 from open_r1.execution.sandbox.server.job import Job
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, TOOLCHAINS, Toolchain, find_toolchain
 from open_r1.execution.sandbox.worker import Worker, WorkerLost, memory_file
-from open_r1.processes import cores
+from open_r1.processes import ranks
 
 MAX_WORKERS = 64
 MAX_BINARY_BYTES = 128 << 20
@@ -50,7 +50,7 @@ IDLE_LIMIT_S = 3600.0
 
 def default_workers() -> int:
     """One a core that this process may use, shared out among the processes of a multi-GPU run."""
-    return cores.default_workers(MAX_WORKERS)
+    return ranks.default_workers(MAX_WORKERS)
 
 
 class LocalProvider(Provider):
