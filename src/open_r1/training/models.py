@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from open_r1.errors import ModelError, RunFolderError, nearest
 from open_r1.hub.folders import base_of_adapter, check_model_path
-from open_r1.rundir import OutputFolder, hash_files, read_json, write_json
+from open_r1.rundir import RunDir, hash_files, read_json, write_json
 from open_r1.text.tags import TAGS, render_completion
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def merge_adapter(folder: Path, output_dir: Path) -> None:
 
     if not (folder / "adapter_config.json").is_file():
         raise ModelError(f"'{folder}' contains no LoRA adapter (adapter_config.json), so there is nothing to merge.")
-    output = OutputFolder(output_dir)
+    output = RunDir(output_dir)
     if output_dir.is_dir() and any(output_dir.iterdir()):
         raise RunFolderError(f"'{output_dir}' is not empty; choose another folder for the merged model.")
     with output.locked():
