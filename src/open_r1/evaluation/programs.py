@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from open_r1.errors import DataError
-from open_r1.execution.judge.judge import Judge, Submission, Verdict, shared_judge
+from open_r1.execution.judge.judge import Judge, Submission, SubmissionResult, shared_judge
 from open_r1.execution.judge.test_cases import UnusableTestsError
 from open_r1.execution.programs import Limits, Program
 from open_r1.records import Outcome, Problem
@@ -88,8 +88,8 @@ def read_tests(problem: Problem, tests_of: Callable[[Problem], Tests]) -> tuple[
 
 def judge_batch(judge: Judge, batch: Sequence[Outcome | Written]) -> list[Outcome]:
     """The outcomes of a batch, those of its programs by running them together."""
-    verdicts = iter(judge.judge([entry[1] for entry in batch if not isinstance(entry, Outcome)]))
-    return [entry if isinstance(entry, Outcome) else outcome_of(next(verdicts), entry[0]) for entry in batch]
+    results = iter(judge.judge([entry[1] for entry in batch if not isinstance(entry, Outcome)]))
+    return [entry if isinstance(entry, Outcome) else outcome_of(next(results), entry[0]) for entry in batch]
 
 
 def code_in(completion: str) -> str:
@@ -99,10 +99,10 @@ def code_in(completion: str) -> str:
     return extract_code(visible, "python") or (unnamed[-1] if unnamed else "")
 
 
-def outcome_of(verdict: Verdict, code: str) -> Outcome:
-    """A verdict of the judge as an outcome."""
-    passed = verdict.passed
-    reason = "correct" if passed else verdict.reason
+def outcome_of(judged: SubmissionResult, code: str) -> Outcome:
+    """A result of the judge as an outcome."""
+    passed = judged.passed
+    reason = "correct" if passed else judged.reason
     return Outcome(None if passed is None else float(passed), reason, {"answer": code})
 
 

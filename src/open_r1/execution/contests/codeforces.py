@@ -32,7 +32,7 @@ from open_r1.execution.contests.rows import (
 )
 from open_r1.execution.judge.checkers import ProgramChecker
 from open_r1.execution.judge.comparison import Comparison
-from open_r1.execution.judge.judge import Judge, Reason, Submission, Test, TestResult, Verdict, shared_judge
+from open_r1.execution.judge.judge import Judge, Reason, Submission, SubmissionResult, Test, TestResult, shared_judge
 from open_r1.execution.programs import Program, Provider
 from open_r1.text.languages import canonical_language
 
@@ -116,32 +116,32 @@ class CodeforcesProblem:
 
 @dataclass(frozen=True)
 class CodeforcesResult:
-    """What a submission has of a problem; `verdict` has each test."""
+    """What a submission has of a problem; `judged` has each test."""
 
     problem: CodeforcesProblem
-    verdict: Verdict
+    judged: SubmissionResult
 
     @property
     def passed(self) -> bool | None:
         """Every test passed; None when that isn't known."""
-        return self.verdict.passed
+        return self.judged.passed
 
     @property
     def share(self) -> float | None:
         """Tests passed of all tests; None when that isn't known."""
-        return self.verdict.share
+        return self.judged.share
 
     @property
     def is_compile_error(self) -> bool:
         """It doesn't compile; of Python, it isn't Python."""
-        first = self.verdict.results[0]
+        first = self.judged.results[0]
         is_no_python = first.reason is Reason.RUNTIME_ERROR and _NO_PYTHON.match(first.detail) is not None
-        return is_no_python or any(result.reason is Reason.COMPILE_ERROR for result in self.verdict.results)
+        return is_no_python or any(result.reason is Reason.COMPILE_ERROR for result in self.judged.results)
 
     @property
     def reason(self) -> str:
         """Why, as the judge's code: of the first test that is unknown or failed."""
-        return Reason.COMPILE_ERROR.value if self.is_compile_error else self.verdict.reason
+        return Reason.COMPILE_ERROR.value if self.is_compile_error else self.judged.reason
 
     def value(self, mode: ScoringMode) -> float | None:
         """The reward: -0.1 where it doesn't compile, else as the mode says; None (unscored) where it isn't known."""
@@ -177,17 +177,17 @@ class CodeforcesJudge:
         batch_size: int = 1,
     ) -> list[CodeforcesResult]:
         """A result for each (problem, code, language), in order. Never raises for what is wrong with one of them."""
-        verdicts: dict[int, Verdict] = {}
+        results: dict[int, SubmissionResult] = {}
         submissions: dict[int, Submission] = {}
         for place, (problem, code, language) in enumerate(entries):
             try:
                 self._check_files(problem)
                 submissions[place] = problem.submission(code, language, mode, batch_size, self._time_factors)
             except ProblemError as error:
-                verdicts[place] = _unscored(problem, error)
+                results[place] = _unscored(problem, error)
         judged = self._judge.judge(list(submissions.values()))
-        verdicts |= dict(zip(submissions, judged, strict=True))
-        return [CodeforcesResult(problem, verdicts[place]) for place, (problem, _, _) in enumerate(entries)]
+        results |= dict(zip(submissions, judged, strict=True))
+        return [CodeforcesResult(problem, results[place]) for place, (problem, _, _) in enumerate(entries)]
 
     def _check_files(self, problem: CodeforcesProblem) -> None:
         if not problem.has_files or self._can_write:
@@ -201,9 +201,9 @@ class CodeforcesJudge:
             )
 
 
-def _unscored(problem: CodeforcesProblem, error: ProblemError) -> Verdict:
+def _unscored(problem: CodeforcesProblem, error: ProblemError) -> SubmissionResult:
     unknown = TestResult(Reason.UNAVAILABLE, detail=str(error), cause=error.reason)
-    return Verdict((unknown,) * len(problem.tests))
+    return SubmissionResult((unknown,) * len(problem.tests))
 
 
 def check_scoring_mode(mode: str) -> ScoringMode:

@@ -34,7 +34,7 @@ from open_r1.execution.contests.rows import (
     value_of,
 )
 from open_r1.execution.judge.checkers import ProgramChecker
-from open_r1.execution.judge.judge import Judge, Reason, Submission, Test, TestResult, Verdict, shared_judge
+from open_r1.execution.judge.judge import Judge, Reason, Submission, SubmissionResult, Test, TestResult, shared_judge
 from open_r1.execution.programs import Program, Provider
 
 LANGUAGE = "cpp"
@@ -172,12 +172,12 @@ class IoiJudge:
     def score(self, entries: Sequence[tuple[Subtask, str]], batch_size: int = 1) -> list[SubtaskResult]:
         """A result for each (subtask, code), in order."""
         submissions = [subtask.submission(code, batch_size) for subtask, code in entries]
-        verdicts = self._judge.judge(submissions)
-        return [_result(subtask, verdict) for (subtask, _), verdict in zip(entries, verdicts, strict=True)]
+        results = self._judge.judge(submissions)
+        return [_result(subtask, judged) for (subtask, _), judged in zip(entries, results, strict=True)]
 
 
-def _result(subtask: Subtask, verdict: Verdict) -> SubtaskResult:
-    return SubtaskResult(subtask, dict(zip(subtask.tests, verdict.results, strict=True)))
+def _result(subtask: Subtask, judged: SubmissionResult) -> SubtaskResult:
+    return SubtaskResult(subtask, dict(zip(subtask.tests, judged.results, strict=True)))
 
 
 def check_kind(row: Row, problem: str) -> None:

@@ -101,7 +101,7 @@ def test_a_checker_decides_where_several_outputs_are_right(sandbox, code, passed
 )  # fmt: skip
 def test_in_file_mode_output_txt_counts_and_nothing_else(sandbox, code, language, passed):
     result = CodeforcesJudge(sandbox).score([(DOUBLE, code, language)])[0]
-    assert result.passed is passed, result.verdict
+    assert result.passed is passed, result.judged
 
 
 def test_file_mode_is_unscored_where_programs_can_t_write_or_the_language_isn_t_known():
