@@ -86,7 +86,7 @@ def _read_cases(info: Mapping[str, Any]) -> Sequence[Any]:
         cases = _parse_json(cases)
     if cases is None and "inputs" in info:
         cases = {"input": info["inputs"], "output": info.get("outputs")}
-    if isinstance(cases, Mapping) and cases:
+    if isinstance(cases, Mapping) and {"input", "output"} <= cases.keys():
         counts = {f"{key}s": len(part) if isinstance(part, list | tuple) else "no" for key, part in cases.items()}
         if "no" in counts.values() or len(set(counts.values())) > 1:
             found = " and ".join(f"{count} {name}" for name, count in counts.items())
