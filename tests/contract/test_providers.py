@@ -26,9 +26,9 @@ from open_r1.execution.programs import Execution, Limits, Program, Provider, Sta
 from open_r1.execution.providers.e2b import E2BProvider
 from open_r1.execution.providers.executor import ExecutorProvider
 from open_r1.execution.providers.piston import PistonProvider
-from open_r1.execution.providers.routers import RouterProvider, printed_as_text, printed_by_kernel
 from open_r1.execution.providers.sandbox_fusion import SandboxFusionProvider
 from open_r1.execution.providers.scripted import ScriptedProvider
+from open_r1.execution.providers.wrapping import RouterProvider
 from open_r1.execution.sandbox.local import LocalProvider
 
 QUICK = Limits(wall_s=1.0, cpu_s=1.0)
@@ -89,8 +89,7 @@ def make_fusion(evaluate: Evaluate, stack: ExitStack) -> Provider:
 def make_router(kind: str, python: str | None = None) -> Callable[[Evaluate, ExitStack], Provider]:
     def make(evaluate: Evaluate, stack: ExitStack) -> Provider:
         server = stack.enter_context(RouterServer(kind, **({"python": python} if python else {})))
-        printed = {"e2b": printed_by_kernel, "morph": printed_as_text}[kind]
-        return RouterProvider(kind, server.address, f"{kind}_router_url", printed, concurrency=4)
+        return RouterProvider(kind, server.address, concurrency=4)
 
     return make
 
@@ -110,7 +109,7 @@ def make_own_router(evaluate: Evaluate, stack: ExitStack) -> Provider:
 
     account = stack.enter_context(make_e2b(evaluate, stack))
     address = stack.enter_context(serving(account, TOKEN))
-    return RouterProvider("e2b", f"any:{TOKEN}@{address}", "e2b_router_url", printed_by_kernel, concurrency=4)
+    return RouterProvider("e2b", f"any:{TOKEN}@{address}", concurrency=4)
 
 
 MAKERS: dict[str, Callable[[Evaluate, ExitStack], Provider]] = {

@@ -79,7 +79,7 @@ def test_every_accelerate_file_is_one_for_accelerate(path: Path) -> None:
 def test_the_shipped_chat_template_keeps_thinking_and_marks_the_loss(tiny_model: Path) -> None:
     from transformers import AutoTokenizer
 
-    from open_r1.training.templates import CHATML, check_template
+    from open_r1.training.models import CHATML, check_template
 
     recipe = yaml.safe_load((RECIPES / "OpenR1-Distill-7B/sft/config_distill.yaml").read_text())
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)

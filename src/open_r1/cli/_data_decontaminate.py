@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import ProgressLine, show, show_json
-from open_r1.cli.options import add, add_results, add_rows, add_settings, read_settings
+from open_r1.cli.options import add, add_results, add_rows, add_settings, read_rows, read_settings
 from open_r1.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ when they are whole.
 
 
 def add_options(parser: Any) -> None:
-    """The command's options."""
     from open_r1.data.evaluation_index import Rule
 
     add_rows(parser)
@@ -47,46 +46,31 @@ def add_options(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from open_r1.data.decontamination import decontaminate
-    from open_r1.data.row_file import Destination
-    from open_r1.data.sources import open_rows
+    from open_r1.data.evaluation_index import Rule
+    from open_r1.data.row_file import NOWHERE, Destination
 
     if arguments.mark and not arguments.output:
         raise ConfigError("--mark adds columns to the rows that are written; say where with --output.")
-    report = arguments.report or (arguments.output and arguments.output.with_suffix(".hits.jsonl"))
-    destination = Destination(arguments.output, report, arguments.mark, arguments.overwrite)
-    if arguments.dry_run:
-        destination = Destination()
-    with ProgressLine() as line:
-        summary = decontaminate(
-            open_rows(arguments.source, arguments.dataset_config, arguments.split),
-            arguments.against,
-            destination,
-            read_rule(arguments),
-            columns=arguments.columns,
-            processes=arguments.processes,
-            num_examples=3,
-            progress=line.counting("rows"),
-        )
-    if arguments.json:
-        show_json(summary.record())
-    else:
-        show_summary(summary, destination)
-    return 0
-
-
-def read_rule(arguments: argparse.Namespace) -> Any:
-    """The rule by the options. ConfigError for one that has no effect."""
-    from open_r1.data.evaluation_index import Rule
-
     if arguments.coverage is None:
         arguments.coverage = Rule.coverage
     elif arguments.name == "open-r1":
         raise ConfigError(
             "--coverage has no effect with the rule open-r1, where any n-gram is a hit; leave one of them out."
         )
-    return read_settings(Rule, arguments, same_numbers=not arguments.variants)
+    rule = read_settings(Rule, arguments, same_numbers=not arguments.variants)
+    report = arguments.report or (arguments.output and arguments.output.with_suffix(".hits.jsonl"))
+    destination = Destination(arguments.output, report, arguments.mark, arguments.overwrite)
+    destination = NOWHERE if arguments.dry_run else destination
+    rows, named = read_rows(arguments), {"columns": arguments.columns, "processes": arguments.processes}
+    with ProgressLine() as line:
+        progress = line.counting("rows")
+        summary = decontaminate(rows, arguments.against, destination, rule, **named, num_examples=3, progress=progress)
+    if arguments.json:
+        show_json(summary.record())
+    else:
+        show_summary(summary, destination)
+    return 0
 
 
 def show_summary(summary: Summary, destination: Destination) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from open_r1.cli.console import ProgressLine, show, show_json
-from open_r1.cli.options import add, add_results, add_rows, add_settings, read_settings
-
-if TYPE_CHECKING:
-    from open_r1.data.deduplication import DedupSummary
+from open_r1.cli.options import add, add_results, add_rows, add_settings, read_rows, read_settings
 
 SUMMARY = "remove exact and near duplicates"
 DESCRIPTION = "Find rows that repeat an earlier row, and write the others: the first of each is kept."
@@ -24,7 +21,6 @@ Output and report appear when they are whole. Without --output, duplicates are c
 
 
 def add_options(parser: Any) -> None:
-    """The command's options."""
     from open_r1.data.deduplication import DedupSettings
 
     add_rows(parser)
@@ -36,40 +32,23 @@ def add_options(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from open_r1.data.deduplication import DedupSettings, deduplicate
     from open_r1.data.row_file import NOWHERE, Destination
-    from open_r1.data.sources import open_rows
 
-    destination = Destination(arguments.output, arguments.report, overwrite=arguments.overwrite)
+    output, report = arguments.output, arguments.report
+    destination = NOWHERE if arguments.dry_run else Destination(output, report, overwrite=arguments.overwrite)
+    rows, settings = read_rows(arguments), read_settings(DedupSettings, arguments)
+    named = {"columns": arguments.columns, "processes": arguments.processes}
     with ProgressLine() as line:
-        summary = deduplicate(
-            open_rows(arguments.source, arguments.dataset_config, arguments.split),
-            NOWHERE if arguments.dry_run else destination,
-            read_settings(DedupSettings, arguments),
-            columns=arguments.columns,
-            processes=arguments.processes,
-            progress=line.counting("rows"),
-        )
+        summary = deduplicate(rows, destination, settings, **named, progress=line.counting("rows"))
     if arguments.json:
         show_json(summary.record())
-    else:
-        show_summary(summary)
-        if not arguments.dry_run:
-            show_paths(arguments.output, arguments.report)
-    return 0
-
-
-def show_summary(summary: DedupSummary) -> None:
-    """Print the counts, and where the results are."""
+        return 0
     show(f"{summary.source}: {summary.rows} rows, {summary.exact} exact and {summary.near} near duplicates")
     if summary.empty:
         show(f"  {summary.empty} rows have no text in {', '.join(summary.columns)}")
-
-
-def show_paths(output: Path | None, report: Path | None) -> None:
-    """Print where the results are."""
-    if output:
+    if destination.output:
         show(f"the others are in {output}")
-    if report:
+    if destination.report:
         show(f"each duplicate and the row that it repeats are in {report}")
+    return 0

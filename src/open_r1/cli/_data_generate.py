@@ -27,7 +27,6 @@ The same command again continues where it stopped. More --num_samples or more pr
 
 
 def add_options(parser: Any) -> None:
-    """The command's options."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.problems import ProblemSource
 
@@ -48,7 +47,6 @@ def add_teacher(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.problems import ProblemSource
     from open_r1.data.teacher import TeacherSettings
@@ -74,25 +72,17 @@ def generate(
     from open_r1.data.generation import describe_end, describe_missing, generate_traces
     from open_r1.data.teacher import open_teacher
 
-    problems = read_problems(source)
+    problems, command = read_problems(source), command_line()
     completer = open_teacher(teacher, None if overwrite else folder, tell)
+    given: dict[str, Any] = {"identity": teacher.identity(), "overwrite": overwrite, "command": command}
     with ProgressLine(is_paced=True) as line:
-        summary = generate_traces(
-            problems,
-            folder,
-            completer,
-            settings,
-            identity=teacher.identity(),
-            overwrite=overwrite,
-            progress=line.show,
-            progress_every_s=line.every_s,
-            command=command_line(),
-        )
+        given |= {"progress": line.show, "progress_every_s": line.every_s}
+        summary = generate_traces(problems, folder, completer, settings, **given)
     tell(describe_end(summary, folder))
     if json:
         show_json(summary)
     if summary["samples_missing"]:
-        raise RunError(f"{describe_missing(summary, folder)}; the same command tries them again: {command_line()}")
+        raise RunError(f"{describe_missing(summary, folder)}; the same command tries them again: {command}")
 
 
 def read_problems(source: ProblemSource) -> ProblemSet:

@@ -9,9 +9,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from open_r1.cli._data_generate import add_teacher, read_problems, show_plan
 from open_r1.cli._data_publish import push
-from open_r1.cli._data_verify import add_reward_choice
 from open_r1.cli.console import ProgressLine, command_line, show, show_json, tell
-from open_r1.cli.options import add, add_results, add_settings, read_settings
+from open_r1.cli.options import add, add_results, add_reward_choice, add_settings, read_settings
 from open_r1.configs.fields import setting
 from open_r1.errors import ConfigError, nearest
 
@@ -50,7 +49,6 @@ class Request:
 
 
 def add_options(parser: Any) -> None:
-    """The command's options."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.pass_rate import SAMPLING, PassRateSettings
     from open_r1.data.problems import ProblemSource
@@ -86,7 +84,6 @@ def leave_out_defaults(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.pass_rate import PassRateSettings, measure_pass_rate
     from open_r1.data.teacher import open_teacher
@@ -106,21 +103,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     settings.scorer(problems)  # refuses what can't be computed before a model is loaded
     completer = open_teacher(teacher, None if request.overwrite else request.output_dir / "traces", tell)
+    given: dict[str, Any] = {"overwrite": request.overwrite, "rescore": request.rescore, "command": command_line()}
+    given["identity"] = teacher.identity() | {"engine_options": dict(teacher.engine_options)}
     with ProgressLine(is_paced=True) as line, ProgressLine() as scored:
-        summary = measure_pass_rate(
-            problems,
-            request.output_dir,
-            completer,
-            sampling,
-            settings,
-            identity=teacher.identity() | {"engine_options": dict(teacher.engine_options)},
-            overwrite=request.overwrite,
-            rescore=request.rescore,
-            progress=line.show,
-            progress_every_s=line.every_s,
-            scored=scored.counting("problems"),
-            command=command_line(),
-        )
+        given |= {"progress": line.show, "progress_every_s": line.every_s, "scored": scored.counting("problems")}
+        summary = measure_pass_rate(problems, request.output_dir, completer, sampling, settings, **given)
     if request.json:
         show_json(summary)
     else:
@@ -156,10 +143,16 @@ def read_recipe_file(path: Path, parser: Any) -> tuple[dict[str, Any], dict[str,
     """A recipe's settings, by their fields and of rewards. ConfigError, with file and line, for an unknown one."""
     from open_r1.configs.reader import read_recipe
     from open_r1.configs.types import read_value
+    from open_r1.data.generation import TraceSettings
+    from open_r1.data.pass_rate import PassRateSettings
+    from open_r1.data.problems import ProblemSource
+    from open_r1.data.teacher import TeacherSettings
     from open_r1.rewards.registry import reward_specs
 
     reward_options = {option for spec in reward_specs().values() for option in spec.options}
-    hints, flags = setting_types(), parser.declared()
+    records = (ProblemSource, TraceSettings, TeacherSettings, PassRateSettings, Request)
+    hints = {name: hint for record in records for name, hint in get_type_hints(record).items() if name != "set"}
+    flags = parser.declared()
     fields = {action.option_strings[0]: action.dest for action in parser._actions if action.option_strings}
     settings: dict[str, Any] = {}
     of_rewards: dict[str, Any] = {}
@@ -179,17 +172,6 @@ def read_recipe_file(path: Path, parser: Any) -> tuple[dict[str, Any], dict[str,
     return settings, of_rewards
 
 
-def setting_types() -> dict[str, Any]:
-    """The type of each setting that a recipe may have."""
-    from open_r1.data.generation import TraceSettings
-    from open_r1.data.pass_rate import PassRateSettings
-    from open_r1.data.problems import ProblemSource
-    from open_r1.data.teacher import TeacherSettings
-
-    records = (ProblemSource, TraceSettings, TeacherSettings, PassRateSettings, Request)
-    return {name: hint for record in records for name, hint in get_type_hints(record).items() if name != "set"}
-
-
 def read_weight(word: str) -> float | tuple[str, float]:
     """`0.4`, or `accuracy=0.4`."""
     name, equals, number = word.rpartition("=")
@@ -201,11 +183,10 @@ def read_weight(word: str) -> float | tuple[str, float]:
 
 def read_weights(weights: Any) -> Any:
     """A list of weights, or a mapping by name where they have names."""
-    if not weights or isinstance(weights, dict) or not any(isinstance(weight, tuple) for weight in weights):
-        return weights
-    if not all(isinstance(weight, tuple) for weight in weights):
+    named = [isinstance(weight, tuple) for weight in weights or () if not isinstance(weights, dict)]
+    if any(named) and not all(named):
         raise ConfigError("--reward_weights has weights with names and without; give all of them names, or none.")
-    return dict(weights)
+    return dict(weights) if any(named) else weights
 
 
 def check_request(request: argparse.Namespace) -> None:
@@ -227,11 +208,9 @@ def read_source(request: argparse.Namespace) -> Any:
     from open_r1.data.problems import ProblemSource
 
     first, end = request.dataset_start_index or 0, request.dataset_end_index
-    source = read_settings(ProblemSource, request, name=request.source, first_problem=first)
-    if end is None:
-        return source
-    limits = [end - first, *([source.max_problems] if source.max_problems is not None else [])]
-    return read_settings(ProblemSource, request, name=request.source, first_problem=first, max_problems=min(limits))
+    counts = [count for count in (request.max_problems, end and end - first) if count is not None]
+    rows = {"first_problem": first, "max_problems": min(counts, default=None)}
+    return read_settings(ProblemSource, request, name=request.source, **rows)
 
 
 def read_teacher(request: argparse.Namespace) -> Any:
@@ -265,10 +244,7 @@ def show_summary(summary: dict[str, Any], folder: Path) -> None:
          f"without a single score {summary['problems_unscored']:,}")  # fmt: skip
     if summary["samples_unscored"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary["unscored_now"].items())
-        show(
-            f"{summary['samples_unscored']:,} samples could not be scored" + (f" (now: {reasons})" if reasons else "")
-        )
-    show(
-        f"{summary['kept']:,} problems with {summary['min']:g} < pass_rate < {summary['max']:g} in {folder / 'kept.jsonl'}"
-    )
+        show(f"{summary['samples_unscored']:,} samples could not be scored{f' (now: {reasons})' if reasons else ''}")
+    window = f"{summary['min']:g} < pass_rate < {summary['max']:g}"
+    show(f"{summary['kept']:,} problems with {window} in {folder / 'kept.jsonl'}")
     show(f"all of them in {folder / 'problems.jsonl'}")

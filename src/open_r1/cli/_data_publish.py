@@ -21,7 +21,6 @@ The token is the one that `hf auth login` keeps, or HF_TOKEN. After a failed upl
 
 
 def add_options(parser: Any) -> None:
-    """The command's options."""
     parser.add_argument("source", help="a folder of shards, a file, a pattern, a Hub id")
     add(parser, "repo_id", required=True)
     add(parser, "output_dir", help="where shards of another source are written")
@@ -31,16 +30,8 @@ def add_options(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
-    push(
-        arguments.source,
-        arguments.repo_id,
-        arguments.output_dir,
-        config=arguments.dataset_config,
-        revision=arguments.revision,
-        private=arguments.private,
-        dry_run=arguments.dry_run,
-    )
+    options = {name: getattr(arguments, name) for name in ("revision", "private", "dry_run")}
+    push(arguments.source, arguments.repo_id, arguments.output_dir, config=arguments.dataset_config, **options)
     return 0
 
 
@@ -49,9 +40,8 @@ def push(source: str, repo_id: str, output_dir: Path | None, *, dry_run: bool = 
     from open_r1.data.shards import publish
 
     with ProgressLine() as line:
-        folder = publish(
-            source, repo_id, output_dir, dry_run=dry_run, report=tell, progress=line.counting("rows"), **options
-        )
+        options |= {"dry_run": dry_run, "report": tell, "progress": line.counting("rows")}
+        folder = publish(source, repo_id, output_dir, **options)
     if dry_run:
         tell(f"'{folder}' is ready; without --dry-run it is pushed to {repo_id}")
     else:

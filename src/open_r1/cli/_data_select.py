@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from open_r1.cli.console import ProgressLine, show, show_json, table
-from open_r1.cli.options import add, add_results, add_rows, add_settings, read_settings
+from open_r1.cli.options import add, add_results, add_rows, add_settings, read_rows, read_settings
 
 SUMMARY = "the traces worth training on, the best of each problem"
 DESCRIPTION = "Leave out bad traces, each for a reason that is counted, and keep the best of each problem."
@@ -29,7 +29,6 @@ GROUPS = {
 
 
 def add_options(parser: Any) -> None:
-    """The command's options."""
     from open_r1.data.selection import OPTIONAL, SelectSettings
 
     add_rows(parser, "verified", "what data verify wrote, or any source with a completion per row")
@@ -41,20 +40,13 @@ def add_options(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status."""
     from open_r1.data.selection import SelectSettings, select
-    from open_r1.data.sources import open_rows
 
-    settings = read_settings(SelectSettings, arguments)
+    output = None if arguments.dry_run else arguments.output
+    rows, settings = read_rows(arguments, arguments.verified), read_settings(SelectSettings, arguments)
+    named = {"overwrite": arguments.overwrite, "processes": arguments.processes}
     with ProgressLine() as line:
-        counts = select(
-            open_rows(arguments.verified, arguments.dataset_config, arguments.split),
-            None if arguments.dry_run else arguments.output,
-            settings,
-            overwrite=arguments.overwrite,
-            processes=arguments.processes,
-            progress=line.counting("traces"),
-        )
+        counts = select(rows, output, settings, **named, progress=line.counting("traces"))
     if arguments.json:
         show_json(counts)
         return 0
@@ -63,5 +55,5 @@ def run(arguments: argparse.Namespace) -> int:
         f"{counts['problems']:,} problems; left out:"
     )
     show(table(((count, name) for name, count in counts["left_out"].items()), indent=2))
-    show("nothing was written" if arguments.dry_run else f"in {arguments.output}")
+    show(f"in {output}" if output else "nothing was written")
     return 0

@@ -14,79 +14,83 @@ from typing import Any
 
 from open_r1.cli._data_generate import generate
 from open_r1.cli._data_publish import push
-from open_r1.cli.console import fail, tell
-from open_r1.cli.main import quieten_libraries
+from open_r1.cli.console import tell
+from open_r1.cli.main import run_parsed
 from open_r1.data.generation import TraceSettings
 from open_r1.data.problems import ProblemSource
 from open_r1.data.teacher import DEFAULT_SERVER, TeacherSettings
 from open_r1.data.traces import group_traces
-from open_r1.errors import ConfigError, OpenR1Error
+from open_r1.errors import ConfigError
 
 REASONING_TEMPLATE = (
     "You will be given a problem. Please reason step by step, and put your final answer within \\boxed{{}}:\n{prompt}"
 )
 DISTILABEL_TEMPLATE = "{{ instruction }}"
 
+GENERATE: dict[str, dict[str, Any]] = {
+    "--hf-dataset": {"required": True, "help": "data set: a Hub id, a file or a folder"},
+    "--hf-dataset-config": {"help": "its configuration"},
+    "--hf-dataset-split": {"default": "train", "help": "its split"},
+    "--prompt-column": {"default": "prompt", "help": "column with the problem"},
+    "--prompt-template": {"default": DISTILABEL_TEMPLATE, "help": "Jinja; `instruction` is the prompt"},
+    "--model": {"required": True, "help": "the model's name at the server"},
+    "--vllm-server-url": {"default": DEFAULT_SERVER, "help": "one address, or several with commas between"},
+    "--temperature": {"type": float, "help": "the server's where it is not given"},
+    "--top-p": {"type": float, "help": "the server's where it is not given"},
+    "--max-new-tokens": {"type": int, "default": 8192, "help": "most tokens of a completion"},
+    "--num-generations": {"type": int, "default": 1, "help": "completions a problem"},
+    "--input-batch-size": {"type": int, "default": 64, "help": "requests in flight a replica"},
+    "--client-replicas": {"type": int, "default": 1, "help": "multiplies the requests in flight"},
+    "--timeout": {"type": float, "default": 600, "help": "seconds for a reply"},
+    "--retries": {"type": int, "default": 7, "help": "further tries for a sample in one run"},
+    "--hf-output-dataset": {"help": "repository on the Hub to push to"},
+    "--private": {"action": "store_true", "help": "make that repository private"},
+    "--output-dir": {"type": Path, "help": "folder for the traces; data/generate/ and the names if not given"},
+    "--wait-for-server": {"type": float, "default": 0, "help": "seconds to wait for the server to come up"},
+}
+REASONING: dict[str, dict[str, Any]] = {
+    "--dataset-name": {"required": True, "help": "data set: a Hub id, a file or a folder"},
+    "--output-file": {"type": Path, "required": True, "help": "JSONL, a line a problem"},
+    "--prompt-column": {"required": True},
+    "--uuid-column": {"required": True, "help": "column with the problem's id; may be the prompt's"},
+    "--api-addr": {"default": "localhost:39876", "help": "HOST:PORT, or several with commas between"},
+    "--num-generations": {"type": int, "default": 4, "help": "completions a problem"},
+    "--prompt-template": {"default": REASONING_TEMPLATE, "help": "{prompt} is the problem; {{}} is {}"},
+    "--temperature": {"type": float, "default": 0.6, "help": "temperature of the samples"},
+    "--top-p": {"type": float, "default": 0.95, "help": "share of the probability that is sampled from"},
+    "--max-tokens": {"type": int, "default": 16384, "help": "most tokens of a completion"},
+    "--max-concurrent": {"type": int, "default": 1000, "help": "requests in flight"},
+    "--model": {"help": "the model's name at the server; the one it has if not given"},
+    "--timeout": {"type": float, "default": 3600, "help": "seconds for a reply"},
+}
+
 
 def run_generate(words: Sequence[str] | None = None) -> int:
     """`generate.py`: problems of a data set to the Hub, or to a folder alone."""
-    return run(generate_set, generate_parser(), words)
+    return run(generate_set, GENERATE, words)
 
 
 def run_generate_reasoning(words: Sequence[str] | None = None) -> int:
     """`generate_reasoning.py`: problems of a data set to a JSONL file."""
-    return run(generate_reasoning, reasoning_parser(), words)
+    return run(generate_reasoning, REASONING, words)
 
 
-def run(
-    work: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, words: Sequence[str] | None
-) -> int:
-    """The exit status."""
-    arguments = parser.parse_args(words)
-    quieten_libraries()
-    try:
-        work(arguments)
-    except OpenR1Error as error:
-        return fail(str(error), error.exit_status)
-    except KeyboardInterrupt:
-        return fail("interrupted; run the same command again to go on.", 130)
-    return 0
-
-
-def generate_parser() -> argparse.ArgumentParser:
-    """The options of `generate.py`."""
-    parser = argparse.ArgumentParser(description="Generate completions of a data set's problems from a server.")
-    parser.add_argument("--hf-dataset", required=True, help="data set: a Hub id, a file or a folder")
-    parser.add_argument("--hf-dataset-config", help="its configuration")
-    parser.add_argument("--hf-dataset-split", default="train", help="default: train")
-    parser.add_argument("--prompt-column", default="prompt", help="default: prompt")
-    parser.add_argument("--prompt-template", default=DISTILABEL_TEMPLATE, help="Jinja; `instruction` is the prompt")
-    parser.add_argument("--model", required=True, help="the model's name at the server")
-    parser.add_argument(
-        "--vllm-server-url", default=DEFAULT_SERVER, help="one address, or several with commas between"
+def run(work: Callable[[argparse.Namespace], int], options: dict[str, Any], words: Sequence[str] | None) -> int:
+    """The exit status of one script."""
+    parser = argparse.ArgumentParser(
+        description="Generate completions of a data set's problems from a server.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--temperature", type=float, help="default: the server's")
-    parser.add_argument("--top-p", type=float, help="default: the server's")
-    parser.add_argument("--max-new-tokens", type=int, default=8192, help="default: 8192")
-    parser.add_argument("--num-generations", type=int, default=1, help="completions a problem (default: 1)")
-    parser.add_argument("--input-batch-size", type=int, default=64, help="requests in flight a replica (default: 64)")
-    parser.add_argument(
-        "--client-replicas", type=int, default=1, help="multiplies the requests in flight (default: 1)"
-    )
-    parser.add_argument("--timeout", type=float, default=600, help="seconds for a reply (default: 600)")
-    parser.add_argument("--retries", type=int, help="further tries for a sample in one run (default: 7)")
-    parser.add_argument("--hf-output-dataset", help="repository on the Hub to push to")
-    parser.add_argument("--private", action="store_true", help="make that repository private")
-    parser.add_argument(
-        "--output-dir", type=Path, help="folder for the traces (default: data/generate/ and the names)"
-    )
-    parser.add_argument("--wait-for-server", type=float, default=0, help="seconds to wait for the server to come up")
-    return parser
+    for name, settings in options.items():
+        parser.add_argument(name, **settings)
+    parser.set_defaults(run=work)
+    return run_parsed(parser.parse_args(words))
 
 
-def generate_set(arguments: argparse.Namespace) -> None:
+def generate_set(arguments: argparse.Namespace) -> int:
     """Generate, and push a row per problem where a repository is named."""
-    folder = arguments.output_dir or Path("data/generate") / slug(f"{arguments.hf_dataset}-{arguments.model}")
+    name = re.sub(r"[^\w.-]+", "-", f"{arguments.hf_dataset}-{arguments.model}").strip("-.") or "traces"
+    folder = arguments.output_dir or Path("data/generate") / name
     template = arguments.prompt_template
     problems = ProblemSource(
         arguments.hf_dataset,
@@ -101,7 +105,6 @@ def generate_set(arguments: argparse.Namespace) -> None:
         max_new_tokens=arguments.max_new_tokens,
         **{name: value for name, value in given.items() if value is not None},
     )
-    retries = {} if arguments.retries is None else {"max_attempts": arguments.retries + 1}
     teacher = TeacherSettings(
         model=arguments.model,
         server=addresses(arguments.vllm_server_url),
@@ -109,13 +112,14 @@ def generate_set(arguments: argparse.Namespace) -> None:
         timeout=arguments.timeout,
         wait_for_server=arguments.wait_for_server,
         extra_body={name: None for name, value in given.items() if value is None},  # the server's own, then
-        **retries,
+        max_attempts=arguments.retries + 1,
     )
     generate(problems, folder, teacher, sampling)
     if arguments.hf_output_dataset:
         grouped = folder / "grouped.jsonl"
         group_traces(folder / "traces.jsonl", grouped, arrange_distilabel)
         push(str(grouped), arguments.hf_output_dataset, folder / "shards", private=arguments.private)
+    return 0
 
 
 def addresses(text: str) -> tuple[str, ...]:
@@ -132,26 +136,7 @@ def arrange_distilabel(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def reasoning_parser() -> argparse.ArgumentParser:
-    """The options of `generate_reasoning.py`."""
-    parser = argparse.ArgumentParser(description="Generate completions of a data set's problems into a JSONL file.")
-    parser.add_argument("--dataset-name", required=True, help="data set: a Hub id, a file or a folder")
-    parser.add_argument("--output-file", type=Path, required=True, help="JSONL, a line a problem")
-    parser.add_argument("--prompt-column", required=True)
-    parser.add_argument("--uuid-column", required=True, help="column with the problem's id; may be the prompt's")
-    parser.add_argument("--api-addr", default="localhost:39876", help="HOST:PORT, or several with commas between")
-    parser.add_argument("--num-generations", type=int, default=4, help="default: 4")
-    parser.add_argument("--prompt-template", default=REASONING_TEMPLATE, help="{prompt} is the problem; {{}} is {}")
-    parser.add_argument("--temperature", type=float, default=0.6, help="default: 0.6")
-    parser.add_argument("--top-p", type=float, default=0.95, help="default: 0.95")
-    parser.add_argument("--max-tokens", type=int, default=16384, help="default: 16384")
-    parser.add_argument("--max-concurrent", type=int, default=1000, help="requests in flight (default: 1000)")
-    parser.add_argument("--model", help="the model's name at the server (default: the one it has)")
-    parser.add_argument("--timeout", type=float, default=3600, help="seconds for a reply (default: 3600)")
-    return parser
-
-
-def generate_reasoning(arguments: argparse.Namespace) -> None:
+def generate_reasoning(arguments: argparse.Namespace) -> int:
     """Generate, and write a line per problem with the samples so far."""
     folder = arguments.output_file.with_name(f"{arguments.output_file.name}.traces")
     problems = ProblemSource(
@@ -173,6 +158,7 @@ def generate_reasoning(arguments: argparse.Namespace) -> None:
         if (folder / "traces.jsonl").exists():
             count = group_traces(folder / "traces.jsonl", arguments.output_file, arrange_reasoning)
             tell(f"{count:,} problems with their samples so far are in {arguments.output_file}")
+    return 0
 
 
 def jinja_of(template: str) -> str:
@@ -197,8 +183,3 @@ def arrange_reasoning(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "finish_reasons": [row["finish_reason"] for row in rows],
         "api_metadata": usages,
     }
-
-
-def slug(text: str) -> str:
-    """Text as a folder's name."""
-    return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "traces"

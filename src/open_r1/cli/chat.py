@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import show, tell
 from open_r1.cli.options import add, add_server, add_verb, read_settings
-from open_r1.errors import ConfigError, OpenR1Error, RunError, nearest
+from open_r1.errors import OpenR1Error, RunError, nearest
 from open_r1.rundir import write_jsonl
 
 if TYPE_CHECKING:
@@ -61,36 +61,22 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from open_r1.generation.replies import clean
     from open_r1.serving.client import ChatOptions, Conversation, find_model
-    from open_r1.serving.screen import PlainScreen, TerminalScreen
+    from open_r1.serving.screen import PlainScreen, TerminalScreen, counts
 
-    check_options(arguments)
-    accept_any_bytes(sys.stdin)
     options = ChatOptions(arguments.temperature, arguments.top_p, arguments.max_new_tokens)
+    if isinstance(sys.stdin, io.TextIOWrapper):  # Python fails at bytes that are no text
+        sys.stdin.reconfigure(errors="replace")
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    with server_of(arguments) as (url, key):
+    with _server_of(arguments) as (url, key):
         name = find_model(url, key, arguments.name)
         conversation = Conversation(url, name, options, key, clean(arguments.system_prompt))
-        if not is_terminal:
-            return answer_lines(conversation, PlainScreen(arguments.show_thinking))
-        tell(f"{name} at {url}; /help lists the commands")
-        talk(conversation, TerminalScreen(arguments.show_thinking))
+        if is_terminal:
+            tell(f"{name} at {url}; /help lists the commands")
+            talk(conversation, TerminalScreen(arguments.show_thinking))
+            return 0
+        for question in filter(None, map(str.strip, sys.stdin)):  # of one conversation; counts go to stderr
+            tell(counts(put(conversation, PlainScreen(arguments.show_thinking), question)))
     return 0
-
-
-def accept_any_bytes(stream: Any) -> None:
-    """Have bytes that are no text read as U+FFFD: Python would fail at them, or keep what JSON can't carry to a server."""
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="replace")
-
-
-def check_options(arguments: argparse.Namespace) -> None:
-    """ConfigError for sampling options outside their ranges."""
-    if not 0 <= arguments.temperature <= 2:
-        raise ConfigError(f"--temperature must be from 0 to 2; got {arguments.temperature:g}.")
-    if not 0 < arguments.top_p <= 1:
-        raise ConfigError(f"--top_p must be above 0 and at most 1; got {arguments.top_p:g}.")
-    if arguments.max_new_tokens is not None and arguments.max_new_tokens < 1:
-        raise ConfigError(f"--max_new_tokens must be at least 1; got {arguments.max_new_tokens}.")
 
 
 def is_address(model: str) -> bool:
@@ -101,8 +87,7 @@ def is_address(model: str) -> bool:
 
 
 @contextlib.contextmanager
-def server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """Address and key of the server named, or of one that is started for this chat."""
+def _server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     from open_r1.net.addresses import parse_api_address
 
     if is_address(arguments.model):
@@ -120,17 +105,7 @@ def server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
         yield address
 
 
-def answer_lines(conversation: Conversation, screen: Screen) -> int:
-    """Each line of the input is a question of one conversation; counts go to stderr."""
-    from open_r1.serving.screen import counts
-
-    for question in filter(None, map(str.strip, sys.stdin)):
-        tell(counts(put(conversation, screen, question)))
-    return 0
-
-
 def put(conversation: Conversation, screen: Screen, question: str) -> Answer:
-    """Ask, and show the answer as it comes."""
     from open_r1.serving.client import Answer
 
     answer = Answer()
@@ -139,7 +114,6 @@ def put(conversation: Conversation, screen: Screen, question: str) -> Answer:
 
 
 def talk(conversation: Conversation, screen: Screen, read: Callable[[str], str] = input) -> None:
-    """Questions and commands until the user leaves."""
     import readline  # noqa: F401 - gives `input` its history and its keys
 
     session = Session(conversation, screen)
@@ -174,7 +148,6 @@ class Session:
             tell("\nstopped; the question is forgotten")
 
     def command(self, line: str) -> None:
-        """Carry out a line that begins with /."""
         name, _, rest = line[1:].partition(" ")
         act = getattr(self, f"do_{name}", None) if name.isidentifier() else None
         if act is None:
@@ -214,26 +187,18 @@ class Session:
 
     def do_temperature(self, text: str) -> None:
         try:
-            value = float(text)
-        except ValueError:
-            value = -1.0
-        if not 0 <= value <= 2:
+            self.conversation.options = replace(self.conversation.options, temperature=float(text))
+            show(f"temperature {float(text):g}")
+        except ValueError:  # ConfigError is one
             show(f"'{text}' is not a temperature; write a number from 0 to 2")
-            return
-        self.conversation.options = replace(self.conversation.options, temperature=value)
-        show(f"temperature {value:g}")
 
     def do_save(self, text: str) -> None:
-        if not text:
-            show("name a file: /save FILE")
-            return
         path = Path(text).expanduser()
-        if path.exists():
-            show(f"'{path}' exists; name another file")
+        if not text or path.exists():
+            show(f"'{path}' exists; name another file" if text else "name a file: /save FILE")
             return
         try:
             write_jsonl(path, [{"messages": self.conversation.messages}])
+            show(f"saved to {path}")
         except OpenR1Error as error:
             show(str(error))
-            return
-        show(f"saved to {path}")

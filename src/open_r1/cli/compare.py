@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,33 +29,26 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="output folders of evaluations")
     add(parser, "no_published", action="store_true", help="leave the published results out of the table")
-    add(
-        parser, "lighteval_results", "--lighteval", dest="lighteval", nargs="+", type=Path, default=[], metavar="FILE",
-        help="lighteval's results_*.json",
-    )  # fmt: skip
     add(parser, "json")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from open_r1.evaluation.lighteval import read_results_file
     from open_r1.evaluation.summary import as_record
     from open_r1.evaluation.table import compare_results, read_results, render_table
 
     each = label([read_results(folder) for folder in arguments.folders], arguments.folders)
-    theirs = [result for path in arguments.lighteval for result in read_results_file(path)]
+    shown = [result for found in each for result in found]
     comparisons = [pair for others in each[1:] for pair in compare_results(each[0], others)]
     if arguments.json:
         listed = [
             {"model": result.model, "benchmark": result.benchmark, "mode": result.mode, **as_record(result.estimate)}
-            for found in (*each, theirs)
-            for result in found
+            for result in shown
         ]
         pairs = [{**asdict(pair), "difference": as_record(pair.difference)} for pair in comparisons]
         show_json({"results": listed, "comparisons": pairs})
         return 0
-    shown = [result for found in each for result in found]
-    show(f"pass@1 in percent, with its 95 % interval\n\n{render_table([*shown, *theirs], not arguments.no_published)}")
+    show(f"pass@1 in percent, with its 95 % interval\n\n{render_table(shown, not arguments.no_published)}")
     for pair in comparisons:
         name = f"{pair.benchmark}, {pair.mode}"
         show(f"\n{name}: {pair.second} - {pair.first}: {points(pair.difference)}: {pair.verdict}")
@@ -65,20 +59,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def label(each: Sequence[Sequence[Result]], folders: Sequence[Path]) -> list[list[Result]]:
     """The results, with the folder beside a model's name where several folders have that model."""
-    names = [{result.model for result in found} for found in each]
+    counts = Counter(model for found in each for model in {result.model for result in found})
     return [
-        [
-            replace(result, model=f"{result.model} ({folder})")
-            if sum(result.model in of for of in names) > 1
-            else result
-            for result in found
-        ]
+        [replace(one, model=f"{one.model} ({folder})") if counts[one.model] > 1 else one for one in found]
         for found, folder in zip(each, folders, strict=True)
     ]
 
 
 def points(difference: Estimate) -> str:
-    """A difference of shares in percentage points."""
     if math.isnan(difference.low):
         return f"- over {difference.n} problem{'' if difference.n == 1 else 's'}"
     low, high = 100 * difference.low, 100 * difference.high

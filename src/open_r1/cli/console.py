@@ -1,14 +1,6 @@
 """What the command line says, and where: results on stdout, everything else on stderr.
 
-    tell(line)            a notice or a stage of the work, on stderr
-    show(text)            a result, on stdout
-    show_json(value)      a result for a script, on stdout
-    table(rows)           rows in aligned columns
-    ProgressLine()        progress in one line on stderr, written over on a terminal
-    fail(message, 2)      an error in one line, and the exit status
-
-Text of models, servers and data reaches the terminal through these functions only, as printable characters. Of a
-distributed launch only the first process speaks on stderr.
+Text of models, servers and data reaches the terminal through these functions only, as printable characters.
 """
 
 from __future__ import annotations
@@ -24,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from open_r1.printable import as_printable, is_harmless
 from open_r1.processes.ranks import is_main_process
@@ -35,7 +27,6 @@ EVERY_S = 10.0
 
 LINE_BREAK = re.compile(r"\s*\n\s*")
 CLEAR_LINE = "\r\x1b[K"
-MINUTE_S, HOUR_S = 60, 3600
 
 
 def tell(line: str) -> None:
@@ -52,12 +43,9 @@ def show(text: str = "") -> None:
 def show_json(value: Any) -> None:
     """A result for a script on stdout; characters that a terminal acts upon are written as \\uXXXX."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    print("".join(character if is_harmless(character) else escape(character) for character in text), flush=True)
-
-
-def escape(character: str) -> str:
-    """A character as \\uXXXX."""
-    return json.dumps(character)[1:-1] if ord(character) != 0x7F else "\\u007f"
+    harmful = {one for one in text if not is_harmless(one)}
+    escapes = str.maketrans({one: json.dumps(one)[1:-1] if one != "\x7f" else "\\u007f" for one in harmful})
+    print(text.translate(escapes), flush=True)
 
 
 class PrintableFormatter(logging.Formatter):
@@ -82,25 +70,18 @@ def table(rows: Iterable[Sequence[Any]], headings: Sequence[str] = (), indent: i
     """
     rows = [list(row) for row in rows]
     lines = [*([list(headings)] if headings else []), *([cell_text(cell) for cell in row] for row in rows)]
-    columns = list(zip(*lines, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    marks = [">" if rows and all(is_number(row[index]) for row in rows) else "<" for index in range(len(columns))]
-    aligned = (
-        [f"{cell:{mark}{width}}" for cell, mark, width in zip(line, marks, widths, strict=True)] for line in lines
-    )
+    shapes = []
+    for index, column in enumerate(zip(*lines, strict=True)):
+        is_number = rows and all(type(row[index]) in (int, float, type(None)) for row in rows)
+        shapes.append(f"{'>' if is_number else '<'}{max(map(len, column))}")
+    aligned = ([f"{cell:{shape}}" for cell, shape in zip(line, shapes, strict=True)] for line in lines)
     return "\n".join((" " * indent + "  ".join(line)).rstrip() for line in aligned)
 
 
 def cell_text(cell: Any) -> str:
-    """A cell of a table as text."""
     if cell is None:
         return "-"
-    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
-
-
-def is_number(cell: Any) -> bool:
-    """Whether a cell is aligned to the right."""
-    return cell is None or (isinstance(cell, int | float) and not isinstance(cell, bool))
+    return f"{cell:,}" if type(cell) is int else str(cell)
 
 
 def fail(message: str, status: int) -> int:
@@ -117,12 +98,10 @@ def command_line() -> str:
 
 def duration(seconds: float) -> str:
     """A duration in its two largest units, as "3 min 20 s"."""
-    whole = int(seconds)
-    if whole < MINUTE_S:
-        return f"{whole} s"
-    if whole < HOUR_S:
-        return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
-    return f"{whole // HOUR_S:,} h {whole % HOUR_S // MINUTE_S} min"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60:,} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def count_line(done: int, total: int | None, unit: str, seconds: float) -> str:
@@ -140,12 +119,6 @@ def count_line(done: int, total: int | None, unit: str, seconds: float) -> str:
     return f"{done:,} of {total:,} {unit} ({100 * done / max(1, total):.1f} %), {rate:,.1f}/s{left}"
 
 
-class HasLine(Protocol):
-    """Progress that describes itself."""
-
-    def line(self) -> str: ...
-
-
 class ProgressLine:
     """Progress in one line on stderr: written over on a terminal, a new line every ten seconds elsewhere.
 
@@ -161,8 +134,8 @@ class ProgressLine:
         self.next_at = self.started + self.every_s
         self.is_open = False
 
-    def show(self, progress: HasLine | str) -> None:
-        """Show the progress, or nothing where the last line is too recent."""
+    def show(self, progress: Any) -> None:
+        """Show the progress, a text or what has a `line()`, or nothing where the last line is too recent."""
         if not self.is_paced:
             if self.clock() < self.next_at:
                 return

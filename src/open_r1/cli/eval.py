@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +29,6 @@ FOLDER = Path("data/evals")
 
 SAMPLING = ("num_samples", "temperature", "top_p", "max_new_tokens", "seed")
 NOT_WITH_LIGHTEVAL = (*SAMPLING, "data", "max_problems", "skip_unusable", "server", "batch_size", "max_model_len")
-NOT_WITH_SERVER = ("num_gpus", "max_model_len", "batch_size")
-NOT_WITH_PROBLEMS = ("lighteval", "data")
-OF_PROBLEMS = ("prompt_column", "solution_column")
 AT_LEAST_ONE = "num_gpus num_samples max_new_tokens max_model_len max_problems batch_size concurrency".split()
 
 
@@ -49,15 +47,10 @@ def add_parser(subparsers: Any) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """All options; one that is refused where it has no use has no default, so that it shows whether it was given."""
     add_model(parser)
-    for add_group in (_add_problems, _add_sampling, _add_backend, _add_results):
-        add_group(parser)
-
-
-def _add_problems(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("problems")
     add(group, "benchmarks", nargs="+", metavar="NAME", help="names of --list, tasks:NAME?key=value, reasoning_gym:NAME, "
         "files (FILE?prompt=COLUMN&answer=COLUMN), or module:NAME")  # fmt: skip
-    add(group, "list", "--list_benchmarks", action="store_true", help="list the benchmarks and their defaults")
+    add(group, "list", "--_list_benchmarks", action="store_true", help="list the benchmarks and their defaults")
     add(
         group, "data", action="append", default=[], metavar="NAME=FILE", help="a local file in the benchmark's columns"
     )
@@ -67,9 +60,6 @@ def _add_problems(parser: argparse.ArgumentParser) -> None:
     add(group, "solution_column", help="column with the gold answer, with --problems (default: by its name)")
     add(group, "max_problems")
     add(group, "skip_unusable", help="leave out problems that can't be scored or don't fit, instead of refusing")
-
-
-def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sampling")
     add(group, "num_samples", help="samples a problem (default: the benchmark's)")
     add(group, "temperature", help="temperature of the samples; 0 is greedy (default: 0.6; 1.0 with --problems)")
@@ -77,9 +67,10 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     add(group, "max_new_tokens", help="most tokens of a completion (default: 32768 or what fits; 256 with --problems)")
     add(group, "system_prompt")
     add(group, "seed", help="seed of the samples and of the order of options (default: 0)")
+    _add_backend_and_results(parser)
 
 
-def _add_backend(parser: argparse.ArgumentParser) -> None:
+def _add_backend_and_results(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("who answers")
     add(group, "backend", help="default: transformers, or server where one is named")
     add(group, "server")
@@ -92,57 +83,56 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
     add(group, "parallel", choices=("data", "tensor"), help="with --backend vllm: how --num_gpus are used")
     add(group, "num_gpus", type=int, metavar="N", help="GPUs of --parallel (default: 1)")
     add(group, "max_model_len", help="with --backend vllm: tokens of prompt and completion (default: the model's own)")
-
-
-def _add_results(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("results")
     add(group, "output_dir", help=f"folder for the results, one in it for each benchmark (default: {FOLDER}/MODEL)")
     add(group, "overwrite", help="start over in folders that contain other evaluations")
     add(group, "dry-run", help="load and check the problems, and show what would be sampled")
     add(group, "json", help="print the summaries as JSON")
-    add(
-        group,
-        "lighteval",
-        choices=("print", "run"),
-        help="print lighteval's commands for these benchmarks, or run them",
-    )
+    add(group, "lighteval", choices=("print",), help="print lighteval's commands for these benchmarks")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Check everything, load the model, run one benchmark after another, show the table."""
     if arguments.list:
-        return list_benchmarks()
+        _list_benchmarks()
+        return 0
     check_request(arguments)
     folder = arguments.output_dir or FOLDER / arguments.model.strip("./").replace(":", "-")
     if arguments.lighteval:
-        return run_lighteval(arguments, folder)
+        _print_lighteval(arguments, folder)
+        return 0
     plans = make_plans(arguments)
     if arguments.dry_run:
-        return show_plans(plans, folder, arguments.json)
+        _show_plans(plans, folder, arguments.json)
+        return 0
     for plan in plans:
         tell(f"{plan.name}: {len(plan.problems):,} problems × {plan.num_samples} samples, {plan.data}")
-    show_summaries(run_plans(plans, arguments, folder), folder, arguments.json)
+    summaries = run_plans(plans, arguments, folder)
+    if arguments.json:
+        show_json(summaries)
+    else:
+        for summary in summaries.values():
+            show_summary(summary)
+        show(f"\npass@1 in percent, with its 95 % interval\n\n{(folder / 'table.md').read_text(encoding='utf-8')}")
+    tell(f"every sample is in {folder}/*/samples.jsonl")
     return 0
 
 
-def list_benchmarks() -> int:
-    """Show every benchmark with its defaults."""
+KINDS = """tasks:NAME          problems of this package's families, as tasks:linear_equation?level=2&n=200
+reasoning_gym:NAME  problems of reasoning-gym, as reasoning_gym:chain_sum?size=100
+FILE                your own problems, as mine.jsonl?prompt=question&answer=final&subject=topic
+module:NAME         your own Benchmark"""
+
+
+def _list_benchmarks() -> None:
     from open_r1.evaluation import benchmarks
 
-    rows = [
-        (name, benchmark.title, f"{benchmark.num_samples} samples", str(benchmark.source))
-        for name, benchmark in benchmarks().items()
-    ]
+    rows = [(name, one.title, f"{one.num_samples} samples", str(one.source)) for name, one in benchmarks().items()]
     show(table(rows))
-    show("tasks:NAME          problems of this package's families, as tasks:linear_equation?level=2&n=200")
-    show("reasoning_gym:NAME  problems of reasoning-gym, as reasoning_gym:chain_sum?size=100")
-    show("FILE                your own problems, as mine.jsonl?prompt=question&answer=final&subject=topic")
-    show("module:NAME         your own Benchmark")
-    return 0
+    show(KINDS)
 
 
 def check_request(arguments: argparse.Namespace) -> None:
-    """ConfigError for what can't be done as asked."""
     if not arguments.model:
         raise ConfigError("no model was named: open-r1 eval MODEL --benchmarks NAME.")
     check_use(arguments)
@@ -167,11 +157,11 @@ def check_use(arguments: argparse.Namespace) -> None:
     is_lighteval = arguments.lighteval and not arguments.problems
     rules: list[tuple[Any, tuple[str, ...], str]] = [
         (is_lighteval, NOT_WITH_LIGHTEVAL, "with --lighteval, whose settings are the guide's"),
-        (arguments.server, NOT_WITH_SERVER, "with --server, which decides that itself"),
-        (arguments.problems, NOT_WITH_PROBLEMS, "with --problems"),
+        (arguments.server, ("num_gpus", "max_model_len", "batch_size"), "with --server, which decides that itself"),
+        (arguments.problems, ("lighteval", "data"), "with --problems"),
         (
             not arguments.problems,
-            OF_PROBLEMS,
+            ("prompt_column", "solution_column"),
             "without --problems; for a benchmark write FILE?prompt=COLUMN&answer=COLUMN",
         ),
         (arguments.backend != "vllm", ("max_model_len",), "without --backend vllm"),
@@ -190,18 +180,19 @@ def make_plans(arguments: argparse.Namespace) -> list[Plan]:
     from open_r1.evaluation import EvaluationSettings, plan_evaluation
 
     settings = read_settings(EvaluationSettings, arguments, seed=arguments.seed or 0)
-    data = read_data(arguments.data)
+    data = {name: path for name, _, path in (word.partition("=") for word in arguments.data)}
+    for name in (name for name, path in data.items() if not path):
+        raise ConfigError(f"--data {name} does not have the form NAME=FILE, as math_500=math500.jsonl.")
     plans = [
         plan_evaluation(benchmark, settings, data.pop(name, None), tell)
-        for name, benchmark in choose_benchmarks(arguments).items()
+        for name, benchmark in _choose_benchmarks(arguments).items()
     ]
     if data:
         raise ConfigError(f"--data names '{next(iter(data))}', which is not among the benchmarks asked for.")
     return plans
 
 
-def choose_benchmarks(arguments: argparse.Namespace) -> dict[str, Benchmark]:
-    """The benchmarks asked for, by the names they were asked for; ConfigError for none, or two of one name."""
+def _choose_benchmarks(arguments: argparse.Namespace) -> dict[str, Benchmark]:
     from open_r1.evaluation.benchmarks import get_benchmark, split_names
     from open_r1.evaluation.benchmarks.by_source import held_out_benchmark
 
@@ -212,24 +203,13 @@ def choose_benchmarks(arguments: argparse.Namespace) -> dict[str, Benchmark]:
     if not names:
         raise ConfigError("--benchmarks names none; open-r1 eval --list shows them.")
     found = {name: get_benchmark(name) for name in names}
-    titles = [benchmark.name for benchmark in found.values()]
-    for title in titles:
-        if titles.count(title) > 1:
-            raise ConfigError(f"two benchmarks are called '{title}'; name one of them: FILE?name=another")
+    titles = Counter(benchmark.name for benchmark in found.values())
+    for title in (title for title, times in titles.items() if times > 1):
+        raise ConfigError(f"two benchmarks are called '{title}'; name one of them: FILE?name=another")
     return found
 
 
-def read_data(words: Sequence[str]) -> dict[str, str]:
-    """The files of --data by benchmark. ConfigError for another form than NAME=FILE."""
-    pairs = {name: path for name, _, path in (word.partition("=") for word in words)}
-    for name, path in pairs.items():
-        if not path:
-            raise ConfigError(f"--data {name} does not have the form NAME=FILE, as math_500=math500.jsonl.")
-    return pairs
-
-
-def show_plans(plans: Sequence[Plan], folder: Path, as_json: bool) -> int:
-    """What would be sampled, and where it would go."""
+def _show_plans(plans: Sequence[Plan], folder: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
     planned = [
@@ -237,88 +217,68 @@ def show_plans(plans: Sequence[Plan], folder: Path, as_json: bool) -> int:
             "name": plan.name,
             "problems": len(plan.problems),
             "data": plan.data,
-            "folder": str(folder / folder_name(plan.name)),
+            "folder": str(folder / _folder_name(plan.name)),
             "modes": {mode.name: asdict(mode.sampling) for mode in plan.modes},
         }
         for plan in plans
     ]
     if as_json:
         show_json(planned)
-        return 0
+        return
     for entry in planned:
         show(f"{entry['name']}: {entry['problems']:,} problems of {entry['data']}, into {entry['folder']}")
         for name, sampling in entry["modes"].items():
             show(f"  {name}: " + ", ".join(f"{key} {value}" for key, value in sampling.items()))
-    return 0
 
 
 def run_plans(plans: Sequence[Plan], arguments: argparse.Namespace, folder: Path) -> dict[str, dict[str, Any]]:
     """The summary of each benchmark; table.md and results.json are written too."""
     from open_r1.evaluation import run_evaluation
     from open_r1.evaluation.engine import COMPLETIONS
-    from open_r1.evaluation.table import read_results, render_table
-    from open_r1.rundir import OutputFolder, write_json, write_text
+    from open_r1.evaluation.summary import SUMMARY, read_summary
+    from open_r1.evaluation.table import read_modes, render_table
+    from open_r1.rundir import RunDir, write_json, write_text
 
-    OutputFolder(folder).create()
-    folders = {plan.name: folder / folder_name(plan.name) for plan in plans}
-    backend = make_backend(arguments)
+    RunDir(folder).create()
+    folders = {plan.name: folder / _folder_name(plan.name) for plan in plans}
+    backend = _make_backend(arguments)
     if arguments.overwrite:  # now that the new run is known to be possible
         for path in folders.values():
             if (path / COMPLETIONS).is_dir():  # and nothing that isn't an evaluation
-                OutputFolder(path).clear()
+                RunDir(path).clear()
     summaries = {}
     for plan in plans:
         with ProgressLine() as line:
             summaries[plan.name] = run_evaluation(plan, backend, folders[plan.name], line.show, tell, command_line())
-    model = backend.completer.model
-    earlier = read_earlier(folder, set(folders.values()), model)
-    results = [result for path in [*folders.values(), *earlier] for result in read_results(path)]
-    write_text(folder / "table.md", f"{render_table(results)}\n")
-    kept = {summary["name"]: summary for summary in earlier.values()}
-    write_json(folder / "results.json", {"model": model, "benchmarks": {**kept, **summaries}})
-    return summaries
-
-
-def read_earlier(folder: Path, now: set[Path], model: str) -> dict[Path, dict[str, Any]]:
-    """The summaries of this model's other evaluations in a folder; a damaged one is left out with a notice."""
-    from open_r1.evaluation.summary import SUMMARY, read_summary
-    from open_r1.evaluation.table import read_modes
-
-    earlier: dict[Path, dict[str, Any]] = {}
-    for path in sorted(folder.glob("*/")):
-        if path in now or not (path / SUMMARY).is_file():
-            continue
+    model, kept = backend.completer.model, {}
+    results = [result for path in folders.values() for result in read_modes(path)]
+    for path in sorted(set(folder.glob("*/")) - set(folders.values())):  # earlier evaluations of this model
         try:
-            modes = read_modes(path)
+            modes = read_modes(path) if (path / SUMMARY).is_file() else []
         except OpenR1Error as error:
             tell(f"notice: left out of the table: {error}")
             continue
         if modes and modes[0].model == model:
-            earlier[path] = read_summary(path)
-    return earlier
+            results += modes
+            kept[modes[0].benchmark] = read_summary(path)
+    write_text(folder / "table.md", f"{render_table(results)}\n")
+    write_json(folder / "results.json", {"model": model, "benchmarks": {**kept, **summaries}})
+    return summaries
 
 
-def folder_name(name: str) -> str:
-    """A benchmark's name as the name of a folder."""
+def _folder_name(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name).strip(".") or "benchmark"
 
 
-def make_backend(arguments: argparse.Namespace) -> Backend:
-    """The backend that the options name."""
+def _make_backend(arguments: argparse.Namespace) -> Backend:
     from open_r1.evaluation import backends
 
     if arguments.server:
         from open_r1.generation.openai_server import ServerSettings
 
-        settings = ServerSettings(
-            urls=tuple(arguments.server),
-            model=arguments.model,
-            api_key_env=arguments.api_key_env,
-            concurrency=arguments.concurrency,
-            timeout_s=arguments.timeout,
-            patience_s=arguments.patience,
-            wait_for_server_s=arguments.wait_for_server,
-        )
+        waits = {"patience_s": arguments.patience, "wait_for_server_s": arguments.wait_for_server}
+        named = {name: getattr(arguments, name) for name in ("model", "api_key_env", "concurrency")}
+        settings = ServerSettings(tuple(arguments.server), timeout_s=arguments.timeout, **named, **waits)
         return backends.server_backend(settings, tell)
     batch_size = arguments.batch_size or 256
     if arguments.backend == "vllm":
@@ -329,19 +289,7 @@ def make_backend(arguments: argparse.Namespace) -> Backend:
     return backends.transformers_backend(arguments.model, batch_size)
 
 
-def show_summaries(summaries: dict[str, dict[str, Any]], folder: Path, as_json: bool) -> None:
-    """Show the figures of each benchmark and the table, or JSON."""
-    if as_json:
-        show_json(summaries)
-    else:
-        for summary in summaries.values():
-            show_summary(summary)
-        show(f"\npass@1 in percent, with its 95 % interval\n\n{(folder / 'table.md').read_text(encoding='utf-8')}")
-    tell(f"every sample is in {folder}/*/samples.jsonl")
-
-
 def show_summary(summary: dict[str, Any]) -> None:
-    """A benchmark's figures in a few lines for each mode."""
     for name, result in summary["modes"].items():
         count = result["num_samples"]
         show(f"\n{summary['title']}: {summary['num_problems']} problems × {count} samples, {name}")
@@ -362,38 +310,21 @@ def show_summary(summary: dict[str, Any]) -> None:
 
 
 def errors(result: dict[str, Any]) -> str:
-    """The standard errors in words."""
-    parts = []
-    if result["standard_error"] is not None:
-        parts.append(f"standard error {100 * result['standard_error']:.2f} over problems")
-    if result["repeat_error"] is not None:
-        parts.append(f"{100 * result['repeat_error']:.2f} from sampling alone")
+    words = {"standard_error": "standard error {:.2f} over problems", "repeat_error": "{:.2f} from sampling alone"}
+    parts = [form.format(100 * result[key]) for key, form in words.items() if result[key] is not None]
     return f"  ({', '.join(parts)})" if parts else ""
 
 
 def percent(share: dict[str, Any]) -> str:
-    """A share in percent with its interval."""
     if share["value"] is None:
         return f"    - {'':18} n = {share['n']}"
     return f"{100 * share['value']:5.1f} %  [{100 * share['low']:5.1f}, {100 * share['high']:5.1f}]  n = {share['n']}"
 
 
-def run_lighteval(arguments: argparse.Namespace, folder: Path) -> int:
-    """Print or run lighteval's commands for the same benchmarks; what it measured goes into the same table."""
-    from open_r1.evaluation import lighteval
+def _print_lighteval(arguments: argparse.Namespace, folder: Path) -> None:
     from open_r1.evaluation.benchmarks import split_names
-    from open_r1.evaluation.table import render_table
+    from open_r1.evaluation.lighteval import command_line
 
-    commands = [
-        lighteval.command(
-            arguments.model, name, folder, arguments.parallel, arguments.num_gpus or 1, arguments.system_prompt
-        )
-        for name in split_names(arguments.benchmarks)
-    ]
-    if arguments.lighteval == "print" or arguments.dry_run:
-        for words in commands:
-            show(lighteval.as_line(words))
-        return 0
-    results = [result for words in commands for result in lighteval.run(words, folder, tell)]
-    show(render_table(results))
-    return 0
+    parallel = arguments.parallel, arguments.num_gpus or 1, arguments.system_prompt
+    lines = [command_line(arguments.model, name, folder, *parallel) for name in split_names(arguments.benchmarks)]
+    show("\n".join(lines))

@@ -1,13 +1,8 @@
 """The words of the command line: every option that more than one verb has, declared once.
 
-    parser = add_verb(subparsers, "verify", "a verdict on every trace", EXAMPLES)
-    add(parser, "output", required=True, help="the same rows with verdicts: .jsonl")
-    add_rows(parser)                          # a source of rows: SOURCE --dataset_config --split
-    add_sampling(parser, temperature=0.6)     # --num_samples --temperature --top_p --max_new_tokens --seed
-
 One word has one meaning and one type in all verbs; a verb may say more exactly what it means there, and has its own
 default. A dash and an underscore are the same in a word (`--output-dir`, `--output_dir`), and the `spellings` of the
-original and its guide are accepted beside ours. docs/reference/commands.md is made from the parsers.
+original and its guide are accepted beside ours.
 """
 
 from __future__ import annotations
@@ -50,10 +45,6 @@ class Parser(argparse.ArgumentParser):
         self.complete()
         return super().format_help()
 
-    def format_usage(self) -> str:
-        self.complete()
-        return super().format_usage()
-
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """argparse's, for any spelling; a verb that does not take settings refuses what it does not know."""
         self.complete()
@@ -85,25 +76,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def in_our_words(words: Sequence[str], declared: Mapping[str, str]) -> list[str]:
-    """The words with each option as it is declared, whatever its spelling; what follows `--` stays as it is."""
-    end = list(words).index("--") if "--" in words else len(words)
-    return [*one_change_a_flag([in_our_word(word, declared) for word in words[:end]]), *words[end:]]
+    """The words with each option as it is declared, whatever its spelling; what follows `--` stays as it is.
 
-
-def one_change_a_flag(words: Sequence[str]) -> list[str]:
-    """`--set A=1 B=2 FILE` as `--set A=1 --set B=2 FILE`: changes may follow one flag, and nothing else does."""
+    `--set A=1 B=2 FILE` becomes `--set A=1 --set B=2 FILE`: changes may follow one flag, and nothing else does.
+    """
     found: list[str] = []
-    for word in words:
+    end = list(words).index("--") if "--" in words else len(words)
+    for word in words[:end]:
         if found[-2:-1] == ["--set"] and CHANGE.match(word):
             found.append("--set")
-        found.append(word)
-    return found
-
-
-def in_our_word(word: str, declared: Mapping[str, str]) -> str:
-    """A word with its option as it is declared."""
-    name, equals, value = word.partition("=")
-    return declared.get(undashed(name), name) + equals + value if word.startswith("--") else word
+        name, equals, value = word.partition("=")
+        found.append(declared.get(undashed(name), name) + equals + value if word.startswith("--") else word)
+    return [*found, *words[end:]]
 
 
 def undashed(option: str) -> str:
@@ -152,28 +136,28 @@ class Option:
 
 
 def text(help: str, *spellings: str, **settings: Any) -> Option:
-    """A word with a text as its value."""
     return Option(help, spellings, settings)
 
 
 def number(help: str, *spellings: str, **settings: Any) -> Option:
-    """A word with a number as its value."""
     return Option(help, spellings, {"type": float, **settings})
 
 
 def count(help: str, *spellings: str, **settings: Any) -> Option:
-    """A word with a whole number as its value."""
     return Option(help, spellings, {"type": int, "metavar": "N", **settings})
 
 
+def path(help: str, *spellings: str, metavar: str) -> Option:
+    return Option(help, spellings, {"type": Path, "metavar": metavar})
+
+
 def switch(help: str, *spellings: str) -> Option:
-    """A word without a value."""
     return Option(help, spellings, {"action": "store_true"})
 
 
 VOCABULARY: dict[str, Option] = {
     # what is asked for
-    "config": Option("a recipe (YAML) with the settings", (), {"type": Path, "metavar": "FILE"}),
+    "config": path("a recipe (YAML) with the settings", metavar="FILE"),
     "set": text("change a setting; may be repeated", action="append", default=[], metavar="KEY=VALUE"),
     "dry-run": switch("check everything, spend and write nothing"),
     "json": switch("print the result as JSON"),
@@ -190,8 +174,8 @@ VOCABULARY: dict[str, Option] = {
     "max_problems": count("only the first N problems"),
     "skip_unusable": switch("leave out problems that can't be used instead of refusing them"),
     # results
-    "output_dir": Option("folder for the results", (), {"type": Path, "metavar": "DIR"}),
-    "output": Option("file for the results", ("--output_file",), {"type": Path, "metavar": "FILE"}),
+    "output_dir": path("folder for the results", metavar="DIR"),
+    "output": path("file for the results", "--output_file", metavar="FILE"),
     "overwrite": switch("replace earlier results"),
     "repo_id": text("repository on the Hub", metavar="USER/NAME"),
     "revision": text("branch to push to", default="main", metavar="NAME"),
@@ -265,13 +249,30 @@ def add_model(parser: Any, **settings: Any) -> None:
     add(parser, "model", action=Once, **settings)
 
 
-def add_rows(
-    parser: Any, source: str = "source", help: str = "a file, a pattern in quotes, a folder, or a Hub id"
-) -> None:
+ROWS = "a file, a pattern in quotes, a folder, or a Hub id"
+
+
+def add_rows(parser: Any, source: str = "source", help: str = ROWS) -> None:
     """A source of rows: SOURCE --dataset_config --split."""
     parser.add_argument(source, help=escaped(help))
     add(parser, "dataset_config")
     add(parser, "split")
+
+
+def read_rows(arguments: argparse.Namespace, source: str | None = None) -> Any:
+    """The rows that the options of `add_rows` name."""
+    from open_r1.data.sources import open_rows
+
+    return open_rows(source or arguments.source, arguments.dataset_config, arguments.split)
+
+
+def add_reward_choice(parser: Any, rewards: str) -> None:
+    """Which rewards, with which settings, for every action that scores rows."""
+    from open_r1.data.trace_rewards import RewardChoice
+
+    group = parser.add_argument_group("rewards")
+    add_settings(group, RewardChoice, "rewards", "solution_column", rewards={"help": rewards})
+    add(group, "set", help="a setting of the rewards; may be repeated")
 
 
 def add_sampling(parser: Any, **defaults: Any) -> None:
@@ -300,10 +301,8 @@ def add_server(parser: Any) -> None:
     from open_r1.serving.backends import ServeOptions
 
     add_settings(parser, ServeOptions)
-    add(
-        parser, "startup_timeout", type=float, default=1200, metavar="SECONDS",
-        help="how long the model may take to load",
-    )  # fmt: skip
+    help = "how long the model may take to load"
+    add(parser, "startup_timeout", type=float, default=1200, metavar="SECONDS", help=help)
     add(parser, "verbose", action="store_true", help="show what the model's server says")
 
 
@@ -351,8 +350,8 @@ def read_object(text: str) -> dict[str, Any]:
     """A JSON object of the command line."""
     try:
         content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"not JSON ({error}); write it as '{{\"top_k\": 20}}'") from None
+    except (ValueError, RecursionError):
+        content = None
     if not isinstance(content, dict):
         raise argparse.ArgumentTypeError("not a JSON object; write it as '{\"top_k\": 20}'")
     return content

@@ -30,15 +30,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("model", type=Path, help="a model folder")
     add(parser, "repo_id", required=True)
     add(parser, "tags", nargs="+", default=[], metavar="TAG", help="tags beside open-r1 and reasoning")
-    add(
-        parser, "evaluations", nargs="+", type=Path, default=[], metavar="FOLDER",
-        help="what open-r1 eval wrote for this model",
-    )  # fmt: skip
+    help = "what open-r1 eval wrote for this model"
+    add(parser, "evaluations", nargs="+", type=Path, default=[], metavar="FOLDER", help=help)
     add(parser, "card", type=Path, metavar="FILE", help="a card of your own in place of the one that is made")
-    add(
-        parser, "overwrite_card", action="store_true",
-        help="put the new card in place of a README.md that open-r1 did not write",
-    )  # fmt: skip
+    help = "put the new card in place of a README.md that open-r1 did not write"
+    add(parser, "overwrite_card", action="store_true", help=help)
     add(parser, "revision")
     add(parser, "private")
     add(parser, "dry-run", help="check, print the card and the files, push nothing")
@@ -48,23 +44,15 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from open_r1.hub import publish
 
-    published = publish(
-        arguments.model,
-        arguments.repo_id,
-        tags=arguments.tags,
-        evaluations=arguments.evaluations,
-        card=arguments.card,
-        overwrite_card=arguments.overwrite_card,
-        revision=arguments.revision,
-        private=arguments.private,
-        dry_run=arguments.dry_run,
-        report=tell,
-    )
-    if arguments.dry_run:
-        show(published.card)
-        for name in published.files:
-            tell(f"  {name}")
-        tell(f"without --dry-run this is pushed to {arguments.repo_id}, revision {arguments.revision}")
-    else:
-        tell(f"'{arguments.model}' is at {arguments.repo_id}, revision {arguments.revision}")
+    names = ("tags", "evaluations", "card", "overwrite_card", "revision", "private", "dry_run")
+    settings: dict[str, Any] = {name: getattr(arguments, name) for name in names}
+    published = publish(arguments.model, arguments.repo_id, report=tell, **settings)
+    place = f"{arguments.repo_id}, revision {arguments.revision}"
+    if not arguments.dry_run:
+        tell(f"'{arguments.model}' is at {place}")
+        return 0
+    show(published.card)
+    for name in published.files:
+        tell(f"  {name}")
+    tell(f"without --dry-run this is pushed to {place}")
     return 0

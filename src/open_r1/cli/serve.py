@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import shlex
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -38,14 +37,10 @@ def add_parser(subparsers: Any) -> None:
     add_server(parser)
     add(parser, "host")
     add(parser, "port", default=8000)
-    add(
-        parser, "served_model_name", nargs="+", default=[], metavar="NAME",
-        help="what clients call the model (default: MODEL as written)",
-    )  # fmt: skip
-    add(
-        parser, "api_key", metavar="KEY",
-        help=f"key that clients must show; prefer the variable {KEY_VARIABLE}, which others on this machine can't read",
-    )  # fmt: skip
+    named = "what clients call the model (default: MODEL as written)"
+    add(parser, "served_model_name", nargs="+", default=[], metavar="NAME", help=named)
+    key = f"key that clients must show; prefer the variable {KEY_VARIABLE}, which others on this machine can't read"
+    add(parser, "api_key", metavar="KEY", help=key)
     add(parser, "dry-run", help="print the server's command, start nothing")
     parser.set_defaults(run=run, takes_settings=True)
 
@@ -55,8 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not arguments.model:
         raise ConfigError("name a model: open-r1 serve MODEL, a folder or Hub id.")
-    names, flags = tuple(arguments.served_model_name), flags_after_dashes(arguments.extra)
-    options = read_settings(ServeOptions, arguments, names=names, extra=flags)
+    unknown = list(itertools.takewhile(lambda word: word != "--", arguments.extra))
+    if unknown:
+        raise ConfigError(f"unknown flag {unknown[0]}; see --help. Flags that are vLLM's own go after --.")
+    names = tuple(arguments.served_model_name)
+    options = read_settings(ServeOptions, arguments, names=names, extra=tuple(arguments.extra[1:]))
     backend = choose_backend(options)
     check_model(options.model)
     api_key = arguments.api_key or os.environ.get(KEY_VARIABLE, "").strip()
@@ -72,14 +70,6 @@ def run(arguments: argparse.Namespace) -> int:
         serve(options, backend, api_key, arguments.startup_timeout, on_ready, tell if arguments.verbose else None)
     tell("stopped")
     return 0
-
-
-def flags_after_dashes(extra: Sequence[str]) -> tuple[str, ...]:
-    """The flags after --, for vLLM. ConfigError for anything unknown before it."""
-    unknown = list(itertools.takewhile(lambda word: word != "--", extra))
-    if unknown:
-        raise ConfigError(f"unknown flag {unknown[0]}; see --help. Flags that are vLLM's own go after --.")
-    return tuple(extra[1:])
 
 
 def announce(address: str, model: str, has_key: bool) -> None:

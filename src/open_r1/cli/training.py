@@ -10,7 +10,7 @@ from open_r1.cli.console import show, show_json, tell
 from open_r1.cli.options import add, add_verb
 
 if TYPE_CHECKING:
-    from open_r1.configs.stage_arguments import StageArguments, StageKind
+    from open_r1.training.parse import StageArguments, StageKind
 
 SUMMARIES: dict[StageKind, str] = {
     "sft": "supervised fine-tuning on reasoning traces",

@@ -5,7 +5,6 @@ Whatever TRL's own SFTConfig, GRPOConfig and ModelConfig offer is a key here too
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +23,7 @@ __all__ = ["GRPOConfig", "ModelConfig", "SFTConfig", "ScriptArguments"]
 class ScriptArguments(trl.ScriptArguments):
     """What to train on, for either stage."""
 
-    dataset_mixture: dict[str, Any] | str | None = setting(
+    dataset_mixture: dict[str, Any] | None = setting(
         None,
         "Mixture of data sets: {datasets: [{id, config, split, columns, weight, revision, column_map}], seed, "
         "test_split_size, tokens, tokenizer}.",
@@ -44,11 +43,6 @@ class ScriptArguments(trl.ScriptArguments):
     max_samples: int | None = setting(None, "Use only the first so many rows of the training split.", COUNT)
 
     def __post_init__(self) -> None:
-        if isinstance(self.dataset_mixture, str):
-            try:
-                self.dataset_mixture = json.loads(self.dataset_mixture)
-            except json.JSONDecodeError as error:
-                raise ConfigError(f"dataset_mixture on the command line must be JSON: {error}.") from None
         if not self.dataset_name and not self.dataset_mixture:
             raise ConfigError(
                 "Either `dataset_name` or `dataset_mixture` must be provided: name a Hub id, a local file or a folder."

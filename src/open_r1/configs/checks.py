@@ -11,22 +11,32 @@ from open_r1.errors import ConfigError
 
 def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
     """ConfigError for the first contradiction; the message names the nearest settings that work."""
-    check_model(model)
-    check_data(script, training)
-    check_callbacks(training)
-    check_template(training)
-    check_schedule(training)
-    if kind == "sft":
-        check_sft(training)
-    else:
-        check_grpo(training)
-        check_reward_weights(script, training)
-
-
-def check_model(model: Any) -> None:
-    """ConfigError when no model is named."""
     if not model.model_name_or_path:
         raise ConfigError("model_name_or_path is not set; give a local folder or a Hub id.")
+    check_data(script, training)
+    for name in training.callbacks:
+        split_object(name, "callback", "my_callbacks:MyCallback")
+    template = training.chat_template
+    if template is not None and "{%" not in template and "{{" not in template:
+        start = template if len(template) <= 60 else f"{template[:60]}…"
+        raise ConfigError(
+            f"chat_template = {start!r} is text, not a Jinja template that loops over 'messages'; "
+            "a system prompt belongs in system_prompt."
+        )
+    if training.save_strategy == "steps" and not training.save_steps > 0:
+        raise ConfigError(
+            f"save_steps must be at least 1, or below 1 for a share of all steps, but is {training.save_steps}; raise it."
+        )
+    if training.save_only_model and training.save_strategy != "no":
+        raise ConfigError(
+            "save_only_model leaves the optimizer out of checkpoints, so a run could not go on from one; "
+            "set save_only_model false, or save_strategy no."
+        )
+    if kind == "sft" and training.max_length is not None and training.max_length < 1:
+        raise ConfigError(f"max_length must be at least 1 token or null, but is {training.max_length}.")
+    if kind == "grpo":
+        check_checkpoints(training)
+        check_reward_weights(script, training)
 
 
 def check_data(script: Any, training: Any) -> None:
@@ -45,38 +55,7 @@ def check_data(script: Any, training: Any) -> None:
         raise ConfigError(f"dataset_num_proc must be at least 1, or left out, but is {processes}; raise it.")
 
 
-def check_callbacks(training: Any) -> None:
-    """ConfigError for a callback that is not of the form module:Class."""
-    for name in training.callbacks:
-        split_object(name, "callback", "my_callbacks:MyCallback")
-
-
-def check_template(training: Any) -> None:
-    """ConfigError for a chat template that is plain text."""
-    template = training.chat_template
-    if template is not None and "{%" not in template and "{{" not in template:
-        start = template if len(template) <= 60 else f"{template[:60]}…"
-        raise ConfigError(
-            f"chat_template = {start!r} is text, not a Jinja template that loops over 'messages'; "
-            "a system prompt belongs in system_prompt."
-        )
-
-
-def check_schedule(training: Any) -> None:
-    """ConfigError for a checkpoint interval below one step."""
-    if training.save_strategy == "steps" and not training.save_steps > 0:
-        raise ConfigError(
-            f"save_steps must be at least 1, or below 1 for a share of all steps, but is {training.save_steps}; raise it."
-        )
-
-
-def check_sft(training: Any) -> None:
-    """ConfigError for a limit of less than one token."""
-    if training.max_length is not None and training.max_length < 1:
-        raise ConfigError(f"max_length must be at least 1 token or null, but is {training.max_length}.")
-
-
-def check_grpo(training: Any) -> None:
+def check_checkpoints(training: Any) -> None:
     """Checkpoints must fall between generations, or a resumed run would redo half of one and end elsewhere."""
     accumulation = training.gradient_accumulation_steps
     period = math.lcm(training.steps_per_generation * training.num_iterations, accumulation) // accumulation
@@ -99,7 +78,14 @@ def check_grpo(training: Any) -> None:
 def check_batch(training_values: dict[str, Any], num_processes: int) -> None:
     """`num_generations` must divide the generation batch; the nearest valid settings are named."""
     group = training_values["num_generations"]
-    batch, origin = generation_batch(training_values, num_processes)
+    steps = training_values["steps_per_generation"] or training_values["gradient_accumulation_steps"]
+    a_device = training_values["per_device_train_batch_size"]
+    batch, origin = (
+        a_device * num_processes * steps,
+        f"{a_device} a device x {num_processes} processes x {steps} steps",
+    )
+    if training_values["generation_batch_size"] is not None:
+        batch, origin = training_values["generation_batch_size"], "generation_batch_size"
     if group < 2:
         raise ConfigError(f"num_generations must be at least 2 for a group to compare, but is {group}; raise it.")
     if batch < 1:
@@ -115,15 +101,6 @@ def check_batch(training_values: dict[str, Any], num_processes: int) -> None:
             f"num_generations = {group} does not divide the generation batch of {batch} completions ({origin}); "
             f"nearest valid: {by_group}a batch of {nearest_batch}."
         )
-
-
-def generation_batch(training_values: dict[str, Any], num_processes: int) -> tuple[int, str]:
-    """Completions that are generated at once, and what that number comes from."""
-    if training_values["generation_batch_size"] is not None:
-        return training_values["generation_batch_size"], "generation_batch_size"
-    steps = training_values["steps_per_generation"] or training_values["gradient_accumulation_steps"]
-    a_device = training_values["per_device_train_batch_size"]
-    return a_device * num_processes * steps, f"{a_device} a device x {num_processes} processes x {steps} steps"
 
 
 def check_reward_weights(script: Any, training: Any) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass
-from pathlib import Path
 from typing import Any
 
 from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT, Range
-from open_r1.configs.reader import Setting, as_setting, read_recipe
-from open_r1.configs.types import fits, place_of, read_record
+from open_r1.configs.reader import Setting, as_setting
+from open_r1.configs.types import place_of, read_record
 from open_r1.errors import ConfigError
 
 
@@ -62,65 +61,38 @@ class DatasetMixtureConfig:
         entries = [read_entry(part, f"dataset_mixture.{part.key}") for part in written.parts]
         others = [part for part in mixture.parts if part.key != "datasets"]
         read = read_record(cls, others, "dataset_mixture", mixture.origin, datasets=entries)
-        check_budget(read, where)
-        check_test_split_size(read.test_split_size, where)
-        check_columns(entries, where)
+        read.check(where)
         return read
+
+    def check(self, where: str) -> None:
+        """ConfigError for a budget, a test split or columns that can't be used; `where` begins the message."""
+        size = self.test_split_size
+        if size is not None and not (0 < size < 1 or (size >= 1 and isinstance(size, int))):
+            raise ConfigError(
+                f"{where}dataset_mixture.test_split_size must be a share above 0 and below 1 or a whole number of rows, "
+                f"but is {size!r}; for example 0.1, or leave it out."
+            )
+        if self.tokens is not None and not self.tokenizer:
+            raise ConfigError(
+                f"{where}dataset_mixture.tokens needs a dataset_mixture.tokenizer to count them: a folder or a Hub id."
+            )
+        unweighted = [entry.id for entry in self.datasets if entry.weight is None]
+        if self.tokens is not None and unweighted:
+            raise ConfigError(
+                f"{where}with dataset_mixture.tokens each data set needs a weight; '{unweighted[0]}' has none."
+            )
+        if len({frozenset(entry.columns) for entry in self.datasets if entry.columns is not None}) > 1:
+            raise ConfigError(
+                f"{where}Column names must be consistent across all dataset configurations in a mixture. Found: "
+                + "; ".join(f"{entry.id}: {entry.columns}" for entry in self.datasets)
+            )
 
 
 def read_entry(entry: Setting, where: str) -> DatasetConfig:
     """One entry of a mixture. ConfigError, with its line, for what it lacks."""
+    place = place_of(entry.origin, "")
     if not isinstance(entry.value, dict):
-        raise ConfigError(
-            f"{place_of(entry.origin, '')}{where} must be a mapping with an 'id', but is {entry.value!r}."
-        )
+        raise ConfigError(f"{place}{where} must be a mapping with an 'id', but is {entry.value!r}.")
     if not entry.value.get("id"):
-        raise ConfigError(f"{place_of(entry.origin, '')}{where} has no 'id'; give the data set's Hub id or path.")
+        raise ConfigError(f"{place}{where} has no 'id'; give the data set's Hub id or path.")
     return read_record(DatasetConfig, entry.parts, where, entry.origin)
-
-
-def read_mixture(path: Path) -> Setting:
-    """The `dataset_mixture` of a recipe. ConfigError when the recipe can't be read or has none."""
-    settings = {setting.key: setting for setting in read_recipe(path)}
-    if "dataset_mixture" not in settings:
-        raise ConfigError(
-            f"recipe '{path}' has no dataset_mixture (found {', '.join(settings)}); write one as `open-r1 data mix --help` "
-            "shows."
-        )
-    return settings["dataset_mixture"]
-
-
-def check_budget(mixture: DatasetMixtureConfig, where: str) -> None:
-    """ConfigError for a budget of tokens without a tokenizer or without a weight for each entry."""
-    if mixture.tokens is None:
-        return
-    if not mixture.tokenizer:
-        raise ConfigError(
-            f"{where}dataset_mixture.tokens needs a dataset_mixture.tokenizer to count them: a folder or a Hub id."
-        )
-    unweighted = [entry.id for entry in mixture.datasets if entry.weight is None]
-    if unweighted:
-        raise ConfigError(
-            f"{where}with dataset_mixture.tokens each data set needs a weight; '{unweighted[0]}' has none."
-        )
-
-
-def check_test_split_size(size: Any, where: str) -> None:
-    """ConfigError for what is neither a share of the rows nor a number of them."""
-    is_share = isinstance(size, float) and 0 < size < 1
-    is_count = fits(size, int) and size >= 1
-    if size is not None and not is_share and not is_count:
-        raise ConfigError(
-            f"{where}dataset_mixture.test_split_size must be a share above 0 and below 1 or a whole number of rows, "
-            f"but is {size!r}; for example 0.1, or leave it out."
-        )
-
-
-def check_columns(entries: list[DatasetConfig], where: str) -> None:
-    """ConfigError for entries that keep different columns."""
-    named = {frozenset(entry.columns) for entry in entries if entry.columns is not None}
-    if len(named) > 1:
-        raise ConfigError(
-            f"{where}Column names must be consistent across all dataset configurations in a mixture. Found: "
-            + "; ".join(f"{entry.id}: {entry.columns}" for entry in entries)
-        )

@@ -41,8 +41,9 @@ def limits_of(settings: type) -> dict[str, Range]:
 
 def check_limits(settings: Any) -> None:
     """ConfigError for the first field of a dataclass whose number is outside its range. None is in every range."""
-    names = {one.name: one.metadata.get("flag") or one.name for one in fields(settings)}
-    for name, limits in limits_of(type(settings)).items():
-        value = getattr(settings, name)
-        if value is not None and value not in limits:
-            raise ConfigError(f"{names[name]} must be {limits.in_words()}, but is {value}.")
+    limits = limits_of(type(settings))
+    for one in fields(settings):
+        value = getattr(settings, one.name)
+        if one.name in limits and value is not None and value not in limits[one.name]:
+            name = one.metadata.get("flag") or one.name
+            raise ConfigError(f"{name} must be {limits[one.name].in_words()}, but is {value}.")

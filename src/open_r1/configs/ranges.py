@@ -23,9 +23,9 @@ class Range:
     open_high: bool = False
 
     def __contains__(self, value: float) -> bool:
-        above = value > self.low if self.open_low else value >= self.low
-        below = value < self.high if self.open_high else value <= self.high
-        return above and below
+        if value in (self.low, self.high):
+            return not (self.open_low if value == self.low else self.open_high)
+        return self.low < value < self.high
 
     def in_words(self) -> str:
         """The range as messages name it: "at least 0 and below 1"."""
@@ -45,10 +45,7 @@ RANGES: dict[str, Range] = {
         COUNT,
     ),
     **dict.fromkeys("learning_rate temperature repetition_penalty num_train_epochs logging_steps".split(), POSITIVE),
-    **dict.fromkeys(
-        "weight_decay warmup_steps max_grad_norm epsilon beta dataloader_num_workers".split(),
-        Range(0),
-    ),
+    **dict.fromkeys("weight_decay warmup_steps max_grad_norm epsilon beta dataloader_num_workers".split(), Range(0)),
     **dict.fromkeys("adam_beta1 adam_beta2".split(), Range(0, 1, open_high=True)),
     **dict.fromkeys("min_p lora_dropout".split(), SHARE),
     "top_p": Range(0, 1, open_low=True),
@@ -61,15 +58,13 @@ def check_ranges(values: dict[str, Any], origins: dict[str, str], declared: Mapp
 
     `declared` are the ranges that settings state themselves; RANGES has those of the libraries' own.
     """
+    ranges = {**RANGES, **declared}
     for key, value in values.items():
-        numbers = value if isinstance(value, list) else [value]
-        for number in numbers:
+        for number in value if isinstance(value, list) else [value]:
             if isinstance(number, float) and not math.isfinite(number):
                 raise ConfigError(f"{origins[key]}: {key} must be a finite number, but is {number}.")
-    for key, limits in {**RANGES, **declared}.items():
-        value = values.get(key)
-        if isinstance(value, int | float) and value not in limits:
-            raise ConfigError(f"{origins[key]}: {key} must be {limits.in_words()}, but is {value:g}.")
+        if key in ranges and isinstance(value, int | float) and value not in ranges[key]:
+            raise ConfigError(f"{origins[key]}: {key} must be {ranges[key].in_words()}, but is {value:g}.")
     max_steps = values.get("max_steps", -1)
     if max_steps != -1 and not 1 <= max_steps <= MOST:
         raise ConfigError(

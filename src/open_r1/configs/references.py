@@ -1,4 +1,4 @@
-"""The two forms of reference that settings and flags have.
+"""The forms of reference that settings and flags have.
 
 NAME?key=value&key=value     a source with options: math500.jsonl?split=test, tasks:linear_equation?level=2&n=200
 module:name                  an object of the user's own: my_rewards:my_reward, my_callbacks:MyCallback
@@ -28,6 +28,11 @@ class SourceReference:
     options: dict[str, str]
     written: str
     kind: str
+
+    @property
+    def what(self) -> str:
+        """What follows the prefix of prefix:what."""
+        return self.name.partition(":")[2]
 
     def require_known(self, known: Collection[str]) -> None:
         """ConfigError for an option that is not among the `known`."""
@@ -63,9 +68,8 @@ def read_source(reference: str, kind: str = "source", known: Collection[str] | N
     try:
         options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
     except ValueError:
-        raise ConfigError(
-            f"{kind} '{reference}' is not of the form NAME?key=value&key=value; correct what follows the '?'."
-        ) from None
+        problem = "is not of the form NAME?key=value&key=value; correct what follows the '?'."
+        raise ConfigError(f"{kind} '{reference}' {problem}") from None
     if empty := [key for key, value in options.items() if not value]:
         raise ConfigError(f"{kind} '{reference}' gives {empty[0]} no value; write one after '{empty[0]}='.")
     source = SourceReference(name, options, reference, kind)
@@ -92,11 +96,12 @@ def load_object(reference: str, kind: str, example: str) -> Any:
     Raises:
         ConfigError: The reference has another form, its module can't be imported, or has no such name.
     """
-    module_name, name = split_object(reference, kind, example)
-    module = load_module(reference, kind, example)
+    module, (_, name) = load_module(reference, kind, example), split_object(reference, kind, example)
     if not hasattr(module, name):
         public = [found for found in vars(module) if not found.startswith("_")]
-        raise ConfigError(f"{kind} '{reference}': {module_name} has no '{name}'{nearest(name, public)}")
+        raise ConfigError(
+            f"{kind} '{reference}': {reference.rpartition(':')[0]} has no '{name}'{nearest(name, public)}"
+        )
     return getattr(module, name)
 
 
@@ -113,19 +118,17 @@ def load_module(reference: str, kind: str, example: str) -> ModuleType:
     try:
         return _import_file(Path(module_name)) if module_name.endswith(".py") else import_module(module_name)
     except FileNotFoundError as error:
-        raise ConfigError(
-            f"{kind} '{reference}': the file '{error.filename}' does not exist; check the path."
-        ) from error
+        problem = f"the file '{error.filename}' does not exist; check the path."
+        raise ConfigError(f"{kind} '{reference}': {problem}") from error
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{kind} '{reference}': no module named '{error.name}'; put {module_name.replace('.', '/')}.py into the "
-            "current folder, or install the package that has it."
-        ) from error
+        problem = (
+            f"no module named '{error.name}'; put {module_name.replace('.', '/')}.py into the current folder, or install "
+            "the package that has it."
+        )
+        raise ConfigError(f"{kind} '{reference}': {problem}") from error
     except Exception as error:  # the user's code may raise anything
-        raise ConfigError(
-            f"{kind} '{reference}': importing '{module_name}' fails with {type(error).__name__}: {error}; correct that "
-            "module."
-        ) from error
+        problem = f"importing '{module_name}' fails with {type(error).__name__}: {error}; correct that module."
+        raise ConfigError(f"{kind} '{reference}': {problem}") from error
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
+from enum import Enum
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from open_r1.configs.fields import limits_of
-from open_r1.configs.reader import Setting
+from open_r1.configs.reader import COMMAND_LINE, Setting, read_text
 from open_r1.errors import ConfigError, nearest
 
 Record = TypeVar("Record")
+
+SWITCHES = dict.fromkeys(("yes", "y", "t", "true", "1", "on"), True) | dict.fromkeys(
+    ("no", "n", "f", "false", "0", "off"), False
+)
+"""What a switch may be called beside YAML's true and false."""
 
 PLAIN_WORDS = {
     bool: "true or false",
@@ -24,18 +30,37 @@ PLAIN_WORDS = {
 }
 
 
+def options_of(hint: Any) -> list[Any]:
+    """The types that a value may have; text beside an enumeration means the names of its members."""
+    hint = getattr(hint, "__supertype__", hint)
+    found = list(get_args(hint)) if get_origin(hint) in (Union, types.UnionType) else [hint]
+    return [option for option in found if option is not str or not any(map(is_enum, found))]
+
+
+def is_enum(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Enum)
+
+
+def structure_of(hint: Any, kind: type) -> Any:
+    """The list or mapping among the types that a value may have."""
+    return next((option for option in options_of(hint) if (get_origin(option) or option) is kind), None)
+
+
 def fits(value: Any, hint: Any) -> bool:
     """Whether `value` is of the type that `hint` (an annotation) names; a whole number is a number too."""
-    hint = getattr(hint, "__supertype__", hint)
+    return any(fits_one(value, option) for option in options_of(hint))
+
+
+def fits_one(value: Any, hint: Any) -> bool:
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
         return True
     if hint is None or hint is type(None):
         return value is None
-    if origin in (Union, types.UnionType):
-        return any(fits(value, option) for option in inner)
     if origin is Literal:
         return value in inner
+    if is_enum(hint):
+        return value in [member.value for member in hint]
     if origin in (list, tuple):
         return isinstance(value, list) and all(fits(item, inner[0]) for item in value)
     if origin in (dict, Mapping):
@@ -47,12 +72,13 @@ def fits(value: Any, hint: Any) -> bool:
 
 def in_words(hint: Any) -> str:
     """The type as a message names it: "a mapping of text to a list of whole numbers"."""
-    hint = getattr(hint, "__supertype__", hint)
+    return " or ".join(dict.fromkeys(map(one_in_words, options_of(hint))))
+
+
+def one_in_words(hint: Any) -> str:
     origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(in_words(option) for option in inner))
-    if origin is Literal:
-        return " or ".join(map(str, inner))
+    if origin is Literal or is_enum(hint):
+        return " or ".join(str(getattr(choice, "value", choice)) for choice in inner or hint)
     if hint is Any:
         return "anything"
     if origin in (list, tuple):
@@ -63,7 +89,6 @@ def in_words(hint: Any) -> str:
 
 
 def plural(hint: Any) -> str:
-    """The type of the items of a list, in words."""
     words = in_words(hint)
     return {"a number": "numbers", "a whole number": "whole numbers", "text": "texts"}.get(words, words)
 
@@ -75,23 +100,34 @@ def read_value(setting: Setting, hint: Any, what: str = "") -> Any:
     """
     value = by_type(setting, hint)
     if not fits(value, hint):
+        advice = "give one, or leave the line out for the default" if value is None else "correct it"
         raise ConfigError(
-            f"{place_of(setting.origin, what)}{setting.key} must be {in_words(hint)}, but is {setting.value!r}; correct it."
+            f"{place_of(setting.origin, what)}{setting.key} must be {in_words(hint)}, but is {value!r}; {advice}."
         )
     return value
 
 
 def by_type(setting: Setting, hint: Any) -> Any:
-    """A setting's value, with text in place of numbers where the type wants text."""
-    options = [hint, *get_args(hint)] if get_origin(hint) in (Union, types.UnionType) else [hint]
-    item = next((option for option in options if get_origin(option) is list), None)
-    pair = next((option for option in options if get_origin(option) is dict), None)
-    if isinstance(setting.value, list) and setting.parts and item is not None:
+    """A setting's value, with text in place of numbers where the type wants text, and words read as the type wants."""
+    value, text, options = setting.value, setting.text, options_of(hint)
+    item, pair = structure_of(hint, list), structure_of(hint, dict)
+    if setting.origin == COMMAND_LINE:
+        if isinstance(value, list) and len(value) < 2 and (item is None or (value and str in options)):
+            only = setting.parts[0] if value else Setting(setting.key, bool in options or value, "")
+            return by_type(replace(only, origin=COMMAND_LINE), hint)
+        if isinstance(value, str) and (item or pair) and value.startswith(("{", "[")):
+            return by_type(read_text(value, "on the command line"), hint)
+        if value is None and str in options:
+            return text
+    if isinstance(value, list) and setting.parts and get_args(item):
         return [by_type(part, get_args(item)[0]) for part in setting.parts]
-    if isinstance(setting.value, dict) and pair is not None:
-        return {key: by_type(part, get_args(pair)[1]) for key, part in zip(setting.value, setting.parts, strict=True)}
-    is_text = setting.text is not None and not fits(setting.value, hint) and fits(setting.text, hint)
-    return setting.text if is_text else setting.value
+    if isinstance(value, dict) and get_args(pair):
+        return {key: by_type(part, get_args(pair)[1]) for key, part in zip(value, setting.parts, strict=True)}
+    if fits(value, hint):
+        return value
+    if bool in options and str(value).lower() in SWITCHES:
+        return SWITCHES[str(value).lower()]
+    return text if None not in (text, value) and fits(text, hint) else value
 
 
 def read_record(record: type[Record], settings: Sequence[Setting], what: str, origin: str, **given: Any) -> Record:
@@ -104,8 +140,8 @@ def read_record(record: type[Record], settings: Sequence[Setting], what: str, or
     Raises:
         ConfigError: A setting that is not a field, has another type or is out of range; a required one that is missing.
     """
-    hints = get_type_hints(record)
-    known = [one.name for one in fields(record) if one.init and one.name not in given]  # type: ignore[arg-type]
+    hints, ranges = get_type_hints(record), limits_of(record)
+    known = {one.name: one for one in fields(record) if one.init and one.name not in given}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for setting in settings:
         if setting.key not in known:
@@ -114,14 +150,14 @@ def read_record(record: type[Record], settings: Sequence[Setting], what: str, or
                 f"Known: {', '.join(known)}."
             )
         values[setting.key] = value = read_value(setting, hints[setting.key], what)
-        limits = limits_of(record).get(setting.key)
+        limits = ranges.get(setting.key)
         if limits and isinstance(value, int | float) and value not in limits:
             raise ConfigError(
                 f"{place_of(setting.origin, what)}{setting.key} must be {limits.in_words()}, but is {value}."
             )
-    required = [one.name for one in fields(record) if one.default is MISSING and one.default_factory is MISSING]  # type: ignore[arg-type]
-    if missing := [name for name in required if name in known and name not in values]:
-        raise ConfigError(f"{place_of(origin, what)}'{missing[0]}' is missing; give it.")
+    for name, one in known.items():
+        if name not in values and one.default is MISSING and one.default_factory is MISSING:
+            raise ConfigError(f"{place_of(origin, what)}'{name}' is missing; give it.")
     return record(**given, **values)
 
 

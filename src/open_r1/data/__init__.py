@@ -1,32 +1,12 @@
 """The data engine: read, generate, verify, select, rate, clean, mix and publish rows. Knows `datasets`, never torch.
 
-Each function here is a verb of `open-r1 data`, with its settings as a frozen dataclass. What is exported is loaded when it
-is used, so that a process that needs one module starts without the others.
+Each function here is a verb of `open-r1 data`, with its settings as a frozen dataclass; each is loaded when it is used.
 """
-
-# ruff: noqa: F401 - what is exported is imported for type checkers only
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from open_r1.data.conversations import to_conversations, to_prompts
-    from open_r1.data.decontamination import decontaminate
-    from open_r1.data.deduplication import DedupSettings, deduplicate
-    from open_r1.data.evaluation_index import Rule
-    from open_r1.data.generation import TraceSettings, generate_traces
-    from open_r1.data.judge_model import JudgeSettings, open_judge
-    from open_r1.data.mixtures import get_dataset, mix
-    from open_r1.data.pass_rate import PassRateSettings, measure_pass_rate
-    from open_r1.data.problems import ProblemSource
-    from open_r1.data.row_file import Destination
-    from open_r1.data.selection import SelectSettings, select
-    from open_r1.data.shards import publish
-    from open_r1.data.sources import open_rows
-    from open_r1.data.teacher import TeacherSettings, open_teacher
-    from open_r1.data.verification import VerifySettings, verify
+from typing import Any
 
 _EXPORTS = {
     "conversations": ("to_conversations", "to_prompts"),

@@ -1,14 +1,11 @@
-"""The columns of rows: what they are usually called, how one is found, and what a value of one says.
-
-`problem`, `solution` and the like are the names that published sets use. A gold answer is `gold` everywhere else.
-"""
+"""The columns of rows: what they are usually called, how one is found, and what a value of one says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from open_r1.data.rows import Chunk, Rows
+from open_r1.data.rows import Chunk, Rows, batch_rows
 from open_r1.errors import DataError, nearest
 from open_r1.rewards.base import text_of as last_turn
 
@@ -18,20 +15,13 @@ PROMPT_COLUMNS = ("prompt", "problem", "question", "instruction")
 GOLD_COLUMNS = ("solution", "answer")
 """Columns of the gold answer; the first one that is filled in a row is taken where none is named."""
 
-RESPONSE_COLUMNS = ("completion", "response", "generation", *GOLD_COLUMNS)
-"""Columns of what a model is to answer."""
-
+RESPONSE_COLUMNS = ("completion", "response", "generation", *GOLD_COLUMNS)  # columns of what a model is to answer
 TEXT_COLUMNS = ("problem", "question", "prompt", "messages", "text", "instruction", "Question", "question_content")
 """Columns of the text by which rows are compared."""
 
-BATCH_CHARACTERS = 1 << 17
-"""Text that is processed at a time: it stays in a processor's cache meanwhile."""
-
-BATCH_ROWS = 4096
-"""Texts that are processed at a time, at most."""
-
-MAX_DEPTH = 8
-"""Levels of nesting that `text_of` reads; no chat has more."""
+BATCH_CHARACTERS = 1 << 17  # text that is processed at a time: it stays in a processor's cache meanwhile
+BATCH_ROWS = 4096  # texts that are processed at a time, at most
+MAX_DEPTH = 8  # levels of nesting that `text_of` reads; no chat has more
 
 
 def require_columns(found: Sequence[str], needed: Sequence[str], where: str, setting: str = "columns") -> None:
@@ -142,17 +132,3 @@ def read_texts(chunk: Chunk, columns: Sequence[str]) -> Iterator[list[str]]:
 def batch_texts(texts: Iterable[str]) -> Iterator[list[str]]:
     """Texts in batches of about `BATCH_CHARACTERS`."""
     return batch_rows(texts, len, BATCH_ROWS, BATCH_CHARACTERS)
-
-
-def batch_rows(rows: Iterable[Any], size_of: Any, max_rows: int, max_size: int) -> Iterator[list[Any]]:
-    """Rows in batches of at most `max_rows` that end with the row that reaches `max_size` by `size_of`."""
-    batch: list[Any] = []
-    size = 0
-    for row in rows:
-        batch.append(row)
-        size += size_of(row)
-        if len(batch) >= max_rows or size >= max_size:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
     from open_r1.configs import ScriptArguments
 
-TEXT_FIELD = "text"
-"""Column of plain text, where `dataset_text_field` doesn't say."""
-
+TEXT_FIELD = "text"  # column of plain text, where `dataset_text_field` doesn't say
 CALCULATOR_NOTE = re.compile(r"<<[^<>]*>>")
 """GSM8K's calculator annotations, `<<48/2=24>>`, which are no part of the text."""
 

@@ -1,8 +1,6 @@
 """Decontamination of a source: the rows that contain evaluation items, with evidence, and the others.
 
-One pass over the source's chunks in several processes. The index is sent to each process once; hits are gathered in the
-order of the rows. Output and report appear when both are whole: a killed run leaves neither, and the same command does all
-of it again. Memory is that of the index and a few chunks per process, whatever the size of the source.
+One pass in several processes, hits in the order of the rows. Output and report appear when both are whole.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from open_r1.data.columns import find_text_columns, read_texts
 from open_r1.data.evaluation_index import COVERAGE, EvalSet, Hit, Index, Rule
@@ -22,15 +20,12 @@ from open_r1.data.row_file import NOWHERE, Destination, check_destination, open_
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
 
-MAX_QUOTED = 400
-"""Characters of a row and of an item that the report quotes."""
-
+MAX_QUOTED = 400  # characters of a row and of an item that the report quotes
 MARK = "contaminated_{}"
 """Column that says whether a row contains an item of a set, where rows are marked instead of dropped."""
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """What was found in a chunk: rows that contain evaluation items, each with its hits and how it begins."""
 
     num_rows: int
@@ -43,11 +38,9 @@ class SetSummary:
     """One evaluation set in numbers."""
 
     items: int
-    too_short: int
-    """Items that are too short to be searched for."""
+    too_short: int  # items that are too short to be searched for
     items_found: int
-    rows: int
-    """Rows that contain at least one of its items."""
+    rows: int  # rows that contain at least one of its items
 
 
 @dataclass(frozen=True)
@@ -58,8 +51,7 @@ class Summary:
     columns: Sequence[str]
     rule: Rule
     rows: int
-    empty: int
-    """Rows without a word in their columns."""
+    empty: int  # rows without a word in their columns
     contaminated: int
     sets: dict[str, SetSummary]
     examples: Sequence[dict[str, Any]] = field(default=(), repr=False)
@@ -101,12 +93,8 @@ def decontaminate(
 ) -> Summary:
     """Find the rows that contain items of evaluation sets, report them, and write the others (or all, marked).
 
-    Args:
-        against: The sets, by name or as texts; see `evaluation_sets`.
-        destination: Where rows and report go; by default nowhere, and rows are counted.
-        columns: Those with the text that is searched; by default the first known one.
-        processes: By default one a core; the result is the same.
-        num_examples: Records of the report that the summary has.
+    `against` names sets (see `evaluation_sets`) or has their texts; `destination` is nowhere by default, and rows are
+    counted; the summary has the first `num_examples` records of the report.
     """
     rows = as_rows(source)
     columns = find_text_columns(rows, columns, "--columns")

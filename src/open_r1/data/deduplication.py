@@ -1,15 +1,8 @@
-"""Rows that repeat an earlier row: exact and near duplicates; the first of each is kept.
+"""Rows that repeat an earlier row; the first of each is kept. The result does not depend on the number of processes.
 
-Rows are compared as words, as `text.ngrams.WITH_DRAWINGS` folds them. *Exact* duplicates have the same words and operators.
-*Near* duplicates have word 5-grams with an estimated Jaccard similarity of at least `threshold`, and the same numbers and
-operators, since problems that differ in a number are two problems (with `variants` those are duplicates too). Similarity is
-estimated from MinHash signatures (`minhash`); rows are compared when they agree in a band of their signatures. A row is
-compared with earlier rows that are kept, never with dropped ones, so that similarity isn't passed along a chain. Rows
-without a word are kept.
-
-The result does not depend on the number of processes. Memory grows by about 100 bytes a row, and by more for rows that are
-similar (a kilobyte where all are); signatures, 512 bytes a row, are in a temporary file beside the output and are mapped
-from there: pages that the system takes back when it needs them. Output and report appear when they are whole.
+*Exact* duplicates have the same words and operators. *Near* ones have word 5-grams of an estimated Jaccard similarity of at
+least `threshold`, and the same numbers and operators; they are compared with earlier rows that are kept, never with dropped
+ones. Signatures, 512 bytes a row, are in a temporary file beside the output; memory grows by about 100 bytes a row.
 """
 
 from __future__ import annotations
@@ -19,8 +12,7 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,9 +29,7 @@ from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
 from open_r1.text.ngrams import WITH_DRAWINGS, Hashes, Places, Words, operators
 
-CANDIDATE_SHARE = 0.995
-"""Share of the pairs at the threshold that are to be compared."""
-
+CANDIDATE_SHARE = 0.995  # share of the pairs at the threshold that are to be compared
 MAX_COMPARED = 256
 """Kept rows of a bucket that a row is compared with, the earliest ones; only rows made from a template have so many."""
 
@@ -73,8 +63,7 @@ class DedupSettings:
     def band_rows(self) -> int:
         """MinHash values of a band: as many as still find `CANDIDATE_SHARE` of the pairs at the threshold.
 
-        A pair of similarity s agrees in at least one of b bands of r values with probability 1 - (1 - s^r)^b
-        (Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4).
+        A pair of similarity s agrees in one of b bands of r values with probability 1 - (1 - s^r)^b (Leskovec, 3.4).
         """
         rows = range(NUM_HASHES, 0, -1)
         return next(r for r in rows if 1 - (1 - self.threshold**r) ** (NUM_HASHES // r) >= CANDIDATE_SHARE)
@@ -208,11 +197,9 @@ class DedupSummary:
 
     def record(self) -> dict[str, Any]:
         """The same for a file."""
-        counts = {"rows": self.rows, "empty": self.empty, "exact": self.exact, "near": self.near}
-        kept = self.rows - self.exact - self.near
-        return {
-            "source": self.source, "columns": list(self.columns), "likeness": self.settings.record(), **counts, "kept": kept
-        }  # fmt: skip
+        record = asdict(self) | {"columns": list(self.columns), "kept": self.rows - self.exact - self.near}
+        del record["settings"]
+        return record | {"likeness": self.settings.record()}
 
 
 def deduplicate(
@@ -224,55 +211,39 @@ def deduplicate(
     processes: int | None = None,
     progress: CountProgress = no_progress,
 ) -> DedupSummary:
-    """Find duplicate rows, report them, and write the others. The source is read twice.
-
-    Args:
-        destination: Where the kept rows and the report go; by default nowhere, and duplicates are counted.
-        columns: Those with the text that is compared; by default the first known one.
-        processes: By default one a core; the result is the same.
-    """
+    """Find duplicate rows by the text of `columns`, report them, and write the others. The source is read twice."""
     rows = as_rows(source)
     columns = find_text_columns(rows, columns, "--columns")
     check_destination(destination, rows)
     folder = destination.output.parent if destination.output else None
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".dedup-", dir=folder) as scratch:
+    parts: list[np.ndarray] = []
+    with tempfile.TemporaryFile(dir=folder) as file:
         work = Fingerprinting(settings, columns)
-        path = Path(scratch) / "signatures"
-        sizes, fingerprints = fingerprint_rows(rows, work, count_processes(processes), path, progress)
-        duplicates = find_duplicates(fingerprints, path, settings)
+        for _, (found, signatures) in map_in_order(work, rows.chunks(columns), count_processes(processes)):
+            file.write(signatures)
+            parts.append(found)
+            progress(sum(map(len, parts)), None)
+        file.flush()
+        fingerprints = np.concatenate(parts)
+        duplicates = find_duplicates(fingerprints, file, settings)
     with open_results(destination, rows) as (report, output):
         if report:
             write_records(report, [asdict(duplicate) for duplicate in duplicates])
         if output:
-            write_kept(output, rows, columns, sizes, duplicates)
+            write_kept(output, rows, [len(part) for part in parts], duplicates)
     kinds = Counter(duplicate.kind for duplicate in duplicates)
     num_empty = int(np.count_nonzero(~fingerprints["exact"].any(axis=1)))
     summary = DedupSummary(rows.name, columns, settings, len(fingerprints), num_empty, kinds["exact"], kinds["near"])
     if destination.output:
-        recorded = {"columns": list(columns), **settings.record()}
         counted = {"rows": summary.rows, "exact": summary.exact, "near": summary.near}
+        recorded = {"columns": list(columns), **settings.record()}
         record_step(destination.output, Step("dedup", rows.name, recorded, counted))
     return summary
 
 
-def fingerprint_rows(
-    rows: Rows, work: Fingerprinting, processes: int, path: Path, progress: CountProgress
-) -> tuple[list[int], np.ndarray]:
-    """The number of rows of each chunk, and a `ROW` for each row; the signatures are written to `path`."""
-    parts: list[np.ndarray] = []
-    num_rows = 0
-    with path.open("wb") as file:
-        for _, (found, signatures) in map_in_order(work, rows.chunks(work.columns), processes):
-            file.write(signatures)
-            parts.append(found)
-            num_rows += len(found)
-            progress(num_rows, None)
-    return [len(part) for part in parts], np.concatenate(parts)
-
-
-def find_duplicates(fingerprints: np.ndarray, signatures: Path, settings: DedupSettings) -> list[Duplicate]:
+def find_duplicates(fingerprints: np.ndarray, signatures: IO[bytes], settings: DedupSettings) -> list[Duplicate]:
     """All duplicates, in the order of the rows; the signatures are mapped from their file."""
     exact = list(find_exact(fingerprints["exact"]))
     near: list[Duplicate] = []
@@ -286,13 +257,11 @@ def find_duplicates(fingerprints: np.ndarray, signatures: Path, settings: DedupS
     return sorted(redirected + near, key=lambda duplicate: duplicate.row)
 
 
-def write_kept(
-    output: RowFile, rows: Rows, columns: Sequence[str], sizes: Sequence[int], duplicates: Sequence[Duplicate]
-) -> None:
+def write_kept(output: RowFile, rows: Rows, sizes: Sequence[int], duplicates: Sequence[Duplicate]) -> None:
     """Write the rows that are not duplicates, chunk by chunk."""
     dropped = np.array([duplicate.row for duplicate in duplicates], np.int64)
     first = 0
-    for chunk, size in zip(rows.chunks(columns), sizes, strict=True):
+    for chunk, size in zip(rows.chunks(), sizes, strict=True):
         within = dropped[np.searchsorted(dropped, first) : np.searchsorted(dropped, first + size)] - first
         output.write(chunk, Changes(frozenset(within.tolist())))
         first += size

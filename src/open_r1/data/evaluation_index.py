@@ -1,20 +1,11 @@
-"""Which texts contain evaluation items: normalised n-grams, measured by coverage, every hit with its evidence.
+"""Which texts contain evaluation items: normalised n-grams, measured by coverage, every hit compared word by word.
 
-Indexes the items of any evaluation sets, and finds in a batch of texts those that contain one, by one of two rules:
-
-`coverage` (ours). Words are compared as `text.ngrams.MATHEMATICAL` folds them. With n the n-gram's length (8):
-- A text contains an item of 2n words or more when it has at least the share `coverage` (a half) of its n-grams. An n-gram
-  that d items have in common weighs 1/d: boilerplate ("where m and n are relatively prime") counts for next to nothing,
-  while an item of several sets is found all the same. The text must also have all its numbers: most of what looks like an
-  item in another collection is the same sentence about other numbers.
-- An item of n to 2n-1 words must be there whole, word for word, with the same operators (`x+1` is not `x-1`).
-- A shorter one must also be alone, between sentence marks, line breaks or the ends of the text: "Compute sin 0." is a
-  question, "we compute sin 0 first" is a step of another. Items of fewer than 3 words are not searched for, since chance
-  would find them; they are counted.
-
-`open-r1`. Any word n-gram in common, in lower case, split at white space, as the original's script has it.
-
-Does not read or write files (`decontamination` does), or trust a hash: what it reports was compared word by word.
+By the rule `coverage`, with n the n-gram's length (8), a text contains an item
+- of 2n words or more, when it has at least the share `coverage` of its n-grams (one that d items share weighs 1/d), and all
+  its numbers: most of what looks like an item in another collection is the same sentence about other numbers;
+- of n to 2n-1 words, when it is there whole, with the same operators (`x+1` is not `x-1`);
+- of 3 to n-1 words, when it is also alone, between sentence marks, line breaks or the ends of the text.
+By the rule `open-r1` any word n-gram in common is a hit, in lower case, split at white space.
 """
 
 from __future__ import annotations
@@ -22,7 +13,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -46,18 +37,10 @@ RuleName = Literal["coverage", "open-r1"]
 HitKind = Literal["coverage", "whole", "alone", "ngram"]
 Gram = tuple[bytes, ...]
 
-LEAST_WORDS = 3
-"""Of an item that is searched for."""
-
-ANCHOR = 2
-"""Words by which a short item is looked up."""
-
-MAX_EVIDENCE = 400
-"""Characters of matched text that a hit quotes."""
-
-ALMOST = 1 - 1e-9
-"""Shares are sums of fractions: as good as enough is enough."""
-
+LEAST_WORDS = 3  # of an item that is searched for
+ANCHOR = 2  # words by which a short item is looked up
+MAX_EVIDENCE = 400  # characters of matched text that a hit quotes
+ALMOST = 1 - 1e-9  # shares are sums of fractions: as good as enough is enough
 _BOUNDARIES = frozenset(b".?!:;\n\r" + RECORD.encode())
 
 
@@ -86,10 +69,6 @@ class Rule:
         """How texts become words."""
         return PLAIN if self.name == "open-r1" else MATHEMATICAL
 
-    def least_words(self) -> int:
-        """Words that an item needs to be searched for at all."""
-        return self.ngram if self.name == "open-r1" else LEAST_WORDS
-
     def needed_share(self, num_words: int) -> float:
         """Share of the n-grams of an item of `num_words` that a text must have; any at all is 0."""
         if self.name == "open-r1":
@@ -100,16 +79,14 @@ class Rule:
 COVERAGE = Rule()
 
 
-@dataclass(frozen=True)
-class EvalSet:
+class EvalSet(NamedTuple):
     """An evaluation set: its name and the text of each item."""
 
     name: str
     texts: Sequence[str]
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One item of an evaluation set."""
 
     set_name: str
@@ -123,12 +100,9 @@ class Hit:
 
     item: int
     kind: HitKind
-    coverage: float
-    """Weighted share of the item's n-grams that the text has; 1 where the whole item is there."""
-    longest_run: int
-    """Words of the longest stretch that text and item have in common."""
-    matched: str
-    """That stretch, as compared: lower case, in ASCII where that can be."""
+    coverage: float  # weighted share of the item's n-grams that the text has; 1 where the whole item is there
+    longest_run: int  # words of the longest stretch that text and item have in common
+    matched: str  # that stretch, as compared: lower case, in ASCII where that can be
 
 
 @dataclass(frozen=True)
@@ -136,8 +110,7 @@ class Table:
     """Sorted hashes, each with the items that have it."""
 
     hashes: Hashes
-    first: Places
-    """Hash `i` has the items from `first[i]` up to `first[i + 1]`."""
+    first: Places  # hash `i` has the items from `first[i]` up to `first[i + 1]`
     items: Places
 
     @classmethod
@@ -185,16 +158,12 @@ class Index:
             self.ngrams.items, np.repeat(self.weights, self.ngrams.counts), minlength=len(self.items)
         )
         self.needed = np.array([rule.needed_share(length) for length in self.lengths.tolist()]) * self.totals * ALMOST
-        self.anchors, self.anchor_offsets = index_anchors(self.words, self._short_items())
-
-    def _short_items(self) -> Places:
-        if self.rule.name == "open-r1":
-            return np.zeros(0, np.int64)
-        return np.flatnonzero((self.lengths >= LEAST_WORDS) & (self.lengths < self.rule.ngram))
+        is_short = (self.lengths >= LEAST_WORDS) & (self.lengths < rule.ngram) & (rule.name == "coverage")
+        self.anchors, self.anchor_offsets = index_anchors(self.words, np.flatnonzero(is_short))
 
     def count_unusable(self) -> Counter[str]:
         """Set -> items that are too short to be searched for."""
-        is_short = self.lengths < self.rule.least_words()
+        is_short = self.lengths < (self.rule.ngram if self.rule.name == "open-r1" else LEAST_WORDS)
         return Counter(self.items[item].set_name for item in np.flatnonzero(is_short).tolist())
 
     def read(self, texts: Sequence[str]) -> Words:
@@ -214,7 +183,6 @@ class Index:
         return {text: sorted(found[text], key=lambda hit: hit.item) for text in sorted(found)}
 
     def _candidates(self, words: Words) -> dict[int, tuple[list[int], list[int]]]:
-        """Text -> items of which it has enough n-grams, going by their hashes, and where n-grams of any item begin."""
         n = self.rule.ngram
         places, known = self.ngrams.find(ngram_hashes(words.hashes, n))
         texts = words.texts_of(places)
@@ -230,7 +198,6 @@ class Index:
         return {text: (found, places[bounds[text] : bounds[text + 1]].tolist()) for text, found in enough.items()}
 
     def _compare(self, text: OpenText, item: int) -> Hit | None:
-        """The hit, where the words themselves confirm what the hashes say."""
         if self.rule.name == "coverage" and self.lengths[item] < 2 * self.rule.ngram:
             return self._compare_whole(text, item)
         weights = self._grams_of(item)
@@ -239,20 +206,13 @@ class Index:
         if not shared or coverage < self.rule.needed_share(int(self.lengths[item])) * ALMOST:
             return None
         first, length = text.longest_run(shared)
-        if (
-            self.rule.name == "coverage"
-            and self.rule.same_numbers
-            and not self._has_numbers(text, item, first, length)
-        ):
-            return None
+        if self.rule.name == "coverage" and self.rule.same_numbers:
+            margin = int(self.lengths[item])  # the numbers may be around the stretch, within an item's length of it
+            near = Counter(text.words[max(0, first - margin) : first + length + margin])
+            if Counter(word for word in self.words.of(item) if word.isdigit()) - near:
+                return None
         kind: HitKind = "ngram" if self.rule.name == "open-r1" else "coverage"
         return Hit(item, kind, round(coverage, 4), length, quote(text.region(first, length)))
-
-    def _has_numbers(self, text: OpenText, item: int, first: int, length: int) -> bool:
-        """Whether every number of the item is in or near the stretch, within an item's length of it."""
-        margin = int(self.lengths[item])
-        near = Counter(text.words[max(0, first - margin) : first + length + margin])
-        return all(near[number] >= count for number, count in self._numbers_of(item).items())
 
     def _compare_whole(self, text: OpenText, item: int) -> Hit | None:
         wanted = self.words.of(item)
@@ -264,7 +224,6 @@ class Index:
         return None
 
     def _find_short(self, words: Words) -> Iterator[tuple[int, Hit]]:
-        """Items shorter than an n-gram that stand alone; each once a text."""
         places, known = self.anchors.find(ngram_hashes(words.hashes, ANCHOR))
         items, owners = self.anchors.expand(known)
         starts = places[owners] - self.anchor_offsets[items]
@@ -291,11 +250,7 @@ class Index:
         first, last = int(self.words.bounds[item]), int(self.words.bounds[item + 1]) - 1
         return operators(self.words.between(first, last))
 
-    def _numbers_of(self, item: int) -> Counter[bytes]:
-        return Counter(word for word in self.words.of(item) if word.isdigit())
-
     def _grams_of(self, item: int) -> dict[Gram, float]:
-        """An item's n-grams with their weights."""
         n = self.rule.ngram
         words = self.words.of(item)
         first, last = self.words.bounds[item], self.words.bounds[item + 1]

@@ -8,12 +8,8 @@
       provenance.json how the traces came to be, for the card of a data set made of them
       done.json       written last, when every sample is there
 
-A sample's key is (problem id, sample index). What is in traces.jsonl is never generated again; what is missing is. So the
-same command continues after any kill, and asking for more samples or more problems later adds just those. Lines are handed
-to the kernel as they come and synced to the disk every `sync_s` seconds. Memory does not grow with the number or the length
-of the traces: problems are streamed, replies are written at once.
-
-Does not: judge the traces (`verification`), or know how a model is reached (`generation`).
+A sample's key is (problem id, sample index): what is missing in traces.jsonl is generated, after any kill, and when more
+samples or problems are asked for later. Problems are streamed, and replies are written at once.
 """
 
 from __future__ import annotations
@@ -36,10 +32,10 @@ from open_r1.configs.ranges import COUNT, Range
 from open_r1.data.problems import ProblemSet, ProblemSource, TraceProblem, as_problems
 from open_r1.data.progress import Prices, Progress, in_words
 from open_r1.data.provenance import Step, steps_behind, write_steps
-from open_r1.data.traces import encode_columns, locate_traces, read_heads, share_out, to_line
+from open_r1.data.traces import locate_traces, read_heads, share_out, to_line
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import Completer, EndpointsGone, Reply, RequestFailed, Sampling
-from open_r1.rundir import LineAppender, RunDir, read_jsonl, write_json, write_jsonl
+from open_r1.rundir import LineAppender, RunDir, read_json, read_jsonl, write_json, write_jsonl
 
 logger = logging.getLogger(__name__)
 
@@ -82,15 +78,6 @@ class TraceSettings:
         return Sampling(len(samples), self.temperature, self.top_p, self.max_new_tokens, seed)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Samples of one problem to ask for at once."""
-
-    problem: TraceProblem
-    samples: tuple[int, ...]
-    columns: bytes
-
-
 class TraceRun:
     """One process's work on a folder of traces, which it must have locked."""
 
@@ -117,12 +104,12 @@ class TraceRun:
 
     def run(self) -> dict[str, Any]:
         """Generate what is missing; returns the summary. RunError when the work ends before everything is there."""
-        self.traces = LineAppender(self.folder / TRACES)
-        self.failed = LineAppender(self.folder / FAILED)
+        progress = self.progress
+        self.traces, self.failed = LineAppender(self.folder / TRACES), LineAppender(self.folder / FAILED)
         self.done = self.survey_traces()
-        self.progress.begin()
+        progress.begin()
         try:
-            if self.progress.done < self.progress.wanted:
+            if progress.done < progress.wanted:
                 (self.folder / DONE).unlink(missing_ok=True)
                 asyncio.run(self.generate_all())
         finally:
@@ -130,19 +117,17 @@ class TraceRun:
             self.failed.close()
             summary = self.write_summary()
         if self.stopped_by is not None:
-            raise RunError(f"{self.stopped_by}; {self.how_to_go_on()}")
+            command = f": {self.command}" if self.command else "."
+            raise RunError(
+                f"{self.stopped_by}; {progress.done:,} of {progress.wanted:,} samples are in '{self.folder / TRACES}'. "
+                f"To continue, fix that and run the same command again{command}"
+            )
         if not summary["samples_missing"]:
             write_json(self.folder / DONE, {"samples": summary["samples"]})
         return summary
 
-    def how_to_go_on(self) -> str:
-        there = f"{self.progress.done:,} of {self.progress.wanted:,} samples are in '{self.folder / TRACES}'"
-        command = f": {self.command}" if self.command else "."
-        return f"{there}. To continue, fix that and run the same command again{command}"
-
     def survey_traces(self) -> np.ndarray:
         """A flag for each sample that is there. Traces that are no longer asked for stay in the file, and are counted."""
-
         if self.traces.cut:
             logger.info("a torn last line of %d bytes was cut off; its sample is generated again", self.traces.cut)
         done = np.zeros(self.progress.wanted, dtype=bool)
@@ -191,44 +176,35 @@ class TraceRun:
         self.stopped_by = self.stopped_by or reason
         self.main_task.cancel()
 
-    def missing(self) -> Iterator[Request]:
-        """A request for every sample that is not there yet, in the problems' order."""
+    def missing(self) -> Iterator[tuple[TraceProblem, list[int]]]:
+        """Every sample that is not there yet, in the problems' order, so many of a problem as one request asks for."""
         count, together = self.settings.num_samples, self.settings.samples_per_request
         for problem in self.problems:
-            first = problem.ordinal * count
-            flags = self.done[first : first + count]
-            if flags.all():
-                continue
-            absent = [int(sample) for sample in (~flags).nonzero()[0]]
-            columns = encode_columns(problem.columns)
-            for start in range(0, len(absent), together):
-                yield Request(problem, tuple(absent[start : start + together]), columns)
+            absent = np.flatnonzero(~self.done[problem.ordinal * count : (problem.ordinal + 1) * count]).tolist()
+            yield from ((problem, absent[start : start + together]) for start in range(0, len(absent), together))
 
-    async def work(self, requests: Iterator[Request]) -> None:
+    async def work(self, requests: Iterator[tuple[TraceProblem, list[int]]]) -> None:
         """One of the places in flight: request after request."""
-        for request in requests:
-            wanted = request.samples
+        for problem, wanted in requests:
             while wanted:
-                sampling = self.settings.sampling(request.problem.id, wanted)
                 try:
-                    reply = await self.completer.complete(request.problem.messages, sampling)
+                    reply = await self.completer.complete(problem.messages, self.settings.sampling(problem.id, wanted))
                 except RequestFailed as failure:
-                    self.note_failure(request.problem, wanted, failure)
+                    self.note_failure(problem, wanted, failure)
                     break
-                self.keep(request, wanted, reply)
+                self.keep(problem, wanted, reply)
                 wanted = wanted[len(reply.completions) :]
 
-    def keep(self, request: Request, wanted: Sequence[int], reply: Reply) -> None:
+    def keep(self, problem: TraceProblem, wanted: Sequence[int], reply: Reply) -> None:
         """Write a reply's samples; the tokens of several are divided by their lengths, so that sums stay right."""
-        samples = wanted[: len(reply.completions)]
         shares = share_out(reply.completion_tokens, [len(completion.text) for completion in reply.completions])
-        for position, (sample, completion) in enumerate(zip(samples, reply.completions, strict=True)):
-            prompt_tokens = reply.prompt_tokens if position == 0 or reply.prompt_tokens is None else 0
-            row = {
-                "problem_id": request.problem.id,
+        prompt_tokens = reply.prompt_tokens
+        for sample, completion, tokens in zip(wanted, reply.completions, shares, strict=False):
+            trace = {
+                "problem_id": problem.id,
                 "sample": sample,
                 "prompt_tokens": prompt_tokens,
-                "completion_tokens": shares[position],
+                "completion_tokens": tokens,
                 "finish_reason": completion.finish_reason,
                 "completion": completion.text,
                 "model": reply.model,
@@ -238,30 +214,20 @@ class TraceRun:
                 "attempts": reply.attempts,
                 "request_samples": len(reply.completions),
             }
-            self.traces.add(to_line(row, request.columns))
-            self.progress.count(prompt_tokens, shares[position], completion.finish_reason)
+            self.traces.add(to_line(trace, problem.columns))
+            self.progress.count(prompt_tokens, tokens, completion.finish_reason)
+            prompt_tokens = prompt_tokens and 0  # it was sent once
         self.progress.retries += reply.attempts - 1
         self.flush()
-        self.check_cost()
-
-    def check_cost(self) -> None:
-        """CostReached when the limit is reached."""
-        limit = self.settings.max_cost
-        if limit is not None and (cost := self.progress.cost) is not None and cost >= limit:
+        limit, cost = self.settings.max_cost, self.progress.cost
+        if limit is not None and cost is not None and cost >= limit:
             raise CostReached(f"the cost of {cost:,.2f} has reached --max_cost {limit:g}")
 
     def note_failure(self, problem: TraceProblem, samples: Sequence[int], failure: RequestFailed) -> None:
         """Write down samples that could not be generated, and why."""
+        why = {name: getattr(failure, name) for name in ("reason", "detail", "endpoint", "attempts")}
         for sample in samples:
-            row = {
-                "problem_id": problem.id,
-                "sample": sample,
-                "reason": failure.reason,
-                "detail": failure.detail,
-                "endpoint": failure.endpoint,
-                "attempts": failure.attempts,
-            }
-            self.failed.add(to_line(row))
+            self.failed.add(to_line({"problem_id": problem.id, "sample": sample, **why}, {}))
             self.progress.failures[failure.reason] += 1
         self.flush()
 
@@ -288,16 +254,15 @@ class TraceRun:
 
     def write_summary(self) -> dict[str, Any]:
         """summary.json, and failed.jsonl with the samples that are still missing alone."""
-        progress = self.progress
-        failures = self.compact_failures()
+        progress, survey = self.progress, self.problems.survey
         summary = {
             "model": self.completer.model,
-            "problems": self.problems.survey.num_problems,
-            "problems_left_out": self.problems.survey.unusable,
+            "problems": survey.num_problems,
+            "problems_left_out": survey.unusable,
             "num_samples": self.settings.num_samples,
             "samples": progress.done,
             "samples_missing": progress.wanted - progress.done,
-            "failed": dict(failures.most_common()),
+            "failed": dict(self.compact_failures().most_common()),
             "finish_reasons": dict(progress.finish_reasons.most_common()),
             "prompt_tokens": progress.prompt_tokens,
             "completion_tokens": progress.completion_tokens,
@@ -309,25 +274,15 @@ class TraceRun:
             },
         }
         write_json(self.folder / SUMMARY, summary)
-        self.write_provenance(summary)
         return summary
-
-    def write_provenance(self, summary: dict[str, Any]) -> None:
-        source = self.problems.source.name
-        settings = identity_of(self.problems, self.settings, self.completer) | {"samples": self.settings.num_samples}
-        step = Step("generate", source, settings, {name: summary[name] for name in COUNTS_ON_CARD})
-        write_steps(self.folder, [*steps_behind(source), step])
 
     def compact_failures(self) -> Counter[str]:
         """Keep each missing sample's last failure; returns the count of each reason."""
-        latest: dict[tuple[str, int], dict[str, Any]] = {}
-        for row in read_jsonl(self.folder / FAILED):
-            latest[row["problem_id"], row["sample"]] = row
-        keys = ((head.problem_id, head.sample) for _, head in read_heads(self.traces.path))
-        generated = {key for key in keys if key in latest}
-        left = [row for key, row in latest.items() if key not in generated]
-        write_jsonl(self.folder / FAILED, left)
-        return Counter(row["reason"] for row in left)
+        latest = {(row["problem_id"], row["sample"]): row for row in read_jsonl(self.folder / FAILED)}
+        for _, head in read_heads(self.traces.path):
+            latest.pop((head.problem_id, head.sample), None)
+        write_jsonl(self.folder / FAILED, latest.values())
+        return Counter(row["reason"] for row in latest.values())
 
 
 class CostReached(RunError):
@@ -348,24 +303,25 @@ def generate_traces(
 ) -> dict[str, Any]:
     """Generate every missing trace into a folder; see the module.
 
-    Args:
-        problems: A source by its name, one with its settings, or its problems.
-        completer: The model, as `open_teacher` or `open_r1.generation` gives it.
-        identity: What runs into this folder must have in common, beside what the settings say.
-        overwrite: Remove what the folder contains first.
-        command: How to continue, for messages.
-
-    Returns:
-        The summary, as in summary.json; `samples_missing` counts those that failed.
+    `identity` is what runs into this folder must have in common, beside what the settings say; `command` is how to continue,
+    for messages. Returns the summary, as in summary.json; `samples_missing` counts those that failed.
 
     Raises:
         RunFolderError: The folder is in use or has traces of other settings.
         RunError: The work ended before everything was tried; the message says how to go on.
     """
     problems = as_problems(problems)
-    run_dir = RunDir(output_dir)
-    with run_dir.claimed(identity_of(problems, settings, completer) | dict(identity or {}), overwrite, "--overwrite"):
-        return TraceRun(output_dir, problems, settings, completer, progress, progress_every_s, command).run()
+    common = identity_of(problems, settings, completer)
+    with RunDir(output_dir).claimed(common | dict(identity or {}), overwrite, "--overwrite"):
+        run = TraceRun(output_dir, problems, settings, completer, progress, progress_every_s, command)
+        try:
+            return run.run()
+        finally:
+            if (output_dir / SUMMARY).exists():
+                summary = read_json(output_dir / SUMMARY)
+                counts = {name: summary[name] for name in COUNTS_ON_CARD}
+                step = Step("generate", problems.source.name, common | {"samples": settings.num_samples}, counts)
+                write_steps(output_dir, [*steps_behind(step.source), step])
 
 
 def identity_of(problems: ProblemSet, settings: TraceSettings, completer: Completer) -> dict[str, Any]:

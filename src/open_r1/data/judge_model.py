@@ -1,8 +1,6 @@
 """A judge model for what rules can't decide: does a candidate's answer mean the same as the reference answer?
 
-Any `Completer` is asked one short question for each trace, and answers with a plain yes or no; anything else is no
-verdict. The judge decides what rules decide only where it is asked to, and its verdicts have its name. A candidate's text is
-shown between marks that it can't close, which makes it harder, not impossible, for the text to persuade the judge.
+A candidate's text is shown between marks that it can't close, which makes it harder, not impossible, to persuade the judge.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
-"""MinHash signatures of texts, by which the similarity of their sets of word n-grams is estimated.
-
-A signature has `NUM_HASHES` values; the share of values that two signatures have in common estimates the Jaccard similarity
-of the texts' sets of n-grams (Broder 1997), with a standard error of at most 0.045. Computed by rensa.
+"""MinHash signatures of texts, by rensa: the share of values that two have in common estimates the Jaccard similarity of
+the texts' sets of word n-grams (Broder 1997), with a standard error of at most 0.045.
 """
 
 from __future__ import annotations
@@ -11,14 +9,9 @@ import numpy.typing as npt
 
 from open_r1.text.ngrams import Hashes, Places, Words, ngram_hashes
 
-Signatures = npt.NDArray[np.uint32]
-"""Of shape (texts, `NUM_HASHES`)."""
-
-NUM_HASHES = 128
-"""Values of a signature."""
-
-SEED = 1
-"""Seed of the permutations: the same texts give the same signatures on every machine."""
+Signatures = npt.NDArray[np.uint32]  # of shape (texts, `NUM_HASHES`)
+NUM_HASHES = 128  # values of a signature
+SEED = 1  # seed of the permutations: the same texts give the same signatures on every machine
 
 
 def sign(words: Words, n: int) -> tuple[Signatures, npt.NDArray[np.bool_]]:

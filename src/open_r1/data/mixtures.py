@@ -1,10 +1,7 @@
 """Mixtures of sets as the guide's YAML writes them: a share of each, put together, shuffled, optionally split.
 
-The result depends on the entries, their order, the seed and nothing else: not on the number of processes, not on the
-machine. Counts are exact; they are logged, and stay with the rows as their `info.description`.
-
-A weight is a share of its set's rows. With a budget of tokens (`tokens`, `tokenizer`) it is a share of the budget instead,
-and rows are taken in their shuffled order until it is used up.
+The result depends on the entries, their order and the seed alone. A weight is a share of its set's rows; with a budget of
+tokens it is a share of the budget, and rows are taken in their shuffled order until it is used up.
 """
 
 from __future__ import annotations
@@ -62,9 +59,10 @@ def get_dataset(args: ScriptArguments) -> DatasetDict:
         revision=getattr(args, "dataset_revision", None),
         streaming=getattr(args, "dataset_streaming", False),
     )
-    mapping = getattr(args, "dataset_column_map", None) or {}
-    for split in splits:
-        splits[split] = rename_columns(splits[split], mapping, name, "dataset_column_map")
+    for split, rows in splits.items():
+        splits[split] = rename_columns(
+            rows, getattr(args, "dataset_column_map", None) or {}, name, "dataset_column_map"
+        )
     return splits
 
 
@@ -76,12 +74,13 @@ def mix_shares(mixture: DatasetMixtureConfig) -> tuple[DatasetDict, list[Share]]
         take_tokens(mixture, entry) if mixture.tokens else take_share(entry, mixture.seed)
         for entry in mixture.datasets
     ]
-    parts, shares = [with_short_strings(rows) for rows, _ in taken], [share for _, share in taken]
+    parts, shares = [rows for rows, _ in taken], [share for _, share in taken]
     try:
         combined = concatenate_datasets(parts).shuffle(seed=mixture.seed)
     except ValueError as error:
         raise DataError(describe_misfit(mixture, parts, error)) from None
-    combined.info.description = describe_mixture(mixture, shares)
+    total = sum(share.rows for share in shares)
+    combined.info.description = f"mixture of {total:,} rows (seed {mixture.seed}): {'; '.join(map(str, shares))}"
     logger.info(combined.info.description)
     if mixture.test_split_size is None:
         return DatasetDict({"train": combined}), shares
@@ -117,11 +116,7 @@ def mix(
 ) -> Mixed:
     """Write a mixture as Parquet shards with a card (see `shards`); the folder is whole when `done.json` is there.
 
-    Args:
-        mixture: As `dataset_mixture` of a recipe.
-        output_dir: A new folder, or one that an unfinished run left; None counts and writes nothing.
-        recipe: The mixture's name in the record.
-        overwrite: Replace a finished data set.
+    `mixture` is as `dataset_mixture` of a recipe, `recipe` its name in the record. Without `output_dir` rows are counted.
     """
     checked = DatasetMixtureConfig.from_mapping(dict(mixture))
     if output_dir:
@@ -133,20 +128,6 @@ def mix(
         named = {str(name): rows for name, rows in splits.items()}
         write_folder(output_dir, named, [Step("mix", recipe, mixture, counts)], output_dir.name, progress=progress)
     return mixed
-
-
-def with_short_strings(rows: Dataset) -> Dataset:
-    """Text as `string`, as JSON has it: CSV comes as `large_string`, which `datasets` doesn't mix with the other."""
-    from datasets import Features, Value
-
-    large = {name for name, kind in rows.features.items() if kind == Value("large_string")}
-    return rows.cast(Features({**rows.features, **dict.fromkeys(large, Value("string"))})) if large else rows
-
-
-def describe_mixture(mixture: DatasetMixtureConfig, shares: Sequence[Share]) -> str:
-    """The mixture in a sentence: rows in all, then each entry's."""
-    total = sum(share.rows for share in shares)
-    return f"mixture of {total:,} rows (seed {mixture.seed}): {'; '.join(map(str, shares))}"
 
 
 def take_share(entry: DatasetConfig, seed: int) -> tuple[Dataset, Share]:
@@ -184,15 +165,11 @@ def take_tokens(mixture: DatasetMixtureConfig, entry: DatasetConfig) -> tuple[Da
     rows = load_entry(entry).shuffle(seed=mixture.seed)
     count = token_counter(str(mixture.tokenizer))
     taken = used = 0
-    for batch in rows.iter(COUNTED_AT_ONCE):
-        texts = texts_of(dict(batch))
-        for tokens in count(texts):
-            if used + tokens > budget:
-                break
-            taken, used = taken + 1, used + tokens
-        else:
-            continue
-        break
+    counted = (tokens for batch in rows.iter(COUNTED_AT_ONCE) for tokens in count(texts_of(dict(batch))))
+    for tokens in counted:
+        if used + tokens > budget:
+            break
+        taken, used = taken + 1, used + tokens
     if taken == 0:
         raise DataError(f"{budget:,} tokens of '{entry.id}' take no row; raise tokens, or the weight of that entry.")
     if taken == len(rows):
@@ -227,12 +204,12 @@ def token_counter(tokenizer: str) -> CountTokens:
 
 def describe_misfit(mixture: DatasetMixtureConfig, parts: Sequence[Dataset], error: ValueError) -> str:
     """Which column of which sets has two types, so that the sets can't be put one after another."""
-    first = parts[0].features
+    first, name = parts[0].features, mixture.datasets[0].id
     for entry, part in zip(mixture.datasets[1:], parts[1:], strict=True):
         for column, kind in part.features.items():
-            if column in first and first[column] != kind:
+            if first.get(column, kind) != kind:
                 return (
-                    f"column '{column}' is {first[column]} in '{mixture.datasets[0].id}' but {kind} in '{entry.id}', so "
-                    "they can't be mixed; give it one type, or leave it out by 'columns'."
+                    f"column '{column}' is {first[column]} in '{name}' but {kind} in '{entry.id}', so they can't be mixed; "
+                    "give it one type, or leave it out by 'columns'."
                 )
     return f"the data sets of the mixture can't be put together: {error}; choose matching 'columns'."

@@ -1,22 +1,7 @@
 """How often a model solves each problem: its completions scored, a rate per problem, the problems within a window.
 
-    <output_dir>/
-      traces/          num_samples completions per problem, as `data generate` writes them
-      problems.jsonl   every problem with pass_rate and what belongs to it, in the source's order
-      kept.jsonl       those with min < pass_rate < max; both bounds are left out, as in the original
-      summary.json     counts
-      done.json        written last
-
-    pass_rate           the mean over the scored samples of Σ w·r / Σ w over the rewards: the share correct, where the one
-                        reward is 1 or 0; null where no sample could be scored
-    pass_rate_samples   how many samples that mean is of
-    pass_rate_unscored  how many were left out of it, because a reward with a weight failed on them
-    pass_rate_rewards   each reward's own mean
-    difficulty          1 - pass_rate, within 0 and 1: a column for a curriculum
-
-Missing samples are generated; then problems are scored one after another, so that rewards that compare a problem's
-completions see all of them. Both continue after any kill. Memory: nine bytes a sample and a batch. A sample that could not
-be scored is never taken for a wrong one.
+problems.jsonl has every problem with `OWN_COLUMNS`, in the source's order; kept.jsonl those with min < pass_rate < max.
+Generating and scoring both continue after any kill. What can't be scored is never taken for wrong.
 """
 
 from __future__ import annotations
@@ -32,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from open_r1.configs.fields import setting
-from open_r1.data.columns import batch_rows
 from open_r1.data.generation import TRACES, TraceSettings, describe_missing, generate_traces
 from open_r1.data.problems import ProblemSet, ProblemSource, TraceProblem, as_problems
 from open_r1.data.progress import CountProgress, Progress, no_progress
-from open_r1.data.provenance import Step, record_step
-from open_r1.data.resumable_file import ResumableFile, resume_file
+from open_r1.data.provenance import Step, record_step, resume_file
+from open_r1.data.rows import batch_rows
 from open_r1.data.trace_rewards import RewardChoice, TraceReward, to_columns
 from open_r1.data.traces import locate_traces
 from open_r1.data.values import load
@@ -53,12 +37,16 @@ if TYPE_CHECKING:
 SAMPLING = TraceSettings(num_samples=8, temperature=1.0, top_p=1.0)
 Weights = list[float] | dict[str, float] | None
 
-Sample = tuple[TraceProblem, str]
-"""A problem and one of its completions."""
-
+Sample = tuple[TraceProblem, str]  # A problem and one of its completions
 PROBLEMS, KEPT, SUMMARY = "problems.jsonl", "kept.jsonl", "summary.json"
 
-OWN_COLUMNS = ("pass_rate", "pass_rate_samples", "pass_rate_unscored", "pass_rate_rewards", "difficulty")
+OWN_COLUMNS = (
+    "pass_rate",  # mean over the scored samples of Σ w·r / Σ w over the rewards; null where none could be scored
+    "pass_rate_samples",  # how many samples that mean is of
+    "pass_rate_unscored",  # how many were left out of it, because a reward with a weight failed on them
+    "pass_rate_rewards",  # each reward's own mean
+    "difficulty",  # 1 - pass_rate, within 0 and 1: a column for a curriculum
+)
 
 BATCH_SAMPLES = 512
 BATCH_CHARACTERS = 16 << 20
@@ -69,8 +57,7 @@ BINS = 10
 class PassRateSettings(RewardChoice):
     """By which rewards samples are scored, and which problems are kept: those whose rate is between the bounds."""
 
-    reward_weights: Weights = None
-    """As recipes have them: a number each, or a mapping by name; None for equal ones."""
+    reward_weights: Weights = None  # as recipes have them: a number each, or a mapping by name; None for equal ones
     min: float = setting(0.1, "kept are rates above it")
     max: float = setting(0.9, "kept are rates below it")
     allow_missing: bool = setting(False, "score although samples could not be generated")
@@ -157,15 +144,9 @@ def measure_pass_rate(
     scored: CountProgress = no_progress,
     command: str = "",
 ) -> dict[str, Any]:
-    """Generate what is missing, score it, and keep the problems whose pass rate is within the window; see the module.
+    """Generate what is missing, score it, and keep the problems whose pass rate is within the window; returns the summary.
 
-    Args:
-        problems, completer, identity, overwrite, progress, command: See `generate_traces`.
-        rescore: Score all samples again, as by other rewards.
-        scored: Called with the number of problems scored.
-
-    Returns:
-        The summary, as in summary.json.
+    `rescore` scores all samples again; `scored` gets the number of problems scored; for the rest see `generate_traces`.
 
     Raises:
         RunError: Samples are missing and `allow_missing` isn't set; the message says how to go on.
@@ -202,26 +183,27 @@ def score_problems(
     `used` is what two runs of scoring must have in common.
     """
     run_dir, path, traces = RunDir(folder), folder / PROBLEMS, folder / "traces" / TRACES
+    unscored: Counter[str] = Counter()
     with run_dir.locked():
         run_dir.done.unlink(missing_ok=True)
         places = find_samples(traces, problems, num_samples)
-        num_found = require_samples(places, traces, settings.allow_missing)
-        source = problems.source.name
-        step = Step("pass-rate", source, {**used, "num_samples": num_samples, "samples": num_found})
-        unscored: Counter[str] = Counter()
-        with (
-            resume_file(path, step, rescore, "--rescore") as lines,
-            traces.open("rb") as file,
-        ):
+        num_found = int((places >= 0).sum())
+        if num_found < places.size and not settings.allow_missing:
+            raise RunError(
+                f"{places.size - num_found:,} of {places.size:,} samples are missing in '{traces.parent}'; run the same "
+                "command again to generate them, or score without them by --allow_missing."
+            )
+        step = Step("pass-rate", problems.source.name, {**used, "num_samples": num_samples, "samples": num_found})
+        with resume_file(path, step, rescore, "--rescore") as lines, traces.open("rb") as file:
             done = 0
-            for batch in batches(unscored_problems(problems, lines), places, num_samples, file):
+            new = lines.new_rows((problem, own_row(problem)) for problem in problems)
+            for batch in batches(new, places, num_samples, file):
                 lines.add((own_row(problem), added) for problem, added in rate_problems(batch, scorer, unscored))
                 done += len(batch)
                 progress(done, problems.survey.num_problems)
-        counts = keep_window(path, folder / KEPT, settings)
         summary: dict[str, Any] = {
             "problems_left_out": problems.survey.unusable,
-            **counts,
+            **keep_window(path, folder / KEPT, settings),
             "min": settings.min,
             "max": settings.max,
             "unscored_now": dict(unscored.most_common()),
@@ -229,24 +211,12 @@ def score_problems(
         for written in (path, folder / KEPT):
             record_step(written, dataclasses.replace(step, counts=summary))
         write_json(folder / SUMMARY, summary)
-        write_json(run_dir.done, {"problems": counts["problems"], "kept": counts["kept"]})
+        write_json(run_dir.done, {"problems": summary["problems"], "kept": summary["kept"]})
     return summary
-
-
-def require_samples(places: np.ndarray, traces: Path, allow_missing: bool) -> int:
-    """How many samples there are. RunError when some are missing and may not be."""
-    num_found = int((places >= 0).sum())
-    if num_found < places.size and not allow_missing:
-        raise RunError(
-            f"{places.size - num_found:,} of {places.size:,} samples are missing in '{traces.parent}'; run the same "
-            "command again to generate them, or score without them by --allow_missing."
-        )
-    return num_found
 
 
 def find_samples(path: Path, problems: ProblemSet, count: int) -> np.ndarray:
     """Where each wanted sample's line begins, by problem and sample; -1 where it isn't there."""
-
     places = np.full((problems.survey.num_problems, count), -1, dtype=np.int64)
     if not path.exists():
         return places
@@ -259,20 +229,10 @@ def find_samples(path: Path, problems: ProblemSet, count: int) -> np.ndarray:
 
 def own_row(problem: TraceProblem) -> dict[str, Any]:
     """A problem's columns, those of an earlier pass rate left out; a difficulty of another kind keeps its value aside."""
-    has_rate = "pass_rate" in problem.columns
     row = {name: value for name, value in problem.columns.items() if name not in OWN_COLUMNS}
-    if "difficulty" in problem.columns and not has_rate:
+    if "difficulty" in problem.columns and "pass_rate" not in problem.columns:
         row["source_difficulty"] = problem.columns["difficulty"]
     return row
-
-
-def unscored_problems(problems: ProblemSet, lines: ResumableFile) -> Iterator[TraceProblem]:
-    """The problems that no earlier run has scored."""
-    number = 0
-    for number, problem in enumerate(problems, start=1):
-        if lines.next_earlier(own_row(problem), number) is None:
-            yield problem
-    lines.end_earlier(number)
 
 
 def batches(
@@ -302,27 +262,17 @@ def rate_problems(
         found = [next(outcomes) for _ in group]
         rates = [scorer.rate(sample) for sample in found]
         unscored.update(rate.reason for rate in rates if rate.value is None)
-        values = [rate.value for rate in rates if rate.value is not None]
-        rate = math.fsum(values) / len(values) if values else None
-        yield (
-            problem,
-            {
-                "pass_rate": rate,
-                "pass_rate_samples": len(values),
-                "pass_rate_unscored": len(rates) - len(values),
-                "pass_rate_rewards": {
-                    reward.name: mean_of([sample[position] for sample in found])
-                    for position, reward in enumerate(scorer.rewards)
-                },
-                "difficulty": None if rate is None else min(1.0, max(0.0, 1.0 - rate)),
-            },
-        )
+        rate, num_scored = mean_of(rates)
+        by_reward = {reward.name: mean_of([one[i] for one in found])[0] for i, reward in enumerate(scorer.rewards)}
+        difficulty = None if rate is None else min(1.0, max(0.0, 1.0 - rate))
+        values = (rate, num_scored, len(rates) - num_scored, by_reward, difficulty)
+        yield problem, dict(zip(OWN_COLUMNS, values, strict=True))
 
 
-def mean_of(outcomes: Sequence[Outcome]) -> float | None:
-    """The mean of the values; None where nothing was scored."""
+def mean_of(outcomes: Sequence[Outcome]) -> tuple[float | None, int]:
+    """The mean of the values, None where nothing was scored, and how many there are."""
     values = [outcome.value for outcome in outcomes if outcome.value is not None]
-    return math.fsum(values) / len(values) if values else None
+    return (math.fsum(values) / len(values) if values else None), len(values)
 
 
 def keep_window(path: Path, kept: Path, window: PassRateSettings) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """Problems from any source: as a stream to generate traces for, or as records to evaluate on.
 
-A `ProblemSet` reads its source twice: once to check the problems and to learn their ids, once to ask them. A problem's id is
-that of its id column, or 16 hex digits of its prompt; a prompt of several rows gets an id per row (`…-1`, `…-2`), in the
-rows' order, so that no row is lost. Memory: eight bytes a problem and one a sample, whatever their length.
+A problem's id is that of its id column, or 16 hex digits of its prompt; a prompt of several rows gets an id per row (`…-1`,
+`…-2`). Memory: eight bytes a problem and one a sample, whatever their length.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import hashlib
 import json
 import math
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -34,8 +34,7 @@ from open_r1.generation import Message
 from open_r1.generation.protocol import to_messages
 from open_r1.records import Problem
 
-SHOWN_ROWS = 3
-"""Unusable rows that a message quotes."""
+SHOWN_ROWS = 3  # unusable rows that a message quotes
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,7 @@ class ProblemSource:
     system_prompt: str | None = setting(None, "system prompt before every problem")
     max_problems: int | None = setting(None, "only the first N rows", COUNT)
     skip_unusable: bool = setting(False, "leave out rows without a problem instead of refusing them")
-    first_problem: int = 0
-    """The first row that is read, counted from 0."""
+    first_problem: int = 0  # the first row that is read, counted from 0
 
     def __post_init__(self) -> None:
         check_limits(self)
@@ -73,7 +71,7 @@ class TraceProblem:
 
 @dataclass
 class Survey:
-    """What a first pass over the problems found."""
+    """What a first pass over the problems found; `keys` are 64 bits of each id, `repeated` has those of several rows."""
 
     keys: array[int] = field(default_factory=lambda: array("Q"))
     unusable: int = 0
@@ -90,36 +88,29 @@ class ProblemSet:
     """The problems of a source, checked; iterate for `TraceProblem`s, as often as needed."""
 
     def __init__(self, source: ProblemSource) -> None:
-        self.source = source
+        self.source, self.id_column = source, source.id_column
         self.rows = open_rows(
             source.name, source.config, source.split, revision=source.revision, streaming=source.streaming
         )
         self.found = list(self.rows.columns)
         self.prompt_column = find_prompt_column(self.found, source.prompt_column, source.name)
-        if source.id_column is not None:
-            require_columns(self.found, [source.id_column], source.name, "--id_column")
+        require_columns(self.found, [self.id_column] if self.id_column else [], source.name, "--id_column")
         require_columns(self.found, source.columns or (), source.name, "--columns")
         self.template = PromptTemplate(source.prompt_template, self.found) if source.prompt_template else None
         self.survey = self.make_survey()
 
     def make_survey(self) -> Survey:
         """Keys of all usable problems. DataError for unusable ones, or for an id that two rows have."""
-        survey = Survey()
-        needed = {self.prompt_column, *([self.source.id_column] if self.source.id_column else [])}
-        for number, row in self.read_rows(sorted(needed)):
+        survey, name = Survey(), self.source.name
+        columns = list(filter(None, [self.prompt_column, self.id_column]))
+        for number, row in self.read_rows(columns):
             trouble = self.find_trouble(row)
-            if trouble is not None:
-                survey.unusable += 1
-                if len(survey.examples) < SHOWN_ROWS:
-                    survey.examples.append(f"row {number} {trouble}")
-            else:
+            if trouble is None:
                 survey.keys.append(key_of(self.base_id(row)))
-        self.check(survey)
-        return survey
-
-    def check(self, survey: Survey) -> None:
-        """DataError for problems that can't be used."""
-        name = self.source.name
+                continue
+            survey.unusable += 1
+            if len(survey.examples) < SHOWN_ROWS:
+                survey.examples.append(f"row {number} {trouble}")
         if survey.unusable and not self.source.skip_unusable:
             more = f" (and {survey.unusable - SHOWN_ROWS} more)" if survey.unusable > SHOWN_ROWS else ""
             raise DataError(
@@ -128,34 +119,29 @@ class ProblemSet:
             )
         if not survey.num_problems:
             raise DataError(f"data set '{name}' has no problem that can be asked; give a set with at least one.")
-        survey.repeated = count_repeated(survey.keys)
-        if survey.repeated and self.source.id_column is not None:
+        found, counts = np.unique(np.frombuffer(survey.keys, np.uint64), return_counts=True)
+        survey.repeated = dict(zip(found[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True))
+        if survey.repeated and self.id_column:
+            usable = (self.base_id(row) for _, row in self.read_rows(columns) if self.find_trouble(row) is None)
             raise DataError(
-                f"data set '{name}' has {len(survey.repeated)} ids of '{self.source.id_column}' that several rows have, as "
-                f"{self.find_repeated_id(survey)!r}; fix them, or leave --id_column out to go by the prompts."
+                f"data set '{name}' has {len(survey.repeated)} ids of '{self.id_column}' that several rows have, as "
+                f"{next(one for one in usable if key_of(one) in survey.repeated)!r}; fix them, or leave --id_column out "
+                "to go by the prompts."
             )
-
-    def find_repeated_id(self, survey: Survey) -> str:
-        for _, row in self.read_rows([str(self.source.id_column), self.prompt_column]):
-            if self.find_trouble(row) is None and key_of(self.base_id(row)) in survey.repeated:
-                return self.base_id(row)
-        return ""
+        return survey
 
     def __iter__(self) -> Iterator[TraceProblem]:
-        ordinal = 0
-        seen: dict[int, int] = {}
-        names = self.found if self.source.columns is None else self.source.columns
-        for _, row in self.read_rows(None):
-            if self.find_trouble(row) is not None:
-                continue
+        seen: Counter[int] = Counter()
+        names = self.source.columns
+        usable = (row for _, row in self.read_rows(None) if self.find_trouble(row) is None)
+        for ordinal, row in enumerate(usable):
             base = self.base_id(row)
             key = key_of(base)
             if key in self.survey.repeated:
-                occurrence = seen[key] = seen.get(key, -1) + 1
-                base = f"{base}-{occurrence}" if occurrence else base
-            kept = dict.fromkeys(names) | row if self.source.columns is None else {n: row.get(n) for n in names}
+                base = f"{base}-{seen[key]}" if seen[key] else base
+                seen[key] += 1
+            kept = dict.fromkeys(self.found) | row if names is None else {name: row.get(name) for name in names}
             yield TraceProblem(ordinal, base, self.make_messages(row), kept)
-            ordinal += 1
 
     def read_rows(self, columns: Sequence[str] | None) -> Iterator[tuple[int, dict[str, Any]]]:
         """The rows that are asked for, numbered from 1, whole or with these columns."""
@@ -173,14 +159,14 @@ class ProblemSet:
                 return f"has a conversation as its '{self.prompt_column}', which a template can't be put around"
         elif not isinstance(prompt, str | int | float) or not str(prompt).strip():
             return f"has {prompt!r} as its '{self.prompt_column}'"
-        if self.source.id_column is not None and row.get(self.source.id_column) in (None, ""):
-            return f"has {row.get(self.source.id_column)!r} as its '{self.source.id_column}'"
+        if self.id_column and row.get(self.id_column) in (None, ""):
+            return f"has {row.get(self.id_column)!r} as its '{self.id_column}'"
         return None
 
     def base_id(self, row: dict[str, Any]) -> str:
         """A row's id, before repeated prompts are numbered."""
-        if self.source.id_column is not None:
-            return str(row[self.source.id_column])
+        if self.id_column:
+            return str(row[self.id_column])
         prompt = row[self.prompt_column]
         words = json.dumps(prompt, sort_keys=True) if isinstance(prompt, list) else str(prompt)
         return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -196,7 +182,7 @@ class ProblemSet:
 
     def locate(self) -> Locator:
         """Finds problems by their ids."""
-        return Locator(self.survey.keys, by_prompt=self.source.id_column is None)
+        return Locator(self.survey.keys, by_prompt=self.id_column is None)
 
 
 def as_problems(problems: ProblemSet | ProblemSource | str) -> ProblemSet:
@@ -247,15 +233,13 @@ class Locator:
     """Finds the places of problems by their ids."""
 
     def __init__(self, keys: array[int], by_prompt: bool) -> None:
-
         self.by_prompt = by_prompt
-        found = np.frombuffer(keys, dtype=np.uint64) if len(keys) else np.empty(0, dtype=np.uint64)
+        found = np.array(keys, dtype=np.uint64)
         self.order = np.argsort(found, kind="stable")
         self.sorted = found[self.order]
 
     def find(self, ids: Sequence[str]) -> np.ndarray:
         """The ordinal of each id, -1 for those that the source doesn't have."""
-
         parts = [split_id(name) if self.by_prompt else (name, 0) for name in ids]
         keys = np.array([key_of(base) for base, _ in parts], dtype=np.uint64)
         occurrence = np.array([number for _, number in parts], dtype=np.int64)
@@ -274,13 +258,6 @@ def split_id(name: str) -> tuple[str, int]:
     """`1f0c…-2` -> its base and occurrence."""
     base, dash, number = name.partition("-")
     return (base, int(number)) if dash and number.isdecimal() and len(number) < 10 else (name, 0)
-
-
-def count_repeated(keys: array[int]) -> dict[int, int]:
-    """Keys that occur more than once, and how often."""
-
-    found, counts = np.unique(np.frombuffer(keys, dtype=np.uint64), return_counts=True)
-    return {int(key): int(count) for key, count in zip(found[counts > 1], counts[counts > 1], strict=True)}
 
 
 def read_problem_file(name: str, prompt_column: str, gold_column: str | None) -> list[Problem]:

@@ -1,7 +1,4 @@
-"""Work on the parts of a stream in several processes, results in the order of the parts, in bounded memory.
-
-Does not: let the number of processes show in a result: parts are the caller's, and come back in order.
-"""
+"""Work on the parts of a stream in several processes, results in the order of the parts, in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,17 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from open_r1.errors import ConfigError
-from open_r1.processes.cores import usable_cores
 from open_r1.processes.pool import Limits, Pool
+from open_r1.processes.ranks import usable_cores
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
-IN_FLIGHT = 3
-"""Parts that are handed out at a time, for each process."""
-
-LIMIT_S = 600
-"""A part takes a fraction of a second; a process that has not answered for so long is stuck."""
+IN_FLIGHT = 3  # parts that are handed out at a time, for each process
+LIMIT_S = 600  # A part takes a fraction of a second; a process that has not answered for so long is stuck
 
 
 def count_processes(asked: int | None) -> int:

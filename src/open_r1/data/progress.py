@@ -15,9 +15,7 @@ def no_progress(done: int, total: int | None) -> None:
     """A progress callback that does nothing."""
 
 
-WINDOW_S = 60.0
-"""The rate is that of about the last minute."""
-
+WINDOW_S = 60.0  # the rate is that of about the last minute
 HOUR_S, MINUTE_S = 3600, 60
 
 

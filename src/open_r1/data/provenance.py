@@ -1,14 +1,24 @@
-"""How rows came to be: the steps that made them, each with its settings and counts, kept beside the rows."""
+"""How rows came to be: the steps that made them, each with its settings and counts, kept beside the rows.
+
+A `ResumableFile` gets a line for each row of a source, in the source's order. Its record (`<name>.steps.json`) is written
+when the work begins and when it is done; earlier lines are read beside the source again, and each must be of its row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import open_r1
-from open_r1.rundir import read_json, write_json
+from open_r1.data.values import dump_row, load
+from open_r1.errors import ConfigError, DataError, RunFolderError
+from open_r1.rundir import LineAppender, describe_changes, hold_file, read_json, write_json
+
+Item = TypeVar("Item")
 
 FILE = "provenance.json"
 
@@ -50,32 +60,111 @@ def write_steps(folder: Path, steps: Sequence[Step]) -> None:
 
 
 def steps_file(path: Path) -> Path:
-    """Where the steps of a single file are: beside it, under its name."""
+    """Where the steps of a single file are: beside it, under its name, since others there may be made otherwise."""
     return path.with_suffix(".steps.json")
-
-
-def write_file_steps(path: Path, steps: Sequence[Step]) -> None:
-    """The steps of a single file, which may lie among others that were made otherwise."""
-    write_json(steps_file(path), {"steps": [asdict(step) for step in steps]})
 
 
 def record_step(path: Path, step: Step) -> None:
     """Write beside a file the steps behind its source, and the one that made it."""
-    write_file_steps(path, [*steps_behind(step.source), step])
+    write_json(steps_file(path), {"steps": [asdict(one) for one in [*steps_behind(step.source), step]]})
 
 
-def read_file_steps(path: Path) -> list[Step]:
-    """Those that `write_file_steps` wrote; [] where there are none."""
-    record = steps_file(path)
-    return [Step(**step) for step in read_json(record)["steps"]] if record.is_file() else []
+def read_steps(path: Path) -> list[Step]:
+    """The steps of a record; [] where there is none."""
+    return [Step(**step) for step in read_json(path)["steps"]] if path.is_file() else []
 
 
 def steps_behind(source: str) -> list[Step]:
     """The steps recorded beside a local source, oldest first; [] where nothing is."""
     path = Path(source.partition("*")[0]).expanduser()
-    if path.is_file() and (steps := read_file_steps(path)):
-        return steps
-    for folder in (path, path.parent, path.parent.parent):
-        if (folder / FILE).is_file():
-            return [Step(**step) for step in read_json(folder / FILE)["steps"]]
-    return []
+    records = [steps_file(path)] if path.is_file() else []
+    records += [folder / FILE for folder in (path, path.parent, path.parent.parent)]
+    return next((steps for record in records if (steps := read_steps(record))), [])
+
+
+class ResumableFile:
+    """The file while one process writes it; `with resume_file(...)` opens it."""
+
+    def __init__(self, path: Path, flag: str) -> None:
+        self.path, self.flag = path, flag
+        self.file = LineAppender(path)
+        self.earlier = self.file.iter_lines()
+        """The lines of earlier runs."""
+
+    def new_rows(
+        self, items: Iterable[tuple[Item, Mapping[str, Any]]], count: Callable[[Any], None] = lambda added: None
+    ) -> Iterator[Item]:
+        """The items whose rows no earlier run has written; `count` gets what was added to the others."""
+        number = 0
+        for number, (item, row) in enumerate(items, start=1):
+            line = next(self.earlier, None)
+            if line is None:
+                yield item
+                continue
+            head = begin(row)
+            if not line.content.startswith(head):
+                raise DataError(
+                    f"line {number} of '{self.path}' is not of row {number} of the source as it is now; write to another "
+                    f"file, or start over with {self.flag}."
+                )
+            count(load(b"{" + line.content[len(head) :]))
+        if next(self.earlier, None) is not None:
+            raise DataError(
+                f"'{self.path}' has more lines than the {number:,} rows of the source; write to another file, or start over "
+                f"with {self.flag}."
+            )
+
+    def add(self, rows: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
+        """Append rows, each with what is added to it, and hand them to the kernel."""
+        for row, added in rows:
+            self.file.add(begin(row) + dump_row(added)[1:] + b"\n")
+        self.file.flush()
+
+
+def begin(row: Mapping[str, Any]) -> bytes:
+    """How the line of a row begins, up to what is added to it."""
+    head = dump_row(row)[:-1]
+    return head + b"," if len(head) > 1 else head
+
+
+@contextlib.contextmanager
+def resume_file(path: Path, step: Step, overwrite: bool, flag: str = "--overwrite") -> Iterator[ResumableFile]:
+    """Lock a file, and begin it or continue it.
+
+    Args:
+        step: This work, which must have the settings of earlier runs.
+        flag: The option that sets `overwrite`, for messages.
+
+    Raises:
+        RunFolderError: Another process writes the file, or it was made with other settings or by something else.
+    """
+    if path.suffix != ".jsonl":
+        raise ConfigError(f"--output {path} has an unknown format; end it in .jsonl.")
+    with hold_file(path):
+        if overwrite:
+            path.unlink(missing_ok=True)
+            steps_file(path).unlink(missing_ok=True)
+        if path.exists() and path.stat().st_size:
+            check_same(path, step, flag)
+        record_step(path, step)
+        lines = ResumableFile(path, flag)
+        try:
+            yield lines
+        finally:
+            lines.file.close()
+
+
+def check_same(path: Path, step: Step, flag: str) -> None:
+    """RunFolderError when a file isn't the beginning of this work."""
+    made = read_steps(steps_file(path))
+    if not made:
+        raise RunFolderError(
+            f"'{path}' already exists and has no record beside it; give another name, or replace it with {flag}."
+        )
+    held = made[-1]
+    before: dict[str, Any] = {"action": held.action, "source": held.source, **held.settings}
+    now: dict[str, Any] = {"action": step.action, "source": step.source, **json.loads(dump_row(step.settings))}
+    if changes := describe_changes(before, now):
+        raise RunFolderError(
+            f"'{path}' was made with other settings: {changes}; give another name, or replace it with {flag}."
+        )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from open_r1.data.rows import LINES, PARQUET, Changes, Chunk, Rows, TableChunk
+from open_r1.data.rows import Changes, Chunk, Rows, TableChunk
 from open_r1.data.sources.local import find_files
 from open_r1.errors import ConfigError, RunFolderError
 from open_r1.rundir import atomic_file
@@ -25,10 +25,8 @@ class Destination:
 
     output: Path | None = None
     report: Path | None = None
-    marks: bool = False
-    """Whether rows with hits are kept, and a column per set says which they are."""
-    overwrite: bool = False
-    """Whether files that exist are replaced."""
+    marks: bool = False  # whether rows with hits are kept, and a column per set says which they are
+    overwrite: bool = False  # whether files that exist are replaced
 
 
 NOWHERE = Destination()
@@ -40,7 +38,7 @@ class RowFile:
     def __init__(self, file: IO[bytes], path: Path, rows: Rows, marks: Sequence[str] = ()) -> None:
         check_output(path, rows)
         self.file = file
-        self.is_parquet = path.suffix == PARQUET
+        self.is_parquet = path.suffix == ".parquet"
         self.schema = with_marks(rows.schema, marks) if rows.schema is not None else None
         self.writer: ParquetWriter | None = None
 
@@ -50,16 +48,10 @@ class RowFile:
             self.file.writelines(chunk.lines(changes))
             return
         assert isinstance(chunk, TableChunk), "check_output has seen to it"
-        first = 0
-        for table in chunk.tables():
-            self._write_table(table, first, changes)
-            first += table.num_rows
-
-    def _write_table(self, table: pa.Table, first: int, changes: Changes) -> None:
-        numbers = range(first, first + table.num_rows)
+        table, numbers = chunk.table, range(chunk.table.num_rows)
         for column, rows in changes.marks.items():
             table = table.append_column(column, [[number in rows for number in numbers]])
-        if not changes.dropped.isdisjoint(numbers):
+        if changes.dropped:
             table = table.filter([number not in changes.dropped for number in numbers])
         self._open().write_table(table.cast(self.schema))
 
@@ -95,10 +87,10 @@ def open_results(
 
 def check_output(path: Path, rows: Rows) -> None:
     """ConfigError when the rows can't be written under that name."""
-    if path.suffix not in (*LINES, PARQUET):
+    if path.suffix not in (".jsonl", ".ndjson", ".parquet"):
         raise ConfigError(f"--output {path} has an unknown format; end it in .jsonl or .parquet.")
-    if path.suffix == PARQUET and rows.schema is None:
-        raise ConfigError(f"--output {path}: rows of JSON lines are copied as they are; end it in .jsonl.")
+    if path.suffix == ".parquet" and rows.schema is None:
+        raise ConfigError(f"--output {path}: rows of JSON and CSV files are copied as they are; end it in .jsonl.")
 
 
 def with_marks(schema: pa.Schema, marks: Sequence[str]) -> pa.Schema:

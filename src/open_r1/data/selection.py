@@ -1,23 +1,7 @@
-"""Which traces are worth training on: each row's first reason against it, in a fixed order; the best of each problem.
+"""Which traces are worth training on: each row's first reason against it (`FILTERS`); the best of each problem.
 
-A trace is left out for the first of these that applies:
-
-    no_completion      it has no text
-    no_problem         for messages: the row has no problem
-    truncated          finish_reason is length
-    looping            more than `max_looping` of its 20-token windows occur four times or more in it (`text.loops`)
-    no_closed_thinking its thinking is not closed; without `thinking_optional`, also where there is none
-    no_answer          there is nothing after its thinking
-    mixed_language     more than `max_foreign` of its words of prose are in another script than the problem (`text.scripts`)
-    not_verified       `verified` isn't true; with `keep` rules, also where only the judge model says so
-    too_short, too_long  by completion_tokens, or a token per four characters where they are unknown
-    duplicate          an earlier trace of the same problem has the same text, white space aside
-    not_chosen         the problem has `per_problem` better ones
-
-Two passes. The first reads the texts, in several processes, and keeps 21 bytes a row, some 60 while it sorts them (with
-`diverse`, half a kilobyte more of each row that passes, in a file beside the output); the second copies what is kept, in the
-source's order. The traces of a problem may be anywhere in the source. The output appears when it is whole: a killed run
-leaves nothing, and the same command does all of it again.
+Two passes: one reads the texts, in several processes, and keeps 21 bytes a row; one copies what is kept, in the source's
+order. The traces of a problem may be anywhere in the source. The output appears when it is whole.
 """
 
 from __future__ import annotations
@@ -25,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -51,7 +35,7 @@ from open_r1.data.provenance import Step, record_step, steps_behind
 from open_r1.data.row_file import check_free
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
-from open_r1.data.trace_choice import By, Candidates, choose, find_duplicates
+from open_r1.data.trace_choice import NGRAM, By, Candidates, choose, find_duplicates
 from open_r1.data.values import dump_row
 from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.rundir import atomic_file
@@ -63,18 +47,18 @@ Keep = Literal["verified", "rules", "all"]
 Form = Literal["rows", "messages"]
 
 FILTERS = (
-    "no_completion",
-    "no_problem",
-    "truncated",
-    "looping",
-    "no_closed_thinking",
-    "no_answer",
-    "mixed_language",
-    "not_verified",
-    "too_short",
+    "no_completion",  # it has no text
+    "no_problem",  # for messages: the row has no problem
+    "truncated",  # finish_reason is length
+    "looping",  # more than `max_looping` of its 20-token windows occur four times or more in it (`text.loops`)
+    "no_closed_thinking",  # its thinking is not closed; without `thinking_optional`, also where there is none
+    "no_answer",  # there is nothing after its thinking
+    "mixed_language",  # more than `max_foreign` of its words of prose are in another script than the problem
+    "not_verified",  # `verified` isn't true; with `keep` rules, also where only the judge model says so
+    "too_short",  # by completion_tokens, or a token per four characters where they are unknown
     "too_long",
-    "duplicate",
-    "not_chosen",
+    "duplicate",  # an earlier trace of the same problem has the same text, white space aside
+    "not_chosen",  # the problem has `per_problem` better ones
 )
 """Reasons against a trace, in the order in which they are looked for."""
 
@@ -125,12 +109,10 @@ class SelectSettings:
 
     def record(self) -> dict[str, Any]:
         """The settings as the record of the step has them."""
-        columns = ("completion_column", "prompt_column", "id_column")
-        fields = dataclasses.asdict(self)
-        form, system_prompt = fields.pop("form"), fields.pop("system_prompt")
-        named = {name: fields.pop(name) for name in columns}
-        changed = {name: value for name, value in named.items() if value not in (None, "completion")}
-        return {**fields, "as": form, "system_prompt": system_prompt, **changed}
+        record = dataclasses.asdict(self)
+        record["as"], record["system_prompt"] = record.pop("form"), record.pop("system_prompt")
+        named = {name: record.pop(name) for name in ("completion_column", "prompt_column", "id_column")}
+        return record | {name: value for name, value in named.items() if value not in (None, "completion")}
 
 
 @dataclass(frozen=True)
@@ -139,29 +121,23 @@ class Columns:
 
     completion: str
     problems: tuple[str, ...]
-    problem_id: str | None
+    problem_id: str
     found: tuple[str, ...]
 
-    @classmethod
-    def find(cls, rows: Rows, settings: SelectSettings) -> Columns:
-        """DataError for a part that must be there and isn't."""
-        found, where = rows.columns, rows.name
-        require_columns(found, [settings.completion_column], where, "--completion_column")
-        if settings.id_column:
-            require_columns(found, [settings.id_column], where, "--id_column")
-        problem_id = settings.id_column or ("problem_id" if "problem_id" in found else None)
-        problems = tuple(name for name in PROMPT_COLUMNS if name in found)
-        if settings.prompt_column or (not problems and (settings.form == "messages" or problem_id is None)):
-            problems = (find_prompt_column(found, settings.prompt_column, where),)
-        if settings.keep != "all":
-            require_verified(rows)
-        wanted = (settings.completion_column, *problems, problem_id, *OPTIONAL_COLUMNS)
-        read = dict.fromkeys(name for name in wanted if name in found)
-        return cls(settings.completion_column, problems, problem_id, tuple(read))  # pyright: ignore[reportArgumentType]
 
-    def problem_of(self, row: Mapping[str, Any]) -> Any:
-        """What was asked."""
-        return problem_of(row, self.problems)
+def find_columns(rows: Rows, settings: SelectSettings) -> Columns:
+    """DataError for a part that must be there and isn't."""
+    found, where = rows.columns, rows.name
+    require_columns(found, [settings.completion_column], where, "--completion_column")
+    require_columns(found, [settings.id_column] if settings.id_column else [], where, "--id_column")
+    if settings.keep != "all":
+        require_verified(rows)
+    problem_id = settings.id_column or "problem_id"
+    problems = tuple(name for name in PROMPT_COLUMNS if name in found)
+    if settings.prompt_column or (not problems and (settings.form == "messages" or problem_id not in found)):
+        problems = (find_prompt_column(found, settings.prompt_column, where),)
+    wanted = dict.fromkeys((settings.completion_column, *problems, problem_id, *OPTIONAL_COLUMNS))
+    return Columns(settings.completion_column, problems, problem_id, tuple(name for name in wanted if name in found))
 
 
 def require_verified(rows: Rows) -> None:
@@ -185,75 +161,53 @@ class Inspection:
 
     columns: Columns
     settings: SelectSettings
-    needs_problem: bool = False
 
     def __call__(self, chunk: Chunk) -> tuple[np.ndarray, bytes]:
         """A `ROW` a row, and the signatures of the rows that pass."""
         found: list[tuple[int, int, int, int]] = []
         passed: list[str] = []
         for row in chunk.rows(self.columns.found):
-            text = completion_of(row, self.columns.completion)
+            text = completion_of(row, self.columns.completion) or ""
             reason = self.find_reason(row, text)
             code = KEPT if reason is None else code_of(reason)
-            text_key = hash_text(" ".join((text or "").split()))
-            found.append((code, self.problem_key(row), text_key, self.length(row, text or "")))
+            found.append((code, self.problem_key(row), hash_text(" ".join(text.split())), count_tokens(row, text)))
             if reason is None and self.settings.by == "diverse" and self.settings.per_problem:
-                passed.append(text or "")
+                passed.append(text)
         return np.array(found, ROW), sign_texts(passed)
 
-    def find_reason(self, row: Mapping[str, Any], text: str | None) -> str | None:
+    def find_reason(self, row: Mapping[str, Any], text: str) -> str | None:
         """The first filter that a row doesn't pass."""
-        if text is None or not text.strip():
-            return "no_completion"
-        return next(
-            (name for name in FILTERS if name not in self.settings.without and self.fails(name, row, text)), None
-        )
-
-    def fails(self, name: str, row: Mapping[str, Any], text: str) -> bool:
-        """Whether a filter applies to a row."""
-        columns, settings = self.columns, self.settings
-        if name == "no_problem":
-            return self.needs_problem and not text_of(columns.problem_of(row)).strip()
-        if name == "truncated":
-            return row.get("finish_reason") == "length"
-        if name == "looping":
-            return looping_share(text) > settings.max_looping
-        if name == "no_closed_thinking":
-            split = split_thinking(text)
-            return split.is_open or not (split.is_closed or settings.thinking_optional)
-        if name == "no_answer":
-            return not visible_part(text).strip()
-        if name == "mixed_language":
-            script = main_script(text_of(columns.problem_of(row)))
-            return script is not None and foreign_share(text, script) > settings.max_foreign
-        if name == "not_verified":
-            return not self.is_verified(row)
-        if name == "too_short":
-            return settings.min_tokens is not None and self.length(row, text) < settings.min_tokens
-        if name == "too_long":
-            return settings.max_tokens is not None and self.length(row, text) > settings.max_tokens
-        return False
-
-    def is_verified(self, row: Mapping[str, Any]) -> bool:
-        """Whether a verdict counts, by `keep`."""
-        if self.settings.keep == "all":
-            return True
+        settings, asked = self.settings, text_of(problem_of(row, self.columns.problems))
+        thinking, length, script = split_thinking(text), count_tokens(row, text), main_script(asked)
         is_judged = str(row.get("verified_by")).startswith("judge:")
-        return row["verified"] is True and not (self.settings.keep == "rules" and is_judged)
-
-    def length(self, row: Mapping[str, Any], text: str) -> int:
-        """Tokens: as counted, or a token per four characters."""
-        counted = row.get("completion_tokens")
-        if isinstance(counted, int) and not isinstance(counted, bool) and 0 <= counted < 2**31:
-            return counted
-        return min(2**31 - 1, len(text) // CHARACTERS_A_TOKEN)
+        is_verified = row.get("verified") is True and not (settings.keep == "rules" and is_judged)
+        is_optional = settings.thinking_optional
+        applies: dict[str, Callable[[], bool]] = {
+            "no_completion": lambda: not text.strip(),
+            "no_problem": lambda: settings.form == "messages" and not asked.strip(),
+            "truncated": lambda: row.get("finish_reason") == "length",
+            "looping": lambda: looping_share(text) > settings.max_looping,
+            "no_closed_thinking": lambda: thinking.is_open or not (thinking.is_closed or is_optional),
+            "no_answer": lambda: not visible_part(text).strip(),
+            "mixed_language": lambda: script is not None and foreign_share(text, script) > settings.max_foreign,
+            "not_verified": lambda: settings.keep != "all" and not is_verified,
+            "too_short": lambda: settings.min_tokens is not None and length < settings.min_tokens,
+            "too_long": lambda: settings.max_tokens is not None and length > settings.max_tokens,
+        }
+        return next((name for name in applies if name not in settings.without and applies[name]()), None)
 
     def problem_key(self, row: Mapping[str, Any]) -> int:
         """By the problem's id, where a row has one, else by what was asked."""
-        name = row.get(str(self.columns.problem_id))
-        if name is not None:
-            return hash_text(f"id {name}")
-        return hash_text(f"text {text_of(self.columns.problem_of(row))}")
+        name = row.get(self.columns.problem_id)
+        return hash_text(f"text {text_of(problem_of(row, self.columns.problems))}" if name is None else f"id {name}")
+
+
+def count_tokens(row: Mapping[str, Any], text: str) -> int:
+    """Tokens: as counted, or a token per four characters."""
+    counted = row.get("completion_tokens")
+    if not isinstance(counted, int) or isinstance(counted, bool) or counted < 0:
+        counted = len(text) // CHARACTERS_A_TOKEN
+    return min(2**31 - 1, counted)
 
 
 def sign_texts(texts: Sequence[str]) -> bytes:
@@ -261,7 +215,6 @@ def sign_texts(texts: Sequence[str]) -> bytes:
     if not texts:
         return b""
     from open_r1.data.minhash import sign
-    from open_r1.data.trace_choice import NGRAM
     from open_r1.text.ngrams import PLAIN
 
     return b"".join(sign(PLAIN.words(batch), NGRAM)[0].tobytes() for batch in batch_texts(texts))
@@ -292,35 +245,24 @@ def count_kept(rows: np.ndarray) -> dict[str, Any]:
 def inspect(rows: Rows, work: Inspection, processes: int, scratch: Path | None, progress: CountProgress) -> np.ndarray:
     """The first pass, and what follows from it: a `ROW` for each row."""
     parts: list[np.ndarray] = []
-    num_rows = 0
     with tempfile.TemporaryFile(dir=scratch) as file:
         for _, (found, signatures) in map_in_order(work, rows.chunks(work.columns.found), processes):
             file.write(signatures)
             parts.append(found)
-            num_rows += len(found)
-            progress(num_rows, None)
+            progress(sum(map(len, parts)), None)
         together = np.concatenate(parts)
-        del parts
         file.flush()
-        narrow(together, map_signatures(file, together["reason"]), work.settings)
+        narrow(together, np.memmap(file, np.uint32, "r") if file.tell() else None, work.settings)
     return together
 
 
-def map_signatures(file: IO[bytes], reasons: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """The signatures, mapped from the disk, and the place of each row's; None where there are none."""
-    if not file.tell():
-        return None
-    from open_r1.data.minhash import NUM_HASHES
-
-    return np.memmap(file, np.uint32, "r").reshape(-1, NUM_HASHES), np.cumsum(reasons == KEPT) - 1
-
-
-def narrow(rows: np.ndarray, signatures: tuple[np.ndarray, np.ndarray] | None, settings: SelectSettings) -> None:
+def narrow(rows: np.ndarray, signatures: np.ndarray | None, settings: SelectSettings) -> None:
     """Mark duplicates and what isn't chosen among the rows that are still kept."""
-    reasons, candidates = rows["reason"], Candidates(rows["problem"], rows["text"], rows["length"], signatures)
+    reasons = rows["reason"]
+    places = np.cumsum(reasons == KEPT) - 1
+    candidates = Candidates(rows["problem"], rows["text"], rows["length"], signatures, places)
     if "duplicate" not in settings.without:
-        kept = np.flatnonzero(reasons == KEPT)
-        reasons[find_duplicates(candidates, kept)] = code_of("duplicate")
+        reasons[find_duplicates(candidates, np.flatnonzero(reasons == KEPT))] = code_of("duplicate")
     if settings.per_problem is not None:
         kept = np.flatnonzero(reasons == KEPT)
         chosen = choose(candidates, kept, settings.per_problem, settings.by, settings.seed)
@@ -329,7 +271,7 @@ def narrow(rows: np.ndarray, signatures: tuple[np.ndarray, np.ndarray] | None, s
 
 def as_messages(row: Mapping[str, Any], columns: Columns, system_prompt: str | None) -> dict[str, Any]:
     """A row with the conversation in place of the completion; its other columns stay."""
-    asked = columns.problem_of(row)
+    asked = problem_of(row, columns.problems)
     turns = (
         [{"role": str(turn["role"]), "content": turn["content"]} for turn in asked]
         if is_conversation(asked)
@@ -339,16 +281,6 @@ def as_messages(row: Mapping[str, Any], columns: Columns, system_prompt: str | N
     messages = [*with_system_prompt(turns, system_prompt), {"role": "assistant", "content": answer}]
     rest = {name: value for name, value in row.items() if name not in (columns.completion, "messages")}
     return {"messages": messages, **rest}
-
-
-def lines_of(chunk: Chunk, dropped: frozenset[int], columns: Columns, settings: SelectSettings) -> Iterator[bytes]:
-    """The kept rows of a chunk in the form that is asked for."""
-    if settings.form == "rows":
-        yield from chunk.lines(Changes(dropped))
-        return
-    for number, row in enumerate(chunk.rows()):
-        if number not in dropped:
-            yield dump_row(as_messages(row, columns, settings.system_prompt)) + b"\n"
 
 
 def select(
@@ -362,9 +294,7 @@ def select(
 ) -> dict[str, Any]:
     """Write the traces that are worth training on to a JSON lines file, which appears when it is whole.
 
-    Args:
-        output: None counts and writes nothing.
-        processes: By default one a core; the result is the same.
+    `output` None counts and writes nothing. `processes` is by default one a core; the result is the same.
 
     Returns:
         The counts: traces, kept, problems, problems_kept, and left_out by reason.
@@ -375,22 +305,26 @@ def select(
             raise ConfigError(f"--output {output} has an unknown format; end it in .jsonl.")
         check_free(output, rows.name, overwrite)
         output.parent.mkdir(parents=True, exist_ok=True)
-    columns = Columns.find(rows, settings)
-    inspection = Inspection(columns, settings, settings.form == "messages")
-    kept = inspect(rows, inspection, count_processes(processes), output.parent if output else None, progress)
-    counts = count_kept(kept)
+    columns = find_columns(rows, settings)
+    work, scratch = Inspection(columns, settings), output.parent if output else None
+    found = inspect(rows, work, count_processes(processes), scratch, progress)
+    counts = count_kept(found)
     if output:
-        write_kept(rows, output, kept["reason"], columns, settings)
+        write_kept(rows, output, found["reason"], columns, settings)
         record_step(output, Step("select", rows.name, settings.record(), counts))
     return counts
 
 
 def write_kept(rows: Rows, output: Path, reasons: np.ndarray, columns: Columns, settings: SelectSettings) -> None:
-    """The second pass."""
+    """The second pass: the kept rows in the form that is asked for."""
+    first = 0
     with atomic_file(output) as file:
-        first = 0
-        for chunk in rows.chunks([columns.completion]):
+        for chunk in rows.chunks():
             size = sum(1 for _ in chunk.rows([columns.completion]))
-            dropped = frozenset(reasons[first : first + size].nonzero()[0].tolist())
-            file.writelines(lines_of(chunk, dropped, columns, settings))
+            dropped = frozenset(np.flatnonzero(reasons[first : first + size]).tolist())
+            if settings.form == "rows":
+                file.writelines(chunk.lines(Changes(dropped)))
+            else:
+                kept = (row for number, row in enumerate(chunk.rows()) if number not in dropped)
+                file.writelines(dump_row(as_messages(row, columns, settings.system_prompt)) + b"\n" for row in kept)
             first += size

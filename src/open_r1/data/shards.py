@@ -1,12 +1,6 @@
 """A folder of Parquet shards as the Hub lays data sets out, with a card that says how they were made; and its push.
 
-    <folder>/
-      data/train-00000-of-00002.parquet  …
-      README.md          the card: the steps, their counts and settings, the columns
-      provenance.json    the steps, for the next one to carry on
-      done.json          written last: rows of each split
-
-Rows are written as they are read: memory does not grow with their number.
+data/train-00000-of-00002.parquet … and README.md, provenance.json with the steps, and done.json, written last.
 """
 
 from __future__ import annotations
@@ -15,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.data.columns import batch_rows
 from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step, steps_behind, write_steps
+from open_r1.data.rows import batch_rows
 from open_r1.data.sources import load_source
 from open_r1.data.sources.local import find_files
 from open_r1.errors import ConfigError, RunFolderError
@@ -29,9 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DATA, CARD, DONE = "data", "README.md", "done.json"
-SHARD_BYTES = 256 << 20
-"""Size of a shard in memory; compressed it is about a third."""
-
+SHARD_BYTES = 256 << 20  # size of a shard in memory; compressed it is about a third
 ROWS_AT_ONCE = 1000
 MAX_TABLES = 1 << 20
 
@@ -51,15 +43,8 @@ def publish(
 ) -> Path:
     """Push rows to the Hub as Parquet shards with a card; returns the folder of shards.
 
-    Args:
-        source: A finished folder of shards, which is pushed as it is, or any other source.
-        output_dir: Where the shards of another source are written; those of an earlier run are used again.
-        config: Configuration of a Hub data set.
-        revision: The branch to push to.
-        private: Make the repository private when it is new.
-        dry_run: Write the shards and push nothing.
-        api: The Hub's client; by default one with the user's token.
-        report: Gets notices in a line each.
+    A `source` that is a finished folder of shards is pushed as it is; those of another are written to `output_dir`, or used
+    again from an earlier run. `private` makes a new repository private, `dry_run` pushes nothing, `report` gets notices.
 
     Raises:
         RunError: The Hub refuses or can't be reached; everything stays where it is.
@@ -90,9 +75,11 @@ def prepare(
         raise ConfigError(
             f"'{source}' is not a finished folder of shards; name a new folder for them with --output_dir."
         )
-    contents = fingerprint(source, config)
-    if is_finished(folder) and contents_of(folder):
-        if contents_of(folder) == contents:
+    path = Path(source).expanduser()
+    files = [found for found in path.rglob("*") if found.is_file()] if path.is_dir() else find_files(source)
+    contents = " ".join([source, config or "", hash_files(files)])
+    if is_finished(folder) and (earlier := read_json(folder / DONE).get("contents")):
+        if earlier == contents:
             return folder
         report(f"'{folder}' contains shards of other rows; they are written again")
         (folder / DONE).unlink()
@@ -101,13 +88,6 @@ def prepare(
     step = Step("publish", source, {}, {name: len(rows) for name, rows in splits.items()})
     write_folder(folder, splits, [*steps_behind(source), step], title, contents, progress=progress)
     return folder
-
-
-def fingerprint(source: str, config: str | None) -> str:
-    """What the shards of a source are made of: files by their contents, a data set of the Hub by its name."""
-    path = Path(source).expanduser()
-    files = [found for found in path.rglob("*") if found.is_file()] if path.is_dir() else find_files(source)
-    return " ".join([source, config or "", hash_files(files)])
 
 
 def write_folder(
@@ -127,9 +107,8 @@ def write_folder(
     counts: dict[str, int] = {}
     for name, rows in splits.items():
         counts[name] = write_split(folder / DATA, name, rows, sum(counts.values()), progress)
-    columns = {name: columns_of(rows) for name, rows in splits.items()}
     write_steps(folder, steps)
-    write_text(folder / CARD, card(title, counts, next(iter(columns.values())), steps))
+    write_text(folder / CARD, card(title, counts, columns_of(next(iter(splits.values()))), steps))
     write_json(folder / DONE, {"rows": counts} | ({"contents": contents} if contents else {}))
     return counts
 
@@ -137,11 +116,6 @@ def write_folder(
 def is_finished(folder: Path) -> bool:
     """Whether a folder contains all shards of a data set."""
     return (folder / DONE).is_file() and "rows" in read_json(folder / DONE) and any((folder / DATA).glob("*.parquet"))
-
-
-def contents_of(folder: Path) -> str:
-    """What a finished folder was made of, as given to `write_folder`."""
-    return str(read_json(folder / DONE).get("contents", ""))
 
 
 def claim(folder: Path, overwrite: bool = False) -> None:
@@ -153,11 +127,8 @@ def claim(folder: Path, overwrite: bool = False) -> None:
         (folder / DONE).unlink()
     if (folder / DONE).exists():
         raise RunFolderError(f"'{folder}' contains a finished data set; remove it, or choose another folder.")
-    foreign = (
-        [path.name for path in folder.iterdir() if path.name not in (DATA, CARD, "provenance.json")]
-        if folder.is_dir()
-        else []
-    )
+    own = (DATA, CARD, "provenance.json")
+    foreign = [path.name for path in folder.iterdir() if path.name not in own] if folder.is_dir() else []
     if foreign:
         raise RunFolderError(f"'{folder}' contains other files ({', '.join(foreign[:3])}); choose an empty folder.")
     (folder / DATA).mkdir(parents=True, exist_ok=True)

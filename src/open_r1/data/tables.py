@@ -1,20 +1,22 @@
-"""Rows of text formats as a table of `datasets`, on the disk and mapped from there: memory is that of one batch.
+"""Rows of files as a table of `datasets`, on the disk and mapped from there: memory is that of one batch.
 
 A column has one type. Numbers of both kinds are floats where that loses nothing; a column that mixes text with other
-scalars, or has numbers longer than 64 bits, is text, each value as the file writes it. Two passes: the first finds the
-types, the second writes an Arrow file into the cache of `datasets`, under a name for these files as they are now.
+scalars, or has numbers longer than 64 bits, is text, each value as the file writes it. Two passes over rows of text: the
+first finds the types, the second writes an Arrow file into the cache of `datasets`, under a name for these files as they are
+now.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from open_r1.data.values import LongDecimal, as_text
+from open_r1.data.rows import Rows, TableChunk, batch_rows
+from open_r1.data.values import LongDecimal
 from open_r1.errors import DataError
 from open_r1.rundir import atomic_file
 
@@ -22,20 +24,30 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 Batch = list[dict[str, Any]]
-MISFIT = (pa.ArrowException, OverflowError, TypeError)
-"""What pyarrow raises for values that are not of one type."""
+BATCH_ROWS = 1000
+
+MISFIT = (pa.ArrowException, OverflowError, TypeError)  # what pyarrow raises for values that are not of one type
 
 
-def load_table(
-    paths: Sequence[Path], read: Callable[[], Iterator[Batch]], to_text: Callable[[Any], str | None]
-) -> Dataset:
+def load_table(paths: Sequence[Path], rows: Rows) -> Dataset:
     """The rows of files as a `Dataset`. DataError for a column that can't have one type."""
     from datasets import Dataset, config
 
     path = Path(config.HF_DATASETS_CACHE) / f"open_r1-{identify(paths)}.arrow"
     if not path.exists():
-        write_table(path, read, to_text)
-    return Dataset.from_file(str(path))
+        if rows.schema is None:
+            write_texts(path, rows)
+        else:
+            plain = plain_schema(rows.schema)
+            schema = rows.schema if plain.types == rows.schema.types else plain
+            with atomic_file(path) as file, pa.ipc.new_stream(file, schema) as writer:
+                for chunk in rows.chunks():
+                    assert isinstance(chunk, TableChunk), "rows with a schema are tables"
+                    writer.write_table(chunk.table.cast(schema))
+    loaded = Dataset.from_file(str(path))
+    if not len(loaded):
+        raise DataError(f"data file '{paths[0]}' contains no rows; give a file with at least one row.")
+    return loaded
 
 
 def identify(paths: Iterable[Path]) -> str:
@@ -44,17 +56,15 @@ def identify(paths: Iterable[Path]) -> str:
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
 
-def write_table(
-    path: Path, read: Callable[[], Iterator[Batch]], to_text: Callable[[Any], str | None] = as_text
-) -> None:
+def write_texts(path: Path, rows: Rows) -> None:
     """Write an Arrow file of all rows; a column whose type turns out to lose something becomes text."""
-    types = find_types(read())
+    types = find_types(rows)
     while True:
         schema = pa.schema(list(types.items()))
         try:
             with atomic_file(path) as file, pa.ipc.new_stream(file, schema) as writer:
-                for batch in read():
-                    writer.write_batch(to_record_batch(batch, schema, to_text))
+                for batch in batch_rows(rows.read(), len, BATCH_ROWS):
+                    writer.write_batch(to_record_batch(batch, schema, rows.to_text))
             return
         except LossyType as misfit:
             types[misfit.column] = pa.string()
@@ -77,16 +87,16 @@ def to_record_batch(batch: Batch, schema: pa.Schema, to_text: Callable[[Any], st
         try:
             arrays.append(pa.array([to_text(value) for value in values] if is_text else values, field.type))
         except MISFIT as error:
-            if is_text or not is_scalar(field.type):
+            if is_text or pa.types.is_nested(field.type):
                 raise DataError(describe(field.name, error)) from None
             raise LossyType(field.name) from None
     return pa.record_batch(arrays, schema=schema)
 
 
-def find_types(batches: Iterable[Batch]) -> dict[str, pa.DataType]:
+def find_types(rows: Rows) -> dict[str, pa.DataType]:
     """Column -> the type that all its values can have, columns in the order in which they first appear."""
     types: dict[str, pa.DataType] = {}
-    for batch in batches:
+    for batch in batch_rows(rows.read(), len, BATCH_ROWS):
         for name in {name: None for row in batch for name in row}:
             kind = type_of(name, [row.get(name) for row in batch])
             types[name] = merge(name, types[name], kind) if name in types else kind
@@ -111,13 +121,46 @@ def merge(name: str, one: pa.DataType, other: pa.DataType) -> pa.DataType:
         schemas = [pa.schema([(name, kind)]) for kind in (one, other)]
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except pa.ArrowException as error:
-        if is_scalar(one) and is_scalar(other):
+        if not (pa.types.is_nested(one) or pa.types.is_nested(other)):
             return pa.string()
         raise DataError(describe(name, error)) from None
 
 
-def is_scalar(kind: pa.DataType) -> bool:
-    return not pa.types.is_nested(kind)
+def join_schemas(schemas: Sequence[pa.Schema], where: str) -> pa.Schema:
+    """The schema that the rows of all can have. DataError for a column that can't have one type."""
+    if all(schema.remove_metadata() == schemas[0].remove_metadata() for schema in schemas):
+        return schemas[0]
+    types: dict[str, pa.DataType] = {}
+    for field in (field for schema in schemas for field in plain_schema(schema)):
+        types[field.name] = merge(field.name, types.get(field.name, field.type), field.type)
+    return pa.schema(list(types.items()))
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """A schema with each type in the form that `datasets` has; other writers' large strings and views are the same text."""
+    return pa.schema([(field.name, plain_type(field.type)) for field in schema])
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.binary()
+    if pa.types.is_dictionary(kind):
+        return plain_type(kind.value_type)
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, plain_type(field.type)) for field in kind])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_list_view(kind):
+        return pa.list_(plain_type(kind.value_type))
+    return kind
+
+
+def fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table in a schema that `join_schemas` found; null in the columns that it lacks."""
+    for field in schema:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table.select(schema.names).cast(schema)
 
 
 def describe(name: str, error: Exception) -> str:

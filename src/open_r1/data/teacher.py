@@ -66,16 +66,14 @@ def open_teacher(
 ) -> Completer:
     """The model, ready to be asked.
 
-    Args:
-        output_dir: A folder of earlier traces: their model is asked where none is named, and a folder that is complete
-            needs no server. By default the server is asked at once which model it has.
-        report: Gets notices in a line each.
+    The server is asked at once which model it has, unless `output_dir` has earlier traces: then their model is asked, and a
+    folder that is complete needs no server. `report` gets notices in a line each.
     """
     if settings.backend == "server":
         return open_servers(settings, output_dir, report)
-    from open_r1.generation.batching import BatchedGenerator
+    from open_r1.generation.batching import IN_FLIGHT, BatchedGenerator
 
-    model = str(settings.model)
+    model, in_flight = str(settings.model), settings.batch_size
     if settings.backend == "vllm":
         from open_r1.generation.vllm_in_process import VLLMGenerator
 
@@ -84,7 +82,8 @@ def open_teacher(
         from open_r1.generation.in_process import TransformersGenerator
 
         generator = TransformersGenerator.from_folder(model, batch_size=settings.batch_size)
-    return BatchedGenerator(generator, model, settings.batch_size)
+        in_flight *= IN_FLIGHT
+    return BatchedGenerator(generator, model, in_flight)
 
 
 def open_servers(settings: TeacherSettings, output_dir: Path | None, report: Callable[[str], None]) -> Completer:

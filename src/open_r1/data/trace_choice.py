@@ -1,8 +1,7 @@
 """The best of each problem's traces: shortest, longest, first, at random, or as different from each other as possible.
 
-Duplicates are found and traces chosen with numpy over all rows at once; the result does not depend on the order of the
-problems in the file. `diverse` takes one trace at random, then again and again the one whose most similar trace among those
-taken is least similar to it, by the estimated Jaccard similarity of their sets of words n-grams (`minhash`).
+The result does not depend on the order of the problems. `diverse` takes one trace at random, then again and again the one
+whose most similar trace among those taken is least similar to it, by the estimated Jaccard similarity (`minhash`).
 """
 
 from __future__ import annotations
@@ -15,25 +14,23 @@ import numpy as np
 
 By = Literal["shortest", "longest", "first", "random", "diverse"]
 
-NGRAM = 4
-"""Words of the n-grams by which traces are compared."""
-
+NGRAM = 4  # words of the n-grams by which traces are compared
 MULTIPLIER = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """All rows of a source: hashes of their problem and text, lengths; signatures with the place of each row's, if any."""
+    """All rows of a source: hashes of their problem and text, lengths; MinHash values, and the place of each row's."""
 
     problems: np.ndarray
     texts: np.ndarray
     lengths: np.ndarray
-    signatures: tuple[np.ndarray, np.ndarray] | None = None
+    signatures: np.ndarray | None = None
+    places: np.ndarray | None = None
 
 
 def find_duplicates(candidates: Candidates, kept: np.ndarray) -> np.ndarray:
     """Of the rows `kept`, in order, those whose text an earlier one has for the same problem."""
-
     pairs = candidates.problems[kept]
     pairs *= np.uint64(MULTIPLIER)  # so that a problem and a text can't be exchanged
     pairs ^= candidates.texts[kept]
@@ -44,7 +41,6 @@ def find_duplicates(candidates: Candidates, kept: np.ndarray) -> np.ndarray:
 
 def choose(candidates: Candidates, kept: np.ndarray, count: int, by: By, seed: int) -> np.ndarray:
     """`count` of the rows `kept` for each problem, unordered."""
-
     if not len(kept):
         return kept
     problems = candidates.problems[kept]
@@ -63,7 +59,6 @@ def choose(candidates: Candidates, kept: np.ndarray, count: int, by: By, seed: i
 
 def rank_keys(candidates: Candidates, kept: np.ndarray, by: By, seed: int) -> np.ndarray:
     """What a problem's rows are sorted by; equal ones stay in the rows' order."""
-
     if by == "first":
         return np.zeros(len(kept), np.int8)
     if by in ("shortest", "longest"):
@@ -74,7 +69,6 @@ def rank_keys(candidates: Candidates, kept: np.ndarray, by: By, seed: int) -> np
 
 def scatter(keys: np.ndarray, seed: int) -> np.ndarray:
     """Keys as numbers that look random and depend on the seed: the finaliser of SplitMix64."""
-
     start = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=8).digest())
     mixed = keys + np.uint64(start)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -84,12 +78,10 @@ def scatter(keys: np.ndarray, seed: int) -> np.ndarray:
 
 def pick_diverse(candidates: Candidates, group: np.ndarray, count: int) -> np.ndarray:
     """Greedy max-min distance over the rows of one problem, beginning with the first of `group`."""
+    from open_r1.data.minhash import NUM_HASHES, similarities
 
-    from open_r1.data.minhash import similarities
-
-    assert candidates.signatures is not None, "rows that are chosen by diversity have signatures"
-    all_signatures, places = candidates.signatures
-    signatures = np.asarray(all_signatures[places[group]])
+    assert candidates.signatures is not None and candidates.places is not None, "diverse rows have signatures"
+    signatures = candidates.signatures.reshape(-1, NUM_HASHES)[candidates.places[group]]
     picked = [0]
     nearest = similarities(signatures, signatures[0])
     while len(picked) < count:

@@ -1,8 +1,4 @@
-"""Rewards on rows of traces: which ones the columns allow, and the rows as the columns that rewards read.
-
-Does: name the gold column once for verification and pass rates (`solution`, else `answer`, row by row), refuse rewards
-whose columns aren't there, and score. Does not: combine scores, or write.
-"""
+"""Rewards on rows of traces: which ones the columns allow, and the rows as the columns that rewards read."""
 
 from __future__ import annotations
 
@@ -29,26 +25,21 @@ class TraceReward:
 
     @property
     def name(self) -> str:
-        """The name that a recipe gives it."""
         return self.spec.name
 
 
-def verifying_rewards() -> dict[str, str]:
-    """Column -> the reward that verifies traces by it, in the order in which they are asked."""
-    specs = sorted(reward_specs().values(), key=lambda spec: KINDS.index(spec.kind))
-    return {column: spec.name for spec in specs for column in spec.verifies}
-
-
 def names_for(columns: Sequence[str], solution_column: str | None, where: str) -> list[str]:
-    """The rewards that a set's columns allow; DataError when they allow none."""
-    by_column = verifying_rewards()
+    """The rewards that a set's columns allow, in the order in which they are asked; DataError when they allow none."""
+    specs = sorted(reward_specs().values(), key=lambda spec: KINDS.index(spec.kind))
+    by_column = {column: spec.name for spec in specs for column in spec.verifies}
     found = [name for column, name in by_column.items() if column in columns]
     if solution_column is not None:
-        check_column(solution_column, columns, where)
+        require_columns(columns, [solution_column], where, "--solution_column")
         found.append(by_column[GOLD_COLUMNS[0]])
     if not found:
+        hints = (nearest(name, columns) for name in by_column)
         raise DataError(
-            f"'{where}' has no column to verify by ({', '.join(by_column)}){nearest_of(by_column, columns)} "
+            f"'{where}' has no column to verify by ({', '.join(by_column)}){next((h for h in hints if h != '.'), '.')} "
             f"Found: {', '.join(columns)}; name the one with the answers with --solution_column."
         )
     return list(dict.fromkeys(found))
@@ -56,33 +47,16 @@ def names_for(columns: Sequence[str], solution_column: str | None, where: str) -
 
 def check_need(name: str, column: str, columns: Sequence[str], solution_column: str | None, where: str) -> None:
     """DataError, ConfigError for a column that a reward needs and rows don't have."""
-    if column in FROM_TRAINER - {"completion_ids"}:
-        return
     if column == "completion_ids":
         raise ConfigError(f"reward '{name}' reads token ids, which traces don't keep; choose another reward.")
-    known = set(columns)
-    if column == "solution" and (solution_column is not None or known.intersection(GOLD_COLUMNS)):
+    is_gold = column == "solution"
+    if column in FROM_TRAINER or column in columns or (is_gold and (solution_column or {*GOLD_COLUMNS} & {*columns})):
         return
-    if column not in known:
-        advice = (
-            "name it with --solution_column"
-            if column == "solution"
-            else "rename that column, or choose another reward"
-        )
-        raise DataError(
-            f"reward '{name}' needs the column '{column}', which '{where}' lacks{nearest(column, columns)} "
-            f"Found: {', '.join(columns)}; {advice}."
-        )
-
-
-def check_column(column: str, columns: Sequence[str], where: str) -> None:
-    require_columns(columns, [column], where, "--solution_column")
-
-
-def nearest_of(wanted: Sequence[str] | Mapping[str, str], columns: Sequence[str]) -> str:
-    """The hint for whichever of the names wanted is nearly there."""
-    hints = (nearest(name, columns) for name in wanted)
-    return next((hint for hint in hints if hint != "."), ".")
+    advice = "name it with --solution_column" if is_gold else "rename that column, or choose another reward"
+    raise DataError(
+        f"reward '{name}' needs the column '{column}', which '{where}' lacks{nearest(column, columns)} "
+        f"Found: {', '.join(columns)}; {advice}."
+    )
 
 
 def to_columns(
@@ -119,7 +93,7 @@ class RewardChoice:
     ) -> tuple[list[TraceReward], dict[str, Any]]:
         """The rewards, and their settings as given. ConfigError, DataError for what can't be computed."""
         if self.solution_column is not None:
-            check_column(self.solution_column, columns, where)
+            require_columns(columns, [self.solution_column], where, "--solution_column")
         if twice := [name for name in names if list(names).count(name) > 1]:
             raise ConfigError(f"reward '{twice[0]}' is named twice; name each once.")
         given = {**self.reward_settings, **read_reward_settings(self.set, names)}

@@ -1,25 +1,21 @@
 """The file of traces: a line per sample, appended as soon as it is there, repaired when it is opened.
 
-A line begins with its key and counts, so that a file of any length is surveyed without parsing its texts:
-
     {"problem_id": …, "sample": 0, "prompt_tokens": …, "completion_tokens": …, "finish_reason": …, "completion": …,
      model, endpoint, seed, seconds, attempts, request_samples, and the problem's own columns}
 
-A kill leaves whole lines and at most one torn last line, which is cut off when the file is next opened. `group_traces`
-gives the form of the original's files: a line per problem, its samples in lists.
+`group_traces` gives the form of the original's files: a line per problem, its samples in lists.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from open_r1.data.columns import batch_rows
 from open_r1.data.problems import Locator
+from open_r1.data.rows import batch_rows
 from open_r1.data.values import dump, dump_row, load
 from open_r1.errors import DataError, RunError
 from open_r1.rundir import atomic_file
@@ -29,17 +25,11 @@ OWN_COLUMNS = """problem_id sample prompt_tokens completion_tokens finish_reason
 attempts request_samples""".split()
 """Columns that a trace has; a problem's own column of such a name becomes `source_<name>`."""
 
-HEAD = re.compile(
-    rb'\{"problem_id": ?("(?:[^"\\]|\\.)*"), ?"sample": ?(\d+), ?'
-    rb'"prompt_tokens": ?(\d+|null), ?"completion_tokens": ?(\d+|null), ?"finish_reason": ?"(\w+)"'
-)
-HEAD_KEYS = ("problem_id", "sample", "prompt_tokens", "completion_tokens", "finish_reason")
 HEADS_AT_ONCE = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class TraceHead:
-    """What a line of a trace begins with."""
+class TraceHead(NamedTuple):
+    """What a trace is, without its text."""
 
     problem_id: str
     sample: int
@@ -48,49 +38,25 @@ class TraceHead:
     finish_reason: str
 
 
-def read_head(line: bytes, where: str) -> TraceHead:
-    """The head of a line. RunError when it is not a trace."""
-    match = HEAD.match(line)
-    if match and line.endswith(b"}\n"):
-        name = match[1]
-        problem_id = json.loads(name) if b"\\" in name else name[1:-1].decode("utf-8", "replace")
-        return TraceHead(problem_id, int(match[2]), as_count(match[3]), as_count(match[4]), match[5].decode())
-    try:
-        row: Any = json.loads(line)
-        values = [row[key] for key in HEAD_KEYS]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise RunError(
-            f"{where} is not a trace ({line[:60]!r}); remove that line, and its sample is generated again."
-        ) from None
-    return TraceHead(*values)
-
-
 def read_heads(path: Path) -> Iterator[tuple[int, TraceHead]]:
     """Where each line of a file of traces begins, and its head. RunError for a line that is not a trace."""
     with path.open("rb", buffering=BLOCK_BYTES) as file:
         for line in iter_lines(file):
-            yield line.start, read_head(line.content, f"{path}:{line.number}")
+            try:
+                row: Any = json.loads(line.content)
+                yield line.start, TraceHead(*(row[key] for key in TraceHead._fields))
+            except (ValueError, KeyError, TypeError, RecursionError):
+                raise RunError(
+                    f"{path}:{line.number} is not a trace ({line.content[:60]!r}); remove that line, and its sample is "
+                    "generated again."
+                ) from None
 
 
-def as_count(digits: bytes) -> int | None:
-    return None if digits == b"null" else int(digits)
-
-
-def own_name(column: str) -> str:
-    """What a problem's own column is called in a trace."""
-    return f"source_{column}" if column in OWN_COLUMNS else column
-
-
-def to_line(row: dict[str, Any], columns: bytes = b"") -> bytes:
-    """A row as a line of JSON in UTF-8; `columns` is what `encode_columns` made."""
-    head = dump(row)
-    return b"%b,%b}\n" % (head[:-1], columns) if columns else head + b"\n"
-
-
-def encode_columns(columns: dict[str, Any]) -> bytes:
-    """A problem's own columns as the inside of a JSON object; NaN becomes null. DataError for what JSON can't express."""
+def to_line(trace: Mapping[str, Any], columns: Mapping[str, Any]) -> bytes:
+    """A trace with its problem's own columns as a line of JSON. DataError for what JSON can't express; NaN is null."""
+    own = {f"source_{name}" if name in OWN_COLUMNS else name: value for name, value in columns.items()}
     try:
-        return dump({own_name(name): value for name, value in columns.items()})[1:-1]
+        return dump({**trace, **own}) + b"\n"
     except TypeError as error:
         raise DataError(
             f"a column of the problems can't be written as JSON ({error}); leave it out with --columns."
@@ -101,16 +67,9 @@ def share_out(total: int | None, lengths: Sequence[int]) -> list[int | None]:
     """A count divided in proportion to `lengths`; the shares add up to it. None each where it is unknown."""
     if total is None:
         return [None] * len(lengths)
-    if len(lengths) == 1:
-        return [total]
-    whole = sum(lengths) or len(lengths)
-    shares: list[int | None] = []
-    passed = given = 0
-    for length in lengths:
-        passed += length or (0 if sum(lengths) else 1)
-        shares.append(total * passed // whole - given)
-        given = total * passed // whole
-    return shares
+    weights = lengths if any(lengths) else [1] * len(lengths)
+    ends = [total * passed // sum(weights) for passed in accumulate(weights)]
+    return [end - start for start, end in pairwise([0, *ends])]
 
 
 def locate_traces(path: Path, locator: Locator, count: int) -> Iterator[tuple[int, TraceHead, int]]:
@@ -118,7 +77,7 @@ def locate_traces(path: Path, locator: Locator, count: int) -> Iterator[tuple[in
 
     The place is -1 for a sample that is not wanted.
     """
-    for batch in batch_rows(read_heads(path), lambda line: 0, HEADS_AT_ONCE, 1):
+    for batch in batch_rows(read_heads(path), len, HEADS_AT_ONCE):
         ordinals = locator.find([head.problem_id for _, head in batch]).tolist()
         for (start, head), ordinal in zip(batch, ordinals, strict=True):
             yield start, head, ordinal * count + head.sample if ordinal >= 0 and head.sample < count else -1

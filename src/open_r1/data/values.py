@@ -18,8 +18,7 @@ LONG_NUMBER = re.compile(rb"(?:^|[:\[,])\s*-?\d[\d.]{16}")
 """Perhaps a number with more digits than 64 bits can represent, which orjson would round."""
 
 INTEGER_LIMIT = 2**63
-FLOAT_DIGITS = 16
-"""A decimal of at most so many characters survives the way through a 64-bit float."""
+FLOAT_DIGITS = 16  # A decimal of at most so many characters survives the way through a 64-bit float
 
 
 class LongInteger(int):

@@ -1,15 +1,7 @@
-"""Verdicts on traces: each row of a source again, with whether its trace is right and why.
+"""Verdicts on traces: each row of a source again, with whether its trace is right and why (`Finding`).
 
-    verified          true, false, or null where it could not be decided
-    verify_score      the reward's value; null where there is none
-    verify_reason     why, in a word: correct, wrong, no_answer, unparsable_gold, a test's result, …
-    extracted_answer  the answer that was compared, where answers are
-    verified_by       the reward that decided, or the judge's model name after `judge:`
-
-A row is judged by the first reward that applies to it: programs by their tests, problems of reasoning-gym by its scorer,
-answers by the answer layer; a judge model is asked about what rules can't decide, where there is one. Verdicts are appended
-in the order of the source: a killed run continues after its last line, and traces added at the source's end are added to it.
-Memory is a batch's. Does not: leave a trace out (`selection`). A trace that can't be judged is null, never false.
+A row is judged by the first reward that applies to it; a judge model is asked about what rules can't decide. Verdicts are
+appended in the order of the source: a killed run continues after its last line. What can't be judged is null, never false.
 """
 
 from __future__ import annotations
@@ -19,18 +11,17 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from open_r1.answers.check import Verdict
 from open_r1.configs.fields import setting
-from open_r1.data.columns import batch_rows, completion_of, gold_of, problem_of, require_columns, text_of
+from open_r1.data.columns import completion_of, gold_of, problem_of, require_columns, text_of
 from open_r1.data.judge_model import SCOPES, Case, JudgeModel
 from open_r1.data.progress import CountProgress, no_progress
-from open_r1.data.provenance import Step, record_step
-from open_r1.data.resumable_file import ResumableFile, resume_file
+from open_r1.data.provenance import Step, record_step, resume_file
 from open_r1.data.row_file import check_free
-from open_r1.data.rows import Rows
+from open_r1.data.rows import Rows, batch_rows
 from open_r1.data.sources import as_rows
 from open_r1.data.trace_rewards import RewardChoice, TraceReward, to_columns
 from open_r1.errors import ConfigError, RunError
@@ -40,12 +31,8 @@ from open_r1.rewards.answer_reward import AnswerReward
 from open_r1.rewards.base import NOT_APPLICABLE
 from open_r1.text.thinking import visible_part
 
-OWN_COLUMNS = ("verified", "verify_score", "verify_reason", "extracted_answer", "verified_by")
-
 BATCH_ROWS = 512
-BATCH_CHARACTERS = 16 << 20
-"""Of completions that are judged together, or one row that is longer."""
-
+BATCH_CHARACTERS = 16 << 20  # of completions that are judged together, or one row that is longer
 NO_COMPLETION = "no_completion"
 NO_GOLD = "no_gold"
 
@@ -54,11 +41,14 @@ NO_GOLD = "no_gold"
 class Finding:
     """What is added to a row."""
 
-    verified: bool | None
-    verify_score: float | None
-    verify_reason: str
-    extracted_answer: str | None = None
-    verified_by: str | None = None
+    verified: bool | None  # None where it could not be decided
+    verify_score: float | None  # the reward's value
+    verify_reason: str  # in a word: correct, wrong, no_answer, unparsable_gold, a test's result, …
+    extracted_answer: str | None = None  # the answer that was compared, where answers are
+    verified_by: str | None = None  # the reward that decided, or the judge's model name after `judge:`
+
+
+OWN_COLUMNS = tuple(one.name for one in dataclasses.fields(Finding))
 
 
 @dataclass(frozen=True)
@@ -90,6 +80,11 @@ class Counts:
         self.reasons[str(added["verify_reason"])] += 1
         self.by[str(added["verified_by"] or "nothing")] += 1
 
+    def add_earlier(self, added: Mapping[str, Any]) -> None:
+        """Count what an earlier run added."""
+        self.earlier += 1
+        self.add(added)
+
     def record(self) -> dict[str, Any]:
         """The counts, as files and `--json` have them."""
         return {
@@ -100,71 +95,66 @@ class Counts:
         }
 
 
+@dataclass(frozen=True)
 class TraceVerifier:
     """Judges batches of rows."""
 
-    def __init__(
-        self, rewards: Sequence[TraceReward], settings: VerifySettings, judge: JudgeModel | None = None
-    ) -> None:
-        self.rewards, self.settings, self.judge = rewards, settings, judge
+    rewards: Sequence[TraceReward]
+    settings: VerifySettings
+    judge: JudgeModel | None = None
 
     def verify(self, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
         """A finding a row."""
         texts = [completion_of(row, self.settings.completion_column) for row in rows]
-        found: dict[int, Finding] = {
-            index: Finding(None, None, NO_COMPLETION) for index, text in enumerate(texts) if text is None
-        }
+        found = {index: Finding(None, None, NO_COMPLETION) for index, text in enumerate(texts) if text is None}
         for reward in self.rewards:
             if asked := [index for index in range(len(rows)) if index not in found]:
-                findings = self.apply(
-                    reward, [rows[index] for index in asked], [texts[index] or "" for index in asked]
-                )
-                found |= {i: one for i, one in zip(asked, findings, strict=True) if one is not None}
-        nothing = Finding(None, None, NOT_APPLICABLE)
-        findings = [found.get(index, nothing) for index in range(len(rows))]
-        return self.ask_judge(rows, [text or "" for text in texts], findings) if self.judge else findings
+                applied = self.apply(reward, [rows[index] for index in asked], [texts[index] or "" for index in asked])
+                found |= {index: one for index, one in zip(asked, applied, strict=True) if one is not None}
+        findings = [found.get(index, Finding(None, None, NOT_APPLICABLE)) for index in range(len(rows))]
+        return self.ask_judge(self.judge, rows, texts, findings) if self.judge else findings
 
     def apply(
         self, reward: TraceReward, rows: Sequence[Mapping[str, Any]], texts: Sequence[str]
     ) -> list[Finding | None]:
         """What a reward says of each row, None where it has nothing to say."""
         columns = to_columns(rows, texts, [text_of(problem_of(row)) for row in rows], self.settings.solution_column)
-        if isinstance(reward.function, AnswerReward):
-            judged = zip(reward.function.judge(**columns), columns["solution"], strict=True)
-            return [self.by_answer(reward.name, *pair, gold) for pair, gold in judged]
-        return [self.by_outcome(outcome, reward.name) for outcome in reward.function.score(**columns)]
+        if not isinstance(reward.function, AnswerReward):
+            return [self.finding(outcome, reward.name) for outcome in reward.function.score(**columns)]
+        judged = zip(reward.function.judge(**columns), columns["solution"], strict=True)
+        return [
+            Finding(None, None, NO_GOLD, verdict.answer)
+            if gold is None
+            else self.finding(outcome, reward.name, verdict.answer)
+            for (outcome, verdict), gold in judged
+        ]
 
-    def by_answer(self, name: str, outcome: Outcome, verdict: Verdict, gold: Any) -> Finding:
-        if gold is None:
-            return Finding(None, None, NO_GOLD, verdict.answer)
-        found = self.by_outcome(outcome, name)
-        assert found is not None, "an answer always has a verdict"
-        return dataclasses.replace(found, extracted_answer=verdict.answer)
-
-    def by_outcome(self, outcome: Outcome, name: str) -> Finding | None:
+    def finding(self, outcome: Outcome, name: str, answer: str | None = None) -> Finding | None:
         """The finding of an outcome; None where the reward doesn't apply."""
         if outcome.reason == NOT_APPLICABLE:
             return None
         if outcome.value is None:
-            return Finding(None, None, outcome.reason)
-        return Finding(outcome.value >= self.settings.threshold, outcome.value, outcome.reason, verified_by=name)
+            return Finding(None, None, outcome.reason, answer)
+        return Finding(outcome.value >= self.settings.threshold, outcome.value, outcome.reason, answer, name)
 
     def ask_judge(
-        self, rows: Sequence[Mapping[str, Any]], texts: Sequence[str], findings: list[Finding]
+        self,
+        judge: JudgeModel,
+        rows: Sequence[Mapping[str, Any]],
+        texts: Sequence[str | None],
+        findings: list[Finding],
     ) -> list[Finding]:
         """The findings with the judge's verdicts in place of those that it was to be asked about."""
-        assert self.judge is not None
         asked: dict[int, Case] = {}
-        answer_rewards = [reward.name for reward in self.rewards if reward.spec.kind == "answer"]
+        by_answer = (None, *(reward.name for reward in self.rewards if reward.spec.kind == "answer"))
         for index, (row, text, finding) in enumerate(zip(rows, texts, findings, strict=True)):
-            gold, visible = gold_of(row, self.settings.solution_column), visible_part(text).strip()
-            is_answer = finding.verified_by in (None, *answer_rewards)
-            if is_answer and finding.verify_reason in SCOPES[self.judge.scope] and gold is not None and visible:
+            gold, visible = gold_of(row, self.settings.solution_column), visible_part(text or "").strip()
+            is_asked = finding.verified_by in by_answer and finding.verify_reason in SCOPES[judge.scope]
+            if is_asked and gold is not None and visible:
                 asked[index] = Case(text_of(problem_of(row)), str(gold), visible)
-        verdicts = dict(zip(asked, self.judge.judge(list(asked.values())), strict=True))
-        for index, verdict in verdicts.items():
+        for index, verdict in zip(asked, judge.judge(list(asked.values())), strict=True):
             if verdict is not None:
-                reason, by = ("judged_correct" if verdict else "judged_wrong"), f"judge:{self.judge.name}"
+                reason, by = ("judged_correct" if verdict else "judged_wrong"), f"judge:{judge.name}"
                 findings[index] = Finding(verdict, float(verdict), reason, findings[index].extracted_answer, by)
         return findings
 
@@ -180,8 +170,7 @@ def verify(
 ) -> dict[str, Any]:
     """Judge every trace of a source into a JSON lines file, from where an earlier run of the same settings stopped.
 
-    Returns:
-        The counts: traces, verified, refuted, undecided, reasons, verified_by; `earlier` are those of earlier runs.
+    Returns the counts of `Counts.record`, and `earlier`, those of earlier runs.
 
     Raises:
         DataError: A column is missing, or the source's rows are not those of the earlier run.
@@ -192,12 +181,8 @@ def verify(
     counts = Counts()
     step = Step("verify", rows.name, used)
     with resume_file(output, step, overwrite) as lines:
-        for batch in batch_rows(
-            new_rows(rows, lines, counts),
-            lambda row: len(completion_of(row, settings.completion_column) or ""),
-            BATCH_ROWS,
-            BATCH_CHARACTERS,
-        ):
+        new = lines.new_rows(without_verdict(rows), counts.add_earlier)
+        for batch in batch_rows(new, partial(size_of, settings.completion_column), BATCH_ROWS, BATCH_CHARACTERS):
             try:
                 findings = verifier.verify(batch)
             except (EndpointsGone, ConfigError) as error:
@@ -238,15 +223,12 @@ def prepare(
     return rows, TraceVerifier(rewards, settings, judge), used
 
 
-def new_rows(rows: Rows, lines: ResumableFile, counts: Counts) -> Iterator[dict[str, Any]]:
-    """The rows that no earlier run has judged, without the columns of another verification; counts the others."""
-    number = 0
-    for number, whole in enumerate(rows.read(), start=1):
+def size_of(column: str, row: Mapping[str, Any]) -> int:
+    return len(completion_of(row, column) or "")
+
+
+def without_verdict(rows: Rows) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The rows without the columns of another verification."""
+    for whole in rows.read():
         row = {name: value for name, value in whole.items() if name not in OWN_COLUMNS}
-        added = lines.next_earlier(row, number)
-        if added is None:
-            yield row
-        else:
-            counts.earlier += 1
-            counts.add(added)
-    lines.end_earlier(number)
+        yield row, row

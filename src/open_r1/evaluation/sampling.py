@@ -1,9 +1,6 @@
 """Samples of a benchmark's problems, durably: each is on disk before the next is asked for, none is generated twice.
 
-    <folder>/<mode>/traces.jsonl    a line a sample, keyed by problem and index (see `data.generation`, whose code this is)
-    <folder>/identity.json          what must not change between the runs of one folder; more samples may be asked for later
-
-Does not: score.
+<folder>/<mode>/traces.jsonl has a line a sample, keyed by problem and index (`data.generation`, whose code this is).
 """
 
 from __future__ import annotations
@@ -13,7 +10,7 @@ import json
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +24,7 @@ from open_r1.generation.protocol import to_messages
 from open_r1.records import Problem
 from open_r1.rundir import index_rows, read_row
 
-SHOW_EVERY_S = 1.0
-"""How often progress is reported; whoever shows it may leave reports out."""
+SHOW_EVERY_S = 1.0  # how often progress is reported; whoever shows it may leave reports out
 
 
 @dataclass(frozen=True)
@@ -68,16 +64,7 @@ class AskedProblems:
             yield TraceProblem(ordinal, problem.id, to_messages(problem.prompt, self.system_prompt), {})
 
     def locate(self) -> Locator:
-        """Finds a problem by its key."""
         return Locator(self.survey.keys, by_prompt=False)
-
-
-class SampleRun(TraceRun):
-    """A run on a folder of samples; the evaluation's own summary says how they were made."""
-
-    def write_provenance(self, summary: dict[str, Any]) -> None:
-        """Writes nothing."""
-        pass
 
 
 def sample_problems(
@@ -89,15 +76,11 @@ def sample_problems(
     show: Callable[[Progress], None],
     command: str = "",
 ) -> None:
-    """Generate the samples that are missing in `folder`, which the caller has locked.
-
-    RunError, which says how to go on, when not every sample could be generated.
-    """
-    wanted = mode.sampling
-    settings = TraceSettings(wanted.num_samples, wanted.temperature, wanted.top_p, wanted.max_new_tokens, wanted.seed)
+    """Generate the samples that are missing in `folder`, which is locked; RunError when some failed."""
+    wanted, settings = mode.sampling, TraceSettings(**asdict(mode.sampling))
     folder.mkdir(exist_ok=True)
     asked: Any = AskedProblems(problems, system_prompt)
-    summary = SampleRun(folder, asked, settings, completer, show, SHOW_EVERY_S, command).run()
+    summary = TraceRun(folder, asked, settings, completer, show, SHOW_EVERY_S, command).run()
     if summary["samples_missing"]:
         reasons = ", ".join(f"{reason} × {count}" for reason, count in summary["failed"].items())
         again = f": {command}" if command else "."
@@ -120,17 +103,12 @@ def hash_problems(problems: Sequence[Problem]) -> str:
     """A hash of what is asked, and of what the answers are scored by."""
     digest = hashlib.sha256()
     for problem in problems:
-        asked = [problem.id, problem.prompt, problem.gold, scored_by(problem)]
+        metadata = dict(problem.metadata)
+        if PLACE in metadata:  # tests that stay in their file count by the hash of their line
+            path, start = metadata.pop(PLACE)
+            with Path(path).open("rb") as file:
+                file.seek(start)
+                metadata["line"] = hashlib.sha256(file.readline()).hexdigest()
+        asked = [problem.id, problem.prompt, problem.gold, metadata]
         digest.update(json.dumps(asked, sort_keys=True, default=str).encode())
     return digest.hexdigest()[:16]
-
-
-def scored_by(problem: Problem) -> dict[str, Any]:
-    """What scoring needs; tests that stay in their file count by the hash of their line."""
-    metadata = dict(problem.metadata)
-    if PLACE not in metadata:
-        return metadata
-    path, start = metadata.pop(PLACE)
-    with Path(path).open("rb") as file:
-        file.seek(start)
-        return metadata | {"line": hashlib.sha256(file.readline()).hexdigest()}

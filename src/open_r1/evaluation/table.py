@@ -1,8 +1,4 @@
-"""Results side by side: a table like the guide's with published rows, and the paired differences of two evaluations.
-
-A result is one mode of an evaluation's folder (`engine`), or a row of lighteval's results. Does not: compute one model's
-estimates (`summary`).
-"""
+"""Results side by side: a table like the guide's with published rows, and the paired differences of two evaluations."""
 
 from __future__ import annotations
 
@@ -28,16 +24,14 @@ PUBLISHED: Mapping[str, Mapping[str, float]] = {
 """Published results, in percent: pass@1 at temperature 0.6, top_p 0.95, 32,768 tokens; 64 samples a problem of AIME 2024,
 4 of MATH-500, 8 of GPQA Diamond, 16 of LiveCodeBench. Source: the Open-R1 guide."""
 
-MAIN = "sampled"
-"""The mode that tables show, where an evaluation has it."""
-
+MAIN = "sampled"  # the mode that tables show, where an evaluation has it
 SAME = ("problems", "num_samples", "temperature", "top_p", "max_new_tokens", "system_prompt", "shuffle_seed")
 """Settings in which two results should agree; a difference is noted beside their comparison."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One model on one benchmark in one mode. `folder` contains the samples; None for a result without samples."""
+    """One model on one benchmark in one mode; `folder` contains the samples."""
 
     model: str
     benchmark: str
@@ -66,9 +60,9 @@ def read_modes(folder: Path) -> list[Result]:
         return []
     settings = summary.get("settings")
     try:
+        named = str(summary["model"]), str(summary["name"])
         return [
-            Result(str(summary["model"]), str(summary["name"]), from_record(entry["accuracy"]), mode, folder, settings)
-            for mode, entry in modes.items()
+            Result(*named, from_record(entry["accuracy"]), mode, folder, settings) for mode, entry in modes.items()
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -77,38 +71,21 @@ def read_modes(folder: Path) -> list[Result]:
         ) from None
 
 
-def main_results(results: Sequence[Result]) -> list[Result]:
-    """For each folder the result that tables show: of its samples, or of the only mode that it has."""
-    sampled = {result.folder for result in results if result.mode == MAIN}
-    return [result for result in results if result.mode == MAIN or result.folder not in sampled]
-
-
 def render_table(results: Sequence[Result], published: bool = True) -> str:
     """A Markdown table: a row a model, a column a benchmark, percent with the 95 % interval; published rows below."""
     columns = list(dict.fromkeys(result.benchmark for result in results))
+    sampled = {result.folder for result in results if result.mode == MAIN}
     cells: dict[str, dict[str, str]] = {}
-    for result in main_results(results):
-        cells.setdefault(result.model, {})[result.benchmark] = show_percent(result.estimate)
-    if published:
-        for model, scores in PUBLISHED.items():
-            known = {column: f"{scores[column]:.1f}" for column in columns if column in scores}
-            if known:
-                cells[f"{model} (published)"] = known
-    known_titles = {name: benchmark.title.partition(",")[0] for name, benchmark in benchmarks().items()}
-    lines = [["model", *(known_titles.get(column, column) for column in columns)]]
+    for result in results:
+        if result.mode == MAIN or result.folder not in sampled:
+            shown = "-" if math.isnan(result.estimate.value) else result.estimate.as_percent()
+            cells.setdefault(result.model, {})[result.benchmark] = shown
+    for model, scores in PUBLISHED.items() if published else ():
+        if known := {column: f"{scores[column]:.1f}" for column in columns if column in scores}:
+            cells[f"{model} (published)"] = known
+    titles = {name: benchmark.title.partition(",")[0] for name, benchmark in benchmarks().items()}
+    lines = [["model", *(titles.get(column, column) for column in columns)]]
     lines += [[model, *(row.get(column, "") for column in columns)] for model, row in cells.items()]
-    return align(lines)
-
-
-def show_percent(estimate: Estimate) -> str:
-    """The estimate, with its interval where it has one; a dash where nothing could be scored."""
-    if math.isnan(estimate.value):
-        return "-"
-    return f"{100 * estimate.value:.1f}" if math.isnan(estimate.low) else estimate.as_percent()
-
-
-def align(lines: Sequence[Sequence[str]]) -> str:
-    """Rows as a Markdown table whose columns line up; a bar in a name is escaped."""
     safe = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     widths = [max(len(line[column]) for line in safe) for column in range(len(safe[0]))]
     rendered = [
@@ -142,24 +119,17 @@ class Comparison:
 def compare_results(first: Sequence[Result], second: Sequence[Result]) -> list[Comparison]:
     """Every benchmark and mode that both have."""
     found = {(result.benchmark, result.mode): result for result in second}
-    return [
-        compare_pair(result, found[result.benchmark, result.mode])
-        for result in first
-        if (result.benchmark, result.mode) in found
-    ]
+    pairs = ((result, found.get((result.benchmark, result.mode))) for result in first)
+    return [compare_pair(result, other) for result, other in pairs if other is not None]
 
 
 def compare_pair(first: Result, second: Result) -> Comparison:
-    """The difference second - first."""
     one, two = problem_means(first), problem_means(second)
     shared = sorted(one.keys() & two.keys())
-    remarks = []
-    if len(shared) < max(len(one), len(two)):
-        remarks.append(f"{len(shared)} of {max(len(one), len(two))} problems are in both")
-    ours, theirs = first.settings or {}, second.settings or {}
-    remarks += [
-        f"{key}: {ours.get(key)!r} and {theirs.get(key)!r}" for key in SAME if ours.get(key) != theirs.get(key)
-    ]
+    most = max(len(one), len(two))
+    remarks = [f"{len(shared)} of {most} problems are in both"] if len(shared) < most else []
+    settings = ((key, (first.settings or {}).get(key), (second.settings or {}).get(key)) for key in SAME)
+    remarks += [f"{key}: {ours!r} and {theirs!r}" for key, ours, theirs in settings if ours != theirs]
     difference = estimate_difference([one[key] for key in shared], [two[key] for key in shared])
     return Comparison(first.benchmark, first.mode, first.model, second.model, difference, tuple(remarks))
 

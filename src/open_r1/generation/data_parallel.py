@@ -1,8 +1,4 @@
-"""Several generators in processes of their own, each with its own GPU: a batch is dealt out, and comes back in order.
-
-Does: start the processes (`processes.pool`), give each a share of the prompts, end them with this process. Does not: know
-what they generate with (`make` is a module's function and its arguments).
-"""
+"""Several generators in processes of their own, each with its own GPU: a batch is dealt out, and comes back in order."""
 
 from __future__ import annotations
 
@@ -12,12 +8,10 @@ from typing import Any
 
 from open_r1.errors import RunError
 from open_r1.generation.protocol import Generator, Prompt, Sampling
-from open_r1.processes.pool import JobOutcome, Limits, Pool
+from open_r1.processes.pool import Limits, Pool
 from open_r1.records import Completion
 
-START_LIMIT_S = 1800.0
-"""Loading a large model takes minutes; a process that is not ready for longer is stuck."""
-
+START_LIMIT_S = 1800.0  # loading a large model takes minutes; a process that is not ready for longer is stuck
 NO_LIMIT = Limits(wall_s=14 * 86_400)
 """A batch takes as long as it takes; this is near the longest wait that the system's `poll` knows."""
 
@@ -35,13 +29,7 @@ class DataParallelGenerator(Generator):
         self.pool = Pool(work, num_processes, NO_LIMIT, START_LIMIT_S, environment={})
         self.ask([("is_ready", ())] * num_processes)
 
-    @classmethod
-    def of_vllm(cls, model: str, num_processes: int, options: Mapping[str, Any]) -> DataParallelGenerator:
-        """A vLLM engine in each process; `options` are vLLM's."""
-        return cls(make_vllm, (model, dict(options)), num_processes)
-
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
-        """Every n-th prompt to each process."""
         count = self.pool.workers
         shares = [(prompts[i::count], samplings[i::count]) for i in range(min(count, len(prompts)))]
         done: list[list[Completion]] = [[] for _ in prompts]
@@ -50,11 +38,9 @@ class DataParallelGenerator(Generator):
         return done
 
     def context_length(self) -> int:
-        """That of the first process's generator."""
         return self.ask([("context_length", ())])[0]
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """The tokens of a prompt, counted by the first process's generator."""
         return self.ask([("count_tokens", (prompt,))])[0]
 
     def ask(self, jobs: Sequence[Job]) -> list[Any]:
@@ -63,10 +49,13 @@ class DataParallelGenerator(Generator):
             outcomes = self.pool.map_pinned(jobs)
         except Exception as error:  # noqa: BLE001 - whatever a model fails with while it is loaded
             raise RunError(f"a generating process failed: {describe(error)}") from None
-        return [value_of(outcome, index) for index, outcome in enumerate(outcomes)]
+        for index, outcome in enumerate(outcomes):
+            if outcome.kind != "done":
+                said = describe(outcome.error) if outcome.kind == "raised" else str(outcome.error).rstrip(".")
+                raise RunError(f"generating process {index} failed: {said}; run the same command again to go on.")
+        return [outcome.value for outcome in outcomes]
 
     def close(self) -> None:
-        """End the processes."""
         self.pool.close()
 
 
@@ -87,20 +76,10 @@ class GeneratorProcess:
 
 
 def make_vllm(model: str, options: Mapping[str, Any]) -> Any:
-    """A vLLM engine with its options."""
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
     return VLLMGenerator(model, **options)
 
 
-def value_of(outcome: JobOutcome, index: int) -> Any:
-    """The value of a job that was done; RunError for one that failed."""
-    if outcome.kind == "done":
-        return outcome.value
-    said = describe(outcome.error) if outcome.kind == "raised" else str(outcome.error).rstrip(".")
-    raise RunError(f"generating process {index} failed: {said}; run the same command again to go on.")
-
-
 def describe(error: BaseException | None) -> str:
-    """An error in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,10 +1,6 @@
-"""A server that speaks OpenAI's chat API without a model, well or badly: for tests and benchmarks.
+"""A server that speaks OpenAI's chat API without a model, well or badly (`FAULTS`): for tests and benchmarks.
 
-    python -m open_r1.generation.fake_server --port 8000 --latency 0.05 --fault status_500=0.1 --fault hang=0.01
-
-Does: answer any prompt with a short worked trace after `latency` seconds, list its model, count what it served
-(`GET /stats`), and misbehave at the rates asked for. `FAULTS` says how.
-Does not: stream, check keys unless given one, or keep to any limit but `busy_above`.
+python -m open_r1.generation.fake_server --port 8000 --latency 0.05 --fault status_500=0.1 --fault hang=0.01
 """
 
 from __future__ import annotations
@@ -18,13 +14,12 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.background import BackgroundTask
 
-from open_r1.errors import ConfigError, nearest
 from open_r1.net.addresses import join_host_port
 from open_r1.net.http_server import Server, bind, running_in_thread
 
@@ -65,11 +60,6 @@ class FakeSettings:
     says: str | None = None
     """The answer after the thinking, in place of one made of the seed."""
 
-    def __post_init__(self) -> None:
-        for name in self.faults:
-            if name not in FAULTS:
-                raise ConfigError(f"unknown fault '{name}'{nearest(name, FAULTS)} Known: {', '.join(FAULTS)}.")
-
 
 class FakeServer:
     """Answers requests and counts them."""
@@ -80,27 +70,16 @@ class FakeServer:
         self.counts: Counter[str] = Counter()
         self.in_flight = self.most_in_flight = 0
         self.thinking = " ".join(["so"] * settings.words)
-        self.server = Server(make_app(self), log_level="critical")
+        self.server = Server(_make_app(self), log_level="critical")
 
     def stop(self) -> None:
-        """Stop listening and close every connection, at once."""
         for listening in self.server.servers:
             listening.close()
         for connection in list(self.server.server_state.connections):
             connection.transport.abort()  # type: ignore[union-attr]
         self.server.should_exit = self.server.force_exit = True
 
-    def choose_fault(self) -> str | None:
-        """A fault at its rate, mostly none."""
-        chance = self.random.random() if self.settings.faults else 1.0
-        for name, share in self.settings.faults.items():
-            chance -= share
-            if chance < 0:
-                return name
-        return None
-
     async def complete(self, request: Request) -> Response:
-        """The answer to a chat completion, or a fault."""
         settings = self.settings
         if settings.key is not None and request.headers.get("authorization") != f"Bearer {settings.key}":
             return error(401, "Incorrect API key provided", code="invalid_api_key")
@@ -111,11 +90,12 @@ class FakeServer:
         if settings.busy_above is not None and self.in_flight >= settings.busy_above:
             self.counts["busy"] += 1
             return error(429, "too many requests")
-        fault = self.choose_fault()
+        shares = [*settings.faults.values(), 1 - sum(settings.faults.values())]
+        fault = self.random.choices([*settings.faults, None], shares)[0]
         if fault is not None:
             self.counts[fault] += 1
             if fault not in ("fewer", "more"):
-                return await misbehave(fault, request, self.make_reply(asked, 1))
+                return await _misbehave(fault, request, self._make_reply(asked, 1))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         await asyncio.sleep(settings.latency_s)
@@ -123,11 +103,10 @@ class FakeServer:
         self.counts["answers"] += 1
         count = max(0, int(asked.get("n") or 1) + {"fewer": -1, "more": 1}.get(fault or "", 0))
         is_last = settings.dies_after is not None and self.counts["answers"] >= settings.dies_after
-        reply = self.make_reply(asked, 1 if settings.ignores_n and count else count)
+        reply = self._make_reply(asked, 1 if settings.ignores_n and count else count)
         return JSONResponse(reply, background=BackgroundTask(self.stop) if is_last else None)
 
-    def make_reply(self, request: dict[str, Any], count: int) -> dict[str, Any]:
-        """A reply that depends on the prompt and the seed alone."""
+    def _make_reply(self, request: dict[str, Any], count: int) -> dict[str, Any]:
         words = self.thinking.split(" ", request["max_tokens"])[: request["max_tokens"]]
         is_cut = len(words) >= request["max_tokens"]
         thinking = f"{request['messages'][-1]['content'][-60:]}\n{' '.join(words)}"
@@ -147,8 +126,7 @@ class FakeServer:
         return reply
 
 
-def make_app(fake: FakeServer) -> FastAPI:
-    """The fake as an application."""
+def _make_app(fake: FakeServer) -> FastAPI:
     app = FastAPI(openapi_url=None)
 
     @app.get("/v1/models")
@@ -167,12 +145,10 @@ def make_app(fake: FakeServer) -> FastAPI:
 
 
 def error(status: int, message: str, headers: Mapping[str, str] | None = None, **words: Any) -> JSONResponse:
-    """A reply with an error in OpenAI's form."""
     return JSONResponse({"error": {"message": message, **words}}, status, dict(headers or {}))
 
 
-async def misbehave(fault: str, request: Request, reply: dict[str, Any]) -> Response:
-    """What the fault says, in place of a good reply."""
+async def _misbehave(fault: str, request: Request, reply: dict[str, Any]) -> Response:
     transport = request.receive.__self__.transport  # type: ignore[attr-defined]  # uvicorn's, which ASGI hides
     (choice,) = reply["choices"]
     if fault == "hang":
@@ -199,14 +175,12 @@ async def misbehave(fault: str, request: Request, reply: dict[str, Any]) -> Resp
 
 
 async def half(whole: bytes, transport: asyncio.Transport) -> AsyncIterator[bytes]:
-    """Half of a reply; then the connection is closed."""
     yield whole[: len(whole) // 2]
     transport.close()
     await asyncio.Event().wait()
 
 
-@dataclass(frozen=True)
-class Running:
+class Running(NamedTuple):
     """A fake that is being served by a thread of this process."""
 
     url: str
@@ -215,45 +189,25 @@ class Running:
 
 @contextlib.contextmanager
 def running_fake(settings: FakeSettings | None = None, port: int = 0) -> Iterator[Running]:
-    """Serve a fake in a thread until the block ends."""
     fake = FakeServer(settings or FakeSettings())
     with bind("127.0.0.1", port) as sock, running_in_thread(fake.server, sock):
         yield Running(f"http://127.0.0.1:{sock.getsockname()[1]}/v1", fake)
         fake.server.force_exit = True
 
 
-def read_fault(word: str) -> tuple[str, float]:
-    """A fault and its share, from NAME=SHARE."""
-    name, _, share = word.partition("=")
-    try:
-        return name, float(share)
-    except ValueError:
-        raise ConfigError(f"--fault {word}: write NAME=SHARE, as status_500=0.1.") from None
-
-
 def main() -> int:
-    """Serve a fake as the command line describes it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m open_r1.generation.fake_server", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="fake", help="name of the model (default: fake)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one, which is printed")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before an answer")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME=SHARE", help=", ".join(FAULTS))
     parser.add_argument("--words", type=int, default=20, help="words of an answer")
-    parser.add_argument("--seed", type=int, default=0, help="of the faults")
-    arguments = parser.parse_args()
-    faults = dict(read_fault(word) for word in arguments.fault)
-    settings = FakeSettings(
-        model=arguments.model,
-        latency_s=arguments.latency,
-        faults=faults,
-        words=arguments.words,
-        seed=arguments.seed,
-    )
-    with bind(arguments.host, arguments.port) as sock:
-        sys.stdout.write(f"http://{join_host_port(arguments.host, sock.getsockname()[1])}/v1\n")
+    given = parser.parse_args()
+    faults = {name: float(share) for name, _, share in (word.partition("=") for word in given.fault)}
+    settings = FakeSettings(model=given.model, latency_s=given.latency, faults=faults, words=given.words)
+    with bind(given.host, given.port) as sock:
+        sys.stdout.write(f"http://{join_host_port(given.host, sock.getsockname()[1])}/v1\n")
         sys.stdout.flush()
         FakeServer(settings).server.run(sockets=[sock])
     return 0

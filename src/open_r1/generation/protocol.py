@@ -1,11 +1,5 @@
-"""What it takes to be a generator: prompts in, completions out, in order.
-
-Two protocols. `Generator` takes many prompts and returns when all are completed. `Completer` takes one request at a time,
-many of them at once, and returns each reply as it comes (`data.generation`). Neither drops or reorders a prompt; a
-completion that was cut off says so in its finish reason.
-
-Implementations: `openai_server` (both), `in_process` (transformers) and `vllm_in_process` (`Generator`; `batching` makes a
-`Completer` of any), `scripted` (a fake for tests, shipped).
+"""Two protocols: `Generator` takes many prompts and returns when all are completed, in order; `Completer` takes one request
+at a time, many of them at once, and returns each reply as it comes. `batching` makes a `Completer` of any `Generator`.
 """
 
 from __future__ import annotations
@@ -15,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from open_r1.configs.fields import check_limits, setting
+from open_r1.configs.ranges import COUNT, Range
 from open_r1.errors import ConfigError, RunError
 from open_r1.records import Completion
 
-Message = dict[str, str]
-"""One turn of a conversation: `role` and `content`."""
-
+Message = dict[str, str]  # one turn of a conversation: `role` and `content`
 Prompt = str | Sequence[Message]
 """What to complete: the user's words, or a conversation that ends with the user's turn."""
 
@@ -29,23 +23,16 @@ Prompt = str | Sequence[Message]
 class Sampling:
     """How to sample completions. `temperature` 0 is greedy; `seed` makes the sample repeatable."""
 
-    num_samples: int = 1
-    temperature: float = 0.0
-    top_p: float = 1.0
-    max_new_tokens: int = 512
+    num_samples: int = setting(1, "Samples of each prompt.", COUNT)
+    temperature: float = setting(0.0, "Temperature; 0 is greedy.", Range(0, math.inf, open_high=True))
+    top_p: float = setting(1.0, "Share of the probability that is sampled from.", Range(0, 1, open_low=True))
+    max_new_tokens: int = setting(512, "Most tokens of a completion.", COUNT)
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.num_samples < 1:
-            raise ConfigError(f"num_samples must be at least 1, but is {self.num_samples}.")
-        if not 0 <= self.temperature < math.inf:
-            raise ConfigError(f"temperature must be a finite number of at least 0, but is {self.temperature}.")
+        check_limits(self)
         if self.temperature == 0 and self.num_samples > 1:
             raise ConfigError("temperature 0 gives the same completion every time; use num_samples 1 or raise it.")
-        if not 0 < self.top_p <= 1:
-            raise ConfigError(f"top_p must be above 0 and at most 1, but is {self.top_p}.")
-        if self.max_new_tokens < 1:
-            raise ConfigError(f"max_new_tokens must be at least 1, but is {self.max_new_tokens}.")
 
 
 class Generator(Protocol):
@@ -63,11 +50,7 @@ class Generator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back for one request, and from where.
-
-    `completions` may be fewer than were asked for (some servers ignore `n`), never more and never none. Tokens are the
-    whole request's, None where the server doesn't tell. `seconds` is the last attempt's.
-    """
+    """What came back for one request: completions, at least one; tokens are None where the server doesn't say."""
 
     completions: tuple[Completion, ...]
     prompt_tokens: int | None

@@ -1,9 +1,7 @@
-"""What a chat completion's reply says, and whether it is one.
+"""What a chat completion's reply says, and whether it is one: JSON with choices that contain text and say why they ended.
 
-A server's words are untrusted: a reply counts only when it is JSON with choices that contain text and say why they ended. An
-error that comes with status 200 is an error. Thinking that a server sends apart (`reasoning_content`, `reasoning`) goes back
-into the text between the think tags, unclosed when it was cut off there; and so does the opening tag that a chat template
-had already put into the prompt.
+Thinking that a server sends apart (`reasoning_content`, `reasoning`) goes back into the text between the think tags,
+unclosed when it was cut off there; and so does the opening tag that a chat template had already put into the prompt.
 """
 
 from __future__ import annotations
@@ -21,8 +19,8 @@ FINISH: dict[str, FinishReason] = {
 }
 """A server's word for why a completion ended -> ours. Any other (abort, content_filter, none) is not a whole completion."""
 
-SHOWN = 200
-"""Characters of a reply that a message shows."""
+CHARACTERS_A_TOKEN = 4  # a guess, for servers that don't count tokens
+SHOWN = 200  # characters of a reply that a message shows
 
 
 class BadReply(Exception):
@@ -45,7 +43,12 @@ class Parsed:
 
 def parse_reply(body: bytes) -> Parsed:
     """BadReply when the body contains no whole completion."""
-    content = read_object(body)
+    try:
+        content = load_json(body)
+    except (ValueError, RecursionError) as error:
+        raise BadReply("not_json", f"the reply is not JSON ({error}): {shorten(body)}") from None
+    if not isinstance(content, dict):
+        raise BadReply("not_json", f"the reply is not a JSON object: {shorten(body)}")
     choices = content.get("choices")
     if content.get("error") or content.get("object") == "error":
         raise BadReply("error_body", describe_error(content))
@@ -64,23 +67,8 @@ def parse_reply(body: bytes) -> Parsed:
     if not completions:
         raise problems[0]
     model = content.get("model")
-    return Parsed(
-        tuple(completions),
-        as_count(usage.get("prompt_tokens")),
-        completion_tokens,
-        clean(model) if isinstance(model, str) else None,
-    )
-
-
-def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body; BadReply for anything else."""
-    try:
-        content = load_json(body)
-    except (ValueError, RecursionError) as error:
-        raise BadReply("not_json", f"the reply is not JSON ({error}): {shorten(body)}") from None
-    if not isinstance(content, dict):
-        raise BadReply("not_json", f"the reply is not a JSON object: {shorten(body)}")
-    return content
+    named = clean(model) if isinstance(model, str) else None
+    return Parsed(tuple(completions), as_count(usage.get("prompt_tokens")), completion_tokens, named)
 
 
 def read_choice(choice: Any, tokens: int | None) -> Completion:
@@ -91,26 +79,19 @@ def read_choice(choice: Any, tokens: int | None) -> Completion:
     finish = FINISH.get(ended) if isinstance(ended, str) else None
     if finish is None:
         raise BadReply("unfinished", f"a choice ended with finish_reason {ended!r}, which is not a whole completion")
-    text = clean(whole_text(message, finish))
-    return Completion(text, estimate_tokens(text) if tokens is None else tokens, finish)
+    text = clean(_whole_text(message, finish))
+    return Completion(text, max(1, len(text) // CHARACTERS_A_TOKEN) if tokens is None else tokens, finish)
 
 
-def whole_text(message: dict[str, Any], finish: FinishReason) -> str:
-    """The whole text as the model wrote it, thinking included."""
+def _whole_text(message: dict[str, Any], finish: FinishReason) -> str:
     content = message.get("content")
     thinking = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(thinking, str) and thinking:
-        if not content and finish == "length":
-            return join_thinking(thinking, None)
-        return join_thinking(thinking, content if isinstance(content, str) else "")
+        answer = content if isinstance(content, str) else ""
+        return join_thinking(thinking, None if finish == "length" and not answer else answer)
     if not isinstance(content, str):
         raise BadReply("no_content", f"a choice has no text: {str(message)[:SHOWN]}")
     return restore_opening(content)
-
-
-def estimate_tokens(text: str) -> int:
-    """A guess for servers that don't count: four characters a token."""
-    return max(1, len(text) // 4)
 
 
 def as_count(value: Any) -> int | None:
@@ -120,6 +101,4 @@ def as_count(value: Any) -> int | None:
 
 def clean(text: str) -> str:
     """Text that can be written as UTF-8: halves of surrogate pairs become a question mark."""
-    if text.isascii():
-        return text
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,13 +1,7 @@
-"""transformers' own OpenAI-compatible server, with a sampling of its own for each request.
+"""transformers' own OpenAI-compatible server, fixed where version 5.23 goes wrong.
 
-    python -m open_r1.generation.transformers_server MODEL --port 8001
-
-Does: start `transformers serve` with continuous batching, fixed where version 5.23 goes wrong: there the first request's
-temperature counts for all, sampling is off unless the model's generation config turns it on, nothing keeps a prompt
-within the model's context, and an empty prompt or a tiny temperature ends the batch for good. Temperatures between 0 and
-0.01 count as 0.01, as they do in vLLM. Requests must show the token in OPEN_R1_SERVER_TOKEN, if it is set.
-Does not: check requests, name models, or separate thinking from answer: `open_r1.serving` is in front of it.
-
+There the first request's temperature counts for all, sampling is off unless the model's generation config turns it on,
+nothing keeps a prompt within the model's context, and an empty prompt or a tiny temperature ends the batch for good.
 tests/contract/test_transformers_server.py fails when what is replaced here has moved.
 """
 
@@ -34,16 +28,11 @@ CPU_CACHE_SHARE = 0.1
 LOWEST_TEMPERATURE = 0.01
 """Of those above 0, which is greedy; logits divided by less overflow. vLLM has the same limit."""
 
-UNTIL_FULL = sys.maxsize
-"""Tokens to generate where the request sets no limit: as many as fit in the context."""
+UNTIL_FULL = sys.maxsize  # tokens to generate where the request sets no limit: as many as fit in the context
 
 
 class OwnSampling:
-    """A handler's generation config: the request's values, then the model's, then temperature 1.
-
-    transformers sets a request's temperature but not `do_sample`, so that a model without sampling in its generation
-    config answers greedily whatever is asked for.
-    """
+    """A handler's generation config: the request's values, then the model's, then temperature 1."""
 
     def _build_generation_config(
         self, body: dict[str, Any], model_generation_config: Any, use_cb: bool = False
@@ -64,8 +53,6 @@ class OwnSampling:
 
 
 class ChatHandler(OwnSampling, chat_completion.ChatCompletionHandler):
-    """Chat completions."""
-
     async def handle_request(self, body: dict[str, Any], request_id: str) -> Any:
         """transformers' answer; 400 where the template can't render the messages."""
         try:
@@ -74,16 +61,11 @@ class ChatHandler(OwnSampling, chat_completion.ChatCompletionHandler):
             raise HTTPException(400, f"the model's chat template can't render these messages: {error}") from None
 
 
-class CompletionHandler(OwnSampling, completion.CompletionHandler):
-    """Text completions."""
+class CompletionHandler(OwnSampling, completion.CompletionHandler): ...
 
 
 class OwnSamplingManager(utils.CBGenerateManager):
-    """Continuous batching in which every request has its own temperature and top_p.
-
-    transformers starts the batch with the first request's config, which then counts for all; the engine below takes other
-    values with each request, but the server does not pass them on.
-    """
+    """Continuous batching in which every request has its own temperature and top_p, which the engine below takes."""
 
     max_model_len: int | None = None
 
@@ -94,59 +76,35 @@ class OwnSamplingManager(utils.CBGenerateManager):
             return
         config = self._cb_config or ContinuousBatchingConfig()
         config.per_request_processors = True
-        engine = model.init_continuous_batching(
-            generation_config=shared_config(gen_config), continuous_batching_config=config
+        ids = {"eos_token_id": gen_config.eos_token_id, "pad_token_id": gen_config.pad_token_id}
+        shared = GenerationConfig(  # its values only make the processors exist: each request brings its own
+            do_sample=True, temperature=0.5, top_k=2, top_p=0.5, use_cache=False, max_new_tokens=1, **ids
         )
+        engine = model.init_continuous_batching(generation_config=shared, continuous_batching_config=config)
         self.add_request, engine.add_request = engine.add_request, self.add_with_sampling
         self._cb = engine
         engine.start()
 
-    def context_of(self, model: Any) -> int | None:
-        """How many tokens prompt and completion may have together: as asked for, else as the model's config says."""
-        return self.max_model_len or getattr(model.config.get_text_config(), "max_position_embeddings", None)
-
     def add_with_sampling(self, *arguments: Any, **options: Any) -> str:
-        """Add a request to the batch with its own sampling."""
-        identity = self.add_request(*arguments, **options, **sampling_of(self.wanted, self.vocabulary))
+        wanted, sampling = (
+            self.wanted,
+            {"temperature": 1.0, "top_k": 1, "top_p": 1.0},
+        )  # the likeliest of one is greedy
+        if wanted.do_sample:
+            top_k = min(wanted.top_k or self.vocabulary, self.vocabulary)
+            sampling = {"temperature": wanted.temperature, "top_k": top_k, "top_p": wanted.top_p}
+        identity = self.add_request(*arguments, **options, **sampling)
         if identity is None:
             raise HTTPException(503, "the server is stopping and takes nothing new.")
         return identity
 
     def generate_streaming(
-        self, model: Any, processor: Any, inputs: Any, gen_config: Any, *rest: Any, **options: Any
+        self, model: Any, processor: Any, inputs: Any, gen_config: Any, *rest: Any, **more: Any
     ) -> Any:
-        """transformers' own, for the sampling of this request."""
-        self.wanted = within_context(gen_config, inputs["input_ids"], self.context_of(model))
-        return super().generate_streaming(model, processor, inputs, gen_config, *rest, **options)
-
-    async def generate_non_streaming(
-        self, model: Any, processor: Any, inputs: Any, gen_config: Any, *rest: Any, **options: Any
-    ) -> Any:
-        """transformers' own, for the sampling of this request."""
-        self.wanted = within_context(gen_config, inputs["input_ids"], self.context_of(model))
-        return await super().generate_non_streaming(model, processor, inputs, gen_config, *rest, **options)
-
-
-def shared_config(gen_config: Any) -> GenerationConfig:
-    """What all requests share. The values only make the processors exist: each request brings its own."""
-    return GenerationConfig(
-        do_sample=True,
-        temperature=0.5,
-        top_k=2,
-        top_p=0.5,
-        use_cache=False,
-        max_new_tokens=1,
-        eos_token_id=gen_config.eos_token_id,
-        pad_token_id=gen_config.pad_token_id,
-    )
-
-
-def sampling_of(gen_config: Any, vocabulary: int) -> dict[str, Any]:
-    """A request's sampling as the batch's processors take it; the likeliest of one is greedy."""
-    if not gen_config.do_sample:
-        return {"temperature": 1.0, "top_k": 1, "top_p": 1.0}
-    top_k = min(gen_config.top_k or vocabulary, vocabulary)
-    return {"temperature": gen_config.temperature, "top_k": top_k, "top_p": gen_config.top_p}
+        """transformers' own, for the sampling of this request; the gateway asks for streams alone."""
+        limit = self.max_model_len or getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self.wanted = within_context(gen_config, inputs["input_ids"], limit)
+        return super().generate_streaming(model, processor, inputs, gen_config, *rest, **more)
 
 
 def within_context(gen_config: Any, prompt: Any, limit: int | None) -> Any:
@@ -163,13 +121,11 @@ def within_context(gen_config: Any, prompt: Any, limit: int | None) -> Any:
     return gen_config
 
 
-def parser_for_tools_only(processor: Any, model: Any, input_ids: Any, tools: Any = None) -> Any:
-    """transformers' parser where tools are called; plain text otherwise, in which the gateway separates the thinking."""
+def _parser_for_tools_only(processor: Any, model: Any, input_ids: Any, tools: Any = None) -> Any:
     return ORIGINAL_PARSER(processor, model, input_ids, tools=tools) if tools else None
 
 
-def build_guarded_server(*arguments: Any, **options: Any) -> Any:
-    """transformers' application, closed to whoever lacks the token: other users of the machine reach loopback too."""
+def _build_guarded_server(*arguments: Any, **options: Any) -> Any:
     app = ORIGINAL_SERVER(*arguments, **options)
     token = os.environ.get(TOKEN_VARIABLE, "")
 
@@ -186,35 +142,26 @@ def build_guarded_server(*arguments: Any, **options: Any) -> Any:
 ORIGINAL_PARSER, ORIGINAL_SERVER = chat_completion.build_response_parser, server.build_server
 
 
-def install_fixes() -> None:
-    """Put ours in place of what transformers' server would use."""
-    chat_completion.ChatCompletionHandler = ChatHandler
-    chat_completion.build_response_parser = parser_for_tools_only
-    completion.CompletionHandler = CompletionHandler
-    utils.CBGenerateManager = OwnSamplingManager
-    server.build_server = build_guarded_server
-
-
 def main() -> None:
-    """Serve the model that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--device", default="auto")
     parser.add_argument("--max_model_len", type=int)
     parser.add_argument("--gpu_memory_utilization", type=float)
     parser.add_argument("--trust_remote_code", action="store_true")
     arguments = parser.parse_args()
     OwnSamplingManager.max_model_len = arguments.max_model_len
-    has_accelerator = arguments.device != "cpu" and torch.accelerator.is_available()
+    has_accelerator = torch.accelerator.is_available()
     share = arguments.gpu_memory_utilization or (None if has_accelerator else CPU_CACHE_SHARE)
-    install_fixes()
+    chat_completion.ChatCompletionHandler, completion.CompletionHandler = ChatHandler, CompletionHandler
+    chat_completion.build_response_parser = _parser_for_tools_only
+    utils.CBGenerateManager, server.build_server = OwnSamplingManager, _build_guarded_server
     Serve(
         force_model=arguments.model,
         continuous_batching=True,
-        device=arguments.device if arguments.device != "auto" or has_accelerator else "cpu",
+        device="auto" if has_accelerator else "cpu",
         dtype=arguments.dtype,
         trust_remote_code=arguments.trust_remote_code,
         cb_max_memory_percent=share,

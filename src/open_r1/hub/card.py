@@ -8,10 +8,14 @@ from typing import Any
 
 import yaml
 
-from open_r1.hub.lineage import METHODS, Measured, Step, read_lineage, read_measured
+from open_r1.hub.lineage import Step, read_lineage, read_measured
 from open_r1.rundir import write_text
 
 CARD = "README.md"
+METHODS = {
+    "sft": "supervised fine-tuning on reasoning traces",
+    "grpo": "group relative policy optimisation (GRPO, arXiv 2402.03300) from verifiable rewards",
+}
 OWN_LINES = ("## How it was made", "Every setting, with where it came from, is in `resolved.yaml`")
 """What a card of ours says, beside the tag in its metadata; the second in older ones."""
 
@@ -23,17 +27,12 @@ def header(metadata: Mapping[str, Any]) -> str:
 
 def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table, whatever its values contain; it ends with a newline."""
-    lines = [titles, ["---"] * len(titles), *([as_cell(value) for value in row] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def as_cell(value: Any) -> str:
-    """A value inside a Markdown table, whatever a path or name contains."""
-    return " ".join(str(value).split()).replace("|", "\\|")
+    cells = ([" ".join(str(value).split()).replace("|", "\\|") for value in row] for row in rows)
+    return "".join(f"| {' | '.join(line)} |\n" for line in (titles, ["---"] * len(titles), *cells))
 
 
 def model_card(
-    title: str, name: str, steps: Sequence[Step], measured: Sequence[Measured], tags: Sequence[str] = ()
+    title: str, name: str, steps: Sequence[Step], measured: Sequence[Sequence[str]], tags: Sequence[str] = ()
 ) -> str:
     """README.md of a model.
 
@@ -52,22 +51,17 @@ def model_card(
         "datasets": [source for source in data if not Path(source).exists() and source.count("/") == 1],
         "base_model": base if base and not Path(base).exists() else None,
     }
-    made = "\n".join(_describe_step(number, step) for number, step in enumerate(steps, 1)) or "Not recorded.\n"
+    made = []
+    for number, step in enumerate(steps, 1):
+        facts = [(fact, value) for fact, value in step.facts.items() if value not in ("", None)]
+        made.append(f"### {number}. {step.name}: {METHODS[step.kind]}\n\n{markdown_table(['', ''], facts)}")
     return CARD_TEXT.format(
-        header=header(metadata), title=title, made=made, measured=_describe_measured(measured), name=name
+        header=header(metadata),
+        title=title,
+        made="\n".join(made) or "Not recorded.\n",
+        measured=markdown_table(MEASURED, measured) if measured else "Nothing was measured yet.\n",
+        name=name,
     )
-
-
-def _describe_step(number: int, step: Step) -> str:
-    facts = [(fact, value) for fact, value in step.facts().items() if value not in ("", None)]
-    return f"### {number}. {step.name}: {METHODS[step.kind]}\n\n{markdown_table(['', ''], facts)}"
-
-
-def _describe_measured(measured: Sequence[Measured]) -> str:
-    if not measured:
-        return "Nothing was measured yet.\n"
-    titles = ["benchmark", "sampling", "problems × samples", "pass@1, % [95 % interval]", "token limit", "cut off, %"]
-    return markdown_table(titles, [one.cells() for one in measured])
 
 
 def write_own_card(folder: Path) -> None:
@@ -88,6 +82,8 @@ def is_foreign(path: Path) -> bool:
     is_own = not start and "- open-r1\n" in metadata and any(line in body for line in OWN_LINES)
     return bool(text.strip()) and not is_own
 
+
+MEASURED = ["benchmark", "sampling", "problems × samples", "pass@1, % [95 % interval]", "token limit", "cut off, %"]
 
 CARD_TEXT = """{header}
 # {title}

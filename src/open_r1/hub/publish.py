@@ -52,39 +52,45 @@ def publish(
         evaluations: Further folders that `open-r1 eval` wrote for this model.
         card: A card to use in place of the one that is made.
         overwrite_card: Replace a card that neither a training nor `publish` wrote.
-        revision: The branch to push to.
         private: Make the repository private when it is new.
         dry_run: Check and say what would be pushed; write and push nothing.
         api: The Hub's client; by default one with the user's token.
         report: Gets notices in a line each.
 
     Raises:
-        ConfigError: A repository's name, an evaluation or a card can't be used.
-        ModelError: The folder, its weights or its tokenizer are incomplete or damaged.
-        RunFolderError: The run in the folder is not finished.
+        UsageError: The name, an evaluation, the card, the folder, its weights or its run can't be used.
         RunError: The Hub refuses or can't be reached; everything stays where it is.
     """
+    from huggingface_hub.utils import filter_repo_objects
+
     folder = folder.expanduser()
     check_repo_id(repo_id)
     parameters = check_folder(folder)
-    measured = read_measured(find_evaluations(folder, evaluations))
-    if card is not None:
-        text = _read_card(card)
-    else:
-        if not measured:
-            report("no evaluation of this model was found; name its folder with --evaluations")
-        text = model_card(repo_id.partition("/")[2], repo_id, read_lineage(folder), measured, tags)
-    _check_old_card(folder / CARD, text, overwrite_card)
-    files = _files_to_push(folder)
+    text = make_card(folder, repo_id, tags, evaluations, report) if card is None else read_card(card)
+    path, left_out = folder / CARD, files_left_out(folder)
+    if not overwrite_card and is_foreign(path) and path.read_text(encoding="utf-8", errors="replace") != text:
+        raise ConfigError(
+            f"'{path}' was not written by open-r1, and the new card would replace it; publish it as it is with "
+            f"--card '{path}', move it away, or replace it with --overwrite_card."
+        )
+    names = {CARD, *(str(found.relative_to(folder)) for found in folder.rglob("*") if found.is_file())}
+    files = sorted(filter_repo_objects(names, ignore_patterns=left_out))
     size = sum((folder / name).stat().st_size for name in files if (folder / name).is_file())
     report(f"{parameters:,} parameters, all of them finite; {len(files)} files, {size / 1e6:,.1f} MB")
     if not dry_run:
-        write_text(folder / CARD, text)
-        message = "Model and card by open-r1 publish"
-        push_folder(
-            folder, repo_id, message, revision=revision, private=private or None, left_out=left_out(folder), api=api
-        )
+        write_text(path, text)
+        message, options = "Model and card by open-r1 publish", {"revision": revision, "private": private or None}
+        push_folder(folder, repo_id, message, left_out=left_out, api=api, **options)
     return Publication(text, tuple(files), size, parameters)
+
+
+def make_card(
+    folder: Path, repo_id: str, tags: Sequence[str], evaluations: Sequence[Path], report: Callable[[str], None]
+) -> str:
+    measured = read_measured(find_evaluations(folder, evaluations))
+    if not measured:
+        report("no evaluation of this model was found; name its folder with --evaluations")
+    return model_card(repo_id.partition("/")[2], repo_id, read_lineage(folder), measured, tags)
 
 
 def check_folder(folder: Path) -> int:
@@ -108,32 +114,16 @@ def check_folder(folder: Path) -> int:
     return parameters
 
 
-def _read_card(path: Path) -> str:
+def read_card(path: Path) -> str:
+    """A card of the user's own. ConfigError when it can't be read."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--card {path} can't be read: {error}.") from None
 
 
-def _check_old_card(path: Path, card: str, overwrites: bool) -> None:
-    """ConfigError where the new card would replace a text that somebody wrote."""
-    if not overwrites and is_foreign(path) and path.read_text(encoding="utf-8", errors="replace") != card:
-        raise ConfigError(
-            f"'{path}' was not written by open-r1, and the new card would replace it; publish it as it is with "
-            f"--card '{path}', move it away, or replace it with --overwrite_card."
-        )
-
-
-def left_out(folder: Path) -> list[str]:
+def files_left_out(folder: Path) -> list[str]:
     """Patterns of what stays here; the settings too where they contain a token."""
     resolved = RunDir(folder).resolved
     has_token = resolved.is_file() and bool(read_values(resolved).get("hub_token"))
     return [*LEFT_OUT, *([resolved.name] if has_token else [])]
-
-
-def _files_to_push(folder: Path) -> list[str]:
-    """Names of the files that will be uploaded, the card among them."""
-    from huggingface_hub.utils import filter_repo_objects
-
-    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    return sorted(filter_repo_objects({*names, CARD}, ignore_patterns=left_out(folder)))

@@ -21,10 +21,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str, default_path: str = "") -> Address:
-        """From `http://host:8000/path`, `host:8000` or `host`. ConfigError for anything else.
-
-        The message never repeats a password.
-        """
+        """From `http://host:8000/path`, `host:8000` or `host`. ConfigError, without a password, for anything else."""
         text = text.strip()
         try:
             parts = urlsplit(text if "://" in text else f"http://{text}")
@@ -50,11 +47,6 @@ class Address:
         return urlsplit(self.url).port or DEFAULT_PORTS[self.scheme]
 
     @property
-    def has_user(self) -> bool:
-        """Whether it contains a user or password."""
-        return "@" in self.netloc
-
-    @property
     def url(self) -> str:
         """The address as a URL."""
         return f"{self.scheme}://{self.netloc}{self.path}"
@@ -66,7 +58,7 @@ def parse_api_address(text: str) -> Address:
     ConfigError for what is not an address, and for one with a password, which belongs in an environment variable.
     """
     address = Address.parse(text)
-    if address.has_user:
+    if "@" in address.netloc:
         raise ConfigError(
             "the address of a server may not contain a user or password; put the key into an environment variable."
         )
@@ -81,10 +73,8 @@ def join_host_port(host: str, port: int) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches the address. A name other than localhost may lead anywhere, so it does not."""
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
 
@@ -93,11 +83,9 @@ def without_secrets(url: str) -> str:
     """A URL for messages: without user, password, query and fragment."""
     try:
         parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     except ValueError:
         return masked(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}{port}{parts.path}"
 
 
 def masked(text: str) -> str:

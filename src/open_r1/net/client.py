@@ -5,9 +5,8 @@
     async with client.stream("GET", url, silence_s=30) as stream: ...
     response = request_once("GET", url, timeout_s=5)            # without an event loop
 
-Does: keep connections, ask once more where a kept one turned out to be closed, go through the environment's proxy but for
-loopback addresses, turn every way of failing into a `TransportError`.
-Does not: follow redirects, keep cookies, take compressed bodies, read ~/.netrc, or try again (`retry`).
+It goes through the environment's proxy but for loopback addresses. It follows no redirects, keeps no cookies, takes no
+compressed bodies, reads no ~/.netrc, and doesn't try again (`retry`) but where a kept connection turned out to be closed.
 """
 
 from __future__ import annotations
@@ -65,13 +64,9 @@ class Stream:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes. TransportError where it breaks off."""
-        chunks = self.response.content.iter_any()
-        while True:
-            with translated(str(self.response.url)):
-                chunk = await anext(chunks, None)
-            if chunk is None:
-                return
-            yield chunk
+        with translated(str(self.response.url)):
+            async for chunk in self.response.content.iter_any():
+                yield chunk
 
     async def lines(self, longest: int = MOST_BYTES) -> AsyncIterator[bytes]:
         """The body line by line, line ends left out."""
@@ -106,9 +101,9 @@ class HttpClient:
 
     def open_session(self) -> aiohttp.ClientSession:
         """aiohttp's session, made at first use."""
-        if self.session is None:
-            import aiohttp
+        import aiohttp
 
+        if self.session is None:
             trace = aiohttp.TraceConfig()
             trace.on_connection_reuseconn.append(note_reuse)
             self.session = aiohttp.ClientSession(
@@ -155,10 +150,9 @@ class HttpClient:
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S, sock_read=silence_s)
-        options: dict[str, Any] = {
-            "data": body, "headers": headers, "timeout": timeout, "allow_redirects": False, "proxy": find_proxy(url)
-        }  # fmt: skip
-        response = await self.send(method, url, options)
+        response = await self.send(
+            method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False, proxy=find_proxy(url)
+        )
         try:
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 raise TransportError("compressed", f"{without_secrets(url)} answers compressed, though asked not to")
@@ -166,17 +160,17 @@ class HttpClient:
         finally:
             response.close() if not response.content.at_eof() else response.release()
 
-    async def send(self, method: str, url: str, options: Mapping[str, Any]) -> aiohttp.ClientResponse:
+    async def send(self, method: str, url: str, **options: Any) -> aiohttp.ClientResponse:
         """The head of a reply; asked once more where a kept connection turned out to be closed."""
-        trip: dict[str, bool] = {}
-        try:
-            with translated(url):
-                return await self.open_session().request(method, url, **options, trace_request_ctx=trip)
-        except TransportError as error:
-            if error.reason != "disconnected" or not trip.get("is_kept"):
-                raise
-        with translated(url):
-            return await self.open_session().request(method, url, **options)
+        kept: list[bool] = []
+        while True:
+            try:
+                with translated(url):
+                    return await self.open_session().request(method, url, **options, trace_request_ctx=kept)
+            except TransportError as error:
+                if error.reason != "disconnected" or len(kept) != 1:
+                    raise
+                kept.append(False)
 
     async def close(self) -> None:
         """Close all connections; the next request opens new ones."""
@@ -193,8 +187,7 @@ class HttpClient:
 
 async def note_reuse(_: Any, context: Any, __: Any) -> None:
     """Note that a request went out on a kept connection."""
-    if context.trace_request_ctx is not None:
-        context.trace_request_ctx["is_kept"] = True
+    context.trace_request_ctx.append(True)
 
 
 def find_proxy(url: str) -> str | None:
@@ -251,8 +244,7 @@ class SyncStream:
     """A `Stream` for code without an event loop."""
 
     def __init__(self, stream: Stream, runner: asyncio.Runner) -> None:
-        self.stream, self.runner = stream, runner
-        self.status, self.headers = stream.status, stream.headers
+        self.stream, self.runner, self.status = stream, runner, stream.status
 
     def read(self, max_bytes: int = MOST_BYTES) -> bytes:
         """The body, no more than `max_bytes` of it."""

@@ -8,6 +8,7 @@ import functools
 import socket
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -17,10 +18,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from open_r1.errors import ConfigError, RunError
 from open_r1.net.addresses import join_host_port
-from open_r1.net.quotas import Quota
 
 BACKLOG = 2048
-"""Connections that wait to be accepted; uvicorn's own number."""
 
 HEADER_LIMIT_S = 20.0
 """How long a client may take for the line and headers of a request, or do nothing on a new connection."""
@@ -42,6 +41,27 @@ STOP_LIMIT_S = 10.0
 Result = TypeVar("Result")
 
 
+class Quota:
+    """Counts what each client holds of something that all share; none holds more than `most` at a time."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.held: Counter[str] = Counter()
+
+    def take(self, client: str, amount: int = 1) -> bool:
+        """Count an amount as held by the client; False, and nothing counted, where that would be too much."""
+        if self.held[client] + amount > self.most:
+            return False
+        self.held[client] += amount
+        return True
+
+    def give_back(self, client: str, amount: int = 1) -> None:
+        """Count an amount as no longer held by the client, which held it."""
+        self.held[client] -= amount
+        if self.held[client] <= 0:
+            del self.held[client]  # so that addresses that come once leave nothing behind
+
+
 class LimitedProtocol(H11Protocol):
     """uvicorn's HTTP/1.1 with two limits that uvicorn lacks: the time for headers, and connections of one address.
 
@@ -49,21 +69,21 @@ class LimitedProtocol(H11Protocol):
     """
 
     timer: asyncio.TimerHandle | None = None
+    counted_as: str | None = None
 
     def __init__(self, *arguments: Any, quota: Quota, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.quota = quota
-        self.counted_as: str | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         address = self.client[0] if self.client else "unknown"
-        if not self.quota.take(address):
+        if self.quota.take(address):
+            self.counted_as = address
+            self.watch_headers()
+        else:
             transport.write(TOO_MANY_CONNECTIONS)
             transport.close()
-            return
-        self.counted_as = address
-        self.watch_headers()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -74,7 +94,6 @@ class LimitedProtocol(H11Protocol):
         self.stop_timer()
         if self.counted_as is not None:
             self.quota.give_back(self.counted_as)
-            self.counted_as = None
 
     def watch_headers(self) -> None:
         """Run the timer from the first sign of a request until its headers are complete."""
@@ -92,9 +111,7 @@ class LimitedProtocol(H11Protocol):
 class Server(uvicorn.Server):
     """uvicorn's server, silent, with limits on headers and connections, which says when it is ready.
 
-    Args:
-        connections_a_client: Open connections of one address; more are answered 429. None sets no limit.
-        options: uvicorn's own.
+    An address that has `connections_a_client` open is answered 429; None sets no limit. `options` are uvicorn's own.
     """
 
     def __init__(
@@ -109,7 +126,7 @@ class Server(uvicorn.Server):
             "http": functools.partial(LimitedProtocol, quota=quota),
             "h11_max_incomplete_event_size": MOST_HEADER_BYTES, "backlog": BACKLOG,
             "loop": "asyncio",  # uvloop, if installed, crashes when a server dies in a thread
-            "log_config": None, "log_level": "error", "access_log": False, "server_header": False,
+            "log_config": None, "log_level": "error", "access_log": False, "server_header": False
         }  # fmt: skip
         super().__init__(uvicorn.Config(app, **(ours | options)))
         self.on_ready = on_ready

@@ -68,12 +68,9 @@ def backoff(first_s: float, longest_s: float) -> Iterator[float]:
 
 @dataclass
 class CoolDown:
-    """The cool-down of a failing server: after so many failures in a row it gets no requests, longer with each further one.
+    """The cool-down of a failing server: with `after` failures in a row it gets no requests, longer with each further one.
 
-    Args:
-        after: Failures with no success between them that start it.
-        first_s, longest_s: Its length at first, and at most; it doubles in between.
-        jitter: The length varies at random by this share either way.
+    It takes `first_s` at first and doubles up to `longest_s`, varied at random by the share `jitter` either way.
     """
 
     after: int

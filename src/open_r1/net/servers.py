@@ -18,10 +18,7 @@ from open_r1.errors import RunError
 from open_r1.net.retry import Cause, CoolDown
 
 FAILURES_TO_COOL = 10
-"""Failures in a row, with no answer between them, that start a cool-down; single failures are common under load.
-
-There must be more of them than requests still in flight, too: failures come fast, and the answers may be on their way.
-"""
+"""Failures in a row that start a cool-down, where they are more than the requests still in flight."""
 
 REFUSED_CONNECTIONS_TO_COOL = 3
 """The same for connections that can't be made, which are never common."""
@@ -91,9 +88,9 @@ class Endpoint:
         """Why it counts as lost; it is still tried now and then while others work."""
 
     @property
-    def is_alive(self) -> bool:
-        """Whether it is neither excluded nor lost."""
-        return self.excluded is None and self.lost is None
+    def end(self) -> str | None:
+        """Why it is excluded or lost, if it is."""
+        return self.excluded or self.lost
 
     def ready_at(self, now: float) -> float:
         """When it may be asked again, its places in flight aside."""
@@ -118,19 +115,15 @@ class Endpoint:
         now = time.monotonic()
         self.last_trouble = f"{reason}: {detail}"
         if cause == "request":
-            self.note_refusal(detail)
+            self.refusals += 1
+            if self.refusals >= REFUSALS_TO_EXCLUDE and not self.answers:
+                self.excluded = f"it refuses every request: {detail}"
         elif cause == "busy":
             self.note_busy(now, retry_after_s)
         elif cause == "endpoint" and not self.answers:
             self.excluded = self.last_trouble
         else:
             self.note_failure(now, asked_at, reason)
-
-    def note_refusal(self, detail: str) -> None:
-        """Count a refused request; a server that refuses everything is excluded."""
-        self.refusals += 1
-        if self.refusals >= REFUSALS_TO_EXCLUDE and not self.answers:
-            self.excluded = f"it refuses every request: {detail}"
 
     def note_busy(self, now: float, retry_after_s: float | None) -> None:
         """Leave a busy server alone as long as it asks, and halve its load."""
@@ -154,14 +147,6 @@ class Endpoint:
         if starts and now - self.failing_since >= self.patience_s:
             self.lost = f"no answer for {now - self.failing_since:.0f} s ({self.last_trouble})"
 
-    def has_news(self) -> bool:
-        """Whether it is in a cool-down that was not reported for a while; True once."""
-        started_at = self.cool_down.started_at
-        is_news = started_at is not None and started_at >= self.reported_at + REPORT_GAP_S
-        if started_at is not None and is_news:
-            self.reported_at = started_at
-        return is_news
-
 
 class EndpointPool:
     """The servers together: gives out places in flight, the least loaded first, and queues the requests that must wait."""
@@ -174,7 +159,7 @@ class EndpointPool:
 
     def alive(self) -> list[Endpoint]:
         """The servers that are neither excluded nor lost."""
-        return [endpoint for endpoint in self.endpoints if endpoint.is_alive]
+        return [endpoint for endpoint in self.endpoints if endpoint.end is None]
 
     async def acquire(self, tokens: float, avoid: Endpoint | None = None) -> Endpoint:
         """A place at a server, to be given back with `release`; another server than `avoid` where one is free."""
@@ -188,22 +173,15 @@ class EndpointPool:
                 if has_waited:
                     self.wake()  # there may be room for one more; if not, it waits again
                 return endpoint
-            await self.wait(at_front=has_waited)
+            waiter = asyncio.get_running_loop().create_future()
+            self.waiting.insert(0 if has_waited else len(self.waiting), waiter)  # those who waited before go first
             has_waited = True
-
-    async def wait(self, at_front: bool) -> None:
-        """Wait for a place; those who waited before go first."""
-        waiter = asyncio.get_running_loop().create_future()
-        if at_front:
-            self.waiting.appendleft(waiter)
-        else:
-            self.waiting.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self.wake()
-            raise
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled():
+                    self.wake()
+                raise
 
     def pick(self, avoid: Endpoint | None) -> Endpoint | None:
         """The least loaded server that may be asked now. EndpointsGone when none is left."""
@@ -215,8 +193,9 @@ class EndpointPool:
         free = [endpoint for at, endpoint in ready if at <= now]
         if free:
             return min(free, key=lambda endpoint: (endpoint is avoid, endpoint.in_flight / endpoint.most))
-        if ready:
-            self.set_alarm(min(at for at, _ in ready) - now)
+        if ready and self.alarm is None:
+            wait_s = max(0.001, min(at for at, _ in ready) - now)
+            self.alarm = asyncio.get_running_loop().call_later(wait_s, self.ring)
         return None
 
     def release(self, endpoint: Endpoint) -> None:
@@ -232,13 +211,8 @@ class EndpointPool:
                 waiter.set_result(None)
                 return
 
-    def set_alarm(self, seconds: float) -> None:
-        """Wake the next of those who wait when a server may be asked again."""
-        if self.alarm is None:
-            self.alarm = asyncio.get_running_loop().call_later(max(0.001, seconds), self.ring)
-
     def ring(self) -> None:
-        """Wake the next of those who wait."""
+        """Wake the next of those who wait, now that a server may be asked again."""
         self.alarm = None
         self.wake()
 
@@ -251,11 +225,13 @@ class EndpointPool:
         self, endpoint: Endpoint, cause: Cause, reason: str, detail: str, asked_at: float, after_s: float | None
     ) -> None:
         """Take note of a failure, and report what it means for the server."""
-        was_alive = endpoint.is_alive
+        was_alive = endpoint.end is None
         endpoint.failed(cause, reason, detail, asked_at, after_s)
-        if was_alive and not endpoint.is_alive:
+        started_at = endpoint.cool_down.started_at
+        if was_alive and endpoint.end is not None:
             self.note_loss(endpoint)
-        elif endpoint.has_news():
+        elif started_at is not None and started_at >= endpoint.reported_at + REPORT_GAP_S:
+            endpoint.reported_at = started_at
             self.report(
                 f"{endpoint.url} has failed {endpoint.cool_down.failures} times in a row ({endpoint.last_trouble}); it gets "
                 f"a cool-down and is tried again; after {endpoint.patience_s:g} s without an answer it counts as lost"
@@ -263,18 +239,13 @@ class EndpointPool:
 
     def note_loss(self, endpoint: Endpoint) -> None:
         """Report a server that was just excluded or lost; where none is left, everyone who waits hears of it."""
-        if self.alive():
-            self.report(
-                f"{endpoint.url} is out: {endpoint.excluded or endpoint.lost}; {len(self.alive())} of "
-                f"{len(self.endpoints)} servers are left"
-            )
-            return
-        for waiter in self.waiting:
-            if not waiter.done():
-                waiter.set_result(None)
-        self.waiting.clear()
+        if alive := self.alive():
+            left = f"{len(alive)} of {len(self.endpoints)} servers are left"
+            self.report(f"{endpoint.url} is out: {endpoint.end}; {left}")
+        while self.waiting and not alive:
+            self.wake()
 
     def describe_end(self) -> str:
         """Why no server is left."""
-        reasons = "; ".join(f"{endpoint.url}: {endpoint.excluded or endpoint.lost}" for endpoint in self.endpoints)
+        reasons = "; ".join(f"{endpoint.url}: {endpoint.end}" for endpoint in self.endpoints)
         return f"no server is left to ask ({reasons})"

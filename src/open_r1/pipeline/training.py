@@ -1,12 +1,27 @@
-"""Training with the benchmarks that it ends in, for the commands `sft` and `grpo` and for the stages of the same names."""
+"""Training with the benchmarks that it ends in, for the commands `sft` and `grpo` and for the stages of the same names.
+
+    benchmarks: [math_500, tasks:linear_equation?n=100, "aime24=aime24.jsonl"]
+
+The problems are loaded and checked before training begins; afterwards the trained model is evaluated in this process, into
+`<output_dir>/eval/<benchmark>`, and its card gets the results. For many samples of long answers run `open-r1 eval` on it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import gc
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from open_r1.configs.stage_arguments import StageArguments
-from open_r1.pipeline.benchmarks import evaluate_trained, plan_benchmarks
+from open_r1.hub.card import write_own_card
+from open_r1.processes.ranks import is_main_process
+
+if TYPE_CHECKING:
+    from open_r1.evaluation import Plan
+    from open_r1.training.parse import StageArguments
+
+FOLDER = "eval"
+SHOW_EVERY_S = 10.0
 
 
 def check_arguments(arguments: StageArguments) -> None:
@@ -20,21 +35,48 @@ def check_arguments(arguments: StageArguments) -> None:
 def run_training(
     arguments: StageArguments, report: Callable[[str], None], identity: dict[str, Any] | None = None
 ) -> Any:
-    """Train as the settings say, then run the benchmarks that they name on the model.
-
-    Args:
-        report: Gets a line of progress at a time.
-        identity: What the run's folder is known by; by default the settings.
-
-    Returns:
-        The training area's record of the finished stage: its folder and its number of steps.
-    """
+    """Train, then run the benchmarks that the settings name; `identity` is what the run's folder is known by."""
     if arguments.kind == "sft":
         from open_r1.training.sft import run_sft as train
     else:
         from open_r1.training.grpo import run_grpo as train
 
-    plans = plan_benchmarks(arguments.training, report)
+    plans = _plan_benchmarks(arguments.training, report)
     stage = train(arguments, report, *([identity] if identity else []))
-    evaluate_trained(plans, stage.folder, arguments.training.per_device_eval_batch_size, report)
+    _evaluate_trained(plans, stage.folder, arguments.training.per_device_eval_batch_size, report)
     return stage
+
+
+def _plan_benchmarks(training: Any, tell: Callable[[str], None]) -> list[Plan]:
+    if not training.benchmarks or not is_main_process():
+        return []
+    from open_r1.evaluation import EvaluationSettings, benchmarks, get_benchmark, plan_evaluation
+    from open_r1.evaluation.benchmarks import split_names
+
+    plans = []
+    for word in split_names(training.benchmarks):
+        name, has_file, file = word.partition("=")
+        is_with_file = bool(has_file) and name in benchmarks()
+        settings = EvaluationSettings(seed=training.seed, system_prompt=training.system_prompt)
+        benchmark = get_benchmark(name if is_with_file else word)
+        plans.append(plan_evaluation(benchmark, settings, file if is_with_file else None, tell))
+    return plans
+
+
+def _evaluate_trained(plans: Sequence[Plan], model: Path, batch_size: int, tell: Callable[[str], None]) -> None:
+    if not plans:
+        return
+    from open_r1.evaluation import run_evaluation
+    from open_r1.evaluation.backends import transformers_backend
+    from open_r1.evaluation.sampling import at_most_every
+    from open_r1.evaluation.table import read_results, render_table
+
+    gc.collect()  # the trainer's memory
+    show = at_most_every(SHOW_EVERY_S, tell)
+    backend = transformers_backend(str(model), batch_size)
+    for plan in plans:
+        tell(f"{plan.name}: {len(plan.problems):,} problems × {plan.num_samples} samples")
+        run_evaluation(plan, backend, model / FOLDER / plan.name, show, tell)
+    table = render_table(read_results(model / FOLDER), published=False)
+    tell(f"pass@1 in percent, with its 95 % interval\n\n{table}\n")
+    write_own_card(model)

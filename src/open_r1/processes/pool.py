@@ -3,13 +3,9 @@
     with Pool(check, workers=4, limits=Limits(wall_s=3, processor_s=3)) as pool:
         for outcome in pool.map(jobs): ...
 
-A fresh interpreter, the fork server, loads the work once and forks the workers, so that a killed worker is replaced in
-milliseconds. Each worker has one job at a time; outcomes come in the order of the jobs. A worker whose job passes a limit
-is killed, and the outcome says why. The fork server does not share the caller's main module, threads or libraries, so that
-a pool works from any thread, in an event loop, in a forked process, and with torch loaded. It ends when its caller ends,
-however that happens, and its workers end with it. The number of workers never changes a result.
-
-Why no library: pebble and loky lack what is promised here (measured in docs/lab-notes.md).
+A fresh interpreter, the fork server, loads the work once and forks the workers; a worker whose job passes a limit is killed
+and replaced. It shares nothing with its caller, so that a pool works from any thread and in a forked process, and ends with
+it. Why no library: pebble and loky lack what is promised here (measured in docs/lab-notes.md).
 """
 
 from __future__ import annotations
@@ -35,9 +31,7 @@ from open_r1.processes.fork_server import ForkServer, ForkServerLost, Limits, Wo
 START_LIMIT_S = 120.0
 """Loading a library takes seconds; a fork server or worker that is not ready for so long is stuck."""
 
-LOADED_MACHINE = 20
-"""A job that computes may take so many times its limit before its processor time is used up."""
-
+LOADED_MACHINE = 20  # A job that computes may take so many times its limit before its processor time is used up
 LOOK_S = 0.1
 LOOKS = 3
 """A job past its wall limit that is found waiting so many times in a row, so many seconds apart, does not compute."""
@@ -162,7 +156,6 @@ class Pool:
         self.close()
 
     def _run(self, job: Any) -> JobOutcome:
-        """In one of as many threads as there are slots: one of them is always free."""
         slot = self._free.popleft()
         try:
             return slot.run(job)
@@ -220,7 +213,6 @@ class Slot:
         return JobOutcome("done", result) if is_done else JobOutcome("raised", error=result)
 
     def _start(self) -> Connection:
-        """The connection to the worker, which is forked where there is none."""
         server = self.pool.live_server()
         if self.connection is not None and self.server is server:
             return self.connection
@@ -237,7 +229,6 @@ class Slot:
         return self.connection
 
     def _wait(self, connection: Connection) -> bool:
-        """Wait for the result; False when a limit was reached. The kernel keeps that of processor time."""
         limits = self.pool.limits
         if connection.poll(limits.wall_s):
             return True
@@ -252,7 +243,6 @@ class Slot:
         return False
 
     def _end(self, kind: Kind) -> JobOutcome:
-        """Kill the worker, and say what became of its job."""
         assert self.server is not None
         status = self.server.kill(self.pid)
         self._drop()

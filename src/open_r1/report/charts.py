@@ -1,7 +1,6 @@
 """Line charts and interval bars as plain geometry; the page's template makes SVG of them.
 
-Why not matplotlib: importing it takes longer than the whole page, and the page's own lines follow its light and
-dark colours. Nothing here makes markup, so there is nothing here to escape.
+Why not matplotlib: importing it takes longer than the whole page, and its own lines follow its light and dark colours.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from open_r1.records import Estimate
 from open_r1.report.values import number_of
@@ -18,12 +17,10 @@ from open_r1.report.values import number_of
 WIDTH, HEIGHT = 360, 200
 LEFT, RIGHT, TOP, BOTTOM = 44, 20, 10, 24
 MAX_POINTS = 300
-SMOOTH_FROM = 40
-"""A line of at least so many points gets a moving average over a twentieth of them."""
-MAX_VALUE = 1e30
-"""The largest value of a chart: a diverged loss is cut there, so that spans stay finite."""
-
+SMOOTH_FROM = 40  # a line of at least so many points gets a moving average over a twentieth of them
+MAX_VALUE = 1e30  # the largest value of a chart: a diverged loss is cut there, so that spans stay finite
 Points = Sequence[tuple[float, float]]
+Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -46,10 +43,7 @@ class Line:
     end_y: float
 
 
-@dataclass(frozen=True)
-class Tick:
-    """A mark on an axis."""
-
+class Tick(NamedTuple):
     at: float
     label: str
 
@@ -65,17 +59,14 @@ class Chart:
     y_ticks: tuple[Tick, ...]
 
 
-@dataclass(frozen=True)
-class IntervalBar:
-    """An estimate on a track of 0..100, in percent of the track."""
-
+class IntervalBar(NamedTuple):
     low: float
     value: float
     width: float
 
 
 def interval_bar(estimate: Estimate) -> IntervalBar:
-    """The bar of an estimated share, cut to 0..100 %."""
+    """The bar of an estimated share on a track of 0..100, in percent of the track."""
     low, value, high = (100 * min(1.0, max(0.0, part)) for part in (estimate.low, estimate.value, estimate.high))
     return IntervalBar(round(low, 2), round(value, 2), round(max(0.0, high - low), 2))
 
@@ -102,25 +93,21 @@ def draw_chart(panel: Panel, metrics: Sequence[Mapping[str, Any]]) -> Chart | No
     y_axis = [0.0, 0.25, 0.5, 0.75, 1.0] if panel.is_share else _axis(min(0.0, *values), max(values), 4)
     x_span = (min(steps), max(max(steps), min(steps) + 1))
     y_span = (y_axis[0], y_axis[-1])
+    form = ".1%" if panel.is_share else ".4g"
+    described = [
+        f"{label}: {points[0][1]:{form}} at step {points[0][0]:g}, {points[-1][1]:{form}} at step {points[-1][0]:g}"
+        for label, points in shown
+    ]
     return Chart(
         title=panel.title,
-        description=_describe(panel, shown),
+        description="; ".join(described) + ".",
         lines=tuple(_line(label, points, x_span, y_span) for label, points in shown),
         x_ticks=tuple(Tick(_x(at, x_span), f"{at:,.6g}") for at in x_axis if x_span[0] <= at <= x_span[1]),
         y_ticks=tuple(Tick(_y(at, y_span), f"{at:.0%}" if panel.is_share else f"{at:,.6g}") for at in y_axis),
     )
 
 
-def _describe(panel: Panel, shown: Sequence[tuple[str, Points]]) -> str:
-    form = ".1%" if panel.is_share else ".4g"
-    parts = [
-        f"{label}: {points[0][1]:{form}} at step {points[0][0]:g}, {points[-1][1]:{form}} at step {points[-1][0]:g}"
-        for label, points in shown
-    ]
-    return "; ".join(parts) + "."
-
-
-def _line(label: str, points: Points, x_span: tuple[float, float], y_span: tuple[float, float]) -> Line:
+def _line(label: str, points: Points, x_span: Span, y_span: Span) -> Line:
     thinned = thin(points, MAX_POINTS)
     smooth = moving_average(thinned, max(3, len(thinned) // 20)) if len(thinned) >= SMOOTH_FROM else []
     end = (smooth or thinned)[-1]
@@ -149,8 +136,7 @@ def _mean_point(points: Points) -> tuple[float, float]:
     return sum(x for x, _ in points) / len(points), sum(y / len(points) for _, y in points)
 
 
-SMALLEST_SPAN = 1e-300
-"""Below it a step of the axis would underflow."""
+SMALLEST_SPAN = 1e-300  # below it a step of the axis would underflow
 
 
 def _axis(low: float, high: float, parts: int, whole: bool = False) -> list[float]:

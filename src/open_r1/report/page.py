@@ -5,9 +5,7 @@ Every text of the run reaches the page through Jinja's autoescape; no code here 
 
 from __future__ import annotations
 
-import functools
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +14,11 @@ from typing import Any
 import jinja2
 
 from open_r1.report import charts, wording
-from open_r1.report.charts import Chart, Panel, draw_chart
+from open_r1.report.charts import Panel, draw_chart
 from open_r1.report.run_files import read_run
 from open_r1.report.run_records import Evaluation, RunRecords, Sample, TrainingRun, mark_of
 from open_r1.report.samples import count_unscored
-from open_r1.report.selection import ProblemChoice, ShownGroup, choose_problems, choose_rollouts
+from open_r1.report.selection import choose_problems, choose_rollouts
 from open_r1.report.values import text_of
 from open_r1.rewards.registry import reward_specs
 from open_r1.rundir import write_text
@@ -31,9 +29,7 @@ from open_r1.text.thinking import restore_opening
 PAGE_NAME = "report.html"
 CLIPS = {"prompt": (600, 12), "thinking": (600, 12), "answer": (600, 12), "other": (300, 6)}
 """Characters and lines shown before a fold; text outside the tags is mostly a model that has not learned them."""
-MAX_SHOWN_CHARS = 20_000
-"""The page contains so much of one completion; the run's files contain the rest."""
-
+MAX_SHOWN_CHARS = 20_000  # the page contains so much of one completion; the run's files contain the rest
 SFT_PANELS = (
     Panel("Loss", (("loss", "training"), ("eval_loss", "held-out"))),
     Panel("Token accuracy", (("mean_token_accuracy", "training"), ("eval_mean_token_accuracy", "held-out")), True),
@@ -56,34 +52,14 @@ MORE_PANELS = (
 
 @dataclass(frozen=True)
 class ShownBenchmark:
-    """The evaluations of one benchmark, earliest first, with their labels."""
+    """The evaluations of one benchmark, earliest first; `rows` are (label, baseline, evaluation)."""
 
     name: str
     labels: tuple[str, ...]
     evaluations: tuple[Evaluation, ...]
     modes: tuple[str, ...]
     groups: tuple[str, ...]
-    baselines: tuple[str, ...]
-
-    @property
-    def rows(self) -> list[tuple[str, str, Evaluation]]:
-        """(label, baseline, evaluation) of each evaluation."""
-        return list(zip(self.labels, self.baselines, self.evaluations, strict=True))
-
-
-@dataclass(frozen=True)
-class ShownTraining:
-    """One training stage's summary, charts and rollouts."""
-
-    title: str
-    summary: str
-    preflight: str
-    findings: tuple[str, ...]
-    charts: tuple[Chart, ...]
-    more_charts: tuple[Chart, ...]
-    groups: tuple[ShownGroup, ...]
-    has_rollouts: bool
-    unscored: tuple[str, ...]
+    rows: tuple[tuple[str, str, Evaluation], ...]
 
 
 @dataclass(frozen=True)
@@ -97,89 +73,53 @@ class Passage:
 
 
 def build_report(run_dir: Path) -> Path:
-    """Write `run_dir`/report.html from the run's files and return its path.
-
-    The same files give the same bytes. Raises RunFolderError when the folder contains no record of a run, RunError when
-    the page can't be written.
-    """
-    path = run_dir / PAGE_NAME
-    write_text(path, render_page(read_run(run_dir)))
-    return path
-
-
-def render_page(records: RunRecords) -> str:
-    """The whole page as HTML."""
-    benchmarks = tuple(_show_benchmarks(records.evaluations))
+    """Write report.html from the run's files and return its path. RunFolderError when the folder records no run."""
+    records = read_run(run_dir)
+    by_name: dict[str, list[Evaluation]] = {}
+    for evaluation in records.evaluations:
+        by_name.setdefault(evaluation.benchmark, []).append(evaluation)
+    benchmarks = [_show_benchmark(name, found) for name, found in by_name.items()]
     main = max(benchmarks, key=lambda benchmark: len(benchmark.evaluations), default=None)
-    template = _environment().get_template("page.html.jinja")
-    return template.render(
+    strict = {"autoescape": True, "undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, **strict)  # type: ignore[arg-type]
+    shown = (clip, describe_sample, mark_of, mark_sample, split_completion)
+    environment.globals.update(say=wording, charts=charts, **{function.__name__: function for function in shown})
+    page = environment.get_template("page.html.jinja").render(
         records=records,
         headline=_headline(records, main),
         unfinished=wording.say_unfinished(records.stages),
         benchmarks=benchmarks,
         main=main,
-        choice=_choose_problems(main),
+        choice=choose_problems(main.evaluations, main.modes[0]) if main and main.modes else None,
         trainings=[_show_training(run) for run in records.trainings],
-        stages=_show_stages(records),
         total_seconds=sum(stage.seconds or 0.0 for stage in records.stages),
         environment=_flatten(records.environment),
-    ).lstrip()
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
     )
-    environment.globals.update(
-        say=wording,
-        charts=charts,
-        clip=clip,
-        describe_sample=describe_sample,
-        mark_of=mark_of,
-        mark_sample=mark_sample,
-        split_completion=split_completion,
-    )
-    return environment
-
-
-# --- evaluations ----------------------------------------------------------------------------------------------------
-
-
-def _show_benchmarks(evaluations: Sequence[Evaluation]) -> list[ShownBenchmark]:
-    names = list(dict.fromkeys(evaluation.benchmark for evaluation in evaluations))
-    return [_show_benchmark(name, [item for item in evaluations if item.benchmark == name]) for name in names]
+    write_text(run_dir / PAGE_NAME, page.lstrip())
+    return run_dir / PAGE_NAME
 
 
 def _show_benchmark(name: str, evaluations: Sequence[Evaluation]) -> ShownBenchmark:
-    labels = _labels(evaluations)
+    names = [wording.name_model(evaluation.model) for evaluation in evaluations]
+    labels = [  # with the stage where one model is evaluated twice
+        f"{model} ({item.stage})" if names.count(model) > 1 else model
+        for model, item in zip(names, evaluations, strict=True)
+    ]
     by_name = dict(zip((item.stage for item in evaluations), labels, strict=True))
     summaries = [summary for item in evaluations for summary in item.modes.values()]
+    baselines = [by_name.get(item.baseline, wording.name_model(item.baseline)) for item in evaluations]
     return ShownBenchmark(
         name=name,
         labels=tuple(labels),
         evaluations=tuple(evaluations),
         modes=tuple(dict.fromkeys(mode for item in evaluations for mode in item.modes)),
         groups=tuple(sorted({group for summary in summaries for group in summary.groups})),
-        baselines=tuple(by_name.get(item.baseline, wording.name_model(item.baseline)) for item in evaluations),
+        rows=tuple(zip(labels, baselines, evaluations, strict=True)),
     )
 
 
-def _labels(evaluations: Sequence[Evaluation]) -> list[str]:
-    """The model's name; with the stage's where one model is evaluated twice."""
-    names = [wording.name_model(evaluation.model) for evaluation in evaluations]
-    counts = Counter(names)
-    return [
-        f"{name} ({item.stage})" if counts[name] > 1 else name for name, item in zip(names, evaluations, strict=True)
-    ]
-
-
 def _headline(records: RunRecords, main: ShownBenchmark | None) -> list[str]:
-    """What happened, in sentences: the accuracies and the last gain, or how training went."""
     if main is None or not main.modes:
         return [sentence for run in records.trainings if (sentence := wording.say_training(run))]
     sentences = [wording.say_accuracies(main.labels, main.evaluations, main.modes[0])]
@@ -190,66 +130,37 @@ def _headline(records: RunRecords, main: ShownBenchmark | None) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
-def _choose_problems(main: ShownBenchmark | None) -> ProblemChoice | None:
-    if main is None or not main.modes:
-        return None
-    choice = choose_problems(main.evaluations, main.modes[0])
-    return choice if choice.shown else None
-
-
-# --- training -------------------------------------------------------------------------------------------------------
-
-
-def _show_training(run: TrainingRun) -> ShownTraining:
-    return ShownTraining(
-        title=wording.name_model(run.name),
-        summary=wording.say_training(run),
-        preflight=wording.say_preflight(run.preflight),
-        findings=tuple(wording.say_findings(run.preflight)),
-        charts=_draw(_grpo_panels(run.metrics) if run.kind == "grpo" else SFT_PANELS, run.metrics),
-        more_charts=_draw((*_reward_panels(run.metrics), *MORE_PANELS), run.metrics),
-        groups=choose_rollouts(run.rollout_paths),
-        has_rollouts=run.kind == "grpo" or bool(run.rollout_paths),
-        unscored=tuple(wording.say_unscored(count) for count in count_unscored(run.rollout_paths)),
-    )
-
-
-def _grpo_panels(metrics: Sequence[Mapping[str, Any]]) -> tuple[Panel, ...]:
-    return (GRPO_PANELS[0], _accuracy_panel(), _rewards_panel("Each reward", "mean", metrics), *GRPO_PANELS[1:])
+def _show_training(run: TrainingRun) -> dict[str, Any]:
+    panels, more = SFT_PANELS, MORE_PANELS
+    if run.kind == "grpo":
+        panels = (GRPO_PANELS[0], _accuracy_panel(), _rewards_panel(run, "", "mean", False), *GRPO_PANELS[1:])
+        kinds = (("standard deviation", "std", False), ("groups without variance", "zero_variance", True))
+        more = (*(_rewards_panel(run, *kind) for kind in (*kinds, ("unscored share", "unscored", True))), *more)
+    return {
+        "title": wording.name_model(run.name),
+        "summary": wording.say_training(run),
+        "preflight": wording.say_preflight(run.preflight),
+        "findings": wording.say_findings(run.preflight),
+        "charts": [chart for panel in panels if (chart := draw_chart(panel, run.metrics))],
+        "more_charts": [chart for panel in more if (chart := draw_chart(panel, run.metrics))],
+        "groups": choose_rollouts(run.rollout_paths),
+        "has_rollouts": run.kind == "grpo" or bool(run.rollout_paths),
+        "unscored": count_unscored(run.rollout_paths),
+    }
 
 
 def _accuracy_panel() -> Panel:
-    """The default reward for answers, in training and on held-out problems."""
     names = [spec.function_name for spec in reward_specs().values() if spec.is_default and spec.kind == "answer"]
-    series = [
-        (f"{where}rewards/{name}/mean", label)
-        for name in names
-        for where, label in (("", "training"), ("eval_", "held-out"))
-    ]
-    return Panel("Accuracy of the rollouts", tuple(series), is_share=True)
+    labels = (("", "training"), ("eval_", "held-out"))
+    series = tuple((f"{where}rewards/{name}/mean", label) for name in names for where, label in labels)
+    return Panel("Accuracy of the rollouts", series, is_share=True)
 
 
-def _reward_panels(metrics: Sequence[Mapping[str, Any]]) -> tuple[Panel, ...]:
-    return (
-        _rewards_panel("Each reward’s standard deviation", "std", metrics),
-        _rewards_panel("Each reward’s groups without variance", "zero_variance", metrics, is_share=True),
-        _rewards_panel("Each reward’s unscored share", "unscored", metrics, is_share=True),
-    )
-
-
-def _rewards_panel(title: str, measure: str, metrics: Sequence[Mapping[str, Any]], is_share: bool = False) -> Panel:
-    """One measure of every reward that has it."""
-    keys = dict.fromkeys(key for row in metrics for key in row)
+def _rewards_panel(run: TrainingRun, what: str, measure: str, is_share: bool) -> Panel:
+    keys = dict.fromkeys(key for row in run.metrics for key in row)
     names = sorted(match[1] for key in keys if (match := re.fullmatch(rf"rewards/(.+)/{measure}", key)))
     series = tuple((f"rewards/{name}/{measure}", name.removesuffix("_reward")) for name in names)
-    return Panel(title, series, is_share)
-
-
-def _draw(panels: Sequence[Panel], metrics: Sequence[Mapping[str, Any]]) -> tuple[Chart, ...]:
-    return tuple(chart for panel in panels if (chart := draw_chart(panel, metrics)))
-
-
-# --- completions ----------------------------------------------------------------------------------------------------
+    return Panel(f"Each reward’s {what}" if what else "Each reward", series, is_share)
 
 
 def mark_sample(sample: Sample) -> str:
@@ -268,10 +179,7 @@ def describe_sample(sample: Sample) -> str:
 
 
 def split_completion(text: str) -> list[Passage]:
-    """The completion as passages of "thinking", "answer" and "other", in order and without the tags.
-
-    A prompt may end inside the thinking: what comes before a first </think> is thinking too.
-    """
+    """The passages "thinking", "answer" and "other" without tags; text before a first </think> is thinking."""
     text, kind = restore_opening(text), "other"
     after = {THINK_OPEN: "thinking", THINK_CLOSE: "other", ANSWER_OPEN: "answer", ANSWER_CLOSE: "other"}
     pieces = re.split("(" + "|".join(map(re.escape, after)) + ")", text[:MAX_SHOWN_CHARS])
@@ -296,18 +204,7 @@ def clip(text: str, kind: str) -> Passage:
     return Passage(kind, text[:end], text[end:].removeprefix("\n"), 0)
 
 
-# --- how it was made ------------------------------------------------------------------------------------------------
-
-
-def _show_stages(records: RunRecords) -> list[tuple[str, str, str, float | None]]:
-    return [
-        (stage.name, stage.kind, "this page" if stage.kind == "report" else stage.status, stage.seconds)
-        for stage in records.stages
-    ]
-
-
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as rows of dotted names."""
     rows: list[tuple[str, str]] = []
     for key, entry in value.items():
         name = f"{prefix}{text_of(key)}"

@@ -1,29 +1,17 @@
 """What a run left on disk, read with tolerance: what is missing or torn becomes None or a note, never an exception.
 
-It reads pipeline.json, the folders of evaluations and training stages, and a single training run's folder, and of these
-only regular files in the run's own folder.
+Only regular files in the run's own folder are read.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from open_r1.errors import DataError, RunFolderError
-from open_r1.report.run_records import Evaluation, ModeSummary, RunRecords, Stage, TrainingRun
-from open_r1.report.values import (
-    estimate,
-    integer,
-    is_own,
-    json_lines,
-    mapping,
-    number_of,
-    read_json,
-    read_text,
-    text_of,
-)
+from open_r1.report.run_records import Evaluation, ModeSummary, RunRecords, Stage, TrainingRun, estimates, read_record
+from open_r1.report.values import integer, is_own, json_lines, mapping, read_json, read_text, text_of
 from open_r1.rundir import RunDir
 from open_r1.rundir.rollouts import read_rollouts
 from open_r1.text.secrets import hide_secrets
@@ -33,10 +21,7 @@ MAX_SETTINGS_CHARS = 100_000
 
 
 def read_run(run_dir: Path) -> RunRecords:
-    """The records under `run_dir`: a pipeline's, or a single training run's.
-
-    Raises RunFolderError when the folder does not exist or contains no record of a run.
-    """
+    """The records of a pipeline's run or a single training run. RunFolderError when the folder contains none."""
     if not run_dir.is_dir():
         raise RunFolderError(
             f"{run_dir} is not a folder, so there is no run to report on; give the output folder of a run"
@@ -47,8 +32,7 @@ def read_run(run_dir: Path) -> RunRecords:
         notes.append("pipeline.json could not be read; the stages below were found by looking into the folders.")
     stages = tuple(_read_stages(run_dir, pipeline))
     found = stages or tuple(_find_stages(run_dir))
-    evaluations = tuple(_read_evaluations(found, notes))
-    trainings = tuple(_read_trainings(found, notes))
+    evaluations, trainings = tuple(_read_evaluations(found, notes)), tuple(_read_trainings(found, notes))
     if not (stages or evaluations or trainings):
         raise RunFolderError(
             f"{run_dir} contains no record of a run (no pipeline.json, metrics.jsonl, rollouts/ or summary.json); "
@@ -67,30 +51,16 @@ def read_run(run_dir: Path) -> RunRecords:
     )
 
 
-# --- stages and their folders ---------------------------------------------------------------------------------------
-
-
 def _read_stages(run_dir: Path, pipeline: Mapping[str, Any]) -> Iterator[Stage]:
     stages = pipeline.get("stages")
     for entry in map(mapping, stages if isinstance(stages, list) else []):
-        yield Stage(
-            name=text_of(entry.get("name")) or "unnamed",
-            kind=text_of(entry.get("kind")),
-            status=text_of(entry.get("status")),
-            seconds=number_of(entry.get("seconds")),
-            folder=_inside(run_dir, text_of(entry.get("folder"))),
-        )
-
-
-def _inside(run_dir: Path, folder: str) -> Path | None:
-    """A folder of the run, None for one outside it."""
-    path = PurePosixPath(folder)
-    is_inside = bool(folder) and not path.is_absolute() and is_own(run_dir / path, run_dir)
-    return run_dir / path if is_inside else None
+        path = PurePosixPath(folder := text_of(entry.get("folder")))
+        is_inside = bool(folder) and not path.is_absolute() and is_own(run_dir / path, run_dir)
+        name = text_of(entry.get("name")) or "unnamed"
+        yield read_record(Stage, entry, name=name, folder=run_dir / path if is_inside else None)
 
 
 def _find_stages(run_dir: Path) -> Iterator[Stage]:
-    """The stages of a folder without pipeline.json: itself, its folders, and its evaluations under eval/."""
     folders = [run_dir, *sorted(run_dir.glob("*/")), *sorted(run_dir.glob("eval/*/"))]
     for folder in (folder for folder in folders if is_own(folder, run_dir)):
         if (folder / "summary.json").is_file():
@@ -102,12 +72,8 @@ def _find_stages(run_dir: Path) -> Iterator[Stage]:
 def _read_settings(run_dir: Path, stages: tuple[Stage, ...]) -> Iterator[tuple[str, str]]:
     folders = {run_dir: "The run"} | {stage.folder: stage.name or "The run" for stage in stages if stage.folder}
     for folder, name in folders.items():
-        text = read_text(RunDir(folder).resolved)
-        if text:
+        if text := read_text(RunDir(folder).resolved):
             yield name, hide_secrets(text)[:MAX_SETTINGS_CHARS]
-
-
-# --- evaluations ----------------------------------------------------------------------------------------------------
 
 
 def _read_evaluations(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[Evaluation]:
@@ -115,43 +81,21 @@ def _read_evaluations(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[E
         if stage.kind not in ("evaluate", "benchmark") or stage.folder is None:
             continue
         summary = mapping(read_json(stage.folder / "summary.json"))
+        comparison = mapping(read_json(stage.folder / "comparison.json"))
+        compared = mapping(comparison.get("modes"))
         if summary:
-            yield _read_evaluation(stage.name, stage.folder, summary)
+            yield Evaluation(
+                stage=stage.name,
+                benchmark=text_of(summary.get("name")) or stage.name,
+                model=text_of(summary.get("model")) or stage.name,
+                num_problems=integer(summary.get("num_problems")),
+                modes={mode: read_record(ModeSummary, entry) for mode, entry in mapping(summary.get("modes")).items()},
+                baseline=text_of(comparison.get("baseline")),
+                differences=estimates({mode: mapping(entry).get("difference") for mode, entry in compared.items()}),
+                samples_path=stage.folder / "samples.jsonl",
+            )
         elif stage.status in ("done", "skipped"):
             notes.append(f"The evaluation “{stage.name}” left no readable summary.json.")
-
-
-def _read_evaluation(stage: str, folder: Path, summary: Mapping[str, Any]) -> Evaluation:
-    comparison = mapping(read_json(folder / "comparison.json"))
-    differences = {
-        mode: estimate(mapping(entry).get("difference")) for mode, entry in mapping(comparison.get("modes")).items()
-    }
-    return Evaluation(
-        stage=stage,
-        benchmark=text_of(summary.get("name")) or stage,
-        model=text_of(summary.get("model")) or stage,
-        num_problems=integer(summary.get("num_problems")),
-        modes={mode: _mode_summary(mapping(entry)) for mode, entry in mapping(summary.get("modes")).items()},
-        baseline=text_of(comparison.get("baseline")),
-        differences={mode: difference for mode, difference in differences.items() if difference},
-        samples_path=folder / "samples.jsonl",
-    )
-
-
-def _mode_summary(entry: Mapping[str, Any]) -> ModeSummary:
-    groups = {name: estimate(value) for name, value in mapping(entry.get("groups")).items()}
-    return ModeSummary(
-        temperature=number_of(entry.get("temperature")),
-        num_samples=integer(entry.get("num_samples")),
-        accuracy=estimate(entry.get("accuracy")),
-        groups={name: estimate for name, estimate in groups.items() if estimate},
-        mean_tokens=number_of(entry.get("mean_tokens")),
-        truncated_share=number_of(entry.get("truncated_share")),
-        no_answer_share=number_of(entry.get("no_answer_share")),
-    )
-
-
-# --- training -------------------------------------------------------------------------------------------------------
 
 
 def _read_trainings(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[TrainingRun]:
@@ -160,32 +104,17 @@ def _read_trainings(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[Tra
             continue
         metrics = tuple(row for _, row in json_lines(RunDir(stage.folder).metrics))
         folder = RunDir(stage.folder).rollouts
-        rollouts = () if folder.is_symlink() else tuple(sorted(folder.glob("*.parquet"), key=_step_of))
-        if rollouts and not _is_readable(rollouts[0]):
+        rollouts = () if folder.is_symlink() else tuple(sorted(folder.glob("*.parquet")))
+        try:
+            read_rollouts(rollouts[0], rewards_only=True) if rollouts else None
+        except DataError:
             notes.append(
                 f"The rollouts of “{stage.name}” can’t be shown: an older version wrote them, or they are damaged."
             )
         if metrics or rollouts:
-            kind = stage.kind if stage.kind in TRAINING_KINDS else _guess_kind(metrics, bool(rollouts))
+            is_grpo = bool(rollouts) or any("reward" in row for row in metrics)
+            kind = stage.kind if stage.kind in TRAINING_KINDS else "grpo" if is_grpo else "sft"
             preflight = mapping(read_json(RunDir(stage.folder).preflight))
             yield TrainingRun(stage.name or kind, kind, metrics, rollouts, preflight)
         elif stage.status in ("done", "skipped"):
             notes.append(f"The training stage “{stage.name}” left no readable metrics.jsonl.")
-
-
-def _is_readable(path: Path) -> bool:
-    """Whether a file of rollouts can be read and names its reward columns."""
-    try:
-        read_rollouts(path, rewards_only=True)
-    except DataError:
-        return False
-    return True
-
-
-def _guess_kind(metrics: tuple[Mapping[str, Any], ...], has_rollouts: bool) -> str:
-    return "grpo" if has_rollouts or any("reward" in row for row in metrics) else "sft"
-
-
-def _step_of(path: Path) -> tuple[int, str]:
-    digits = re.findall(r"\d+", path.stem)
-    return (int(digits[-1]) if digits else 0, path.name)

@@ -1,19 +1,20 @@
-"""The records that the report is computed from."""
+"""The records that the report is computed from, and how they are read: a value of another type becomes None or empty."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from open_r1.records import Estimate
+from open_r1.report.values import estimate, integer, mapping, number_of, text_of
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One line of pipeline.json."""
-
     name: str
     kind: str
     status: str
@@ -49,28 +50,11 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The score of one sample, and the byte where its line begins in samples.jsonl."""
-
-    score: float | None
-    group: str
-    offset: int
-
-    @property
-    def mark(self) -> str:
-        """ "right", "wrong", "partial" or "unscored"."""
-        return mark_of(self.score)
-
-
-@dataclass(frozen=True)
 class Sample:
-    """One line of samples.jsonl."""
-
     prompt: str
     gold: str
     group: str
     completion: str
-    answer: str | None
     score: float | None
     reason: str
     num_tokens: int | None
@@ -87,21 +71,6 @@ class Rollout:
     rewards: Mapping[str, float | None]
     reasons: Mapping[str, str]
     advantage: float | None
-
-    @property
-    def total(self) -> float:
-        """The sum of the scored rewards."""
-        return sum(value for value in self.rewards.values() if value is not None)
-
-
-@dataclass(frozen=True)
-class UnscoredCount:
-    """How many of a reward's values, in the rollout files counted, are unscored, and why."""
-
-    reward: str
-    unscored: int
-    total: int
-    reasons: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -128,6 +97,29 @@ class RunRecords:
     trainings: tuple[TrainingRun, ...]
     settings: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = field(default=())
+
+
+def estimates(value: Any) -> dict[str, Estimate]:
+    """Name -> estimate, for those that have a value."""
+    found = {text_of(name): estimate(entry) for name, entry in mapping(value).items()}
+    return {name: entry for name, entry in found.items() if entry}
+
+
+READERS = {
+    "str": text_of,
+    "int | None": integer,
+    "float | None": number_of,
+    "Estimate | None": estimate,
+    "Mapping[str, Estimate]": estimates,
+}
+"""By the type that a field is declared with."""
+
+
+def read_record(kind: type[Record], value: Any, **given: Any) -> Record:
+    """A record from a JSON object whose keys are its fields; `given` are read already."""
+    entry = mapping(value)
+    declared = [one for one in fields(kind) if one.name not in given]  # type: ignore[arg-type]
+    return kind(**{one.name: READERS[str(one.type)](entry.get(one.name)) for one in declared}, **given)
 
 
 def mark_of(score: float | None) -> str:

@@ -1,25 +1,31 @@
 """The completions of a run: the samples of its evaluations and the rollouts of its training.
 
-Texts are read when they are shown: `Verdict` keeps where a sample is in its file, so that a benchmark of many long samples
-costs little memory.
+Texts are read when they are shown: a `Verdict` knows where its sample is, so that many long samples cost little memory.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from open_r1.errors import DataError
-from open_r1.report.run_records import Rollout, Sample, UnscoredCount, Verdict
-from open_r1.report.values import integer, json_lines, mapping, number_of, text_of
+from open_r1.report.run_records import Rollout, Sample, mark_of, read_record
+from open_r1.report.values import json_lines, number_of, text_of
 from open_r1.rundir import open_regular, read_row
 from open_r1.rundir import rollouts as rollout_files
 from open_r1.rundir.rollouts import reason_column
 
-MAX_COUNTED_FILES = 60
-"""Unscored rewards are counted in at most so many rollout files, evenly spread."""
+MAX_COUNTED_FILES = 60  # unscored rewards are counted in at most so many rollout files, evenly spread
+
+
+class Verdict(NamedTuple):
+    """The mark of one sample ("right", "wrong", …), its group, and the byte where its line begins in samples.jsonl."""
+
+    mark: str
+    group: str
+    offset: int
 
 
 def read_verdicts(path: Path, mode: str) -> dict[str, Verdict]:
@@ -28,75 +34,46 @@ def read_verdicts(path: Path, mode: str) -> dict[str, Verdict]:
     for offset, row in json_lines(path):
         problem = text_of(row.get("problem_id"))
         if problem and row.get("mode") == mode and problem not in verdicts:
-            verdicts[problem] = Verdict(number_of(row.get("score")), text_of(row.get("group")), offset)
+            verdicts[problem] = Verdict(mark_of(number_of(row.get("score"))), text_of(row.get("group")), offset)
     return verdicts
 
 
 def read_sample(path: Path, offset: int) -> Sample:
     """The sample whose line begins at byte `offset`, as `read_verdicts` found it."""
     with open_regular(path) as file:
-        row = mapping(read_row(file, offset))
-    return Sample(
-        prompt=text_of(row.get("prompt")),
-        gold=text_of(row.get("gold")),
-        group=text_of(row.get("group")),
-        completion=text_of(row.get("completion")),
-        answer=None if row.get("answer") is None else text_of(row["answer"]),
-        score=number_of(row.get("score")),
-        reason=text_of(row.get("reason")),
-        num_tokens=integer(row.get("num_tokens")),
-        finish_reason=text_of(row.get("finish_reason")),
-    )
+        return read_record(Sample, read_row(file, offset))
 
 
-def read_rollouts(path: Path) -> list[Rollout]:
+def read_rollouts(path: Path, rewards_only: bool = False) -> list[Rollout]:
     """The rollouts of one file; empty when it can't be read."""
     try:
-        found = rollout_files.read_rollouts(path)
+        found = rollout_files.read_rollouts(path, rewards_only)
     except DataError:
         return []
-    return [_rollout(row, found.rewards) for row in found.rows]
+
+    def read(row: Mapping[str, Any]) -> Rollout:
+        rewards = {name: number_of(row.get(name)) for name in found.rewards}
+        reasons = {name: text_of(row.get(reason_column(name))) for name in found.rewards}
+        return read_record(Rollout, row, rewards=rewards, reasons=reasons)
+
+    return [read(row) for row in found.rows]
 
 
-def _rollout(row: Mapping[str, Any], names: tuple[str, ...]) -> Rollout:
-    return Rollout(
-        step=integer(row.get("step")),
-        prompt=text_of(row.get("prompt")),
-        completion=text_of(row.get("completion")),
-        rewards={name: number_of(row.get(name)) for name in names},
-        reasons={name: text_of(row.get(reason_column(name))) for name in names},
-        advantage=number_of(row.get("advantage")),
-    )
-
-
-def count_unscored(paths: tuple[Path, ...]) -> list[UnscoredCount]:
-    """For each reward with unscored values: how many and why, over at most MAX_COUNTED_FILES files."""
-    totals, unscored, reasons = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
-    for path in spread(paths, MAX_COUNTED_FILES):
-        for reward, value, reason in _reward_values(path):
-            totals[reward] += 1
-            if value is None:
-                unscored[reward] += 1
-                reasons[reward, reason or "no reason given"] += 1
+def count_unscored(paths: tuple[Path, ...]) -> list[str]:
+    """`accuracy: 3 of 1,200 unscored (timeout 3).` for each reward, over at most MAX_COUNTED_FILES files."""
+    totals: Counter[str] = Counter()
+    reasons: dict[str, Counter[str]] = {}
+    for rollout in (
+        one for path in spread(paths, MAX_COUNTED_FILES) for one in read_rollouts(path, rewards_only=True)
+    ):
+        totals.update(rollout.rewards.keys())
+        for name in (name for name, value in rollout.rewards.items() if value is None):
+            reasons.setdefault(name, Counter())[rollout.reasons[name] or "no reason given"] += 1
     return [
-        UnscoredCount(
-            reward=reward,
-            unscored=unscored[reward],
-            total=totals[reward],
-            reasons=tuple(sorted((why, count) for (name, why), count in reasons.items() if name == reward)),
-        )
-        for reward in sorted(unscored)
+        f"{name}: {found.total():,} of {totals[name]:,} unscored "
+        f"({', '.join(f'{reason} {number:,}' for reason, number in sorted(found.items()))})."
+        for name, found in sorted(reasons.items())
     ]
-
-
-def _reward_values(path: Path) -> Iterator[tuple[str, float | None, str]]:
-    try:
-        found = rollout_files.read_rollouts(path, rewards_only=True)
-    except DataError:
-        return
-    for row in found.rows:
-        for name in found.rewards:
-            yield name, number_of(row.get(name)), text_of(row.get(reason_column(name)))
 
 
 def spread(items: tuple[Any, ...], limit: int) -> tuple[Any, ...]:

@@ -1,8 +1,6 @@
 """Which problems and rollouts the page shows. Chosen by rule, not by hand, and the same for the same files.
 
-Problems: by what changed between the last two evaluations of a benchmark, spread over the families, in the order
-of their ids (hashes, so as good as random). Rollouts: at the first, middle and last recorded step, the group
-whose rewards differ most.
+Problems: by what changed between the last two evaluations, spread over the families, in the order of their ids.
 """
 
 from __future__ import annotations
@@ -12,16 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from open_r1.report.run_records import Evaluation, Rollout, Sample, Verdict
-from open_r1.report.samples import read_rollouts, read_sample, read_verdicts, spread
+from open_r1.report.run_records import Evaluation, Rollout, Sample
+from open_r1.report.samples import Verdict, read_rollouts, read_sample, read_verdicts, spread
 
 NUM_PROBLEMS = 12
 NUM_STEPS = 3
 NUM_ROLLOUTS = 4
 
-Change = tuple[str, ...]
-"""The marks of the last two evaluations, or of the only one: ("wrong", "right")."""
-
+Change = tuple[str, ...]  # the marks of the last two evaluations, or of the only one: ("wrong", "right")
 TURNS: tuple[tuple[Change, int], ...] = (
     (("right", "wrong"), 2),
     (("wrong", "wrong"), 2),
@@ -67,17 +63,25 @@ def choose_problems(evaluations: Sequence[Evaluation], mode: str, limit: int = N
     verdicts = [read_verdicts(evaluation.samples_path, mode) for evaluation in evaluations]
     changes = _find_changes(verdicts)
     groups = {key: verdict.group for table in verdicts for key, verdict in table.items()}
-    chosen = sorted(
-        _choose(changes, groups, limit), key=lambda key: (_place(changes[key]), changes[key], groups[key], key)
-    )
+
+    def place(key: str) -> tuple[int, Change, str, str]:
+        change = changes[key]
+        return ([*SHOWN_ORDER, change].index(change), change, groups[key], key)
+
+    def samples(key: str) -> tuple[Sample | None, ...]:
+        tables = zip(evaluations, verdicts, strict=True)
+        return tuple(
+            read_sample(one.samples_path, table[key].offset) if key in table else None for one, table in tables
+        )
+
+    chosen = sorted(_choose(changes, groups, limit), key=place)
     return ProblemChoice(
-        shown=tuple(ShownProblem(key, changes[key], _read_samples(evaluations, verdicts, key)) for key in chosen),
+        shown=tuple(ShownProblem(key, changes[key], samples(key)) for key in chosen),
         counts=tuple(sorted(Counter(changes.values()).items(), key=lambda item: (-item[1], item[0]))),
     )
 
 
 def _find_changes(verdicts: Sequence[Mapping[str, Verdict]]) -> dict[str, Change]:
-    """The change of each problem that both of the last two evaluations with samples hold, in order of id."""
     last = [table for table in verdicts if table][-2:]
     if not last:
         return {}
@@ -86,7 +90,6 @@ def _find_changes(verdicts: Sequence[Mapping[str, Verdict]]) -> dict[str, Change
 
 
 def _choose(changes: Mapping[str, Change], groups: Mapping[str, str], limit: int) -> list[str]:
-    """Each change in its turn, then whatever is left; each time from the group chosen least so far."""
     known = [change for change, _ in TURNS]
     rare = sorted(set(changes.values()) - set(known))
     turns = [*((change, 1) for change in rare), *TURNS, *((change, limit) for change in (*known, *rare))]
@@ -104,37 +107,20 @@ def _choose(changes: Mapping[str, Change], groups: Mapping[str, str], limit: int
     return chosen
 
 
-def _place(change: Change) -> int:
-    return SHOWN_ORDER.index(change) if change in SHOWN_ORDER else len(SHOWN_ORDER)
-
-
-def _read_samples(
-    evaluations: Sequence[Evaluation], verdicts: Sequence[Mapping[str, Verdict]], key: str
-) -> tuple[Sample | None, ...]:
-    return tuple(
-        read_sample(evaluation.samples_path, table[key].offset) if key in table else None
-        for evaluation, table in zip(evaluations, verdicts, strict=True)
-    )
-
-
 def choose_rollouts(paths: tuple[Path, ...]) -> tuple[ShownGroup, ...]:
-    """One group each from the first, middle and last rollout file that can be read."""
-    groups = (_widest_group(read_rollouts(path)) for path in spread(paths, NUM_STEPS))
-    return tuple(group for group in groups if group)
+    """One group each from the first, middle and last rollout file that can be read: that whose rewards differ most."""
+    shown = []
+    for path in spread(paths, NUM_STEPS):
+        by_prompt: dict[str, list[Rollout]] = {}
+        for rollout in read_rollouts(path):
+            by_prompt.setdefault(rollout.prompt, []).append(rollout)
+        ranked = [sorted(group, key=_total, reverse=True) for group in by_prompt.values()]
+        if ranked:
+            widest = max(ranked, key=lambda group: _total(group[0]) - _total(group[-1]))  # the first of equals
+            best = spread(tuple(widest), NUM_ROLLOUTS)
+            shown.append(ShownGroup(best[0].step, best[0].prompt, best, len(widest)))
+    return tuple(shown)
 
 
-def _widest_group(rollouts: Sequence[Rollout]) -> ShownGroup | None:
-    by_prompt: dict[str, list[Rollout]] = {}
-    for rollout in rollouts:
-        by_prompt.setdefault(rollout.prompt, []).append(rollout)
-    if not by_prompt:
-        return None
-    widest = max(by_prompt.values(), key=_reward_range)  # the first of equals
-    ranked = sorted(widest, key=lambda rollout: -rollout.total)
-    shown = spread(tuple(ranked), NUM_ROLLOUTS)
-    return ShownGroup(shown[0].step, shown[0].prompt, shown, len(widest))
-
-
-def _reward_range(group: Sequence[Rollout]) -> float:
-    totals = [rollout.total for rollout in group]
-    return max(totals) - min(totals)
+def _total(rollout: Rollout) -> float:
+    return sum(value for value in rollout.rewards.values() if value is not None)

@@ -1,10 +1,6 @@
-"""A run on disk: its paths, the only ways in which its files are written, and whose an output folder is.
+"""A run on disk: its paths, the only ways in which its files are written, and whose an output folder is."""
 
-A file is written beside its place and renamed; a log is appended to line by line; `done.json` is written last, so that a
-folder without it is unfinished.
-"""
-
-from open_r1.rundir.claim import OutputFolder, describe_changes, hold_file
+from open_r1.rundir.claim import describe_changes, hold_file
 from open_r1.rundir.files import (
     atomic_file,
     hash_files,
@@ -29,7 +25,6 @@ from open_r1.rundir.paths import CHECKPOINT_MARKER, RunDir
 __all__ = [
     "CHECKPOINT_MARKER",
     "LineAppender",
-    "OutputFolder",
     "RunDir",
     "append_line",
     "atomic_file",

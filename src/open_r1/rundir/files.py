@@ -41,15 +41,12 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
 def writing_failed(path: Path, error: OSError) -> RunError:
     """What a failed write means to the user; nothing finished before it is lost."""
+    again = "and run the same command again."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunError(
-            f"the disk is full: '{path}' could not be written; free some space and run the same command again."
-        )
+        return RunError(f"the disk is full: '{path}' could not be written; free some space {again}")
     if error.errno == errno.ELOOP:
-        return RunError(f"'{path}' is a link, which is not followed; remove it and run the same command again.")
-    return RunError(
-        f"'{path}' could not be written: {error.strerror or error}; fix that and run the same command again."
-    )
+        return RunError(f"'{path}' is a link, which is not followed; remove it {again}")
+    return RunError(f"'{path}' could not be written: {error.strerror or error}; fix that {again}")
 
 
 def open_regular(path: Path, root: Path | None = None) -> BinaryIO:

@@ -1,7 +1,6 @@
 r"""JSON-lines files: written whole, appended to durably, repaired after a kill, indexed, and read as a stream.
 
-A line ends at `\n` and nowhere else, so that U+2028 and a carriage return are content. A process that is killed while it
-appends leaves whole lines and at most one torn last line: readers leave it out, and `LineAppender` cuts it off.
+A line ends at `\n` and nowhere else. A killed process leaves at most one torn last line: readers leave it out.
 """
 
 from __future__ import annotations
@@ -16,19 +15,20 @@ from open_r1.errors import RunError
 from open_r1.rundir.files import atomic_file, open_regular, writing_failed
 
 BLOCK_BYTES = 2**20
+APPENDING = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 Key = TypeVar("Key", bound=Hashable)
 
 
 class Line(NamedTuple):
-    """A line of a file: its number from 1, the byte that it starts at, and its bytes with the newline."""
+    """A line of a file, whose content ends with the newline."""
 
-    number: int
-    start: int
+    number: int  # from 1
+    start: int  # its first byte
     content: bytes
 
 
 class Row(NamedTuple):
-    """A JSON value of a file, with the number and first byte of its line."""
+    """A JSON value of a file."""
 
     number: int
     start: int
@@ -96,17 +96,10 @@ def read_row(file: BinaryIO, start: int) -> Any:
 def append_line(path: Path, row: Any) -> None:
     """Append one row in a single write."""
     try:
-        descriptor = _open_to_append(path)
-        try:
-            os.write(descriptor, encode_row(row))
-        finally:
-            os.close(descriptor)
+        with open(os.open(path, APPENDING, 0o666), "ab", buffering=0) as file:
+            file.write(encode_row(row))
     except OSError as error:
         raise writing_failed(path, error) from error
-
-
-def _open_to_append(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 class LineAppender:
@@ -121,7 +114,7 @@ class LineAppender:
         self.lines: list[bytes] = []
         try:
             is_new = not path.exists()
-            self.descriptor = _open_to_append(path)
+            self.descriptor = os.open(path, APPENDING, 0o666)
             self.cut = repair_tail(self.descriptor)
             self.size = os.fstat(self.descriptor).st_size
             if is_new:
@@ -171,11 +164,14 @@ class LineAppender:
 
 def repair_tail(descriptor: int) -> int:
     """Cut a torn last line off, or end a whole one that lacks its newline; returns the bytes cut."""
-    size = os.fstat(descriptor).st_size
-    start = last_line_start(descriptor, size)
-    if start == size:
+    size = start = os.fstat(descriptor).st_size
+    tail = b""
+    while start > 0 and b"\n" not in tail:
+        start = max(0, start - BLOCK_BYTES)
+        tail = os.pread(descriptor, size - start, start)
+    tail = tail.rpartition(b"\n")[2]
+    if not tail:
         return 0
-    tail = os.pread(descriptor, size - start, start)
     try:
         is_whole = isinstance(json.loads(tail), dict)
     except (ValueError, RecursionError):
@@ -183,20 +179,8 @@ def repair_tail(descriptor: int) -> int:
     if is_whole:
         os.write(descriptor, b"\n")
         return 0
-    os.ftruncate(descriptor, start)
-    return size - start
-
-
-def last_line_start(descriptor: int, size: int) -> int:
-    """Where the text after the last newline starts; `size` when the file ends with one."""
-    end = size
-    while end > 0:
-        start = max(0, end - BLOCK_BYTES)
-        found = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        end = start
-    return 0
+    os.ftruncate(descriptor, size - len(tail))
+    return len(tail)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,12 +1,7 @@
 """The rollouts of GRPO on disk: a Parquet file a step, written by training and read by the report.
 
-step           the update step that learned from them
-prompt         the last message of the prompt
-completion     what the model wrote
-REWARD         each reward's value, null where it is unscored; the file's metadata lists these columns
-REWARD_reason  why, in a word
-REWARD_NAME    a detail that the reward gave, as JSON
-advantage      what the sample weighs in the loss
+Columns: step, prompt (its last message), completion, each REWARD (null where unscored; listed in the file's metadata),
+REWARD_reason, what a reward logs as REWARD_NAME, and advantage.
 """
 
 from __future__ import annotations
@@ -53,7 +48,10 @@ def rollout_table(
         "step": [step] * len(advantages),
         "prompt": list(prompts),
         "completion": list(completions),
-        **{name: [_none_if_nan(value) for value in values] for name, values in rewards.items()},
+        **{
+            name: [None if value is None or math.isnan(value) else value for value in values]
+            for name, values in rewards.items()
+        },
         **{name: list(values) for name, values in more.items()},
         "advantage": list(advantages),
     }
@@ -100,10 +98,5 @@ def read_rollouts(path: Path, rewards_only: bool = False) -> RolloutRows:
     return RolloutRows(rewards, table.to_pylist())
 
 
-def _none_if_nan(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else value
-
-
 def _is_text(values: Sequence[Any]) -> bool:
-    """A column of text; of None alone too, for a detail that is text elsewhere may be missing in a whole generation."""
     return not any(value is not None and not isinstance(value, str) for value in values)

@@ -22,21 +22,14 @@ Backend = Literal["vllm", "transformers"]
 TOKEN_VARIABLES: Mapping[Backend, str] = {"vllm": "VLLM_API_KEY", "transformers": "OPEN_R1_SERVER_TOKEN"}
 """Environment variable with the secret by which only the gateway may ask the model's server."""
 
-KEY_VARIABLE = "OPEN_R1_API_KEY"
-"""Environment variable with the key that clients must show."""
-
+KEY_VARIABLE = "OPEN_R1_API_KEY"  # environment variable with the key that clients must show
 NEEDED = ("fastapi", "uvicorn", "openai", "torch", "transformers", "accelerate")
 """What transformers' server imports; the extra `serve` installs it."""
 
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """What to serve and how; None leaves a choice to the server.
-
-    Args:
-        names: What clients may call the model; its path or id when empty.
-        extra: Further flags for the server's own command.
-    """
+    """What to serve and how; None leaves a choice to the server. `names` are what clients may call the model."""
 
     model: str
     host: str = "127.0.0.1"
@@ -62,29 +55,21 @@ class ServeOptions:
 
     @property
     def known_names(self) -> tuple[str, ...]:
-        """What clients may call the model."""
         return self.names or (self.model,)
 
 
 def has_vllm() -> bool:
-    """Whether vLLM is installed."""
     return importlib.util.find_spec("vllm") is not None
 
 
 def choose_backend(options: ServeOptions) -> Backend:
     """The backend asked for or, where none is, the best that is installed. ConfigError for what can't work."""
-    backend = options.backend or ("vllm" if has_vllm() else "transformers")
-    if backend == "vllm" and not has_vllm():
+    if options.backend == "vllm" and not has_vllm():
         raise ConfigError(
             "vLLM is not installed; run in the checkout: pip install -e '.[vllm]', or take --backend transformers."
         )
-    if backend == "transformers":
-        check_transformers(options)
-    return backend
-
-
-def check_transformers(options: ServeOptions) -> None:
-    """ConfigError for what transformers' server lacks or can't do."""
+    if options.backend == "vllm" or (options.backend is None and has_vllm()):
+        return "vllm"
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
@@ -98,6 +83,7 @@ def check_transformers(options: ServeOptions) -> None:
             )
     if options.extra:
         raise ConfigError(f"flags after -- are vLLM's, but transformers serves here: {' '.join(options.extra)}.")
+    return "transformers"
 
 
 def check_key(host: str, api_key: str) -> None:
@@ -121,58 +107,30 @@ def check_model(model: str) -> None:
 
 
 def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[str]:
-    """The command that serves the model on loopback at `port`."""
-    return (vllm_command if backend == "vllm" else transformers_command)(options, port)
-
-
-def transformers_command(options: ServeOptions, port: int) -> list[str]:
-    """The command that starts our form of transformers' server."""
-    command = python_command("-m", "open_r1.generation.transformers_server", options.model)
-    command += ["--port", str(port), "--dtype", options.dtype]
-    command += flags(options, ("max_model_len", "gpu_memory_utilization"), hyphens=False)
-    return command + (["--trust_remote_code"] if options.trust_remote_code else [])
-
-
-def vllm_command(options: ServeOptions, port: int) -> list[str]:
-    """`vllm serve MODEL`; the module where the distribution is not called vllm, since that command needs its version."""
-    command = python_command("-m", "vllm.entrypoints.openai.api_server", "--model", options.model)
-    script = Path(sys.executable).with_name("vllm")
-    if is_installed("vllm") and script.is_file():
-        command = [str(script), "serve", options.model]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", options.dtype]
-    command += ["--served-model-name", *options.known_names]
-    names = ("tensor_parallel_size", "data_parallel_size", "gpu_memory_utilization", "max_model_len")
-    command += flags(options, names, hyphens=True)
-    command += ["--trust-remote-code"] if options.trust_remote_code else []
-    return [*command, *options.extra]
+    """The command that serves the model on loopback; vLLM's module where its own command lacks its version."""
+    given = ["--host", "127.0.0.1", "--port", str(port), "--dtype", options.dtype]
+    names = ["gpu_memory_utilization", "max_model_len"]
+    if backend == "transformers":
+        command = python_command("-m", "open_r1.generation.transformers_server", options.model)
+    else:
+        names = ["tensor_parallel_size", "data_parallel_size", *names]
+        given += ["--served-model-name", *options.known_names]
+        command = python_command("-m", "vllm.entrypoints.openai.api_server", "--model", options.model)
+        script = Path(sys.executable).with_name("vllm")
+        if is_installed("vllm") and script.is_file():
+            command = [str(script), "serve", options.model]
+    given += [word for name in names if (value := getattr(options, name)) for word in (f"--{name}", str(value))]
+    given += ["--trust_remote_code"] if options.trust_remote_code else []
+    if backend == "vllm":  # whose flags have hyphens
+        given = [word.replace("_", "-") if word.startswith("--") else word for word in given]
+    return [*command, *given, *options.extra]
 
 
 def is_installed(distribution: str) -> bool:
-    """Whether a distribution is installed under that name."""
-    try:
-        metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def flags(options: ServeOptions, names: tuple[str, ...], hyphens: bool) -> list[str]:
-    """`--name value` for those that were set."""
-    words: list[str] = []
-    for name in names:
-        value = getattr(options, name)
-        if value is not None:
-            words += [f"--{name.replace('_', '-') if hyphens else name}", str(value)]
-    return words
+    return next(iter(metadata.distributions(name=distribution)), None) is not None
 
 
 def backend_environment(backend: Backend, secret: str) -> dict[str, str]:
     """This process's environment with the secret; progress bars off, since nobody watches them."""
-    return child_environment(
-        {
-            TOKEN_VARIABLES[backend]: secret,
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "TQDM_DISABLE": "1",
-            "PYTHONUNBUFFERED": "1",
-        }
-    )
+    quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1"}
+    return child_environment({TOKEN_VARIABLES[backend]: secret, **quiet})

@@ -1,7 +1,4 @@
-"""A server as a child process: started in a group of its own, waited for, watched, stopped with all its descendants.
-
-Its output is read as it comes, and the last lines are kept, to be shown when it dies.
-"""
+"""A server as a child process: started in a group of its own, waited for, watched, stopped with all its descendants."""
 
 from __future__ import annotations
 
@@ -16,22 +13,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
+from typing import Any
 
 from open_r1.errors import RunError
 from open_r1.net.client import TransportError, request_once
 
-KEPT_LINES = 40
 SHOWN_LINES = 15
-PROBE_GAP_S = 0.25
-PROBE_TIMEOUT_S = 5.0
-STOP_LIMIT_S = 15.0
-"""Seconds between asking a server to stop and ending it."""
-
+PROBE_GAP_S, PROBE_TIMEOUT_S = 0.25, 5.0
+STOP_LIMIT_S = 15.0  # seconds between asking a server to stop and ending it
 PROBED = '"GET /health HTTP'
 """In the lines of a server's access log that only our own probes are to blame for; they'd drive out its last words."""
 
 PR_SET_PDEATHSIG = 1
+Report = Callable[[str], None]
 
 
 class ChildServer:
@@ -43,32 +37,22 @@ class ChildServer:
         environment: Mapping[str, str],
         port: int,
         secret: str,
-        report: Callable[[str], None] | None = None,
+        report: Report | None = None,
     ) -> None:
-        self.command, self.environment, self.port, self.secret, self.report = (
-            command,
-            environment,
-            port,
-            secret,
-            report,
-        )
-        self.lines: deque[str] = deque(maxlen=KEPT_LINES)
-
-    @property
-    def url(self) -> str:
-        """Its address on loopback."""
-        return f"http://127.0.0.1:{self.port}"
+        self.command, self.environment, self.secret, self.report = command, environment, secret, report
+        self.url = f"http://127.0.0.1:{port}"
+        self.lines: deque[str] = deque(maxlen=SHOWN_LINES)
 
     def __enter__(self) -> ChildServer:
         try:
+            pipes: dict[str, Any] = {
+                "stdin": subprocess.DEVNULL,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.STDOUT,
+            }
+            ends = _end_with_parent if sys.platform == "linux" else None
             self.process = subprocess.Popen(
-                self.command,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=end_with_parent if sys.platform == "linux" else None,
+                self.command, env=self.environment, start_new_session=True, preexec_fn=ends, **pipes
             )
         except OSError as error:
             raise RunError(f"'{shlex.join(self.command)}' can't be started: {error.strerror or error}.") from None
@@ -77,15 +61,12 @@ class ChildServer:
         return self
 
     def read_output(self) -> None:
-        """Keep the last lines of its output, and report each."""
-        assert self.process.stdout is not None
-        for raw in self.process.stdout:
+        for raw in self.process.stdout or ():
             line = raw.decode("utf-8", "replace").rstrip()
-            if not line or PROBED in line:
-                continue
-            self.lines.append(line)
-            if self.report is not None:
-                self.report(line)
+            if line and PROBED not in line:
+                self.lines.append(line)
+                if self.report is not None:
+                    self.report(line)
 
     def wait_until_ready(self, limit_s: float) -> None:
         """RunError when the server dies or doesn't answer in time, with the last it said."""
@@ -110,38 +91,28 @@ class ChildServer:
         return reply.status == 200 and self.process.poll() is None
 
     def how_it_ended(self) -> str:
-        """Its end in words, to continue a sentence with."""
         status = self.process.poll()
         if status is not None and status < 0:
             return f"was killed by {signal.Signals(-status).name}"
         return f"ended with status {status}"
 
     def last_words(self) -> str:
-        """The end of its output, to finish a sentence with."""
         self.reader.join(timeout=1 if self.process.poll() is not None else 0)
-        lines = list(self.lines)[-SHOWN_LINES:]
-        return "; the last it said:\n  " + "\n  ".join(lines) if lines else "; it said nothing."
+        return "; the last it said:\n  " + "\n  ".join(self.lines) if self.lines else "; it said nothing."
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Ask the whole group to stop, end what remains."""
-        self.signal_group(signal.SIGTERM)
+        self._signal_group(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=STOP_LIMIT_S)
-        self.signal_group(signal.SIGKILL)
+        self._signal_group(signal.SIGKILL)
         self.process.wait()
         self.reader.join(timeout=2)
 
-    def signal_group(self, number: int) -> None:
-        """Send a signal to the process and all its descendants."""
+    def _signal_group(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
 
 
-def end_with_parent() -> None:
-    """In the child: stop when the parent is killed."""
+def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

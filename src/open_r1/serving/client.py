@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
 
+from open_r1.configs.fields import check_limits, setting
+from open_r1.configs.ranges import COUNT, Range
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation.openai_server import bearer, choose_model, read_models
 from open_r1.generation.replies import as_count, clean
@@ -22,22 +24,19 @@ from open_r1.text.thinking import Part, ThinkingSplitter
 
 CHECK_LIMIT_S = 10.0
 SILENCE_LIMIT_S = 600.0
-MOST_CHARACTERS = 4_000_000
-"""Of one answer, so that a server that never ends is left."""
+MOST_CHARACTERS = 4_000_000  # of one answer, so that a server that never ends is left
 
 
 @dataclass(frozen=True)
 class ChatOptions:
     """How answers are sampled; None leaves it to the server."""
 
-    temperature: float | None = 0.6
-    top_p: float | None = 0.95
-    max_tokens: int | None = None
+    temperature: float | None = setting(0.6, "temperature; 0 is greedy", Range(0, 2))
+    top_p: float | None = setting(0.95, "share of the probability", Range(0, 1, open_low=True))
+    max_tokens: int | None = setting(None, "most tokens of an answer", COUNT, flag="max_new_tokens")
 
-    def as_fields(self) -> dict[str, Any]:
-        """The fields of a request; what the server decides is left out."""
-        found = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens}
-        return {name: value for name, value in found.items() if value is not None}
+    def __post_init__(self) -> None:
+        check_limits(self)
 
 
 @dataclass
@@ -51,13 +50,6 @@ class Answer:
     prompt_tokens: int | None = None
     seconds: float = 0.0
     thinking_s: float = 0.0
-
-    def add(self, kind: str, text: str) -> None:
-        """Add a part to the thinking or the answer."""
-        if kind == "thinking":
-            self.thinking += text
-        else:
-            self.text += text
 
 
 @dataclass
@@ -77,17 +69,15 @@ class Conversation:
         return ([{"role": "system", "content": self.system}] if self.system else []) + self.turns
 
     def ask(self, question: str, answer: Answer) -> Iterator[Part]:
-        """The parts of the answer as they come; `answer` is the whole in the end.
-
-        The turn is added to the history when the answer ended. RunError when it didn't: the history is as before.
-        """
-        asked = [*self.messages, {"role": "user", "content": question}]
+        """The parts of the answer as they come; RunError, and the history as before, when the answer did not end."""
         started = time.monotonic()
-        for kind, text in self.stream(asked, answer):
-            answer.add(kind, text)
+        for kind, text in self.stream([*self.messages, {"role": "user", "content": question}], answer):
             answer.seconds = time.monotonic() - started
             if kind == "thinking":
+                answer.thinking += text
                 answer.thinking_s = answer.seconds
+            else:
+                answer.text += text
             if len(answer.thinking) + len(answer.text) > MOST_CHARACTERS:
                 raise RunError(f"the answer has passed {MOST_CHARACTERS:,} characters and was cut off.")
             yield kind, text
@@ -100,64 +90,49 @@ class Conversation:
         """The parts of the answer to some messages. RunError when it fails."""
         body = {"model": self.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
         splitter = ThinkingSplitter(is_prefilled=False)
-        content = orjson.dumps(body | self.options.as_fields())
+        asked = {name: value for name, value in asdict(self.options).items() if value is not None}
+        content = orjson.dumps(body | asked)
         headers = {"Content-Type": "application/json", **bearer(self.api_key)}
         try:
-            with stream_once(
-                "POST", f"{self.url}/chat/completions", content, headers, silence_s=SILENCE_LIMIT_S
-            ) as reply:
+            url = f"{self.url}/chat/completions"
+            with stream_once("POST", url, content, headers, silence_s=SILENCE_LIMIT_S) as reply:
                 if reply.status != 200:
                     raise RunError(f"the server answers {reply.status}: {describe_body(reply.read())}")
-                for event in read_events(reply):
-                    yield from read_event(event, splitter, answer)
+                yield from _read_parts(reply, splitter, answer)
         except TransportError as error:
             raise RunError(f"no whole answer from {self.url}: {error.detail}.") from None
         yield from splitter.finish()
 
 
-def read_events(reply: SyncStream) -> Iterator[dict[str, Any]]:
-    """The events of a stream as objects. RunError for what is not JSON."""
+def _read_parts(reply: SyncStream, splitter: ThinkingSplitter, answer: Answer) -> Iterator[Part]:
     for line in reply.lines():
-        if not line.startswith(b"data:"):
-            continue
-        content = line[5:].strip()
+        content = line.removeprefix(b"data:").strip()
         if content == b"[DONE]":
             return
         try:
-            event = orjson.loads(content)
+            event = orjson.loads(content) if line.startswith(b"data:") else None
         except ValueError:
             shown = as_line(content.decode("utf-8", "replace"), 200)
             raise RunError(f"the server sent something that is not JSON: {shown}") from None
-        if isinstance(event, dict):
-            yield event
-
-
-def read_event(event: dict[str, Any], splitter: ThinkingSplitter, answer: Answer) -> Iterator[Part]:
-    """The parts in one event of a stream; whatever isn't there or has another type is passed over."""
-    if event.get("error"):
-        raise RunError(f"the server failed: {describe_error(event)}")
-    usage = event.get("usage")
-    if isinstance(usage, dict):
-        answer.tokens, answer.prompt_tokens = (
-            as_count(usage.get("completion_tokens")),
-            as_count(usage.get("prompt_tokens")),
-        )
-    choices = event.get("choices")
-    choice = as_object(choices[0] if isinstance(choices, list) and choices else None)
-    delta = as_object(choice.get("delta"))
-    thought = delta.get("reasoning_content") or delta.get("reasoning")
-    if isinstance(thought, str):
-        splitter.state = "answer"
-        yield "thinking", clean(thought)
-    if isinstance(content := delta.get("content"), str):
-        yield from splitter.feed(clean(content))
-    if isinstance(reason := choice.get("finish_reason"), str):
-        answer.finish_reason = reason
-
-
-def as_object(value: Any) -> dict[str, Any]:
-    """The value where it is an object; empty for anything else."""
-    return value if isinstance(value, dict) else {}
+        if not isinstance(event, dict):
+            continue
+        if event.get("error"):
+            raise RunError(f"the server failed: {describe_error(event)}")
+        if isinstance(usage := event.get("usage"), dict):
+            answer.tokens = as_count(usage.get("completion_tokens"))
+            answer.prompt_tokens = as_count(usage.get("prompt_tokens"))
+        try:
+            choice: dict[str, Any] = event["choices"][0]
+            delta: dict[str, Any] = choice.get("delta") or {}
+        except (LookupError, TypeError, AttributeError):
+            continue
+        if isinstance(thought := delta.get("reasoning_content") or delta.get("reasoning"), str):
+            splitter.state = "answer"
+            yield "thinking", clean(thought)
+        if isinstance(content := delta.get("content"), str):
+            yield from splitter.feed(clean(content))
+        if isinstance(reason := choice.get("finish_reason"), str):
+            answer.finish_reason = reason
 
 
 def find_model(url: str, api_key: str, model: str | None) -> str:
@@ -170,7 +145,7 @@ def find_model(url: str, api_key: str, model: str | None) -> str:
         raise ConfigError(f"{url} wants a key: set OPENAI_API_KEY ({describe_body(reply.body)}).")
     models = read_models(reply)
     if models is not None:
-        return choose_model(url, models, model)
+        return choose_model(url, list(models), model)
     if model is None:
         raise ConfigError(f"{url} doesn't say which models it has; choose one with --model.")
     return model

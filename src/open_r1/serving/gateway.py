@@ -1,13 +1,9 @@
 """What clients of `open-r1 serve` talk to: an OpenAI-compatible server in front of the model's own.
 
-    POST /v1/chat/completions   thinking in `reasoning_content`, the answer in `content`, streamed or whole
-    POST /v1/completions        text as the model writes it
-    GET  /v1/models  /health    the names of the model (/v1/models/NAME: one of them); whether it answers
-
-Does: check key, size and content of a request before the model's server sees it, answer every failure as OpenAI does,
-separate thinking from answer the same way for every backend, end the work for a client that left.
-Does not: load a model, queue, or batch; the model's server does.
-A request with `"separate_reasoning": false` gets the completion as the model wrote it.
+POST /v1/chat/completions   thinking in `reasoning_content`, the answer in `content`, streamed or whole; a request with
+                            `"separate_reasoning": false` gets the completion as the model wrote it
+POST /v1/completions        text as the model writes it
+GET  /v1/models  /health    the names of the model (/v1/models/NAME: one of them); whether it answers
 """
 
 from __future__ import annotations
@@ -15,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -26,17 +22,14 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from open_r1.net.client import HttpClient, TransportError
-from open_r1.net.http_server import parse_body
-from open_r1.net.quotas import Quota
+from open_r1.net.http_server import Quota, parse_body
 from open_r1.serving.exchange import Exchange, GatewaySettings
 from open_r1.serving.requests import ApiError, check_model_name, check_request
 from open_r1.serving.thinking import prefills_thinking
 
 BODY_LIMIT_S = 60.0
 HEALTH_LIMIT_S = 10.0
-KEPT_S = 2.0
-"""How long an idle connection is kept: less than the model's server keeps it, which is 5 s in uvicorn."""
-
+KEPT_S = 2.0  # how long an idle connection is kept: less than the model's server keeps it, which is 5 s in uvicorn
 CLIENT_GONE = 499
 Result = TypeVar("Result")
 
@@ -70,39 +63,32 @@ class Gateway:
         return {"id": name, "object": "model", "created": self.started, "owned_by": "open-r1"} | context
 
     async def health(self, _: Request) -> Response:
+        said = "the model's server has failed"
         try:
             reply = await self.client.request("GET", f"{self.settings.upstream}/health", timeout_s=HEALTH_LIMIT_S)
+            if reply.status == 200:
+                return JSONResponse({"status": "ok"})
         except TransportError:
-            return JSONResponse({"status": "the model's server does not answer"}, 503)
-        is_well = reply.status == 200
-        return JSONResponse({"status": "ok" if is_well else "the model's server has failed"}, 200 if is_well else 503)
+            said = "the model's server does not answer"
+        return JSONResponse({"status": said}, 503)
 
-    async def chat(self, request: Request) -> Response:
-        return await self.answer(request, is_chat=True)
-
-    async def completions(self, request: Request) -> Response:
-        return await self.answer(request, is_chat=False)
-
-    async def answer(self, request: Request, is_chat: bool) -> Response:
+    async def answer(self, request: Request) -> Response:
         self.check_key(request)
-        async with AsyncExitStack() as stack:
-            stack.callback(self.leave, self.enter(request))
-            exchange = await self.read(await self.read_body(request), is_chat)
-            if not exchange.request.stream:
-                return JSONResponse(await unless_gone(request, exchange.complete()))
-            events = await unless_gone(request, exchange.open(stack))
-            return EventStream(exchange.stream(events), stack.pop_all())
-
-    async def read(self, raw: bytes, is_chat: bool) -> Exchange:
-        """What is asked for. ApiError for anything that the model's server should not see."""
+        settings, is_chat = self.settings, request.url.path.endswith("/chat/completions")
 
         def check(raw: bytes) -> Exchange:
-            settings = self.settings
             asked = check_request(raw, settings.names, settings.backend, is_chat, settings.max_model_len)
             return Exchange(settings, self.client, asked, is_chat)
 
-        has_options = b"chat_template_kwargs" in raw  # the template is rendered for them, by another process
-        return await (asyncio.to_thread(check, raw) if has_options else parse_body(check, raw))
+        async with AsyncExitStack() as stack:
+            stack.callback(self.leave, self.enter(request))
+            raw = await self.read_body(request)
+            has_options = b"chat_template_kwargs" in raw  # the template is rendered for them, by another process
+            exchange = await (asyncio.to_thread(check, raw) if has_options else parse_body(check, raw))
+            if not exchange.request.stream:
+                return JSONResponse(await unless_gone(request, exchange.complete()))
+            reply = await unless_gone(request, exchange.ask(stack, True, exchange.request.count))
+            return EventStream(exchange.stream(reply), stack.pop_all())
 
     def enter(self, request: Request) -> str:
         """Count a request as being answered; its client. ApiError where there are too many, in all or of the client."""
@@ -110,7 +96,7 @@ class Gateway:
         if self.in_flight >= self.settings.max_in_flight:
             raise ApiError(429, f"{self.in_flight} requests are being answered; try again soon.", "busy", None, 1)
         if not self.quota.take(client):
-            what = f"{self.quota.held(client)} requests of your address are being answered"
+            what = f"{self.quota.held[client]} requests of your address are being answered"
             raise ApiError(429, f"{what}; send fewer at a time.", "too_many_requests", None, 1)
         self.in_flight += 1
         return client
@@ -126,24 +112,20 @@ class Gateway:
             raise ApiError(401, "Incorrect API key provided: send Authorization: Bearer KEY.", "invalid_api_key")
 
     async def read_body(self, request: Request) -> bytes:
-        most = self.settings.max_body_bytes
+        most, body = self.settings.max_body_bytes, bytearray()
         declared = request.headers.get("content-length", "")
+        too_large = f"the request is larger than {most >> 20} MiB; shorten the messages."
         if declared.isdigit() and int(declared) > most:
-            raise too_large(most)
-        body = bytearray()
+            raise ApiError(413, too_large, "request_too_large")
         try:
             async with asyncio.timeout(BODY_LIMIT_S):
                 async for piece in request.stream():
                     body += piece
                     if len(body) > most:
-                        raise too_large(most)
+                        raise ApiError(413, too_large, "request_too_large")
         except TimeoutError:
             raise ApiError(408, f"the request's body did not arrive within {BODY_LIMIT_S:g} s.", "timeout") from None
         return bytes(body)
-
-
-def too_large(most: int) -> ApiError:
-    return ApiError(413, f"the request is larger than {most >> 20} MiB; shorten the messages.", "request_too_large")
 
 
 class EventStream(StreamingResponse):
@@ -181,31 +163,23 @@ def create_app(settings: GatewaySettings, client: HttpClient | None = None) -> F
     """The gateway as an application; `client` replaces the one that asks the model's server."""
     gateway = Gateway(settings, client)
     app = FastAPI(openapi_url=None, lifespan=gateway.lifespan)
-    app.add_route("/v1/chat/completions", gateway.chat, methods=["POST"])
-    app.add_route("/v1/completions", gateway.completions, methods=["POST"])
+    for path in ("/v1/chat/completions", "/v1/completions"):
+        app.add_route(path, gateway.answer, methods=["POST"])
     app.add_route("/v1/models", gateway.models)
     app.add_route("/v1/models/{name:path}", gateway.model)
     app.add_route("/health", gateway.health)
-    handlers: dict[Any, Callable[..., Any]] = {
-        ApiError: answer_error, ClientDisconnect: answer_nobody, HTTPException: answer_http_error, Exception: answer_fault
-    }  # fmt: skip
-    for kind, handler in handlers.items():
-        app.add_exception_handler(kind, handler)
+    for kind in (ApiError, ClientDisconnect, HTTPException, Exception):
+        app.add_exception_handler(kind, answer_error)
     return app
 
 
-async def answer_error(_: Request, error: ApiError) -> JSONResponse:
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Every failure in OpenAI's form; nothing for a client that left."""
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=CLIENT_GONE)
+    if isinstance(error, HTTPException):
+        said = f"{request.method} {request.url.path[:200]}: {error.detail}; see /v1/chat/completions and /v1/models."
+        error = ApiError(error.status_code, said, "not_found")
+    elif not isinstance(error, ApiError):
+        error = ApiError(500, "the gateway failed; its log says more.", "internal_error")
     return JSONResponse(error.as_object(), error.status, error.headers)
-
-
-async def answer_nobody(_: Request, __: Exception) -> Response:
-    return Response(status_code=CLIENT_GONE)
-
-
-async def answer_http_error(request: Request, error: HTTPException) -> JSONResponse:
-    message = f"{request.method} {request.url.path[:200]}: {error.detail}; see /v1/chat/completions and /v1/models."
-    return await answer_error(request, ApiError(error.status_code, message, "not_found"))
-
-
-async def answer_fault(request: Request, _: Exception) -> JSONResponse:
-    return await answer_error(request, ApiError(500, "the gateway failed; its log says more.", "internal_error"))

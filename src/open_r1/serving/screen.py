@@ -1,32 +1,24 @@
 """A chat as it is shown: thinking dimmed and, once it is over, folded to a line; then the answer; then the counts.
 
-On a terminal rich shows it; elsewhere the answer alone goes to stdout, for scripts. What the model wrote passes through
-`as_printable` and never through rich's markup.
+What the model wrote passes through `as_printable` and never through rich's markup.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING
 
 from open_r1.printable import as_printable
 from open_r1.serving.client import Answer
 from open_r1.text.thinking import Part
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    pass
 
-LIVE_LINES = 8
-"""Lines of thinking that are seen while it goes on."""
-
-
-class Screen(Protocol):
-    """Where answers are shown."""
-
-    def show(self, parts: Iterable[Part], answer: Answer) -> None:
-        """Show the parts of an answer as they come, and what follows them."""
-        ...
+LIVE_LINES = 8  # lines of thinking that are seen while it goes on
 
 
 class PlainScreen:
@@ -51,53 +43,33 @@ class PlainScreen:
 
 
 class TerminalScreen:
-    """For people."""
-
     def __init__(self, thinking: bool) -> None:
         from rich.console import Console
+        from rich.text import Text
 
-        self.console = Console(highlight=False)
+        self.console, self.dimmed = Console(highlight=False), partial(Text, style="dim italic")
         self.keeps_thinking = thinking
 
     def show(self, parts: Iterable[Part], answer: Answer) -> None:
         """Thinking is shown in place, a few lines of it, and folded when the answer begins."""
         from rich.live import Live
 
-        rest = iter(parts)
-        first: Part | None = None
+        rest, first = iter(parts), ""
         with Live(console=self.console, transient=True, refresh_per_second=10) as live:
             for kind, text in rest:
                 if kind == "answer":
-                    first = (kind, text)
+                    first = text
                     break
                 live.update(self.dimmed(last_lines(answer.thinking, LIVE_LINES, self.console.width)))
-        self.fold(answer)
-        if first is not None:
-            self.write(first[1])
-            for kind, text in rest:
-                if kind == "answer":
-                    self.write(text)
+        if answer.thinking and self.keeps_thinking:
+            self.console.print(self.dimmed(as_printable(answer.thinking)))
+        if answer.thinking:
+            words = f"{answer.thinking_s:.1f} s, {len(answer.thinking.split()):,} words (/thinking shows it)"
+            self.console.print(self.dimmed(f"▸ thought for {words}"))
+        for text in chain([first], (text for kind, text in rest if kind == "answer")):
+            self.console.out(as_printable(text), end="", highlight=False)
         self.console.print()
         self.console.print(self.dimmed(counts(answer)))
-
-    def fold(self, answer: Answer) -> None:
-        """Put a line in place of the thinking; all of it where that is wanted."""
-        if not answer.thinking:
-            return
-        if self.keeps_thinking:
-            self.console.print(self.dimmed(as_printable(answer.thinking)))
-        words = f"▸ thought for {answer.thinking_s:.1f} s, {len(answer.thinking.split()):,} words (/thinking shows it)"
-        self.console.print(self.dimmed(words))
-
-    def dimmed(self, text: str) -> Text:
-        """A text as thinking is shown."""
-        from rich.text import Text
-
-        return Text(text, style="dim italic")
-
-    def write(self, text: str) -> None:
-        """Write a part of an answer as it is."""
-        self.console.out(as_printable(text), end="", highlight=False)
 
 
 def last_lines(text: str, count: int, width: int) -> str:
@@ -109,14 +81,15 @@ def last_lines(text: str, count: int, width: int) -> str:
 
 def counts(answer: Answer) -> str:
     """Tokens and seconds in a line."""
-    parts = []
+    parts = [f"{answer.seconds:.1f} s"]
     if answer.tokens is not None:
         rate = f", {answer.tokens / answer.seconds:.0f} a second" if answer.seconds > 0 else ""
-        parts.append(f"{answer.tokens} tokens in {answer.seconds:.1f} s{rate}")
-    else:
-        parts.append(f"{answer.seconds:.1f} s")
+        parts = [f"{answer.tokens} tokens in {parts[0]}{rate}"]
     if answer.prompt_tokens is not None:
         parts.append(f"{answer.prompt_tokens} in the prompt")
     if answer.finish_reason == "length":
         parts.append("cut off by the limit of tokens")
     return "; ".join(parts)
+
+
+Screen = PlainScreen | TerminalScreen

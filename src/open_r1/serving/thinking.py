@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
@@ -22,32 +23,38 @@ TEMPLATE_FILES = ("chat_template.jinja", "tokenizer_config.json")
 
 def find_template(model: str) -> str:
     """The chat template of a folder, or of a Hub id that was downloaded before; empty where none could be found."""
-    paths = (find_file(model, name) for name in TEMPLATE_FILES)
-    return next((source for path in paths if path is not None and (source := read_template(path))), "")
+    from huggingface_hub import try_to_load_from_cache
+
+    folder = Path(model).expanduser()
+    for name in TEMPLATE_FILES:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # not there, not a Hub id, or damaged
+            path = folder / name if folder.is_dir() else Path(str(try_to_load_from_cache(model, name)))
+            text = path.read_text(encoding="utf-8")
+            found = text if path.suffix == ".jinja" else json.loads(text).get("chat_template")
+            if isinstance(found, list):
+                found = {entry.get("name"): entry.get("template") for entry in found}.get("default")
+            if isinstance(found, str) and found:
+                return found
+    return ""
 
 
 def prefills_thinking(template: str, options: dict[str, Any] | None = None) -> bool:
-    """Whether the prompt ends with an open `<think>`, given a request's `chat_template_kwargs`."""
-    return bool(template) and ends_in_thinking(template, json.dumps(options or {}, sort_keys=True, default=str))
+    """Whether the prompt ends with an open `<think>`, given `chat_template_kwargs`; not where that takes too long."""
+    return bool(template) and _is_prefilled(template, json.dumps(options or {}, sort_keys=True, default=str))
 
 
 @functools.lru_cache(maxsize=64)
-def ends_in_thinking(source: str, options: str) -> bool:
-    """Whether the prompt that a template makes ends with an open `<think>`; not where rendering exceeds its limits.
-
-    `options` are JSON, so that each is rendered once.
-    """
-    outcome = next(renderer().map([(source, options)]))
+def _is_prefilled(source: str, options: str) -> bool:
+    outcome = next(_renderer().map([(source, options)]))
     return outcome.kind == "done" and outcome.value
 
 
 @functools.lru_cache(maxsize=1)
-def renderer() -> Pool:
-    return Pool(renders_thinking, 1, RENDER_LIMITS)
+def _renderer() -> Pool:
+    return Pool(_renders_thinking, 1, RENDER_LIMITS)
 
 
-def renders_thinking(job: tuple[str, str]) -> bool:
-    """The same in a worker process, which keeps the limits."""
+def _renders_thinking(job: tuple[str, str]) -> bool:
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -65,34 +72,4 @@ def renders_thinking(job: tuple[str, str]) -> bool:
 
 
 def refuse(message: str) -> str:
-    """What `raise_exception` does in a template."""
     raise ValueError(message)
-
-
-def find_file(model: str, name: str) -> Path | None:
-    """A file of a model's folder, or of the Hub's cache; None where it is not there."""
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder / name if (folder / name).is_file() else None
-    from huggingface_hub import try_to_load_from_cache
-
-    try:
-        found = try_to_load_from_cache(model, name)
-    except ValueError:  # not the form of a Hub id
-        return None
-    return Path(found) if isinstance(found, str) else None
-
-
-def read_template(path: Path) -> str:
-    """The template in one of the files that may hold it; the default one where there are several."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".jinja":
-            return text
-        found = json.loads(text).get("chat_template")
-    except (OSError, ValueError, AttributeError):
-        return ""
-    if isinstance(found, list):
-        named = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, dict)}
-        found = named.get("default")
-    return found if isinstance(found, str) else ""

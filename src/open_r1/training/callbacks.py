@@ -23,12 +23,9 @@ class MetricsCallback(TrainerCallback):
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
         if state.is_world_process_zero and logs:
-            row = {"step": state.global_step, **{key: finite(value) for key, value in logs.items()}}
-            append_line(self.run.metrics, row)
-
-
-def finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+            is_finite = {key: not isinstance(value, float) or math.isfinite(value) for key, value in logs.items()}
+            row = {key: value if is_finite[key] else None for key, value in logs.items()}
+            append_line(self.run.metrics, {"step": state.global_step, **row})
 
 
 class ProgressCallback(TrainerCallback):
@@ -52,7 +49,8 @@ class ProgressCallback(TrainerCallback):
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
         now = time.monotonic()
-        numbers = [f"{short_name(key)} {logs[key]:.3g}" for key in self.shown if is_number((logs or {}).get(key))]
+        found = {key: value for key in self.shown if isinstance(value := (logs or {}).get(key), int | float)}
+        numbers = [f"{key.removesuffix('/mean').rpartition('/')[2]} {value:.3g}" for key, value in found.items()]
         is_due = now - self.last_shown >= self.SECONDS_BETWEEN or state.global_step >= state.max_steps
         if not (state.is_world_process_zero and numbers and is_due):
             return
@@ -60,15 +58,6 @@ class ProgressCallback(TrainerCallback):
         done = state.global_step - self.first_step
         left = (now - self.started) / done * (state.max_steps - state.global_step) if done else math.nan
         self.report(f"step {state.global_step}/{state.max_steps}  {'  '.join(numbers)}  {left:.0f} s left")
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
-
-
-def short_name(metric: str) -> str:
-    """A metric's name in a line of progress: rewards/NAME/mean -> NAME."""
-    return metric.removesuffix("/mean").rpartition("/")[2]
 
 
 def load_callbacks(names: list[str]) -> list[TrainerCallback]:

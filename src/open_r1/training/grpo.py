@@ -1,9 +1,6 @@
-"""Group relative policy optimisation from verifiable rewards, by TRL's GRPOTrainer.
+"""Group relative policy optimisation from verifiable rewards, by TRL's GRPOTrainer with `token_budget`'s update.
 
-Does: load prompts, rewards and model; train; keep every rollout with each reward or the reason it has none; resume;
-save. Does not: define rewards (`rewards`) or evaluate (`evaluation`).
-
-    open-r1 grpo --config recipes/tiny/grpo.yaml --model_name_or_path DIR --dataset_name problems.jsonl --output_dir OUT
+open-r1 grpo --config recipes/tiny/grpo.yaml --model_name_or_path DIR --dataset_name problems.jsonl --output_dir OUT
 """
 
 from __future__ import annotations
@@ -20,10 +17,8 @@ import pyarrow
 import torch
 import transformers
 from datasets import DatasetDict
-from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
-from open_r1.configs.stage_arguments import StageArguments
 from open_r1.data import get_dataset, to_prompts
 from open_r1.errors import ConfigError, DataError
 from open_r1.rewards.combination import RewardWeights, zero_variance_share
@@ -33,14 +28,15 @@ from open_r1.rewards.spec import RewardSpec
 from open_r1.rundir import RunDir, write_json
 from open_r1.rundir.rollouts import rollout_table, write_rollouts
 from open_r1.training.callbacks import Report
-from open_r1.training.holding import OpenRun
+from open_r1.training.lengths import drop_long_prompts
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
+from open_r1.training.parse import StageArguments
 from open_r1.training.preflight import check_before_training
 from open_r1.training.resuming import ResumableTrainer
-from open_r1.training.reward_adapter import RewardAdapter
-from open_r1.training.reward_metrics import add_metrics, reward_metrics
+from open_r1.training.reward_adapter import RewardAdapter, add_metrics, reward_metrics
 from open_r1.training.sft import cut_training_split, pick_eval_split
-from open_r1.training.stage import FinishedStage, prepare_trainer, run_stage
+from open_r1.training.stage import FinishedStage, OpenRun, prepare_trainer, run_stage
+from open_r1.training.token_budget import TokenBudgetTrainer
 
 
 class EpochSampler(RepeatSampler):
@@ -55,7 +51,7 @@ class EpochSampler(RepeatSampler):
             self.generator.manual_seed((self.seed or 0) + epoch)
 
 
-class RolloutTrainer(ResumableTrainer, GRPOTrainer):
+class RolloutTrainer(ResumableTrainer, TokenBudgetTrainer):
     """TRL's GRPOTrainer that keeps its rollouts, leaves unscored samples out, and resumes in any epoch.
 
     Leans on private things of TRL 1.16: `_logs` and `_metrics` of the last generation batch, `_calculate_rewards`,
@@ -84,14 +80,8 @@ class RolloutTrainer(ResumableTrainer, GRPOTrainer):
 
     def _get_train_sampler(self, dataset: Any = None) -> EpochSampler:
         sampler: Any = super()._get_train_sampler(dataset)
-        return EpochSampler(
-            sampler.data_source,
-            sampler.mini_repeat_count,
-            sampler.batch_size,
-            sampler.repeat_count,
-            sampler.shuffle,
-            sampler.seed,
-        )
+        sampler.__class__ = EpochSampler
+        return sampler
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """TRL's rewards, shape (samples of all processes, rewards), with the rows that a reward failed on all NaN.
@@ -227,31 +217,11 @@ def load_prompts(arguments: StageArguments) -> Any:
 
 def check_reward_columns(found: Sequence[str], script: Any) -> None:
     """DataError when a reward needs a column that the data lack."""
-    for reward, columns in required_columns(script.reward_funcs).items():
-        for column in columns:
-            if column not in found:
-                raise DataError(
-                    f"reward '{reward}' needs the column '{column}', which '{script.dataset_name or 'the mixture'}' "
-                    f"does not have. Found: {', '.join(found)}; name it with dataset_solution_column, "
-                    "or leave that reward out."
-                )
-
-
-def drop_long_prompts(data: Any, tokenizer: Any, max_tokens: int | None, report: Report) -> Any:
-    """Leave out problems whose prompt is longer than `max_tokens`; says how many."""
-    if max_tokens is None:
-        return data
-
-    def fits(row: dict[str, Any]) -> bool:
-        encoded = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=True)
-        return len(encoded["input_ids"]) <= max_tokens
-
-    kept = data.filter(fits)
-    for split, rows in kept.items():
-        if dropped := len(data[split]) - len(rows):
-            report(f"left out {dropped} of {len(data[split])} problems of '{split}': prompt over {max_tokens} tokens")
-        if not len(rows):
+    needed = [(reward, c) for reward, columns in required_columns(script.reward_funcs).items() for c in columns]
+    for reward, column in needed:
+        if column not in found:
             raise DataError(
-                f"no problem of split '{split}' has a prompt within max_prompt_length = {max_tokens} tokens."
+                f"reward '{reward}' needs the column '{column}', which '{script.dataset_name or 'the mixture'}' "
+                f"does not have. Found: {', '.join(found)}; name it with dataset_solution_column, "
+                "or leave that reward out."
             )
-    return kept

@@ -1,12 +1,12 @@
 """How long conversations are in tokens, and what becomes of those that are longer than the model is trained on.
 
-Does: measure a sample of the rows and say so; leave long ones out where asked. Does not: truncate (TRL does).
+Long ones are left out here where that is asked for; TRL truncates the others.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
@@ -29,35 +29,46 @@ def fit_lengths(data: Any, tokenizer: Any, training: Any, report: Report) -> Any
 
     Reports the lengths, or how many samples were left out. DataError when nothing would be left.
     """
+    limit = training.max_length or math.inf
+
+    def fits(row: dict[str, Any]) -> bool:
+        return count_tokens(row, tokenizer, training) <= limit
+
     if training.overlong_samples == "drop" and training.max_length:
-        return drop_long(data, tokenizer, training, report)
+        return leave_out(data, fits, "samples", "max_length", training.max_length, report, training.dataset_num_proc)
     for split, rows in data.items():
-        sample = rows.select(range(min(MEASURED, len(rows))))
-        lengths = [count_tokens(row, tokenizer, training) for row in sample]
+        lengths = [count_tokens(row, tokenizer, training) for row in rows.select(range(min(MEASURED, len(rows))))]
         words = f"'{split}': {describe_lengths(lengths)}"
         words += f" in the first {MEASURED:,} samples" if len(rows) > MEASURED else ""
-        if num_over := sum(length > (training.max_length or math.inf) for length in lengths):
-            words += f"; {num_over / len(lengths):.1%} are over max_length = {training.max_length:,} and truncated"
+        if num_over := sum(length > limit for length in lengths):
+            words += f"; {num_over / len(lengths):.1%} are over max_length = {limit:,} and truncated"
         report(words)
     return data
 
 
-def drop_long(data: Any, tokenizer: Any, training: Any, report: Report) -> Any:
-    for split, rows in data.items():
-        kept = rows.filter(
-            lambda row: count_tokens(row, tokenizer, training) <= training.max_length,
-            num_proc=training.dataset_num_proc,
-        )
-        report(
-            f"'{split}': left out {len(rows) - len(kept):,} of {len(rows):,} samples, over {training.max_length:,} tokens"
-        )
-        if not len(kept):
-            raise DataError(
-                f"no sample of split '{split}' is within max_length = {training.max_length} tokens; raise it, "
-                "or set overlong_samples: truncate."
+def drop_long_prompts(data: Any, tokenizer: Any, max_tokens: int | None, report: Report) -> Any:
+    """Leave out problems whose prompt is longer than `max_tokens`; says how many."""
+
+    def fits(row: dict[str, Any]) -> bool:
+        encoded = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=True)
+        return len(encoded["input_ids"]) <= max_tokens
+
+    return data if max_tokens is None else leave_out(data, fits, "problems", "max_prompt_length", max_tokens, report)
+
+
+def leave_out(
+    data: Any, fits: Callable[..., bool], what: str, setting: str, limit: int, report: Report, processes: Any = None
+) -> Any:
+    """The splits without the rows that don't fit. DataError where none is left."""
+    kept = data.filter(fits, num_proc=processes)
+    for split, rows in kept.items():
+        if dropped := len(data[split]) - len(rows):
+            report(
+                f"'{split}': left out {dropped:,} of {len(data[split]):,} {what}, over {setting} = {limit:,} tokens"
             )
-        data[split] = kept
-    return data
+        if not len(rows):
+            raise DataError(f"none of the {what} of split '{split}' is within {setting} = {limit} tokens; raise it.")
+    return kept
 
 
 def count_tokens(row: dict[str, Any], tokenizer: Any, training: Any) -> int:

@@ -8,12 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 from open_r1.errors import ModelError
 from open_r1.hub.folders import check_model_path
-from open_r1.training.templates import CHATML, CHATML_TOKENS, check_template
+from open_r1.text.tags import TAGS, render_completion
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
+
+CHATML = (
+    "{%- for message in messages %}"
+    "{%- if message['role'] == 'assistant' %}"
+    "{{- '<|im_start|>assistant\n' }}"
+    "{%- generation %}{{- message['content'] + '<|im_end|>' }}{%- endgeneration %}"
+    "{{- '\n' }}"
+    "{%- else %}"
+    "{{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{%- endif %}"
+    "{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+)
+
+CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
 
 
 def get_tokenizer(model_args: Any, training_args: Any, trains_on_thinking: bool = True) -> PreTrainedTokenizerBase:
@@ -34,8 +49,7 @@ def get_tokenizer(model_args: Any, training_args: Any, trains_on_thinking: bool 
         raise ModelError(
             f"no tokenizer could be loaded from '{model_args.model_name_or_path}': {one_line(error)}"
         ) from None
-    if training_args.chat_template is not None:
-        tokenizer.chat_template = training_args.chat_template
+    tokenizer.chat_template = training_args.chat_template or tokenizer.chat_template
     if tokenizer.chat_template is None:
         logger.info("The tokenizer has no chat template: using ChatML.")
         tokenizer.add_special_tokens({"additional_special_tokens": list(CHATML_TOKENS)})
@@ -44,6 +58,39 @@ def get_tokenizer(model_args: Any, training_args: Any, trains_on_thinking: bool 
     align_end_of_sequence(tokenizer, getattr(training_args, "eos_token", None))
     check_template(tokenizer, trains_on_thinking)
     return tokenizer
+
+
+def check_template(tokenizer: Any, needs_thinking: bool = True) -> None:
+    """ModelError when the tokenizer's chat template would lose the question, the thinking or the end of the turn."""
+    question, answer = "What is six times seven?", render_completion("6 * 7 = 42", "42")
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    try:
+        whole = tokenizer.apply_chat_template(messages, tokenize=False)
+        prompt = tokenizer.apply_chat_template(messages[:1], tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # noqa: BLE001 - Jinja and templates fail in their own ways
+        raise ModelError(
+            f"the chat template can't be rendered: {error}; give a Jinja template with chat_template."
+        ) from None
+    if question not in whole or question not in prompt:
+        raise ModelError(
+            "the chat template leaves out the user's message, so the model would never see a problem; "
+            "give a Jinja template that loops over 'messages' (a system prompt belongs in system_prompt)."
+        )
+    if needs_thinking and "6 * 7 = 42" not in whole:
+        raise ModelError(
+            "the chat template drops the thinking from the assistant's turn, so it would not be trained; "
+            "give a chat_template that keeps message['content'] whole."
+        )
+    if prompt.rstrip().endswith(TAGS[0]):
+        raise ModelError(
+            f"the chat template already writes {TAGS[0]} for the model, so its completions lack the tag that the format "
+            "rewards count; give a chat_template without that prefill."
+        )
+    if tokenizer.eos_token and tokenizer.eos_token not in whole[whole.index("42") :]:
+        raise ModelError(
+            f"the chat template does not end the assistant's turn with the end-of-sequence token {tokenizer.eos_token!r}, "
+            "so the model would never learn to stop; set eos_token to the template's own, for example '<|im_end|>'."
+        )
 
 
 def align_end_of_sequence(tokenizer: Any, eos_token: str | None) -> None:
@@ -55,8 +102,7 @@ def align_end_of_sequence(tokenizer: Any, eos_token: str | None) -> None:
     if tokenizer.eos_token is None:
         raise ModelError("the tokenizer has no end-of-sequence token; set eos_token.")
     if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
-        candidates = ("<|endoftext|>", "<|end_of_text|>", "<pad>", "<|pad|>")
-        known = tokenizer.get_vocab()
+        candidates, known = ("<|endoftext|>", "<|end_of_text|>", "<pad>", "<|pad|>"), tokenizer.get_vocab()
         free = [token for token in candidates if token in known and token != tokenizer.eos_token]
         tokenizer.pad_token = free[0] if free else tokenizer.eos_token
 
@@ -119,18 +165,16 @@ def align_model(model: Any, tokenizer: Any, model_args: Any) -> None:
 
     ModelError where new tokens would need new embeddings that a LoRA adapter neither trains nor saves.
     """
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        if model_args.use_peft:
-            raise ModelError(
-                f"the tokenizer has {len(tokenizer)} tokens but the model only "
-                f"{model.get_input_embeddings().num_embeddings} embeddings, and a LoRA adapter would not save the new "
-                "ones; set use_peft false, or start from a model whose tokenizer has a chat template."
-            )
+    known = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > known and model_args.use_peft:
+        raise ModelError(
+            f"the tokenizer has {len(tokenizer)} tokens but the model only {known} embeddings, and a LoRA adapter would not "
+            "save the new ones; set use_peft false, or start from a model whose tokenizer has a chat template."
+        )
+    if len(tokenizer) > known:
         model.resize_token_embeddings(len(tokenizer))
-    model.config.eos_token_id = tokenizer.eos_token_id
-    model.config.pad_token_id = tokenizer.pad_token_id
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    for config in (model.config, model.generation_config):
+        config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
 
 
 def one_line(error: Exception) -> str:

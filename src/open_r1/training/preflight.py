@@ -1,12 +1,7 @@
 """The pre-flight check before GRPO: a few completions by the trainer's own path, scored, before anything is learned.
 
-Does: sample completions as a training step would (transformers or vLLM, under any launcher, every process its share),
-score them by the recipe's rewards, have them examined (`rewards.preflight`), and put everything back as it was, random
-states included, so that training ends where it would have ended without. Does not: decide what is wrong, or write.
-
-Where the first problems show nothing to learn from, MIN_PROMPTS problems in all are sampled before training is refused.
-
-It leans on GRPOTrainer's `_generate` and `_metrics`; `tests/contract/test_trl_internals.py` fails when they move.
+Completions are sampled as in a training step, and everything is put back as it was, random states included; what is wrong
+is decided in `rewards.preflight`. It leans on GRPOTrainer's `_generate` and `_metrics`, see tests/contract.
 """
 
 from __future__ import annotations
@@ -46,7 +41,9 @@ def check_before_training(trainer: Any) -> Preflight | None:
 
     None where it isn't wanted, or where this run passed it before it was interrupted.
     """
-    if not trainer.args.preflight_prompts or has_passed(trainer):
+    opened = trainer.opened
+    has_passed = [opened is not None and opened.folder.preflight.exists() and not opened.starts_over()]
+    if not trainer.args.preflight_prompts or broadcast_object_list(has_passed)[0]:  # the first process decides for all
         return None
     started = time.monotonic()
     with undisturbed(trainer):
@@ -60,13 +57,6 @@ def check_before_training(trainer: Any) -> Preflight | None:
     return checked
 
 
-def has_passed(trainer: Any) -> bool:
-    """Whether the folder contains the record of this run's check; the first process decides for all."""
-    opened = trainer.opened
-    found = [opened is not None and opened.folder.preflight.exists() and not opened.starts_over()]
-    return broadcast_object_list(found)[0]
-
-
 def sample_policy(trainer: Any) -> Preflight:
     """The check of some problems' completions, and of up to MIN_PROMPTS where the first show nothing to learn from."""
     settings, rewards = trainer.args, [adapter.reward for adapter in trainer.adapters]
@@ -78,7 +68,11 @@ def sample_policy(trainer: Any) -> Preflight:
         **complete_all(trainer, rewards, rows[:wanted]),
         specs=specs,
         group_size=trainer.num_generations,
-        weighted=weighted_names(trainer),
+        weighted=frozenset(
+            adapter.__name__
+            for adapter, schedule in zip(trainer.adapters, trainer.weights.schedules, strict=True)
+            if any(schedule.values)
+        ),
         max_tokens=settings.max_completion_length,
         leaves_out_truncated=settings.mask_truncated_completions,
         max_unscored_share=settings.max_unscored_share,
@@ -92,12 +86,6 @@ def sample_policy(trainer: Any) -> Preflight:
     if checked.wants_more and rows[wanted:]:
         checked = examine(sample.joined(**complete_all(trainer, rewards, rows[wanted:])), notes)
     return checked
-
-
-def weighted_names(trainer: Any) -> frozenset[str]:
-    """The rewards whose weight is other than 0 at some time of training."""
-    schedules = zip(trainer.adapters, trainer.weights.schedules, strict=True)
-    return frozenset(adapter.__name__ for adapter, schedule in schedules if any(schedule.values))
 
 
 def choose_rows(data: Any, count: int, seed: int) -> list[Row]:
@@ -167,15 +155,12 @@ def complete(
     keys = [key for key in batch[0] if key not in ("prompt", "completion", "completion_ids")]  # as TRL leaves out
     columns = {key: [row[key] for row in batch] for key in keys}
     columns |= {"prompts": prompts, "completions": completions, "completion_ids": completion_ids}
+    ignore = lambda *_: None  # noqa: E731 - what a reward logs of its own belongs to no step here
     columns |= {"trainer_state": trainer.state, "log_extra": ignore, "log_metric": ignore}
     with ThreadPoolExecutor(len(rewards)) as threads:  # off the main thread and all at once, as in training
         outcomes = list(threads.map(lambda reward: reward.score(**columns), rewards))
     described = [describe(trainer, *made) for made in zip(prompt_ids, completions, completion_ids, strict=True)]
     return list(zip(described, map(list, zip(*outcomes, strict=True)), strict=True))
-
-
-def ignore(*_: Any) -> None:
-    """What a reward logs of its own belongs to no step here."""
 
 
 def describe(trainer: Any, prompt_ids: list[int], completion: Any, completion_ids: list[int]) -> PolicyCompletion:
@@ -196,16 +181,11 @@ def check_golds(data: Any, specs: Iterable[RewardSpec]) -> GoldCheck:
     """Which of some gold answers can't be read, where a reward compares answers with them."""
     if not any(spec.kind == "answer" and "solution" in spec.needs_columns for spec in specs):
         return GoldCheck()
-    step = max(1, len(data) // NUM_GOLDS)
-    places = range(0, len(data), step)[:NUM_GOLDS]
-    golds = {place: data[place]["solution"] for place in places}
-    verdicts = check_answers(list(golds.values()), [r"\boxed{1}"] * len(golds))
-    unreadable = [
-        (place, str(gold))
-        for (place, gold), verdict in zip(golds.items(), verdicts, strict=True)
-        if verdict.reason == "unparsable_gold"
-    ]
-    return GoldCheck(len(golds), tuple(unreadable))
+    places = range(0, len(data), max(1, len(data) // NUM_GOLDS))[:NUM_GOLDS]
+    golds = [data[place]["solution"] for place in places]
+    verdicts = zip(places, golds, check_answers(golds, [r"\boxed{1}"] * len(golds)), strict=True)
+    unreadable = tuple((place, str(gold)) for place, gold, verdict in verdicts if verdict.reason == "unparsable_gold")
+    return GoldCheck(len(golds), unreadable)
 
 
 def score_examples(
@@ -233,13 +213,8 @@ def score_examples(
 
 def generation_prompt(trainer: Any, messages: Any) -> str:
     """What the chat template writes between the last message and the completion."""
-    render = partial(
-        trainer.processing_class.apply_chat_template,
-        messages,
-        tokenize=False,
-        chat_template=trainer.chat_template,
-        **trainer.chat_template_kwargs,
-    )
+    options = {"tokenize": False, "chat_template": trainer.chat_template, **trainer.chat_template_kwargs}
+    render = partial(trainer.processing_class.apply_chat_template, messages, **options)
     return render(add_generation_prompt=True).removeprefix(render(add_generation_prompt=False))
 
 
@@ -253,12 +228,8 @@ def without_prefill(text: str, written: str) -> str:
 def find_idle_rewards(trainer: Any, specs: Iterable[RewardSpec]) -> Iterator[Finding]:
     """Rewards that can have no effect, or another one than meant, beside the settings of the training."""
     settings = trainer.args
-    setup = Setup(
-        trainer.arguments.script,
-        settings.max_completion_length,
-        trainer.num_generations,
-        settings.per_device_train_batch_size * settings.steps_per_generation,
-    )
+    a_device = settings.per_device_train_batch_size * settings.steps_per_generation
+    setup = Setup(trainer.arguments.script, settings.max_completion_length, trainer.num_generations, a_device)
     for spec in specs:
         if sentence := spec.find_idle(setup):
             yield Finding("idle_setting", sentence)

@@ -1,7 +1,5 @@
 """What TRL's trainers lack for a run that ends where an unbroken one ends, and a true model card; a mixin over both.
 
-    class OurTrainer(ResumableTrainer, trl.SFTTrainer): ...
-
 It leans on `_prepare_for_training`, `_save_checkpoint`, `_run_epoch` and the nesting of accelerate's samplers;
 `tests/contract/test_trl_internals.py` fails when they move.
 """
@@ -12,12 +10,12 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from open_r1.configs.stage_arguments import StageArguments
 from open_r1.hub.card import write_own_card
 from open_r1.processes.ranks import is_main_process
 from open_r1.rundir import RunDir
 from open_r1.training.callbacks import Report
-from open_r1.training.holding import OpenRun
+from open_r1.training.parse import StageArguments
+from open_r1.training.stage import OpenRun
 
 
 class ResumableTrainer:
@@ -30,13 +28,11 @@ class ResumableTrainer:
     opened: OpenRun | None = None
     """The folder to be claimed when training begins; None where nothing is to be left behind."""
 
-    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
         """Prepare; check what only a prepared model can be checked for; and only then claim the folder."""
         trainer: Any = self
-        prepare = super()._prepare_for_training  # type: ignore[misc]
-        given = inspect.signature(prepare).bind(*args, **kwargs).arguments
-        prepared = prepare(*args, **kwargs)
-        if given["resume_from_checkpoint"] is None:
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)  # type: ignore[misc]
+        if resume_from_checkpoint is None:
             self.check_before_training()
         trainer.accelerator.wait_for_everyone()
         if self.opened is not None and is_main_process():
@@ -74,7 +70,7 @@ class ResumableTrainer:
             self.run.drop_old_checkpoints(limit, trainer.state.best_model_checkpoint)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> Any:
-        """Tell every sampler its epoch; under several processes accelerate's wrappers hide it when batches are skipped.
+        """Give every sampler its epoch; under several processes accelerate's wrappers hide it when batches are skipped.
 
         A run resumed from its last step has nothing left to do, where transformers would take one more.
         """
@@ -90,14 +86,10 @@ class ResumableTrainer:
         return run_epoch(*args, **kwargs)
 
 
-def nested_samplers(loader: Any) -> Iterator[Any]:
+def nested_samplers(outer: Any) -> Iterator[Any]:
     """Every sampler inside a data loader, from the outermost in."""
-    waiting, seen = [loader], set()
-    while waiting:
-        holder = waiting.pop()
-        if holder is None or id(holder) in seen:
-            continue
-        seen.add(id(holder))
-        if holder is not loader:
-            yield holder
-        waiting += [getattr(holder, name, None) for name in ("batch_sampler", "sampler")]
+    for name in ("batch_sampler", "sampler"):
+        inner = getattr(outer, name, None)
+        if inner is not None and inner is not outer:
+            yield inner
+            yield from nested_samplers(inner)

@@ -1,7 +1,6 @@
 """A reward as TRL calls it, which also logs why each value is what it is, and which samples it failed on.
 
-Does: score in a thread of its own, so that all rewards of a step run at the same time; keep the outcomes' reasons and
-details for the rollouts; stop the run when too much stays unscored. Does not: score (`rewards`).
+It scores in a thread of its own, so that all rewards of a step run at the same time.
 """
 
 from __future__ import annotations
@@ -9,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import deque
-from collections.abc import Callable, Sequence
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 from open_r1.records import Outcome
 from open_r1.rewards.base import RewardFunction
-from open_r1.rewards.combination import check_unscored_share, has_failed
+from open_r1.rewards.combination import check_unscored_share, has_failed, summarise
 
 logger = logging.getLogger(__name__)
 
@@ -73,13 +73,6 @@ class RewardAdapter:
         for name in sorted(self._detail_names):  # once logged, always: TRL would go on showing the last batch's
             log_extra(f"{self.__name__}_{name}", [detail_text(outcome, name) for outcome in outcomes])
         log_metric(f"rewards/{self.__name__}/unscored", sum(self.has_failed) / len(outcomes))
-        self._warn_of_failures(outcomes)
-        self.recent.extend(outcomes)
-        if len(self.recent) == RECENT_OUTCOMES:
-            check_unscored_share(self.__name__, list(self.recent), self.max_unscored_share)
-
-    def _warn_of_failures(self, outcomes: Sequence[Outcome]) -> None:
-        """Warn of each reason why samples are unscored, once; the rollouts have them all."""
         for outcome in filter(has_failed, outcomes):
             if outcome.reason not in self._warned:
                 self._warned.add(outcome.reason)
@@ -89,6 +82,9 @@ class RewardAdapter:
                     "the rollouts",
                     self.__name__, outcome.reason, details,
                 )  # fmt: skip
+        self.recent.extend(outcomes)
+        if len(self.recent) == RECENT_OUTCOMES:
+            check_unscored_share(self.__name__, list(self.recent), self.max_unscored_share)
 
 
 def detail_text(outcome: Outcome, name: str) -> str | None:
@@ -96,3 +92,51 @@ def detail_text(outcome: Outcome, name: str) -> str | None:
     if name not in outcome.details:
         return None
     return json.dumps(outcome.details[name], ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+UNTELLING = frozenset({"counted", "scored"})
+MAX_REASONS = 12
+"""A user's reward may give a reason of its own to every sample; beyond the commonest they are counted together."""
+
+
+def reward_metrics(logs: Mapping[str, Any], group_size: int) -> dict[str, float]:
+    """What metrics.jsonl has of each reward beside TRL's mean and std, of one generation batch, from TRL's `_logs`.
+
+    rewards/NAME/zero_variance is the share of the groups in which the reward gave every scored sample the same,
+    rewards/NAME/reason/REASON the share of the samples for which this was the reason; one that did not occur has no entry.
+    """
+    metrics: dict[str, float] = {}
+    for name, values in logs["rewards"].items():
+        reasons = logs["extra"].get(f"{name}_reason", ())
+        reasons = reasons if len(reasons) == len(values) else [None] * len(values)
+        outcomes = [
+            Outcome(None if math.isnan(value) else value, reason or "scored")
+            for value, reason in zip(values, reasons, strict=True)
+        ]
+        summary = summarise(outcomes, group_size)
+        share = summary.zero_variance_share
+        metrics[f"rewards/{name}/zero_variance"] = math.nan if share is None else share
+        for reason, count in count_reasons(summary.reasons).items():
+            metrics[f"rewards/{name}/reason/{reason}"] = count / len(outcomes)
+    return metrics
+
+
+def count_reasons(reasons: Mapping[str, int]) -> dict[str, int]:
+    """The commonest reasons that say more than that a value was given, and the rest together as "other"."""
+    telling = Counter({reason: count for reason, count in reasons.items() if reason not in UNTELLING})
+    counts = dict(telling.most_common(MAX_REASONS))
+    if rest := telling.total() - sum(counts.values()):
+        counts["other"] = counts.get("other", 0) + rest
+    return counts
+
+
+def add_metrics(held: MutableMapping[str, list[float]], new: Mapping[str, float], generations: int) -> None:
+    """Add one generation's metrics to those held since the last log, whose mean will be logged.
+
+    `generations` counts those held, the new one among them; a reason that one of them lacks is 0 there.
+    """
+    for key in dict.fromkeys([*new, *(key for key in held if "/reason/" in key)]):
+        missing = 0.0 if "/reason/" in key else math.nan
+        values = held[key]
+        values.extend([missing] * (generations - 1 - len(values)))
+        values.append(new.get(key, missing))

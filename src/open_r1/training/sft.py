@@ -1,27 +1,26 @@
 """Supervised fine-tuning on reasoning traces, by TRL's SFTTrainer.
 
-Does: load data and model, bring template and special tokens in line, audit one sample with its loss mask, train,
-resume, save. Does not: generate or verify traces (`data`), evaluate (`evaluation`).
-
-    open-r1 sft --config recipes/tiny/sft.yaml --model_name_or_path DIR --dataset_name traces.jsonl --output_dir OUT
+open-r1 sft --config recipes/tiny/sft.yaml --model_name_or_path DIR --dataset_name traces.jsonl --output_dir OUT
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from datasets import DatasetDict
 from trl import SFTTrainer
 
-from open_r1.configs.stage_arguments import StageArguments
 from open_r1.data import get_dataset, to_conversations
 from open_r1.errors import DataError, ModelError
 from open_r1.rundir import RunDir
 from open_r1.text.tags import THINK_OPEN
-from open_r1.training.audit import SampleAudit, audit_sample, check_mask, check_sample
 from open_r1.training.callbacks import Report
 from open_r1.training.lengths import fit_lengths
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
+from open_r1.training.parse import StageArguments
 from open_r1.training.resuming import ResumableTrainer
 from open_r1.training.stage import FinishedStage, prepare_trainer, run_stage
 
@@ -89,9 +88,11 @@ def choose_loss(data: Any, tokenizer: Any, arguments: StageArguments, report: Re
         return data
     report("the chat template has no generation markers: loss on the last turn of each conversation only")
     training.assistant_only_loss, training.completion_only_loss = False, True
-    return data.map(
-        lambda row: {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}, remove_columns=["messages"]
-    )
+
+    def split_turns(row: dict[str, Any]) -> dict[str, Any]:
+        return {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
+
+    return data.map(split_turns, remove_columns=["messages"])
 
 
 def can_mark_turns(tokenizer: Any) -> bool:
@@ -111,10 +112,10 @@ def pick_eval_split(data: Any, arguments: StageArguments) -> Any:
     """The evaluation split when evaluation is on; DataError names the splits when it isn't there."""
     if arguments.training.eval_strategy == "no":
         return None
-    split = arguments.script.dataset_test_split
+    split, strategy = arguments.script.dataset_test_split, arguments.training.eval_strategy
     if split not in data:
         raise DataError(
-            f"eval_strategy is {arguments.training.eval_strategy.value!r} but there is no split '{split}' "
+            f"eval_strategy is {strategy.value!r} but there is no split '{split}' "
             f"(found: {', '.join(data)}); set dataset_test_split, or test_split_size in a mixture, or eval_strategy no."
         )
     return data[split]
@@ -134,17 +135,61 @@ def audit_training(trainer: TraceTrainer, tokenizer: Any, has_thinking: bool) ->
     has_mask = settings.assistant_only_loss or settings.completion_only_loss
     for index in range(min(AUDITED, len(rows))):
         batch = trainer.data_collator([rows[index]])
-        ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
-        is_trained = [label != -100 for label in labels]
+        ids, is_trained = batch["input_ids"][0].tolist(), (batch["labels"][0] != -100).tolist()
         audit = audit_sample(ids, is_trained, tokenizer.decode)
         if settings.packing or not has_mask:
             check_mask(audit, may_be_everything=not settings.packing)
             return audit
         if settings.max_length is None or len(ids) < settings.max_length:
             check_mask(audit)
-            check_sample(ids, is_trained, tokenizer.eos_token_id, audit, tokenizer.decode, has_thinking)
+            check_end(audit, tokenizer.eos_token, has_thinking)
             return audit
     raise ModelError(
         f"each of the first {min(AUDITED, len(rows))} samples has max_length = {settings.max_length} tokens or more and is "
         "cut off before its end, so the model would not learn to stop; raise max_length or leave long samples out."
     )
+
+
+@dataclass(frozen=True)
+class SampleAudit:
+    """One sample as alternating stretches of (is_trained, text), and its counts of tokens."""
+
+    stretches: tuple[tuple[bool, str], ...]
+    num_tokens: int
+    num_trained: int
+
+    def as_text(self) -> str:
+        """The sample with its supervised stretches between ⟦ and ⟧."""
+        return "".join(f"⟦{text}⟧" if is_trained else text for is_trained, text in self.stretches)
+
+
+def audit_sample(
+    token_ids: Sequence[int], is_trained: Sequence[bool], decode: Callable[[Sequence[int]], str]
+) -> SampleAudit:
+    """Group a sample's tokens by whether they carry loss."""
+    grouped = groupby(zip(is_trained, token_ids, strict=True), key=lambda pair: pair[0])
+    shown = tuple((trained, decode([token for _, token in pairs])) for trained, pairs in grouped)
+    return SampleAudit(shown, len(token_ids), sum(map(bool, is_trained)))
+
+
+def check_mask(audit: SampleAudit, may_be_everything: bool = False) -> None:
+    """ModelError when no token carries loss, or, unless that is meant, every token does."""
+    if audit.num_trained == 0:
+        raise ModelError("no token of the sample carries loss: it may be cut off before the answer; raise max_length.")
+    if audit.num_trained == audit.num_tokens and audit.num_tokens > 1 and not may_be_everything:
+        raise ModelError(
+            "every token of the sample carries loss, the prompt too; "
+            "set assistant_only_loss true, or use a chat template with generation markers."
+        )
+
+
+def check_end(audit: SampleAudit, eos_token: str, has_thinking: bool) -> None:
+    """ModelError when the turn's end isn't trained, or the thinking got lost. White space may follow the end."""
+    trained = "".join(text for carries_loss, text in audit.stretches if carries_loss)
+    if not trained.rstrip().endswith(eos_token):
+        raise ModelError(
+            "the last supervised token of the sample does not end the turn, so the model would not learn to stop: "
+            f"it ends in {audit.stretches[-1][1][-40:]!r}; set eos_token to what the chat template ends a turn with."
+        )
+    if has_thinking and THINK_OPEN not in trained:
+        raise ModelError(f"the sample's {THINK_OPEN} is not in what is trained; fix the chat template.")

@@ -1,25 +1,50 @@
-"""What SFT and GRPO share: the story of a stage, resuming from the last whole checkpoint, saving the result."""
+"""What SFT and GRPO share: the story of a stage, its folder, resuming from the last whole checkpoint, saving the result."""
 
 from __future__ import annotations
 
 import logging
+import os
+import platform
+import shutil
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 
-from open_r1.configs.stage_arguments import StageArguments
-from open_r1.errors import ConfigError, RunError, RunFolderError
-from open_r1.processes.ranks import is_main_process
-from open_r1.rundir import RunDir, hash_files, read_json, write_json
+from open_r1 import __version__
+from open_r1.errors import ConfigError, OpenR1Error, RunError, RunFolderError
+from open_r1.hub.push import check_hub, export_tracker_settings, push_revision
+from open_r1.processes.ranks import is_main_process, world_size
+from open_r1.rundir import RunDir, hash_files, read_json, write_json, write_text
+from open_r1.text.secrets import hide_secrets
 from open_r1.training.callbacks import MetricsCallback, ProgressCallback, Report, load_callbacks
-from open_r1.training.holding import OpenRun, open_run
-from open_r1.training.hub import check_hub, export_tracker_settings, push_revision
+from open_r1.training.parse import StageArguments, plain
 
 logger = logging.getLogger(__name__)
+
+MAY_CHANGE = frozenset(
+    """overwrite_output_dir output_dir resume_from_checkpoint logging_steps logging_strategy logging_first_step
+    report_to run_name project log_level log_level_replica disable_tqdm save_total_limit
+    push_to_hub push_to_hub_revision hub_token hub_model_id hub_strategy hub_private_repo hub_model_revision
+    hub_revision hub_always_push overwrite_hub_revision wandb_entity wandb_project wandb_run_group
+    preflight_prompts wandb_log_unique_prompts log_completions num_completions_to_print trackio_space_id trackio_bucket_id
+    trackio_static_space_id benchmarks local_rank dataset_num_proc""".split()
+)
+"""Settings that a resumed run may change, because they don't change the weights it ends with."""
+
+INPUT_SUFFIXES = frozenset(".safetensors .bin .json .jinja .model .txt .jsonl .parquet .csv .arrow .py".split())
+"""Files of a model or data folder whose contents count, but for the records of the run that made it."""
+OWN_RECORDS = frozenset({"done.json", "environment.json", "identity.json", "training_args.bin"})
+
+
+VERSIONED = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "tokenizers", "math-verify", "vllm")
 
 
 @dataclass(frozen=True)
@@ -29,6 +54,29 @@ class FinishedStage:
     folder: Path
     steps: int
     weights: str
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run folder held by this process, and what it is held for."""
+
+    folder: RunDir
+    arguments: StageArguments
+    identity: dict[str, Any]
+
+    def starts_over(self) -> bool:
+        """Whether `overwrite_output_dir` applies: to a finished or different run, never to this one left unfinished."""
+        if not self.arguments.training.overwrite_output_dir or not self.folder.identity.exists():
+            return False
+        return self.folder.is_done() or read_json(self.folder.identity) != plain(self.identity)
+
+    def begin(self) -> None:
+        """Claim the folder for this run and write down its settings and environment."""
+        if self.starts_over():
+            self.folder.clear()
+        self.folder.claim(self.identity)
+        write_text(self.folder.resolved, hide_secrets(self.arguments.as_yaml()))
+        write_json(self.folder.environment, describe_environment(self.arguments.training.seed))
 
 
 def run_stage(
@@ -42,11 +90,10 @@ def run_stage(
     transformers.utils.logging.disable_progress_bar()
     export_tracker_settings(training)
     with open_run(arguments, identity) as run:
-        if run.is_done():
+        if run.folder.is_done() and not training.overwrite_output_dir:
             report(f"already done in {run.folder.path}")
-            stage = finished(run)
+            stage = finished(run.folder)
         else:
-            check_saving(training)
             check_hub(training)
             transformers.set_seed(training.seed)
             trainer, tokenizer = build_trainer(arguments, run.folder, report)
@@ -54,6 +101,65 @@ def run_stage(
         if is_main_process():
             push_revision(run.folder.path, training)
     return stage
+
+
+@contextmanager
+def open_run(arguments: StageArguments, identity: dict[str, Any] | None = None) -> Iterator[OpenRun]:
+    """The stage's folder, locked, and free for this run or already its own.
+
+    Nothing is written into it before the stage's checks have passed and `OpenRun.begin` is called.
+    """
+    folder = RunDir(Path(arguments.training.output_dir))
+    folder.refuse_foreign()
+    with folder.locked() if is_main_process() else nullcontext(), naming_full_disks(folder.path):
+        run = OpenRun(folder, arguments, identity or run_identity(arguments))
+        if is_main_process() and not run.starts_over():
+            folder.check_identity(plain(run.identity))
+        for path in map(Path, local_inputs(arguments)):
+            if folder.path.resolve() in (path.resolve(), *path.resolve().parents):
+                raise ConfigError(f"'{path}' lies inside output_dir '{folder.path}'; choose an output_dir of its own.")
+        yield run
+
+
+def local_inputs(arguments: StageArguments) -> list[str]:
+    """The files and folders of this machine that a stage starts from."""
+    script = arguments.script
+    data = [entry.id for entry in script.mixture.datasets] if script.mixture else [script.dataset_name]
+    return [str(name) for name in [arguments.model.model_name_or_path, *data] if name and Path(str(name)).exists()]
+
+
+@contextmanager
+def naming_full_disks(folder: Path) -> Iterator[None]:
+    """Turns what torch, safetensors and the system say of a full disk into one sentence with the remedy."""
+    try:
+        yield
+    except OpenR1Error:
+        raise
+    except Exception as error:  # every library has its own error for it; all others go through untouched
+        text = str(error).lower()
+        is_torch_writer = "pytorchstreamwriter" in text or "inline_container" in text  # names no cause
+        if not ("no space left" in text or (is_torch_writer and shutil.disk_usage(folder).free < 1 << 20)):
+            raise
+        raise RunError(
+            f"the disk of '{folder}' is full and a file could not be written; free some space and "
+            "run the same command again: it goes on from the last whole checkpoint."
+        ) from error
+
+
+def run_identity(arguments: StageArguments) -> dict[str, Any]:
+    """The settings and local inputs that decide what a run ends with."""
+    identity = {key: value for key, value in arguments.values().items() if key not in MAY_CHANGE}
+    inputs = {f"contents of {name}": fingerprint_input(Path(name)) for name in local_inputs(arguments)}
+    return {"stage": arguments.kind, "processes": str(world_size()), **identity, **inputs}
+
+
+def fingerprint_input(path: Path) -> str:
+    """A hash of a file, or of the files directly inside a folder that make it a model or a data set."""
+    found = [path] if path.is_file() else [
+        item for item in path.iterdir()
+        if item.is_file() and item.suffix in INPUT_SUFFIXES and item.name not in OWN_RECORDS
+    ]  # fmt: skip
+    return hash_files(found)
 
 
 def find_resume_point(run: RunDir, training_args: Any, starts_over: bool = False) -> Path | None:
@@ -70,20 +176,17 @@ def find_resume_point(run: RunDir, training_args: Any, starts_over: bool = False
     whole = [] if starts_over else run.checkpoints()
     if wanted.lower() in ("", "true"):
         point = whole[-1] if whole else None
+    elif wanted.lower() == "false":
+        point = None
     else:
-        point = None if wanted.lower() == "false" else named_checkpoint(Path(wanted), whole, run, starts_over)
+        point = Path(wanted)
+        is_to_be_removed = starts_over and run.path.resolve() in point.resolve().parents
+        if is_to_be_removed or not (point / "trainer_state.json").exists():
+            names = ", ".join(checkpoint.name for checkpoint in whole) or "none"
+            raise RunFolderError(f"'{point}' is not a whole checkpoint; whole ones in '{run.path}': {names}.")
     if is_main_process() and not starts_over:
         run.forget_after(read_json(point / "trainer_state.json")["global_step"] if point else 0)
     return point
-
-
-def named_checkpoint(path: Path, whole: list[Path], run: RunDir, starts_over: bool) -> Path:
-    """The checkpoint that a setting names; RunFolderError when it can't be resumed from."""
-    is_to_be_removed = starts_over and run.path.resolve() in path.resolve().parents
-    if is_to_be_removed or not (path / "trainer_state.json").exists():
-        names = ", ".join(checkpoint.name for checkpoint in whole) or "none"
-        raise RunFolderError(f"'{path}' is not a whole checkpoint; whole ones in '{run.path}': {names}.")
-    return path
 
 
 def prepare_trainer(trainer: Any, arguments: StageArguments, run: RunDir, report: Report) -> None:
@@ -92,18 +195,8 @@ def prepare_trainer(trainer: Any, arguments: StageArguments, run: RunDir, report
     for callback_class in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(callback_class)
     judges = [spec.function_name for spec in getattr(trainer, "specs", ()) if spec.is_judge]
-    callbacks = [MetricsCallback(run), ProgressCallback(report, judges)]
-    for callback in [*callbacks, *load_callbacks(trainer.args.callbacks)]:
+    for callback in (MetricsCallback(run), ProgressCallback(report, judges), *load_callbacks(trainer.args.callbacks)):
         trainer.add_callback(callback)
-
-
-def check_saving(training_args: Any) -> None:
-    """ConfigError for checkpoints that could not be resumed from."""
-    if training_args.save_only_model and training_args.save_strategy != "no":
-        raise ConfigError(
-            "save_only_model leaves the optimizer out of checkpoints, so a run could not go on from one; "
-            "set save_only_model false, or save_strategy no."
-        )
 
 
 def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report) -> FinishedStage:
@@ -140,12 +233,34 @@ def refuse_nan(model: Any) -> None:
         )
 
 
-def finished(run: OpenRun) -> FinishedStage:
+def finished(run: RunDir) -> FinishedStage:
     """What a stage that is already done left behind."""
-    record = read_json(run.folder.done)
-    if hash_files(run.folder.path.glob("*.safetensors")) != record.get("weights"):
+    record = read_json(run.done)
+    if hash_files(run.path.glob("*.safetensors")) != record.get("weights"):
         raise RunFolderError(
-            f"the weights in '{run.folder.path}' are not those that the finished run wrote; restore them, or start over "
+            f"the weights in '{run.path}' are not those that the finished run wrote; restore them, or start over "
             "with --overwrite_output_dir true."
         )
-    return FinishedStage(run.folder.path, record["steps"], record["weights"])
+    return FinishedStage(run.path, record["steps"], record["weights"])
+
+
+def describe_environment(seed: int) -> dict[str, Any]:
+    """Versions, seed, hardware and the commit of the checkout that Open R1 runs from, if it is one."""
+    versions = {"open-r1": __version__, "python": platform.python_version()}
+    for name in VERSIONED:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    words, commit = ["git", "rev-parse", "HEAD"], None
+    with suppress(OSError, subprocess.SubprocessError):
+        commit = subprocess.check_output(
+            words, cwd=Path(__file__).parent, text=True, timeout=5, stderr=subprocess.DEVNULL
+        ).strip()
+    return {
+        "versions": versions,
+        "seed": seed,
+        "threads": torch.get_num_threads(),
+        "cpu_cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "accelerators": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "commit": commit,
+    }

@@ -1,7 +1,6 @@
 """A tokenizer and a small model made on the spot, saved as an ordinary Hugging Face folder.
 
-The tokenizer is byte-level BPE, so any text can be encoded; numbers up to 99, the tags of R1's format and the box are
-one token each. The model has Qwen3's or Qwen2's shape with random weights.
+Any text can be encoded; numbers up to 99, the tags of R1's format and the box are one token each.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT, POSITIVE
 from open_r1.errors import ConfigError
 from open_r1.text.tags import TAGS
-from open_r1.training.templates import CHATML, CHATML_TOKENS
+from open_r1.training.models import CHATML, CHATML_TOKENS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -118,9 +117,8 @@ def make_model(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, seed: int)
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": None,
     }
-    config = (
-        Qwen3Config(head_dim=shape.head_size, **common) if shape.architecture == "qwen3" else Qwen2Config(**common)
-    )
+    is_qwen3 = shape.architecture == "qwen3"
+    config = Qwen3Config(head_dim=shape.head_size, **common) if is_qwen3 else Qwen2Config(**common)
     set_seed(seed)
     return AutoModelForCausalLM.from_config(config).float()
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from open_r1.configs import DatasetMixtureConfig
-from open_r1.configs.datasets import read_mixture
 from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT
 from open_r1.configs.reader import Setting, changed, read_changes, read_recipe
@@ -148,8 +147,6 @@ def test_a_required_field_that_is_missing_names_the_place() -> None:
 def test_an_entry_of_a_mixture_names_its_own_line(tmp_path: Path) -> None:
     text = "dataset_mixture:\n  datasets:\n  - id: a\n    config: no\n  - id: b\n    weight: 2\n"
     with pytest.raises(ConfigError, match=r"recipe.yaml:6: dataset_mixture.datasets\[1\]: weight must be above 0"):
-        DatasetMixtureConfig.read(read_mixture(write(tmp_path, text)))
-    mixture = DatasetMixtureConfig.read(read_mixture(write(tmp_path, text.replace("weight: 2", "columns: [0123]"))))
+        DatasetMixtureConfig.read(read_recipe(write(tmp_path, text))[0])
+    mixture = DatasetMixtureConfig.read(read_recipe(write(tmp_path, text.replace("weight: 2", "columns: [0123]")))[0])
     assert (mixture.datasets[0].config, mixture.datasets[1].columns) == ("no", ["0123"])
-    with pytest.raises(ConfigError, match=r"recipe.yaml' has no dataset_mixture \(found seed\)"):
-        read_mixture(write(tmp_path, "seed: 1\n"))

@@ -14,7 +14,7 @@ import open_r1.data.rows as rows_module
 from open_r1.data.decontamination import Summary, decontaminate
 from open_r1.data.evaluation_index import EvalSet, Rule
 from open_r1.data.evaluation_sets import load_sets, parse_set
-from open_r1.data.provenance import Step, steps_behind, write_file_steps
+from open_r1.data.provenance import Step, record_step, steps_behind
 from open_r1.data.row_file import Destination
 from open_r1.errors import ConfigError, DataError
 
@@ -99,7 +99,7 @@ def test_parquet_keeps_its_columns_and_types(tmp_path: Path) -> None:
 
 
 def test_the_steps_that_made_a_file_are_beside_it(tmp_path: Path) -> None:
-    write_file_steps(tmp_path / "in.jsonl", [Step("generate", "problems")])
+    record_step(tmp_path / "in.jsonl", Step("generate", "problems"))
     run(write_rows(tmp_path), Destination(tmp_path / "out.jsonl"))
     steps = steps_behind(str(tmp_path / "out.jsonl"))
     assert [step.action for step in steps] == ["generate", "decontaminate"]

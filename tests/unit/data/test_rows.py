@@ -29,7 +29,6 @@ ROWS = [{"id": number, "text": f"row {number} " + "é" * (number % 7)} for numbe
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_module, "CHUNK_BYTES", 200)
-    monkeypatch.setattr(rows_module, "GROUP_BYTES", 200)
     monkeypatch.setattr(rows_module, "BATCH_ROWS", 3)
 
 

@@ -11,15 +11,15 @@ from open_r1.data.problems import ProblemSet, ProblemSource
 from open_r1.data.sources import has_prefix, load_splits, open_rows
 
 SOURCE = """
-from open_r1.data.sources.base import SourceSpec
+from open_r1.configs.references import SourceReference
 
 PREFIX = "squares"
 
 
-def load(spec: SourceSpec):
-    spec.reference.require_known(("n",))
-    n = spec.reference.whole_number("n", 3, most=10)
-    return [{"problem": f"{spec.what} of {i}?", "solution": str(i * i)} for i in range(n)]
+def load(source: SourceReference):
+    source.require_known(("n",))
+    n = source.whole_number("n", 3, most=10)
+    return [{"problem": f"{source.what} of {i}?", "solution": str(i * i)} for i in range(n)]
 """
 
 

@@ -59,7 +59,7 @@ def test_folders_of_files_and_of_save_to_disk_are_read(tmp_path: Path) -> None:
     [
         ('{"a": 1}\n{"a": \n{"a": 3}\n', r"broken.jsonl:2 is not JSON"),
         ('{"a": 1}\n[1, 2]\n', r"broken.jsonl:2 is a list, not an object"),
-        ("", "is empty"),
+        ("", "contains no rows"),
         ("\n\n", "no rows|can't be read"),
         ("\x00\x01\x02", "is not JSON"),
     ],
@@ -84,7 +84,7 @@ def test_a_missing_file_an_unknown_kind_and_an_empty_folder_are_refused(tmp_path
 
 def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data.parquet").write_bytes(b"PAR1 nothing")
-    with pytest.raises(DataError, match="can't be read as parquet"):
+    with pytest.raises(DataError, match="can't be read as Parquet"):
         get_dataset(arguments(str(tmp_path / "data.parquet")))
 
 

@@ -11,8 +11,8 @@ from open_r1.text.ngrams import PLAIN
 
 
 def candidates(problems: list[int], texts: list[int], lengths: list[int], signatures: list[np.ndarray] | None = None):
-    drawn = None if signatures is None else (np.stack(signatures), np.arange(len(signatures)))
-    return Candidates(np.array(problems, np.uint64), np.array(texts, np.uint64), np.array(lengths, np.int32), drawn)
+    drawn = () if signatures is None else (np.stack(signatures), np.arange(len(signatures)))
+    return Candidates(np.array(problems, np.uint64), np.array(texts, np.uint64), np.array(lengths, np.int32), *drawn)
 
 
 PROBLEMS = [7, 2**64 - 1, 7, 7, 2**64 - 1, 0]

@@ -26,7 +26,7 @@ from open_r1.evaluation.backends import Backend, estimate_tokens
 from open_r1.evaluation.benchmarks.by_source import held_out_benchmark
 from open_r1.evaluation.engine import choose_modes
 from open_r1.evaluation.sampling import at_most_every
-from open_r1.evaluation.table import compare_folders, main_results, read_results
+from open_r1.evaluation.table import compare_folders, read_results, render_table
 from open_r1.generation import Reply, Sampling, ScriptedCompleter
 from open_r1.generation.fake_server import FakeSettings, running_fake
 from open_r1.pipeline import read_pipeline as _registers_stages  # noqa: F401 - importing it registers the kinds
@@ -388,11 +388,13 @@ def test_problems_of_a_file_are_asked_of_a_server_too(
 
 def test_the_table_shows_samples_where_there_are_samples(held_out: Benchmark, tmp_path: Path) -> None:
     run(held_out, lambda prompt, seed: right(prompt, seed) if seed % 2 else "no", tmp_path / "both")
-    shown = main_results(read_results(tmp_path / "both"))
-    assert [result.mode for result in shown] == ["sampled"]
+    both = read_results(tmp_path / "both")
+    assert [result.mode for result in both] == ["greedy", "sampled"]
+    assert render_table(both) == render_table(both[1:]) != render_table(both[:1])
     only = replace(held_out, greedy=False)
     run(only, right, tmp_path / "only", temperature=0.0)
-    assert [result.mode for result in main_results(read_results(tmp_path / "only"))] == ["greedy"]
+    (only_mode,) = read_results(tmp_path / "only")
+    assert only_mode.estimate.as_percent() in render_table([only_mode])
 
 
 def test_both_kinds_of_stage_are_one_class() -> None:

@@ -22,14 +22,13 @@ from open_r1.evaluation.statistics import (
     repeat_error,
     t_quantile,
     variance_of_mean,
-    wilson,
 )
 
 
 def test_wilson_agrees_with_its_textbook_values() -> None:
     # 8 of 10: Wilson's 95 % interval is [0.4901625, 0.9433178] (R: prop.test(8, 10, correct=FALSE)).
-    low, high = wilson(0.8, 10)
-    assert (low, high) == (pytest.approx(0.4901625, abs=1e-6), pytest.approx(0.9433178, abs=1e-6))
+    found = estimate_share([0.8] * 10)
+    assert (found.low, found.high) == (pytest.approx(0.4901625, abs=1e-6), pytest.approx(0.9433178, abs=1e-6))
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

@@ -1,18 +1,14 @@
-"""Results side by side: ours, published ones, lighteval's; differences in pairs; the quality of outputs."""
+"""Results side by side: ours, published ones; differences in pairs; the quality of outputs."""
 
 from __future__ import annotations
 
 import json
-import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from open_r1.errors import ConfigError, DataError, RunError
-from open_r1.evaluation import lighteval
 from open_r1.evaluation.monitor import measure, summarise_quality
 from open_r1.evaluation.statistics import estimate_share
 from open_r1.evaluation.table import Result, compare_pair, read_results, render_table
@@ -134,49 +130,6 @@ def test_a_folder_without_samples_or_accuracy_is_told(open_r1: Command, tmp_path
 
 # --- lighteval ------------------------------------------------------------------------------------------------------
 
-RECORDED = {
-    "config_general": {"lighteval_sha": "?", "model_name": "open-r1/OpenR1-Distill-7B", "model_sha": "main"},
-    "results": {
-        "lighteval|aime24|0": {
-            "math_pass@1:1_samples": 0.5333,
-            "math_pass@1:1_samples_stderr": 0.0926,
-            "math_pass@1:64_samples": 0.5271,
-            "math_pass@1:64_samples_stderr": 0.0702,
-        },
-        "lighteval|gpqa:diamond|0": {"gpqa_pass@1:8_samples": 0.528, "gpqa_pass@1:8_samples_stderr": 0.0302},
-        "extended|lcb:codegeneration|0": {"codegen_pass@1:16": 0.394, "codegen_pass@1:16_stderr": 0.0},
-        "custom|math_500|0": {"extractive_match": 0.89, "extractive_match_stderr": 0.014},
-        "all": {"math_pass@1:1_samples": 0.5},
-    },
-    "versions": {"lighteval|aime24|0": 2},
-}
-"""In the shape of the results files that Open-R1's leaderboard keeps, of older and newer versions."""
-
-
-def test_lightevals_results_come_into_the_same_table(open_r1: Command, tmp_path: Path) -> None:
-    write_json(tmp_path / "results_2025-05-01T00-00-00.json", RECORDED)
-    found = {
-        result.benchmark: result
-        for result in lighteval.read_results_file(tmp_path / "results_2025-05-01T00-00-00.json")
-    }
-    assert {name: result.estimate.value for name, result in found.items()} == {
-        "aime24": 0.5271, "gpqa": 0.528, "lcb": 0.394, "math_500": 0.89
-    }  # fmt: skip
-    assert found["aime24"].estimate.low == pytest.approx(0.5271 - 1.96 * 0.0702, abs=1e-4)
-    assert math.isnan(found["lcb"].estimate.low)
-    write_result(tmp_path / "a", "ours", {"p": [1.0], "q": [0.0]})
-    ran = open_r1("compare", tmp_path / "a", "--lighteval", tmp_path / "results_2025-05-01T00-00-00.json")
-    assert (
-        "open-r1/OpenR1-Distill-7B (lighteval)" in ran.out and "89.0 [86.3, 91.7]" in ran.out and "nan" not in ran.out
-    )
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"results": 3}'])
-def test_a_file_that_is_no_result_of_lighteval_is_refused(content: str, tmp_path: Path) -> None:
-    (tmp_path / "results_x.json").write_text(content)
-    with pytest.raises(DataError, match="not a results file of lighteval"):
-        lighteval.read_results_file(tmp_path / "results_x.json")
-
 
 def test_the_guides_line_is_printed(open_r1: Command) -> None:
     ran = open_r1("eval", "M", "--benchmarks", "aime24,gpqa,lcb", "--lighteval", "print")
@@ -198,38 +151,6 @@ def test_parallel_evaluation_is_passed_on(open_r1: Command, parallel: str) -> No
 def test_a_benchmark_that_lighteval_lacks_is_told(open_r1: Command) -> None:
     ran = open_r1("eval", "M", "--benchmarks", "humaneval", "--lighteval", "print")
     assert ran.status == 2 and "lighteval has no task for 'humaneval'" in ran.err
-
-
-def fake_lighteval(path: Path, status: int) -> str:
-    """A program that does what lighteval does at its end: leave a results file."""
-    path.write_text(
-        f"#!{sys.executable}\nimport json, pathlib, sys\n"
-        "folder = pathlib.Path(sys.argv[sys.argv.index('--output-dir') + 1]) / 'results' / 'M'\n"
-        "folder.mkdir(parents=True)\n"
-        f"(folder / 'results_2026.json').write_text(json.dumps({RECORDED!r}))\n"
-        f"sys.exit({status})\n"
-    )
-    path.chmod(0o755)
-    return str(path)
-
-
-def test_lighteval_is_run_in_the_environment_that_is_named(
-    open_r1: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(lighteval.VARIABLE, fake_lighteval(tmp_path / "lighteval", 0))
-    ran = open_r1("eval", "M", "--benchmarks", "aime24", "--lighteval", "run", "--output_dir", tmp_path / "out")
-    assert ran.status == 0, ran.err
-    assert "(lighteval)" in ran.out and "52.7 [39.0, 66.5]" in ran.out and "51.3" in ran.out
-
-
-def test_a_lighteval_that_fails_or_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = lighteval.command("M", "aime24", tmp_path / "out")
-    monkeypatch.setenv(lighteval.VARIABLE, fake_lighteval(tmp_path / "lighteval", 3))
-    with pytest.raises(RunError, match="ended with status 3"):
-        lighteval.run(words, tmp_path / "out", lambda line: None)
-    monkeypatch.setenv(lighteval.VARIABLE, str(tmp_path / "absent"))
-    with pytest.raises(ConfigError, match="environment of its own"):
-        lighteval.run(words, tmp_path / "out", lambda line: None)
 
 
 # --- quality --------------------------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ def test_a_stream_comes_line_by_line_without_an_event_loop() -> None:
 def test_a_stream_can_be_read_as_a_whole_without_an_event_loop() -> None:
     thread, port = serve_lines(b"HTTP/1.1 500 Oh\r\nX-A: b\r\nContent-Length: 4\r\n\r\n", b"ab", b"cd")
     with stream_once("POST", f"http://127.0.0.1:{port}/", b"{}", silence_s=5) as stream:
-        assert (stream.status, stream.headers["x-a"], stream.read()) == (500, "b", b"abcd")
+        assert (stream.status, stream.read()) == (500, b"abcd")
     thread.join()
 
 

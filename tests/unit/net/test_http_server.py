@@ -12,7 +12,15 @@ from fastapi import FastAPI
 
 from open_r1.errors import ConfigError
 from open_r1.net import http_server
-from open_r1.net.http_server import MOST_HEADER_BYTES, Server, bind, client_address, free_port, running_in_thread
+from open_r1.net.http_server import (
+    MOST_HEADER_BYTES,
+    Quota,
+    Server,
+    bind,
+    client_address,
+    free_port,
+    running_in_thread,
+)
 
 
 @pytest.fixture
@@ -112,3 +120,26 @@ def test_an_address_with_too_many_connections_is_told_so_and_may_open_another_wh
             third.sendall(request)
             assert b"hello" in read_all(third)
         held.pop().close()
+
+
+def test_a_client_holds_no_more_than_the_quota_whatever_others_hold() -> None:
+    quota = Quota(3)
+    assert quota.take("a", 2)
+    assert not quota.take("a", 2)
+    assert quota.held["a"] == 2
+    assert quota.take("a")
+    assert not quota.take("a")
+    assert quota.take("b", 3)
+
+
+def test_what_is_given_back_may_be_taken_again_and_leaves_nothing_behind() -> None:
+    quota = Quota(3)
+    quota.take("a", 3)
+    quota.give_back("a", 2)
+    assert quota.held["a"] == 1
+    assert quota.take("a", 2)
+    quota.give_back("a", 3)
+    assert quota.held["a"] == 0
+    assert quota.take("a", 3)
+    quota.give_back("a", 3)
+    assert not quota.held

@@ -65,7 +65,7 @@ def test_flags_win_over_the_recipe(recipe: Path) -> None:
 
 def test_what_a_stage_overrides_is_known_by_its_line(recipe: Path) -> None:
     resolved = read_pipeline(recipe, changes=["sft.overrides.save_steps=2"]).stages[3].prepare(Path("out"), 3)
-    assert (resolved.values["learning_rate"], resolved.values["max_steps"], resolved.values["seed"]) == (1e-3, 4, 3)
+    assert (resolved.given["learning_rate"], resolved.given["max_steps"], resolved.given["seed"]) == (1e-3, 4, 3)
     assert resolved.origins["max_steps"] == f"{recipe}:9"
     assert resolved.origins["bf16"].endswith("sft.yaml:2")
     assert resolved.origins["save_steps"] == "--set sft.overrides.save_steps=2"

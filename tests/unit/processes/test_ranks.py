@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from open_r1.processes import cores, ranks
+from open_r1.processes import ranks
 
 
 @pytest.mark.parametrize(("value", "expected"), [("0", 0), ("3", 3), ("", 0), (" 2 ", 2), ("first", 0), ("-1", 0)])
@@ -27,6 +27,6 @@ def test_without_a_launch_there_is_one_process() -> None:
 def test_cores_are_shared_among_the_processes_of_a_machine(
     monkeypatch: pytest.MonkeyPatch, usable: int, local: int, limit: int, expected: int
 ) -> None:
-    monkeypatch.setattr(cores, "usable_cores", lambda: usable)
+    monkeypatch.setattr(ranks, "usable_cores", lambda: usable)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(local))
-    assert cores.default_workers(limit) == expected
+    assert ranks.default_workers(limit) == expected

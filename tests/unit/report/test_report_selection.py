@@ -81,14 +81,14 @@ def test_rollouts_come_from_first_middle_and_last_step_the_best_first(tmp_path):
     groups = choose_rollouts(paths)
     assert [group.step for group in groups] == [10, 30, 50]
     for group in groups:
-        totals = [rollout.total for rollout in group.rollouts]
+        totals = [sum(value or 0 for value in rollout.rewards.values()) for rollout in group.rollouts]
         assert totals == sorted(totals, reverse=True)
 
 
 def test_unscored_rewards_are_counted_with_their_reasons(tmp_path):
     write_rollouts(tmp_path / "step-000010.parquet", 10)
-    (count,) = count_unscored((tmp_path / "step-000010.parquet",))
-    assert (count.reward, count.unscored, count.total, count.reasons) == ("accuracy_reward", 1, 8, (("timeout", 1),))
+    counted = count_unscored((tmp_path / "step-000010.parquet",))
+    assert counted == ["accuracy_reward: 1 of 8 unscored (timeout 1)."]
 
 
 def test_spread_keeps_first_and_last():

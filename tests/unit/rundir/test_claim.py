@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from open_r1.errors import RunError, RunFolderError
-from open_r1.rundir import OutputFolder, describe_changes, hold_file
+from open_r1.rundir import RunDir, describe_changes, hold_file
 
 
 def test_a_file_is_held_by_one_process_and_its_neighbour_is_free(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_changes_are_named_up_to_three() -> None:
 
 
 def test_a_claimed_folder_is_locked_and_goes_on_with_the_same_identity_alone(tmp_path: Path) -> None:
-    folder = OutputFolder(tmp_path / "out")
+    folder = RunDir(tmp_path / "out")
     with folder.claimed({"seed": 0}):
         (folder.path / "traces.jsonl").touch()
         with pytest.raises(RunFolderError, match="another run is writing"), folder.claimed({"seed": 0}):
@@ -77,6 +77,6 @@ def test_a_claimed_folder_is_locked_and_goes_on_with_the_same_identity_alone(tmp
 
 def test_a_folder_of_another_kind_is_foreign(tmp_path: Path) -> None:
     (tmp_path / "pipeline.json").touch()
-    OutputFolder(tmp_path).refuse_foreign("pipeline.json", "pipeline's run")
+    RunDir(tmp_path).refuse_foreign("pipeline.json", "pipeline's run")
     with pytest.raises(RunFolderError, match=r"contains no run of Open R1 \(found pipeline.json\)"):
-        OutputFolder(tmp_path).refuse_foreign()
+        RunDir(tmp_path).refuse_foreign()

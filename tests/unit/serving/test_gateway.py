@@ -264,7 +264,7 @@ ILL_FORMED: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("fields", "param"), ILL_FORMED, ids=range(len(ILL_FORMED)))
 def test_ill_formed_tools_and_options_are_the_clients_fault(fields: dict[str, Any], param: str, backend: str) -> None:
     refused = refusal(fields, backend)
-    assert (refused.status, refused.param) == (400, param)
+    assert (refused.status, (refused.param or "").startswith(param)) == (400, True)
 
 
 @pytest.mark.parametrize("options", [{"messages": []}, {"tokenize": False}, {"add_generation_prompt": False}])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from open_r1.errors import ModelError
-from open_r1.training.audit import audit_sample, check_mask, check_sample
+from open_r1.training.sft import audit_sample, check_end, check_mask
 
 WORDS = ["<user>", "question", "<assistant>", "<think>", "thought", "</think>", "answer", "<end>", "\n"]
 EOS = 7
@@ -21,7 +21,7 @@ def check(mask: str, ids: Sequence[int] = range(9), has_thinking: bool = True) -
     trained = [mark == "x" for mark in mask]
     audit = audit_sample(ids, trained, decode)
     check_mask(audit)
-    check_sample(ids, trained, EOS, audit, decode, has_thinking)
+    check_end(audit, WORDS[EOS], has_thinking)
 
 
 def test_the_audit_shows_what_carries_loss() -> None:

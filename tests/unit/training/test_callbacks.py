@@ -13,8 +13,8 @@ import torch
 
 from open_r1.errors import ConfigError, RunError
 from open_r1.rundir import RunDir
-from open_r1.training.callbacks import MetricsCallback, ProgressCallback, finite, is_number, load_callbacks, short_name
-from open_r1.training.stage import check_saving, find_resume_point, refuse_nan
+from open_r1.training.callbacks import MetricsCallback, ProgressCallback, load_callbacks
+from open_r1.training.stage import find_resume_point, refuse_nan
 
 
 def state(step: int, is_first: bool = True, max_steps: int = 10) -> Any:
@@ -65,34 +65,11 @@ def test_before_the_first_step_the_time_left_is_not_known(monkeypatch) -> None:
     assert lines == ["step 2/10  reward 1  nan s left"]
 
 
-def test_names_and_values_of_metrics() -> None:
-    assert [short_name(name) for name in ("loss", "rewards/a_reward/mean", "x/mean_length")] == [
-        "loss",
-        "a_reward",
-        "mean_length",
-    ]
-    assert (finite(math.inf), finite(1.5), finite("x"), finite(3)) == (None, 1.5, "x", 3)
-    assert (is_number(1), is_number(0.5), is_number("1"), is_number(None)) == (True, True, False, False)
-
-
 def test_callbacks_of_the_user_s_own_are_made() -> None:
     (callback,) = load_callbacks(["collections:OrderedDict"])
     assert callback == {}
     with pytest.raises(ConfigError, match="did you mean 'OrderedDict'"):
         load_callbacks(["collections:OrderedDct"])
-
-
-@pytest.mark.parametrize(
-    ("save_only_model", "strategy", "is_refused"),
-    [(True, "steps", True), (True, "no", False), (False, "steps", False)],
-)
-def test_checkpoints_without_an_optimizer_are_refused(save_only_model: bool, strategy: str, is_refused: bool) -> None:
-    settings = SimpleNamespace(save_only_model=save_only_model, save_strategy=strategy)
-    if is_refused:
-        with pytest.raises(ConfigError, match="save_only_model"):
-            check_saving(settings)
-    else:
-        check_saving(settings)
 
 
 def test_weights_that_are_not_finite_are_refused() -> None:

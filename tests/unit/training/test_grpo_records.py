@@ -12,7 +12,8 @@ from datasets import Dataset, DatasetDict
 
 from open_r1.errors import DataError
 from open_r1.rewards.combination import zero_variance_share
-from open_r1.training.grpo import EpochSampler, check_reward_columns, drop_long_prompts, reward_tuples, to_rollouts
+from open_r1.training.grpo import EpochSampler, check_reward_columns, reward_tuples, to_rollouts
+from open_r1.training.lengths import drop_long_prompts
 from open_r1.training.sft import cut_training_split, pick_eval_split
 
 NAN = math.nan
@@ -79,7 +80,7 @@ def prompts(*lengths: int) -> DatasetDict:
 def test_prompts_over_the_limit_are_left_out_and_counted() -> None:
     said: list[str] = []
     assert len(drop_long_prompts(prompts(2, 3, 4), OneTokenAWord(), 3, said.append)["train"]) == 2
-    assert said == ["left out 1 of 3 problems of 'train': prompt over 3 tokens"]
+    assert said == ["'train': left out 1 of 3 problems, over max_prompt_length = 3 tokens"]
     assert len(drop_long_prompts(prompts(2, 3, 4), OneTokenAWord(), None, said.append)["train"]) == 3
     assert len(drop_long_prompts(prompts(2), OneTokenAWord(), 2, said.append)["train"]) == 1
     assert len(said) == 1
@@ -87,7 +88,7 @@ def test_prompts_over_the_limit_are_left_out_and_counted() -> None:
 
 def test_a_limit_that_leaves_no_problem_is_refused() -> None:
     with pytest.raises(
-        DataError, match="no problem of split 'train' has a prompt within max_prompt_length = 1 tokens"
+        DataError, match="none of the problems of split 'train' is within max_prompt_length = 1 tokens"
     ):
         drop_long_prompts(prompts(2), OneTokenAWord(), 1, print)
 

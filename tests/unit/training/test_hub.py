@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from open_r1.errors import ConfigError, RunError
-from open_r1.training.hub import check_hub, export_tracker_settings, push_revision
+from open_r1.hub.push import check_hub, export_tracker_settings, push_revision
 
 
 class FakeHub:

@@ -54,11 +54,11 @@ def test_long_samples_are_dropped_where_asked_and_counted() -> None:
     said: list[str] = []
     data = fit_lengths(conversations(2, 7, 6, 8), OneTokenAWord(), settings(overlong_samples="drop"), said.append)
     assert len(data["train"]) == 2
-    assert said == ["'train': left out 2 of 4 samples, over 6 tokens"]
+    assert said == ["'train': left out 2 of 4 samples, over max_length = 6 tokens"]
 
 
 def test_dropping_everything_is_refused() -> None:
-    with pytest.raises(DataError, match="no sample of split 'train' is within max_length = 6"):
+    with pytest.raises(DataError, match="none of the samples of split 'train' is within max_length = 6"):
         fit_lengths(conversations(7, 8), OneTokenAWord(), settings(overlong_samples="drop"), lambda text: None)
 
 

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from open_r1.errors import ConfigError, ModelError
 from open_r1.hub.folders import check_model_path
 from open_r1.text.tags import TAGS
-from open_r1.training.models import align_model, get_model, get_tokenizer
-from open_r1.training.templates import CHATML, check_template
+from open_r1.training.models import CHATML, align_model, check_template, get_model, get_tokenizer
 from open_r1.training.tiny_models import ModelShape, make_model_folder, make_tokenizer
 
 TOKENIZER = make_tokenizer(["Compute 7+5-3"] * 30, 400)

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from open_r1.training.reward_metrics import MAX_REASONS, add_metrics, count_reasons, reward_metrics
+from open_r1.training.reward_adapter import MAX_REASONS, add_metrics, count_reasons, reward_metrics
 
 NAN = math.nan
 

@@ -1,16 +1,11 @@
 """Where rows come from: local files and folders, the Hub, procedural tasks, reasoning-gym.
 
-    data/train.jsonl                                        a file: JSON lines, JSON, Parquet, CSV, Arrow, compressed too
-    data/shard-*.parquet                                    files of one kind, in the order of their names
-    data/                                                   a folder of files, or one written by save_to_disk
+    data/train.jsonl, 'data/shard-*.parquet', data/         files (JSON lines, JSON, CSV, Parquet, Arrow), save_to_disk
     open-r1/OpenR1-Math-220k                                the Hub, with its configuration, split and revision
-    tasks:linear_equation?level=2&n=5000&seed=1             a source with a prefix: a module here (see `base`)
-    reasoning_gym:chain_sum?size=1000&seed=1
-    hf://datasets/USER/NAME/test*.jsonl
+    tasks:linear_equation?level=2&n=5000&seed=1             a source with a prefix: a module here with
+                                                            PREFIX and load(SourceReference) -> rows
 
-What it guarantees: a set that is missing, broken, empty or lacks a column is a DataError that names the file, the
-line where it breaks, and the columns that are there. `open_rows` is the way in for whatever reads rows; `load_splits`
-gives the same rows as tables of `datasets`, for the trainers.
+`open_rows` is the way in for whatever reads rows; `load_splits` gives the same rows as tables of `datasets`.
 """
 
 from __future__ import annotations
@@ -21,10 +16,10 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from open_r1.data.rows import PARQUET, LineRows, LoadedRows, ParquetRows, Rows, StreamRows, is_lines
-from open_r1.data.sources.base import SourceSpec
-from open_r1.data.sources.hub import load_hub
-from open_r1.data.sources.local import find_files, is_glob, is_local_name, load_files, load_folder
+from open_r1.configs.references import read_source
+from open_r1.data.rows import Rows, loaded_rows
+from open_r1.data.sources.hub import FILES, load_hub
+from open_r1.data.sources.local import find_files, is_glob, is_local_name, load_files, load_folder, open_files
 from open_r1.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -40,7 +35,7 @@ def sources_by_prefix() -> dict[str, ModuleType]:
 def has_prefix(name: str) -> bool:
     """Whether a name is that of a source with a prefix of its own."""
     prefix, colon, _ = name.partition(":")
-    return bool(colon) and prefix in sources_by_prefix()
+    return name.startswith(FILES) or (bool(colon) and prefix in sources_by_prefix())
 
 
 def open_rows(
@@ -56,18 +51,10 @@ def open_rows(
 
     `revision` and `streaming` matter for a data set on the Hub; `setting` is what chooses the split, for messages.
     """
-    paths = find_files(name)
-    try:
-        if paths and all(is_lines(path) for path in paths):
-            return LineRows(name, paths)
-        if paths and all(path.suffix == PARQUET for path in paths):
-            return ParquetRows(name, paths)
-    except OSError as error:
-        raise DataError(
-            f"'{error.filename or name}' can't be read: {error.strerror or error}; check its permissions."
-        ) from None
+    if paths := find_files(name):
+        return open_files(name, paths)
     loaded: Any = load_splits(name, config, split, revision=revision, streaming=streaming, setting=setting)[split]
-    return LoadedRows(name, loaded) if hasattr(loaded, "data") else StreamRows(name, loaded)
+    return loaded_rows(name, loaded)
 
 
 def as_rows(source: Rows | str) -> Rows:
@@ -112,22 +99,19 @@ def load_splits(
 
 def load_source(name: str, config: str | None = None, *, revision: str | None = None, streaming: bool = False) -> Any:
     """A source as `datasets` has it: a table, a stream, or several by split."""
+    from datasets import Dataset
+
+    if name.startswith(FILES):
+        return load_hub(name, config, revision, streaming=streaming)
     if has_prefix(name):
-        return load_prefixed(SourceSpec.parse(name, streaming))
+        loaded = sources_by_prefix()[name.partition(":")[0]].load(read_source(name))
+        loaded = Dataset.from_list(loaded) if isinstance(loaded, list) else loaded
+        return loaded.to_iterable_dataset() if streaming and isinstance(loaded, Dataset) else loaded
     path = Path(name).expanduser()
     if path.is_dir():
         return load_folder(path, config, streaming=streaming)
     if path.is_file() or is_glob(name):
-        return load_files(name, streaming=streaming)
+        return load_files(name, find_files(name), streaming=streaming)
     if is_local_name(name):
         raise DataError(f"data file '{name}' does not exist; check the path (relative paths start at {Path.cwd()}).")
     return load_hub(name, config, revision, streaming=streaming)
-
-
-def load_prefixed(spec: SourceSpec) -> Any:
-    from datasets import Dataset
-
-    loaded = sources_by_prefix()[spec.name.partition(":")[0]].load(spec)
-    if isinstance(loaded, list):
-        loaded = Dataset.from_list(loaded)
-    return loaded.to_iterable_dataset() if spec.streaming and isinstance(loaded, Dataset) else loaded

@@ -1,25 +1,19 @@
-"""Rows from the Hub, or from a server of its protocol at HF_ENDPOINT.
-
-A set that can't be loaded by its id is read from its files: `hf://datasets/USER/NAME/PATTERN.jsonl`.
-"""
+"""Rows from the Hub, or from a server of its protocol at HF_ENDPOINT."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from open_r1.data.sources.base import SourceSpec
 from open_r1.errors import DataError
 
-PREFIX = "hf"
-
-
-def load(spec: SourceSpec) -> Any:
-    """The rows of all files of JSON lines that match."""
-    return load_remote(spec.name, "json", data_files=spec.name, split="train", streaming=spec.streaming)
+FILES = "hf://"
+"""How the name of files begins: a set that can't be loaded by its id is read as `hf://datasets/USER/NAME/PATTERN.jsonl`."""
 
 
 def load_hub(name: str, config: str | None, revision: str | None, *, streaming: bool = False) -> Any:
-    """All splits of a data set on the Hub. `revision` is a branch, a tag or a commit; a commit never changes."""
+    """All splits of a data set, or the rows of files. `revision` is a branch, a tag or a commit; a commit never changes."""
+    if name.startswith(FILES):
+        return load_remote(name, "json", data_files=name, split="train", streaming=streaming)
     return load_remote(name, name, config, revision=revision, streaming=streaming)
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import glob
-import hashlib
 import io
+import lzma
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from open_r1.data.rows import COMPRESSIONS, is_lines, open_unpacked, split_lines
+from open_r1.data import rows as chunks
+from open_r1.data.rows import Chunk, LineChunk, RowChunk, Rows, TableChunk, batch_rows, rows_a_chunk, text_rows
 from open_r1.data.values import as_text, load_leniently, read_cell
 from open_r1.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FORMATS = {
     ".jsonl": "json",
@@ -26,10 +31,8 @@ FORMATS = {
 }
 """Suffix -> its format, as `datasets` calls it."""
 
-CSV_ROWS = 1000
-"""Rows of a CSV file that are read at a time."""
-
-Batch = list[dict[str, Any]]
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".lz4")  # compressions that are unpacked while a file is read
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def format_of(path: Path) -> str | None:
@@ -55,9 +58,8 @@ def find_files(name: str) -> list[Path]:
     return [found for found in ([path] if path.exists() else paths) if found.is_file()]
 
 
-def load_files(name: str, *, streaming: bool = False) -> Any:
-    """The rows of the files that a path or a pattern names. DataError for none, or for files of several formats."""
-    paths = find_files(name)
+def open_files(name: str, paths: Sequence[Path]) -> Rows:
+    """The rows of files, one after another. DataError for none, or for files of several formats."""
     if not paths:
         raise DataError(f"no file matches '{name}'; check the pattern (relative paths start at {Path.cwd()}).")
     formats = {format_of(path) for path in paths}
@@ -67,46 +69,23 @@ def load_files(name: str, *, streaming: bool = False) -> Any:
     if len(formats) > 1 or None in formats:
         names = ", ".join(path.name for path in paths[:5])
         raise DataError(f"'{name}' matches files that don't have one known format ({names}); {known}.")
-    return load_paths(paths, streaming)
+    if formats & {"json", "csv"}:
+        return text_rows(name, partial(read_texts, paths), csv_text if "csv" in formats else as_text)
+    return open_tables(name, paths)
 
 
-def load_paths(paths: Sequence[Path], streaming: bool = False) -> Any:
-    """One table of the rows of files of one format. DataError names the file that is empty or broken."""
+@contextlib.contextmanager
+def open_unpacked(path: Path) -> Iterator[Any]:
+    """The bytes of a file, decompressed where its suffix says so, as a stream. DataError when it can't be read."""
+    import pyarrow as pa
+
     try:
-        for path in paths:
-            with path.open("rb") as file:
-                if not file.read(1):
-                    raise DataError(f"data file '{path}' is empty; give a file with at least one row.")
-    except OSError as error:
-        raise DataError(f"data file '{path}' can't be read: {error.strerror}; change its permissions.") from None
-    format = str(format_of(paths[0]))
-    loaded = load_text(paths, format, streaming) if format in ("json", "csv") else load_arrow(paths, format, streaming)
-    if not streaming and not len(loaded):
-        raise DataError(f"data file '{paths[0]}' contains no rows; give a file with at least one row.")
-    return loaded
-
-
-def load_arrow(paths: Sequence[Path], format: str, streaming: bool) -> Any:
-    """The rows of Parquet or Arrow files. DataError for a broken file."""
-    import datasets
-
-    files = [str(path) for path in paths]
-    try:
-        return datasets.load_dataset(format, data_files=files, split="train", streaming=streaming)
-    except Exception as error:  # noqa: BLE001 - each reader fails in its own way; all mean a broken file
-        cause = " ".join(str(error.__cause__ or error).split())
-        raise DataError(f"data file '{paths[0]}' can't be read as {format}: {cause}; restore the file.") from None
-
-
-def load_text(paths: Sequence[Path], format: str, streaming: bool) -> Any:
-    """The rows of JSON or CSV files, numbers and text whole."""
-    from datasets import IterableDataset
-
-    from open_r1.data.tables import load_table
-
-    if streaming:
-        return IterableDataset.from_generator(read_one_by_one, gen_kwargs={"paths": list(paths)})
-    return load_table(paths, partial(read_batches, paths), csv_text if format == "csv" else as_text)
+        with lzma.open(path) if path.suffix == ".xz" else pa.input_stream(str(path), compression="detect") as stream:
+            yield stream
+    except (pa.ArrowException, OSError, EOFError, lzma.LZMAError) as error:
+        if path.suffix in COMPRESSIONS:
+            raise DataError(f"'{path}' can't be decompressed: {error}; restore that file.") from None
+        raise DataError(f"'{path}' can't be read: {error}; check its permissions.") from None
 
 
 def csv_text(value: Any) -> str | None:
@@ -114,61 +93,126 @@ def csv_text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def read_one_by_one(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    for batch in read_batches(paths):
-        yield from batch
-
-
-def read_batches(paths: Sequence[Path]) -> Iterator[Batch]:
-    """The rows of files of one text format, some hundred or thousand at a time."""
+def read_texts(paths: Sequence[Path], needed: tuple[str, ...]) -> Iterator[Chunk]:
+    """The rows of JSON or CSV files."""
     for path in paths:
-        read: Callable[[Path], Iterator[Batch]] = read_csv if format_of(path) == "csv" else read_json
-        yield from read(path)
+        yield from read_csv(path) if format_of(path) == "csv" else read_json(path)
 
 
-def read_json(path: Path) -> Iterator[Batch]:
-    """JSON lines; or one array of objects, which is read as a whole."""
-    if is_lines(path) or not (content := read_array(path)):
-        for chunk in split_lines(path):
-            yield list(chunk.rows())
-        return
+def read_json(path: Path) -> Iterator[Chunk]:
+    """JSON lines in chunks that end at the end of a line; or one array of objects, which is read as a whole."""
+    rest, num_lines = b"", 0
+    with open_unpacked(path) as stream:
+        block = stream.read(chunks.CHUNK_BYTES).removeprefix(BYTE_ORDER_MARK)
+        if block.lstrip().startswith(b"[") and ".json" in path.suffixes:
+            yield RowChunk(parse_array(path, block + stream.read()))
+            return
+        while block:
+            whole, newline, rest = (rest + block).rpartition(b"\n")
+            if newline:
+                yield LineChunk(path, whole + newline, num_lines)
+                num_lines += whole.count(b"\n") + 1
+            block = stream.read(chunks.CHUNK_BYTES)
+    if rest:
+        yield LineChunk(path, rest, num_lines)
+
+
+def parse_array(path: Path, content: bytes) -> list[dict[str, Any]]:
+    """The objects of a JSON array."""
     try:
         rows = load_leniently(content.decode())
     except (ValueError, RecursionError) as error:
         raise DataError(f"data file '{path}' is not JSON: {error}; fix the file.") from None
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            raise DataError(
-                f"item {number} of '{path}' is a {type(row).__name__}, not an object with columns; fix it."
-            )
-    yield rows
+            kind = type(row).__name__
+            raise DataError(f"item {number} of '{path}' is a {kind}, not an object with columns; fix it.")
+    return rows
 
 
-def read_array(path: Path) -> bytes | None:
-    """The content of a JSON file that is an array; None for any other."""
-    with open_unpacked(path) as file:
-        start = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
-        return start + file.read() if start.startswith(b"[") else None
-
-
-def read_csv(path: Path) -> Iterator[Batch]:
+def read_csv(path: Path) -> Iterator[Chunk]:
     """Rows of a CSV file whose first line names the columns."""
     csv.field_size_limit(sys.maxsize)  # a trace is longer than the 128 kB that are allowed otherwise
-    with open_unpacked(path) as file:
-        reader = csv.DictReader(io.TextIOWrapper(io.BufferedReader(file), "utf-8-sig", newline=""))
-        batch: Batch = []
+    with open_unpacked(path) as stream:
+        reader = csv.DictReader(io.TextIOWrapper(io.BufferedReader(stream), "utf-8-sig", newline=""))
         try:
-            for row in reader:
-                if None in row:
-                    raise DataError(f"{path}:{reader.line_num} has more cells than there are columns; fix that line.")
-                batch.append({name: read_cell(cell or "") for name, cell in row.items()})
-                if len(batch) == CSV_ROWS:
-                    yield batch
-                    batch = []
+            for batch in batch_rows((read_record(path, reader, row) for row in reader), len, chunks.BATCH_ROWS):
+                yield RowChunk(batch)
         except (csv.Error, UnicodeDecodeError) as error:
             raise DataError(f"{path}:{reader.line_num} can't be read as CSV: {error}; fix that line.") from None
-    if batch:
-        yield batch
+
+
+def read_record(path: Path, reader: csv.DictReader[str], row: dict[str, str]) -> dict[str, Any]:
+    """A record of a CSV file, its cells as values."""
+    if None in row:
+        raise DataError(f"{path}:{reader.line_num} has more cells than there are columns; fix that line.")
+    return {name: read_cell(cell or "") for name, cell in row.items()}
+
+
+def open_tables(name: str, paths: Sequence[Path]) -> Rows:
+    """The rows of Parquet or Arrow files. DataError when they can't have one schema."""
+    from open_r1.data.tables import join_schemas
+
+    schemas = []
+    for path in paths:
+        with open_table(path) as (schema, _):
+            schemas.append(schema)
+    common = join_schemas(schemas, name)
+    return Rows(name, tuple(common.names), partial(iterate_tables, paths, common), common)
+
+
+def iterate_tables(paths: Sequence[Path], schema: pa.Schema, needed: tuple[str, ...]) -> Iterator[Chunk]:
+    import pyarrow as pa
+
+    from open_r1.data.tables import fit
+
+    for path in paths:
+        with open_table(path) as (_, batches):
+            for batch in batches:
+                yield TableChunk(fit(pa.Table.from_batches([batch]), schema), needed)
+
+
+@contextlib.contextmanager
+def open_table(path: Path) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+    """The schema of a Parquet or Arrow file, and its rows some at a time. DataError when it can't be read."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    source: Any = path
+    if path.suffix in COMPRESSIONS:
+        with open_unpacked(path) as stream:
+            source = pa.BufferReader(stream.read())
+    try:
+        if format_of(path) == "parquet":
+            file = ParquetFile(source)
+            groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
+            size = rows_a_chunk(sum(group.total_byte_size for group in groups), file.metadata.num_rows)
+            yield file.schema_arrow, file.iter_batches(size, use_threads=False)
+        else:
+            mapped = pa.memory_map(str(path)) if source is path else source
+            yield open_arrow(mapped)
+    except (pa.ArrowException, OSError) as error:
+        kind = str(format_of(path)).capitalize()
+        raise DataError(f"'{path}' can't be read as {kind}: {error}; restore that file.") from None
+
+
+def open_arrow(source: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """An Arrow file of either form: a stream, as `datasets` writes, or a file with a footer."""
+    import pyarrow as pa
+
+    try:
+        stream = pa.ipc.open_stream(source)
+        return stream.schema, (part for batch in stream for part in slice_batch(batch))
+    except pa.ArrowInvalid:
+        file = pa.ipc.open_file(source)
+        batches = map(file.get_batch, range(file.num_record_batches))
+        return file.schema, (part for batch in batches for part in slice_batch(batch))
+
+
+def slice_batch(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch in parts of the size of a chunk."""
+    size = rows_a_chunk(batch.nbytes, batch.num_rows)
+    return (batch.slice(start, size) for start in range(0, batch.num_rows, size))
 
 
 def load_folder(path: Path, config: str | None, *, streaming: bool = False) -> Any:
@@ -183,18 +227,30 @@ def load_folder(path: Path, config: str | None, *, streaming: bool = False) -> A
         files = {
             str(split): [Path(file) for file in found] for split, found in (builder.config.data_files or {}).items()
         }
-        if all(format_of(file) in ("json", "csv") for found in files.values() for file in found):
+        if all(format_of(file) for found in files.values() for file in found):
             kind = datasets.IterableDatasetDict if streaming else datasets.DatasetDict
-            return kind({split: load_paths(found, streaming) for split, found in files.items()})
+            return kind({split: load_files(str(path), found, streaming=streaming) for split, found in files.items()})
         return datasets.load_dataset(str(path), config, streaming=streaming, cache_dir=cache_of(path))
     except DataError:
         raise
-    except Exception as error:  # noqa: BLE001 - see load_arrow
+    except Exception as error:  # noqa: BLE001 - each reader fails in its own way; all mean a broken folder
         found = ", ".join(sorted(item.name for item in path.iterdir())[:5]) or "nothing"
         raise DataError(
             f"folder '{path}' contains no data set that can be read (found {found}): {' '.join(str(error).split())}; "
             "give a folder of data files or one written by save_to_disk."
         ) from None
+
+
+def load_files(name: str, paths: Sequence[Path], *, streaming: bool = False) -> Any:
+    """The rows of files as `datasets` has them."""
+    from open_r1.data.tables import load_table
+
+    rows = open_files(name, paths)
+    if streaming:
+        from datasets import IterableDataset
+
+        return IterableDataset.from_generator(rows.read)
+    return load_table(paths, rows)
 
 
 def cache_of(folder: Path) -> str:
@@ -205,10 +261,10 @@ def cache_of(folder: Path) -> str:
     """
     from datasets import config
 
-    files = sorted((path, path.stat()) for path in folder.rglob("*") if path.is_file())
-    seen = [(str(path), status.st_size, status.st_mtime_ns) for path, status in files]
-    digest = hashlib.sha256(repr((str(folder.resolve()), seen)).encode()).hexdigest()[:16]
-    return str(Path(config.HF_DATASETS_CACHE) / f"folder-{digest}")
+    from open_r1.data.tables import identify
+
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return str(Path(config.HF_DATASETS_CACHE) / f"folder-{identify([folder, *files])}")
 
 
 def as_stream(saved: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from open_r1.data.sources.base import SourceSpec
+from open_r1.configs.references import SourceReference
 from open_r1.errors import DataError, nearest
 from open_r1.tasks import draw_problems, families, get_family
 
@@ -14,18 +14,17 @@ MAX_N = 10_000_000
 SPLITS = ("train", "held_out")
 
 
-def load(spec: SourceSpec) -> list[dict[str, Any]]:
+def load(source: SourceReference) -> list[dict[str, Any]]:
     """Problems with the columns prompt, solution, family, difficulty."""
-    spec.reference.require_known(("level", "n", "seed", "split"))
-    family = get_family(f"{spec.what}s" if f"{spec.what}s" in families() else spec.what)  # singular or plural
-    split = spec.options.get("split", "train")
+    what = source.what
+    source.require_known(("level", "n", "seed", "split"))
+    family = get_family(f"{what}s" if f"{what}s" in families() else what)  # singular or plural
+    split = source.options.get("split", "train")
     if split not in SPLITS:
         raise DataError(
-            f"'{spec.name}' asks for the split '{split}'{nearest(split, SPLITS)} Splits: {', '.join(SPLITS)}."
+            f"'{source.written}' asks for the split '{split}'{nearest(split, SPLITS)} Splits: {', '.join(SPLITS)}."
         )
-    n, seed = (
-        spec.reference.whole_number(key, default, most=MAX_N) for key, default in (("n", DEFAULT_N), ("seed", 0))
-    )
+    n, seed = (source.whole_number(key, default, most=MAX_N) for key, default in (("n", DEFAULT_N), ("seed", 0)))
     return [
         {
             "prompt": problem.prompt,
@@ -33,13 +32,13 @@ def load(spec: SourceSpec) -> list[dict[str, Any]]:
             "family": problem.family,
             "difficulty": problem.difficulty,
         }
-        for problem in draw_problems(family, n, split, seed, read_levels(spec))
+        for problem in draw_problems(family, n, split, seed, read_levels(source))
     ]
 
 
-def read_levels(spec: SourceSpec) -> tuple[int, int] | None:
+def read_levels(source: SourceReference) -> tuple[int, int] | None:
     """`2` or `2-4`, None for all levels."""
-    text = spec.options.get("level")
+    text = source.options.get("level")
     if text is None:
         return None
     low, _, high = text.partition("-")
@@ -47,5 +46,5 @@ def read_levels(spec: SourceSpec) -> tuple[int, int] | None:
         return int(low), int(high or low)
     except ValueError:
         raise DataError(
-            f"'{spec.name}' has level={text}, which is neither a number nor a range; write level=2 or level=2-4."
+            f"'{source.written}' has level={text}, which is neither a number nor a range; write level=2 or level=2-4."
         ) from None

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from open_r1.evaluation.benchmarks.base import Benchmark, Row, Source, groups_in, id_in, text_in
-from open_r1.evaluation.programs import columns_of, provider, with_answers
+from open_r1.evaluation.programs import provider, score_contest
 from open_r1.records import Outcome, Problem
 from open_r1.rewards.functions.cf_code import MAY_HAVE, NEEDS
 
 
 def read(row: Row, seed: int) -> Problem:
-    """A problem with the columns that its judge needs."""
     kept = {column: row[column] for column in NEEDS} | {column: row.get(column) for column in MAY_HAVE}
     language = str(row.get("language") or "python")
     id = id_in(row, "id")
@@ -22,10 +21,7 @@ def score(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outco
     """1 where every test is passed, else 0; generated tests are read from CF_TESTS_FOLDER."""
     from open_r1.rewards import get_cf_code_reward
 
-    provider()
-    columns = columns_of(problems, (*NEEDS, *MAY_HAVE, "language"))
-    outcomes = get_cf_code_reward(scoring_mode="pass_fail").score(list(completions), **columns)
-    return with_answers(outcomes, completions, columns["language"])
+    return score_contest(get_cf_code_reward(scoring_mode="pass_fail"), completions, problems, (*NEEDS, *MAY_HAVE))
 
 
 BENCHMARK = Benchmark(

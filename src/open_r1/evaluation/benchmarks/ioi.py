@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from open_r1.evaluation.benchmarks.base import Benchmark, Row, Source, groups_in, text_in
-from open_r1.evaluation.programs import columns_of, provider, with_answers
+from open_r1.evaluation.programs import provider, score_contest
 from open_r1.records import Outcome, Problem
 from open_r1.rewards.functions.ioi_code import MAY_HAVE, NEEDS
 
@@ -26,6 +26,7 @@ def read(row: Row, seed: int) -> Problem:
         memory_limit=row["memory_limit"],
     )
     kept = {column: row[column] for column in NEEDS} | {column: row.get(column) for column in MAY_HAVE}
+    kept["language"] = "cpp"
     year = f"{row['year']}-" if row.get("year") else ""
     name = f"{year}{row['id']}-{row['subtask']}"
     return Problem(prompt, "", metadata=kept, name=name, groups=groups_in(row, {"subject": "id"}))
@@ -35,9 +36,7 @@ def score(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outco
     """The score of each subtask, 0 to 1; its tests are in the row, in IOI_TESTS_FOLDER or on the Hub."""
     from open_r1.rewards import ioi_code_reward
 
-    provider()
-    outcomes = ioi_code_reward.score(list(completions), **columns_of(problems, (*NEEDS, *MAY_HAVE)))
-    return with_answers(outcomes, completions, ["cpp"] * len(completions))
+    return score_contest(ioi_code_reward, completions, problems, (*NEEDS, *MAY_HAVE))
 
 
 BENCHMARK = Benchmark(

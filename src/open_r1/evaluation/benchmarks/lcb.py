@@ -1,8 +1,7 @@
 """LiveCodeBench (arXiv:2403.07974), code generation: problems of programming contests, by the time they appeared.
 
-A release is a file of JSON lines, a problem a line; `lcb` are releases 4 and 5, `lcb_v4` is release 4. Private tests come
-as JSON, or as base64 of zlib of a pickled JSON text. The files have gigabytes: a problem keeps the place of its line, and
-its tests are read when it is scored.
+Private tests come as JSON, or as base64 of zlib of a pickled JSON text. The files have gigabytes: a problem keeps the place
+of its line, and its tests are read when it is scored.
 """
 
 import base64
@@ -29,9 +28,7 @@ from open_r1.rundir.jsonl import iter_lines
 
 COLUMNS = ("question_content", "public_test_cases", "private_test_cases")
 
-LIMITS = Limits(wall_s=12.0, cpu_s=6.0, memory_mb=1024)
-"""LiveCodeBench gives a test six seconds."""
-
+LIMITS = Limits(wall_s=12.0, cpu_s=6.0, memory_mb=1024)  # LiveCodeBench gives a test six seconds
 MAX_TESTS_BYTES = 1 << 30
 SHOWN_CHARS = 40
 
@@ -51,19 +48,17 @@ Write the solution in Python, beginning with this code:
 Put the whole solution in one ```python block."""
 
 
-def read_lines(path: Path) -> Iterator[Row]:
-    """The rows of a file of JSON lines, each with its place in it under `PLACE`."""
+def _read_lines(path: Path) -> Iterator[Row]:
     with path.open("rb") as file:
         for number, start, line in iter_lines(file):
-            if not line.strip():
-                continue
             try:
-                row = json.loads(line)
+                row = json.loads(line) if line.strip() else None
             except ValueError as error:
                 raise DataError(f"{path}:{number} is not JSON: {error}; fix or remove that line.") from None
-            if not isinstance(row, dict):
+            if row is not None and not isinstance(row, dict):
                 raise DataError(f"{path}:{number} is a {type(row).__name__}, not an object with columns.")
-            yield {**row, PLACE: (str(path), start)}
+            if row is not None:
+                yield {**row, PLACE: (str(path), start)}
 
 
 def read(row: Row, seed: int) -> Problem:
@@ -80,18 +75,12 @@ def read(row: Row, seed: int) -> Problem:
     )
 
 
-# --- scoring --------------------------------------------------------------------------------------------------------
-
 STARS = """string re datetime collections heapq bisect copy math random statistics itertools functools operator io sys
 json builtins typing"""
 
-PREAMBLE = "\n".join(
-    [
-        *(f"from {name} import *" for name in STARS.split()),
-        *(f"import {name}" for name in STARS.split() if name not in ("builtins", "typing")),
-        "sys.setrecursionlimit(50000)",
-    ]
-)
+IMPORTS = [f"from {name} import *" for name in STARS.split()]
+IMPORTS += [f"import {name}" for name in STARS.split() if name not in ("builtins", "typing")]
+PREAMBLE = "\n".join([*IMPORTS, "sys.setrecursionlimit(50000)"])
 """What LiveCodeBench imports before every program."""
 
 
@@ -109,7 +98,7 @@ class LineByLine(Comparison):
         if len(right) != len(found):
             return f"expected {len(right)} lines, got {len(found)}"
         for number, (line, other) in enumerate(zip(right, found, strict=True), start=1):
-            if line != other and not are_same_numbers(line, other):
+            if line != other and not _are_same_numbers(line, other):
                 return f"line {number}: expected {line[:SHOWN_CHARS]!r}, got {other[:SHOWN_CHARS]!r}"
         return None
 
@@ -119,8 +108,7 @@ def lines_of(output: bytes) -> list[str]:
     return [line.strip() for line in output.decode("utf-8", "surrogateescape").strip().split("\n")]
 
 
-def are_same_numbers(line: str, other: str) -> bool:
-    """Whether two lines contain the same numbers, exactly."""
+def _are_same_numbers(line: str, other: str) -> bool:
     try:
         return [Decimal(word) for word in line.split()] == [Decimal(word) for word in other.split()]
     except InvalidOperation:
@@ -143,25 +131,23 @@ def source_of(problem: Problem, code: str, tests: Tests) -> str:
 def tests_of(problem: Problem) -> Tests:
     """A problem's public and private tests."""
     columns = columns_of(problem)
-    cases = [*unpack_tests(columns["public_test_cases"]), *unpack_tests(columns["private_test_cases"])]
-    name = read_object(columns.get("metadata")).get("func_name")
-    verification = read_verification(
-        {"language": "python", "test_cases": [verification_case(case, name) for case in cases]}
-    )
+    function = {"type": "function_call", "fn_name": read_object(columns.get("metadata")).get("func_name")}
+    cases = [
+        {"input": case["input"], "output": case["output"], "type": "stdin_stdout"}
+        | (function if case.get("testtype") == "functional" else {})
+        for case in (*unpack_tests(columns["public_test_cases"]), *unpack_tests(columns["private_test_cases"]))
+    ]
+    verification = read_verification({"language": "python", "test_cases": cases})
     tests = verification.tests if verification else ()
     return tuple(replace(test, comparison=LineByLine()) if not test.function else test for test in tests)
 
 
 def columns_of(problem: Problem) -> Mapping[str, Any]:
-    """The columns with a problem's tests."""
-    return read_line(*problem.metadata[PLACE]) if PLACE in problem.metadata else problem.metadata
-
-
-def verification_case(case: Mapping[str, Any], name: str | None) -> dict[str, Any]:
-    """One of their test cases in our format; a call's arguments are JSON, one on each line."""
-    if case.get("testtype") == "functional":
-        return {"type": "function_call", "fn_name": name, "input": case["input"], "output": case["output"]}
-    return {"type": "stdin_stdout", "input": case["input"], "output": case["output"]}
+    if PLACE not in problem.metadata:
+        return problem.metadata
+    path, start = problem.metadata[PLACE]
+    with Path(path).open("rb") as file:
+        return read_row(file, start)
 
 
 def find_trouble(problem: Problem) -> str | None:
@@ -189,18 +175,15 @@ def unpack_tests(packed: Any) -> list[dict[str, Any]]:
     if not text:
         return []
     try:
-        cases = json.loads(text if text.startswith("[") else unpack_text(text))
+        cases = json.loads(text if text.startswith("[") else _unpack_text(text))
     except (ValueError, binascii.Error, zlib.error, pickle.UnpicklingError, EOFError) as error:
         raise DataError(f"its tests can't be unpacked: {error}") from None
-    if not isinstance(cases, list) or not all(
-        isinstance(case, dict) and {"input", "output"} <= case.keys() for case in cases
-    ):
-        raise DataError("its tests are not a list of objects with input and output")
-    return cases
+    if isinstance(cases, list) and all(isinstance(one, dict) and {"input", "output"} <= one.keys() for one in cases):
+        return cases
+    raise DataError("its tests are not a list of objects with input and output")
 
 
-def unpack_text(text: str) -> str:
-    """The text in base64 of zlib of a pickle, which may contain a text and nothing else."""
+def _unpack_text(text: str) -> str:
     inflate = zlib.decompressobj()
     raw = inflate.decompress(base64.b64decode(text, validate=True), MAX_TESTS_BYTES)
     if inflate.unconsumed_tail:
@@ -215,7 +198,6 @@ class TextUnpickler(pickle.Unpickler):
     """Reads plain values; whatever would import or call something is refused."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:
-        """Refuses every import."""
         raise pickle.UnpicklingError(f"the pickle names {module_name}.{global_name}, but may contain only a text")
 
 
@@ -228,14 +210,7 @@ def read_object(value: Any) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def read_line(path: str, start: int) -> dict[str, Any]:
-    """The row whose line starts at a byte of a file."""
-    with Path(path).open("rb") as file:
-        return read_row(file, start)
-
-
 def release(name: str, title: str, *files: str) -> Benchmark:
-    """The benchmark of one or more releases."""
     return Benchmark(
         name,
         title,
@@ -247,7 +222,7 @@ def release(name: str, title: str, *files: str) -> Benchmark:
         find_trouble=find_trouble,
         votes=False,
         check=provider,
-        read_rows=read_lines,
+        read_rows=_read_lines,
     )
 
 

@@ -2,12 +2,9 @@
 
     problem = CodeforcesProblem.from_row(row, GeneratedTests.from_environment())
     result = CodeforcesJudge(provider).score([(problem, code, "cpp")], "partial")[0]
-    result.passed, result.share
+    result.judged.passed, result.value("partial")
 
-Does: run a submission on all tests within the problem's limits, compare by tokens or by the problem's checker. Does not:
-interactive problems, nor those that the card calls not executable: `unsupported`.
-
-Source: the card of `open-r1/codeforces`.
+Interactive problems, and those that the card of `open-r1/codeforces` calls not executable, are `unsupported`.
 """
 
 from __future__ import annotations
@@ -49,13 +46,7 @@ _YES_NO = frozenset({b"yes", b"no"})
 
 @dataclass(frozen=True)
 class CodeforcesProblem:
-    """A problem with all its tests.
-
-    Args:
-        id: Contest and index, such as "852/A".
-        time_s: For each test, of CPU time.
-        has_files: Whether it reads input.txt and writes output.txt.
-    """
+    """A problem such as "852/A" with all its tests; `has_files` where it reads input.txt and writes output.txt."""
 
     id: str
     time_s: float
@@ -122,16 +113,6 @@ class CodeforcesResult:
     judged: SubmissionResult
 
     @property
-    def passed(self) -> bool | None:
-        """Every test passed; None when that isn't known."""
-        return self.judged.passed
-
-    @property
-    def share(self) -> float | None:
-        """Tests passed of all tests; None when that isn't known."""
-        return self.judged.share
-
-    @property
     def is_compile_error(self) -> bool:
         """It doesn't compile; of Python, it isn't Python."""
         first = self.judged.results[0]
@@ -148,19 +129,15 @@ class CodeforcesResult:
         if self.is_compile_error:
             return COMPILE_ERROR
         if mode == "pass_fail":
-            return None if self.passed is None else float(self.passed)
-        if self.share is None:
-            return None
-        return self.share if mode == "partial" else float(self.share == 1.0) + SHARE_WEIGHT * self.share
+            return None if self.judged.passed is None else float(self.judged.passed)
+        share = self.judged.share
+        if share is None or mode == "partial":
+            return share
+        return float(share == 1.0) + SHARE_WEIGHT * share
 
 
 class CodeforcesJudge:
-    """Scores submissions.
-
-    Args:
-        provider: Where programs run.
-        time_factors: Language -> by how much the time limit is stretched; the problem's own limit for others.
-    """
+    """Scores submissions. `time_factors` say by how much a language's time limit is stretched."""
 
     def __init__(
         self, provider: Provider, judge: Judge | None = None, time_factors: Mapping[str, float] | None = None
@@ -184,7 +161,8 @@ class CodeforcesJudge:
                 self._check_files(problem)
                 submissions[place] = problem.submission(code, language, mode, batch_size, self._time_factors)
             except ProblemError as error:
-                results[place] = _unscored(problem, error)
+                unknown = TestResult(Reason.UNAVAILABLE, detail=str(error), cause=error.reason)
+                results[place] = SubmissionResult((unknown,) * len(problem.tests))
         judged = self._judge.judge(list(submissions.values()))
         results |= dict(zip(submissions, judged, strict=True))
         return [CodeforcesResult(problem, results[place]) for place, (problem, _, _) in enumerate(entries)]
@@ -201,39 +179,31 @@ class CodeforcesJudge:
             )
 
 
-def _unscored(problem: CodeforcesProblem, error: ProblemError) -> SubmissionResult:
-    unknown = TestResult(Reason.UNAVAILABLE, detail=str(error), cause=error.reason)
-    return SubmissionResult((unknown,) * len(problem.tests))
-
-
 def check_scoring_mode(mode: str) -> ScoringMode:
     """ConfigError for a mode that there isn't."""
-    for known in SCORING_MODES:
-        if mode == known:
-            return known
-    raise ConfigError(
-        f"code_eval_scoring_mode = '{mode}' is unknown{nearest(mode, SCORING_MODES)} "
-        f"Choose one of {', '.join(SCORING_MODES)}."
-    )
+    if mode not in SCORING_MODES:
+        raise ConfigError(
+            f"code_eval_scoring_mode = '{mode}' is unknown{nearest(mode, SCORING_MODES)} "
+            f"Choose one of {', '.join(SCORING_MODES)}."
+        )
+    return mode
 
 
 def check_kind(row: Row, problem: str) -> None:
     """ProblemError for a problem that can't be judged by running it on a test's input."""
-    if text_of(row, "interaction_format"):
-        raise ProblemError(
-            "unsupported",
-            f"Codeforces problem '{problem}' is interactive: its submission talks with another program while it runs, "
-            "which a provider can't do; leave such rows out (those with an interaction_format).",
-        )
-    if row.get("executable") is not None and not row["executable"]:
-        raise ProblemError(
-            "unsupported", f"Codeforces problem '{problem}' is marked as not executable; leave such rows out."
-        )
     mode = text_of(row, "input_mode") or "stdio"
-    if mode not in ("stdio", "file"):
-        raise ProblemError(
-            "unsupported", f"Codeforces problem '{problem}' has input_mode '{mode}'; known: stdio, file."
+    fault = ""
+    if text_of(row, "interaction_format"):
+        fault = (
+            "is interactive: its submission talks with another program while it runs, which a provider can't do; leave "
+            "such rows out (those with an interaction_format)"
         )
+    elif row.get("executable") is not None and not row["executable"]:
+        fault = "is marked as not executable; leave such rows out"
+    elif mode not in ("stdio", "file"):
+        fault = f"has input_mode '{mode}'; known: stdio, file"
+    if fault:
+        raise ProblemError("unsupported", f"Codeforces problem '{problem}' {fault}.")
 
 
 def read_tests(row: Row, problem: str, generated: GeneratedTests | None) -> list[TestData]:

@@ -1,8 +1,7 @@
 """Programs that read input.txt and write output.txt, as some Codeforces problems ask.
 
-Does: put a few lines around a program so that what it leaves in output.txt comes back as its standard output, on any
-provider. They run in the submission's own box and are as much at its mercy as the rest of its output. Does not: know
-what the output should be.
+A few lines around a program bring what it leaves in output.txt back as its standard output, on any provider. They run in
+the submission's own box and are as much at its mercy as the rest of its output.
 """
 
 from __future__ import annotations

@@ -4,12 +4,10 @@
     result = IoiJudge(provider).score([(subtask, code)])[0]
     result.score, result.points, result.status       # 0.4, 7.2, "PA"
 
-Does: compile a submission along with its grader, run a subtask's tests until one has no points, give the least of their
-points. Statuses are the field's: AC, WA, PA (some points), TLE, MLE, RE, CE; SKIPPED, and UNSCORED where the judge knows
-nothing. Does not: tasks whose submission talks with a manager while it runs ("Communication"): `unsupported`.
+Statuses are the field's: AC, WA, PA (some points), TLE, MLE, RE, CE; SKIPPED, and UNSCORED where the judge knows nothing.
+Tasks whose submission talks with a manager while it runs ("Communication") are `unsupported`.
 
-Sources: ioinformatics.org on tasks and subtasks; the columns, the header lines and the build of the `open-r1/ioi` card and
-its published judge (huggingface/ioi).
+Sources: ioinformatics.org on tasks and subtasks; the `open-r1/ioi` card and its published judge (huggingface/ioi).
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ from open_r1.execution.contests.rows import (
     value_of,
 )
 from open_r1.execution.judge.checkers import ProgramChecker
-from open_r1.execution.judge.judge import Judge, Reason, Submission, SubmissionResult, Test, TestResult, shared_judge
+from open_r1.execution.judge.judge import Judge, Reason, Submission, Test, TestResult, shared_judge
 from open_r1.execution.programs import Program, Provider
 
 LANGUAGE = "cpp"
@@ -63,16 +61,7 @@ TestLoader = Callable[[int, str, Sequence[str]], Mapping[str, TestData]]
 
 @dataclass(frozen=True)
 class Subtask:
-    """One subtask of a problem.
-
-    Args:
-        problem: The problem's short name, such as "nile".
-        name: The subtask's, such as "03-odd".
-        full_points: What it is worth.
-        precision: Decimal places of points.
-        graders: What is compiled along with a submission, by name.
-        tests: By name, in order.
-    """
+    """One subtask of a problem: `full_points` with `precision` decimal places; `graders` are compiled with a submission."""
 
     problem: str
     name: str
@@ -122,27 +111,27 @@ class SubtaskResult:
     results: Mapping[str, TestResult]
 
     @property
+    def statuses(self) -> dict[str, Status]:
+        """Of each test."""
+        return {name: _STATUSES[result.reason] for name, result in self.results.items()}
+
+    @property
     def score(self) -> float | None:
         """The least points of its tests, 0 to 1; None (unscored) when that depends on a test the judge knows nothing of.
 
         Tests are skipped only after one without points, so that they don't change the least.
         """
+        statuses = self.statuses
         known = [
-            result.points for result in self.results.values() if self._status(result) not in ("SKIPPED", "UNSCORED")
+            self.results[name].points for name, status in statuses.items() if status not in ("SKIPPED", "UNSCORED")
         ]
         least = min(known, default=None)
-        is_certain = all(self._status(result) != "UNSCORED" for result in self.results.values())
-        return least if is_certain or least == 0 else None
+        return least if least == 0 or "UNSCORED" not in statuses.values() else None
 
     @property
     def points(self) -> float | None:
         """The score in the subtask's points, rounded as the task says."""
         return None if self.score is None else round(self.score * self.subtask.full_points, self.subtask.precision)
-
-    @property
-    def statuses(self) -> dict[str, Status]:
-        """Of each test."""
-        return {name: self._status(result) for name, result in self.results.items()}
 
     @property
     def status(self) -> Status:
@@ -154,12 +143,7 @@ class SubtaskResult:
     @property
     def reason(self) -> str:
         """Why it has this score, as the judge's code: that of the first test with the least points."""
-        wanted = "UNSCORED" if self.score is None else self.status
-        return next(result.code for result in self.results.values() if self._status(result) == wanted)
-
-    @staticmethod
-    def _status(result: TestResult) -> Status:
-        return _STATUSES[result.reason]
+        return next(self.results[name].code for name, status in self.statuses.items() if status == self.status)
 
 
 class IoiJudge:
@@ -173,11 +157,10 @@ class IoiJudge:
         """A result for each (subtask, code), in order."""
         submissions = [subtask.submission(code, batch_size) for subtask, code in entries]
         results = self._judge.judge(submissions)
-        return [_result(subtask, judged) for (subtask, _), judged in zip(entries, results, strict=True)]
-
-
-def _result(subtask: Subtask, judged: SubmissionResult) -> SubtaskResult:
-    return SubtaskResult(subtask, dict(zip(subtask.tests, judged.results, strict=True)))
+        return [
+            SubtaskResult(subtask, dict(zip(subtask.tests, judged.results, strict=True)))
+            for (subtask, _), judged in zip(entries, results, strict=True)
+        ]
 
 
 def check_kind(row: Row, problem: str) -> None:
@@ -236,17 +219,10 @@ def read_tests(row: Row, problem: str, load: TestLoader) -> dict[str, TestData]:
         )
     cases = row.get("test_cases")
     if cases is None:
-        year = int(positive_number(row, "year", problem))
-        tests = load(year, problem, names)
-    else:
-        tests = _tests_of_column(cases, names, problem)
-    return {name: tests[name] for name in names}
-
-
-def _tests_of_column(cases: Any, names: Sequence[str], problem: str) -> dict[str, TestData]:
+        tests = load(int(positive_number(row, "year", problem)), problem, names)
+        return {name: tests[name] for name in names}
     by_name = cases if isinstance(cases, Mapping) else dict(zip(names, cases, strict=False))
-    missing = [name for name in names if by_name.get(name) is None]
-    if missing:
+    if missing := [name for name in names if by_name.get(name) is None]:
         raise ProblemError("no_tests", f"problem '{problem}' has no test_cases of its test '{missing[0]}'.")
     return {name: parse_test(by_name[name], f"problem '{problem}', test {name}") for name in names}
 

@@ -1,12 +1,9 @@
-"""Reading a row of a contest's data set.
-
-Does: check the values of the published columns and say what is wrong with one. Does not: load data sets (`data`).
-"""
+"""Reading a row of a contest's data set: the values of the published columns, and what is wrong with one, in words."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,25 +39,28 @@ class TestData:
         return len(self.input) + len(self.expected)
 
 
+def _need(record: Row, columns: Sequence[str], reason: str, owner: str, quote: str = "") -> None:
+    """ProblemError unless all of these columns are there and not None."""
+    for column in columns:
+        if record.get(column) is None:
+            found = sorted(str(name) for name, value in record.items() if value is not None)
+            raise ProblemError(
+                reason,
+                f"{owner} has no {quote}{column}{quote}{nearest(column, found)} Found: {', '.join(found) or 'nothing'}.",
+            )
+
+
 def value_of(row: Row, column: str, problem: str) -> Any:
     """The value of a column that must be there and not be None."""
-    if row.get(column) is None:
-        found = [name for name, value in row.items() if value is not None]
-        raise ProblemError(
-            "missing_column",
-            f"problem '{problem}' has no {column}{nearest(column, found)} Found: {', '.join(sorted(found)) or 'nothing'}.",
-        )
+    _need(row, [column], "missing_column", f"problem '{problem}'")
     return row[column]
 
 
 def positive_number(row: Row, column: str, problem: str) -> float:
     """A column that must hold a finite number above 0."""
     value = value_of(row, column, problem)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number) or number <= 0:
+    number = number_or(row, column, 0.0)
+    if number <= 0:
         raise ProblemError("bad_limit", f"problem '{problem}' has {column} = {value!r}; it must be a number above 0.")
     return number
 
@@ -82,14 +82,7 @@ def text_of(row: Row, column: str) -> str:
 def parse_test(record: Any, where: str, names: tuple[str, str] = ("input", "output")) -> TestData:
     """One test of a column or a file: a mapping with the two names, or a pair."""
     if isinstance(record, Mapping):
-        for name in names:
-            if record.get(name) is None:
-                found = [key for key, value in record.items() if value is not None]
-                raise ProblemError(
-                    "bad_test",
-                    f"{where} has no '{name}'{nearest(name, map(str, found))} "
-                    f"Found: {', '.join(map(str, found)) or 'nothing'}.",
-                )
+        _need(record, names, "bad_test", where, quote="'")
         return TestData(encode(record[names[0]]), encode(record[names[1]]))
     if isinstance(record, list | tuple) and len(record) == 2 and None not in record:
         return TestData(encode(record[0]), encode(record[1]))
@@ -102,8 +95,8 @@ def parse_tests(records: Any, where: str) -> list[TestData]:
         return []
     if isinstance(records, Mapping) and records and all(isinstance(values, list) for values in records.values()):
         count = max(map(len, records.values()))
-        records = [{key: values[place : place + 1] for key, values in records.items()} for place in range(count)]
-        records = [{key: value[0] if value else None for key, value in record.items()} for record in records]
+        columns = {key: [*values, *[None] * (count - len(values))] for key, values in records.items()}
+        records = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     if not isinstance(records, Iterable) or isinstance(records, str | bytes | Mapping):
         raise ProblemError("bad_test", f"{where} is {_kind(records)}, not a list of tests.")
     return [parse_test(record, f"{where}, test {number}") for number, record in enumerate(records, start=1)]

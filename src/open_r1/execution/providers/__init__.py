@@ -12,7 +12,6 @@ from __future__ import annotations
 import atexit
 import inspect
 import os
-import threading
 from typing import Any
 
 from open_r1.configs.references import load_object
@@ -23,8 +22,8 @@ from open_r1.execution.providers.registry import ProviderSpec, get_spec, provide
 
 __all__ = ["ProviderSpec", "close_providers", "get_provider", "nearest", "provider_specs"]
 
-_lock = threading.Lock()
 _shared: dict[tuple[Any, ...], Provider] = {}
+"""By process first: a forked child makes its own, since its parent's have threads and connections that it lacks."""
 
 
 def get_provider(name: str, settings: Any = None) -> Provider:
@@ -34,23 +33,20 @@ def get_provider(name: str, settings: Any = None) -> Provider:
     it lacks to work, its `check` says.
     """
     environment = read_environment()
-    spec = None if ":" in name else get_spec(name)
-    if spec is not None:
-        check_one_source(spec.variables)
-    key = (name,) if spec is None else spec.key(settings, environment)
-    with _lock:
-        if key not in _shared:
-            _shared[key] = _load_user_provider(name) if spec is None else spec.build(settings, environment)
-        return _shared[key]
+    if ":" in name:
+        key = (os.getpid(), name)
+        return _shared.get(key) or _shared.setdefault(key, _load_user_provider(name))
+    spec = get_spec(name)
+    check_one_source(spec.variables)
+    key = (os.getpid(), *spec.key(settings, environment))
+    return _shared.get(key) or _shared.setdefault(key, spec.build(settings, environment))
 
 
+@atexit.register
 def close_providers() -> None:
     """Close every shared provider; the next `get_provider` makes new ones."""
-    with _lock:
-        providers = list(_shared.values())
-        _shared.clear()
-    for provider in providers:
-        provider.close()
+    for key in [key for key in _shared if key[0] == os.getpid()]:
+        _shared.pop(key).close()
 
 
 def _load_user_provider(reference: str) -> Provider:
@@ -62,19 +58,3 @@ def _load_user_provider(reference: str) -> Provider:
             "open_r1.execution.programs.Provider, or a class of them."
         )
     return provider
-
-
-def _forget_in_child() -> None:
-    """A forked child makes its own: the parent's hold threads, processes and connections that are not the child's."""
-    global _lock, _shared
-    _lock = threading.Lock()
-    _of_parents.append(_shared)
-    _shared = {}
-
-
-_of_parents: list[dict[tuple[Any, ...], Provider]] = []
-"""Kept, so that nothing of the parent's is finalised in a child."""
-
-atexit.register(close_providers)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)

@@ -5,9 +5,8 @@
                    "run_timeout" ms, "run_cpu_time" ms, "run_memory_limit" bytes, "compile_timeout" ms}
                 -> {"run": {"stdout", "stderr", "code", "signal", "status"?, ...}, "compile"?: {...}}, or 400 {"message"}
 
-Does: share programs among endpoints, the least busy first; leave out an endpoint that fails, and try it again later;
-work with a Piston that allows less than is asked for, as long as the program needs no more than that. Does not: install
-runtimes; carry stdin that isn't UTF-8 (Piston's is text, and gets a line end where it has none).
+Programs are shared among endpoints, the least busy first; an endpoint that fails is left out for a while. A Piston that
+allows less than is asked for does as long as the program needs no more. Runtimes must be installed, and stdin be UTF-8.
 
 A language that is none of ours goes to the runtime of that name with `files` as they stand, in their order, so that
 packages with a layout of their own, such as `cms_ioi`, can be used: `source` may then be "".
@@ -23,27 +22,30 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from open_r1.execution.environment import Environment, explain_missing
 from open_r1.execution.programs import Execution, Program, Status
-from open_r1.execution.providers.http import bearer, get_json, parse_json, post_json, service_url
 from open_r1.execution.providers.registry import ProviderSpec
 from open_r1.execution.providers.remote import COMPILE_S, RemoteProvider, RetryPolicy, Session
 from open_r1.execution.providers.replies import (
     Failure,
     GarbledReply,
     as_object,
+    bearer,
     exit_code_of,
+    fetch,
     max_reply_bytes,
     number_of,
     output_of,
+    parse_json,
+    service_url,
     text_of,
 )
-from open_r1.execution.providers.wrapping import fault_of_files, other_cpp_standard
-from open_r1.execution.sandbox.toolchains import Toolchain, find_toolchain, says_out_of_memory
+from open_r1.execution.providers.wrapping import fault_of_files, fault_of_text, other_cpp_standard
+from open_r1.execution.sandbox.toolchains import find_toolchain, says_out_of_memory
 from open_r1.net.retry import CoolDown
 from open_r1.processes import ranks
 
@@ -65,9 +67,6 @@ RETRY_ENDPOINT_S = 15.0
 
 MAX_RETRY_ENDPOINT_S = 300.0
 
-RUNTIMES_AGE_S = 300.0
-"""How long a list of runtimes is believed when a language is not on it."""
-
 MAX_RUNTIMES_BYTES = 1 << 20
 OUTPUT_CHUNK = 1 << 16
 """Piston drops the chunk that goes over its output limit, so an output may end this far below it."""
@@ -79,7 +78,7 @@ program could write the same."""
 SQUEUE_S = 20
 
 _CEILING = re.compile(
-    r"(run|compile)_(timeout|cpu_time|memory_limit) cannot exceed the configured limit of ([\d.e+]+)"
+    r"((?:run|compile)_(?:timeout|cpu_time|memory_limit)) cannot exceed the configured limit of ([\d.e+]+)"
 )
 
 
@@ -91,7 +90,6 @@ class Endpoint:
     in_flight: int = 0
     cool_down: CoolDown = field(default_factory=lambda: CoolDown(1, RETRY_ENDPOINT_S, MAX_RETRY_ENDPOINT_S, jitter=0))
     languages: frozenset[str] | None = None
-    languages_at: float = 0.0
     ceilings: dict[str, int] = field(default_factory=dict)
     """Limits that it was seen to refuse, and the highest that it allows."""
 
@@ -131,47 +129,32 @@ class PistonProvider(RemoteProvider):
 
     async def greet(self, session: Session) -> None:
         """One endpoint that answers is enough."""
-        failures = await asyncio.gather(*(self._greet_endpoint(endpoint, session) for endpoint in self.endpoints))
-        if all(failures):
-            raise next(failure for failure in failures if failure)
-
-    async def _greet_endpoint(self, endpoint: Endpoint, session: Session) -> Failure | None:
-        try:
-            await self._load_languages(endpoint, session)
-        except Failure as failure:
-            return failure
-        return None
+        loading = (self._load_languages(endpoint, session) for endpoint in self.endpoints)
+        found = await asyncio.gather(*loading, return_exceptions=True)
+        if all(isinstance(languages, BaseException) for languages in found):
+            raise found[0]  # type: ignore[misc]
 
     def refuse(self, program: Program) -> Execution | None:
-        try:
-            program.stdin.decode()
-        except UnicodeDecodeError:
-            return Execution.unavailable("unsupported", "Piston's standard input is text, and this is not UTF-8.")
         toolchain = find_toolchain(program.language)
-        return fault_of_files(program, is_compiled=toolchain is None or bool(toolchain.compile))
+        is_compiled = toolchain is None or bool(toolchain.compile)
+        return fault_of_text(program, "Piston") or fault_of_files(program, is_compiled)
 
     async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
         failure = Failure(
             "unsupported_language", f"no endpoint has a runtime for '{program.language}'", can_retry=False
         )
-        for endpoint in self._by_preference():
+        now = time.monotonic()  # those that work come first, the least busy of them before all
+        for endpoint in sorted(self.endpoints, key=lambda one: (max(one.cool_down.until, now), one.in_flight)):
             try:
                 async with self._occupied(endpoint, self.program_s(program)):
-                    if runtime := await self._runtime_for(program.language, endpoint, session):
+                    languages = endpoint.languages or await self._load_languages(endpoint, session)
+                    if runtime := next((name for name in _names(program.language) if name in languages), ""):
                         return await self._run_at(endpoint, session, _request(program, runtime), program)
             except Failure as error:
                 if error.reason != "connection_failed":
                     raise
                 failure = error
         raise failure
-
-    def _by_preference(self) -> list[Endpoint]:
-        """The endpoints that work, the least busy first; where none does, the one that was left out first."""
-        now = time.monotonic()
-        working = [endpoint for endpoint in self.endpoints if endpoint.cool_down.until <= now]
-        if working:
-            return sorted(working, key=lambda endpoint: endpoint.in_flight)
-        return sorted(self.endpoints, key=lambda endpoint: endpoint.cool_down.until)
 
     async def _run_at(
         self, endpoint: Endpoint, session: Session, request: dict[str, Any], program: Program
@@ -184,27 +167,18 @@ class PistonProvider(RemoteProvider):
             execution = await self._post(endpoint, session, request, program)
         return execution
 
-    async def _runtime_for(self, language: str, endpoint: Endpoint, session: Session) -> str:
-        """What the endpoint calls a language; "" if it doesn't have it."""
-        wanted = _names(language)
-        for is_fresh in (False, True):
-            is_old = time.monotonic() - endpoint.languages_at > RUNTIMES_AGE_S
-            if endpoint.languages is None or (is_fresh and is_old):
-                await self._load_languages(endpoint, session)
-            known = endpoint.languages or frozenset()
-            if found := next((name for name in wanted if name in known), ""):
-                return found
-        return ""
-
-    async def _load_languages(self, endpoint: Endpoint, session: Session) -> None:
-        runtimes = await get_json(session.http, f"{endpoint.url}/runtimes", self._headers, MAX_RUNTIMES_BYTES)
+    async def _load_languages(self, endpoint: Endpoint, session: Session) -> frozenset[str]:
+        """What the endpoint's runtimes are called."""
+        url = f"{endpoint.url}/runtimes"
+        runtimes = parse_json(*await fetch(session.http, url, self._headers, MAX_RUNTIMES_BYTES))
         if not isinstance(runtimes, list):
-            raise GarbledReply(f"{endpoint.url}/runtimes is not a list")
+            raise GarbledReply(f"{url} is not a list")
         names: set[str] = set()
         for runtime in runtimes:
             aliases = as_object(runtime, "a runtime").get("aliases")
             names |= {text_of(runtime, "language"), *(str(alias) for alias in aliases or ())}
-        endpoint.languages, endpoint.languages_at = frozenset(names - {""}), time.monotonic()
+        endpoint.languages = frozenset(names - {""})
+        return endpoint.languages
 
     @asynccontextmanager
     async def _occupied(self, endpoint: Endpoint, program_s: float) -> AsyncIterator[None]:
@@ -235,28 +209,20 @@ class PistonProvider(RemoteProvider):
             lowered = {key: limit for key, limit in endpoint.ceilings.items() if request.get(key, 0) > limit}
             started = time.monotonic()
             try:
-                reply = await post_json(
-                    session.http, f"{endpoint.url}/execute", request | lowered, self._headers, most
+                body, is_cut = await fetch(
+                    session.http, f"{endpoint.url}/execute", self._headers, most, request | lowered
                 )
             except Failure as failure:
-                if failure.reason != "refused" or not self._learn_ceiling(endpoint, failure.detail):
+                match = _CEILING.search(failure.detail) if failure.reason == "refused" else None
+                if not match or endpoint.ceilings.get(match[1]) == int(float(match[2])):
                     raise
+                endpoint.ceilings[match[1]] = int(float(match[2]))
                 continue
-            if reply.is_cut and (b'"run"' in reply.body[:4096] or b'"compile"' in reply.body[:4096]):
+            if is_cut and (b'"run"' in body[:4096] or b'"compile"' in body[:4096]):
                 return Execution(Status.OUTPUT_LIMIT, detail="Piston's reply is longer than any allowed output")
-            answer = as_object(parse_json(reply), "Piston's answer")
+            answer = as_object(parse_json(body, is_cut), "Piston's answer")
             return _read(answer, program, request | lowered, lowered, time.monotonic() - started)
         raise Failure("refused", f"{endpoint.url} refuses every limit", can_retry=False)
-
-    @staticmethod
-    def _learn_ceiling(endpoint: Endpoint, message: str) -> bool:
-        match = _CEILING.search(message)
-        if not match:
-            return False
-        key, limit = f"{match[1]}_{match[2]}", int(float(match[3]))
-        is_news = endpoint.ceilings.get(key) != limit
-        endpoint.ceilings[key] = limit
-        return is_news
 
 
 def _names(language: str) -> tuple[str, ...]:
@@ -271,10 +237,17 @@ def _names(language: str) -> tuple[str, ...]:
 
 def _request(program: Program, runtime: str) -> dict[str, Any]:
     toolchain, limits = find_toolchain(program.language), program.limits
+    others = (*program.sources.items(), *program.files.items())
+    if toolchain is None:
+        main = [{"name": "main", "content": program.source}] if program.source else []
+        files = main + [_file(*file, is_text=True) for file in others]
+    else:  # the main file comes first, as text; the others in Base64: Piston hands all text files to the compiler
+        main = {"name": toolchain.main_file(program.source), "content": program.source}
+        files = [main, *(_file(*file) for file in others)]
     request: dict[str, Any] = {
         "language": runtime,
         "version": "*",
-        "files": _files(program, toolchain),
+        "files": files,
         "stdin": program.stdin.decode(),
         "args": list(program.args),
         "run_timeout": math.ceil(limits.wall_s * 1000),
@@ -287,24 +260,11 @@ def _request(program: Program, runtime: str) -> dict[str, Any]:
     return request
 
 
-def _files(program: Program, toolchain: Toolchain | None) -> list[dict[str, str]]:
-    """The main file comes first, as text; the others in Base64, since Piston hands all text files to the compiler."""
-    others = (*program.sources.items(), *program.files.items())
-    if toolchain is None:
-        main = [{"name": "main", "content": program.source}] if program.source else []
-        return main + [_as_text(*file) for file in others]
-    main = [{"name": toolchain.main_file(program.source), "content": program.source}]
-    return main + [_as_base64(*file) for file in others]
-
-
-def _as_text(name: str, content: bytes) -> dict[str, str]:
-    try:
-        return {"name": name, "content": content.decode()}
-    except UnicodeDecodeError:
-        return _as_base64(name, content)
-
-
-def _as_base64(name: str, content: bytes) -> dict[str, str]:
+def _file(name: str, content: bytes, is_text: bool = False) -> dict[str, str]:
+    """A file in Base64, or as the text that it is."""
+    with suppress(UnicodeDecodeError):
+        if is_text:
+            return {"name": name, "content": content.decode()}
     return {"name": name, "content": base64.b64encode(content).decode("ascii"), "encoding": "base64"}
 
 
@@ -313,122 +273,89 @@ def _read(
 ) -> Execution:
     """What happened, out of an answer. Failure where Piston is to blame, or a limit of its own that is below ours."""
     if answer.get("compile") is not None:
-        compiled = _Stage.read(as_object(answer["compile"], "'compile'"))
-        if not compiled.is_good:
-            return _compile_error(compiled, lowered)
-    run = _Stage.read(as_object(answer.get("run"), "'run'"))
-    if run.status == "XX":
-        raise Failure("sandbox_failed", f"Piston's sandbox failed: {run.message[:200]}")
-    execution = _as_execution(run, program, request, took_s)
-    if too_low := _limit_of_piston(execution, run, program, lowered):
-        raise Failure("limit_too_low", too_low, can_retry=False)
-    return execution
+        compiled, signal_name, status = _stage(answer, "compile")
+        was_killed = signal_name == "SIGKILL"
+        if was_killed and any(key.startswith("compile_") for key in lowered):
+            raise _too_low("PISTON_COMPILE_TIMEOUT", "the compiler", lowered)
+        if compiled.exit_code != 0 or signal_name:
+            return replace(
+                compiled,
+                status=Status.COMPILE_ERROR,
+                stdout=b"",
+                stderr=compiled.stderr or compiled.stdout,
+                detail="the compiler was killed" if was_killed else "",
+            )
+    execution, signal_name, status = _stage(answer, "run")
+    ended = _ended(execution, signal_name, status, program, took_s * 1000 >= request["run_timeout"])
+    _check_limits(ended, execution, program, lowered)
+    exit_code = execution.exit_code
+    if signal_name and exit_code is None:
+        exit_code = -getattr(signal.Signals, signal_name, signal.SIGKILL)
+    return replace(execution, status=ended, exit_code=exit_code if ended is Status.FINISHED else None)
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """The compiler's or the program's run, as Piston reports it."""
+def _stage(answer: Mapping[str, Any], key: str) -> tuple[Execution, str, str]:
+    """The compiler's or the program's run as Piston reports it, with its signal and status."""
+    record = as_object(answer.get(key), f"'{key}'")
+    if "code" not in record and "signal" not in record:
+        raise GarbledReply(f"'{key}' has neither 'code' nor 'signal'")
+    if text_of(record, "status") == "XX":
+        raise Failure("sandbox_failed", f"Piston's sandbox failed: {text_of(record, 'message')[:200]}")
+    wall_ms, cpu_ms, memory = (number_of(record, name) for name in ("wall_time", "cpu_time", "memory"))
+    execution = Execution(
+        Status.FINISHED,
+        output_of(record, "stdout"),
+        output_of(record, "stderr"),
+        exit_code_of(record, "code"),
+        wall_s=None if wall_ms is None else wall_ms / 1000,
+        cpu_s=None if cpu_ms is None else cpu_ms / 1000,
+        memory_mb=None if memory is None else memory / (1 << 20),
+    )
+    return execution, text_of(record, "signal"), text_of(record, "status")
 
-    stdout: bytes
-    stderr: bytes
-    code: int | None
-    signal: str
-    status: str
-    message: str
-    wall_s: float | None
-    cpu_s: float | None
-    memory_mb: float | None
 
-    @classmethod
-    def read(cls, record: Mapping[str, Any]) -> _Stage:
-        if "code" not in record and "signal" not in record:
-            raise GarbledReply("a stage without 'code' and 'signal'")
-        wall_ms, cpu_ms, memory = (number_of(record, key) for key in ("wall_time", "cpu_time", "memory"))
-        return cls(
-            stdout=output_of(record, "stdout"),
-            stderr=output_of(record, "stderr"),
-            code=exit_code_of(record, "code"),
-            signal=text_of(record, "signal"),
-            status=text_of(record, "status"),
-            message=text_of(record, "message"),
-            wall_s=None if wall_ms is None else wall_ms / 1000,
-            cpu_s=None if cpu_ms is None else cpu_ms / 1000,
-            memory_mb=None if memory is None else memory / (1 << 20),
+def _ended(run: Execution, signal_name: str, status: str, program: Program, is_late: bool) -> Status:
+    """How a run ended. Older Pistons kill for time and for output alike, and say neither."""
+    is_out_of_memory = says_out_of_memory(run.stderr) or (run.memory_mb or 0) >= 0.98 * program.limits.memory_mb
+    was_killed = signal_name == "SIGKILL" and run.exit_code is None
+    if status == "TO":
+        return Status.TIME_LIMIT
+    if status in ("OL", "EL"):
+        return Status.OUTPUT_LIMIT
+    if run.exit_code != 0 and is_out_of_memory:
+        return Status.MEMORY_LIMIT
+    if was_killed and is_late:
+        return Status.TIME_LIMIT
+    return Status.OUTPUT_LIMIT if was_killed and _longest(run) >= 1024 else Status.FINISHED
+
+
+def _longest(run: Execution) -> int:
+    return max(len(run.stdout), len(run.stderr))
+
+
+def _check_limits(ended: Status, run: Execution, program: Program, lowered: Mapping[str, int]) -> None:
+    """Failure that says what to raise on a Piston whose own limit, lower than the program's, ended it."""
+    if ended is Status.TIME_LIMIT and lowered.keys() & {"run_timeout", "run_cpu_time"}:
+        raise _too_low("PISTON_RUN_TIMEOUT and PISTON_RUN_CPU_TIME", "the program", lowered)
+    if ended is Status.MEMORY_LIMIT and "run_memory_limit" in lowered:
+        raise _too_low("PISTON_RUN_MEMORY_LIMIT", "the program", lowered)
+    if ended is Status.OUTPUT_LIMIT and _longest(run) + OUTPUT_CHUNK < program.limits.output_kb * 1024:
+        raise Failure(
+            "limit_too_low",
+            f"Piston cuts outputs after about {_longest(run)} bytes; start it with a higher PISTON_OUTPUT_MAX_SIZE",
+            can_retry=False,
         )
 
-    @property
-    def is_good(self) -> bool:
-        return self.code == 0 and not self.signal
 
-
-def _compile_error(compiled: _Stage, lowered: Mapping[str, int]) -> Execution:
-    if compiled.status == "XX":
-        raise Failure("sandbox_failed", f"Piston's sandbox failed while compiling: {compiled.message[:200]}")
-    if compiled.signal == "SIGKILL" and any(key.startswith("compile_") for key in lowered):
-        raise Failure("limit_too_low", _advice("PISTON_COMPILE_TIMEOUT", "the compiler", lowered), can_retry=False)
-    stderr = compiled.stderr or compiled.stdout
-    detail = "the compiler was killed" if compiled.signal == "SIGKILL" else ""
-    return Execution(Status.COMPILE_ERROR, stderr=stderr, exit_code=compiled.code, detail=detail)
-
-
-def _as_execution(run: _Stage, program: Program, request: Mapping[str, Any], took_s: float) -> Execution:
-    status, exit_code = Status.FINISHED, run.code
-    if run.signal and run.code is None:
-        exit_code = -getattr(signal.Signals, run.signal, signal.SIGKILL)
-    if run.status == "TO":
-        status = Status.TIME_LIMIT
-    elif run.status in ("OL", "EL"):
-        status = Status.OUTPUT_LIMIT
-    elif run.signal == "SIGKILL" and run.code is None:
-        status = _killed_for(run, program, request, took_s)
-    elif run.code != 0 and _is_out_of_memory(run, program):
-        status = Status.MEMORY_LIMIT
-    return Execution(
-        status,
-        run.stdout,
-        run.stderr,
-        exit_code if status is Status.FINISHED else None,
-        run.wall_s,
-        run.cpu_s,
-        run.memory_mb,
-    )
-
-
-def _killed_for(run: _Stage, program: Program, request: Mapping[str, Any], took_s: float) -> Status:
-    """Why a program got SIGKILL: older Pistons kill for time and for output alike, and say neither."""
-    if _is_out_of_memory(run, program):
-        return Status.MEMORY_LIMIT
-    if took_s * 1000 >= request["run_timeout"]:
-        return Status.TIME_LIMIT
-    return Status.OUTPUT_LIMIT if max(len(run.stdout), len(run.stderr)) >= 1024 else Status.FINISHED
-
-
-def _is_out_of_memory(run: _Stage, program: Program) -> bool:
-    if run.memory_mb is not None and run.memory_mb >= 0.98 * program.limits.memory_mb:
-        return True
-    return says_out_of_memory(run.stderr)
+def _too_low(variable: str, what: str, lowered: Mapping[str, int]) -> Failure:
+    allowed = ", ".join(f"{key} {limit}" for key, limit in sorted(lowered.items()))
+    detail = f"{what} needs more than this Piston allows ({allowed}); start it with a higher {variable}"
+    return Failure("limit_too_low", detail, can_retry=False)
 
 
 def _looks_overloaded(execution: Execution) -> bool:
     is_failure = execution.status is Status.FINISHED and execution.exit_code != 0 and not execution.stdout
     return is_failure and b"Resource temporarily unavailable" in execution.stderr[:1000]
-
-
-def _limit_of_piston(execution: Execution, run: _Stage, program: Program, lowered: Mapping[str, int]) -> str:
-    """What to raise on a Piston whose own limit, lower than the program's, ended it; "" if none did."""
-    if execution.status is Status.TIME_LIMIT and lowered.keys() & {"run_timeout", "run_cpu_time"}:
-        return _advice("PISTON_RUN_TIMEOUT and PISTON_RUN_CPU_TIME", "the program", lowered)
-    if execution.status is Status.MEMORY_LIMIT and "run_memory_limit" in lowered:
-        return _advice("PISTON_RUN_MEMORY_LIMIT", "the program", lowered)
-    longest = max(len(run.stdout), len(run.stderr))
-    if execution.status is Status.OUTPUT_LIMIT and longest + OUTPUT_CHUNK < program.limits.output_kb * 1024:
-        return f"Piston cuts outputs after about {longest} bytes; start it with a higher PISTON_OUTPUT_MAX_SIZE"
-    return ""
-
-
-def _advice(variable: str, what: str, lowered: Mapping[str, int]) -> str:
-    allowed = ", ".join(f"{key} {limit}" for key, limit in sorted(lowered.items()))
-    return f"{what} needs more than this Piston allows ({allowed}); start it with a higher {variable}"
 
 
 def find_endpoints(value: str) -> tuple[list[str], str]:
@@ -454,19 +381,15 @@ def _find_slurm_workers() -> tuple[list[str], str]:
 
 def build(settings: Any, environment: Environment) -> RemoteProvider:
     endpoints, problem = find_endpoints(environment.get("PISTON_ENDPOINTS", ""))
+    at_once = environment.get("PISTON_MAX_REQUESTS_PER_ENDPOINT", "").strip()
     return PistonProvider(
         endpoints,
         environment.get("PISTON_TOKEN", ""),
-        _whole_number(environment, "PISTON_MAX_REQUESTS_PER_ENDPOINT", 1),
+        int(at_once) if at_once.isdigit() else 1,
         ranks.rank(environment),
         ranks.world_size(environment),
         problem=problem,
     )
-
-
-def _whole_number(environment: Environment, name: str, default: int) -> int:
-    value = environment.get(name, "").strip()
-    return int(value) if value.isdigit() else default
 
 
 PROVIDER = ProviderSpec(

@@ -18,12 +18,8 @@ from open_r1.execution.programs import Provider
 class ProviderSpec:
     """A provider as the registry knows it.
 
-    Args:
-        name: In settings.
-        build: Settings and environment -> the provider. Raises nothing for what is missing: its `check` does.
-        summary: One line.
-        settings: The settings that `build` reads.
-        variables: The environment variables that `build` reads.
+    `build` makes it of the recipe's `settings` and the environment's `variables` that are named here. It raises nothing for
+    what is missing: the provider's `check` does.
     """
 
     name: str

@@ -1,12 +1,9 @@
 """What every provider that is a service does alike: turns, attempts, back-off, deadlines, and giving up in time.
 
-    execute -> _run (waits for a turn) -> _persist (is the service worth asking?) -> _try -> attempt (of the subclass)
-
-A subclass says how one attempt goes; it returns an `Execution` or raises `Failure`. Failures that may pass are tried
-again, with exponential back-off and jitter, until the attempts or the time are used up; then exactly this program is
-`unavailable`. When program after program had to be given up, the service is suspect: one program probes it while the
-others wait, and when the probe fails as well, the others are given up at once for a while, so that a dead service costs
-minutes and not a deadline a program.
+A subclass says how one attempt goes. Failures that may pass are tried again until the attempts or the time are used up;
+then exactly this program is `unavailable`. When program after program had to be given up, the service is suspect: one
+program probes it while the others wait, and when the probe fails as well, the others are given up for a while, so that a
+dead service costs minutes and not a deadline a program.
 """
 
 from __future__ import annotations
@@ -16,10 +13,10 @@ import logging
 import os
 import time
 from abc import abstractmethod
+from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from open_r1.errors import ConfigError
@@ -75,15 +72,8 @@ class Session:
         self.turns = asyncio.Semaphore(concurrency)
         self.probe = asyncio.Lock()
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.stack = AsyncExitStack()
+        self.http = HttpClient()
         self.is_closing = False
-
-    @cached_property
-    def http(self) -> HttpClient:
-        """An HTTP client; how long a request may take is the attempt's affair."""
-        client = HttpClient()
-        self.stack.push_async_callback(client.close)
-        return client
 
 
 class RemoteProvider(Provider):
@@ -121,10 +111,8 @@ class RemoteProvider(Provider):
     def check(self) -> None:
         if self.problem:
             raise ConfigError(self.problem)
-        self._used_by = os.getpid()
-        greeting = asyncio.run_coroutine_threadsafe(self._greet(), background_loop())
         try:
-            greeting.result(timeout=GREETING_S + 5)
+            self._start(self._greet()).result(timeout=GREETING_S + 5)
         except (Failure, TimeoutError) as error:
             raise ConfigError(
                 f"provider {self.name} does not answer ({error}); start it or correct its address."
@@ -134,18 +122,32 @@ class RemoteProvider(Provider):
         return self.submit(program).result()
 
     def submit(self, program: Program) -> Future[Execution]:
-        self._used_by = os.getpid()
-        return asyncio.run_coroutine_threadsafe(self._run(program), background_loop())
+        return self._start(self._run(program))
 
     def close(self) -> None:
         """Give up what runs, give back what is held. What was asked for and didn't finish is `unavailable`."""
         if self._used_by != os.getpid():
             return
-        closing = asyncio.run_coroutine_threadsafe(self._close(), background_loop())
         try:
-            closing.result(timeout=2 * self.policy.clean_up_s + 5)
+            self._start(self._close()).result(timeout=2 * self.policy.clean_up_s + 5)
         except TimeoutError:
             logger.warning("provider %s did not close in time", self.name)
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
+        self._used_by = os.getpid()
+        return asyncio.run_coroutine_threadsafe(work, background_loop())
+
+    def _current_session(self) -> Session:
+        if self._session is None or self._session.pid != os.getpid():
+            self._session = Session(self.concurrency)
+        return self._session
+
+    async def _greet(self) -> None:
+        try:
+            async with asyncio.timeout(min(GREETING_S, self.policy.attempt_s)):
+                await self.greet(self._current_session())
+        except TimeoutError as error:
+            raise Failure("timeout", "no answer in time") from error
 
     async def _run(self, program: Program) -> Execution:
         if self.problem:
@@ -154,8 +156,7 @@ class RemoteProvider(Provider):
             return Execution.unavailable("bad_request", program.limits.fault)
         if refusal := self.refuse(program):
             return refusal
-        session = self._current_session()
-        task = asyncio.current_task()
+        session, task = self._current_session(), asyncio.current_task()
         assert task is not None
         session.tasks.add(task)
         try:
@@ -173,20 +174,18 @@ class RemoteProvider(Provider):
         return self._cool_down.failures >= SUSPECT_AFTER
 
     async def _persist(self, program: Program, session: Session) -> Execution:
+        """Try the program; as a probe, once, where the service is suspect and nobody else probes it."""
         if self._is_suspect:
             async with session.probe:
+                if self._is_suspect and time.monotonic() < self._cool_down.until:
+                    failures = self._cool_down.failures
+                    return Execution.unavailable("provider_down", f"{self.name} failed {failures} programs in a row")
                 if self._is_suspect:
-                    return await self._probe(program, session)
+                    execution = await self._try(program, session, attempts=1)
+                    if self._is_suspect:
+                        self._cool_down.start(time.monotonic())
+                    return execution
         return await self._try(program, session, self.policy.attempts)
-
-    async def _probe(self, program: Program, session: Session) -> Execution:
-        if time.monotonic() < self._cool_down.until:
-            failures = self._cool_down.failures
-            return Execution.unavailable("provider_down", f"{self.name} failed {failures} programs in a row")
-        execution = await self._try(program, session, attempts=1)
-        if self._is_suspect:
-            self._cool_down.start(time.monotonic())
-        return execution
 
     async def _try(self, program: Program, session: Session, attempts: int) -> Execution:
         deadline = time.monotonic() + self.program_s(program) + self.policy.deadline_s
@@ -206,7 +205,8 @@ class RemoteProvider(Provider):
                 break
             logger.debug("provider %s: %s; trying again in %.1f s", self.name, failure, wait_s)
             await asyncio.sleep(wait_s)
-        return self._give_up(failure)
+        self._cool_down.failures += failure.reason in SERVICE_REASONS
+        return Execution.unavailable(failure.reason, f"{self.name}: {failure.detail}"[:500])
 
     async def _attempt_in_time(self, program: Program, session: Session, deadline: float) -> Execution:
         limit_s = min(self.program_s(program) + self.policy.attempt_s, deadline - time.monotonic())
@@ -221,31 +221,11 @@ class RemoteProvider(Provider):
         except Exception as error:  # whatever a client library raises is recorded as this program's fate
             raise Failure("provider_error", f"{type(error).__name__}: {error}") from error
         finally:
-            await self._put_away(clean_up)
-
-    async def _put_away(self, stack: AsyncExitStack) -> None:
-        try:
-            async with asyncio.timeout(self.policy.clean_up_s):
-                await stack.aclose()
-        except Exception as error:  # noqa: BLE001  the program's fate is known; what stays behind has a life span
-            logger.warning("provider %s could not clean up: %s: %s", self.name, type(error).__name__, error)
-
-    def _give_up(self, failure: Failure) -> Execution:
-        if failure.reason in SERVICE_REASONS:
-            self._cool_down.failures += 1
-        return Execution.unavailable(failure.reason, f"{self.name}: {failure.detail}"[:500])
-
-    def _current_session(self) -> Session:
-        if self._session is None or self._session.pid != os.getpid():
-            self._session = Session(self.concurrency)
-        return self._session
-
-    async def _greet(self) -> None:
-        try:
-            async with asyncio.timeout(min(GREETING_S, self.policy.attempt_s)):
-                await self.greet(self._current_session())
-        except TimeoutError as error:
-            raise Failure("timeout", "no answer in time") from error
+            try:
+                async with asyncio.timeout(self.policy.clean_up_s):
+                    await clean_up.aclose()
+            except Exception as error:  # noqa: BLE001  the program's fate is known; what stays behind has a life span
+                logger.warning("provider %s could not clean up: %s: %s", self.name, type(error).__name__, error)
 
     async def _close(self) -> None:
         """On the loop, so that whatever was submitted before has begun and is in the session that ends."""
@@ -258,4 +238,4 @@ class RemoteProvider(Provider):
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=self.policy.clean_up_s + 1)
-        await self._put_away(session.stack)
+        await session.http.close()

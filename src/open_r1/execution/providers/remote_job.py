@@ -1,8 +1,8 @@
 """What is sent to a remote Python kernel (E2B, Morph) to run one program there; see `wrapping`.
 
-Does: write the files, compile, run with limits, and print one framed record that the program can't forge, since it
-doesn't learn the nonce: where the kernel is root the program runs as a user of its own, and elsewhere the file and the
-memory that contain the nonce are hidden from it. Does not: isolate; the machine there is the sandbox, and it is thrown away.
+It writes the files, compiles, runs with limits, and prints one framed record that the program can't forge: where the
+kernel is root the program runs as a user of its own, and elsewhere the file and the memory that contain the nonce are
+hidden from it. It does not isolate; the machine there is the sandbox, and it is thrown away.
 
 Sent as text, so: the standard library of Python 3.8 and nothing else.
 """
@@ -13,7 +13,6 @@ import json
 import math
 import os
 import resource
-import select
 import shutil
 import signal
 import subprocess
@@ -24,7 +23,6 @@ import zlib
 
 FIRST_USER = 61000
 """From here on, 3,000 users that no system gives out; one a job, so that each has its count of processes to itself."""
-CHUNK = 65536
 ENVIRONMENT = {"LANG": "C.UTF-8", "PYTHONINTMAXSTRDIGITS": "0", "MALLOC_ARENA_MAX": "1"}
 MEMORY_MESSAGES = (b"MemoryError", b"std::bad_alloc", b"out of memory", b"OutOfMemoryError")
 
@@ -105,34 +103,37 @@ def give_away(folder, owner):
 
 def run(command, folder, limits, stdin, owner):
     """Run a command within its limits; what it wrote, how it ended and what it used."""
-    with tempfile.TemporaryFile() as file:
-        file.write(stdin)
-        file.seek(0)
+    most = int(limits["output_kb"]) * 1024
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        given.write(stdin)
+        given.seek(0)
         started = time.monotonic()
         process = subprocess.Popen(
             command,
             cwd=folder,
-            stdin=file,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=given,
+            stdout=out,
+            stderr=err,
             env=dict(ENVIRONMENT, PATH=os.environ.get("PATH", os.defpath), HOME=folder, TMPDIR=folder),
             start_new_session=True,
             preexec_fn=lambda: restrict(limits, owner),
         )
-    outputs = {process.stdout: b"", process.stderr: b""}
-    excess, exit_code, usage = watch(process, outputs, started + limits["wall_s"], limits["output_kb"] * 1024)
-    return judge_end(
-        excess, exit_code, usage, time.monotonic() - started, outputs[process.stdout], outputs[process.stderr], limits
-    )
+        excess, exit_code, usage = watch(process, (out, err), started + limits["wall_s"], most)
+        wall_s = time.monotonic() - started
+        for file in (out, err):
+            file.seek(0)
+        outputs = [file.read(most + 1) for file in (out, err)]
+    return judge_end(excess, exit_code, usage, wall_s, outputs[0], outputs[1], limits)
 
 
 def restrict(limits, owner):
     """In the child, before the program starts."""
     cpu_s = math.ceil(limits["cpu_s"])
     memory = int(limits["memory_mb"]) << 20
+    largest_file = max(int(limits["disk_mb"]) << 20, (int(limits["output_kb"]) + 1024) << 10)
     wanted = [
         (resource.RLIMIT_CPU, cpu_s, cpu_s + 1),
-        (resource.RLIMIT_FSIZE, int(limits["disk_mb"]) << 20, int(limits["disk_mb"]) << 20),
+        (resource.RLIMIT_FSIZE, largest_file, largest_file),
         (resource.RLIMIT_NOFILE, int(limits["open_files"]), int(limits["open_files"])),
         (resource.RLIMIT_CORE, 0, 0),
     ]
@@ -150,36 +151,23 @@ def restrict(limits, owner):
 
 
 def watch(process, outputs, deadline, most):
-    """Collect outputs until the program has ended or exceeds a limit; then whatever it has left behind is killed."""
-    excess, ended = "", None
-    open_pipes = list(outputs)
-    while open_pipes or ended is None:
-        if ended is None:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                ended = (status, usage)
-                kill_group(process.pid)
-                deadline = min(deadline, time.monotonic() + 1.0)
-        if time.monotonic() >= deadline:
-            if ended:
-                break
+    """Wait until the program has ended or exceeds a limit; then whatever it has left behind is killed."""
+    excess = ""
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if max(os.fstat(file.fileno()).st_size for file in outputs) > most:
+            excess = "output_limit"
+        elif not pid and time.monotonic() >= deadline:
             excess = "time_limit"
-        if max(len(output) for output in outputs.values()) > most:
-            excess = excess or "output_limit"
-        if excess:
-            if ended is None:
-                kill_group(process.pid)
-                ended = os.wait4(process.pid, 0)[1:]
+        if excess and not pid:
+            kill_group(process.pid)
+            pid, status, usage = os.wait4(process.pid, 0)
+        if pid:
             break
-        for pipe in select.select(open_pipes, [], [], 0.01)[0]:
-            chunk = os.read(pipe.fileno(), CHUNK)
-            outputs[pipe] += chunk
-            if not chunk:
-                open_pipes.remove(pipe)
-    for pipe in outputs:
-        pipe.close()
-    process.returncode = code = os.WEXITSTATUS(ended[0]) if os.WIFEXITED(ended[0]) else -os.WTERMSIG(ended[0])
-    return excess, code, ended[1]
+        time.sleep(0.005)
+    kill_group(process.pid)
+    process.returncode = code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+    return excess, code, usage
 
 
 def kill_group(pid):

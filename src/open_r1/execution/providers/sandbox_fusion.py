@@ -6,8 +6,8 @@
          results: {"status": "Finished" | "Error" | "TimeLimitExceeded", "execution_time", "return_code", "stdout",
                    "stderr"}
 
-Does: programs of one source file. Does not: arguments, further sources, or stdin that isn't UTF-8: the service has no
-place for them. Its own limits stand for processor time, disk and processes, which can't be asked for.
+Programs of one source file; the service has no place for arguments, further sources, or stdin that isn't UTF-8. Its own
+limits stand for processor time, disk and processes, which can't be asked for.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
-from open_r1.execution.environment import Environment, explain_missing
 from open_r1.execution.programs import Execution, Program, Status
-from open_r1.execution.providers.http import get_json, parse_json, post_json, service_url
 from open_r1.execution.providers.registry import ProviderSpec
 from open_r1.execution.providers.remote import COMPILE_S, RemoteProvider, RetryPolicy, Session
 from open_r1.execution.providers.replies import (
@@ -27,22 +25,23 @@ from open_r1.execution.providers.replies import (
     GarbledReply,
     as_object,
     exit_code_of,
+    fetch,
     max_reply_bytes,
     number_of,
     output_of,
+    parse_json,
+    read_url,
     text_of,
 )
-from open_r1.execution.providers.wrapping import fault_of_files, other_cpp_standard, unsupported_language
+from open_r1.execution.providers.wrapping import (
+    fault_of_files,
+    fault_of_text,
+    other_cpp_standard,
+    unsupported_language,
+)
 from open_r1.execution.sandbox.toolchains import find_toolchain, says_out_of_memory
 
-NAMES = {
-    "python": "python",
-    "cpp": "cpp",
-    "javascript": "nodejs",
-    "bash": "bash",
-    "java": "java",
-    "rust": "rust",
-}
+NAMES = {name: name for name in ("python", "cpp", "bash", "java", "rust")} | {"javascript": "nodejs"}
 """Our languages, as the service calls them."""
 
 
@@ -51,16 +50,13 @@ class SandboxFusionProvider(RemoteProvider):
 
     name = "sandbox_fusion"
 
-    def __init__(
-        self, address: str, concurrency: int = 16, policy: RetryPolicy | None = None, problem: str = ""
-    ) -> None:
-        self.url = service_url(address).removesuffix("/run_code") if address else ""
-        if address and not self.url:
-            problem = f"SANDBOX_FUSION_ENDPOINT is '{address}', not an address; write http://host:8080."
+    def __init__(self, address: str, concurrency: int = 16, policy: RetryPolicy | None = None) -> None:
+        url, problem = read_url("SANDBOX_FUSION_ENDPOINT", address, "http://host:8080", self.name)
+        self.url = url.removesuffix("/run_code")
         super().__init__(concurrency, policy, problem)
 
     async def greet(self, session: Session) -> None:
-        await get_json(session.http, f"{self.url}/v1/ping", {}, 4096)
+        parse_json(*await fetch(session.http, f"{self.url}/v1/ping", {}, 4096))
 
     def refuse(self, program: Program) -> Execution | None:
         toolchain = find_toolchain(program.language)
@@ -69,32 +65,25 @@ class SandboxFusionProvider(RemoteProvider):
         if program.args or program.sources:
             what = "arguments" if program.args else "further sources"
             return Execution.unavailable("unsupported", f"SandboxFusion has no place for a program's {what}.")
-        try:
-            program.stdin.decode()
-        except UnicodeDecodeError:
-            return Execution.unavailable("unsupported", "SandboxFusion's stdin is text, and this is not UTF-8.")
-        return fault_of_files(program, bool(toolchain.compile))
+        return fault_of_text(program, "SandboxFusion") or fault_of_files(program, bool(toolchain.compile))
 
     async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
+        toolchain = find_toolchain(program.language)
+        assert toolchain is not None
+        request = {
+            "code": program.source,
+            "language": NAMES[toolchain.language],
+            "stdin": program.stdin.decode(),
+            "files": {name: base64.b64encode(content).decode("ascii") for name, content in program.files.items()},
+            "compile_timeout": COMPILE_S,
+            "run_timeout": program.limits.wall_s,
+            "memory_limit_MB": program.limits.memory_mb if toolchain.limits_address_space else -1,
+        }
         most = max_reply_bytes(program.limits)
-        reply = await post_json(session.http, f"{self.url}/run_code", _request(program), {}, most)
-        if reply.is_cut and b'"run_result"' in reply.body[:4096]:
+        body, is_cut = await fetch(session.http, f"{self.url}/run_code", {}, most, request)
+        if is_cut and b'"run_result"' in body[:4096]:
             return Execution(Status.OUTPUT_LIMIT, detail="the reply is longer than any allowed output")
-        return _read(as_object(parse_json(reply), "SandboxFusion's answer"))
-
-
-def _request(program: Program) -> dict[str, Any]:
-    toolchain = find_toolchain(program.language)
-    assert toolchain is not None
-    return {
-        "code": program.source,
-        "language": NAMES[toolchain.language],
-        "stdin": program.stdin.decode(),
-        "files": {name: base64.b64encode(content).decode("ascii") for name, content in program.files.items()},
-        "compile_timeout": COMPILE_S,
-        "run_timeout": program.limits.wall_s,
-        "memory_limit_MB": program.limits.memory_mb if toolchain.limits_address_space else -1,
-    }
+        return _read(as_object(parse_json(body, is_cut), "SandboxFusion's answer"))
 
 
 def _read(answer: Mapping[str, Any]) -> Execution:
@@ -105,43 +94,32 @@ def _read(answer: Mapping[str, Any]) -> Execution:
     if status not in ("Success", "Failed"):
         raise GarbledReply(f"'status' is {status[:40]!r}")
     if answer.get("compile_result") is not None:
-        compiled = as_object(answer["compile_result"], "'compile_result'")
-        if compiled.get("status") != "Finished" or exit_code_of(compiled, "return_code") != 0:
-            return _compile_error(compiled)
-    return _run_of(as_object(answer.get("run_result"), "'run_result'"))
-
-
-def _compile_error(compiled: Mapping[str, Any]) -> Execution:
-    if compiled.get("status") not in ("Finished", "TimeLimitExceeded"):
-        raise GarbledReply(f"the compiler's 'status' is {str(compiled.get('status'))[:40]!r}")
-    return Execution(
-        Status.COMPILE_ERROR,
-        stderr=output_of(compiled, "stderr") or output_of(compiled, "stdout"),
-        exit_code=exit_code_of(compiled, "return_code"),
-        detail="the compiler took too long" if compiled["status"] == "TimeLimitExceeded" else "",
-    )
-
-
-def _run_of(run: Mapping[str, Any]) -> Execution:
-    stdout, stderr, wall_s = output_of(run, "stdout"), output_of(run, "stderr"), number_of(run, "execution_time")
-    if run.get("status") == "TimeLimitExceeded":
+        ended, stdout, stderr, exit_code, _ = _stage(answer, "compile_result")
+        if ended != "Finished" or exit_code != 0:
+            detail = "" if ended == "Finished" else "the compiler took too long"
+            return Execution(Status.COMPILE_ERROR, stderr=stderr or stdout, exit_code=exit_code, detail=detail)
+    ended, stdout, stderr, exit_code, wall_s = _stage(answer, "run_result")
+    if ended == "TimeLimitExceeded":
         return Execution(Status.TIME_LIMIT, stdout, stderr, wall_s=wall_s)
-    exit_code = exit_code_of(run, "return_code")
-    if run.get("status") != "Finished" or exit_code is None:
-        raise GarbledReply(f"the run's 'status' is {str(run.get('status'))[:40]!r} and its exit status {exit_code}")
+    if exit_code is None:
+        raise GarbledReply("a run that is finished and has no exit status")
     is_out_of_memory = exit_code != 0 and says_out_of_memory(stderr)
     return Execution(Status.MEMORY_LIMIT if is_out_of_memory else Status.FINISHED, stdout, stderr, exit_code, wall_s)
 
 
-def build(settings: Any, environment: Environment) -> RemoteProvider:
-    address = environment.get("SANDBOX_FUSION_ENDPOINT", "")
-    problem = "" if address else explain_missing("SANDBOX_FUSION_ENDPOINT", "provider sandbox_fusion")
-    return SandboxFusionProvider(address, problem=problem)
+def _stage(answer: Mapping[str, Any], key: str) -> tuple[str, bytes, bytes, int | None, float | None]:
+    """How the compiler or the program ended, what it wrote, its exit status and its seconds."""
+    stage = as_object(answer.get(key), f"'{key}'")
+    status = text_of(stage, "status")
+    if status not in ("Finished", "TimeLimitExceeded"):
+        raise GarbledReply(f"{key}'s 'status' is {status[:40]!r}")
+    stdout, stderr = output_of(stage, "stdout"), output_of(stage, "stderr")
+    return status, stdout, stderr, exit_code_of(stage, "return_code"), number_of(stage, "execution_time")
 
 
 PROVIDER = ProviderSpec(
     name="sandbox_fusion",
-    build=build,
+    build=lambda settings, environment: SandboxFusionProvider(environment.get("SANDBOX_FUSION_ENDPOINT", "")),
     summary="A SandboxFusion service.",
     variables=("SANDBOX_FUSION_ENDPOINT",),
 )

@@ -28,7 +28,7 @@ from open_r1.execution.sandbox.jobs import (
 )
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, TOOLCHAINS, Toolchain, find_toolchain
 from open_r1.execution.sandbox.worker import Worker, WorkerLost
-from open_r1.processes import cores
+from open_r1.processes import ranks
 
 MAX_WORKERS = 64
 HARMLESS = {
@@ -98,7 +98,7 @@ class LocalProvider(Provider):
         super().__init__()
         if tier not in (None, *tiers.TIERS):
             raise ConfigError(f"sandbox tier '{tier}' is unknown; the tiers are {', '.join(tiers.TIERS)}.")
-        self.workers = workers or cores.default_workers(MAX_WORKERS)
+        self.workers = workers or ranks.default_workers(MAX_WORKERS)
         self.concurrency = 2 * self.workers  # some wait for a compiler that another one has started
         self._packages = tuple(packages)
         self._tier = tier

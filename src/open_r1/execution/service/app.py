@@ -1,22 +1,20 @@
 """The routes of the executor service.
 
-    GET  /health              whether it lives and its self-test passes       no token needed
-    GET  /metrics             counters for Prometheus
-    GET  /v1/info             languages, limits
-    POST /v1/executions       the service's own protocol: see `wire`
-    GET  /api/v2/runtimes     Piston's, with execute and packages: see `piston`
-    POST /execute_batch       the routers': see `routers`
-
-Each route reads, checks, queues and answers; what runs when is `dispatch`'s, what a body may hold is `schema`'s.
+GET  /health              whether it lives and its self-test passes       no token needed
+GET  /metrics             counters for Prometheus
+GET  /v1/info             languages, limits
+POST /v1/executions       the service's own protocol: see `wire`
+GET  /api/v2/runtimes     Piston's, with execute and packages: see `piston`
+POST /execute_batch       the routers': see `routers`
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hmac
 import re
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict
@@ -32,16 +30,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from open_r1 import __version__
 from open_r1.execution.programs import Execution, Program, Provider
 from open_r1.execution.service import piston, routers
-from open_r1.execution.service.bodies import BodyReader, address_of, discard
 from open_r1.execution.service.dispatch import Answers, Dispatcher
 from open_r1.execution.service.health import Health
 from open_r1.execution.service.languages import Runtime
 from open_r1.execution.service.metrics import Metrics
-from open_r1.execution.service.refusals import Refusal, answer_refusal
-from open_r1.execution.service.schema import ExecutionsRequest, parse
+from open_r1.execution.service.requests import (
+    BodyReader,
+    ExecutionsRequest,
+    Refusal,
+    address_of,
+    answer_refusal,
+    parse,
+)
 from open_r1.execution.service.settings import ServiceSettings
 from open_r1.execution.wire import CLIENT_HEADER, EXECUTIONS_PATH, HEARTBEAT_S, INFO_PATH, encode_answer
-from open_r1.net.http_server import parse_body
 
 CLIENT_NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 CLIENT_GONE = 499
@@ -52,19 +54,21 @@ class Service:
     """What the routes share: one provider, its queue, and what is known of both."""
 
     def __init__(self, provider: Provider, settings: ServiceSettings, languages: Mapping[str, str]) -> None:
-        self.provider = provider
-        self.settings = settings
-        self.languages = dict(languages)
+        self.provider, self.settings, self.languages = provider, settings, dict(languages)
         self.metrics = Metrics()
         self.bodies = BodyReader(settings)
         self.dispatcher = Dispatcher(provider, settings, self.metrics)
-        self.health = Health(self.dispatcher, self.metrics)
+        self.health = Health(self.dispatcher)
 
     async def authorize(self, request: Request) -> None:
         """Refusal 401 unless the request shows the token, where there is one."""
         if self.settings.token and not hmac.compare_digest(shown_token(request), self.settings.token.encode()):
-            await discard(request)
             raise Refusal(401, "unauthorized", "this executor needs its token: send Authorization: Bearer TOKEN.")
+
+    def submit(self, request: Request, programs: list[Program]) -> Answers:
+        """Queue programs for whoever asks: an address and, if they say so, which of those there."""
+        name, address = request.headers.get(CLIENT_HEADER, ""), address_of(request)
+        return self.dispatcher.submit(f"{name if CLIENT_NAME.fullmatch(name) else ''}@{address}", programs, address)
 
     async def run(self, request: Request, programs: list[Program]) -> list[Execution]:
         """The executions of all programs. What still waits is forgotten if the client leaves."""
@@ -81,10 +85,8 @@ class Service:
             collecting.cancel()
             leaving.cancel()
 
-    def submit(self, request: Request, programs: list[Program]) -> Answers:
-        return self.dispatcher.submit(client_of(request), programs, address_of(request))
-
     def info(self) -> dict[str, Any]:
+        """What `GET /v1/info` answers."""
         return {
             "version": __version__,
             "provider": self.provider.name,
@@ -97,11 +99,7 @@ class Service:
 
 
 def create_app(provider: Provider, settings: ServiceSettings, languages: Mapping[str, str]) -> FastAPI:
-    """The service as an application; `app.state.service` is its `Service`.
-
-    Args:
-        languages: Names and versions, as `languages.languages_here` finds them.
-    """
+    """The service as an application; `app.state.service` is its `Service`, `languages` are names and versions."""
     service = Service(provider, settings, languages)
 
     @asynccontextmanager
@@ -114,9 +112,11 @@ def create_app(provider: Provider, settings: ServiceSettings, languages: Mapping
 
     app = FastAPI(title="Open R1 executor", version=__version__, openapi_url=None, lifespan=lifespan)
     app.state.service = service
-    app.include_router(open_routes(service))
-    for routes in (own_routes, piston_routes, router_routes):
-        app.include_router(routes(service), dependencies=[Depends(service.authorize)])
+    add_open_routes(app, service)
+    for add_routes in (add_own_routes, add_piston_routes, add_router_routes):
+        router = APIRouter(dependencies=[Depends(service.authorize)])
+        add_routes(router, service)
+        app.include_router(router)
     app.add_exception_handler(Refusal, answer_refusal)
     app.add_exception_handler(ClientDisconnect, answer_nobody)
     app.add_exception_handler(HTTPException, answer_http_error)
@@ -124,24 +124,17 @@ def create_app(provider: Provider, settings: ServiceSettings, languages: Mapping
     return app
 
 
-def open_routes(service: Service) -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/health")
+def add_open_routes(app: FastAPI, service: Service) -> None:
+    @app.get("/health")
     async def health() -> JSONResponse:
         record, is_healthy = service.health.report()
         return JSONResponse(record, 200 if is_healthy else 503)
 
-    return router
 
-
-def own_routes(service: Service) -> APIRouter:
-    router = APIRouter()
-
+def add_own_routes(router: APIRouter, service: Service) -> None:
     @router.get("/metrics")
     async def metrics() -> Response:
-        queue = service.dispatcher.queue
-        return Response(service.metrics.render(queue), media_type=CONTENT_TYPE_LATEST)
+        return Response(service.metrics.render(service.dispatcher.queue), media_type=CONTENT_TYPE_LATEST)
 
     @router.get(INFO_PATH)
     async def info() -> dict[str, Any]:
@@ -151,14 +144,10 @@ def own_routes(service: Service) -> APIRouter:
     async def executions(request: Request) -> Response:
         async with AsyncExitStack() as held:
             body = await held.enter_async_context(service.bodies.read(request))
-            programs = await parse_body(
-                lambda raw: parse(ExecutionsRequest, raw).to_programs(service.settings), body.take()
-            )
+            programs = (await parse(ExecutionsRequest, body)).to_programs(service.settings)
             answers = service.submit(request, programs)
             held.callback(answers.cancel)
             return StreamedAnswers(answers, held.pop_all())
-
-    return router
 
 
 class StreamedAnswers(StreamingResponse):
@@ -181,51 +170,34 @@ async def lines(answers: Answers) -> AsyncIterator[bytes]:
             yield b"\n"
 
 
-def piston_routes(service: Service) -> APIRouter:
-    router = APIRouter(prefix="/api/v2")
-    runtimes_here = [Runtime(language, version) for language, version in service.languages.items()]
+def add_piston_routes(router: APIRouter, service: Service) -> None:
+    here = [Runtime(language, version) for language, version in service.languages.items()]
 
-    @router.get("/runtimes")
+    @router.get("/api/v2/runtimes")
     async def runtimes() -> list[dict[str, Any]]:
-        return [
-            {"language": runtime.piston_name, "version": runtime.version, "aliases": runtime.aliases}
-            for runtime in runtimes_here
-        ]
+        return [{"language": one.piston_name, "version": one.version, "aliases": one.aliases} for one in here]
 
-    @router.get("/packages")
+    @router.get("/api/v2/packages")
     async def packages() -> list[dict[str, Any]]:
-        return [
-            {"language": runtime.piston_name, "language_version": runtime.version, "installed": True}
-            for runtime in runtimes_here
-        ]
+        return [{"language": one.piston_name, "language_version": one.version, "installed": True} for one in here]
 
-    @router.post("/execute")
+    @router.post("/api/v2/execute")
     async def execute(request: Request) -> Response:
         async with service.bodies.read(request) as body:
-            program, runtime = await parse_body(
-                lambda raw: parse(piston.PistonRequest, raw, 400).to_program(service.languages, service.settings),
-                body.take(),
-            )
+            asked = await parse(piston.PistonRequest, body, 400)
+            program, runtime = asked.to_program(service.languages, service.settings)
             (execution,) = await service.run(request, [program])
         return JSONResponse(piston.answer(execution, runtime))
 
-    return router
 
-
-def router_routes(service: Service) -> APIRouter:
-    router = APIRouter()
-
+def add_router_routes(router: APIRouter, service: Service) -> None:
     @router.post("/execute_batch")
     async def execute_batch(request: Request) -> Response:
-        mark = routers.new_mark()
+        mark = f"\x1enotebook {secrets.token_hex(16)} "  # what a script can't happen to write
         async with service.bodies.read(request) as body:
-            programs = await parse_body(
-                lambda raw: parse(routers.RouterRequest, raw).to_programs(service.settings, mark), body.take()
-            )
+            programs = (await parse(routers.RouterRequest, body)).to_programs(service.settings, mark)
             executions = await service.run(request, programs)
         return JSONResponse([routers.answer(execution, mark) for execution in executions])
-
-    return router
 
 
 async def wait_until_gone(request: Request) -> None:
@@ -240,36 +212,28 @@ def shown_token(request: Request) -> bytes:
     if scheme.lower() == "bearer":
         return value.strip().encode()
     if scheme.lower() == "basic":
-        with suppress(binascii.Error, ValueError):
+        with suppress(ValueError):
             return base64.b64decode(value, validate=True).partition(b":")[2]
     return b""
-
-
-def client_of(request: Request) -> str:
-    """Who asks: an address and, if they say so, which of those there."""
-    name = request.headers.get(CLIENT_HEADER, "")
-    return f"{name if CLIENT_NAME.fullmatch(name) else ''}@{address_of(request)}"
 
 
 async def answer_nobody(request: Request, error: Exception) -> Response:
     return Response(status_code=CLIENT_GONE)
 
 
-async def answer_http_error(request: Request, error: Exception) -> JSONResponse:
+async def answer_http_error(request: Request, error: Exception) -> Response:
     """What FastAPI itself refuses, in our words."""
     assert isinstance(error, HTTPException)
-    await discard(request)
-    message = f"{request.method} {request.url.path[:100]}: {error.detail}"
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
-    return JSONResponse({"error": code, "message": message}, error.status_code, error.headers)
+    message = f"{request.method} {request.url.path[:100]}: {error.detail}"
+    return await answer_refusal(request, Refusal(error.status_code, code, message))
 
 
 class CountedRequests:
     """Counts what is answered, by route and status."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
+        self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def counted_send(message: Message) -> None:

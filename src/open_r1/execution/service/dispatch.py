@@ -1,10 +1,5 @@
 """Takes programs from the queue to the provider as slots come free, and executions back to who waits for them.
 
-    dispatcher = Dispatcher(provider, settings, metrics)
-    answers = dispatcher.submit("trainer-1", programs)          # Refusal where the queue is full
-    async for index, execution in answers: ...
-    answers.cancel()                                            # what still waits is not run
-
 Runs on one event loop; the provider's own threads do the waiting. A failure of the provider is an execution whose status
 is `unavailable`: nothing raises for it.
 """
@@ -15,13 +10,12 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
 
 from open_r1.execution.programs import Execution, Program, Provider
 from open_r1.execution.service.metrics import Metrics
 from open_r1.execution.service.queue import Batch, FairQueue
-from open_r1.execution.service.refusals import SHUTTING_DOWN, Refusal
+from open_r1.execution.service.requests import SHUTTING_DOWN, Refusal, too_much
 from open_r1.execution.service.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)
@@ -31,7 +25,7 @@ COMPILE_ALLOWANCE_S = 180.0
 
 
 class Answers:
-    """The executions of one request, as they come."""
+    """The executions of one request, as they come; its length is how many have not been read yet."""
 
     def __init__(self, dispatcher: Dispatcher, client: str, programs: Sequence[Program], address: str) -> None:
         self._dispatcher = dispatcher
@@ -42,16 +36,15 @@ class Answers:
         self.batch = Batch(client, programs, self._keep, address)
 
     def __len__(self) -> int:
-        """How many executions have not been read yet."""
         return self._missing
 
     def _keep(self, index: int, execution: Execution) -> None:
         if self._is_cancelled:
             return
-        if self._unread_bytes + output_size(execution) > self._dispatcher.settings.max_unread_bytes:
+        settings = self._dispatcher.settings
+        if self._unread_bytes + output_size(execution) > settings.max_unread_bytes:
             execution = Execution.unavailable(
-                "output_not_read",
-                f"the outputs of this request add up to more than {self._dispatcher.settings.max_unread_mb} MiB",
+                "output_not_read", f"the outputs of this request add up to more than {settings.max_unread_mb} MiB"
             )
         self._unread_bytes += output_size(execution)
         self._arrived.put_nowait((index, execution))
@@ -63,10 +56,6 @@ class Answers:
         self._missing -= 1
         self._unread_bytes -= output_size(execution)
         return index, execution
-
-    async def __aiter__(self) -> AsyncIterator[tuple[int, Execution]]:
-        while self._missing:
-            yield await self.read()
 
     async def collect(self) -> list[Execution]:
         """All executions, in the order of the programs. What is collected counts as unread until the last has come."""
@@ -80,16 +69,15 @@ class Answers:
     def cancel(self) -> None:
         """Nobody waits any longer: what waits is not run, and what runs is not kept."""
         self._is_cancelled = True
-        self._dispatcher.cancel(self.batch)
+        if removed := self._dispatcher.queue.remove(self.batch):
+            self._dispatcher.metrics.cancelled.inc(len(removed))
 
 
 class Dispatcher:
     """A fair queue before a provider."""
 
     def __init__(self, provider: Provider, settings: ServiceSettings, metrics: Metrics) -> None:
-        self.provider = provider
-        self.settings = settings
-        self.metrics = metrics
+        self.provider, self.settings, self.metrics = provider, settings, metrics
         self.queue = FairQueue()
         self.is_shutting_down = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,9 +86,7 @@ class Dispatcher:
     def submit(self, client: str, programs: Sequence[Program], address: str = "unknown") -> Answers:
         """Queue programs. Refusal if there is no room for all of them, or no new ones are taken.
 
-        Args:
-            client: Who takes turns with others.
-            address: Where the client is: no address may fill the queue alone.
+        `client` takes turns with others; no `address` may fill the queue alone.
         """
         if self.is_shutting_down:
             raise Refusal(503, SHUTTING_DOWN, "this executor is shutting down; ask another.", retry_after_s=5)
@@ -115,28 +101,19 @@ class Dispatcher:
         limit = self.settings.max_queue
         part = self.settings.client_part(limit)
         if count > part:
-            raise Refusal(
-                413,
-                "request_too_large",
-                f"{count} programs; the queue takes {part} of a client. Send fewer at a time.",
-            )
+            what = f"{count} programs; the queue takes {part} of a client. Send fewer at a time."
+            raise Refusal(413, "request_too_large", what)
         waiting, of_client = len(self.queue), self.queue.num_waiting_of(address)
         if waiting + count > limit:
-            self._refuse(f"{waiting} programs wait and the queue takes {limit}")
+            raise too_much(f"{waiting} programs wait and the queue takes {limit}", self.expected_wait_s())
         if of_client + count > part:
-            self._refuse(f"{of_client} programs of your address wait and the queue takes {part} of each")
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise Refusal(429, "queue_full", f"{what}; try again later.", retry_after_s=self.expected_wait_s())
+            what = f"{of_client} programs of your address wait and the queue takes {part} of each"
+            raise too_much(what, self.expected_wait_s())
 
     def expected_wait_s(self) -> int:
         """Seconds until half of what waits now should be done, between 1 and 60."""
         seconds = len(self.queue) / 2 * self._mean_run_s / self.provider.concurrency
         return min(60, max(1, math.ceil(seconds)))
-
-    def cancel(self, batch: Batch) -> None:
-        if removed := self.queue.remove(batch):
-            self.metrics.cancelled.inc(len(removed))
 
     def shut_down(self) -> None:
         """Take nothing new; what waits is answered as unavailable, what runs goes on to its end."""
@@ -158,24 +135,21 @@ class Dispatcher:
 
     async def _run(self, batch: Batch, index: int, program: Program) -> None:
         started = time.monotonic()
-        execution = await self._execute(program)
+        limit_s = program.limits.wall_s + COMPILE_ALLOWANCE_S
+        try:
+            execution = await asyncio.wait_for(asyncio.wrap_future(self.provider.submit(program)), limit_s)
+        except TimeoutError:
+            logger.error("the provider has not answered within %.0f s", limit_s)
+            execution = Execution.unavailable("provider_stalled", f"no answer within {limit_s:.0f} s")
+        except Exception as error:
+            logger.exception("the provider raised")
+            execution = Execution.unavailable("provider_failed", f"{type(error).__name__}: {error}")
         seconds = time.monotonic() - started
         self._mean_run_s += 0.05 * (seconds - self._mean_run_s)
         self.metrics.count(program, execution, seconds)
         self.queue.finish(batch)
         batch.on_done(index, execution)
         self._fill_slots()
-
-    async def _execute(self, program: Program) -> Execution:
-        limit_s = program.limits.wall_s + COMPILE_ALLOWANCE_S
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(self.provider.submit(program)), limit_s)
-        except TimeoutError:
-            logger.error("the provider has not answered within %.0f s", limit_s)
-            return Execution.unavailable("provider_stalled", f"no answer within {limit_s:.0f} s")
-        except Exception as error:
-            logger.exception("the provider raised")
-            return Execution.unavailable("provider_failed", f"{type(error).__name__}: {error}")
 
 
 def output_size(execution: Execution) -> int:

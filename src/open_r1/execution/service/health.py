@@ -8,8 +8,7 @@ from typing import Any
 
 from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
 from open_r1.execution.service.dispatch import Dispatcher
-from open_r1.execution.service.metrics import Metrics
-from open_r1.execution.service.refusals import Refusal
+from open_r1.execution.service.requests import SHUTTING_DOWN, Refusal
 
 TEST_INPUT = b"20 22\n"
 TEST_OUTPUT = b"42\n"
@@ -35,39 +34,30 @@ def judge_self_test(execution: Execution) -> str:
 class Health:
     """The last self-test and what is going on."""
 
-    def __init__(self, dispatcher: Dispatcher, metrics: Metrics) -> None:
+    def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
-        self._metrics = metrics
-        self._failure = "the self-test has not run yet"
+        self._status = "starting"
         self._tested_at: float | None = None
 
     async def keep_testing(self, interval_s: float) -> None:
         """Test now and every so often, until cancelled or shut down."""
         while not self._dispatcher.is_shutting_down:
-            await self._test()
+            try:
+                (execution,) = await self._dispatcher.submit("self-test", [SELF_TEST]).collect()
+            except Refusal:  # as busy as can be, or leaving: no news
+                pass
+            else:
+                self._status = "failing" if judge_self_test(execution) else "ok"
+                self._tested_at = time.monotonic()
+                self._dispatcher.metrics.healthy.set(self._status == "ok")
             await asyncio.sleep(interval_s)
-
-    async def _test(self) -> None:
-        try:
-            (execution,) = await self._dispatcher.submit("self-test", [SELF_TEST]).collect()
-        except Refusal:  # as busy as can be, or leaving: no news
-            return
-        self._failure = judge_self_test(execution)
-        self._tested_at = time.monotonic()
-        self._metrics.healthy.set(0 if self._failure else 1)
 
     def report(self) -> tuple[dict[str, Any], bool]:
         """The answer of /health, and whether it is good. Without a word of what failed: anyone may ask."""
-        is_leaving = self._dispatcher.is_shutting_down
-        status = "shutting_down" if is_leaving else "failing" if self._failure and self._tested_at else "ok"
         record = {
-            "status": "starting" if self._tested_at is None and not is_leaving else status,
+            "status": SHUTTING_DOWN if self._dispatcher.is_shutting_down else self._status,
             "self_test_age_s": None if self._tested_at is None else round(time.monotonic() - self._tested_at, 1),
             "waiting": len(self._dispatcher.queue),
             "running": self._dispatcher.queue.num_running,
         }
         return record, record["status"] == "ok"
-
-    @property
-    def failure(self) -> str:
-        return self._failure

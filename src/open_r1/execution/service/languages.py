@@ -18,17 +18,10 @@ ELSEWHERE = {"python": "3", "javascript": "0", "bash": "0"}
 
 COMPILED = frozenset({"c", "cpp", "go", "java", "rust"})
 
-WILDCARDS = frozenset({"*", "x", "X"})
-
 
 @dataclass(frozen=True)
 class Runtime:
-    """A language that programs can be written in here.
-
-    Args:
-        language: Our name.
-        version: As numbers and dots.
-    """
+    """A language, by our name, that programs can be written in here; its version is numbers and dots."""
 
     language: str
     version: str
@@ -38,54 +31,34 @@ class Runtime:
         return PISTON_NAMES.get(self.language, self.language)
 
     @property
-    def is_compiled(self) -> bool:
-        return self.language in COMPILED
-
-    @property
     def aliases(self) -> list[str]:
         names = ALIASES.get(self.language, frozenset()) | {self.language}
         return sorted(names - {self.piston_name})
 
     def matches(self, selector: str) -> bool:
         """Whether a version selector such as "*", "3", "3.11.x" or "3.11.7" means this version."""
-        wanted = selector.strip().split(".")
-        found = self.version.split(".")
-        for place, part in enumerate(wanted):
-            if part in WILDCARDS:
-                return True
-            if place >= len(found) or part != found[place]:
-                return False
-        return True
+        wanted = re.split(r"\.?[*xX]", selector.strip())[0]
+        return not wanted or f"{self.version}.".startswith(f"{wanted}.")
 
 
 def find_runtime(languages: Mapping[str, str], name: str, selector: str) -> Runtime | None:
-    """The runtime that a request means; None if there is none such.
-
-    Args:
-        languages: Our names of the languages that are here, with their versions.
-    """
+    """The runtime that a request means, of the languages that are here with their versions; None if there is none."""
     language = canonical_language(name)
-    version = languages.get(language)
-    if version is None:
-        return None
-    runtime = Runtime(language, version)
-    return runtime if runtime.matches(selector) else None
+    runtime = Runtime(language, languages.get(language, ""))
+    return runtime if runtime.version and runtime.matches(selector) else None
 
 
 def languages_here(provider: Provider) -> dict[str, str]:
     """Our names of the languages that a provider runs, with their versions as numbers and dots."""
     from open_r1.execution.sandbox.local import LocalProvider
-    from open_r1.execution.sandbox.toolchains import TOOLCHAINS, find_toolchain, version
+    from open_r1.execution.sandbox.toolchains import TOOLCHAINS, version
 
     if not isinstance(provider, LocalProvider):
         return dict(ELSEWHERE)
-    if provider.tier == "B":
-        return {"python": platform.python_version()}
-    found = {}
-    for name in TOOLCHAINS:
-        toolchain = find_toolchain(name)
-        if toolchain is not None and not toolchain.missing():
-            found[name] = platform.python_version() if name == "python" else version_number(version(toolchain))
+    found = {"python": platform.python_version()}
+    if provider.tier != "B":
+        others = {name: chain for name, chain in TOOLCHAINS.items() if name != "python" and not chain.missing()}
+        found |= {name: version_number(version(toolchain)) for name, toolchain in others.items()}
     return found
 
 
@@ -104,9 +77,3 @@ def version_number(text: str) -> str:
     """The version in what a tool says of itself; "0" if there is none."""
     numbers = re.findall(r"(?<![\w.])v?(\d+(?:\.\d+)+)", re.sub(r"\([^()]*\)", "", text))
     return numbers[0] if numbers else "0"
-
-
-def metric_label(language: str) -> str:
-    """A language's name where the number of names must stay small."""
-    name = canonical_language(language)
-    return name if name in ALIASES else "other"

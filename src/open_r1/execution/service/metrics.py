@@ -5,8 +5,8 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from open_r1.execution.programs import Execution, Program
-from open_r1.execution.service.languages import metric_label
 from open_r1.execution.service.queue import FairQueue
+from open_r1.text.languages import ALIASES, canonical_language
 
 PREFIX = "open_r1_executor"
 RUN_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -32,7 +32,8 @@ class Metrics:
         self.healthy = Gauge(f"{PREFIX}_healthy", "1 if the last self-test passed", registry=registry)
 
     def count(self, program: Program, execution: Execution, seconds: float) -> None:
-        self.programs.labels(metric_label(program.language), execution.status.value).inc()
+        language = canonical_language(program.language)
+        self.programs.labels(language if language in ALIASES else "other", execution.status.value).inc()
         if execution.reason:
             self.unavailable.labels(execution.reason).inc()
         self.seconds.observe(seconds)

@@ -40,12 +40,11 @@ def evaluate(source: str, names: dict) -> object:
     """The value of the last line, if that is an expression."""
     tree = ast.parse(source, "script.py")
     last = tree.body[-1] if tree.body else None
-    if isinstance(last, ast.Expr):
-        tree.body.pop()
-    exec(compile(tree, "script.py", "exec"), names)
-    return (
-        eval(compile(ast.Expression(last.value), "script.py", "eval"), names) if isinstance(last, ast.Expr) else None
-    )
+    if not isinstance(last, ast.Expr):
+        exec(compile(tree, "script.py", "exec"), names)
+        return None
+    exec(compile(ast.Module(tree.body[:-1], []), "script.py", "exec"), names)
+    return eval(compile(ast.Expression(last.value), "script.py", "eval"), names)
 
 
 def describe(error: BaseException) -> dict:

@@ -8,6 +8,7 @@ code null and a signal. What can't be set here is checked and otherwise ignored:
 from __future__ import annotations
 
 import binascii
+import math
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,9 +17,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from open_r1.execution.programs import Execution, Limits, Program, Status
-from open_r1.execution.service.languages import Runtime, find_runtime
-from open_r1.execution.service.refusals import SHUTTING_DOWN, Refusal
-from open_r1.execution.service.schema import MAX_FILES, Arguments, Language, check_file_name
+from open_r1.execution.service.languages import COMPILED, Runtime, find_runtime
+from open_r1.execution.service.requests import MAX_FILES, SHUTTING_DOWN, Arguments, Language, Refusal, check_file_name
 from open_r1.execution.service.settings import ServiceSettings
 from open_r1.execution.wire import decode_bytes
 
@@ -77,7 +77,7 @@ class PistonRequest(BaseModel):
             language=runtime.language,
             stdin=(self.stdin or "").encode(),
             args=tuple(self.args or ()),
-            sources=others if runtime.is_compiled else {},
+            sources=others if runtime.language in COMPILED else {},
             files=others,
             limits=self._limits(settings.max_limits),
         )
@@ -104,16 +104,8 @@ class PistonRequest(BaseModel):
         wall_ms = chosen("run_timeout", self.run_timeout, most_ms) or min(1000 * DEFAULT_WALL_S, most_ms)
         cpu_ms = chosen("run_cpu_time", self.run_cpu_time, most_cpu_ms) or min(wall_ms, most_cpu_ms)
         memory = chosen("run_memory_limit", self.run_memory_limit, largest.memory_mb << 20, unlimited=-1)
-        return replace(
-            Limits(),
-            wall_s=wall_ms / 1000,
-            cpu_s=cpu_ms / 1000,
-            memory_mb=-(-int(memory) // (1 << 20)) if memory else largest.memory_mb,
-            output_kb=largest.output_kb,
-            disk_mb=largest.disk_mb,
-            processes=largest.processes,
-            open_files=largest.open_files,
-        )
+        memory_mb = math.ceil(memory / (1 << 20)) if memory else largest.memory_mb
+        return replace(largest, wall_s=wall_ms / 1000, cpu_s=cpu_ms / 1000, memory_mb=memory_mb)
 
 
 def chosen(name: str, value: float | None, largest: float, unlimited: float | None = None) -> float | None:
@@ -132,41 +124,34 @@ def malformed(message: str) -> Refusal:
 
 
 def answer(execution: Execution, runtime: Runtime) -> dict[str, Any]:
-    """Piston's answer. Refusal 500 if the program could not be run, where whoever asked may try again."""
+    """Piston's answer. Refusal if the program could not be run: 500 where whoever asked may try again."""
     if execution.status is Status.UNAVAILABLE:
-        raise not_run(execution)
+        message = execution.detail or execution.reason
+        if execution.reason in ASKERS_FAULT:
+            raise malformed(message)
+        is_leaving = execution.reason == SHUTTING_DOWN
+        raise Refusal(503 if is_leaving else 500, execution.reason, message, retry_after_s=5 if is_leaving else None)
     record: dict[str, Any] = {"language": runtime.piston_name, "version": runtime.version}
-    if execution.status is Status.COMPILE_ERROR:
-        compiled = stage("", execution.stderr.decode("utf-8", "replace"), execution.exit_code or 1, None)
-        return record | {"compile": compiled, "run": compiled}
-    if runtime.is_compiled:
-        record["compile"] = stage("", "", 0, None)
-    return record | {"run": run_stage(execution)}
-
-
-def not_run(execution: Execution) -> Refusal:
-    message = execution.detail or execution.reason
-    if execution.reason in ASKERS_FAULT:
-        return malformed(message)
-    if execution.reason == SHUTTING_DOWN:
-        return Refusal(503, SHUTTING_DOWN, message, retry_after_s=5)
-    return Refusal(500, execution.reason, message)
-
-
-def run_stage(execution: Execution) -> dict[str, Any]:
     out, err = (text.decode("utf-8", "replace") for text in (execution.stdout, execution.stderr))
+    if execution.status is Status.COMPILE_ERROR:
+        compiled = stage("", err, execution.exit_code or 1, None)
+        return record | {"compile": compiled, "run": compiled}
+    if runtime.language in COMPILED:
+        record["compile"] = stage("", "", 0, None)
     code, signal_name = execution.exit_code, None
     if execution.status is not Status.FINISHED:
         code, signal_name = None, "SIGKILL"
     elif code is None or code < 0:
         code, signal_name = None, name_signal(-(code or 0))
-    word = STATUS_WORDS.get(execution.status) or ("SG" if signal_name else "RE" if code else None)
-    return stage(out, err, code, signal_name) | {
-        "message": execution.detail or None,
-        "status": word,
-        "cpu_time": milliseconds(execution.cpu_s),
-        "wall_time": milliseconds(execution.wall_s),
-        "memory": None if execution.memory_mb is None else round(execution.memory_mb * (1 << 20)),
+    return record | {
+        "run": stage(out, err, code, signal_name)
+        | {
+            "message": execution.detail or None,
+            "status": STATUS_WORDS.get(execution.status) or ("SG" if signal_name else "RE" if code else None),
+            "cpu_time": scaled(execution.cpu_s, 1000),
+            "wall_time": scaled(execution.wall_s, 1000),
+            "memory": scaled(execution.memory_mb, 1 << 20),
+        }
     }
 
 
@@ -181,5 +166,5 @@ def name_signal(number: int) -> str:
         return f"SIG{number}"
 
 
-def milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(1000 * seconds)
+def scaled(value: float | None, factor: int) -> int | None:
+    return None if value is None else round(factor * value)

@@ -2,29 +2,19 @@
 
 The next program comes from the address with the fewest running; among equals, addresses take turns, and so do the clients
 of one address and the requests of one client. A client that calls itself by many names gains nothing by it. So ten programs
-asked for after a thousand wait for about ten of them, not for all.
-
-It decides order and nothing else: it runs nothing, waits for nothing, and belongs to one thread.
+asked for after a thousand wait for about ten of them, not for all. Belongs to one thread.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from open_r1.execution.programs import Execution, Program
 
 
 class Batch:
-    """The programs of one request, and where their executions go.
-
-    Args:
-        client: Who asked.
-        programs: What to run.
-        on_done: Called with a program's index and its execution.
-        address: Where the client is.
-    """
+    """The programs of one request from `client` at `address`; `on_done` gets a program's index and its execution."""
 
     def __init__(
         self,
@@ -33,42 +23,8 @@ class Batch:
         on_done: Callable[[int, Execution], None],
         address: str = "unknown",
     ) -> None:
-        self.client, self.address = client, address
-        self.on_done = on_done
-        self._programs: list[Program | None] = list(programs)
-        self._waiting = deque(range(len(programs)))
-
-    def __len__(self) -> int:
-        """How many programs still wait for their turn."""
-        return len(self._waiting)
-
-    def take(self) -> tuple[int, Program]:
-        """The next program and its index. The batch lets go of it: what is done takes no memory."""
-        index = self._waiting.popleft()
-        program, self._programs[index] = self._programs[index], None
-        assert program is not None
-        return index, program
-
-    def clear(self) -> list[int]:
-        """Let go of the programs that still wait; returns their indices."""
-        indices = list(self._waiting)
-        self._waiting.clear()
-        self._programs.clear()
-        return indices
-
-
-@dataclass
-class Address:
-    """What is known of an address that has programs here: how many wait and run, and when it had its last turn."""
-
-    waiting: int = 0
-    running: int = 0
-    last_turn: int = 0
-
-    def take(self, turn: int) -> None:
-        self.waiting -= 1
-        self.running += 1
-        self.last_turn = turn
+        self.client, self.address, self.on_done = client, address, on_done
+        self.waiting = deque(enumerate(programs))
 
 
 class FairQueue:
@@ -76,14 +32,15 @@ class FairQueue:
 
     def __init__(self) -> None:
         self._batches: dict[str, deque[Batch]] = {}  # in the order of the clients' turns
+        self._waiting: Counter[str] = Counter()  # by address, as the next two
         self._running: Counter[str] = Counter()
-        self._addresses: dict[str, Address] = defaultdict(Address)
+        self._last_turns: dict[str, int] = {}
+        self._of_clients: Counter[str] = Counter()  # programs of clients that run
         self._turns = 0
-        self._length = 0
 
     def __len__(self) -> int:
         """How many programs wait."""
-        return self._length
+        return self._waiting.total()
 
     @property
     def num_running(self) -> int:
@@ -92,17 +49,16 @@ class FairQueue:
     @property
     def num_clients(self) -> int:
         """How many clients have programs waiting or running."""
-        return len(self._batches.keys() | self._running.keys())
+        return len(self._batches.keys() | self._of_clients.keys())
 
     def num_waiting_of(self, address: str) -> int:
         """How many programs of an address wait."""
-        return self._addresses[address].waiting if address in self._addresses else 0
+        return self._waiting[address]
 
     def add(self, batch: Batch) -> None:
-        if len(batch):
-            self._addresses[batch.address].waiting += len(batch)
+        if batch.waiting:
+            self._waiting[batch.address] += len(batch.waiting)
             self._batches.setdefault(batch.client, deque()).append(batch)
-            self._length += len(batch)
 
     def take(self) -> tuple[Batch, int, Program] | None:
         """The next program to run, counted as running until `finish`; None where none waits."""
@@ -111,12 +67,13 @@ class FairQueue:
         client = min(self._batches, key=self._rank)  # the first of those with the lowest
         batches = self._batches.pop(client)
         batch = batches.popleft()
-        index, program = batch.take()
-        self._length -= 1
-        self._running[client] += 1
+        index, program = batch.waiting.popleft()
+        subtract(self._waiting, batch.address)
+        self._running[batch.address] += 1
+        self._of_clients[client] += 1
         self._turns += 1
-        self._addresses[batch.address].take(self._turns)
-        if len(batch):
+        self._last_turns[batch.address] = self._turns
+        if batch.waiting:
             batches.append(batch)
         if batches:
             self._batches[client] = batches  # at the end: the others are before it now
@@ -124,36 +81,35 @@ class FairQueue:
 
     def _rank(self, client: str) -> tuple[int, int, int]:
         """The lower, the sooner: programs of its address that run, when that had its last turn, its own that run."""
-        address = self._addresses[self._batches[client][0].address]
-        return address.running, address.last_turn, self._running[client]
+        address = self._batches[client][0].address
+        return self._running[address], self._last_turns.get(address, 0), self._of_clients[client]
 
     def finish(self, batch: Batch) -> None:
         """A program of this batch runs no longer."""
-        self._addresses[batch.address].running -= 1
-        self._forget(batch.address)
-        self._running[batch.client] -= 1
-        if not self._running[batch.client]:
-            del self._running[batch.client]
+        subtract(self._running, batch.address)
+        subtract(self._of_clients, batch.client)
+        if batch.address not in self._waiting and batch.address not in self._running:
+            self._last_turns.pop(batch.address, None)
 
     def remove(self, batch: Batch) -> list[int]:
         """Forget the programs of a batch that wait; returns their indices."""
-        indices = batch.clear()
-        self._length -= len(indices)
+        indices = [index for index, _ in batch.waiting]
+        batch.waiting.clear()
         if indices:
-            self._addresses[batch.address].waiting -= len(indices)
-            self._forget(batch.address)
-            batches = self._batches[batch.client]
-            batches.remove(batch)
-            if not batches:
+            subtract(self._waiting, batch.address, len(indices))
+            self._batches[batch.client].remove(batch)
+            if not self._batches[batch.client]:
                 del self._batches[batch.client]
         return indices
-
-    def _forget(self, address: str) -> None:
-        """Keep nothing of an address that has nothing here."""
-        if not self._addresses[address].waiting and not self._addresses[address].running:
-            del self._addresses[address]
 
     def remove_all(self) -> list[tuple[Batch, list[int]]]:
         """Forget everything that waits."""
         batches = [batch for batches in self._batches.values() for batch in batches]
         return [(batch, self.remove(batch)) for batch in batches]
+
+
+def subtract(counter: Counter[str], key: str, amount: int = 1) -> None:
+    """Count less, and forget the key where nothing is left."""
+    counter[key] -= amount
+    if not counter[key]:
+        del counter[key]

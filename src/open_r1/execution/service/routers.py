@@ -13,19 +13,16 @@ As with E2B, a script that raises has an execution with an error; one that runs 
 
 from __future__ import annotations
 
-import json
-import secrets
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.service import notebook
-from open_r1.execution.service.refusals import Refusal
-from open_r1.execution.service.schema import Language, check_count
+from open_r1.execution.service.requests import Language, Refusal, check_count
 from open_r1.execution.service.settings import ServiceSettings
 from open_r1.text.languages import canonical_language
 
@@ -36,6 +33,25 @@ ENDED_BY = {
     Status.MEMORY_LIMIT: "MemoryError: the script used more than its memory limit",
     Status.OUTPUT_LIMIT: "the script wrote more than its output limit",
 }
+
+
+class Raised(BaseModel):
+    """An exception, as E2B has it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: str
+    value: str
+    traceback: str
+
+
+class Report(BaseModel):
+    """What the notebook says of its script."""
+
+    model_config = ConfigDict(strict=True)
+
+    text: str | None = None
+    error: Raised | None = None
 
 
 class RouterRequest(BaseModel):
@@ -62,12 +78,8 @@ class RouterRequest(BaseModel):
         return [as_program(script, language, limits, mark) for script, language in pairs]
 
 
-def new_mark() -> str:
-    """What a script can't happen to write."""
-    return f"\x1enotebook {secrets.token_hex(16)} "
-
-
 def as_program(script: str, language: str, limits: Limits, mark: str) -> Program:
+    """A program of a script, which reports behind `mark`."""
     if canonical_language(language) == "python":
         script = f"{_notebook_text()}\n\nrun_script({script!r}, {mark!r})\n"
     return Program(source=script, language=language, limits=limits)
@@ -88,7 +100,11 @@ def answer(execution: Execution, mark: str) -> dict[str, Any]:
     if not ended:
         written, report = report, ""
     stderr = execution.stderr.decode("utf-8", "replace")
-    text, error = read_report(report) or (None, error_of_exit(execution, stderr))
+    try:
+        said = Report.model_validate_json(report)
+    except ValidationError:  # it said nothing of itself
+        said = Report(error=error_of_exit(execution, stderr))
+    text, error = said.text, said.error and said.error.model_dump()
     return {
         "execution": {
             "results": [] if text is None else [{"text": text, "is_main_result": True}],
@@ -105,28 +121,10 @@ def failed(reason: str) -> dict[str, Any]:
     return {"execution": None, "text": None, "exception_str": reason}
 
 
-def read_report(report: str) -> tuple[str | None, dict[str, str] | None] | None:
-    """What the notebook said of its script; None if it said nothing that can be read."""
-    try:
-        record = json.loads(report)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict):
-        return None
-    text, error = record.get("text"), record.get("error")
-    is_text = text is None or isinstance(text, str)
-    is_error = error is None or (
-        isinstance(error, dict)
-        and error.keys() == {"name", "value", "traceback"}
-        and all(isinstance(value, str) for value in error.values())
-    )
-    return (text, error) if is_text and is_error else None
-
-
-def error_of_exit(execution: Execution, stderr: str) -> dict[str, str] | None:
+def error_of_exit(execution: Execution, stderr: str) -> Raised | None:
     """An error for a script that said nothing of itself and did not end well."""
     if execution.status is Status.COMPILE_ERROR:
-        return {"name": "CompileError", "value": stderr, "traceback": stderr}
+        return Raised(name="CompileError", value=stderr, traceback=stderr)
     if execution.exit_code != 0:
-        return {"name": "ExitError", "value": f"exit status {execution.exit_code}", "traceback": stderr}
+        return Raised(name="ExitError", value=f"exit status {execution.exit_code}", traceback=stderr)
     return None

@@ -64,23 +64,13 @@ def make_server(
     return ExecutorServer(create_app(provider, settings, languages), settings, on_ready)
 
 
-def address_of(sock: socket.socket, host: str) -> str:
-    """host:port by which clients reach it: this machine's name where it listens on every address."""
-    port = sock.getsockname()[1]
-    if host in ("0.0.0.0", "::"):
-        host = socket.gethostname()
-    return join_host_port(host, port)
-
-
 def serve(
-    provider: Provider,
-    settings: ServiceSettings,
-    languages: Mapping[str, str],
-    on_ready: Callable[[str], None],
+    provider: Provider, settings: ServiceSettings, languages: Mapping[str, str], on_ready: Callable[[str], None]
 ) -> None:
-    """Serve until SIGTERM or SIGINT. `on_ready` gets the address once requests are answered."""
+    """Serve until SIGTERM or SIGINT. `on_ready` gets the address by which clients reach it once requests are answered."""
     with bind(settings.host, settings.port) as sock:
-        address = address_of(sock, settings.host)
+        host = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host
+        address = join_host_port(host, sock.getsockname()[1])
         server = make_server(provider, settings, languages, lambda: on_ready(address))
         server.run(sockets=[sock])
         if server.force_exit:

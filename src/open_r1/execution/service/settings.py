@@ -26,23 +26,11 @@ NEW_TOKEN = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """How the service is to run.
+    """How the service is to run: its address, its token ("" for none), its limits.
 
-    Args:
-        host: Address to listen on. Anything but loopback needs a token.
-        port: 0 takes a free one.
-        token: What clients must show; empty for none.
-        max_request_mb: Largest body of a request, in MiB.
-        max_programs: Most programs in one request.
-        max_queue: Most programs that wait, of all clients together.
-        max_limits: What one run may use at most.
-        max_held_mb: Bodies of all requests that are being read or not answered yet, in MiB.
-        max_unread_mb: Output of one request's programs that is kept for a client that doesn't read it, in MiB.
-        body_timeout_s: How long a request's body may take to arrive.
-        self_test_interval_s: How often the self-test runs.
-        max_connections: Open connections at once; more are refused with 503.
-        max_client_share: The share of the queue, of the held bodies and of the connections that one address may take, so
-            that no client starves the others. 1 where all come from one address, as through a proxy.
+    `max_held_mb` bounds the bodies of all requests that are not answered yet, `max_unread_mb` the output that is kept for
+    one client that doesn't read it. One address may take `max_client_share` of the queue, of the held bodies and of the
+    connections, so that no client starves the others; 1 where all come from one address, as through a proxy.
     """
 
     host: str = "127.0.0.1"
@@ -63,13 +51,14 @@ class ServiceSettings:
 
     def __post_init__(self) -> None:
         for name in ("max_request_mb", "max_programs", "max_queue", "max_held_mb", "max_unread_mb", "max_connections"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if not 0 < self.max_client_share <= 1:
-            raise ConfigError(f"max_client_share must be above 0 and at most 1; got {self.max_client_share:g}.")
-        if not 0 <= self.port <= 65_535:
-            raise ConfigError(f"port must be between 0 and 65535 (0 takes a free one); got {self.port}.")
+            self._check(name, getattr(self, name) >= 1, "at least 1")
+        self._check("max_client_share", 0 < self.max_client_share <= 1, "above 0 and at most 1")
+        self._check("port", 0 <= self.port <= 65_535, "between 0 and 65535 (0 takes a free one)")
         check_token(self.host, self.token)
+
+    def _check(self, name: str, is_valid: bool, valid: str) -> None:
+        if not is_valid:
+            raise ConfigError(f"{name} must be {valid}; got {getattr(self, name)}.")
 
     @property
     def max_request_bytes(self) -> int:

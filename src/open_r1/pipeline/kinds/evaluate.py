@@ -1,9 +1,7 @@
 """The stage that evaluates an earlier stage's model, on held-out problems of the pipeline or on a benchmark.
 
-    after: {kind: evaluate, model: grpo, problems: problems, baseline: before}
-    math: {kind: benchmark, model: grpo, benchmark: math_500, data: math500.jsonl, baseline: math_before}
-
-Both kinds are this class; `benchmark` says which it is. An interrupted stage goes on with the missing samples.
+after: {kind: evaluate, model: grpo, problems: problems, baseline: before}
+math: {kind: benchmark, model: grpo, benchmark: math_500, data: math500.jsonl, baseline: math_before}
 """
 
 from __future__ import annotations
@@ -55,14 +53,13 @@ class EvaluationStage(Stage):
         from open_r1.evaluation.engine import choose_modes
 
         with naming_stage(self.name):
-            choose_modes(self.find_benchmark(Path()), self.evaluation_settings(0))
+            choose_modes(self._find_benchmark(Path()), self._settings(0))
 
     def prepare(self, root: Path, seed: int) -> None:
         if self.benchmark:
             self.plan(root, seed)
 
-    def find_benchmark(self, root: Path) -> Benchmark:
-        """The benchmark that is named, or the one of the held-out problems."""
+    def _find_benchmark(self, root: Path) -> Benchmark:
         from open_r1.evaluation.benchmarks import get_benchmark
         from open_r1.evaluation.benchmarks.by_source import held_out_benchmark
 
@@ -70,17 +67,11 @@ class EvaluationStage(Stage):
             return get_benchmark(self.benchmark)
         return held_out_benchmark(str(root / self.problems / "held_out.jsonl"))
 
-    def evaluation_settings(self, seed: int) -> EvaluationSettings:
-        """The settings as the evaluation area takes them."""
+    def _settings(self, seed: int) -> EvaluationSettings:
         from open_r1.evaluation import EvaluationSettings
 
-        return EvaluationSettings(
-            num_samples=self.num_samples,
-            temperature=self.temperature,
-            max_new_tokens=self.max_new_tokens,
-            max_problems=self.max_problems,
-            seed=seed,
-        )
+        names = ("num_samples", "temperature", "max_new_tokens", "max_problems")
+        return EvaluationSettings(seed=seed, **{name: getattr(self, name) for name in names})
 
     def plan(self, root: Path, seed: int) -> Any:
         """The benchmark with its problems, loaded and checked."""
@@ -88,42 +79,30 @@ class EvaluationStage(Stage):
 
         beside = self.base / self.data if self.data else None
         data = str(beside) if beside is not None and beside.exists() else self.data
-        return plan_evaluation(self.find_benchmark(root), self.evaluation_settings(seed), data)
+        return plan_evaluation(self._find_benchmark(root), self._settings(seed), data)
 
     def run(self, context: Context) -> dict[str, Any]:
         from open_r1.evaluation import run_evaluation
         from open_r1.evaluation.backends import transformers_backend
         from open_r1.evaluation.sampling import at_most_every
+        from open_r1.evaluation.summary import from_record
         from open_r1.evaluation.table import compare_folders
 
         started = time.monotonic()
         folder = context.run.path
         batch_size = self.batch_size or (BENCHMARK_BATCH if self.benchmark else HELD_OUT_BATCH)
-        summary = run_evaluation(
-            self.plan(context.root, context.seed),
-            transformers_backend(str(context.folder(self.model)), batch_size),
-            folder,
-            at_most_every(SHOW_EVERY_S, context.report),
-            context.report,
-            model_name=self.model,
-        )
+        plan = self.plan(context.root, context.seed)
+        backend = transformers_backend(str(context.folder(self.model)), batch_size)
+        show = at_most_every(SHOW_EVERY_S, context.report)
+        summary = run_evaluation(plan, backend, folder, show, context.report, model_name=self.model)
         if self.baseline:
             write_json(folder / "comparison.json", compare_folders(context.folder(self.baseline), folder))
-        report_accuracies(summary, context)
+        for mode, result in summary["modes"].items():
+            accuracy = f"{from_record(result['accuracy']).as_percent()} % of {summary['num_problems']} problems"
+            context.report(f"{mode}: {accuracy}, {result['mean_tokens']:.1f} tokens")
         facts = {mode: result["accuracy"] for mode, result in summary["modes"].items()}
         write_json(context.run.done, {"seconds": round(time.monotonic() - started, 1), **facts})
         return facts
-
-
-def report_accuracies(summary: dict[str, Any], context: Context) -> None:
-    """Report each mode's accuracy and mean length."""
-    from open_r1.evaluation.summary import from_record
-
-    for mode, result in summary["modes"].items():
-        context.report(
-            f"{mode}: {from_record(result['accuracy']).as_percent()} % of {summary['num_problems']} problems, "
-            f"{result['mean_tokens']:.1f} tokens"
-        )
 
 
 KINDS["benchmark"] = EvaluationStage

@@ -1,13 +1,11 @@
-"""The stages `sft` and `grpo`: training by a recipe beside the pipeline's, with settings that override it.
+"""The stages `sft` and `grpo`: the commands of these names, by a recipe beside the pipeline's, with overrides of it.
 
-A stage is the command of the same name: same settings, same checks, same run folder. The pipeline gives it the model,
-the data, the seed and the folder.
+The pipeline gives them the model, the data, the seed and the folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +15,7 @@ from open_r1.configs.reader import Setting, as_setting, read_recipe
 from open_r1.errors import ConfigError
 from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage
 from open_r1.pipeline.training import check_arguments, run_training
-from open_r1.training.parse import Resolved, make_arguments, resolve_stage
+from open_r1.training.parse import StageArguments, parse_stage
 
 
 @dataclass(frozen=True)
@@ -46,12 +44,7 @@ class TrainingStage(Stage):
             )
         return read_recipe(path)
 
-    @property
-    def override_settings(self) -> Sequence[Setting]:
-        """The settings that replace the recipe's."""
-        return (self.setting("overrides") or as_setting("overrides", self.overrides, f"stage {self.name}")).parts
-
-    def prepare(self, root: Path, seed: int) -> Resolved:
+    def prepare(self, root: Path, seed: int) -> StageArguments:
         """The settings as the command would resolve them; ConfigError for what it would refuse."""
         model, data = self.needs()
         given = {
@@ -61,15 +54,15 @@ class TrainingStage(Stage):
             "seed": seed,
         }
         of_pipeline = [Setting(key, value, "pipeline") for key, value in given.items()]
-        settings = [*self.recipe_settings, *self.override_settings, *of_pipeline]
-        resolved = resolve_stage(self.kind, [], settings)  # type: ignore[arg-type]
-        arguments = make_arguments(resolved)
+        overrides = self.setting("overrides") or as_setting("overrides", self.overrides, f"stage {self.name}")
+        settings = [*self.recipe_settings, *overrides.parts, *of_pipeline]
+        arguments = parse_stage(self.kind, [], settings)  # type: ignore[arg-type]
         with naming_stage(self.name):
             check_arguments(arguments)
-        return resolved
+        return arguments
 
     def run(self, context: Context) -> dict[str, Any]:
-        arguments = make_arguments(context.prepared)
+        arguments = replace(context.prepared)  # made again: an earlier stage has used the process's devices
         stage = run_training(arguments, context.report, {"fingerprint": context.fingerprint})
         return {"steps": stage.steps}
 

@@ -59,11 +59,9 @@ class CodeScorer(ProgramScorer[Verification]):
         return [Outcome(*self.value(judged), {"tests": list_tests(judged)}) for judged in results]
 
     def submission(self, program: Program, problem: Verification) -> Submission:
-        """What the judge is to run: all tests."""
         return Submission(program, problem.tests)
 
     def value(self, judged: SubmissionResult) -> tuple[float | None, str]:
-        """What a result is worth, and the reason."""
         return judged.share, judged.reason
 
 
@@ -102,35 +100,33 @@ def get_binary_code_reward(
 code_reward = get_code_reward()
 binary_code_reward = get_binary_code_reward()
 
-EXAMPLE = Example(
-    "```python\nprint(sum(map(int, input().split())))\n```",
-    {"verification_info": {"language": "python", "test_cases": [{"input": "1 2", "output": "3"}]}},
-)
-
+_BOTH = {
+    "kind": "program",
+    "source": "Open-R1; data as in open-r1/verifiable-coding-problems-python",
+    "needs_columns": NEEDS,
+    "example": Example(
+        "```python\nprint(sum(map(int, input().split())))\n```",
+        {"verification_info": {"language": "python", "test_cases": [{"input": "1 2", "output": "3"}]}},
+    ),
+}
 REWARDS = (
     RewardSpec(
         name="code",
         build=lambda settings: get_code_reward(checked_provider(settings.code_provider, settings)),
-        kind="program",
         summary="the share of a problem's tests that the program passes; unscored if one of them could not be run",
         formula="r = passed / tests; no code 0",
-        source="Open-R1; data as in open-r1/verifiable-coding-problems-python",
-        needs_columns=NEEDS,
         settings=(CODE_PROVIDER, *PROVIDER_SETTINGS),
-        example=EXAMPLE,
         verifies=NEEDS,
+        **_BOTH,
     ),
     RewardSpec(
         name="binary_code",
         build=lambda settings: get_binary_code_reward(
             checked_provider(settings.code_provider, settings), test_batch_size=settings.code_eval_test_batch_size
         ),
-        kind="program",
         summary="1 if the program passes its tests, which are run until too many have failed",
         formula=f"r = 1 if passed / tests > {BINARY_THRESHOLD}, else 0",
-        source="Open-R1; data as in open-r1/verifiable-coding-problems-python",
-        needs_columns=NEEDS,
         settings=(CODE_PROVIDER, *PROVIDER_SETTINGS, TEST_BATCH_SIZE),
-        example=EXAMPLE,
+        **_BOTH,
     ),
 )

@@ -1,4 +1,4 @@
-"""Tests in files: found, read piece by piece, remembered up to a size; broken ones named."""
+"""Tests in files: found, read piece by piece; broken ones named."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from open_r1.execution.contests.case_files import (
     IOI_COLUMNS,
     GeneratedTests,
     IoiTests,
-    RecentTests,
-    open_test_file,
+    read_tests,
 )
 from open_r1.execution.contests.rows import ProblemError, TestData
 
@@ -93,21 +92,11 @@ def test_a_broken_file_is_named(tmp_path, name, content, message):
     assert raised.value.reason == "tests_unreadable"
 
 
-def test_a_parquet_file_cut_off_after_its_keys_were_read_is_named(tmp_path):
+def test_a_parquet_file_that_is_cut_off_is_named(tmp_path):
     path = tasks.write_parquet(tmp_path / "test_cases_9001.parquet", tasks.generated_rows())
-    file = open_test_file(path, CODEFORCES_COLUMNS)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ProblemError, match="can't be read"):
-        file.read("9001/A", ["0"])
-
-
-def test_a_file_that_has_changed_is_read_anew(tmp_path):
-    path = tmp_path / "test_cases_9001.parquet"
-    tasks.write_parquet(path, tasks.generated_rows())
-    tests = GeneratedTests(tmp_path)
-    assert len(tests.load("9001/A", "9001")) == 3
-    tasks.write_parquet(path, [*tasks.generated_rows(), {**tasks.generated_rows()[0], "test_i": 99}])
-    assert len(tests.load("9001/A", "9001")) == 4
+        read_tests(path, CODEFORCES_COLUMNS, "9001/A", ["0"])
 
 
 def test_a_row_without_an_output_is_named(tmp_path):
@@ -120,11 +109,10 @@ def test_a_row_without_an_output_is_named(tmp_path):
 READ_ONE = """
 import resource, sys
 from pathlib import Path
-from open_r1.execution.contests.case_files import CODEFORCES_COLUMNS, open_test_file
-file = open_test_file(Path(sys.argv[1]), CODEFORCES_COLUMNS)
-file.read("1/0", ["0"])
+from open_r1.execution.contests.case_files import CODEFORCES_COLUMNS, read_tests
+read_tests(Path(sys.argv[1]), CODEFORCES_COLUMNS, "1/0", ["0"])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-assert len(file.read("1/100", ["0"])["0"].input) == 1 << 20
+assert len(read_tests(Path(sys.argv[1]), CODEFORCES_COLUMNS, "1/100")["0"].input) == 1 << 20
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
@@ -140,33 +128,6 @@ def test_only_some_rows_of_a_file_are_in_memory_at_a_time(tmp_path):
     command = [sys.executable, "-c", READ_ONE, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert int(done.stdout) < 32 * 1024  # KiB
-
-
-def test_the_tests_read_last_are_remembered_up_to_a_size():
-    recent = RecentTests(megabytes=3 / 1024)
-    kilobyte = TestData(b"x" * 1000, b"x" * 24)
-    for name in "abc":
-        recent.add((name, "p"), {"1": kilobyte})
-    assert recent.get(("a", "p"), ["1", "2"]) == {"1": kilobyte}
-    recent.add(("d", "p"), {"1": kilobyte})  # b goes: a was used since
-    held = {name: bool(recent.get((name, "p"), ["1"])) for name in "abcd"}
-    assert held == {"a": True, "b": False, "c": True, "d": True}
-    recent.add(("e", "p"), {"1": TestData(b"x" * 100_000, b"")})
-    assert recent.get(("e", "p"), ["1"]) == {}
-
-
-def test_a_test_is_read_once_while_it_is_remembered(ioi_folder, monkeypatch):
-    reads = []
-    read = case_files.ParquetTests.read
-    monkeypatch.setattr(
-        case_files.ParquetTests,
-        "read",
-        lambda self, problem, names: reads.append(list(names)) or read(self, problem, names),
-    )
-    tests = IoiTests(ioi_folder)
-    for names in (["1-01"], ["1-01", "1-02"], ["1-01", "1-02"]):
-        tests.load(2031, "total", names)
-    assert reads == [["1-01"], ["1-02"]]
 
 
 def test_without_a_folder_the_hub_is_asked_once_for_a_while(monkeypatch):
@@ -202,5 +163,5 @@ def test_the_hub_s_files_are_read_like_a_folder_s(monkeypatch, ioi_folder):
 def test_columns_of_json_lines_may_hold_bytes_of_any_kind(tmp_path):
     rows = [{**row, "test_input": "\ud800 é \x00"} for row in tasks.ioi_test_rows()]
     (tmp_path / "odd.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
-    file = open_test_file(tmp_path / "odd.jsonl", IOI_COLUMNS)
-    assert file.read("total", ["1-01"])["1-01"].input == "\ud800 é \x00".encode("utf-8", "surrogatepass")
+    tests = read_tests(tmp_path / "odd.jsonl", IOI_COLUMNS, "total", ["1-01"])
+    assert tests["1-01"].input == "\ud800 é \x00".encode("utf-8", "surrogatepass")

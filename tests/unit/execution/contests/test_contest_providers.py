@@ -20,7 +20,7 @@ from open_r1.execution.programs import Provider
 from open_r1.execution.providers.executor import ExecutorProvider
 from open_r1.execution.providers.piston import PistonProvider
 from open_r1.execution.providers.remote import RetryPolicy
-from open_r1.execution.providers.routers import RouterProvider, printed_as_text
+from open_r1.execution.providers.wrapping import RouterProvider
 
 QUICK_RETRIES = RetryPolicy(
     attempts=2, attempt_s=20.0, deadline_s=40.0, first_delay_s=0.05, max_delay_s=0.1, cool_down_s=0.1
@@ -34,7 +34,7 @@ def on_piston(sandbox: Provider, stack: ExitStack) -> Provider:
 
 def on_morph(sandbox: Provider, stack: ExitStack) -> Provider:
     server = stack.enter_context(RouterServer("morph", always(Fault.ERROR, "poison")))
-    return RouterProvider("morph", server.address, "morph_router_url", printed_as_text, 2, policy=QUICK_RETRIES)
+    return RouterProvider("morph", server.address, 2, policy=QUICK_RETRIES)
 
 
 def on_executor(sandbox: Provider, stack: ExitStack) -> Provider:
@@ -91,7 +91,9 @@ def test_codeforces_problems(provider, generated):
     if provider.name == "morph":
         cases = [case for case in cases if case[1] != tasks.SUM_RIGHT_CPP]
     results = CodeforcesJudge(provider).score([(problem, code, language) for problem, code, language, *_ in cases])
-    assert [(result.share, result.reason) for result in results] == [(share, reason) for *_, share, reason in cases]
+    assert [(result.judged.share, result.reason) for result in results] == [
+        (share, reason) for *_, share, reason in cases
+    ]
 
 
 @pytest.mark.parametrize("make", [on_piston, on_morph], ids=["piston", "morph"])
@@ -101,5 +103,5 @@ def test_a_service_that_fails_on_one_program_leaves_that_one_unscored(sandbox, m
     with ExitStack() as stack:
         provider = stack.enter_context(make(sandbox, stack))
         results = CodeforcesJudge(provider).score([(problem, code, "python") for code in codes])
-    assert [result.share for result in results] == [1.0, None, 0.75]
+    assert [result.judged.share for result in results] == [1.0, None, 0.75]
     assert results[1].reason in ("server_error", "provider_down")

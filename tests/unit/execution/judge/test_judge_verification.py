@@ -168,7 +168,11 @@ BAD = [
     (info(STDIN, checker="python"), "malformed_tests", "its checker is not an object"),
     ({"inputs": ["1", "2"], "outputs": ["1"]}, "malformed_tests", "2 inputs and 1 outputs"),
     ({"inputs": ["1"], "outputs": None}, "malformed_tests", "1 inputs and no outputs"),
-    ({"language": "python", "test_cases": {"input": ["1"], "output": []}}, "malformed_tests", "1 inputs and 0 outputs"),
+    (
+        {"language": "python", "test_cases": {"input": ["1"], "output": []}},
+        "malformed_tests",
+        "1 inputs and 0 outputs",
+    ),
 ]
 
 

@@ -21,11 +21,11 @@ from protocol_servers import run_in_kernel
 from open_r1.errors import ConfigError
 from open_r1.execution.programs import Limits, Program, Status
 from open_r1.execution.providers import morph
-from open_r1.execution.providers.e2b import E2BProvider, OutputMeter, failure_of
+from open_r1.execution.providers.e2b import E2BProvider, OutputMeter
 from open_r1.execution.providers.morph import MorphProvider
 from open_r1.execution.providers.remote import RetryPolicy
 from open_r1.execution.providers.replies import Failure
-from open_r1.execution.providers.routers import failure_named
+from open_r1.execution.providers.wrapping import failure_of
 
 e2b_code_interpreter = pytest.importorskip(
     "e2b_code_interpreter", reason="E2B'S CLIENT IS NOT INSTALLED: pip install e2b-code-interpreter"
@@ -146,10 +146,10 @@ def test_e2bs_errors_say_whether_to_try_again() -> None:
 
 
 def test_a_routers_errors_say_whether_to_try_again() -> None:
-    assert failure_named("429: Rate limit exceeded").reason == "rate_limited"
-    assert not failure_named("401: Unauthorized, please check your API key").can_retry
-    assert failure_named("The sandbox timed out").reason == "timeout"
-    assert failure_named("").reason == "sandbox_failed"
+    assert failure_of("429: Rate limit exceeded").reason == "rate_limited"
+    assert not failure_of("401: Unauthorized, please check your API key").can_retry
+    assert failure_of("The sandbox timed out").reason == "timeout"
+    assert failure_of("").reason == "sandbox_failed"
 
 
 class MorphSandbox:
@@ -243,7 +243,7 @@ def test_morphs_errors_say_whether_to_try_again() -> None:
         (WebSocketTimeoutException(), "timeout", True),
         (ConnectionError("no"), "connection_failed", True),
     ]:
-        failure = morph.failure_of(error)
+        failure = failure_of(error)
         assert (failure.reason, failure.can_retry) == (reason, can_retry), error
 
 

@@ -36,9 +36,8 @@ from open_r1.execution.providers.e2b import E2BProvider
 from open_r1.execution.providers.executor import ExecutorProvider
 from open_r1.execution.providers.piston import PistonProvider
 from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy
-from open_r1.execution.providers.routers import RouterProvider, printed_as_text, printed_by_kernel
 from open_r1.execution.providers.sandbox_fusion import SandboxFusionProvider
-from open_r1.execution.providers.wrapping import read_frame, wrap
+from open_r1.execution.providers.wrapping import RouterProvider, read_frame, wrap
 from open_r1.execution.service import routers
 
 PATIENCE = RetryPolicy(
@@ -76,8 +75,7 @@ def fusion(stack: ExitStack, faults: Faults) -> tuple[RemoteProvider, ProtocolSe
 def router(kind: str) -> Make:
     def make(stack: ExitStack, faults: Faults) -> tuple[RemoteProvider, ProtocolServer]:
         server = stack.enter_context(RouterServer(kind, faults))
-        printed = {"e2b": printed_by_kernel, "morph": printed_as_text}[kind]
-        return quick(RouterProvider)(kind, server.address, "router", printed, 32, WITH_KERNELS), server
+        return quick(RouterProvider)(kind, server.address, 32, WITH_KERNELS), server
 
     return make
 

@@ -18,9 +18,9 @@ from open_r1.execution.providers.e2b import E2BProvider
 from open_r1.execution.providers.executor import ExecutorProvider
 from open_r1.execution.providers.morph import MorphProvider
 from open_r1.execution.providers.piston import PistonProvider
-from open_r1.execution.providers.routers import RouterProvider
 from open_r1.execution.providers.sandbox_fusion import SandboxFusionProvider
 from open_r1.execution.providers.scripted import ScriptedProvider, Trouble
+from open_r1.execution.providers.wrapping import RouterProvider
 
 VARIABLES = sorted({name for spec in provider_specs().values() for name in spec.variables})
 

@@ -10,7 +10,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 import open_r1.execution.providers as package
-from open_r1.execution.providers import e2b, executor, morph, piston, provider_specs, remote, sandbox_fusion
+from open_r1.execution.providers import executor, piston, provider_specs, remote, sandbox_fusion, wrapping
 from open_r1.execution.sandbox.toolchains import TOOLCHAINS
 
 SOURCES = "\n".join(path.read_text() for path in Path(package.__file__).parent.glob("*.py"))
@@ -50,7 +50,7 @@ def test_the_figures_are_the_codes(guide: str) -> None:
     assert f"| `executor` | {executor.CONCURRENCY} |" in guide
     fusion = inspect.signature(sandbox_fusion.SandboxFusionProvider).parameters["concurrency"].default
     assert f"| `sandbox_fusion` | {fusion} |" in guide
-    assert e2b.ROUTER_CONCURRENCY == morph.ROUTER_CONCURRENCY == 32 and "through a router 32" in guide
+    assert wrapping.ROUTER_CONCURRENCY == 32 and "through a router 32" in guide
     policy = remote.RetryPolicy()
     assert (policy.attempts, policy.first_delay_s, policy.max_delay_s, policy.deadline_s) == (6, 1, 20, 180)
     assert (remote.SUSPECT_AFTER, policy.cool_down_s) == (3, 30)

@@ -28,7 +28,7 @@ from service_server import (
 
 from open_r1.errors import ConfigError
 from open_r1.execution.programs import Execution, Program, Provider
-from open_r1.execution.service import app, bodies
+from open_r1.execution.service import requests
 from open_r1.execution.service.dispatch import Dispatcher
 from open_r1.execution.service.metrics import Metrics
 from open_r1.execution.service.queue import Batch
@@ -160,7 +160,7 @@ def test_a_length_that_is_nonsense_is_refused(length: str) -> None:
 
 
 def test_a_body_that_never_ends_to_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "DISCARD_S", 0.1)
+    monkeypatch.setattr(requests, "DISCARD_S", 0.1)
     with running(scripted(echo), body_timeout_s=0.3) as service:
         reply = speak(service, head_of("/v1/executions", 100) + b"{")
         assert reply.startswith(b"HTTP/1.1 408")
@@ -259,7 +259,7 @@ def test_what_waits_for_a_client_that_left_is_not_run(gate: Gate, path: str) -> 
         gate.open()
         assert service.run([{"source": "next"}])[0].stdout == b"next"
         assert b"open_r1_executor_cancelled_total 49.0" in service.get("/metrics").content
-        assert service.service.bodies._held_bytes == 0
+        assert service.service.bodies.held_bytes == 0
     assert asked(provider) == ["gone 0", "next"]
 
 
@@ -268,7 +268,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing() -> None
         for _ in range(20):
             with connect(service) as sock:
                 sock.sendall(request_of("/v1/executions", b"x" * 100_000)[:50_000])
-        wait_until(lambda: service.service.bodies._held_bytes == 0, "nothing is held")
+        wait_until(lambda: service.service.bodies.held_bytes == 0, "nothing is held")
         assert service.run([{"source": "x"}])[0].succeeded
 
 
@@ -502,13 +502,13 @@ def test_headers_larger_than_the_limit_are_refused() -> None:
 
 def test_large_bodies_are_parsed_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     is_on_loop: list[bool] = []
-    parse = app.parse
+    parse = requests.parse_now
 
     def noted(*arguments):
         is_on_loop.append(asyncio._get_running_loop() is not None)
         return parse(*arguments)
 
-    monkeypatch.setattr(app, "parse", noted)
+    monkeypatch.setattr(requests, "parse_now", noted)
     with running(scripted(echo)) as service:
         service.run([{"source": "x"}])
         service.run([{"source": "x" * http_server.LARGE_BODY}])
@@ -527,4 +527,4 @@ def test_a_client_that_does_not_read_holds_up_no_one(gate: Gate) -> None:
             deaf.sendall(request_of("/v1/executions", body_of(*["big"] * 60)))
             assert service.run([{"source": "x"}])[0].succeeded
             wait_until(lambda: len(service.service.dispatcher.queue) == 0, "all has run")
-        wait_until(lambda: service.service.bodies._held_bytes == 0, "it is forgotten")
+        wait_until(lambda: service.service.bodies.held_bytes == 0, "it is forgotten")

@@ -70,7 +70,7 @@ def test_many_names_gain_an_address_nothing() -> None:
     assert (queue.num_waiting_of("one"), queue.num_waiting_of("two"), queue.num_waiting_of("three")) == (100, 10, 0)
     order = run_all(queue, slots=1)
     assert order.index("other 9") <= 20
-    assert (queue.num_waiting_of("one"), len(queue._addresses)) == (0, 0)
+    assert (queue.num_waiting_of("one"), len(queue._last_turns)) == (0, 0)
 
 
 def test_clients_of_one_address_take_turns() -> None:

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.service.piston import PistonRequest
-from open_r1.execution.service.refusals import Refusal
-from open_r1.execution.service.schema import MAX_VALUES, ExecutionsRequest, parse
+from open_r1.execution.service.requests import MAX_VALUES, ExecutionsRequest, Refusal, parse_now
 from open_r1.execution.service.settings import ServiceSettings
 from open_r1.execution.wire import decode_answer, encode_answer, encode_request
 
@@ -54,7 +53,7 @@ EXECUTIONS = st.builds(
 
 @given(st.lists(PROGRAMS, min_size=1, max_size=3))
 def test_programs_arrive_as_they_were_sent(programs: list[Program]) -> None:
-    assert parse(ExecutionsRequest, encode_request(programs)).to_programs(SETTINGS) == programs
+    assert parse_now(ExecutionsRequest, encode_request(programs)).to_programs(SETTINGS) == programs
 
 
 @given(st.integers(0, 10_000), EXECUTIONS)
@@ -88,7 +87,7 @@ def test_an_answer_that_is_rubbish_is_a_value_error(line: bytes) -> None:
 def test_limits_above_the_services_are_lowered_and_others_kept() -> None:
     asked = Limits(wall_s=1e9, cpu_s=1.5, memory_mb=10**9, output_kb=1)
     body = encode_request([Program("", limits=asked)])
-    (program,) = parse(ExecutionsRequest, body).to_programs(SETTINGS)
+    (program,) = parse_now(ExecutionsRequest, body).to_programs(SETTINGS)
     most = SETTINGS.max_limits
     assert program.limits == Limits(wall_s=most.wall_s, cpu_s=1.5, memory_mb=most.memory_mb, output_kb=1)
 
@@ -136,7 +135,7 @@ MALFORMED = {
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_request_is_refused_in_a_sentence(body: bytes) -> None:
     with pytest.raises(Refusal) as refused:
-        parse(ExecutionsRequest, body).to_programs(SETTINGS)
+        parse_now(ExecutionsRequest, body).to_programs(SETTINGS)
     assert refused.value.status == 422
     assert refused.value.code == "malformed"
     assert 10 < len(refused.value.message) < 1200
@@ -144,7 +143,7 @@ def test_a_malformed_request_is_refused_in_a_sentence(body: bytes) -> None:
 
 def test_the_message_names_the_place_and_not_the_value() -> None:
     with pytest.raises(Refusal) as refused:
-        parse(ExecutionsRequest, program_with(limits={"wall_s": "secret" * 100_000}))
+        parse_now(ExecutionsRequest, program_with(limits={"wall_s": "secret" * 100_000}))
     assert refused.value.message.startswith("programs.0.limits.wall_s: ")
     assert "secret" not in refused.value.message
 
@@ -152,7 +151,7 @@ def test_the_message_names_the_place_and_not_the_value() -> None:
 def test_too_many_programs_are_refused() -> None:
     body = encode_request([Program("")] * (SETTINGS.max_programs + 1))
     with pytest.raises(Refusal) as refused:
-        parse(ExecutionsRequest, body).to_programs(SETTINGS)
+        parse_now(ExecutionsRequest, body).to_programs(SETTINGS)
     assert refused.value.status == 413
 
 
@@ -160,7 +159,7 @@ def test_too_many_programs_are_refused() -> None:
 @pytest.mark.parametrize("model", [ExecutionsRequest, PistonRequest])
 def test_a_body_that_would_grow_a_hundredfold_is_refused_before_it_is_parsed(model: type, filler: bytes) -> None:
     with pytest.raises(Refusal) as refused:
-        parse(model, b'{"programs": [' + filler * MAX_VALUES + b"1]}")
+        parse_now(model, b'{"programs": [' + filler * MAX_VALUES + b"1]}")
     assert refused.value.status == 413
 
 
@@ -168,6 +167,6 @@ def test_a_body_that_would_grow_a_hundredfold_is_refused_before_it_is_parsed(mod
 def test_brackets_within_strings_do_not_count_and_open_strings_are_scanned_once(string: bytes) -> None:
     body = b'{"programs": [{"source": ' + string
     with pytest.raises(Refusal) as refused:
-        parse(ExecutionsRequest, body)
+        parse_now(ExecutionsRequest, body)
     assert refused.value.status == 422
-    parse(ExecutionsRequest, body + b'"}]}')
+    parse_now(ExecutionsRequest, body + b'"}]}')
