@@ -95,8 +95,8 @@ def run_parsed(parsed: Any) -> int:
             raise
         extra_name = EXTRA_OF[error.name]
         return fail(f"'{error.name}' is not installed; run in the checkout: pip install -e '.[{extra_name}]'.", 2)
-    except KeyboardInterrupt:
-        return fail("interrupted; run the same command again to go on.", 130)
+    except KeyboardInterrupt as error:
+        return fail(str(error) or "interrupted; run the same command again to go on.", 130)
     except BrokenPipeError:
         sys.stderr.close()
         return 0
