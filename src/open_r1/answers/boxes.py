@@ -1,8 +1,4 @@
-"""Finding `\\boxed{...}` in what a model wrote.
-
-Does: find the last box whose braces close, in one pass over the text, however long or broken it is. Does not: say
-what the content means (`latex`, `numbers`).
-"""
+"""Finding `\\boxed{...}` in what a model wrote, in one pass over the text, however long or broken it is."""
 
 from __future__ import annotations
 

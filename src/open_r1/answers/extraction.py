@@ -1,12 +1,11 @@
 r"""What a completion answers, and what the answer in a gold text is.
 
-Does: find the answer's own text. Where the answer of a completion is looked for, first found first taken:
+Where the answer of a completion is looked for, first found first taken:
 1. only what follows the last `</think>`; in thinking that never ended there is no answer;
 2. in the last `<answer>` block: its last box, else an anchored answer in it, else the block itself if it is short;
 3. the last box, or the boxes side by side at the end;
 4. what follows an anchor: "the answer is", "Answer:", "####", "答案是";
 5. the whole text when it is a single short line.
-Does not: say what the text means (`types`).
 """
 
 from __future__ import annotations

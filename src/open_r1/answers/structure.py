@@ -1,8 +1,4 @@
-r"""The outer structure of canonical text: brackets, the parts of a list, the separators between them.
-
-Does: split text at commas, unions and other marks that stand outside all brackets, and take off the brackets around it.
-Does not: read the parts.
-"""
+r"""The outer structure of canonical text: brackets, the parts of a list, the separators between them."""
 
 from __future__ import annotations
 
@@ -12,6 +8,9 @@ from dataclasses import dataclass
 from open_r1.answers.latex import canonical
 
 BRACKETS = {"(": ")", "[": "]", r"\{": r"\}", r"\langle": r"\rangle"}
+
+MAX_BRACKETS = 8
+"""So many brackets around one thing are taken off."""
 
 _TOKEN = re.compile(
     r"\\[{}|]|\\langle(?![a-z])|\\rangle(?![a-z])|[()\[\]{},;:]|\\begin|\\end|\\cup(?![a-z])|\\pm(?![a-z])|\\cap(?![a-z])"
@@ -98,6 +97,8 @@ def _matching_end(text: str) -> str | None:
 
 def without_brackets(text: str) -> str:
     r"""`\left(42\right)` as `42`: brackets around a single thing say nothing."""
-    while text.startswith("(") and _matching_end(text) == ")" and "," not in text:
+    for _ in range(MAX_BRACKETS):
+        if not text.startswith("(") or "," in text or _matching_end(text) != ")":
+            break
         text = text[1:-1].strip()
     return text

@@ -1,9 +1,7 @@
 """Checking answers by algebra in processes that can be killed.
 
-Does: hand pairs of canonical answers to a pool of workers, each with a limit of processor time and memory, and return the
-verdicts in order; remember the last ones, which the next reward of a step asks for again. The same from any thread, inside
-an event loop, in a forked or spawned process, with torch loaded or not (see `processes.pool`). Does not: decide pairs that
-plain comparison can (`check`).
+Pairs of canonical answers go to a pool of workers, each with a limit of processor time and memory. The same from any
+thread, inside an event loop, in a forked or spawned process, with torch loaded or not (see `processes.pool`).
 """
 
 from __future__ import annotations
@@ -43,8 +41,6 @@ WARM_UP = (
 )
 """Pairs that take the parser through its grammar: it learns as it goes, and what is learnt here all children have."""
 
-Checker = Callable[[str, str, bool], Reason]
-
 
 @dataclass(frozen=True)
 class Pair:
@@ -60,7 +56,7 @@ class CheckPair:
     """The work of a worker; `checker` is where to find the function that decides a pair."""
 
     checker: str
-    check: Checker | None = field(default=None, init=False)
+    check: Callable[[str, str, bool], Reason] | None = field(default=None, init=False)
 
     def prepare(self) -> None:
         """Load the checker and warm it up: what it loads at first use must not be paid by every worker."""

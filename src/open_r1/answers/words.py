@@ -1,7 +1,4 @@
-"""Numbers in words and other scripts: `twenty-one`, `one half`, `third`, `XIV`, `一百二十`; and words that are no units.
-
-Does: read a text that is a number in words, exactly. Does not: read sentences.
-"""
+"""Numbers in words and other scripts: `twenty-one`, `one half`, `third`, `XIV`, `一百二十`; and words that are no units."""
 
 from __future__ import annotations
 

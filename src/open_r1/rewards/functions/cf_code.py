@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -38,37 +39,25 @@ __all__ = ["cf_code_reward", "get_cf_code_reward"]
 
 NEEDS = ("official_tests", "time_limit", "memory_limit")
 MAY_HAVE = (
-    "id",
-    "contest_id",
-    "generated_tests",
-    "generated_checker",
-    "input_mode",
-    "interaction_format",
-    "executable",
+    *("id", "contest_id", "generated_tests", "generated_checker", "input_mode", "interaction_format", "executable"),
 )
 
 
+@dataclass
 class CodeforcesScorer(ProgramScorer[CodeforcesProblem]):
-    """Codeforces problems' verdicts by a mode."""
+    """Codeforces problems' results by a mode. `given_tests` has generated ones, by default those of CF_TESTS_FOLDER."""
 
     needs, may_have = NEEDS, (*MAY_HAVE, "language")
     no_code = Outcome(NO_CODE_VALUE, NO_CODE)
 
-    def __init__(
-        self,
-        *arguments: Any,
-        mode: ScoringMode,
-        language: str,
-        tests: GeneratedTests | None,
-        time_factors: Mapping[str, float] | None,
-    ) -> None:
-        super().__init__(*arguments)
-        self.mode: ScoringMode = mode
-        self.language, self.time_factors, self._given_tests = language, time_factors, tests
+    mode: ScoringMode = "weighted_sum"
+    language: str = "python"
+    given_tests: GeneratedTests | None = None
+    time_factors: Mapping[str, float] | None = None
 
     @cached_property
     def tests(self) -> GeneratedTests | None:
-        return self._given_tests or GeneratedTests.from_environment()
+        return self.given_tests or GeneratedTests.from_environment()
 
     def make_judge(self, provider: Provider) -> CodeforcesJudge:
         return CodeforcesJudge(provider, time_factors=self.time_factors)
@@ -86,8 +75,7 @@ class CodeforcesScorer(ProgramScorer[CodeforcesProblem]):
     def score(self, judge: CodeforcesJudge, samples: Sequence[Submitted[CodeforcesProblem]]) -> list[Outcome]:
         results = judge.score(samples, self.mode, self.test_batch_size)
         return [
-            Outcome(result.value(self.mode), result.reason, {"tests": list_tests(result.verdict)})
-            for result in results
+            Outcome(result.value(self.mode), result.reason, {"tests": list_tests(result.judged)}) for result in results
         ]
 
 
@@ -100,18 +88,16 @@ def get_cf_code_reward(
     tests: GeneratedTests | None = None,
     time_factors: Mapping[str, float] | None = None,
 ) -> RewardFunction:
-    """The reward with other settings.
+    """The reward with other settings: `ProgramScorer`'s and these.
 
     Args:
-        provider, settings, test_batch_size: As for `ProgramScorer`.
         scoring_mode: weighted_sum, pass_fail or partial.
         language: Of samples without a `language` column.
         tests: Where generated tests come from; by default CF_TESTS_FOLDER.
         time_factors: Language -> by how much a problem's time limit is stretched, such as {"python": 3}.
     """
-    mode = check_scoring_mode(scoring_mode)
-    options = {"mode": mode, "language": language, "tests": tests, "time_factors": time_factors}
-    return RewardFunction("cf_code_reward", CodeforcesScorer(provider, settings, test_batch_size, **options), NEEDS)
+    options = (check_scoring_mode(scoring_mode), language, tests, time_factors)
+    return RewardFunction("cf_code_reward", CodeforcesScorer(provider, settings, test_batch_size, *options), NEEDS)
 
 
 cf_code_reward = get_cf_code_reward()
@@ -136,7 +122,7 @@ REWARD = RewardSpec(
         CODE_PROVIDER,
         *PROVIDER_SETTINGS,
         TEST_BATCH_SIZE,
-        RewardSetting("code_eval_scoring_mode", "weighted_sum", "what a verdict is worth", type=ScoringMode),
+        RewardSetting("code_eval_scoring_mode", "weighted_sum", "what a result is worth", type=ScoringMode),
         CODE_LANGUAGE,
     ),
     example=Example(

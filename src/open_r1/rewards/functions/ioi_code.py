@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -29,18 +30,17 @@ NEEDS = ("id", "subtask", "test_names", "time_limit", "memory_limit", "grader_fi
 MAY_HAVE = ("year", "task_type", "score", "score_precision", "test_cases")
 
 
+@dataclass
 class IoiScorer(ProgramScorer[Subtask]):
-    """The scores of subtasks. `tests` has those that the rows lack."""
+    """The scores of subtasks. `given_tests` has those that the rows lack, by default of IOI_TESTS_FOLDER or the Hub."""
 
     needs, may_have = NEEDS, MAY_HAVE
 
-    def __init__(self, *arguments: Any, tests: IoiTests | None = None) -> None:
-        super().__init__(*arguments)
-        self._given_tests = tests
+    given_tests: IoiTests | None = None
 
     @cached_property
     def tests(self) -> IoiTests:
-        return self._given_tests or IoiTests.from_environment()
+        return self.given_tests or IoiTests.from_environment()
 
     def make_judge(self, provider: Provider) -> IoiJudge:
         return IoiJudge(provider)
@@ -72,16 +72,10 @@ def list_tests(result: SubtaskResult) -> list[dict[str, Any]]:
 
 
 def get_ioi_code_reward(
-    provider: str | Provider = "local",
-    settings: Any = None,
-    test_batch_size: int = 1,
-    tests: IoiTests | None = None,
+    provider: str | Provider = "local", settings: Any = None, test_batch_size: int = 1, tests: IoiTests | None = None
 ) -> RewardFunction:
-    """The reward with other settings: the arguments of `ProgramScorer`, and where tests come from that the rows lack.
-
-    By default those are in IOI_TESTS_FOLDER or on the Hub.
-    """
-    return RewardFunction("ioi_code_reward", IoiScorer(provider, settings, test_batch_size, tests=tests), NEEDS)
+    """The reward with the settings of `IoiScorer`."""
+    return RewardFunction("ioi_code_reward", IoiScorer(provider, settings, test_batch_size, tests), NEEDS)
 
 
 ioi_code_reward = get_ioi_code_reward()
@@ -107,13 +101,8 @@ REWARD = RewardSpec(
     example=Example(
         "```cpp\n#include <iostream>\nint main() { int a, b; std::cin >> a >> b; std::cout << a + b; }\n```",
         {
-            "id": "sum",
-            "subtask": "01",
-            "test_names": ["01"],
-            "time_limit": 2.0,
-            "memory_limit": 256,
-            "grader_files": [],
-            "test_cases": [{"test_name": "01", "input": "1 2", "output": "3"}],
+            **{"id": "sum", "subtask": "01", "test_names": ["01"], "time_limit": 2.0, "memory_limit": 256},
+            **{"grader_files": [], "test_cases": [{"test_name": "01", "input": "1 2", "output": "3"}]},
         },
     ),
 )
