@@ -34,8 +34,8 @@ def check_hub_proxy() -> None:
     proxy = proxies.get("https") or proxies.get("all") or ""
     if proxy.startswith("socks") and not find_spec("socksio") and not os.environ.get("HF_HUB_OFFLINE"):
         raise ConfigError(
-            f"the environment's proxy {without_secrets(proxy)} is a SOCKS proxy, and downloads from the Hub need the package "
-            "socksio for it; run pip install socksio, or unset all_proxy and https_proxy."
+            f"the environment's proxy {without_secrets(proxy)} is a SOCKS proxy, and downloads from the Hub need the "
+            "package socksio for it; run pip install socksio, or unset all_proxy and https_proxy."
         )
 
 
