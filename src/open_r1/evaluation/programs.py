@@ -71,13 +71,13 @@ def score_programs(
 
 
 def _judge_batch(judge: Judge, batch: Sequence[Outcome | Written]) -> list[Outcome]:
-    verdicts = iter(judge.judge([entry[1] for entry in batch if not isinstance(entry, Outcome)]))
+    results = iter(judge.judge([entry[1] for entry in batch if not isinstance(entry, Outcome)]))
     outcomes = []
     for entry in batch:
         if not isinstance(entry, Outcome):
-            verdict, code = next(verdicts), entry[0]
-            value, reason = (1.0, "correct") if verdict.passed else (0.0, verdict.reason)
-            entry = Outcome(None if verdict.passed is None else value, reason, {"answer": code})
+            judged, code = next(results), entry[0]
+            value, reason = (1.0, "correct") if judged.passed else (0.0, judged.reason)
+            entry = Outcome(None if judged.passed is None else value, reason, {"answer": code})
         outcomes.append(entry)
     return outcomes
 

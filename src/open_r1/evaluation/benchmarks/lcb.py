@@ -20,7 +20,6 @@ from open_r1.errors import DataError
 from open_r1.evaluation.benchmarks.base import PLACE, Benchmark, Row, Source, groups_in, id_in, text_in
 from open_r1.evaluation.programs import Tests, provider, score_programs
 from open_r1.execution.judge.comparison import Comparison
-from open_r1.execution.judge.judge import Kind
 from open_r1.execution.judge.test_cases import UnusableTestsError, read_verification
 from open_r1.execution.programs import Limits
 from open_r1.records import Outcome, Problem
@@ -123,7 +122,7 @@ def score(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outco
 
 def source_of(problem: Problem, code: str, tests: Tests) -> str:
     """A program that reads standard input, after the imports; it may exit with any status."""
-    if any(test.kind is Kind.FUNCTION_CALL for test in tests):
+    if any(test.function for test in tests):
         return code
     run = f"exec(compile({code!r}, 'program.py', 'exec'), globals())"
     return f"{PREAMBLE}\ntry:\n    {run}\nexcept SystemExit:\n    pass\n"
@@ -140,7 +139,7 @@ def tests_of(problem: Problem) -> Tests:
     ]
     verification = read_verification({"language": "python", "test_cases": cases})
     tests = verification.tests if verification else ()
-    return tuple(replace(test, comparison=LineByLine()) if test.kind is Kind.STDIN_STDOUT else test for test in tests)
+    return tuple(replace(test, comparison=LineByLine()) if not test.function else test for test in tests)
 
 
 def columns_of(problem: Problem) -> Mapping[str, Any]:
