@@ -26,11 +26,11 @@ WHOLE_WEIGHTS = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.
 class SlotRolloutTrainer(GRPOTrainer):
     """TRL's GRPOTrainer whose samples leave the batch as they end."""
 
-    def _generate_single_turn(self, prompt_ids: Sequence[Sequence[int]], images: Any, *args: Any, **more: Any) -> Any:
+    def _generate_single_turn(self, prompt_ids: Sequence[Sequence[int]], images: Any, *rest: Any, **more: Any) -> Any:
         """Token ids of each prompt's completion, up to the end-of-turn token, and no log-probabilities."""
         unwrapped = self.accelerator.unwrap_model(self.model_wrapped)
         if images is not None or not self._samples_plainly or not supports(unwrapped):
-            return super()._generate_single_turn(prompt_ids, images, *args, **more)
+            return super()._generate_single_turn(prompt_ids, images, *rest, **more)
         seeds = torch.randint(2**31 - 1, (len(prompt_ids),)).tolist()
         requests = [
             Request(place, tuple(prompt), self._sampling(seed))
