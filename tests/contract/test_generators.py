@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from open_r1.generation import Generator, Sampling, ScriptedCompleter
-from open_r1.generation.fake_server import FakeSettings, running_fake
-from open_r1.generation.openai_server import OpenAIServer, ServerSettings
 
 
-@pytest.fixture(params=["server", "transformers"])
-def generator(request: pytest.FixtureRequest, tiny_model: Path) -> Iterator[Generator]:
-    if request.param == "server":
-        with running_fake(FakeSettings(faults={"status_500": 0.2})) as fake:
-            yield OpenAIServer(ServerSettings((fake.url,), pause_s=0.01))
-    else:
-        from open_r1.generation.in_process import TransformersGenerator
+@pytest.fixture
+def generator(tiny_model: Path) -> Generator:
+    from open_r1.generation.in_process import TransformersGenerator
 
-        yield TransformersGenerator.from_folder(tiny_model, batch_size=4)
+    return TransformersGenerator.from_folder(tiny_model, batch_size=4)
 
 
 PROMPTS = ["Compute 7+5", "a", "Compute 7+5-3+8+9+1-2 and then some more words", "a"]

@@ -89,6 +89,7 @@ def test_a_trainer_prepares_where_the_last_check_stands_and_before_trackers_star
     assert list(inspect.signature(Trainer._prepare_for_training).parameters) == [
         "self", "max_steps", "train_dataloader", "resume_from_checkpoint",
     ]  # fmt: skip
+    assert list(inspect.signature(Trainer._init_training_state).parameters)[4:] == ["resume_from_checkpoint", "trial"]
     loop = source(Trainer._inner_training_loop)
     assert loop.index("self._prepare_for_training(") < loop.index("on_train_begin(")
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import GenerationConfig
 
 from open_r1.errors import ModelError, RunError
 from open_r1.generation.protocol import Generator, Prompt, Sampling, to_messages
@@ -31,17 +31,16 @@ if TYPE_CHECKING:
 class TransformersGenerator(Generator):
     """A model and its tokenizer; `batch_size` counts sequences, samples included."""
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        batch_size: int = 256,
-        system_prompt: str | None = None,
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int = 256) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
-        self.batch_size, self.system_prompt = batch_size, system_prompt
-        self.stop_ids = find_stop_ids(model, tokenizer)
-        self.pad_id = next(iter(known_ids(tokenizer.pad_token_id, tokenizer.eos_token_id, *self.stop_ids)), 0)
+        self.batch_size = batch_size
+        stated = getattr(model.generation_config, "eos_token_id", None)
+        stated = stated if isinstance(stated, list | tuple) else [stated]
+        self.stop_ids = _known_ids(tokenizer.eos_token_id, *stated)  # tokens that end a turn
+        self.pad_id = next(iter(_known_ids(tokenizer.pad_token_id, tokenizer.eos_token_id, *self.stop_ids)), 0)
+        model.generation_config = GenerationConfig(  # penalties and lengths of the model's own are off, as in `slots`
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=list(self.stop_ids) or None, pad_token_id=self.pad_id
+        )
         self.cancelled = threading.Event()
         self.on_tokens: Callable[[int], None] = lambda count: None
         """Called after each step of the model, with the number of tokens that it added."""
@@ -57,14 +56,17 @@ class TransformersGenerator(Generator):
         disable_progress_bar()
         check_model_path(str(folder))
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        with loading("tokenizer", folder):
-            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        what = "tokenizer"
         try:
-            tokenizer.get_chat_template()
-        except ValueError:
-            raise without_template(str(folder)) from None
-        with loading("model", folder):
+            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+            if not tokenizer.chat_template:
+                raise without_template(str(folder))
+            what = "model"
             model = AutoModelForCausalLM.from_pretrained(folder, device_map=device)
+        except ModelError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
+            raise ModelError(f"no {what} could be loaded from '{folder}': {' '.join(str(error).split())}") from None
         return cls(model, tokenizer, **options)
 
     def cancel(self) -> None:
@@ -127,8 +129,6 @@ class TransformersGenerator(Generator):
             top_p=None,
             top_k=None,
             logits_processor=sampled,
-            pad_token_id=self.pad_id,
-            eos_token_id=list(self.stop_ids) or None,
             stopping_criteria=[Watch(self.on_tokens, self.pad_id, cancelled)],
         )
         if cancelled.is_set():
@@ -144,23 +144,7 @@ class TransformersGenerator(Generator):
         return Completion(text, len(whole) + has_ended, "stop" if has_ended else "length")
 
 
-@contextmanager
-def loading(what: str, folder: Path | str) -> Iterator[None]:
-    """ModelError for whatever a library fails with while it loads a part of a folder."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
-        raise ModelError(f"no {what} could be loaded from '{folder}': {' '.join(str(error).split())}") from None
-
-
-def find_stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """The tokens that end a turn: the tokenizer's and those of the model's generation_config.json."""
-    stated = getattr(model.generation_config, "eos_token_id", None)
-    return known_ids(tokenizer.eos_token_id, *(stated if isinstance(stated, list | tuple) else [stated]))
-
-
-def known_ids(*ids: Any) -> tuple[int, ...]:
-    """Each id once, those that are None left out."""
+def _known_ids(*ids: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(id) for id in ids if id is not None))
 
 

@@ -28,8 +28,8 @@ from open_r1.rewards.spec import RewardSpec
 from open_r1.rundir import RunDir, write_json
 from open_r1.rundir.rollouts import rollout_table, write_rollouts
 from open_r1.training.callbacks import Report
-from open_r1.training.lengths import drop_long_prompts
-from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
+from open_r1.training.lengths import drop_long_prompts, leave_out_refused
+from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter, report_trainable
 from open_r1.training.parse import StageArguments
 from open_r1.training.preflight import check_before_training
 from open_r1.training.resuming import ResumableTrainer
@@ -183,10 +183,13 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     data = load_prompts(arguments)
     rewards = [RewardAdapter(reward, training.max_unscored_share) for reward in get_reward_funcs(script)]
     tokenizer = get_tokenizer(arguments.model, training, trains_on_thinking=False)
+    data = leave_out_refused(data, tokenizer, report)
     data = drop_long_prompts(data, tokenizer, training.max_prompt_length, report)
     model = get_model(arguments.model, training)
     align_model(model, tokenizer, arguments.model)
+    adapter = new_adapter(model, arguments.model)
     train_rows = data[script.dataset_train_split]
+    check_generations(len(train_rows), training, report)
     names = ", ".join(script.reward_funcs)
     report(f"{len(train_rows)} problems, {model.num_parameters():,} parameters, rewards {names}")
     weights = RewardWeights.read(training.reward_weights, script.reward_funcs)
@@ -198,13 +201,27 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
         args=trl_settings,
         train_dataset=train_rows,
         eval_dataset=pick_eval_split(data, arguments),
-        peft_config=new_adapter(model, arguments.model),
+        peft_config=adapter,
         processing_class=tokenizer,
     )
+    report_trainable(trainer.model, report)
     trainer.adapters, trainer.weights = rewards, weights
     trainer.specs = [get_spec(name) for name in script.reward_funcs]
     prepare_trainer(trainer, arguments, run, report)
     return trainer, tokenizer
+
+
+def check_generations(num_problems: int, training: Any, report: Report) -> None:
+    """DataError where the problems don't fill one generation: TRL leaves incomplete ones out, and would train nothing."""
+    batch, group = training.generation_batch_size, training.num_generations
+    taken = batch // group
+    if num_problems < taken:
+        raise DataError(
+            f"a generation takes {taken} problems ({batch} completions, {group} a problem), but there are {num_problems}; "
+            f"give more problems, or a generation_batch_size of at most {num_problems * group}."
+        )
+    if left := num_problems % taken:
+        report(f"a generation takes {taken} problems: each epoch leaves out {left} of {num_problems}")
 
 
 def load_prompts(arguments: StageArguments) -> Any:

@@ -45,7 +45,7 @@ MAY_HAVE = (
 
 @dataclass
 class CodeforcesScorer(ProgramScorer[CodeforcesProblem]):
-    """Codeforces problems' verdicts by a mode. `given_tests` has generated ones, by default those of CF_TESTS_FOLDER."""
+    """Codeforces problems' results by a mode. `given_tests` has generated ones, by default those of CF_TESTS_FOLDER."""
 
     needs, may_have = NEEDS, (*MAY_HAVE, "language")
     no_code = Outcome(NO_CODE_VALUE, NO_CODE)
@@ -75,8 +75,7 @@ class CodeforcesScorer(ProgramScorer[CodeforcesProblem]):
     def score(self, judge: CodeforcesJudge, samples: Sequence[Submitted[CodeforcesProblem]]) -> list[Outcome]:
         results = judge.score(samples, self.mode, self.test_batch_size)
         return [
-            Outcome(result.value(self.mode), result.reason, {"tests": list_tests(result.verdict)})
-            for result in results
+            Outcome(result.value(self.mode), result.reason, {"tests": list_tests(result.judged)}) for result in results
         ]
 
 
@@ -123,7 +122,7 @@ REWARD = RewardSpec(
         CODE_PROVIDER,
         *PROVIDER_SETTINGS,
         TEST_BATCH_SIZE,
-        RewardSetting("code_eval_scoring_mode", "weighted_sum", "what a verdict is worth", type=ScoringMode),
+        RewardSetting("code_eval_scoring_mode", "weighted_sum", "what a result is worth", type=ScoringMode),
         CODE_LANGUAGE,
     ),
     example=Example(
