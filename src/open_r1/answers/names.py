@@ -59,8 +59,9 @@ def split_name(text: str) -> tuple[str, str] | None:
 
 def _is_near(exact: str, rounded: str) -> bool:
     """Whether `\\sqrt2 \\approx 1.41` is true, as far as both can be read."""
-    values = [real_value(node) if (node := read_formula(text)) else None for text in (exact, rounded)]
-    return None in values or abs(values[0] - values[1]) * 20 <= abs(values[0])
+    values = [real_value(node) for text in (exact, rounded) if (node := read_formula(text))]
+    known = [value for value in values if value is not None]
+    return len(known) < 2 or abs(known[0] - known[1]) * 20 <= abs(known[0])
 
 
 def value_of_name(answer: str) -> str:

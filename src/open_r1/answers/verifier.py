@@ -91,10 +91,10 @@ class Verifier:
         """A verdict for each pair, in order. Equal pairs are checked once. RunError when no worker can be started."""
         distinct = list(dict.fromkeys(pairs))
         with self._lock:
-            known = {pair: self._last[pair] for pair in distinct if pair in self._last}
-            left = [pair for pair in distinct if pair not in known]
-            reasons: list[Reason] = [reason_of(job) for job in self.pool.map(left, ahead=None)] if left else []
-            verdicts: dict[Pair, Reason] = known | dict(zip(left, reasons, strict=True))
+            verdicts = {pair: self._last[pair] for pair in distinct if pair in self._last}
+            left = [pair for pair in distinct if pair not in verdicts]
+            jobs = self.pool.map(left, ahead=None) if left else []
+            verdicts.update((pair, reason_of(job)) for pair, job in zip(left, jobs, strict=True))
             self._last = {pair: reason for pair, reason in verdicts.items() if reason != "error"}
         return [verdicts[pair] for pair in pairs]
 

@@ -25,6 +25,7 @@ from open_r1 import __version__, cli
 from open_r1.cli.console import PrintableFormatter, fail, show_traceback
 from open_r1.cli.options import Parser
 from open_r1.errors import OpenR1Error, nearest
+from open_r1.text.secrets import hide_secrets
 
 DEBUG = "OPEN_R1_DEBUG"
 """Environment variable that makes errors show their traceback."""
@@ -89,14 +90,14 @@ def run_parsed(parsed: Any) -> int:
     except OpenR1Error as error:
         if os.environ.get(DEBUG):
             raise
-        return fail(str(error), error.exit_status)
+        return fail(hide_secrets(str(error)), error.exit_status)
     except ModuleNotFoundError as error:
         if error.name not in EXTRA_OF or os.environ.get(DEBUG):
             raise
         extra_name = EXTRA_OF[error.name]
         return fail(f"'{error.name}' is not installed; run in the checkout: pip install -e '.[{extra_name}]'.", 2)
-    except KeyboardInterrupt:
-        return fail("interrupted; run the same command again to go on.", 130)
+    except KeyboardInterrupt as error:
+        return fail(str(error) or "interrupted; run the same command again to go on.", 130)
     except BrokenPipeError:
         sys.stderr.close()
         return 0

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from open_r1.records import Estimate
 
-Z95 = 1.959963984540054
-"""97.5 % quantile of the standard normal distribution."""
+Z95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
 
 
 def mean(values: Sequence[float]) -> float:
@@ -42,8 +41,7 @@ def estimate_share(problem_means: Sequence[float]) -> Estimate:
     return Estimate(share, max(0.0, center - half), min(1.0, center + half), n)
 
 
-ALIKE = 1e-9
-"""Differences of scores in [0, 1] that are as close as this are the same but for rounding."""
+ALIKE = 1e-9  # differences of scores in [0, 1] that are as close as this are the same but for rounding
 
 
 def estimate_difference(first: Sequence[float], second: Sequence[float]) -> Estimate:
@@ -87,10 +85,7 @@ def clustered_error(problem_means: Sequence[float]) -> float:
 
 
 def repeat_error(scores: Iterable[Sequence[float]]) -> float:
-    """How much the mean would vary if these same problems were sampled again: the part within problems alone.
-
-    NaN where some problem has a single sample.
-    """
+    """How much the mean would vary if these problems were sampled again; NaN where some has a single sample."""
     problems = [values for values in scores if values]
     if not problems or any(len(values) < 2 for values in problems):
         return math.nan
@@ -105,8 +100,8 @@ def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
 def majority_at_k(votes: Sequence[tuple[str | None, float]], k: int) -> float:
     """The expected score of the answer that most of k samples give, over all choices of k of the samples.
 
-    A vote is an answer and its score. Samples without an answer abstain; a tie is decided by lot; without any vote, 0.
-    Exact: for every count t, the ways in which an answer has t votes and no other more, by how many share the lead.
+    Samples without an answer abstain; a tie is decided by lot; without any vote, 0. Exact: for every count t, the ways in
+    which an answer has t votes and no other more, by how many share the lead.
     """
     counts = Counter(answer for answer, _ in votes if answer is not None)
     worth = {answer: score for answer, score in reversed(votes) if answer is not None}

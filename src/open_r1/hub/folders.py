@@ -53,6 +53,23 @@ def check_model_path(name: str) -> None:
         )
 
 
+def base_of_adapter(folder: Path) -> str:
+    """The model that a LoRA adapter was trained on: a Hub id, or a folder, found from wherever the command runs.
+
+    ModelError, which names the base, where it is a folder that is not there.
+    """
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    named = config.get("base_model_name_or_path") or ""
+    places = [Path(named).expanduser(), *(parent / named for parent in (folder.resolve(), *folder.resolve().parents))]
+    found = next((place for place in places if place.is_dir()), None) if named else None
+    if found is None and (not named or looks_local(named)):
+        raise ModelError(
+            f"the base model '{named}' of the adapter in '{folder}' does not exist; put it there, or write its path as "
+            "base_model_name_or_path into adapter_config.json."
+        )
+    return str(found or named)
+
+
 def model_files(name: str) -> list[Path]:
     """The files that make a local folder the model it is; none for a Hub id or a server's name."""
     path = Path(name).expanduser()

@@ -21,14 +21,12 @@ from open_r1.rundir import RunDir
 
 StageName = NewType("StageName", str)
 
-KINDS: dict[str, type[Stage]] = {}
-"""Every kind of stage by its name in a recipe."""
+KINDS: dict[str, type[Stage]] = {}  # every kind of stage by its name in a recipe
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage gets to run with: the pipeline's folder, its seed, its own folder, what it prepared, and where to
-    report progress."""
+    """What a stage gets to run with: the pipeline's folder and seed, its own folder, and what it prepared."""
 
     root: Path
     seed: int
@@ -38,17 +36,12 @@ class Context:
     prepared: Any = None
 
     def folder(self, stage: str) -> Path:
-        """The folder of another stage."""
         return self.root / stage
 
 
 @dataclass(frozen=True)
 class Stage(ABC):
-    """Base of all kinds; `makes` names the files it leaves, which later stages read.
-
-    `name` is the stage's in the recipe, `base` the recipe's folder, `written` its settings with their lines; every other
-    field is a setting.
-    """
+    """Base of all kinds; `base` is the recipe's folder, `written` the settings with lines, other fields settings."""
 
     name: str
     base: Path
@@ -80,10 +73,7 @@ class Stage(ABC):
         """Cheap checks, made when the recipe is read; ConfigError for what can't work."""
 
     def prepare(self, root: Path, seed: int) -> Any:  # noqa: B027 - as above
-        """Checks that may import heavy libraries, made before the first stage runs.
-
-        What it returns is `prepared` in the context that `run` gets.
-        """
+        """Checks that may import heavy libraries, made before the first stage runs; `run` gets what it returns."""
 
     @abstractmethod
     def run(self, context: Context) -> dict[str, Any]:

@@ -5,21 +5,12 @@ Only regular files in the run's own folder are read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from open_r1.errors import DataError, RunFolderError
-from open_r1.report.run_records import (
-    Evaluation,
-    ModeSummary,
-    RunRecords,
-    Stage,
-    TrainingRun,
-    estimates,
-    read_record,
-)
+from open_r1.report.run_records import Evaluation, ModeSummary, RunRecords, Stage, TrainingRun, estimates, read_record
 from open_r1.report.values import integer, is_own, json_lines, mapping, read_json, read_text, text_of
 from open_r1.rundir import RunDir
 from open_r1.rundir.rollouts import read_rollouts
@@ -30,10 +21,7 @@ MAX_SETTINGS_CHARS = 100_000
 
 
 def read_run(run_dir: Path) -> RunRecords:
-    """The records under `run_dir`: a pipeline's, or a single training run's.
-
-    Raises RunFolderError when the folder does not exist or contains no record of a run.
-    """
+    """The records of a pipeline's run or a single training run. RunFolderError when the folder contains none."""
     if not run_dir.is_dir():
         raise RunFolderError(
             f"{run_dir} is not a folder, so there is no run to report on; give the output folder of a run"
@@ -44,8 +32,7 @@ def read_run(run_dir: Path) -> RunRecords:
         notes.append("pipeline.json could not be read; the stages below were found by looking into the folders.")
     stages = tuple(_read_stages(run_dir, pipeline))
     found = stages or tuple(_find_stages(run_dir))
-    evaluations = tuple(_read_evaluations(found, notes))
-    trainings = tuple(_read_trainings(found, notes))
+    evaluations, trainings = tuple(_read_evaluations(found, notes)), tuple(_read_trainings(found, notes))
     if not (stages or evaluations or trainings):
         raise RunFolderError(
             f"{run_dir} contains no record of a run (no pipeline.json, metrics.jsonl, rollouts/ or summary.json); "
@@ -74,7 +61,6 @@ def _read_stages(run_dir: Path, pipeline: Mapping[str, Any]) -> Iterator[Stage]:
 
 
 def _find_stages(run_dir: Path) -> Iterator[Stage]:
-    """The stages of a folder without pipeline.json: itself, its folders, and its evaluations under eval/."""
     folders = [run_dir, *sorted(run_dir.glob("*/")), *sorted(run_dir.glob("eval/*/"))]
     for folder in (folder for folder in folders if is_own(folder, run_dir)):
         if (folder / "summary.json").is_file():
@@ -86,8 +72,7 @@ def _find_stages(run_dir: Path) -> Iterator[Stage]:
 def _read_settings(run_dir: Path, stages: tuple[Stage, ...]) -> Iterator[tuple[str, str]]:
     folders = {run_dir: "The run"} | {stage.folder: stage.name or "The run" for stage in stages if stage.folder}
     for folder, name in folders.items():
-        text = read_text(RunDir(folder).resolved)
-        if text:
+        if text := read_text(RunDir(folder).resolved):
             yield name, hide_secrets(text)[:MAX_SETTINGS_CHARS]
 
 
@@ -96,25 +81,21 @@ def _read_evaluations(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[E
         if stage.kind not in ("evaluate", "benchmark") or stage.folder is None:
             continue
         summary = mapping(read_json(stage.folder / "summary.json"))
+        comparison = mapping(read_json(stage.folder / "comparison.json"))
+        compared = mapping(comparison.get("modes"))
         if summary:
-            yield _read_evaluation(stage.name, stage.folder, summary)
+            yield Evaluation(
+                stage=stage.name,
+                benchmark=text_of(summary.get("name")) or stage.name,
+                model=text_of(summary.get("model")) or stage.name,
+                num_problems=integer(summary.get("num_problems")),
+                modes={mode: read_record(ModeSummary, entry) for mode, entry in mapping(summary.get("modes")).items()},
+                baseline=text_of(comparison.get("baseline")),
+                differences=estimates({mode: mapping(entry).get("difference") for mode, entry in compared.items()}),
+                samples_path=stage.folder / "samples.jsonl",
+            )
         elif stage.status in ("done", "skipped"):
             notes.append(f"The evaluation “{stage.name}” left no readable summary.json.")
-
-
-def _read_evaluation(stage: str, folder: Path, summary: Mapping[str, Any]) -> Evaluation:
-    comparison = mapping(read_json(folder / "comparison.json"))
-    compared = mapping(comparison.get("modes"))
-    return Evaluation(
-        stage=stage,
-        benchmark=text_of(summary.get("name")) or stage,
-        model=text_of(summary.get("model")) or stage,
-        num_problems=integer(summary.get("num_problems")),
-        modes={mode: read_record(ModeSummary, entry) for mode, entry in mapping(summary.get("modes")).items()},
-        baseline=text_of(comparison.get("baseline")),
-        differences=estimates({mode: mapping(entry).get("difference") for mode, entry in compared.items()}),
-        samples_path=folder / "samples.jsonl",
-    )
 
 
 def _read_trainings(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[TrainingRun]:
@@ -123,7 +104,7 @@ def _read_trainings(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[Tra
             continue
         metrics = tuple(row for _, row in json_lines(RunDir(stage.folder).metrics))
         folder = RunDir(stage.folder).rollouts
-        rollouts = () if folder.is_symlink() else tuple(sorted(folder.glob("*.parquet"), key=_step_of))
+        rollouts = () if folder.is_symlink() else tuple(sorted(folder.glob("*.parquet")))
         try:
             read_rollouts(rollouts[0], rewards_only=True) if rollouts else None
         except DataError:
@@ -137,8 +118,3 @@ def _read_trainings(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[Tra
             yield TrainingRun(stage.name or kind, kind, metrics, rollouts, preflight)
         elif stage.status in ("done", "skipped"):
             notes.append(f"The training stage “{stage.name}” left no readable metrics.jsonl.")
-
-
-def _step_of(path: Path) -> tuple[int, str]:
-    digits = re.findall(r"\d+", path.stem)
-    return (int(digits[-1]) if digits else 0, path.name)

@@ -15,8 +15,6 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Stage:
-    """One line of pipeline.json."""
-
     name: str
     kind: str
     status: str
@@ -53,8 +51,6 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Sample:
-    """One line of samples.jsonl."""
-
     prompt: str
     gold: str
     group: str

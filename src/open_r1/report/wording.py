@@ -8,11 +8,9 @@ from typing import Any
 from open_r1.records import Estimate
 from open_r1.report.charts import read_points
 from open_r1.report.run_records import Evaluation, Stage, TrainingRun
-from open_r1.report.values import number_of, text_of
+from open_r1.report.values import mapping, number_of, text_of
 
-SPACE = "\u202f"
-"""Narrow and unbreakable, between a number and its unit."""
-
+SPACE = "\u202f"  # narrow and unbreakable, between a number and its unit
 MODEL_NAMES = {"base": "Base", "model": "Base", "sft": "SFT", "grpo": "GRPO"}
 BENCHMARK_NAMES = {"held_out": "held-out problems"}
 MARK_SIGNS = {"right": "✓", "wrong": "✗", "partial": "◐", "unscored": "?"}
@@ -34,18 +32,13 @@ def say_percent(share: float | None) -> str:
 
 
 def say_interval(estimate: Estimate) -> str:
-    """An interval of a share in percent: `45.1 to 51.3`."""
-    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
+    """An interval of a share or a difference in percent: `45.1 to 51.3`, with a true minus sign."""
+    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}".replace("-", "−")
 
 
 def say_points(difference: Estimate) -> str:
     """A difference of two accuracies in percentage points: `+48.1`, with a true minus sign."""
     return f"{100 * difference.value:+.1f}".replace("-", "−")
-
-
-def say_point_interval(difference: Estimate) -> str:
-    """The interval of a difference in percentage points."""
-    return f"{100 * difference.low:.1f} to {100 * difference.high:.1f}".replace("-", "−")
 
 
 def say_number(value: float | None) -> str:
@@ -71,11 +64,6 @@ def say_seconds(seconds: float | None) -> str:
     return f"{hours}{SPACE}h {minutes:02}{SPACE}min" if hours else f"{minutes}{SPACE}min {rest:02}{SPACE}s"
 
 
-def say_change(change: tuple[str, ...]) -> str:
-    """What became of a problem: `wrong → right`."""
-    return " → ".join(change)
-
-
 def say_accuracies(labels: Sequence[str], evaluations: Sequence[Evaluation], mode: str) -> str:
     """`Greedy accuracy on 600 held-out problems: 0.0 % (Base) → 48.2 % (SFT) → 96.3 % (GRPO).`"""
     parts = [
@@ -94,7 +82,7 @@ def say_accuracies(labels: Sequence[str], evaluations: Sequence[Evaluation], mod
 def say_gain(label: str, baseline: str, difference: Estimate) -> str:
     """The paired difference, and whether it differs from chance."""
     size = f"{say_points(difference)} points"
-    interval = f"[95{SPACE}% interval {say_point_interval(difference)}]"
+    interval = f"[95{SPACE}% interval {say_interval(difference)}]"
     if difference.low > 0:
         return f"{label}’s gain over {baseline} is {size} {interval}."
     if difference.high < 0:
@@ -153,6 +141,5 @@ def say_preflight(record: Mapping[str, Any]) -> str:
 def say_findings(record: Mapping[str, Any]) -> list[str]:
     """What the pre-flight check warned of."""
     findings = record.get("findings")
-    entries = findings if isinstance(findings, list) else []
-    texts = [text_of(found.get("text")) for found in entries if isinstance(found, dict)]
+    texts = [text_of(mapping(found).get("text")) for found in findings] if isinstance(findings, list) else []
     return [f"Before training: {text}" for text in texts if text]

@@ -13,8 +13,8 @@ from functools import cache
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from open_r1.execution.contests.rows import BYTES_PER_MB, ProblemError, Row
+from open_r1.execution.judge.results import SubmissionResult
 from open_r1.execution.judge.test_cases import UnusableTestsError
-from open_r1.execution.judge.verdict import Verdict
 from open_r1.execution.programs import Provider
 from open_r1.execution.providers import get_provider
 from open_r1.records import Outcome
@@ -174,12 +174,12 @@ def warn_once(reason: str, message: str) -> None:
     logger.warning("unscored (%s): %s", reason, message)
 
 
-def list_tests(verdict: Verdict) -> list[dict[str, Any]]:
+def list_tests(judged: SubmissionResult) -> list[dict[str, Any]]:
     """Each test's result for the rollout records; what is wrong, in words, for the first that failed or is unknown."""
     tests = []
-    for result in verdict.results[:MAX_LISTED_TESTS]:
+    for result in judged.results[:MAX_LISTED_TESTS]:
         milliseconds = {} if result.wall_s is None else {"ms": round(1000 * result.wall_s)}
-        is_first = result is verdict.first_failed or result is verdict.first_unknown
+        is_first = result is judged.first_failed or result is judged.first_unknown
         tests.append({"result": result.code, **milliseconds, **({"detail": result.detail} if is_first else {})})
     return tests
 

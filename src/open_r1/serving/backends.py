@@ -22,21 +22,14 @@ Backend = Literal["vllm", "transformers"]
 TOKEN_VARIABLES: Mapping[Backend, str] = {"vllm": "VLLM_API_KEY", "transformers": "OPEN_R1_SERVER_TOKEN"}
 """Environment variable with the secret by which only the gateway may ask the model's server."""
 
-KEY_VARIABLE = "OPEN_R1_API_KEY"
-"""Environment variable with the key that clients must show."""
-
+KEY_VARIABLE = "OPEN_R1_API_KEY"  # environment variable with the key that clients must show
 NEEDED = ("fastapi", "uvicorn", "openai", "torch", "transformers", "accelerate")
 """What transformers' server imports; the extra `serve` installs it."""
 
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """What to serve and how; None leaves a choice to the server.
-
-    Args:
-        names: What clients may call the model; its path or id when empty.
-        extra: Further flags for the server's own command.
-    """
+    """What to serve and how; None leaves a choice to the server. `names` are what clients may call the model."""
 
     model: str
     host: str = "127.0.0.1"
@@ -62,12 +55,10 @@ class ServeOptions:
 
     @property
     def known_names(self) -> tuple[str, ...]:
-        """What clients may call the model."""
         return self.names or (self.model,)
 
 
 def has_vllm() -> bool:
-    """Whether vLLM is installed."""
     return importlib.util.find_spec("vllm") is not None
 
 
@@ -116,10 +107,7 @@ def check_model(model: str) -> None:
 
 
 def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[str]:
-    """The command that serves the model on loopback at `port`: our form of transformers' server, or `vllm serve`.
-
-    vLLM's module is started where the distribution is not called vllm, since its command needs its version.
-    """
+    """The command that serves the model on loopback; vLLM's module where its own command lacks its version."""
     given = ["--host", "127.0.0.1", "--port", str(port), "--dtype", options.dtype]
     names = ["gpu_memory_utilization", "max_model_len"]
     if backend == "transformers":
@@ -139,7 +127,6 @@ def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[
 
 
 def is_installed(distribution: str) -> bool:
-    """Whether a distribution is installed under that name."""
     return next(iter(metadata.distributions(name=distribution)), None) is not None
 
 

@@ -12,7 +12,7 @@ from datasets import Dataset, DatasetDict
 
 from open_r1.errors import DataError
 from open_r1.rewards.combination import zero_variance_share
-from open_r1.training.grpo import EpochSampler, check_reward_columns, reward_tuples, to_rollouts
+from open_r1.training.grpo import EpochSampler, check_generations, check_reward_columns, reward_tuples, to_rollouts
 from open_r1.training.lengths import drop_long_prompts
 from open_r1.training.sft import cut_training_split, pick_eval_split
 
@@ -115,3 +115,15 @@ def test_the_evaluation_split_is_looked_for_only_when_evaluation_is_on() -> None
     assert pick_eval_split({"test": 2}, on) == 2
     with pytest.raises(DataError, match=r"eval_strategy is 'steps' but there is no split 'test' \(found: train\)"):
         pick_eval_split({"train": 1}, on)
+
+
+def test_problems_that_do_not_fill_a_generation_are_refused_with_the_numbers() -> None:
+    training, said = SimpleNamespace(generation_batch_size=16, num_generations=4), []
+    with pytest.raises(
+        DataError, match=r"takes 4 problems \(16 completions, 4 a problem\), but there are 3; .* most 12"
+    ):
+        check_generations(3, training, said.append)
+    check_generations(4, training, said.append)
+    assert said == []
+    check_generations(11, training, said.append)
+    assert said == ["a generation takes 4 problems: each epoch leaves out 3 of 11"]

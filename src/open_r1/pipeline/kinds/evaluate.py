@@ -1,9 +1,7 @@
 """The stage that evaluates an earlier stage's model, on held-out problems of the pipeline or on a benchmark.
 
-    after: {kind: evaluate, model: grpo, problems: problems, baseline: before}
-    math: {kind: benchmark, model: grpo, benchmark: math_500, data: math500.jsonl, baseline: math_before}
-
-Both kinds are this class; `benchmark` says which it is. An interrupted stage goes on with the missing samples.
+after: {kind: evaluate, model: grpo, problems: problems, baseline: before}
+math: {kind: benchmark, model: grpo, benchmark: math_500, data: math500.jsonl, baseline: math_before}
 """
 
 from __future__ import annotations
@@ -55,14 +53,13 @@ class EvaluationStage(Stage):
         from open_r1.evaluation.engine import choose_modes
 
         with naming_stage(self.name):
-            choose_modes(self.find_benchmark(Path()), self.evaluation_settings(0))
+            choose_modes(self._find_benchmark(Path()), self._settings(0))
 
     def prepare(self, root: Path, seed: int) -> None:
         if self.benchmark:
             self.plan(root, seed)
 
-    def find_benchmark(self, root: Path) -> Benchmark:
-        """The benchmark that is named, or the one of the held-out problems."""
+    def _find_benchmark(self, root: Path) -> Benchmark:
         from open_r1.evaluation.benchmarks import get_benchmark
         from open_r1.evaluation.benchmarks.by_source import held_out_benchmark
 
@@ -70,8 +67,7 @@ class EvaluationStage(Stage):
             return get_benchmark(self.benchmark)
         return held_out_benchmark(str(root / self.problems / "held_out.jsonl"))
 
-    def evaluation_settings(self, seed: int) -> EvaluationSettings:
-        """The settings as the evaluation area takes them."""
+    def _settings(self, seed: int) -> EvaluationSettings:
         from open_r1.evaluation import EvaluationSettings
 
         names = ("num_samples", "temperature", "max_new_tokens", "max_problems")
@@ -83,7 +79,7 @@ class EvaluationStage(Stage):
 
         beside = self.base / self.data if self.data else None
         data = str(beside) if beside is not None and beside.exists() else self.data
-        return plan_evaluation(self.find_benchmark(root), self.evaluation_settings(seed), data)
+        return plan_evaluation(self._find_benchmark(root), self._settings(seed), data)
 
     def run(self, context: Context) -> dict[str, Any]:
         from open_r1.evaluation import run_evaluation

@@ -12,8 +12,7 @@ from open_r1.configs.types import read_record
 from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage
 from open_r1.rundir import read_jsonl
 
-MAX_ROWS = 2000
-"""Traces that the tokenizer is made from."""
+MAX_ROWS = 2000  # traces that the tokenizer is made from
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,7 @@ from open_r1.tasks import draw_problems, get_family
 
 @dataclass(frozen=True)
 class ProblemsStage(Stage):
-    """Samples problems: `sft.jsonl` and `rl.jsonl` from the training split, `held_out.jsonl` from the held-out one.
-
-    `families` maps a task family to its range of difficulty; counts are totals, shared out evenly.
-    """
+    """Samples problems: `sft.jsonl` and `rl.jsonl` from the training split, `held_out.jsonl` from the held-out one."""
 
     kind: ClassVar[str] = "problems"
     makes: ClassVar[tuple[str, ...]] = ("sft.jsonl", "rl.jsonl", "held_out.jsonl")
@@ -49,7 +46,18 @@ class ProblemsStage(Stage):
         for part, split, salt in (("sft", "train", 0), ("rl", "train", 1), ("held_out", "held_out", 2)):
             count = getattr(self, part)
             sampled = self.sample(count, split, 3 * context.seed + salt)
-            write_jsonl(context.run.path / f"{part}.jsonl", [problem_row(problem) for problem in sampled])
+            rows = [
+                {
+                    "id": problem.id,
+                    "prompt": problem.prompt,
+                    "solution": problem.gold,
+                    "family": problem.family,
+                    "difficulty": problem.difficulty,
+                    "ordered": bool(problem.metadata.get("ordered")),
+                }
+                for problem in sampled
+            ]
+            write_jsonl(context.run.path / f"{part}.jsonl", rows)
             context.report(f"{count} problems in {part}.jsonl")
         return {"sft": self.sft, "rl": self.rl, "held_out": self.held_out}
 
@@ -63,18 +71,6 @@ class ProblemsStage(Stage):
             sampled += draw_problems(get_family(name), share, split, seed, (low, high))
         random.Random(seed).shuffle(sampled)
         return sampled
-
-
-def problem_row(problem: Problem) -> dict[str, Any]:
-    """A problem as the files of this stage have it."""
-    return {
-        "id": problem.id,
-        "prompt": problem.prompt,
-        "solution": problem.gold,
-        "family": problem.family,
-        "difficulty": problem.difficulty,
-        "ordered": bool(problem.metadata.get("ordered")),
-    }
 
 
 def read_problems(path: Path) -> list[Problem]:

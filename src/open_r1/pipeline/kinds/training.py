@@ -5,7 +5,6 @@ The pipeline gives them the model, the data, the seed and the folder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -45,11 +44,6 @@ class TrainingStage(Stage):
             )
         return read_recipe(path)
 
-    @property
-    def override_settings(self) -> Sequence[Setting]:
-        """The settings that replace the recipe's."""
-        return (self.setting("overrides") or as_setting("overrides", self.overrides, f"stage {self.name}")).parts
-
     def prepare(self, root: Path, seed: int) -> StageArguments:
         """The settings as the command would resolve them; ConfigError for what it would refuse."""
         model, data = self.needs()
@@ -60,7 +54,8 @@ class TrainingStage(Stage):
             "seed": seed,
         }
         of_pipeline = [Setting(key, value, "pipeline") for key, value in given.items()]
-        settings = [*self.recipe_settings, *self.override_settings, *of_pipeline]
+        overrides = self.setting("overrides") or as_setting("overrides", self.overrides, f"stage {self.name}")
+        settings = [*self.recipe_settings, *overrides.parts, *of_pipeline]
         arguments = parse_stage(self.kind, [], settings)  # type: ignore[arg-type]
         with naming_stage(self.name):
             check_arguments(arguments)

@@ -35,7 +35,7 @@ MAY_HAVE = (
 
 @dataclass
 class CodeforcesScorer(programs.ProgramScorer[CodeforcesProblem]):
-    """Codeforces problems' verdicts by a mode. `given_tests` has generated ones, by default those of CF_TESTS_FOLDER."""
+    """Codeforces problems' results by a mode. `given_tests` has generated ones, by default those of CF_TESTS_FOLDER."""
 
     needs, may_have = NEEDS, (*MAY_HAVE, "language")
     no_code = Outcome(NO_CODE_VALUE, programs.NO_CODE)
@@ -65,7 +65,7 @@ class CodeforcesScorer(programs.ProgramScorer[CodeforcesProblem]):
     def score(self, judge: CodeforcesJudge, samples: Sequence[programs.Submitted[CodeforcesProblem]]) -> list[Outcome]:
         results = judge.score(samples, self.mode, self.test_batch_size)
         return [
-            Outcome(result.value(self.mode), result.reason, {"tests": programs.list_tests(result.verdict)})
+            Outcome(result.value(self.mode), result.reason, {"tests": programs.list_tests(result.judged)})
             for result in results
         ]
 
@@ -113,7 +113,7 @@ REWARD = RewardSpec(
         programs.CODE_PROVIDER,
         *programs.PROVIDER_SETTINGS,
         programs.TEST_BATCH_SIZE,
-        RewardSetting("code_eval_scoring_mode", "weighted_sum", "what a verdict is worth", type=ScoringMode),
+        RewardSetting("code_eval_scoring_mode", "weighted_sum", "what a result is worth", type=ScoringMode),
         CODE_LANGUAGE,
     ),
     example=Example(

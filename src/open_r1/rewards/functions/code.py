@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import open_r1.rewards.program_reward as programs
-from open_r1.execution.judge.judge import Judge, Submission, Verdict, shared_judge
+from open_r1.execution.judge.judge import Judge, Submission, SubmissionResult, shared_judge
 from open_r1.execution.judge.test_cases import Verification, read_verification
 from open_r1.execution.programs import Program, Provider
 from open_r1.records import Outcome
@@ -44,16 +44,16 @@ class CodeScorer(programs.ProgramScorer[Verification]):
         return sum(len(test.input) + len(test.expected) for test in problem.tests)
 
     def score(self, judge: Judge, samples: Sequence[programs.Submitted[Verification]]) -> list[Outcome]:
-        verdicts = judge.judge(
+        results = judge.judge(
             [self.submission(Program(code, language), problem) for problem, code, language in samples]
         )
-        return [Outcome(*self.value(verdict), {"tests": programs.list_tests(verdict)}) for verdict in verdicts]
+        return [Outcome(*self.value(judged), {"tests": programs.list_tests(judged)}) for judged in results]
 
     def submission(self, program: Program, problem: Verification) -> Submission:
         return Submission(program, problem.tests)
 
-    def value(self, verdict: Verdict) -> tuple[float | None, str]:
-        return verdict.share, verdict.reason
+    def value(self, judged: SubmissionResult) -> tuple[float | None, str]:
+        return judged.share, judged.reason
 
 
 class BinaryCodeScorer(CodeScorer):
@@ -64,11 +64,11 @@ class BinaryCodeScorer(CodeScorer):
         size = self.test_batch_size if self.test_batch_size > 0 else count
         return Submission(program, problem.tests, max_failures=allowed_failures(count), batch_size=size)
 
-    def value(self, verdict: Verdict) -> tuple[float | None, str]:
+    def value(self, judged: SubmissionResult) -> tuple[float | None, str]:
         """A program that has failed too many tests is worth 0, also when some of the others are unknown."""
-        if verdict.first_failed and verdict.num_failed > allowed_failures(len(verdict.results)):
-            return 0.0, verdict.first_failed.code
-        return None if verdict.share is None else float(verdict.share > BINARY_THRESHOLD), verdict.reason
+        if judged.first_failed and judged.num_failed > allowed_failures(len(judged.results)):
+            return 0.0, judged.first_failed.code
+        return None if judged.share is None else float(judged.share > BINARY_THRESHOLD), judged.reason
 
 
 def allowed_failures(num_tests: int) -> int:
