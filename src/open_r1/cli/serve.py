@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def announce(address: str, model: str, has_key: bool) -> None:
     """Where the server is, and the two shortest ways to try it."""
-    request = {"model": model, "messages": [{"role": "user", "content": "Solve: 2x + 3 = 11"}], "max_tokens": 2048}
+    request = {"model": model, "messages": [{"role": "user", "content": "Compute 7+5-3"}], "max_tokens": 2048}
     shown = f' -H "Authorization: Bearer ${KEY_VARIABLE}"' if has_key else ""
     show(f"serving {model} on http://{address}/v1\n")
     show(
@@ -94,7 +94,7 @@ client = openai.OpenAI(
 completion = client.chat.completions.create(
     model={model},
     messages=[
-        {{"role": "user", "content": "Solve: 2x + 3 = 11"}}
+        {{"role": "user", "content": "Compute 7+5-3"}}
     ],
     temperature=0.6,
     max_tokens=2048

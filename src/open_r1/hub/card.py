@@ -109,7 +109,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("{name}")
 model = AutoModelForCausalLM.from_pretrained("{name}")
-messages = [{{"role": "user", "content": "Solve: 2x + 3 = 11"}}]
+messages = [{{"role": "user", "content": "Compute 7+5-3"}}]
 inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
 print(tokenizer.decode(model.generate(**inputs, max_new_tokens=256)[0]))
 ```

@@ -78,3 +78,9 @@ def test_an_adapter_can_not_be_served_alone(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelError, match="merge it into its base model"):
         check_model(str(tmp_path))
+
+
+def test_vllm_applies_no_penalty_of_the_generation_config() -> None:
+    words = backend_command("vllm", ServeOptions("m", extra=("--override-generation-config", "{}")), 1)
+    at = words.index("--override-generation-config")
+    assert words[at + 1] == '{"repetition_penalty": 1.0}' and words[-1] == "{}"  # what the user says comes last
