@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import GenerationConfig
 
 from open_r1.errors import ModelError, RunError
 from open_r1.generation.protocol import Generator, Prompt, Sampling, to_messages
@@ -37,6 +38,9 @@ class TransformersGenerator(Generator):
         stated = stated if isinstance(stated, list | tuple) else [stated]
         self.stop_ids = _known_ids(tokenizer.eos_token_id, *stated)  # tokens that end a turn
         self.pad_id = next(iter(_known_ids(tokenizer.pad_token_id, tokenizer.eos_token_id, *self.stop_ids)), 0)
+        model.generation_config = GenerationConfig(  # penalties and lengths of the model's own are off, as in `slots`
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=list(self.stop_ids) or None, pad_token_id=self.pad_id
+        )
         self.cancelled = threading.Event()
         self.on_tokens: Callable[[int], None] = lambda count: None
         """Called after each step of the model, with the number of tokens that it added."""
@@ -134,8 +138,6 @@ class TransformersGenerator(Generator):
             top_p=None,
             top_k=None,
             logits_processor=sampled,
-            pad_token_id=self.pad_id,
-            eos_token_id=list(self.stop_ids) or None,
             stopping_criteria=[Watch(self.on_tokens, self.pad_id, cancelled)],
         )
         if cancelled.is_set():

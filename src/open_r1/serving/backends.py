@@ -111,6 +111,7 @@ def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[
     else:
         names = ["tensor_parallel_size", "data_parallel_size", *names]
         given += ["--served-model-name", *options.known_names]
+        given += ["--override-generation-config", '{"repetition_penalty": 1.0}']  # off unless a request asks for it
         command = python_command("-m", "vllm.entrypoints.openai.api_server", "--model", options.model)
         script = Path(sys.executable).with_name("vllm")
         if is_installed("vllm") and script.is_file():

@@ -207,3 +207,18 @@ def test_a_prompt_that_the_template_or_the_model_refuses_is_one_sentence(generat
     generator.tokenizer.chat_template = "{{ raise_exception('System role not supported') }}"
     with pytest.raises(ModelError, match="the chat template refuses the prompt: System role not supported; leave out"):
         generator.encode("a")
+
+
+def test_penalties_of_the_generation_config_are_off_in_either_way_of_generating(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A penalty that nobody asked for took greedy answers from 100 to 47 % right."""
+    sampling = Sampling(max_new_tokens=12)
+    expected = TransformersGenerator.from_folder(tiny_model).generate(PROMPTS, sampling)
+    for supports in (True, False):
+        monkeypatch.setattr("open_r1.generation.in_process.supports", lambda model, says=supports: says)
+        generator = TransformersGenerator.from_folder(tiny_model)
+        config: Any = generator.model.generation_config
+        config.repetition_penalty, config.no_repeat_ngram_size, config.min_new_tokens = 5.0, 1, 9
+        penalised = TransformersGenerator(generator.model, generator.tokenizer)
+        assert penalised.generate(PROMPTS, sampling) == expected

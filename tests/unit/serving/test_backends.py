@@ -100,3 +100,9 @@ def test_an_adapter_is_served_merged_under_its_own_name(
     ran = open_r1("serve", tmp_path / "lora", "--backend", "transformers")
     assert ran.status == 0, ran.err
     assert served == [((str(tmp_path / "lora"),), True)]
+
+
+def test_vllm_applies_no_penalty_of_the_generation_config() -> None:
+    words = backend_command("vllm", ServeOptions("m", extra=("--override-generation-config", "{}")), 1)
+    at = words.index("--override-generation-config")
+    assert words[at + 1] == '{"repetition_penalty": 1.0}' and words[-1] == "{}"  # what the user says comes last
