@@ -110,7 +110,10 @@ class TableChunk(Chunk):
         return RowChunk, (tuple(self.rows(self.needed)),)
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        yield from (self.table if columns is None else self.table.select(list(columns))).to_pylist()
+        table = self.table if columns is None else self.table.select(list(columns))
+        of_json = [field.name for field in table.schema if getattr(field.type, "extension_name", "") == "arrow.json"]
+        for row in table.to_pylist():
+            yield row | {name: load_leniently(row[name]) for name in of_json if row[name] is not None}
 
 
 Iterate = Callable[[tuple[str, ...]], Iterator[Chunk]]

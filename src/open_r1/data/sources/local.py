@@ -150,14 +150,14 @@ def read_record(path: Path, reader: csv.DictReader[str], row: dict[str, str]) ->
 
 
 def open_tables(name: str, paths: Sequence[Path]) -> Rows:
-    """The rows of Parquet or Arrow files. DataError when they can't have one schema."""
+    """The rows of Parquet or Arrow files."""
     from open_r1.data.tables import join_schemas
 
     schemas = []
     for path in paths:
         with open_table(path) as (schema, _):
             schemas.append(schema)
-    common = join_schemas(schemas, name)
+    common = join_schemas(schemas)
     return Rows(name, tuple(common.names), partial(iterate_tables, paths, common), common)
 
 
