@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.answers.boxes import last_boxed
@@ -23,8 +22,8 @@ from open_r1.data.columns import (
     require_columns,
     without_nulls,
 )
+from open_r1.data.sources.hub import cache_failed
 from open_r1.errors import DataError
-from open_r1.rundir import writing_failed
 from open_r1.text.tags import render_completion
 
 if TYPE_CHECKING:
@@ -104,9 +103,7 @@ def map_rows(
         fill = partial(fill_turns, make=make, chat=chat, more=tuple(more))
         return rows.map(fill, remove_columns=removed, num_proc=num_proc, features=Features(features))
     except OSError as error:
-        from datasets import config
-
-        raise writing_failed(Path(config.HF_DATASETS_CACHE), error) from error
+        raise cache_failed(error) from error
 
 
 def fill_turns(row: dict[str, Any], make: Any, chat: str, more: tuple[str, ...]) -> dict[str, Any]:
@@ -198,7 +195,8 @@ def without_images(rows: Dataset, where: str) -> Dataset:
     """The rows without columns of images that are null in every row. DataError for images: models here read text."""
     found = [name for name in IMAGES if name in rows.column_names]
     for name in found:
-        if any(value is not None and value != [] for value in rows.with_format("arrow")[name][:].to_pylist()):
+        values = rows.data.column(name)
+        if any(value is not None and value != [] for value in values.to_pylist()):
             raise DataError(f"data set '{where}' has images in '{name}', which models here don't read; leave it out.")
     return rows.remove_columns(found)
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from open_r1.data.columns import GOLD_COLUMNS
 from open_r1.data.rows import Rows, TableChunk, batch_rows
+from open_r1.data.sources.hub import cache_failed
 from open_r1.data.values import LongDecimal, as_text, dump_row
-from open_r1.errors import DataError
+from open_r1.errors import DataError, RunError
 from open_r1.rundir import atomic_file
 
 if TYPE_CHECKING:
@@ -35,19 +37,26 @@ def load_table(paths: Sequence[Path], rows: Rows) -> Dataset:
 
     path = Path(config.HF_DATASETS_CACHE) / f"open_r1-{identify(paths)}.arrow"
     if not path.exists():
-        if rows.schema is None:
-            write_texts(path, rows)
-        else:
-            plain = plain_schema(rows.schema)
-            schema = rows.schema if plain.types == rows.schema.types else plain
-            with atomic_file(path) as file, pa.ipc.new_stream(file, schema) as writer:
-                for chunk in rows.chunks():
-                    assert isinstance(chunk, TableChunk), "rows with a schema are tables"
-                    writer.write_table(chunk.table.cast(schema))
+        try:
+            write_texts(path, rows) if rows.schema is None else write_tables(path, rows, rows.schema)
+        except RunError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            raise cache_failed(error.__cause__) from error
     loaded = Dataset.from_file(str(path))
     if not len(loaded):
         raise DataError(f"data file '{paths[0]}' contains no rows; give a file with at least one row.")
     return loaded
+
+
+def write_tables(path: Path, rows: Rows, schema: pa.Schema) -> None:
+    """Write an Arrow file of rows that are tables, text in the one form that `datasets` mixes."""
+    plain = plain_schema(schema)
+    schema = schema if plain.types == schema.types else plain
+    with atomic_file(path) as file, pa.ipc.new_stream(file, schema) as writer:
+        for chunk in rows.chunks():
+            assert isinstance(chunk, TableChunk), "rows with a schema are tables"
+            writer.write_table(chunk.table.cast(schema))
 
 
 def identify(paths: Iterable[Path]) -> str:
@@ -101,9 +110,14 @@ def to_array(values: list[Any], kind: pa.DataType, to_text: Callable[[Any], str 
 def find_types(rows: Rows) -> dict[str, pa.DataType]:
     """Column -> the type that all its values can have, columns in the order in which they first appear."""
     types: dict[str, pa.DataType] = {}
+    seen: dict[str, set[type]] = {}
     for batch in batch_rows(rows.read(), len, BATCH_ROWS):
         for name in {name: None for row in batch for name in row}:
-            kind = type_of([row.get(name) for row in batch])
+            values = [row.get(name) for row in batch]
+            kind = type_of(values)
+            if name in GOLD_COLUMNS and {int, float} <= seen.setdefault(name, set()).union(map(type, values)):
+                kind = pa.string()  # 4 is not written 4.0 for the sake of a 2.5 elsewhere
+            seen.setdefault(name, set()).update(map(type, values))
             types[name] = merge(types[name], kind) if name in types else kind
     return types
 
@@ -163,6 +177,8 @@ def fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
             arrays.append(pa.nulls(table.num_rows, field.type))
         elif field.type == JSON and table[field.name].type != JSON:
             arrays.append(to_array(table[field.name].to_pylist(), JSON))
+        elif table[field.name].type == pa.float32():  # by its shortest writing: 0.1, not 0.10000000149011612
+            arrays.append(table[field.name].cast(pa.string()).cast(field.type))
         else:
             arrays.append(table[field.name].cast(field.type))
     return pa.table(arrays, schema=schema)
