@@ -102,9 +102,26 @@ def to_record_batch(batch: Batch, schema: pa.Schema, to_text: Callable[[Any], st
 def to_array(values: list[Any], kind: pa.DataType, to_text: Callable[[Any], str | None] = as_text) -> pa.Array:
     """Values as an array of a type."""
     if kind == JSON:
-        texts = [None if value is None else dump_row(value) for value in values]
+        texts = [None if value is None else to_json(value) for value in values]
         return pa.ExtensionArray.from_storage(kind, pa.array(texts, pa.string()))
     return pa.array([to_text(value) for value in values] if kind == pa.string() else values, kind)
+
+
+def to_json(value: Any) -> bytes:
+    """A value as JSON. DataError for one that `datasets`, whose reader has fewer digits, would give back otherwise."""
+    from datasets.utils.json import ujson_loads
+
+    text = dump_row(value)
+    try:
+        is_same = ujson_loads(text) == value
+    except ValueError:
+        is_same = False
+    if not is_same:
+        raise DataError(
+            f"a column that mixes lists or objects with other values has {text.decode()[:80]}, whose digits would be lost; "
+            "write such numbers as text, or give the column one type."
+        )
+    return text
 
 
 def find_types(rows: Rows) -> dict[str, pa.DataType]:
@@ -125,9 +142,11 @@ def find_types(rows: Rows) -> dict[str, pa.DataType]:
 def type_of(values: list[Any]) -> pa.DataType:
     """The type that fits all values of a batch."""
     try:
-        return pa.string() if any(type(value) is LongDecimal for value in values) else pa.array(values).type
+        if not any(type(value) is LongDecimal for value in values):
+            return pa.array(values).type
     except MISFIT:
-        return JSON if any(isinstance(value, list | dict) for value in values) else pa.string()
+        pass
+    return JSON if any(isinstance(value, list | dict) for value in values) else pa.string()
 
 
 def merge(one: pa.DataType, other: pa.DataType) -> pa.DataType:

@@ -42,8 +42,9 @@ WRITTEN = st.sampled_from(
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 LARGE = st.integers(-(2**80), 2**80)
 SMALL = st.integers(-(2**63), 2**63 - 1)
+SHORT = st.integers(-(10**9), 10**9).map(lambda number: number / 8)
 NESTED = st.recursive(
-    SMALL | FLOATS | TEXT | st.booleans(),
+    st.integers(-(2**53), 2**53) | SHORT | TEXT | st.booleans(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=3),
     max_leaves=6,
 )
