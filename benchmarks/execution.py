@@ -142,10 +142,10 @@ def judge_step(provider: Provider, seed: int) -> float:
         for source, tests in make_step(seed)
     ]
     started = time.perf_counter()
-    verdicts = Judge(provider).judge(submissions)
+    results = Judge(provider).judge(submissions)
     seconds = time.perf_counter() - started
-    if not all(verdict.passed for verdict in verdicts):
-        raise SystemExit(f"{sum(not verdict.passed for verdict in verdicts)} of {len(verdicts)} verdicts are wrong")
+    if not all(judged.passed for judged in results):
+        raise SystemExit(f"{sum(not judged.passed for judged in results)} of {len(results)} results are wrong")
     return seconds
 
 
@@ -176,7 +176,7 @@ def describe(rows: Sequence[Row], steps: dict[str, list[float]], rounds: int) ->
         lines.append(
             f"| {row.job} | {row.way} | {row.median:.0f} | {min(row.rates):.0f} | {max(row.rates):.0f} | {ratio:.1f} |"
         )
-    lines += ["", f"One step: {STEP_PROGRAMS} programs × {STEP_TESTS} tests, each verdict checked.\n"]
+    lines += ["", f"One step: {STEP_PROGRAMS} programs × {STEP_TESTS} tests, each result checked.\n"]
     lines.append("| way | median s | lowest | highest |\n|---|---|---|---|")
     for way, seconds in steps.items():
         lines.append(f"| {way} | {statistics.median(seconds):.1f} | {min(seconds):.1f} | {max(seconds):.1f} |")

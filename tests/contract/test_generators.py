@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from open_r1.generation import Generator, Sampling, ScriptedCompleter
-from open_r1.generation.fake_server import FakeSettings, running_fake
-from open_r1.generation.openai_server import OpenAIServer, ServerSettings
 
 
-@pytest.fixture(params=["server", "transformers"])
-def generator(request: pytest.FixtureRequest, tiny_model: Path) -> Iterator[Generator]:
-    if request.param == "server":
-        with running_fake(FakeSettings(faults={"status_500": 0.2})) as fake:
-            yield OpenAIServer(ServerSettings((fake.url,), pause_s=0.01))
-    else:
-        from open_r1.generation.in_process import TransformersGenerator
+@pytest.fixture
+def generator(tiny_model: Path) -> Generator:
+    from open_r1.generation.in_process import TransformersGenerator
 
-        yield TransformersGenerator.from_folder(tiny_model, batch_size=4)
+    return TransformersGenerator.from_folder(tiny_model, batch_size=4)
 
 
 PROMPTS = ["Compute 7+5", "a", "Compute 7+5-3+8+9+1-2 and then some more words", "a"]
@@ -110,11 +103,12 @@ def test_a_sample_depends_on_its_own_seed_and_not_on_its_batch(tiny_model: Path)
 def test_draws_by_seed_follow_the_models_distribution() -> None:
     import torch
 
-    from open_r1.generation.in_process import SeededSampling
+    from open_r1.generation.slots import sample_scores
 
     scores = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05])).repeat(20_000, 1)
     for top_p, expected in ((1.0, [0.5, 0.3, 0.15, 0.05]), (0.8, [0.625, 0.375, 0, 0])):
-        draw = SeededSampling(Sampling(temperature=1.0, top_p=top_p), range(20_000), torch.device("cpu"))
-        chosen = draw(torch.zeros(20_000, 1), scores).argmax(dim=-1)
+        generators = [torch.Generator().manual_seed(seed) for seed in range(20_000)]
+        samplings = [Sampling(temperature=1.0, top_p=top_p)] * 20_000
+        chosen = sample_scores(scores, samplings, generators).argmax(dim=-1)
         shares = torch.bincount(chosen, minlength=4) / 20_000
         assert shares.tolist() == pytest.approx(expected, abs=0.015)

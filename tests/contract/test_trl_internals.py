@@ -89,5 +89,40 @@ def test_a_trainer_prepares_where_the_last_check_stands_and_before_trackers_star
     assert list(inspect.signature(Trainer._prepare_for_training).parameters) == [
         "self", "max_steps", "train_dataloader", "resume_from_checkpoint",
     ]  # fmt: skip
+    assert list(inspect.signature(Trainer._init_training_state).parameters)[4:] == ["resume_from_checkpoint", "trial"]
     loop = source(Trainer._inner_training_loop)
     assert loop.index("self._prepare_for_training(") < loop.index("on_train_begin(")
+
+
+def test_the_update_finds_the_generation_where_it_regroups_it() -> None:
+    text = source(trl.GRPOTrainer._prepare_inputs)
+    assert "self._buffered_inputs = [" in text
+    assert "inputs = self._buffered_inputs[self._step % self.args.steps_per_generation]" in text
+    assert "return self._compute_loss(model, inputs)" in source(trl.GRPOTrainer.compute_loss)
+
+
+def test_each_loss_has_the_denominator_that_the_regrouped_samples_are_weighted_by() -> None:
+    text = source(trl.GRPOTrainer._compute_loss)
+    for formula in (
+        'if self.loss_type in ["grpo", "sapo"]:',
+        "loss = ((per_token_loss * mask).sum(-1) / mask.sum(-1).clamp(min=1.0)).mean()",
+        'elif self.loss_type == "bnpo":\n            loss = (per_token_loss * mask).sum() / mask.sum().clamp(min=1.0)',
+        "loss = (per_token_loss * mask).sum() / (per_token_loss.size(0) * self.max_completion_length)",
+        'elif self.loss_type in ["cispo", "dapo", "vespo"]:',
+        'normalizer = inputs["num_items_in_batch"].clamp(min=1.0) / self.accelerator.num_processes',
+        'elif self.loss_type == "luspo":',
+    ):
+        assert formula in text, formula
+
+
+def test_log_probabilities_of_another_policy_are_computed_where_they_are_regrouped() -> None:
+    parameters = list(inspect.signature(trl.GRPOTrainer._get_per_token_logps_and_entropies).parameters)
+    assert parameters[:6] == ["self", "model", "input_ids", "attention_mask", "logits_to_keep", "batch_size"]
+    text = source(trl.GRPOTrainer._generate_and_score_completions)
+    assert text.count("batch_size=batch_size,") == 3
+
+
+def test_rollouts_are_sampled_where_the_engine_takes_over() -> None:
+    parameters = list(inspect.signature(trl.GRPOTrainer._generate_single_turn).parameters)
+    assert parameters[:3] == ["self", "prompt_ids", "images"]
+    assert "return completion_ids, logprobs" in source(trl.GRPOTrainer._generate_single_turn)

@@ -110,7 +110,7 @@ def test_two_rewards_of_a_step_run_at_the_same_time(
 def test_a_machine_without_isolation_refuses_before_the_model_is_looked_for(
     open_r1: Callable[..., Any], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiers, "detect", lambda interpreter=None: Isolation("", {"A": "no user namespaces"}))
+    monkeypatch.setattr(tiers, "detect", lambda: Isolation("", {"A": "no user namespaces"}))
     for reward in ("code", "binary_code"):
         ran = open_r1(*words("/no/such/model", data, tmp_path / "out", "--reward_funcs", reward))
         assert ran.status == 2

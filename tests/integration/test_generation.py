@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -374,18 +375,16 @@ def test_two_commands_on_one_folder_do_not_mix(tmp_path: Path) -> None:
 def test_a_model_that_fails_in_this_process_ends_the_run_with_what_is_done(
     open_r1: Command, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from open_r1.generation.in_process import TransformersGenerator
+    from open_r1.generation.slots import SlotEngine
 
     source, out = write_problems(tmp_path / "p.jsonl", 12), tmp_path / "out"
-    whole, calls = TransformersGenerator.complete_batch, []
+    whole = SlotEngine.complete
 
-    def fail_third(self: Any, *arguments: Any, **options: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 3:
-            raise RuntimeError("out of memory")
-        return whole(self, *arguments, **options)
+    def fail_after_eight(self: Any, *arguments: Any) -> Any:
+        yield from itertools.islice(whole(self, *arguments), 8)
+        raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(TransformersGenerator, "complete_batch", fail_third)
+    monkeypatch.setattr(SlotEngine, "complete", fail_after_eight)
     command = [
         "data", "generate", source, "--backend", "transformers", "--model", tiny_model, "--max_new_tokens", 4,
         "--batch_size", 4, "--output_dir", out,

@@ -424,3 +424,37 @@ def test_a_finished_run_whose_weights_are_gone_does_not_pass_for_done(
     ran = open_r1(*command)
     assert ran.status == 2
     assert "done.json' can't be read" in ran.err
+
+
+def test_a_stopped_run_keeps_a_checkpoint_and_goes_on_with_other_save_steps(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = words("sft", tiny_model, data, out, "--save_steps", 500, "--max_steps", 400)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "open_r1.cli.main", *command], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("step "):
+            process.terminate()
+            break
+    said = process.stderr.read()
+    assert process.wait(timeout=120) == 130, said
+    assert "stopping with a checkpoint after this step" in said
+    (kept,) = out.glob("checkpoint-*")
+    assert f"the same command goes on from {kept.name}" in said
+    step = int(kept.name.removeprefix("checkpoint-"))
+    ran = open_r1(*words("sft", tiny_model, data, out, "--save_steps", 300, "--max_steps", 400))
+    assert ran.status == 0 and f"going on from checkpoint-{step}" in ran.err, ran.err
+    assert read_json(out / "done.json")["steps"] == 400
+
+
+def test_too_few_problems_are_refused_before_anything_is_trained(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(data.read_text().splitlines(keepends=True)[:1]))
+    ran = open_r1(*words("grpo", tiny_model, few, tmp_path / "out"))
+    assert ran.status == 2 and "a generation takes 2 problems (4 completions, 2 a problem), but there are 1" in ran.err
+    assert not (tmp_path / "out").exists()

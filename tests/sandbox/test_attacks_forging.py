@@ -1,4 +1,4 @@
-"""Attacks: a verdict that isn't earned. Each runs in the sandbox and is judged as any submission is."""
+"""Attacks: a result that isn't earned. Each runs in the sandbox and is judged as any submission is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attacks import ROOMY, Box, program_of
 from processes import family
 from searches import SECRET_PATTERN, search_memory, search_objects
 
-from open_r1.execution.judge.judge import UNSCORED, Judge, Reason, Submission, Test, Verdict
+from open_r1.execution.judge.judge import UNSCORED, Judge, Reason, Submission, SubmissionResult, Test
 from open_r1.execution.judge.test_cases import read_verification
 from open_r1.execution.programs import Limits, Program
 
@@ -163,28 +163,28 @@ FRAMES = [
 ]  # fmt: skip
 
 
-def judged(box: Box, source: str, info: dict[str, Any], language: str = "python") -> Verdict:
-    """The verdict on a submission, by fresh eyes: nothing of earlier ones is remembered."""
+def judged(box: Box, source: str, info: dict[str, Any], language: str = "python") -> SubmissionResult:
+    """The result of a submission, by fresh eyes: nothing of earlier ones is remembered."""
     verification = read_verification(info)
     assert verification is not None
     limits = ROOMY if "sleep(60)" not in source else Limits(wall_s=2, cpu_s=2)
-    verdict = Judge(box.provider).judge([Submission(Program(source, language, limits=limits), verification.tests)])[0]
+    result = Judge(box.provider).judge([Submission(Program(source, language, limits=limits), verification.tests)])[0]
     box.expect_clean()
-    return verdict
+    return result
 
 
-def assert_not_earned(verdict: Verdict) -> None:
-    assert verdict.passed is False, verdict
-    assert not any(result.reason in UNSCORED for result in verdict.results), f"it would go unscored: {verdict}"
+def assert_not_earned(result: SubmissionResult) -> None:
+    assert result.passed is False, result
+    assert not any(result.reason in UNSCORED for result in result.results), f"it would go unscored: {result}"
 
 
 @pytest.mark.parametrize("name", STDIN_FORGERIES)
 def test_output_is_not_forged(box: Box, name: str) -> None:
-    verdict = judged(box, STDIN_FORGERIES[name], {"language": "python", "test_cases": STDIN_CASES})
+    result = judged(box, STDIN_FORGERIES[name], {"language": "python", "test_cases": STDIN_CASES})
     if name in LESSER:
-        assert verdict.passed is not None, verdict
+        assert result.passed is not None, result
     else:
-        assert_not_earned(verdict)
+        assert_not_earned(result)
 
 
 CHECKED = [
@@ -251,8 +251,8 @@ def test_the_expected_output_is_nowhere_in_the_box(box: Box) -> None:
         ran = box.run(source)
         assert secret.encode() not in ran.stdout
         assert ran.stdout.startswith(b"blocked"), ran
-        verdict = judge.judge([Submission(Program(source, limits=ROOMY), verification.tests)])[0]
-        assert_not_earned(verdict)
+        result = judge.judge([Submission(Program(source, limits=ROOMY), verification.tests)])[0]
+        assert_not_earned(result)
 
 
 SERVER_ATTACKS = {
@@ -271,7 +271,7 @@ def test_failing_is_not_made_to_look_like_the_sandboxs_failure(box: Box, name: s
     test = Test(b"", b"never")
     limits = Limits(wall_s=3, cpu_s=2, memory_mb=256)
     before = {process.pid for process in family(os.getpid())}
-    verdict = Judge(box.provider).judge([Submission(Program(SERVER_ATTACKS[name], limits=limits), [test])])[0]
+    result = Judge(box.provider).judge([Submission(Program(SERVER_ATTACKS[name], limits=limits), [test])])[0]
     box.expect_clean()
-    assert_not_earned(verdict)
+    assert_not_earned(result)
     assert {process.pid for process in family(os.getpid())} <= before, "the server is another one now"

@@ -85,7 +85,7 @@ def many_descriptors() -> Iterator[None]:
 @pytest.mark.parametrize("tier", tiers.TIERS)
 @pytest.mark.usefixtures("many_descriptors")
 def test_a_job_gets_no_descriptor_of_the_servers_however_many_the_trainer_has(tier: str) -> None:
-    if obstacle := tiers.why_not(tier, None):
+    if obstacle := tiers.why_not(tier):
         pytest.skip(f"SANDBOX TIER {tier} UNTESTED: {obstacle}")
     with LocalProvider(workers=1, tier=tier) as sandbox:
         for _ in range(2):
@@ -166,7 +166,7 @@ def test_after_an_interruption_the_next_job_gets_its_own_answer(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(worker._Watch, "until_ended", interrupted)
+        patched.setattr(worker.Worker, "_watch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             sandbox.execute(Program("import time; time.sleep(0.2); print('late')"))
     assert sandbox.execute(Program("print('mine')")).stdout == b"mine\n"
@@ -214,7 +214,7 @@ def test_a_fork_of_the_trainer_waits_for_no_lock_of_another_thread(sandbox: Loca
 
 
 def test_a_job_ends_with_its_server_in_tier_b() -> None:
-    if obstacle := tiers.why_not("B", None):
+    if obstacle := tiers.why_not("B"):
         pytest.skip(f"SANDBOX TIER B UNTESTED: {obstacle}")
     with LocalProvider(workers=1, tier="B") as sandbox:
         sandbox.execute(Program("print(1)"))

@@ -1,8 +1,7 @@
 r"""The answer layer: whether what a completion answers is the gold answer.
 
-Does: take the answer of a completion (`extraction`) and the gold to one spelling (`latex`), compare them as the gold's type
-says (`types`), and give each decision a reason. Shared by rewards, trace verification, pass rates and evaluation. Does not:
-import sympy; the few pairs that need it go to a `Verifier`.
+The answer of a completion (`extraction`) and the gold are taken to one spelling (`latex`) and compared as the gold's type
+says (`types`). Nothing here imports sympy: the few pairs that need it go to a `Verifier`.
 
     >>> check_answer("1/2", r"<think>\nhalf of it\n</think>\n<answer>\n\boxed{0.5}\n</answer>").reason
     'correct'
@@ -18,26 +17,13 @@ from functools import lru_cache
 
 from open_r1.answers.choices import plain_text
 from open_r1.answers.copied import is_copied
-from open_r1.answers.extraction import Extraction, Source, extract_answer, extract_gold
+from open_r1.answers.extraction import extract_answer, extract_gold
 from open_r1.answers.latex import MAX_CHARS, canonical
-from open_r1.answers.reasons import SCORES, Reason
+from open_r1.answers.reasons import SCORES, NeedsAlgebraError, Reason
 from open_r1.answers.types import compare, type_of
-from open_r1.answers.types.base import NeedsAlgebraError
-from open_r1.answers.types.choice import TYPE as CHOICE
+from open_r1.answers.types.written import CHOICE
 from open_r1.answers.verifier import Pair, Verifier, default_verifier
 from open_r1.records import Outcome
-
-__all__ = [
-    "Extraction",
-    "Gold",
-    "Source",
-    "Verdict",
-    "check_answer",
-    "check_answers",
-    "extract_answer",
-    "extract_gold",
-    "has_readable_gold",
-]
 
 Gold = str | int | float | None
 """A gold as data sets have it: a text, a bare number, or nothing."""
@@ -86,8 +72,7 @@ def check_answers(
 ) -> list[Verdict]:
     """A verdict for each completion against the gold text in the same place.
 
-    What its gold's type can compare is compared here, in microseconds to milliseconds. What needs algebra is sent to
-    `verifier` (by default the shared one, started when first needed) in one batch, equal pairs once.
+    What needs algebra is sent to `verifier` (by default the shared one, started when first needed) in one batch.
 
     Args:
         golds: Gold texts, as data sets have them; None or an unreadable one gives "unparsable_gold".

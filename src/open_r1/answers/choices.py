@@ -1,11 +1,7 @@
 r"""Which letter of a multiple-choice question an answer names: `B`, `(B) Paris`, `\textbf{(B)}\ 5`, `选B`.
 
-Does: read one letter from A to J out of a short answer, and find the last sentence of a completion that says which
-option is right. An answer with several letters chooses none. Does not: know the question's options
-(`evaluation.scoring`), or find a box (`boxes`).
-
-    >>> read_choice("(B) Paris"), read_choice("A, B"), read_choice("A car")
-    ('B', None, None)
+>>> read_choice("(B) Paris"), read_choice("A, B"), read_choice("A car")
+('B', None, None)
 """
 
 from __future__ import annotations
@@ -25,7 +21,7 @@ _WRAPPER = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|normal|up)?|math(?:rm|bf|it|sf|tt|cal|bb)|emph|boxed|fbox|mbox|bf|underline)\s*\{([^{}]*)\}"
 )
 _SPACING = re.compile(r"\\(?:left|right)(?=[()\[\]\s])|\\q?quad(?![a-zA-Z])|\\[ ,;:!]|[~\s]+")
-_DELIMITERS = re.compile(r"\\[()\[\]]|[$*{}]")
+_DELIMITERS = re.compile(r"\\[()\[\]]|[$*{}`]")
 
 _NOUN = r"(?:option|choice|answer)"
 _ANCHOR = rf"(?:(?:the\s+)?(?:(?:final|correct|right|best)\s+){{0,2}}{_NOUN}\s*(?:choice\s+)?(?:is\s*:?|:))"
@@ -70,8 +66,8 @@ def read_choice(text: str) -> str | None:
     match = _ALONE.fullmatch(rest) or _WITH_TEXT.fullmatch(rest)
     if match is None and (loose := _LOOSE.fullmatch(rest)) and not _LOOSE_OTHER.search(loose["rest"]):
         return loose[1]
-    if match is None and lead is not None and lead["anchor"]:
-        match = _with_reason(rest)
+    if match is None and lead is not None and lead["anchor"] and rest[:1].isupper():
+        match = _WITH_REASON.fullmatch(rest)
     if match is None:
         return None
     place = match.lastindex or 0
@@ -108,8 +104,3 @@ def _letters_in(text: str) -> set[str]:
     turned = _TURNED.search(text)
     named = {letter for match in _OTHER.finditer(text) for letter in match.groups() if letter}
     return named | ({turned[1]} if turned else set())
-
-
-def _with_reason(text: str) -> re.Match[str] | None:
-    match = _WITH_REASON.fullmatch(text)
-    return match if match and match[1].isupper() else None

@@ -1,8 +1,7 @@
 r"""Whether an answer is only the problem's own formula handed back.
 
-Does: find out whether an answer is a formula of its problem. "Evaluate $17\cdot23$" is not answered by
-`17\cdot23`, nor "Factor $x^2-1$" by `x^2-1`, though both are equal to the gold. Does not: compare answer and gold; the
-caller asks only about answers that equal their gold by value and not by their writing.
+"Evaluate $17\cdot23$" is not answered by `17\cdot23`, nor "Factor $x^2-1$" by `x^2-1`, though both are equal to the gold.
+The caller asks only about answers that equal their gold by value and not by their writing.
 
     >>> is_copied(r"17\cdot 23", r"Evaluate $17 \times 23 + 0$."), is_copied("391", "Is it $391$?")
     (True, False)

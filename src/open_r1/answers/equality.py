@@ -1,9 +1,8 @@
 r"""Whether two formulas have the same value, or are the same function.
 
-Does: compare rational values as fractions, and others with a precision that grows with the formulas: where a sum adds
-terms of sizes 1 and 10^-60, or a function takes an argument of that size, so many digits more are computed and compared,
-so that no term of either side is lost in rounding. Formulas with variables are compared at fixed points, near zero and far
-from it, on both sides of it. Does not: evaluate (`evaluation`).
+Rational values are compared as fractions, and others with a precision that grows with the formulas: where a sum adds terms
+of sizes 1 and 10^-60, so many digits more are computed, so that no term is lost in rounding. Formulas with variables are
+compared at fixed points, near zero and far from it, on both sides of it.
 """
 
 from __future__ import annotations
@@ -14,17 +13,9 @@ from functools import lru_cache
 
 import mpmath
 
-from open_r1.answers.evaluation import (
-    DIGITS,
-    MAX_DIGITS,
-    TooLargeError,
-    UndefinedError,
-    Value,
-    arithmetic,
-    evaluate,
-    exact_value,
-)
+from open_r1.answers.evaluation import DIGITS, MAX_DIGITS, Value, arithmetic, evaluate, exact_value
 from open_r1.answers.formula import LOG_BASE, Node
+from open_r1.answers.reasons import TooLargeError, UndefinedError
 
 MIN_AGREEMENTS = 5
 """Functions must agree at so many points where others are refused as too large."""
@@ -46,8 +37,8 @@ def are_equal_at(first: Node, second: Node, point: Mapping[str, Fraction]) -> tu
         if isinstance(first_value, Fraction) and isinstance(second_value, Fraction):
             return first_value == second_value, is_real
         spread = max(first_spread, second_spread)
-        if _differ_widely(first_value, second_value, digits - spread):
-            return False, is_real
+        if digits - spread > 20 and not _agree(first_value, second_value, digits - spread, 0):
+            return False, is_real  # more digits can't bring them together
         needed = DIGITS + 10 + 2 * spread
         if needed <= digits:
             return _agree(first_value, second_value, digits, spread), is_real
@@ -55,11 +46,6 @@ def are_equal_at(first: Node, second: Node, point: Mapping[str, Fraction]) -> tu
         if digits > MAX_DIGITS:
             break
     raise TooLargeError
-
-
-def _differ_widely(first: Value, second: Value, sure_digits: int) -> bool:
-    """Whether two values differ in their leading digits, so that more digits can't bring them together."""
-    return sure_digits > 20 and not _agree(first, second, sure_digits, 0)
 
 
 def _agree(first: Value, second: Value, digits: int, spread: int) -> bool:
@@ -142,43 +128,29 @@ def _are_equal_functions(first: Node, second: Node, names: list[str]) -> bool:
 
 def constant_ratio(first: Node, second: Node) -> int | None:
     """The sign of the constant that `first` is a multiple of `second` by; None where there is no such constant."""
-    names = sorted(first.symbols() | second.symbols())
-    ratio = None
-    for point in probe_points(names):
+    for point in probe_points(sorted(first.symbols() | second.symbols())):
+        parts = (at_point(first, point), at_point(second, point))
         try:
-            over, under = _ratio_parts(first, second, point)
+            if any(evaluate(part, {}, DIGITS)[0] == 0 for part in parts):
+                continue
         except UndefinedError:
             continue
-        if ratio is None:
-            ratio = (over, under)
-        elif not are_equal(Node("mul", (ratio[0], under)), Node("mul", (over, ratio[1]))):
-            return None
-    if ratio is None:
-        return None
-    return _sign_of(Node("div", ratio))
-
-
-def _ratio_parts(first: Node, second: Node, point: Mapping[str, Fraction]) -> tuple[Node, Node]:
-    """Both formulas with the numbers of `point` for their variables. UndefinedError where one is zero or has no value."""
-    parts = (at_point(first, point), at_point(second, point))
-    for part in parts:
-        if evaluate(part, {}, DIGITS)[0] == 0:
-            raise UndefinedError
-    return parts
+        ratio = Node("div", parts)
+        return _sign_of(ratio) if are_equal(first, Node("mul", (ratio, second))) else None
+    return None
 
 
 def at_point(node: Node, point: Mapping[str, Fraction]) -> Node:
     if node.kind == "symbol":
         return Node("number", value=point[node.name])
-    if node.kind == "fn" and node.name == "log" and len(node.args) == 1:
-        return Node("fn", (at_point(node.args[0], point), Node("number", value=point[LOG_BASE])), name="log")
-    return Node(node.kind, tuple(at_point(arg, point) for arg in node.args), node.name, node.value)
+    args = tuple(at_point(arg, point) for arg in node.args)
+    if node.name == "log" and len(args) == 1:
+        args = (*args, Node("number", value=point[LOG_BASE]))
+    return Node(node.kind, args, node.name, node.value)
 
 
 def _sign_of(node: Node) -> int | None:
     value = evaluate(node, {}, DIGITS)[0]
-    if isinstance(value, Fraction):
-        return 1 if value > 0 else -1
-    if mpmath.mp.im(value) != 0:
+    if not isinstance(value, Fraction) and mpmath.mp.im(value) != 0:
         return None
     return 1 if value > 0 else -1

@@ -1,8 +1,6 @@
 r"""One spelling for an answer: `\dfrac 43`, `$\frac{4}{3}$` and `\tfrac43.` all become `\frac{4}{3}`.
 
-Does: bring the text of a short mathematical answer, LaTeX or plain, into a canonical spelling, so that most equal
-answers are equal strings. It changes spelling alone: words, units and numerals keep their meaning, and nothing is
-evaluated, reordered or rounded. Does not: find the answer in a completion (`extraction`) or read it (`types`).
+It changes spelling alone: words, units and numerals keep their meaning, and nothing is evaluated, reordered or rounded.
 
     >>> canonical(r"\boldsymbol{\dfrac 43}\,\text{cm}^2.")
     '\\frac{4}{3} cm^{2}'
@@ -21,50 +19,21 @@ MAX_CHARS = 4000
 MAX_NESTED = 6
 """Commands around commands, as in `\\text{\\textbf{42}}`, are opened so many deep."""
 
+_COMMAND_OF = {
+    **{"×": "times", "·": "cdot", "⋅": "cdot", "π": "pi", "∞": "infty", "√": "sqrt", "≤": "le", "≥": "ge", "≠": "ne"},
+    **{"≈": "approx", "±": "pm", "∪": "cup", "∩": "cap", "∈": "in", "∅": "emptyset", "ℝ": "mathbb{R}", "θ": "theta"},
+    **{"α": "alpha", "β": "beta", "∖": "setminus", "⌊": "lfloor", "⌋": "rfloor", "⌈": "lceil", "⌉": "rceil"},
+    "…": "ldots",
+}
 _UNICODE = str.maketrans(
-    {
-        **dict.fromkeys("−–—‒﹣－⁻", "-"),
-        "×": r"\times ",
-        "·": r"\cdot ",
-        "⋅": r"\cdot ",
-        "÷": "/",
-        "∕": "/",
-        "⁄": "/",
-        "π": r"\pi ",
-        "∞": r"\infty ",
-        "√": r"\sqrt ",
-        "≤": r"\le ",
-        "≥": r"\ge ",
-        "≠": r"\ne ",
-        "≈": r"\approx ",
-        "±": r"\pm ",
-        "∪": r"\cup ",
-        "∩": r"\cap ",
-        "∈": r"\in ",
-        "∅": r"\emptyset ",
-        "ℝ": r"\mathbb{R} ",
-        "θ": r"\theta ",
-        "α": r"\alpha ",
-        "β": r"\beta ",
-        "∖": r"\setminus ",
-        "⌊": r"\lfloor ",
-        "⌋": r"\rfloor ",
-        "⌈": r"\lceil ",
-        "⌉": r"\rceil ",
-        "，": ",",
-        "、": ",",
-        "；": ";",
-        "：": ":",
-        "。": ".",
-        "′": "'",
-        "″": "''",
-        "’": "'",
-        "‘": "'",
-        "“": '"',
-        "”": '"',
-        "…": r"\ldots ",
-        **{vulgar: f" {unicodedata.normalize('NFKC', vulgar).replace('⁄', '/')} " for vulgar in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"},
-    }
+    dict.fromkeys("−–—‒﹣－⁻", "-")
+    | dict.fromkeys("÷∕⁄", "/")
+    | dict.fromkeys("，、", ",")
+    | dict.fromkeys("′’‘", "'")
+    | dict.fromkeys("“”", '"')
+    | {"；": ";", "：": ":", "。": ".", "″": "''"}
+    | {character: rf"\{command} " for character, command in _COMMAND_OF.items()}
+    | {vulgar: f" {unicodedata.normalize('NFKC', vulgar).replace('⁄', '/')} " for vulgar in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
 )
 
 _RAISED, _RAISED_DIGITS = re.compile("⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"), str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
@@ -83,7 +52,7 @@ _STYLES = (
     r"text(?:bf|it|rm|normal|tt|sf|up|sc|md)?|math(?:rm|bf|it|sf|tt|normal|scr|cal)|mbox|hbox|emph|boldsymbol|bm|pmb"
     r"|underline|uline|operatorname\*?|ensuremath|boxed|fbox"
 )
-_STYLED = re.compile(rf"\\(?:{_STYLES})\s*\{{([^{{}}]*)\}}")
+_STYLED = re.compile(rf"\\(?:{_STYLES})\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}")
 _COLOURED = re.compile(r"\\(?:textcolor|colorbox|color)\s*(?:\[[A-Za-z]*\])?\s*\{[^{}]*\}")
 _BARE_STYLED = re.compile(rf"\\(?:mathrm|mathbf|mathit|mathsf|bm|boldsymbol)\s*([A-Za-z0-9]|\\[A-Za-z]+){_END}")
 _BRACED = re.compile(r"\\(?:boldsymbol|bm|pmb|underline|uline|ensuremath|mathbf|mathrm|textbf|text)\s*(?=\{)")
@@ -106,7 +75,12 @@ _SPACING = _rules(
     (r"\\\\\s*(?=\\end)", ""),
 )
 
+_MARKS = {
+    **{"lt": "<", "gt": ">", "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]"},
+    **{"textdollar": "$", "pounds": "£", "euro": "€"},
+}
 _COMMANDS = _rules(
+    (rf"\{{([^{{}}]*)\\over{_END}([^{{}}]*)\}}", r"\\frac{\1}{\2}"),
     (r"\\[dtc]frac" + _END, r"\\frac"),
     (r"\\[dt]binom" + _END, r"\\binom"),
     (rf"\\(?:cdot|times|ast){_END}|\*(?!\*)(?<!\*\*)", r"\\cdot "),
@@ -114,14 +88,7 @@ _COMMANDS = _rules(
     (rf"\\leqs?lant{_END}|\\leq{_END}|<=|=<", r"\\le "),
     (rf"\\geqs?lant{_END}|\\geq{_END}|>=", r"\\ge "),
     (rf"\\neq{_END}|!=", r"\\ne "),
-    (r"\\lt" + _END, "<"),
-    (r"\\gt" + _END, ">"),
-    (r"\\lbrace" + _END, r"\\{"),
-    (r"\\rbrace" + _END, r"\\}"),
-    (r"\\lbrack" + _END, "["),
-    (r"\\rbrack" + _END, "]"),
-    (r"\\[lr]?vert" + _END, "|"),
-    (r"\\lvert" + _END, "|"),
+    (rf"\\(lt|gt|lbrace|rbrace|lbrack|rbrack|[lr]?vert){_END}", lambda match: _MARKS.get(match[1], "|")),
     (r"\\l?dots" + _END + r"|\\cdots" + _END + r"|\.\.\.+", r"\\ldots "),
     (rf"\\varnothing{_END}|\\O{_END}", r"\\emptyset "),
     (r"\\mathbb\s*([A-Z])" + _END, r"\\mathbb{\1}"),
@@ -134,9 +101,7 @@ _COMMANDS = _rules(
     ),
     (r"\s*\^\s*\{?\s*((?:\\prime\s*)+)\}?", lambda match: "'" * match[1].count("prime")),
     (r"(?<=\d)\s*\\deg" + _END, "°"),
-    (r"\\textdollar" + _END, "$"),
-    (r"\\pounds" + _END, "£"),
-    (r"\\euro" + _END, "€"),
+    (rf"\\(textdollar|pounds|euro){_END}", lambda match: _MARKS[match[1]]),
     (r"\\?%|(?<=[\d.}])\s*(?i:per\s?cent|percentage)\b(?!\s*points?)", "%"),
     (r"(?<![A-Za-z\\])(?:pi|Pi|PI)" + _END, r"\\pi "),
     (r"(?<![A-Za-z\\])(?:infinity|infty|inf|oo)" + _END, r"\\infty "),
@@ -148,6 +113,7 @@ _WORDS = _rules(
     (r"\s+", " "),
     (r"(?<=\d)\s*([AaPp])\.?\s?[Mm](?![A-Za-z])\.?", lambda half: half[1].lower() + "m"),  # 3:45 P.M.
     (r"^\s*(?:\\approx|=|\+)\s*", ""),
+    (r"°\s+(?=[CF](?![A-Za-z]))", "°"),
     (r"(?<![\d/.,:])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])", r"\1\\frac{\2}{\3}"),  # 1 1/2
     (r"(?<![\d/.,A-Za-z{])(\d+)\s*(?:and|&)\s*(\d+)\s*/\s*(\d+)(?![\d/.])$", r"\1 and \\frac{\2}{\3}"),
 )
@@ -228,41 +194,31 @@ def brace_arguments(text: str) -> str:
     for match in _ARGUMENT_TOKEN.finditer(text):
         token = match.group()
         if in_option:
-            out.append(token)
             in_option = token != "]"
         elif token.isspace():
-            if not wanted[-1]:
-                out.append(token)
+            if wanted[-1]:
+                continue
         elif token in {"^", "_"}:
-            out.append(token)
             wanted[-1] = 1
         elif token in {r"\frac", r"\binom", r"\sqrt"}:
-            out.append(token)
             wanted[-1] += 1 if token == r"\sqrt" else 2
         elif token == "[" and out and out[-1] == r"\sqrt":
-            out.append(token)
             in_option = True
         elif token == "{":
-            out.append(token)
             wanted.append(0)
         elif token == "}":
-            out.append(token)
             if len(wanted) > 1:
                 wanted.pop()
             wanted[-1] = max(0, wanted[-1] - 1)
         elif wanted[-1]:
-            out.append(_brace_token(token, out, wanted))
-        else:
-            out.append(token)
+            token = _brace_token(token, out, wanted)
+        out.append(token)
     return "".join(out)
 
 
 def _brace_token(token: str, out: list[str], wanted: list[int]) -> str:
     """`token` as the next arguments of what precedes it; digits may fill several arguments at once."""
-    if out and out[-1] in {"^", "_", r"\sqrt"}:
-        wanted[-1] -= 1
-        return f"{{{token}}}"
-    if not token.lstrip("-").isdigit() or token.startswith("-"):
+    if (out and out[-1] in {"^", "_", r"\sqrt"}) or not token.isdigit():
         wanted[-1] -= 1
         return f"{{{token}}}"
     count = min(wanted[-1], len(token))

@@ -1,7 +1,6 @@
 r"""Names before a value: `x = 5`, `AB = 5`, `f(3) = 5`, `\text{Area} = 5`, `m+n = 5`; and chains that end in one.
 
-Does: say whether the left side of an equation only names what the right side is. `x+y = 5` and `3x = 6` are equations
-that are still to be solved and name nothing. Does not: compare values.
+`x+y = 5` and `3x = 6` are equations that are still to be solved and name nothing.
 """
 
 from __future__ import annotations
@@ -9,8 +8,9 @@ from __future__ import annotations
 import re
 
 from open_r1.answers.equality import are_equal
-from open_r1.answers.evaluation import TooLargeError, UndefinedError
+from open_r1.answers.evaluation import real_value
 from open_r1.answers.formula import read_formula
+from open_r1.answers.reasons import NoValueError
 
 _INDEX = r"(?:_\{[^{}]*\}|_[A-Za-z0-9])"
 _GREEK = "alpha|beta|gamma|delta|theta|lambda|mu|phi|varphi|omega|sigma|rho|tau|ell|Delta|Omega"
@@ -57,30 +57,32 @@ def split_name(text: str) -> tuple[str, str] | None:
     return None
 
 
+def _is_near(exact: str, rounded: str) -> bool:
+    """Whether `\\sqrt2 \\approx 1.41` is true, as far as both can be read."""
+    values = [real_value(node) for text in (exact, rounded) if (node := read_formula(text))]
+    known = [value for value in values if value is not None]
+    return len(known) < 2 or abs(known[0] - known[1]) * 20 <= abs(known[0])
+
+
 def value_of_name(answer: str) -> str:
     r"""What `x = 5`, `7+5 = 12` and `x = 8/2 = 4` say in the end; the text itself where it isn't such a chain.
 
     The members of a chain that have a value must have the same: `7+6 = 12` says nothing.
     """
-    exact = answer.partition(r"\approx")[0].strip() or answer
-    if "=" not in exact:
-        named = split_name(exact)
-        return named[1] if named else exact
-    named = split_name(exact)
-    if named:
+    exact, _, rounded = (part.strip() for part in answer.partition(r"\approx"))
+    if not exact or not _is_near(exact, rounded):
+        return answer
+    if named := split_name(exact):
         return named[1]
+    if "=" not in exact:
+        return exact
     members = [member.strip() for member in _EQUALS.split(exact)]
-    start = 1 if is_name(members[0]) else 0
-    values = [read_formula(_CURRENCY.sub("", member)) for member in members[start:]]
-    if not all(
-        member and value is not None and not value.symbols()
-        for member, value in zip(members[start:], values, strict=True)
-    ):
+    values = [read_formula(_CURRENCY.sub("", member)) for member in members[is_name(members[0]) :]]
+    known = [value for value in values if value is not None and not value.symbols()]
+    if len(known) < len(values):
         return answer
     try:
-        is_true = all(
-            value is not None and values[-1] is not None and are_equal(values[-1], value) for value in values[:-1]
-        )
-    except (TooLargeError, UndefinedError):
+        is_true = all(are_equal(known[-1], value) for value in known[:-1])
+    except NoValueError:
         return answer
     return members[-1] if is_true else answer

@@ -1,4 +1,4 @@
-"""Why an answer got the verdict it got."""
+"""Why an answer got the verdict it got, and the errors by which reading and comparing say so."""
 
 from __future__ import annotations
 
@@ -29,3 +29,23 @@ SCORES: dict[Reason, float | None] = {
 }
 """What each reason is worth: an answer that isn't there or can't be read is wrong; a fault of ours or of the gold
 is unscored. "timeout" is the answer's: its gold against itself was settled in time."""
+
+
+class NotOfTypeError(Exception):
+    """An answer that can't be read as the gold's type."""
+
+
+class NoValueError(NotOfTypeError):
+    """A formula that nothing can be compared with."""
+
+
+class UndefinedError(NoValueError):
+    """A formula without a finite value: a division by zero, the logarithm of zero."""
+
+
+class TooLargeError(NoValueError):
+    """A value that no answer needs: it would take more memory or time than any answer is worth."""
+
+
+class NeedsAlgebraError(Exception):
+    """A pair that only the algebra system can settle; see `algebra`."""

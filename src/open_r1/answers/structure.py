@@ -1,8 +1,4 @@
-r"""The outer structure of canonical text: brackets, the parts of a list, the separators between them.
-
-Does: split text at commas, unions and other marks that stand outside all brackets, and take off the brackets around it.
-Does not: read the parts.
-"""
+r"""The outer structure of canonical text: brackets, the parts of a list, the separators between them."""
 
 from __future__ import annotations
 
@@ -12,6 +8,9 @@ from dataclasses import dataclass
 from open_r1.answers.latex import canonical
 
 BRACKETS = {"(": ")", "[": "]", r"\{": r"\}", r"\langle": r"\rangle"}
+
+MAX_BRACKETS = 8
+"""So many brackets around one thing are taken off."""
 
 _TOKEN = re.compile(
     r"\\[{}|]|\\langle(?![a-z])|\\rangle(?![a-z])|[()\[\]{},;:]|\\begin|\\end|\\cup(?![a-z])|\\pm(?![a-z])|\\cap(?![a-z])"
@@ -61,7 +60,7 @@ def read_group(text: str) -> Group | None:
     """The list, tuple, set, vector or interval that `text` is; None for anything else."""
     for joints in (frozenset({";"}), JOINTS):
         parts = read_list(text, joints)
-        if len(parts) > 1:
+        if len(parts) > 1 and (joints is JOINTS or ";" in text):
             return Group("", tuple(parts), "")
     opening = next((bracket for bracket in BRACKETS if text.startswith(bracket)), None)
     if opening is None or (closing := _matching_end(text)) is None:
@@ -78,7 +77,7 @@ def read_group(text: str) -> Group | None:
 def _both_signs(text: str) -> list[str]:
     r"""`1\pm\sqrt{5}` as its two values."""
     token = next((token for token in _TOKEN.finditer(text) if token.group() == r"\pm"), None)
-    if token is None or r"\pm" in text[token.end() :] or r"\mp" in text:
+    if token is None or r"\pm" in text[token.end() :] or r"\mp" in text or text.startswith(r"\{"):
         return [text]
     head, tail = text[: token.start()], text[token.end() :].strip()
     return [canonical(f"{head}+{tail}" if head else tail), canonical(f"{head}-{tail}")]
@@ -98,6 +97,8 @@ def _matching_end(text: str) -> str | None:
 
 def without_brackets(text: str) -> str:
     r"""`\left(42\right)` as `42`: brackets around a single thing say nothing."""
-    while text.startswith("(") and _matching_end(text) == ")" and "," not in text:
+    for _ in range(MAX_BRACKETS):
+        if not text.startswith("(") or "," in text or _matching_end(text) != ")":
+            break
         text = text[1:-1].strip()
     return text

@@ -1,7 +1,6 @@
 r"""Units of measure: which there are, what they measure, and how they convert.
 
-Does: read what follows a number as a unit (`km/h`, `cm^{2}`, `square feet`, `dollars`, `厘米`) or as words that count
-things (`red apples`), and say whether two of them agree. Does not: read the number (`types.quantity`).
+What follows a number is a unit (`km/h`, `cm^{2}`, `square feet`, `厘米`) or words that count things (`red apples`).
 """
 
 from __future__ import annotations
@@ -133,7 +132,7 @@ _ALONE_UNSAFE = frozenset({"h", "d", "t", "l", "K", "N", "J", "W", "V", "s", "g"
 """Units that are also letters of a formula: read as units only after a space, or in a compound such as `m/s`."""
 
 _FACTOR = re.compile(
-    r"(?P<times>\\cdot\s*|/\s*|\bper\s+|\s*)(?P<power>(?:square|cubic|sq\.?|cu\.?)\s+|平方|立方)?"
+    r"(?P<times>\s*\\cdot\s*|\s*/\s*|\s*\bper\s+|\s*)(?P<power>(?:square|cubic|sq\.?|cu\.?)\s+|平方|立方)?"
     r"(?P<name>°[CF]|°|[A-Za-zΩµ]+|[¢$€£¥₹]|[\u4e00-\u9fff]+?(?=/|$|\s))\.?"
     r"(?:\^\{?(?P<exponent>-?\d)\}?|(?P<after>[ ]squared|[ ]cubed))?"
 )
@@ -146,6 +145,7 @@ _COUNT_WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*\.?")
 def read_unit(text: str, is_spaced: bool = True) -> Unit | None:
     """The unit, or the words that count things, that stand after a number; None where they are neither."""
     text = text.strip().strip("()").strip().rstrip(".")
+    text = text[1:-1] if text.startswith("{") and text.endswith("}") else text
     if not text or len(text) > 80:
         return None
     known = _read_known(text, is_spaced)
@@ -171,25 +171,17 @@ def _singular(word: str) -> str:
 
 
 def _read_known(text: str, is_spaced: bool) -> Unit | None:
-    unit, position = COUNT, 0
-    factors = 0
-    while position < len(text):
-        match = _FACTOR.match(text, position)
-        if match is None or match.end() == position:
-            return None
+    factors = list(_FACTOR.finditer(text))
+    if "".join(match[0] for match in factors) != text or not all(match["times"] for match in factors[1:]):
+        return None
+    if len(factors) == 1 and not is_spaced and re.sub(r"\^.*", "", text) in _ALONE_UNSAFE:
+        return None
+    unit = COUNT
+    for match in factors:
         factor = _known_factor(match)
         if factor is None:
             return None
-        is_divided = match["times"].strip() in {"/", "per"}
-        if factors and not match["times"]:
-            return None
-        unit = unit / factor if is_divided else unit * factor
-        factors += 1
-        position = match.end()
-        while position < len(text) and text[position] == " " and text[position:].strip() == "":
-            position += 1
-    if factors == 1 and not is_spaced and re.sub(r"\^.*", "", text) in _ALONE_UNSAFE:
-        return None
+        unit = unit / factor if match["times"].strip() in {"/", "per"} else unit * factor
     return unit
 
 

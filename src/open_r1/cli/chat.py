@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EXAMPLE = """examples:
   open-r1 chat runs/tiny/grpo
   open-r1 chat http://localhost:8000/v1 --model your-model-path --system "Answer in one line."
-  echo "Solve: 2x + 3 = 11" | open-r1 chat runs/tiny/grpo > answer.txt
+  echo "Compute 7+5-3" | open-r1 chat runs/tiny/grpo > answer.txt
 
 A model folder or Hub id gets a server of its own for as long as the chat lasts. Without a terminal each line of the input
 is a question, and the answers go to stdout. A server's key is read from OPENAI_API_KEY.
@@ -64,12 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
     from open_r1.serving.screen import PlainScreen, TerminalScreen, counts
 
     options = ChatOptions(arguments.temperature, arguments.top_p, arguments.max_new_tokens)
-    if isinstance(
-        sys.stdin, io.TextIOWrapper
-    ):  # Python fails at bytes that are no text, or keeps what JSON can't carry
+    if isinstance(sys.stdin, io.TextIOWrapper):  # Python fails at bytes that are no text
         sys.stdin.reconfigure(errors="replace")
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    with server_of(arguments) as (url, key):
+    with _server_of(arguments) as (url, key):
         name = find_model(url, key, arguments.name)
         conversation = Conversation(url, name, options, key, clean(arguments.system_prompt))
         if is_terminal:
@@ -89,8 +87,7 @@ def is_address(model: str) -> bool:
 
 
 @contextlib.contextmanager
-def server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """Address and key of the server named, or of one that is started for this chat."""
+def _server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     from open_r1.net.addresses import parse_api_address
 
     if is_address(arguments.model):
@@ -109,7 +106,6 @@ def server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
 
 
 def put(conversation: Conversation, screen: Screen, question: str) -> Answer:
-    """Ask, and show the answer as it comes."""
     from open_r1.serving.client import Answer
 
     answer = Answer()
@@ -118,7 +114,6 @@ def put(conversation: Conversation, screen: Screen, question: str) -> Answer:
 
 
 def talk(conversation: Conversation, screen: Screen, read: Callable[[str], str] = input) -> None:
-    """Questions and commands until the user leaves."""
     import readline  # noqa: F401 - gives `input` its history and its keys
 
     session = Session(conversation, screen)
@@ -153,7 +148,6 @@ class Session:
             tell("\nstopped; the question is forgotten")
 
     def command(self, line: str) -> None:
-        """Carry out a line that begins with /."""
         name, _, rest = line[1:].partition(" ")
         act = getattr(self, f"do_{name}", None) if name.isidentifier() else None
         if act is None:

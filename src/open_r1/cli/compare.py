@@ -67,7 +67,6 @@ def label(each: Sequence[Sequence[Result]], folders: Sequence[Path]) -> list[lis
 
 
 def points(difference: Estimate) -> str:
-    """A difference of shares in percentage points."""
     if math.isnan(difference.low):
         return f"- over {difference.n} problem{'' if difference.n == 1 else 's'}"
     low, high = 100 * difference.low, 100 * difference.high

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,16 @@ The same command again goes on after an interruption with what is missing. More 
 FOLDER = Path("data/evals")
 
 SAMPLING = ("num_samples", "temperature", "top_p", "max_new_tokens", "seed")
-NOT_WITH_LIGHTEVAL = (*SAMPLING, "data", "max_problems", "skip_unusable", "server", "batch_size", "max_model_len")
+NOT_WITH_LIGHTEVAL = (
+    *SAMPLING,
+    "data",
+    "max_problems",
+    "skip_unusable",
+    "rewards",
+    "server",
+    "batch_size",
+    "max_model_len",
+)
 AT_LEAST_ONE = "num_gpus num_samples max_new_tokens max_model_len max_problems batch_size concurrency".split()
 
 
@@ -49,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("problems")
     add(group, "benchmarks", nargs="+", metavar="NAME", help="names of --list, tasks:NAME?key=value, reasoning_gym:NAME, "
         "files (FILE?prompt=COLUMN&answer=COLUMN), or module:NAME")  # fmt: skip
-    add(group, "list", "--list_benchmarks", action="store_true", help="list the benchmarks and their defaults")
+    add(group, "list", "--_list_benchmarks", action="store_true", help="list the benchmarks and their defaults")
     add(
         group, "data", action="append", default=[], metavar="NAME=FILE", help="a local file in the benchmark's columns"
     )
@@ -58,6 +68,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(group, "prompt_column", help="column with the problem, with --problems (default: by its name)")
     add(group, "solution_column", help="column with the gold answer, with --problems (default: by its name)")
     add(group, "max_problems")
+    add(group, "rewards", help="score by rewards in place of the benchmark's check: names, or my.py:f of your own")
     add(group, "skip_unusable", help="leave out problems that can't be scored or don't fit, instead of refusing")
     group = parser.add_argument_group("sampling")
     add(group, "num_samples", help="samples a problem (default: the benchmark's)")
@@ -93,16 +104,16 @@ def _add_backend_and_results(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check everything, load the model, run one benchmark after another, show the table."""
     if arguments.list:
-        list_benchmarks()
+        _list_benchmarks()
         return 0
     check_request(arguments)
     folder = arguments.output_dir or FOLDER / arguments.model.strip("./").replace(":", "-")
     if arguments.lighteval:
-        print_lighteval(arguments, folder)
+        _print_lighteval(arguments, folder)
         return 0
     plans = make_plans(arguments)
     if arguments.dry_run:
-        show_plans(plans, folder, arguments.json)
+        _show_plans(plans, folder, arguments.json)
         return 0
     for plan in plans:
         tell(f"{plan.name}: {len(plan.problems):,} problems × {plan.num_samples} samples, {plan.data}")
@@ -123,8 +134,7 @@ FILE                your own problems, as mine.jsonl?prompt=question&answer=fina
 module:NAME         your own Benchmark"""
 
 
-def list_benchmarks() -> None:
-    """Show every benchmark with its defaults."""
+def _list_benchmarks() -> None:
     from open_r1.evaluation import benchmarks
 
     rows = [(name, one.title, f"{one.num_samples} samples", str(one.source)) for name, one in benchmarks().items()]
@@ -133,7 +143,6 @@ def list_benchmarks() -> None:
 
 
 def check_request(arguments: argparse.Namespace) -> None:
-    """ConfigError for what can't be done as asked."""
     if not arguments.model:
         raise ConfigError("no model was named: open-r1 eval MODEL --benchmarks NAME.")
     check_use(arguments)
@@ -186,15 +195,14 @@ def make_plans(arguments: argparse.Namespace) -> list[Plan]:
         raise ConfigError(f"--data {name} does not have the form NAME=FILE, as math_500=math500.jsonl.")
     plans = [
         plan_evaluation(benchmark, settings, data.pop(name, None), tell)
-        for name, benchmark in choose_benchmarks(arguments).items()
+        for name, benchmark in _choose_benchmarks(arguments).items()
     ]
     if data:
         raise ConfigError(f"--data names '{next(iter(data))}', which is not among the benchmarks asked for.")
     return plans
 
 
-def choose_benchmarks(arguments: argparse.Namespace) -> dict[str, Benchmark]:
-    """The benchmarks asked for, by the names they were asked for; ConfigError for none, or two of one name."""
+def _choose_benchmarks(arguments: argparse.Namespace) -> dict[str, Benchmark]:
     from open_r1.evaluation.benchmarks import get_benchmark, split_names
     from open_r1.evaluation.benchmarks.by_source import held_out_benchmark
 
@@ -205,15 +213,13 @@ def choose_benchmarks(arguments: argparse.Namespace) -> dict[str, Benchmark]:
     if not names:
         raise ConfigError("--benchmarks names none; open-r1 eval --list shows them.")
     found = {name: get_benchmark(name) for name in names}
-    titles = [benchmark.name for benchmark in found.values()]
-    for title in titles:
-        if titles.count(title) > 1:
-            raise ConfigError(f"two benchmarks are called '{title}'; name one of them: FILE?name=another")
+    titles = Counter(benchmark.name for benchmark in found.values())
+    for title in (title for title, times in titles.items() if times > 1):
+        raise ConfigError(f"two benchmarks are called '{title}'; name one of them: FILE?name=another")
     return found
 
 
-def show_plans(plans: Sequence[Plan], folder: Path, as_json: bool) -> None:
-    """What would be sampled, and where it would go."""
+def _show_plans(plans: Sequence[Plan], folder: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
     planned = [
@@ -221,7 +227,7 @@ def show_plans(plans: Sequence[Plan], folder: Path, as_json: bool) -> None:
             "name": plan.name,
             "problems": len(plan.problems),
             "data": plan.data,
-            "folder": str(folder / folder_name(plan.name)),
+            "folder": str(folder / _folder_name(plan.name)),
             "modes": {mode.name: asdict(mode.sampling) for mode in plan.modes},
         }
         for plan in plans
@@ -244,8 +250,8 @@ def run_plans(plans: Sequence[Plan], arguments: argparse.Namespace, folder: Path
     from open_r1.rundir import RunDir, write_json, write_text
 
     RunDir(folder).create()
-    folders = {plan.name: folder / folder_name(plan.name) for plan in plans}
-    backend = make_backend(arguments)
+    folders = {plan.name: folder / _folder_name(plan.name) for plan in plans}
+    backend = _make_backend(arguments)
     if arguments.overwrite:  # now that the new run is known to be possible
         for path in folders.values():
             if (path / COMPLETIONS).is_dir():  # and nothing that isn't an evaluation
@@ -270,27 +276,19 @@ def run_plans(plans: Sequence[Plan], arguments: argparse.Namespace, folder: Path
     return summaries
 
 
-def folder_name(name: str) -> str:
-    """A benchmark's name as the name of a folder."""
+def _folder_name(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name).strip(".") or "benchmark"
 
 
-def make_backend(arguments: argparse.Namespace) -> Backend:
-    """The backend that the options name."""
+def _make_backend(arguments: argparse.Namespace) -> Backend:
     from open_r1.evaluation import backends
 
     if arguments.server:
         from open_r1.generation.openai_server import ServerSettings
 
-        settings = ServerSettings(
-            urls=tuple(arguments.server),
-            model=arguments.model,
-            api_key_env=arguments.api_key_env,
-            concurrency=arguments.concurrency,
-            timeout_s=arguments.timeout,
-            patience_s=arguments.patience,
-            wait_for_server_s=arguments.wait_for_server,
-        )
+        waits = {"patience_s": arguments.patience, "wait_for_server_s": arguments.wait_for_server}
+        named = {name: getattr(arguments, name) for name in ("model", "api_key_env", "concurrency")}
+        settings = ServerSettings(tuple(arguments.server), timeout_s=arguments.timeout, **named, **waits)
         return backends.server_backend(settings, tell)
     batch_size = arguments.batch_size or 256
     if arguments.backend == "vllm":
@@ -302,7 +300,6 @@ def make_backend(arguments: argparse.Namespace) -> Backend:
 
 
 def show_summary(summary: dict[str, Any]) -> None:
-    """A benchmark's figures in a few lines for each mode."""
     for name, result in summary["modes"].items():
         count = result["num_samples"]
         show(f"\n{summary['title']}: {summary['num_problems']} problems × {count} samples, {name}")
@@ -323,21 +320,18 @@ def show_summary(summary: dict[str, Any]) -> None:
 
 
 def errors(result: dict[str, Any]) -> str:
-    """The standard errors in words."""
     words = {"standard_error": "standard error {:.2f} over problems", "repeat_error": "{:.2f} from sampling alone"}
     parts = [form.format(100 * result[key]) for key, form in words.items() if result[key] is not None]
     return f"  ({', '.join(parts)})" if parts else ""
 
 
 def percent(share: dict[str, Any]) -> str:
-    """A share in percent with its interval."""
     if share["value"] is None:
         return f"    - {'':18} n = {share['n']}"
     return f"{100 * share['value']:5.1f} %  [{100 * share['low']:5.1f}, {100 * share['high']:5.1f}]  n = {share['n']}"
 
 
-def print_lighteval(arguments: argparse.Namespace, folder: Path) -> None:
-    """Print lighteval's commands for the same benchmarks."""
+def _print_lighteval(arguments: argparse.Namespace, folder: Path) -> None:
     from open_r1.evaluation.benchmarks import split_names
     from open_r1.evaluation.lighteval import command_line
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +34,8 @@ TIER_WORDS = {
     "filter of system calls. All languages.",
     "B": "Tier B: programs run behind Landlock and a filter of system calls; they can't write files or start processes. "
     "Python only.",
+    "": "No tier: this machine can't isolate programs, so none is run.",
 }
-NO_TIER = "No tier: this machine can't isolate programs, so none is run."
 
 
 def add_parser(subparsers: Any) -> None:
@@ -107,61 +105,43 @@ def router_parser(provider: str, sandboxes: str) -> Parser:
     return parser
 
 
-@dataclass(frozen=True)
-class Check:
-    """What `check` found.
-
-    Args:
-        tier: "A", "B", or "" for none.
-        obstacles: Why each better tier isn't available.
-        languages: Name -> version of those that run here.
-        missing: Name -> what to install for those that don't.
-        self_test: What each probe shows -> what was wrong, "" for nothing.
-        programs_per_s: Trivial Python programs; None if they weren't tried.
-    """
-
-    tier: str
-    obstacles: dict[str, str]
-    languages: dict[str, str]
-    missing: dict[str, str]
-    workers: int
-    self_test: dict[str, str]
-    programs_per_s: float | None
-
-    @property
-    def exit_status(self) -> int:
-        """0 all is well, 1 a failed self-test, 2 no isolation."""
-        return 2 if not self.tier else int(any(self.self_test.values()))
-
-
 def run_check(arguments: argparse.Namespace) -> int:
-    """`open-r1 executor check`."""
+    """`open-r1 executor check`: exit status 0 all is well, 1 a failed self-test, 2 no isolation."""
     found = check_machine(arguments.concurrency, arguments.packages)
-    if arguments.json:
-        show_json(asdict(found))
-    else:
-        show("\n".join(describe_check(found)))
-    return found.exit_status
+    show_json(found) if arguments.json else show("\n".join(describe_check(found)))
+    return 2 if not found["tier"] else int(any(found["self_test"].values()))
 
 
-def check_machine(workers: int | None, packages: list[str]) -> Check:
-    """Find the isolation of this machine, run the self-test and measure the rate of programs."""
+def check_machine(workers: int | None, packages: list[str]) -> dict[str, Any]:
+    """Find the isolation of this machine, run the self-test and measure the rate of programs.
+
+    `tier` is "" where no program is run; `missing` says by language what to install; `self_test` says by probe what was
+    wrong, "" for nothing.
+    """
     from open_r1.execution.sandbox import tiers
     from open_r1.execution.sandbox.local import LocalProvider
     from open_r1.execution.service.languages import languages_here, languages_missing
     from open_r1.execution.service.probes import run_probes
 
     isolation = tiers.detect()
-    missing = languages_missing()
     provider = LocalProvider(check_workers(workers), packages)
     with provider:
-        if not isolation.tier:
-            return Check("", isolation.obstacles, {}, missing, provider.workers, {}, None)
-        provider.check()
-        languages = languages_here(provider)
-        self_test = run_probes(provider, languages)
-        rate = None if any(self_test.values()) else measure_rate(provider)
-        return Check(isolation.tier, isolation.obstacles, languages, missing, provider.workers, self_test, rate)
+        found: dict[str, Any] = {
+            "tier": isolation.tier or "",
+            "obstacles": isolation.obstacles,
+            "languages": {},
+            "missing": languages_missing(),
+            "workers": provider.workers,
+            "self_test": {},
+            "programs_per_s": None,
+        }
+        if isolation.tier:
+            provider.check()
+            found["languages"] = languages_here(provider)
+            found["self_test"] = run_probes(provider, found["languages"])
+            if not any(found["self_test"].values()):
+                found["programs_per_s"] = measure_rate(provider)
+    return found
 
 
 def check_workers(workers: int | None) -> int | None:
@@ -182,23 +162,20 @@ def measure_rate(provider: LocalProvider) -> float:
     return round(count / (time.monotonic() - started), 1)
 
 
-def describe_check(found: Check) -> list[str]:
+def describe_check(found: dict[str, Any]) -> list[str]:
     """What `check` found, as lines."""
-    lines = [TIER_WORDS.get(found.tier, NO_TIER)]
-    lines += [f"Not tier {tier}: {cause}." for tier, cause in found.obstacles.items()]
-    if not found.tier:
+    lines = [TIER_WORDS[found["tier"]], *(f"Not tier {tier}: {why}." for tier, why in found["obstacles"].items())]
+    if not found["tier"]:
         from open_r1.execution.sandbox.tiers import REMEDY
 
         return [*lines, REMEDY]
-    lines += ["", "Languages"]
-    missing = {name: f"missing: {remedy}" for name, remedy in found.missing.items()}
-    lines += [table((found.languages | missing).items(), indent=2), "", "Self-test"]
-    lines += [
-        f"  FAILED  {name}: {fault}" if fault else f"  ok      {name}" for name, fault in found.self_test.items()
-    ]
-    if found.programs_per_s is not None:
-        at_once = f"{found.workers} at once" if found.workers > 1 else "one at a time"
-        lines += ["", f"{found.programs_per_s:.0f} trivial Python programs a second, {at_once}."]
+    languages = found["languages"] | {name: f"missing: {remedy}" for name, remedy in found["missing"].items()}
+    lines += ["", "Languages", table(languages.items(), indent=2), "", "Self-test"]
+    for name, fault in found["self_test"].items():
+        lines.append(f"  FAILED  {name}: {fault}" if fault else f"  ok      {name}")
+    if found["programs_per_s"] is not None:
+        at_once = f"{found['workers']} at once" if found["workers"] > 1 else "one at a time"
+        lines += ["", f"{found['programs_per_s']:.0f} trivial Python programs a second, {at_once}."]
     return lines
 
 
@@ -216,11 +193,20 @@ def run_serve(arguments: argparse.Namespace) -> int:
     token = read_token(getattr(arguments, "token_file", None))
     host = arguments.host or ("0.0.0.0" if token else "127.0.0.1")
     settings = ServiceSettings(host=host, token=token, **chosen)
+
+    def announce(address: str) -> None:
+        if path := getattr(arguments, "address_file", None):
+            write_text(path, f"{address}\n")
+        shown = ' -H "Authorization: Bearer $OPEN_R1_EXECUTOR_TOKEN"' if token else ""
+        request = json.dumps({"programs": [{"source": "print(6 * 7)"}]})
+        show(f"serving on http://{address}")
+        show(f"curl{shown} -H 'Content-Type: application/json' -d '{request}' http://{address}/v1/executions")
+
     with make_provider(arguments) as provider:
         provider.check()
         if failure := run_self_test(provider):
             raise RunError(f"the self-test fails: {failure}. Run: open-r1 executor check.")
-        serve(provider, settings, languages_here(provider), on_ready=announcer(arguments, bool(token)))
+        serve(provider, settings, languages_here(provider), announce)
     return 0
 
 
@@ -235,17 +221,3 @@ def make_provider(arguments: argparse.Namespace) -> Provider:
 
     given = {} if concurrency is None else {"parallel_code_exec_per_proc": concurrency}
     return get_provider(arguments.provider, argparse.Namespace(**given))
-
-
-def announcer(arguments: argparse.Namespace, has_token: bool) -> Callable[[str], None]:
-    """Says where the service is, with a line to try it by."""
-
-    def announce(address: str) -> None:
-        if path := getattr(arguments, "address_file", None):
-            write_text(path, f"{address}\n")
-        shown = ' -H "Authorization: Bearer $OPEN_R1_EXECUTOR_TOKEN"' if has_token else ""
-        request = json.dumps({"programs": [{"source": "print(6 * 7)"}]})
-        show(f"serving on http://{address}")
-        show(f"curl{shown} -H 'Content-Type: application/json' -d '{request}' http://{address}/v1/executions")
-
-    return announce

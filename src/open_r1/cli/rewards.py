@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,51 +87,28 @@ def run_score(arguments: argparse.Namespace) -> int:
 
 
 def read_columns(path: Path) -> dict[str, list[Any]]:
-    """The file's columns, the completions under `completions`. DataError names the line that can't be read."""
-    rows = list(_read_rows(path))
-    if not rows:
-        raise DataError(f"{path} has no lines; give a JSONL file with a `completion` a line.")
+    """The file's columns, the completions under `completions`. DataError names the row that can't be scored."""
+    from open_r1.data.sources import open_rows
+
+    rows = list(open_rows(str(path)).read())
     found = next((name for name in TEXT_COLUMNS if name in rows[0]), None)
     if found is None:
         raise DataError(
             f"{path} has no column of completions; found {', '.join(rows[0])}. Name it one of: {', '.join(TEXT_COLUMNS)}."
         )
-    lacking = next((number for number, row in enumerate(rows, start=1) if found not in row), None)
-    if lacking:
-        raise DataError(f"{path}, sample {lacking} has no {found}; give it one, which may be empty.")
+    for number, row in enumerate(rows, start=1):
+        if found not in row:
+            raise DataError(f"{path}, sample {number} has no {found}; give it one, which may be empty.")
+        if not isinstance(row[found], str | list | None):
+            raise DataError(f"{path}, sample {number} has a {found} that is neither text nor a chat: {row[found]!r}.")
     names = dict.fromkeys(name for row in rows for name in row)
     columns = {name: [row.get(name) for row in rows] for name in names if name != found}
-    columns["completions"] = [row.get(found) or "" for row in rows]
+    columns["completions"] = [row[found] or "" for row in rows]
     if "solution" not in columns and "answer" in columns:
         columns["solution"] = columns["answer"]
     if "prompt" in columns:
         columns.setdefault("prompts", columns["prompt"])
     return columns
-
-
-def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield _read_row(line, f"{path}, line {number}")
-    except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror}; check the path.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; convert it.") from error
-
-
-def _read_row(line: str, place: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{place} is not JSON that can be read: {error}; fix or remove that line.") from error
-    if not isinstance(row, dict):
-        raise DataError(f'{place} is a {type(row).__name__}, not an object; write {{"completion": …}}.')
-    for name in TEXT_COLUMNS:
-        if not isinstance(row.get(name), str | list | None):
-            raise DataError(f"{place} has a {name} that is neither text nor a chat: {row[name]!r}; fix that line.")
-    return row
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:

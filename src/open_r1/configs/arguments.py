@@ -98,3 +98,4 @@ class GRPOConfig(StageSettings, trl.GRPOConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.log_unique_prompts = self.log_unique_prompts or self.wandb_log_unique_prompts
+        self.log_completions = self.log_completions or bool(self.num_completions_to_print)

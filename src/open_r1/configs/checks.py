@@ -6,7 +6,11 @@ import math
 from typing import Any
 
 from open_r1.configs.references import split_object
-from open_r1.errors import ConfigError
+from open_r1.errors import ConfigError, nearest
+
+EVALUATED = ("loss", "mean_token_accuracy", "entropy", "num_tokens", "reward", "reward_std", "frac_reward_zero_std", "kl",
+             "aux_loss", "runtime", "samples_per_second", "steps_per_second")  # fmt: skip
+"""What an evaluation while training reports."""
 
 
 def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
@@ -32,11 +36,36 @@ def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
             "save_only_model leaves the optimizer out of checkpoints, so a run could not go on from one; "
             "set save_only_model false, or save_strategy no."
         )
-    if kind == "sft" and training.max_length is not None and training.max_length < 1:
-        raise ConfigError(f"max_length must be at least 1 token or null, but is {training.max_length}.")
-    if kind == "grpo":
+    check_best_metric(training)
+    if kind == "sft":
+        check_packing(training)
+    else:
         check_checkpoints(training)
         check_reward_weights(script, training)
+
+
+def check_packing(training: Any) -> None:
+    """ConfigError for lengths and packing that TRL refuses once the model is loaded."""
+    if training.max_length is not None and training.max_length < 1:
+        raise ConfigError(f"max_length must be at least 1 token or null, but is {training.max_length}.")
+    if training.packing and training.max_length is None:
+        raise ConfigError("packing fills sequences of max_length tokens, but max_length is null; give a number.")
+    if training.padding_free and not training.packing and training.max_length is not None:
+        raise ConfigError(
+            f"padding_free without packing does not keep to max_length = {training.max_length}; set packing true, or "
+            "max_length null."
+        )
+
+
+def check_best_metric(training: Any) -> None:
+    """ConfigError for a metric that no evaluation reports; a callback of the user's own may report any."""
+    name = (training.metric_for_best_model or "loss").removeprefix("eval_")
+    is_known = name in EVALUATED or name.startswith(("rewards/", "completions/", "sampling/"))
+    if not is_known and not training.callbacks:
+        raise ConfigError(
+            f"metric_for_best_model = '{name}' is not a metric that an evaluation reports{nearest(name, EVALUATED)} "
+            f"It reports: {', '.join(EVALUATED)}, and in GRPO rewards/NAME/mean."
+        )
 
 
 def check_data(script: Any, training: Any) -> None:
@@ -57,8 +86,7 @@ def check_data(script: Any, training: Any) -> None:
 
 def check_checkpoints(training: Any) -> None:
     """Checkpoints must fall between generations, or a resumed run would redo half of one and end elsewhere."""
-    accumulation = training.gradient_accumulation_steps
-    period = math.lcm(training.steps_per_generation * training.num_iterations, accumulation) // accumulation
+    period = steps_of_generation(training)
     if training.save_strategy != "steps" or period == 1:
         return
     if training.save_steps < 1 and training.max_steps < 1:
@@ -73,6 +101,12 @@ def check_checkpoints(training: Any) -> None:
             f"save_steps = {training.save_steps} puts a checkpoint inside a generation, and a resumed run would end "
             f"elsewhere; generations end every {period} update steps; nearest valid: save_steps = {nearest_steps}."
         )
+
+
+def steps_of_generation(training: Any) -> int:
+    """The update steps that one generation is used for; 1 in SFT."""
+    steps, accumulation = getattr(training, "steps_per_generation", None), training.gradient_accumulation_steps
+    return math.lcm(steps * training.num_iterations, accumulation) // accumulation if steps else 1
 
 
 def check_batch(training_values: dict[str, Any], num_processes: int) -> None:

@@ -71,9 +71,9 @@ def open_teacher(
     """
     if settings.backend == "server":
         return open_servers(settings, output_dir, report)
-    from open_r1.generation.batching import BatchedGenerator
+    from open_r1.generation.batching import IN_FLIGHT, BatchedGenerator
 
-    model = str(settings.model)
+    model, in_flight = str(settings.model), settings.batch_size
     if settings.backend == "vllm":
         from open_r1.generation.vllm_in_process import VLLMGenerator
 
@@ -82,7 +82,8 @@ def open_teacher(
         from open_r1.generation.in_process import TransformersGenerator
 
         generator = TransformersGenerator.from_folder(model, batch_size=settings.batch_size)
-    return BatchedGenerator(generator, model, settings.batch_size)
+        in_flight *= IN_FLIGHT
+    return BatchedGenerator(generator, model, in_flight)
 
 
 def open_servers(settings: TeacherSettings, output_dir: Path | None, report: Callable[[str], None]) -> Completer:

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
 from open_r1.generation import Completer, Generator, Message
-from open_r1.generation.batching import BatchedGenerator
+from open_r1.generation.batching import IN_FLIGHT, BatchedGenerator
 from open_r1.hub.folders import model_files
-from open_r1.net.client import TransportError, request_once
 from open_r1.rundir import hash_files
 
 BackendName = Literal["transformers", "vllm", "server"]
 Parallel = Literal["data", "tensor"]
+NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("repetition_penalty", "encoder_repetition_penalty"), (1,)),
+    **dict.fromkeys(("no_repeat_ngram_size", "min_new_tokens", "min_length", "encoder_no_repeat_ngram_size"), (0,)),
+    **dict.fromkeys(("bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "sequence_bias"), ([], {})),
+    **dict.fromkeys(("forced_bos_token_id", "forced_eos_token_id", "exponential_decay_length_penalty"), ()),
+}
+"""Settings of a generation_config.json that change an answer, with the values that ask for nothing."""
 CountTokens = Callable[[Sequence[Message]], int]
 
-ASK_TIMEOUT_S = 10.0
 BYTES_A_TOKEN = 2
 """Fewer than usual texts have, so that the length of a prompt is not underestimated where it can't be counted."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """What generates samples.
-
-    Args:
-        completer: Answers requests.
-        context: The context of its model, in tokens; None where it is not known.
-        count_tokens: The tokens of a conversation as a prompt.
-        name: Which of the backends it is; None for one of the user's own.
-        model_hash: A hash of a local folder's files, by which another model under the same name is noticed; empty
-            where no folder is given.
-        versions: Library -> version, for the summary.
-    """
+    """What generates samples; `context` in tokens, None where unknown; `model_hash` is of a folder's files."""
 
     completer: Completer
     context: int | None
@@ -43,6 +40,7 @@ class Backend:
     name: BackendName | None = None
     model_hash: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    not_applied: Mapping[str, Any] = field(default_factory=dict)
 
 
 def estimate_tokens(messages: Sequence[Message]) -> int:
@@ -63,7 +61,19 @@ def of_model(
     versions = {library: metadata.version(library) for library in installed}
     files = model_files(model)
     completer = BatchedGenerator(generator, model, batch_size)
-    return Backend(completer, context, count_tokens, name, hash_files(files) if files else "", versions)
+    model_hash = hash_files(files) if files else ""
+    return Backend(completer, context, count_tokens, name, model_hash, versions, unapplied_settings(model))
+
+
+def unapplied_settings(model: str) -> dict[str, Any]:
+    """What generation_config.json asks for that changes an answer, and that no way of generating here applies."""
+    from huggingface_hub import try_to_load_from_cache
+
+    folder, name, config = Path(model).expanduser(), "generation_config.json", {}
+    with contextlib.suppress(OSError, ValueError):  # not there, not a Hub id, or damaged
+        path = folder / name if folder.is_dir() else Path(str(try_to_load_from_cache(model, name)))
+        config = json.loads(path.read_text(encoding="utf-8"))
+    return {key: config[key] for key, neutral in NEUTRAL.items() if config.get(key) not in (None, *neutral)}
 
 
 def transformers_backend(model: str, batch_size: int) -> Backend:
@@ -72,24 +82,22 @@ def transformers_backend(model: str, batch_size: int) -> Backend:
 
     generator = TransformersGenerator.from_folder(model, batch_size=batch_size)
     context = getattr(generator.model.config.get_text_config(), "max_position_embeddings", None)
+    in_flight = IN_FLIGHT * batch_size  # what waits takes the place of what is done
     return of_model(
-        generator, model, batch_size, context, lambda messages: len(generator.encode(messages)), "transformers"
+        generator, model, in_flight, context, lambda messages: len(generator.encode(messages)), "transformers"
     )
 
 
 def vllm_backend(
     model: str, batch_size: int, parallel: Parallel | None = None, num_gpus: int = 1, **options: Any
 ) -> Backend:
-    """vLLM in this process; by `tensor` one model over all GPUs, by `data` a whole model on each, in processes of their own.
-
-    `options` are vLLM's.
-    """
+    """vLLM in this process: by `tensor` one model over all GPUs, by `data` a whole model on each. `options` are vLLM's."""
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
     if parallel == "data" and num_gpus > 1:
-        from open_r1.generation.data_parallel import DataParallelGenerator
+        from open_r1.generation.data_parallel import DataParallelGenerator, make_vllm
 
-        generator: Any = DataParallelGenerator.of_vllm(model, num_gpus, options)
+        generator: Any = DataParallelGenerator(make_vllm, (model, options), num_gpus)
         batch_size *= num_gpus
     else:
         sizes = {"tensor_parallel_size": num_gpus} if parallel == "tensor" else {}
@@ -103,17 +111,4 @@ def server_backend(settings: Any, report: Callable[[str], None]) -> Backend:
 
     server = OpenAIServer(settings, report)
     server.find_model()
-    contexts = [ask_context(address.url, server.model, server.key) for address in server.addresses]
-    known = [context for context in contexts if context is not None]
-    return Backend(server, min(known, default=None), estimate_tokens, "server")
-
-
-def ask_context(url: str, model: str, key: str = "") -> int | None:
-    """The context that a server gives its model (vLLM's and SGLang's `max_model_len`), None where it does not say."""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    try:
-        reply = request_once("GET", f"{url}/models", headers=headers, timeout_s=ASK_TIMEOUT_S, max_bytes=1 << 20)
-        lengths = [entry.get("max_model_len") for entry in json.loads(reply.body)["data"] if entry.get("id") == model]
-    except (TransportError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return next((int(length) for length in lengths if isinstance(length, int) and length > 0), None)
+    return Backend(server, server.context, estimate_tokens, "server")

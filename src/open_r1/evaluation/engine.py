@@ -1,12 +1,8 @@
-"""The one evaluation: check, sample, score, estimate, write.
+"""The one evaluation: check, sample, score, estimate, write. What is there is not done again.
 
-    <folder>/
-      completions/    the completions as they came (`sampling`)
-      samples.jsonl   every sample with its extracted answer, score and reason, by mode, problem and index
-      summary.json    the estimates (`summary` documents it), written last; the same samples give the same bytes
-
-What is there is not done again: a killed evaluation goes on with the missing samples, a finished one is read.
-`evaluate` does everything; `plan_evaluation` and `run_evaluation` are its halves, before and after a model is loaded.
+<folder>/completions/    the completions as they came (`sampling`)
+<folder>/samples.jsonl   every sample with its extracted answer, score and reason, by mode, problem and index
+<folder>/summary.json    the estimates (`summary`), written last; the same samples give the same bytes
 """
 
 from __future__ import annotations
@@ -21,6 +17,7 @@ from open_r1 import __version__
 from open_r1.errors import ConfigError, DataError
 from open_r1.evaluation.backends import Backend, transformers_backend
 from open_r1.evaluation.benchmarks import Benchmark, get_benchmark
+from open_r1.evaluation.own_rewards import hash_rewards, with_rewards
 from open_r1.evaluation.sampling import Mode, OnProgress, hash_problems, read_samples, sample_problems
 from open_r1.evaluation.summary import SAMPLES, SUMMARY, read_scored, read_summary, sample_row, summarise_mode
 from open_r1.generation import Sampling
@@ -35,23 +32,16 @@ SCORED_AT_ONCE = 2048
 Tell = Callable[[str], None]
 
 
-def silent(_: Any) -> None:
-    """Shows nothing."""
+def silent(_: Any) -> None: ...
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
     """How a benchmark is sampled; None leaves the benchmark's own setting.
 
-    Args:
-        num_samples: Samples of each problem.
-        temperature: Of the samples; 0 for one greedy completion alone.
-        top_p: Of the samples.
-        max_new_tokens: The limit of a completion; less where the model's context leaves less.
-        seed: Of the samples, and of the order of options in multiple-choice problems.
-        system_prompt: Before every problem.
-        max_problems: Only the first so many.
-        skip_unusable: Leave out problems that can't be scored, or don't fit into the model's context, instead of refusing.
+    Temperature 0 gives one greedy completion alone. `max_new_tokens` is less where the model's context leaves less. `seed`
+    is also that of the order of options in multiple-choice problems. `skip_unusable` leaves out problems that can't be
+    scored, or don't fit into the model's context, instead of refusing them.
     """
 
     num_samples: int | None = None
@@ -62,6 +52,7 @@ class EvaluationSettings:
     system_prompt: str | None = None
     max_problems: int | None = None
     skip_unusable: bool = False
+    rewards: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +67,6 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """The benchmark's name."""
         return self.benchmark.name
 
     @property
@@ -95,23 +85,13 @@ def evaluate(
     on_progress: OnProgress = silent,
     tell: Tell = silent,
 ) -> dict[str, Any]:
-    """Evaluate a model on a benchmark, or finish an evaluation that was interrupted.
+    """Evaluate a model on a benchmark, or finish an evaluation that was interrupted; returns the summary of summary.json.
 
-    Args:
-        benchmark: A name of `benchmarks()`, a source such as "mine.jsonl?prompt=question&answer=final",
-            "module:name", or a `Benchmark`.
-        model: A model folder or Hub id, answered by transformers in this process, or a `Backend` of `backends`.
-        folder: Where the samples and the summary go.
-        settings: How the problems are sampled; by default as the benchmark says.
-        data: A local file in the benchmark's columns, instead of the published one.
-        batch_size: Samples at once, where `model` is a folder or Hub id.
-        on_progress: Called about once a second while samples are generated.
-        tell: Called with notices, one line each.
+    `benchmark` is a name, "mine.jsonl?prompt=question&answer=final" or "module:name"; `model` a folder or Hub id, for
+    transformers in this process, `batch_size` samples at once; `data` a local file in the benchmark's columns.
 
-    Returns the summary, as summary.json contains it (`summary.read_summary`).
-
-    Raises ConfigError for what can't be evaluated as asked, DataError for problems that can't be read or scored,
-    RunFolderError where the folder contains another evaluation, RunError where not every sample could be generated.
+    ConfigError for what can't be evaluated as asked, DataError for problems that can't be read or scored, RunFolderError
+    where the folder contains another evaluation, RunError where not every sample could be generated.
     """
     known = get_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     plan = plan_evaluation(known, settings or EvaluationSettings(), data, tell)
@@ -124,6 +104,7 @@ def plan_evaluation(
 ) -> Plan:
     """Load and check everything that needs no model. DataError lists the problems that can't be scored."""
     modes = choose_modes(benchmark, settings)
+    benchmark = with_rewards(benchmark, settings.rewards) if settings.rewards else benchmark
     benchmark.check()
     problems = benchmark.load(data, settings.max_problems, settings.seed)
     troubles = {problem.id: trouble for problem in problems if (trouble := benchmark.find_trouble(problem))}
@@ -139,10 +120,7 @@ def plan_evaluation(
 
 
 def choose_modes(benchmark: Benchmark, settings: EvaluationSettings) -> tuple[Mode, ...]:
-    """The modes of an evaluation: samples, a greedy completion beside them where the benchmark says so.
-
-    At temperature 0 the samples are one greedy completion. ConfigError for settings that make no sense.
-    """
+    """The samples, and a greedy completion beside them where the benchmark says so; at temperature 0 that alone."""
 
     def chosen(name: str) -> Any:
         value = getattr(settings, name)
@@ -167,14 +145,13 @@ def run_evaluation(
     command: str = "",
     model_name: str | None = None,
 ) -> dict[str, Any]:
-    """Run a planned evaluation, or what is missing of it; returns its summary.
-
-    `command` is the command that errors name for going on; `model_name` replaces the model's path in the summary.
-    """
+    """Run what is missing of a planned evaluation; its summary. Errors name `command` as the way to go on."""
     plan = fit_context(plan, backend, tell)
-    settings = settings_of(plan, backend, model_name or backend.completer.model)
-    if (finished := read_finished(folder, settings)) is not None:
+    settings = _settings_of(plan, backend, model_name or backend.completer.model)
+    if (finished := _read_finished(folder, settings)) is not None:
         return finished
+    for key, value in backend.not_applied.items():
+        tell(f"notice: generation_config.json asks for {key} {value}, which is not applied")
     completions = RunDir(folder / COMPLETIONS)
     with completions.claimed(identity_of(settings)):
         for mode in plan.modes:
@@ -206,10 +183,7 @@ def run_evaluation(
 
 
 def fit_context(plan: Plan, backend: Backend, tell: Tell) -> Plan:
-    """The plan with problems and completions that fit the model's context, one limit for all; notices say what changed.
-
-    `skip_unusable` leaves out problems whose completions don't fit as asked for. ConfigError where there is no room at all.
-    """
+    """The plan with completions that fit the model's context, one limit for all; ConfigError where there is no room."""
     if backend.context is None:
         return plan
     wanted, system_prompt = plan.modes[0].sampling.max_new_tokens, plan.settings.system_prompt
@@ -242,15 +216,12 @@ def fit_context(plan: Plan, backend: Backend, tell: Tell) -> Plan:
     return replace(plan, modes=tuple(modes))
 
 
-MAY_CHANGE = ("num_samples", "data", "open_r1", "versions")
-"""Settings that may differ between the runs of one folder."""
-
+MAY_CHANGE = ("num_samples", "data", "open_r1", "versions", "not_applied")  # between the runs of one folder
 CONTENTS = {"problems": "contents of the problems", "model_hash": "contents of the model folder"}
 """What `rundir` calls a hash that has changed."""
 
 
-def settings_of(plan: Plan, backend: Backend, model: str) -> dict[str, Any]:
-    """What made the result, for whoever repeats it."""
+def _settings_of(plan: Plan, backend: Backend, model: str) -> dict[str, Any]:
     sampling = plan.modes[-1].sampling
     return {
         "benchmark": plan.name,
@@ -264,9 +235,11 @@ def settings_of(plan: Plan, backend: Backend, model: str) -> dict[str, Any]:
         },
         **({"shuffle_seed": sampling.seed} if plan.benchmark.shuffles else {}),
         "system_prompt": plan.settings.system_prompt,
+        **({"rewards": hash_rewards(plan.settings.rewards)} if plan.settings.rewards else {}),
         "data": plan.data,
         "open_r1": __version__,
         "versions": dict(backend.versions),
+        "not_applied": dict(backend.not_applied),
     }
 
 
@@ -275,8 +248,7 @@ def identity_of(settings: dict[str, Any]) -> dict[str, Any]:
     return {CONTENTS.get(key, key): value for key, value in settings.items() if key not in MAY_CHANGE}
 
 
-def read_finished(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """The summary of a folder that contains just this evaluation, finished; None otherwise."""
+def _read_finished(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     if not (folder / SUMMARY).is_file() or not (folder / SAMPLES).is_file():
         return None
     summary = read_summary(folder)

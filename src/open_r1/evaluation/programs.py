@@ -19,8 +19,7 @@ TESTS_AT_ONCE = 8
 
 Tests = tuple[Any, ...]
 
-Written = tuple[str, Submission]
-"""The code of a completion, and what is submitted to the judge for it."""
+Written = tuple[str, Submission]  # the code of a completion, and what is submitted to the judge for it
 
 
 def provider() -> Any:
@@ -41,12 +40,7 @@ def score_programs(
 ) -> list[Outcome]:
     """1 where every test is passed, 0 where one fails or there is no program, unscored where the tests can't be run.
 
-    Args:
-        completions: Those of one problem should follow each other, so that its tests are read once.
-        problems: The problem of each completion.
-        tests_of: Reads a problem's tests; DataError or UnusableTestsError where they can't be read.
-        source_of: The program to run for what a completion wrote; the code itself by default.
-        limits: Time and memory of each test.
+    Completions of one problem should follow each other, so that its tests are read once; `source_of` makes the program.
     """
     judge = shared_judge(provider())
     outcomes: list[Outcome] = []
@@ -71,20 +65,19 @@ def score_programs(
                 batch.append((code, submission))
         size += sum(len(test.input) + len(test.expected) for test in tests)
         if size > BATCH_BYTES:
-            outcomes += judge_batch(judge, batch)
+            outcomes += _judge_batch(judge, batch)
             batch, size = [], 0
-    return outcomes + judge_batch(judge, batch)
+    return outcomes + _judge_batch(judge, batch)
 
 
-def judge_batch(judge: Judge, batch: Sequence[Outcome | Written]) -> list[Outcome]:
-    """The outcomes of a batch, those of its programs by running them together."""
-    verdicts = iter(judge.judge([entry[1] for entry in batch if not isinstance(entry, Outcome)]))
+def _judge_batch(judge: Judge, batch: Sequence[Outcome | Written]) -> list[Outcome]:
+    results = iter(judge.judge([entry[1] for entry in batch if not isinstance(entry, Outcome)]))
     outcomes = []
     for entry in batch:
         if not isinstance(entry, Outcome):
-            verdict, code = next(verdicts), entry[0]
-            value, reason = (1.0, "correct") if verdict.passed else (0.0, verdict.reason)
-            entry = Outcome(None if verdict.passed is None else value, reason, {"answer": code})
+            judged, code = next(results), entry[0]
+            value, reason = (1.0, "correct") if judged.passed else (0.0, judged.reason)
+            entry = Outcome(None if judged.passed is None else value, reason, {"answer": code})
         outcomes.append(entry)
     return outcomes
 
@@ -101,7 +94,9 @@ def score_contest(
 ) -> list[Outcome]:
     """The outcomes of a contest's reward, which reads those columns, each with its program, none below 0."""
     provider()
-    read = {name: [problem.metadata.get(name) for problem in problems] for name in (*columns, "language")}
+    read: dict[str, Any] = {
+        name: [problem.metadata.get(name) for problem in problems] for name in (*columns, "language")
+    }
     outcomes = []
     for text, language, outcome in zip(
         completions, read["language"], reward.score(list(completions), **read), strict=True

@@ -10,7 +10,7 @@ import json
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,7 @@ from open_r1.generation.protocol import to_messages
 from open_r1.records import Problem
 from open_r1.rundir import index_rows, read_row
 
-SHOW_EVERY_S = 1.0
-"""How often progress is reported; whoever shows it may leave reports out."""
+SHOW_EVERY_S = 1.0  # how often progress is reported; whoever shows it may leave reports out
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,6 @@ class AskedProblems:
             yield TraceProblem(ordinal, problem.id, to_messages(problem.prompt, self.system_prompt), {})
 
     def locate(self) -> Locator:
-        """Finds a problem by its key."""
         return Locator(self.survey.keys, by_prompt=False)
 
 
@@ -78,12 +76,8 @@ def sample_problems(
     show: Callable[[Progress], None],
     command: str = "",
 ) -> None:
-    """Generate the samples that are missing in `folder`, which the caller has locked.
-
-    RunError, which says how to go on, when not every sample could be generated.
-    """
-    wanted = mode.sampling
-    settings = TraceSettings(wanted.num_samples, wanted.temperature, wanted.top_p, wanted.max_new_tokens, wanted.seed)
+    """Generate the samples that are missing in `folder`, which is locked; RunError when some failed."""
+    wanted, settings = mode.sampling, TraceSettings(**asdict(mode.sampling))
     folder.mkdir(exist_ok=True)
     asked: Any = AskedProblems(problems, system_prompt)
     summary = TraceRun(folder, asked, settings, completer, show, SHOW_EVERY_S, command).run()

@@ -44,14 +44,13 @@ def choose(completion: str, options: Sequence[str]) -> str | None:
     """The letter of the option that a completion names; None where it names none, several, or one that does not exist."""
     found = extract_answer(completion)
     text = found.text.strip() if found else ""
-    letter = option_written(text, options) or read_choice(text)
+    letter = _option_written(text, options) or read_choice(text)
     if letter is None and (found is None or found.source != "boxed"):
         letter = find_choice(visible_part(completion))
     return letter if letter and letter in LETTERS[: len(options)] else None
 
 
-def option_written(text: str, options: Sequence[str]) -> str | None:
-    """The letter of the one option that `text` is, alone or after its letter, however it is spaced and styled."""
+def _option_written(text: str, options: Sequence[str]) -> str | None:
     for letter, option in zip(LETTERS, options, strict=False):
         if text.strip("$* ") == option:
             return letter

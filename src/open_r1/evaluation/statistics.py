@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from open_r1.records import Estimate
 
-Z95 = 1.959963984540054
-"""97.5 % quantile of the standard normal distribution."""
+Z95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
 
 
 def mean(values: Sequence[float]) -> float:
@@ -30,20 +29,22 @@ def estimate_share(problem_means: Sequence[float]) -> Estimate:
     """A share in [0, 1] from each problem's own mean score, with its 95 % interval.
 
     The interval is Wilson's (1927) with the number of trials that an independent sample would need for the same variance,
-    so that it stays inside [0, 1] and doesn't vanish when every problem is right or wrong.
+    so that it stays inside [0, 1] and doesn't vanish when every problem is right or wrong. Student's where values don't.
     """
     n, share = len(problem_means), mean(problem_means)
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
     variance = variance_of_mean(problem_means)
+    if min(problem_means) < 0 or max(problem_means) > 1:  # of a reward
+        half = t_quantile(n - 1) * math.sqrt(variance)
+        return Estimate(share, share - half, share + half, n)
     trials, z2 = (share * (1 - share) / variance if variance > 0 else n), Z95 * Z95
     center = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     half = Z95 / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials))
     return Estimate(share, max(0.0, center - half), min(1.0, center + half), n)
 
 
-ALIKE = 1e-9
-"""Differences of scores in [0, 1] that are as close as this are the same but for rounding."""
+ALIKE = 1e-9  # differences of scores in [0, 1] that are as close as this are the same but for rounding
 
 
 def estimate_difference(first: Sequence[float], second: Sequence[float]) -> Estimate:
@@ -87,10 +88,7 @@ def clustered_error(problem_means: Sequence[float]) -> float:
 
 
 def repeat_error(scores: Iterable[Sequence[float]]) -> float:
-    """How much the mean would vary if these same problems were sampled again: the part within problems alone.
-
-    NaN where some problem has a single sample.
-    """
+    """How much the mean would vary if these problems were sampled again; NaN where some has a single sample."""
     problems = [values for values in scores if values]
     if not problems or any(len(values) < 2 for values in problems):
         return math.nan
@@ -105,8 +103,8 @@ def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
 def majority_at_k(votes: Sequence[tuple[str | None, float]], k: int) -> float:
     """The expected score of the answer that most of k samples give, over all choices of k of the samples.
 
-    A vote is an answer and its score. Samples without an answer abstain; a tie is decided by lot; without any vote, 0.
-    Exact: for every count t, the ways in which an answer has t votes and no other more, by how many share the lead.
+    Samples without an answer abstain; a tie is decided by lot; without any vote, 0. Exact: for every count t, the ways in
+    which an answer has t votes and no other more, by how many share the lead.
     """
     counts = Counter(answer for answer, _ in votes if answer is not None)
     worth = {answer: score for answer, score in reversed(votes) if answer is not None}

@@ -24,9 +24,7 @@ PUBLISHED: Mapping[str, Mapping[str, float]] = {
 """Published results, in percent: pass@1 at temperature 0.6, top_p 0.95, 32,768 tokens; 64 samples a problem of AIME 2024,
 4 of MATH-500, 8 of GPQA Diamond, 16 of LiveCodeBench. Source: the Open-R1 guide."""
 
-MAIN = "sampled"
-"""The mode that tables show, where an evaluation has it."""
-
+MAIN = "sampled"  # the mode that tables show, where an evaluation has it
 SAME = ("problems", "num_samples", "temperature", "top_p", "max_new_tokens", "system_prompt", "shuffle_seed")
 """Settings in which two results should agree; a difference is noted beside their comparison."""
 
@@ -62,9 +60,9 @@ def read_modes(folder: Path) -> list[Result]:
         return []
     settings = summary.get("settings")
     try:
+        named = str(summary["model"]), str(summary["name"])
         return [
-            Result(str(summary["model"]), str(summary["name"]), from_record(entry["accuracy"]), mode, folder, settings)
-            for mode, entry in modes.items()
+            Result(*named, from_record(entry["accuracy"]), mode, folder, settings) for mode, entry in modes.items()
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -126,7 +124,6 @@ def compare_results(first: Sequence[Result], second: Sequence[Result]) -> list[C
 
 
 def compare_pair(first: Result, second: Result) -> Comparison:
-    """The difference second - first."""
     one, two = problem_means(first), problem_means(second)
     shared = sorted(one.keys() & two.keys())
     most = max(len(one), len(two))

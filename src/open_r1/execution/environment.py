@@ -1,7 +1,6 @@
 """The variables that configure providers: the process's own first, then those of a `.env` in the current folder.
 
-Does: merge both for reading; keep a key and its address from one source. Does not: put anything into `os.environ`, which
-every child process would inherit, keys included.
+Nothing of the `.env` is put into `os.environ`, which every child process would inherit, keys included.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """What is run, what happened, and who runs it.
 
-    Program   -> Provider.execute ->   Execution   -> judge ->   Verdict (see `judge`)
+    Program   -> Provider.execute ->   Execution   -> judge ->   SubmissionResult (see `judge`)
 
-A provider runs one program on one input and says what happened. It never sees an expected output, never decides whether
-an answer is right, and never raises for a failure of its own machinery: that is an `Execution` whose status is
-`unavailable`, which judges turn into *unscored*.
+A provider never sees an expected output, and never raises for a failure of its own machinery: that is an `Execution` whose
+status is `unavailable`, which judges turn into *unscored*.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -126,8 +125,7 @@ class Provider(ABC):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pools: dict[int, ThreadPoolExecutor] = {}
-        """By their number of threads."""
+        self._pool: ThreadPoolExecutor | None = None
 
     @abstractmethod
     def execute(self, program: Program) -> Execution:
@@ -138,26 +136,21 @@ class Provider(ABC):
 
     def submit(self, program: Program) -> Future[Execution]:
         """Run a program when its turn comes; `concurrency` of them run at once."""
-        return self._pool(self.concurrency).submit(self.execute, program)
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix=f"execution-{self.name}")
+            return self._pool.submit(self.execute, program)
 
     def run(self, programs: Sequence[Program]) -> list[Execution]:
         """An execution for each program, in order."""
-        futures = [self.submit(program) for program in programs]
-        wait(futures)
-        return [future.result() for future in futures]
+        return [future.result() for future in [self.submit(program) for program in programs]]
 
     def close(self) -> None:
         """Give back everything held: processes, connections, remote sandboxes."""
         with self._lock:
-            pools, self._pools = self._pools, {}
-        for pool in pools.values():
+            pool, self._pool = self._pool, None
+        if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
-
-    def _pool(self, threads: int) -> ThreadPoolExecutor:
-        with self._lock:
-            if threads not in self._pools:
-                self._pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix=f"execution-{self.name}")
-            return self._pools[threads]
 
     def __enter__(self) -> Provider:
         return self

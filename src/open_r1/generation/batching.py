@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from open_r1.generation.protocol import Generator, Message, Reply, Sampling
+from open_r1.errors import ModelError
+from open_r1.generation.protocol import Generator, Message, Reply, RequestFailed, Sampling
 from open_r1.net.servers import EndpointsGone
+from open_r1.records import Completion
 
-LINGER_S = 0.02
-"""How long a batch that isn't full waits for more requests."""
-
+LINGER_S = 0.02  # how long a batch that isn't full waits for more requests
+IN_FLIGHT = 4  # requests for each sequence that a model computes at once: those that wait take the places that end
 Waiting = tuple[Sequence[Message], Sampling, "asyncio.Future[Reply]"]
 
 
@@ -35,30 +36,34 @@ class BatchedGenerator:
         self.tokens_in_flight += count
 
     async def start(self) -> list[str]:
-        """Ready for a first run, or for another after `close`."""
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
         self.queue, self.batches = [], None
         return []
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
-        """The reply, once the request's batch is done. EndpointsGone when the model fails."""
+        """The reply, once the request's batch is done. EndpointsGone when the model fails.
+
+        RequestFailed for a prompt that the template or the model refuses: it costs no other request of its batch.
+        """
+        try:
+            getattr(self.generator, "encode", list)(messages)
+        except ModelError as error:
+            raise RequestFailed("refused_prompt", str(error), "in-process", 1) from None
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.queue.append((messages, sampling, future))
         if self.batches is None or self.batches.done():
-            self.batches = asyncio.create_task(self.run_batches())
+            self.batches = asyncio.create_task(self._run_batches())
         return await future
 
-    async def run_batches(self) -> None:
-        """Run batches until no request waits."""
+    async def _run_batches(self) -> None:
         while self.queue:
             if len(self.queue) < self.concurrency:
                 await asyncio.sleep(LINGER_S)
-            batch = self.take_batch()
+            batch = self._take_batch()
             if batch:
-                await self.run_batch(batch)
+                await self._run_batch(batch)
 
-    def take_batch(self) -> list[Waiting]:
-        """The first requests of the queue whose samplings differ in the seed alone; cancelled ones are left out."""
+    def _take_batch(self) -> list[Waiting]:
         batch: list[Waiting] = []
         rest: list[Waiting] = []
         for waiting in self.queue:
@@ -69,12 +74,21 @@ class BatchedGenerator:
         self.queue = rest
         return batch
 
-    async def run_batch(self, batch: Sequence[Waiting]) -> None:
-        """Generate a batch in the thread and answer its requests."""
+    async def _run_batch(self, batch: Sequence[Waiting]) -> None:
         prompts: list[Any] = [messages for messages, _, _ in batch]
-        started = time.monotonic()
+        started, loop = time.monotonic(), asyncio.get_running_loop()
+
+        def answer(place: int, completions: Sequence[Completion]) -> None:
+            _, sampling, future = batch[place]
+            if not future.done():
+                tokens = sum(completion.num_tokens for completion in completions)
+                made = self.model, "in-process", sampling.seed, time.monotonic() - started, 1
+                future.set_result(Reply(tuple(completions), None, tokens, *made))
+
+        if hasattr(self.generator, "on_completed"):  # answers come one by one, the rest with the batch
+            self.generator.on_completed = lambda *done: loop.call_soon_threadsafe(answer, *done)  # type: ignore[attr-defined]
         try:
-            completions_each = await asyncio.get_running_loop().run_in_executor(
+            completions_each = await loop.run_in_executor(
                 self.thread, self.generator.generate_each, prompts, [sampling for _, sampling, _ in batch]
             )
         except Exception as error:  # noqa: BLE001 - whatever a model fails with, it answers nothing more
@@ -85,12 +99,8 @@ class BatchedGenerator:
             return
         finally:
             self.tokens_in_flight = 0
-        seconds = time.monotonic() - started
-        for (_, sampling, future), completions in zip(batch, completions_each, strict=True):
-            tokens = sum(completion.num_tokens for completion in completions)
-            if not future.done():
-                made = self.model, "in-process", sampling.seed, seconds, 1
-                future.set_result(Reply(tuple(completions), None, tokens, *made))
+        for place, completions in enumerate(completions_each):
+            answer(place, completions)
 
     async def close(self) -> None:
         """End the batch that is being generated too, where the generator can (`cancel`): nobody waits for it any more."""

@@ -11,9 +11,7 @@ from open_r1.generation.protocol import Generator, Prompt, Sampling
 from open_r1.processes.pool import Limits, Pool
 from open_r1.records import Completion
 
-START_LIMIT_S = 1800.0
-"""Loading a large model takes minutes; a process that is not ready for longer is stuck."""
-
+START_LIMIT_S = 1800.0  # loading a large model takes minutes; a process that is not ready for longer is stuck
 NO_LIMIT = Limits(wall_s=14 * 86_400)
 """A batch takes as long as it takes; this is near the longest wait that the system's `poll` knows."""
 
@@ -31,13 +29,7 @@ class DataParallelGenerator(Generator):
         self.pool = Pool(work, num_processes, NO_LIMIT, START_LIMIT_S, environment={})
         self.ask([("is_ready", ())] * num_processes)
 
-    @classmethod
-    def of_vllm(cls, model: str, num_processes: int, options: Mapping[str, Any]) -> DataParallelGenerator:
-        """A vLLM engine in each process; `options` are vLLM's."""
-        return cls(make_vllm, (model, dict(options)), num_processes)
-
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
-        """Every n-th prompt to each process."""
         count = self.pool.workers
         shares = [(prompts[i::count], samplings[i::count]) for i in range(min(count, len(prompts)))]
         done: list[list[Completion]] = [[] for _ in prompts]
@@ -46,11 +38,9 @@ class DataParallelGenerator(Generator):
         return done
 
     def context_length(self) -> int:
-        """That of the first process's generator."""
         return self.ask([("context_length", ())])[0]
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """The tokens of a prompt, counted by the first process's generator."""
         return self.ask([("count_tokens", (prompt,))])[0]
 
     def ask(self, jobs: Sequence[Job]) -> list[Any]:
@@ -66,7 +56,6 @@ class DataParallelGenerator(Generator):
         return [outcome.value for outcome in outcomes]
 
     def close(self) -> None:
-        """End the processes."""
         self.pool.close()
 
 
@@ -87,12 +76,10 @@ class GeneratorProcess:
 
 
 def make_vllm(model: str, options: Mapping[str, Any]) -> Any:
-    """A vLLM engine with its options."""
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
     return VLLMGenerator(model, **options)
 
 
 def describe(error: BaseException | None) -> str:
-    """An error in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

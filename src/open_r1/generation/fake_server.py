@@ -20,7 +20,6 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.background import BackgroundTask
 
-from open_r1.errors import ConfigError, nearest
 from open_r1.net.addresses import join_host_port
 from open_r1.net.http_server import Server, bind, running_in_thread
 
@@ -58,13 +57,9 @@ class FakeSettings:
     counts_tokens: bool = True
     busy_above: int | None = None
     dies_after: int | None = None
+    owner: str = ""
     says: str | None = None
     """The answer after the thinking, in place of one made of the seed."""
-
-    def __post_init__(self) -> None:
-        for name in self.faults:
-            if name not in FAULTS:
-                raise ConfigError(f"unknown fault '{name}'{nearest(name, FAULTS)} Known: {', '.join(FAULTS)}.")
 
 
 class FakeServer:
@@ -76,23 +71,16 @@ class FakeServer:
         self.counts: Counter[str] = Counter()
         self.in_flight = self.most_in_flight = 0
         self.thinking = " ".join(["so"] * settings.words)
-        self.server = Server(make_app(self), log_level="critical")
+        self.server = Server(_make_app(self), log_level="critical")
 
     def stop(self) -> None:
-        """Stop listening and close every connection, at once."""
         for listening in self.server.servers:
             listening.close()
         for connection in list(self.server.server_state.connections):
             connection.transport.abort()  # type: ignore[union-attr]
         self.server.should_exit = self.server.force_exit = True
 
-    def choose_fault(self) -> str | None:
-        """A fault at its rate, mostly none."""
-        names, shares = list(self.settings.faults), list(self.settings.faults.values())
-        return self.random.choices([*names, None], [*shares, 1 - sum(shares)])[0]
-
     async def complete(self, request: Request) -> Response:
-        """The answer to a chat completion, or a fault."""
         settings = self.settings
         if settings.key is not None and request.headers.get("authorization") != f"Bearer {settings.key}":
             return error(401, "Incorrect API key provided", code="invalid_api_key")
@@ -103,11 +91,12 @@ class FakeServer:
         if settings.busy_above is not None and self.in_flight >= settings.busy_above:
             self.counts["busy"] += 1
             return error(429, "too many requests")
-        fault = self.choose_fault()
+        shares = [*settings.faults.values(), 1 - sum(settings.faults.values())]
+        fault = self.random.choices([*settings.faults, None], shares)[0]
         if fault is not None:
             self.counts[fault] += 1
             if fault not in ("fewer", "more"):
-                return await misbehave(fault, request, self.make_reply(asked, 1))
+                return await _misbehave(fault, request, self._make_reply(asked, 1))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         await asyncio.sleep(settings.latency_s)
@@ -115,11 +104,10 @@ class FakeServer:
         self.counts["answers"] += 1
         count = max(0, int(asked.get("n") or 1) + {"fewer": -1, "more": 1}.get(fault or "", 0))
         is_last = settings.dies_after is not None and self.counts["answers"] >= settings.dies_after
-        reply = self.make_reply(asked, 1 if settings.ignores_n and count else count)
+        reply = self._make_reply(asked, 1 if settings.ignores_n and count else count)
         return JSONResponse(reply, background=BackgroundTask(self.stop) if is_last else None)
 
-    def make_reply(self, request: dict[str, Any], count: int) -> dict[str, Any]:
-        """A reply that depends on the prompt and the seed alone."""
+    def _make_reply(self, request: dict[str, Any], count: int) -> dict[str, Any]:
         words = self.thinking.split(" ", request["max_tokens"])[: request["max_tokens"]]
         is_cut = len(words) >= request["max_tokens"]
         thinking = f"{request['messages'][-1]['content'][-60:]}\n{' '.join(words)}"
@@ -139,13 +127,15 @@ class FakeServer:
         return reply
 
 
-def make_app(fake: FakeServer) -> FastAPI:
-    """The fake as an application."""
+def _make_app(fake: FakeServer) -> FastAPI:
     app = FastAPI(openapi_url=None)
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [{"id": fake.settings.model, "object": "model"}]}
+        return {
+            "object": "list",
+            "data": [{"id": fake.settings.model, "object": "model", "owned_by": fake.settings.owner}],
+        }
 
     @app.get("/stats")
     async def stats() -> dict[str, Any]:
@@ -159,12 +149,10 @@ def make_app(fake: FakeServer) -> FastAPI:
 
 
 def error(status: int, message: str, headers: Mapping[str, str] | None = None, **words: Any) -> JSONResponse:
-    """A reply with an error in OpenAI's form."""
     return JSONResponse({"error": {"message": message, **words}}, status, dict(headers or {}))
 
 
-async def misbehave(fault: str, request: Request, reply: dict[str, Any]) -> Response:
-    """What the fault says, in place of a good reply."""
+async def _misbehave(fault: str, request: Request, reply: dict[str, Any]) -> Response:
     transport = request.receive.__self__.transport  # type: ignore[attr-defined]  # uvicorn's, which ASGI hides
     (choice,) = reply["choices"]
     if fault == "hang":
@@ -191,7 +179,6 @@ async def misbehave(fault: str, request: Request, reply: dict[str, Any]) -> Resp
 
 
 async def half(whole: bytes, transport: asyncio.Transport) -> AsyncIterator[bytes]:
-    """Half of a reply; then the connection is closed."""
     yield whole[: len(whole) // 2]
     transport.close()
     await asyncio.Event().wait()
@@ -206,7 +193,6 @@ class Running(NamedTuple):
 
 @contextlib.contextmanager
 def running_fake(settings: FakeSettings | None = None, port: int = 0) -> Iterator[Running]:
-    """Serve a fake in a thread until the block ends."""
     fake = FakeServer(settings or FakeSettings())
     with bind("127.0.0.1", port) as sock, running_in_thread(fake.server, sock):
         yield Running(f"http://127.0.0.1:{sock.getsockname()[1]}/v1", fake)
@@ -214,7 +200,6 @@ def running_fake(settings: FakeSettings | None = None, port: int = 0) -> Iterato
 
 
 def main() -> int:
-    """Serve a fake as the command line describes it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="fake", help="name of the model (default: fake)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")

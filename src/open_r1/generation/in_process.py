@@ -1,24 +1,25 @@
-"""Completions from a transformers model in this process: batched, left-padded, stopped at the end of the turn.
+"""Completions from a transformers model in this process, stopped at the end of the turn.
 
-Prompts are taken longest first, so that a batch that doesn't fit in memory shows at once and little is wasted on
-padding. An opening `<think>` that the chat template has put into the prompt goes back into the completion.
+Models whose layers attend to everything are run by `slots`; others by transformers' `generate`, batch by batch. The longest
+prompts come first, so that what doesn't fit in memory shows at once. An opening `<think>` that the chat template has put
+into the prompt goes back into the completion.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import TopPLogitsWarper
+from transformers import GenerationConfig
 
 from open_r1.errors import ModelError, RunError
 from open_r1.generation.protocol import Generator, Prompt, Sampling, to_messages
+from open_r1.generation.slots import Request, SlotEngine, sample_scores, supports
 from open_r1.hub.folders import check_model_path, without_template
 from open_r1.records import Completion
 from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
@@ -30,20 +31,21 @@ if TYPE_CHECKING:
 class TransformersGenerator(Generator):
     """A model and its tokenizer; `batch_size` counts sequences, samples included."""
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        batch_size: int = 256,
-        system_prompt: str | None = None,
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int = 256) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
-        self.batch_size, self.system_prompt = batch_size, system_prompt
-        self.stop_ids = find_stop_ids(model, tokenizer)
-        self.pad_id = next(iter(known_ids(tokenizer.pad_token_id, tokenizer.eos_token_id, *self.stop_ids)), 0)
+        self.batch_size = batch_size
+        stated = getattr(model.generation_config, "eos_token_id", None)
+        stated = stated if isinstance(stated, list | tuple) else [stated]
+        self.stop_ids = _known_ids(tokenizer.eos_token_id, *stated)  # tokens that end a turn
+        self.pad_id = next(iter(_known_ids(tokenizer.pad_token_id, tokenizer.eos_token_id, *self.stop_ids)), 0)
+        model.generation_config = GenerationConfig(  # penalties and lengths of the model's own are off, as in `slots`
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=list(self.stop_ids) or None, pad_token_id=self.pad_id
+        )
         self.cancelled = threading.Event()
         self.on_tokens: Callable[[int], None] = lambda count: None
-        """Called while a batch is generated, with the number of tokens that its last step added."""
+        """Called after each step of the model, with the number of tokens that it added."""
+        self.on_completed: Callable[[int, list[Completion]], None] = lambda place, completions: None
+        """Called with a prompt's place and its completions as soon as all of them are done."""
 
     @classmethod
     def from_folder(cls, folder: Path | str, **options: Any) -> TransformersGenerator:
@@ -54,14 +56,17 @@ class TransformersGenerator(Generator):
         disable_progress_bar()
         check_model_path(str(folder))
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        with loading("tokenizer", folder):
-            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        what = "tokenizer"
         try:
-            tokenizer.get_chat_template()
-        except ValueError:
-            raise without_template(str(folder)) from None
-        with loading("model", folder):
+            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+            if not tokenizer.chat_template:
+                raise without_template(str(folder))
+            what = "model"
             model = AutoModelForCausalLM.from_pretrained(folder, device_map=device)
+        except ModelError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
+            raise ModelError(f"no {what} could be loaded from '{folder}': {' '.join(str(error).split())}") from None
         return cls(model, tokenizer, **options)
 
     def cancel(self) -> None:
@@ -71,46 +76,59 @@ class TransformersGenerator(Generator):
 
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
         """As the protocol says, but for ties: padding changes the last digits of what a model computes."""
-        cancelled = self.cancelled
-        rows = [
-            (place, encoded, dataclasses.replace(sampling, num_samples=1, seed=(sampling.seed + index) % 2**31))
-            for place, (encoded, sampling) in enumerate(zip(map(self.encode, prompts), samplings, strict=True))
+        encoded = [tuple(self.encode(prompt)) for prompt in prompts]
+        requests = [
+            Request(
+                (place, index), encoded[place], replace(sampling, num_samples=1, seed=(sampling.seed + index) % 2**31)
+            )
+            for place, sampling in enumerate(samplings)
             for index in range(sampling.num_samples)
         ]
-        done: list[list[Completion]] = [[] for _ in prompts]
-        rows.sort(key=lambda row: -len(row[1]))
-        for _, alike in itertools.groupby(rows, lambda row: dataclasses.replace(row[2], seed=0)):
+        requests.sort(key=lambda request: -len(request.prompt))
+        done: list[dict[int, Completion]] = [{} for _ in prompts]
+        for (place, index), tokens in self.complete(requests, self.cancelled):
+            done[place][index] = self.decode(tokens, self.opened_by(encoded[place]))
+            if len(done[place]) == samplings[place].num_samples:
+                self.on_completed(place, in_order(done[place]))
+        return [in_order(completions) for completions in done]
+
+    def complete(self, requests: Sequence[Request], cancelled: threading.Event) -> Iterator[tuple[Any, list[int]]]:
+        """The key and the token ids of each request, as they end; RunError once `cancelled` is set."""
+        if supports(self.model):
+            engine = SlotEngine(self.model, self.stop_ids, self.batch_size, self.on_tokens)
+            yield from engine.complete(requests, cancelled)
+            return
+        for _, alike in itertools.groupby(requests, lambda request: replace(request.sampling, seed=0)):
             while batch := list(itertools.islice(alike, self.batch_size)):
-                seeds = [sampling.seed for _, _, sampling in batch]
-                sequences = self.complete_batch([encoded for _, encoded, _ in batch], batch[0][2], seeds, cancelled)
-                for (place, encoded, _), tokens in zip(batch, sequences, strict=True):
-                    done[place].append(self.decode(tokens, self.opened_by(encoded)))
-        return done
+                yield from zip((request.key for request in batch), self.complete_batch(batch, cancelled), strict=True)
 
     def encode(self, prompt: Prompt) -> list[int]:
-        """The token ids of a prompt by the chat template."""
-        messages = to_messages(prompt)
-        encoded: Any = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-        return encoded["input_ids"]
+        """The token ids of a prompt by the chat template. ModelError where the template or the model refuses it."""
+        try:
+            messages = to_messages(prompt)
+            encoded: Any = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        except Exception as error:  # noqa: BLE001 - Jinja and templates fail in their own ways
+            said = " ".join(str(error).split()).rstrip(".")
+            raise ModelError(
+                f"the chat template refuses the prompt: {said}; leave out the turns it refuses."
+            ) from None
+        ids, limit = encoded["input_ids"], getattr(self.model.config, "max_position_embeddings", None)
+        if limit and len(ids) >= limit:
+            raise ModelError(f"the prompt has {len(ids):,} tokens, and the model takes {limit:,} with its completion.")
+        return ids
 
     def opened_by(self, encoded: Sequence[int]) -> str:
         """The opening `<think>` that a prompt ends with; empty where it doesn't."""
         return open_thinking(str(self.tokenizer.decode(list(encoded[-OPENING_TOKENS:]), skip_special_tokens=False)))
 
     @torch.no_grad()
-    def complete_batch(
-        self,
-        encoded: Sequence[Sequence[int]],
-        sampling: Sampling,
-        seeds: Sequence[int] = (),
-        cancelled: threading.Event | None = None,
-    ) -> list[list[int]]:
-        """Token ids of one completion of each prompt, up to the end-of-turn token; RunError once `cancelled` is set.
-
-        `seeds`, one a prompt, are needed above temperature 0.
-        """
-        input_ids, mask = (part.to(self.model.device) for part in pad_left(encoded, self.pad_id))
-        sampled = [SeededSampling(sampling, seeds, input_ids.device)] if sampling.temperature > 0 else []
+    def complete_batch(self, requests: Sequence[Request], cancelled: threading.Event) -> list[list[int]]:
+        """Token ids of each request, whose samplings differ in the seed alone, by transformers' `generate`."""
+        sampling = requests[0].sampling
+        input_ids, mask = (
+            part.to(self.model.device) for part in pad_left([one.prompt for one in requests], self.pad_id)
+        )
+        sampled = [SeededSampling(requests, input_ids.device)] if sampling.temperature > 0 else []
         output = self.model.generate(  # type: ignore[operator]
             input_ids=input_ids,
             attention_mask=mask,
@@ -120,11 +138,9 @@ class TransformersGenerator(Generator):
             top_p=None,
             top_k=None,
             logits_processor=sampled,
-            pad_token_id=self.pad_id,
-            eos_token_id=list(self.stop_ids) or None,
-            stopping_criteria=[Watch(self.on_tokens, self.pad_id, cancelled or self.cancelled)],
+            stopping_criteria=[Watch(self.on_tokens, self.pad_id, cancelled)],
         )
-        if cancelled is not None and cancelled.is_set():
+        if cancelled.is_set():
             raise RunError("the generation was cancelled; run the same command again to go on.")
         return output[:, input_ids.shape[1] :].tolist()
 
@@ -137,23 +153,7 @@ class TransformersGenerator(Generator):
         return Completion(text, len(whole) + has_ended, "stop" if has_ended else "length")
 
 
-@contextmanager
-def loading(what: str, folder: Path | str) -> Iterator[None]:
-    """ModelError for whatever a library fails with while it loads a part of a folder."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
-        raise ModelError(f"no {what} could be loaded from '{folder}': {' '.join(str(error).split())}") from None
-
-
-def find_stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """The tokens that end a turn: the tokenizer's and those of the model's generation_config.json."""
-    stated = getattr(model.generation_config, "eos_token_id", None)
-    return known_ids(tokenizer.eos_token_id, *(stated if isinstance(stated, list | tuple) else [stated]))
-
-
-def known_ids(*ids: Any) -> tuple[int, ...]:
-    """Each id once, those that are None left out."""
+def _known_ids(*ids: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(id) for id in ids if id is not None))
 
 
@@ -179,20 +179,16 @@ class Watch:
 
 
 class SeededSampling:
-    """A logits processor after which the greedy choice is a sample, each row's by its own seed.
+    """A logits processor after which the greedy choice is a sample, each row's by its own seed."""
 
-    The Gumbel-max trick: the largest of log-probability + Gumbel noise is a sample of the distribution (Gumbel 1954).
-    """
-
-    def __init__(self, sampling: Sampling, seeds: Sequence[int], device: torch.device) -> None:
-        self.temperature, self.top_p = sampling.temperature, sampling.top_p
-        self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+    def __init__(self, requests: Sequence[Request], device: torch.device) -> None:
+        self.samplings = [request.sampling for request in requests]
+        self.generators = [torch.Generator(device).manual_seed(sampling.seed) for sampling in self.samplings]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        scores = scores.float() / self.temperature
-        if self.top_p < 1:
-            scores = TopPLogitsWarper(self.top_p)(input_ids, scores)
-        uniform = torch.stack(
-            [torch.rand(scores.shape[1], generator=generator, device=scores.device) for generator in self.generators]
-        )
-        return scores - torch.log(-torch.log(uniform.clamp_min(torch.finfo(uniform.dtype).tiny)))
+        """`scores` are logits (sequences, vocabulary)."""
+        return sample_scores(scores.float(), self.samplings, self.generators)
+
+
+def in_order(completions: Mapping[int, Completion]) -> list[Completion]:
+    return [completions[index] for index in sorted(completions)]

@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -18,29 +18,23 @@ import orjson
 from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT, POSITIVE, Range
 from open_r1.errors import ConfigError, nearest
-from open_r1.generation.protocol import Generator, Message, Prompt, Reply, RequestFailed, Sampling, to_messages
-from open_r1.generation.replies import BadReply, Parsed, parse_reply
+from open_r1.generation.protocol import Message, Reply, RequestFailed, Sampling, to_messages
+from open_r1.generation.replies import BadReply, Parsed, as_count, parse_reply
 from open_r1.net.addresses import parse_api_address
 from open_r1.net.client import HttpClient, Response, TransportError
 from open_r1.net.replies import describe_body, load_json
 from open_r1.net.retry import Cause, backoff, cause_of, read_retry_after
 from open_r1.net.servers import Endpoint, EndpointPool
-from open_r1.records import Completion
 
-LONGEST_PAUSE_S = 60.0
-CHECK_TIMEOUT_S = 10.0
-WAITING_GAP_S = 2.0
-CHARACTERS_A_TOKEN = 4
-OPEN_FILES_SPARE = 64
+LONGEST_PAUSE_S, CHECK_TIMEOUT_S, WAITING_GAP_S = 60.0, 10.0, 2.0
+CHARACTERS_A_TOKEN, OPEN_FILES_SPARE = 4, 64
 WAIT = Range(0, 1e9)
+APPLY_GENERATION_CONFIG = ("vllm", "sglang")  # owners of a model whose generation_config.json is applied unseen
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """How to ask. Limits a minute and `concurrency` are for each server.
-
-    `extra_body` adds to every request; a null removes a field.
-    """
+    """How to ask; limits are for each server. `extra_body` adds to every request, and a null in it removes a field."""
 
     urls: tuple[str, ...]
     model: str | None = None
@@ -62,36 +56,30 @@ class ServerSettings:
         check_limits(self)
 
 
-class OpenAIServer(Generator):
-    """One model on one or more servers; a `Completer` and a `Generator`."""
+class OpenAIServer:
+    """One model on one or more servers: a `Completer`."""
 
     def __init__(self, settings: ServerSettings, report: Callable[[str], None] = lambda line: None) -> None:
         addresses = list(dict.fromkeys(parse_api_address(url) for url in settings.urls))
         self.settings, self.report, self.addresses = settings, report, addresses
-        self.model = settings.model or ""
+        self.model, self.neutral = settings.model or "", {}
         self.concurrency = settings.concurrency * len(addresses)
         self.key = os.environ.get(settings.api_key_env, "").strip()
         if not self.key.isascii() or not self.key.isprintable():
             raise ConfigError(f"the key in {settings.api_key_env} contains characters that no key has; set it anew.")
-        allow_open_files(self.concurrency)
-
-    def open(self) -> None:
-        """Make what belongs to the running event loop."""
-        settings = self.settings
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        self.client = HttpClient(headers | bearer(self.key))
-        limits = settings.requests_per_minute, settings.tokens_per_minute
-        endpoints = [Endpoint(a.url, settings.concurrency, settings.patience_s, *limits) for a in self.addresses]
-        self.pool = EndpointPool(endpoints, self.report)
-        self.mean_tokens: float | None = None
+        _allow_open_files(self.concurrency)
 
     async def start(self) -> list[str]:
         """Ask every server for its models. ConfigError when none answers, the key is refused or the model unknown."""
-        self.open()
-        deadline = time.monotonic() + self.settings.wait_for_server_s
-        urls = [address.url for address in self.addresses]
+        settings, urls = self.settings, [address.url for address in self.addresses]
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        self.client = HttpClient(headers | bearer(self.key))  # which belongs to the running event loop
+        limits = settings.concurrency, settings.patience_s, settings.requests_per_minute, settings.tokens_per_minute
+        self.pool = EndpointPool([Endpoint(url, *limits) for url in urls], self.report)
+        self.mean_tokens: float | None = None
+        deadline = time.monotonic() + settings.wait_for_server_s
         while True:
-            found = await asyncio.gather(*map(self.list_models, urls))
+            found = await asyncio.gather(*map(self._list_models, urls))
             by_url = dict(zip(urls, found, strict=True))
             absent = {url: error for url, error in by_url.items() if isinstance(error, TransportError)}
             if len(absent) < len(by_url) or time.monotonic() >= deadline:
@@ -103,15 +91,21 @@ class OpenAIServer(Generator):
                 f"no server answers ({said}); start it (vllm serve MODEL), correct the address, or give it time to start "
                 "with --wait_for_server SECONDS."
             )
+        entries = []
         for url, models in by_url.items():
-            if isinstance(models, list):
-                self.model = choose_model(url, models, self.model)
+            if isinstance(models, dict):
+                self.model = choose_model(url, list(models), self.model)
+                entries.append(models[self.model])
+        contexts = [as_count(entry.get("max_model_len")) for entry in entries]
+        self.context = min((context for context in contexts if context), default=None)
+        if entries and all(entry.get("owned_by") in APPLY_GENERATION_CONFIG for entry in entries):
+            self.neutral = {"repetition_penalty": 1.0}
         if not self.model:
             raise ConfigError("the server doesn't say which models it has; name one with --model.")
         return [f"{url} does not answer yet ({error.detail}); it is tried again" for url, error in absent.items()]
 
     def find_model(self) -> str:
-        """The name of the one model that the servers have; ConfigError as `start`."""
+        """The name of the one model that the servers have, whose `context` is known then; ConfigError as `start`."""
 
         async def start_and_close() -> None:
             await self.start()
@@ -120,8 +114,7 @@ class OpenAIServer(Generator):
         asyncio.run(start_and_close())
         return self.model
 
-    async def list_models(self, url: str) -> list[str] | TransportError | None:
-        """The models that a server lists, None where it doesn't say; the error when it doesn't answer."""
+    async def _list_models(self, url: str) -> dict[str, dict[str, Any]] | TransportError | None:
         try:
             response = await self.client.request("GET", f"{url}/models", timeout_s=CHECK_TIMEOUT_S)
         except TransportError as error:
@@ -156,19 +149,14 @@ class OpenAIServer(Generator):
             else:
                 seconds = time.monotonic() - asked_at
                 self.settle(endpoint, parsed, expected, sampling.num_samples)
-                completions, *usage = (
-                    parsed.completions[: sampling.num_samples],
-                    parsed.prompt_tokens,
-                    parsed.completion_tokens,
-                )
-                model = parsed.model or self.model
+                completions, model = parsed.completions[: sampling.num_samples], parsed.model or self.model
+                usage = parsed.prompt_tokens, parsed.completion_tokens
                 return Reply(completions, *usage, model, endpoint.url, sampling.seed, seconds, attempts + 1)
             finally:
                 self.pool.release(endpoint)
             await asyncio.sleep(pause)
 
     def make_body(self, messages: Sequence[Message], sampling: Sampling) -> bytes:
-        """The body of a request."""
         content: dict[str, Any] = {
             "model": self.model,
             "messages": to_messages(messages, self.settings.system_prompt),
@@ -179,7 +167,7 @@ class OpenAIServer(Generator):
         }
         if sampling.num_samples > 1:
             content["n"] = sampling.num_samples
-        content |= self.settings.extra_body
+        content |= {**self.neutral, **self.settings.extra_body}
         return orjson.dumps({key: value for key, value in content.items() if value is not None})
 
     async def ask(self, endpoint: Endpoint, body: bytes) -> Parsed:
@@ -203,28 +191,8 @@ class OpenAIServer(Generator):
         self.mean_tokens = latest if self.mean_tokens is None else 0.98 * self.mean_tokens + 0.02 * latest
 
     async def close(self) -> None:
-        """Close the connections; `start` opens new ones."""
         self.pool.close()
         await self.client.close()
-
-    def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
-        """Everything at once, a request for each sample; RequestFailed when a single one can't be completed."""
-
-        async def complete_one(prompt: Prompt, sampling: Sampling) -> list[Completion]:
-            seeds = ((sampling.seed + index) % 2**31 for index in range(sampling.num_samples))
-            each = [replace(sampling, num_samples=1, seed=seed) for seed in seeds]
-            replies = await asyncio.gather(*(self.complete(to_messages(prompt), one) for one in each))
-            return [completion for reply in replies for completion in reply.completions]
-
-        async def complete_all() -> list[list[Completion]]:
-            for notice in await self.start():
-                self.report(notice)
-            try:
-                return list(await asyncio.gather(*map(complete_one, prompts, samplings)))
-            finally:
-                await self.close()
-
-        return asyncio.run(complete_all())
 
 
 class Refusal(Exception):
@@ -249,7 +217,6 @@ def refusal_of(response: Response) -> Refusal:
 
 
 def bearer(key: str) -> dict[str, str]:
-    """The header that shows a key; none without one."""
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
@@ -264,21 +231,16 @@ def choose_model(url: str, models: Sequence[str], wanted: str | None) -> str:
     raise ConfigError(f"{url} {said} It has: {shown}; choose one with --model.")
 
 
-def read_models(response: Response) -> list[str] | None:
-    """The ids that `GET /models` lists; None when it doesn't."""
+def read_models(response: Response) -> dict[str, dict[str, Any]] | None:
+    """The entries that `GET /models` lists, by their ids; None when it lists none."""
     try:
-        content = load_json(response.body) if response.status == 200 else None
-    except (ValueError, RecursionError):
+        data = load_json(response.body)["data"] if response.status == 200 else []
+        return {str(entry["id"]): entry for entry in data if isinstance(entry, dict) and entry.get("id")} or None
+    except (ValueError, RecursionError, LookupError, TypeError):
         return None
-    data = content.get("data") if isinstance(content, dict) else None
-    if not isinstance(data, list):
-        return None
-    found = [str(entry["id"]) for entry in data if isinstance(entry, dict) and entry.get("id")]
-    return found or None
 
 
-def allow_open_files(connections: int) -> None:
-    """Raise this process's limit of open files for so many connections; ConfigError when it may not be raised."""
+def _allow_open_files(connections: int) -> None:
     try:
         import resource
     except ImportError:  # not a Unix

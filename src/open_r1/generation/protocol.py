@@ -14,9 +14,7 @@ from open_r1.configs.ranges import COUNT, Range
 from open_r1.errors import ConfigError, RunError
 from open_r1.records import Completion
 
-Message = dict[str, str]
-"""One turn of a conversation: `role` and `content`."""
-
+Message = dict[str, str]  # one turn of a conversation: `role` and `content`
 Prompt = str | Sequence[Message]
 """What to complete: the user's words, or a conversation that ends with the user's turn."""
 
@@ -52,11 +50,7 @@ class Generator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back for one request, and from where.
-
-    `completions` may be fewer than were asked for (some servers ignore `n`), never more and never none. Tokens are the
-    whole request's, None where the server doesn't tell. `seconds` is the last attempt's.
-    """
+    """What came back for one request: completions, at least one; tokens are None where the server doesn't say."""
 
     completions: tuple[Completion, ...]
     prompt_tokens: int | None

@@ -19,11 +19,8 @@ FINISH: dict[str, FinishReason] = {
 }
 """A server's word for why a completion ended -> ours. Any other (abort, content_filter, none) is not a whole completion."""
 
-CHARACTERS_A_TOKEN = 4
-"""A guess, for servers that don't count tokens."""
-
-SHOWN = 200
-"""Characters of a reply that a message shows."""
+CHARACTERS_A_TOKEN = 4  # a guess, for servers that don't count tokens
+SHOWN = 200  # characters of a reply that a message shows
 
 
 class BadReply(Exception):
@@ -42,11 +39,6 @@ class Parsed:
     prompt_tokens: int | None
     completion_tokens: int | None
     model: str | None
-
-    @property
-    def usage(self) -> tuple[int | None, int | None]:
-        """The tokens of prompt and completions."""
-        return self.prompt_tokens, self.completion_tokens
 
 
 def parse_reply(body: bytes) -> Parsed:
@@ -87,18 +79,16 @@ def read_choice(choice: Any, tokens: int | None) -> Completion:
     finish = FINISH.get(ended) if isinstance(ended, str) else None
     if finish is None:
         raise BadReply("unfinished", f"a choice ended with finish_reason {ended!r}, which is not a whole completion")
-    text = clean(whole_text(message, finish))
+    text = clean(_whole_text(message, finish))
     return Completion(text, max(1, len(text) // CHARACTERS_A_TOKEN) if tokens is None else tokens, finish)
 
 
-def whole_text(message: dict[str, Any], finish: FinishReason) -> str:
-    """The whole text as the model wrote it, thinking included."""
+def _whole_text(message: dict[str, Any], finish: FinishReason) -> str:
     content = message.get("content")
     thinking = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(thinking, str) and thinking:
-        if not content and finish == "length":
-            return join_thinking(thinking, None)
-        return join_thinking(thinking, content if isinstance(content, str) else "")
+        answer = content if isinstance(content, str) else ""
+        return join_thinking(thinking, None if finish == "length" and not answer else answer)
     if not isinstance(content, str):
         raise BadReply("no_content", f"a choice has no text: {str(message)[:SHOWN]}")
     return restore_opening(content)

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from open_r1.generation.protocol import Message, Reply, Sampling
 from open_r1.records import Completion
 
-Script = Callable[[str, int], str]
-"""(the last turn's text, the sample's seed) -> the text to answer with."""
+Script = Callable[[str, int], str]  # (the last turn's text, the sample's seed) -> the text to answer with
 
 
 class ScriptedCompleter:
@@ -20,11 +19,9 @@ class ScriptedCompleter:
         self.asked = 0
 
     async def start(self) -> list[str]:
-        """Always ready."""
         return []
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
-        """The script's answers after `latency_s` seconds."""
         self.asked += 1
         await asyncio.sleep(self.latency_s)
         completions = []
@@ -35,5 +32,4 @@ class ScriptedCompleter:
         tokens = sum(completion.num_tokens for completion in completions)
         return Reply(tuple(completions), 1, tokens, self.model, "scripted", sampling.seed, self.latency_s, 1)
 
-    async def close(self) -> None:
-        """Nothing to close."""
+    async def close(self) -> None: ...

@@ -1,9 +1,8 @@
-"""transformers' own OpenAI-compatible server, with a sampling of its own for each request.
+"""transformers' own OpenAI-compatible server, fixed where version 5.23 goes wrong.
 
-`transformers serve` with continuous batching, fixed where version 5.23 goes wrong: there the first request's temperature
-counts for all, sampling is off unless the model's generation config turns it on, nothing keeps a prompt within the model's
-context, and an empty prompt or a tiny temperature ends the batch for good. tests/contract/test_transformers_server.py fails
-when what is replaced here has moved. Requests must show the token in OPEN_R1_SERVER_TOKEN, if it is set.
+There the first request's temperature counts for all, sampling is off unless the model's generation config turns it on,
+nothing keeps a prompt within the model's context, and an empty prompt or a tiny temperature ends the batch for good.
+tests/contract/test_transformers_server.py fails when what is replaced here has moved.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ CPU_CACHE_SHARE = 0.1
 LOWEST_TEMPERATURE = 0.01
 """Of those above 0, which is greedy; logits divided by less overflow. vLLM has the same limit."""
 
-UNTIL_FULL = sys.maxsize
-"""Tokens to generate where the request sets no limit: as many as fit in the context."""
+UNTIL_FULL = sys.maxsize  # tokens to generate where the request sets no limit: as many as fit in the context
 
 
 class OwnSampling:
@@ -55,8 +53,6 @@ class OwnSampling:
 
 
 class ChatHandler(OwnSampling, chat_completion.ChatCompletionHandler):
-    """Chat completions."""
-
     async def handle_request(self, body: dict[str, Any], request_id: str) -> Any:
         """transformers' answer; 400 where the template can't render the messages."""
         try:
@@ -65,8 +61,7 @@ class ChatHandler(OwnSampling, chat_completion.ChatCompletionHandler):
             raise HTTPException(400, f"the model's chat template can't render these messages: {error}") from None
 
 
-class CompletionHandler(OwnSampling, completion.CompletionHandler):
-    """Text completions."""
+class CompletionHandler(OwnSampling, completion.CompletionHandler): ...
 
 
 class OwnSamplingManager(utils.CBGenerateManager):
@@ -81,16 +76,24 @@ class OwnSamplingManager(utils.CBGenerateManager):
             return
         config = self._cb_config or ContinuousBatchingConfig()
         config.per_request_processors = True
-        engine = model.init_continuous_batching(
-            generation_config=shared_config(gen_config), continuous_batching_config=config
+        ids = {"eos_token_id": gen_config.eos_token_id, "pad_token_id": gen_config.pad_token_id}
+        shared = GenerationConfig(  # its values only make the processors exist: each request brings its own
+            do_sample=True, temperature=0.5, top_k=2, top_p=0.5, use_cache=False, max_new_tokens=1, **ids
         )
+        engine = model.init_continuous_batching(generation_config=shared, continuous_batching_config=config)
         self.add_request, engine.add_request = engine.add_request, self.add_with_sampling
         self._cb = engine
         engine.start()
 
     def add_with_sampling(self, *arguments: Any, **options: Any) -> str:
-        """Add a request to the batch with its own sampling."""
-        identity = self.add_request(*arguments, **options, **sampling_of(self.wanted, self.vocabulary))
+        wanted, sampling = (
+            self.wanted,
+            {"temperature": 1.0, "top_k": 1, "top_p": 1.0},
+        )  # the likeliest of one is greedy
+        if wanted.do_sample:
+            top_k = min(wanted.top_k or self.vocabulary, self.vocabulary)
+            sampling = {"temperature": wanted.temperature, "top_k": top_k, "top_p": wanted.top_p}
+        identity = self.add_request(*arguments, **options, **sampling)
         if identity is None:
             raise HTTPException(503, "the server is stopping and takes nothing new.")
         return identity
@@ -102,22 +105,6 @@ class OwnSamplingManager(utils.CBGenerateManager):
         limit = self.max_model_len or getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.wanted = within_context(gen_config, inputs["input_ids"], limit)
         return super().generate_streaming(model, processor, inputs, gen_config, *rest, **more)
-
-
-def shared_config(gen_config: Any) -> GenerationConfig:
-    """What all requests share. The values only make the processors exist: each request brings its own."""
-    ids = {"eos_token_id": gen_config.eos_token_id, "pad_token_id": gen_config.pad_token_id}
-    return GenerationConfig(
-        do_sample=True, temperature=0.5, top_k=2, top_p=0.5, use_cache=False, max_new_tokens=1, **ids
-    )
-
-
-def sampling_of(gen_config: Any, vocabulary: int) -> dict[str, Any]:
-    """A request's sampling as the batch's processors take it; the likeliest of one is greedy."""
-    if not gen_config.do_sample:
-        return {"temperature": 1.0, "top_k": 1, "top_p": 1.0}
-    top_k = min(gen_config.top_k or vocabulary, vocabulary)
-    return {"temperature": gen_config.temperature, "top_k": top_k, "top_p": gen_config.top_p}
 
 
 def within_context(gen_config: Any, prompt: Any, limit: int | None) -> Any:
@@ -134,13 +121,11 @@ def within_context(gen_config: Any, prompt: Any, limit: int | None) -> Any:
     return gen_config
 
 
-def parser_for_tools_only(processor: Any, model: Any, input_ids: Any, tools: Any = None) -> Any:
-    """transformers' parser where tools are called; plain text otherwise, in which the gateway separates the thinking."""
+def _parser_for_tools_only(processor: Any, model: Any, input_ids: Any, tools: Any = None) -> Any:
     return ORIGINAL_PARSER(processor, model, input_ids, tools=tools) if tools else None
 
 
-def build_guarded_server(*arguments: Any, **options: Any) -> Any:
-    """transformers' application, closed to whoever lacks the token: other users of the machine reach loopback too."""
+def _build_guarded_server(*arguments: Any, **options: Any) -> Any:
     app = ORIGINAL_SERVER(*arguments, **options)
     token = os.environ.get(TOKEN_VARIABLE, "")
 
@@ -158,27 +143,25 @@ ORIGINAL_PARSER, ORIGINAL_SERVER = chat_completion.build_response_parser, server
 
 
 def main() -> None:
-    """Serve the model that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--device", default="auto")
     parser.add_argument("--max_model_len", type=int)
     parser.add_argument("--gpu_memory_utilization", type=float)
     parser.add_argument("--trust_remote_code", action="store_true")
     arguments = parser.parse_args()
     OwnSamplingManager.max_model_len = arguments.max_model_len
-    has_accelerator = arguments.device != "cpu" and torch.accelerator.is_available()
+    has_accelerator = torch.accelerator.is_available()
     share = arguments.gpu_memory_utilization or (None if has_accelerator else CPU_CACHE_SHARE)
     chat_completion.ChatCompletionHandler, completion.CompletionHandler = ChatHandler, CompletionHandler
-    chat_completion.build_response_parser = parser_for_tools_only
-    utils.CBGenerateManager, server.build_server = OwnSamplingManager, build_guarded_server
+    chat_completion.build_response_parser = _parser_for_tools_only
+    utils.CBGenerateManager, server.build_server = OwnSamplingManager, _build_guarded_server
     Serve(
         force_model=arguments.model,
         continuous_batching=True,
-        device=arguments.device if arguments.device != "auto" or has_accelerator else "cpu",
+        device="auto" if has_accelerator else "cpu",
         dtype=arguments.dtype,
         trust_remote_code=arguments.trust_remote_code,
         cb_max_memory_percent=share,

@@ -14,10 +14,7 @@ from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
 
 
 class VLLMGenerator(Generator):
-    """A loaded engine; `options` are those of `vllm.LLM` (tensor_parallel_size, max_model_len, …).
-
-    On a CPU the samples can't be repeated: the engine takes no seed for a request there.
-    """
+    """A loaded engine; `options` are those of `vllm.LLM`. On a CPU it takes no seed: samples can't be repeated there."""
 
     def __init__(self, model: str, system_prompt: str | None = None, **options: Any) -> None:
         check_model_path(model)
@@ -52,8 +49,15 @@ class VLLMGenerator(Generator):
         conversations: Any = [to_messages(prompt, self.system_prompt) for prompt in prompts]
         outputs = self.engine.chat(conversations, wanted, use_tqdm=False)
         opened = [self.opened_by(output.prompt_token_ids) for output in outputs]
-        return [
-            [to_completion(sample, tag) for sample in output.outputs]
+        return [  # anything but a stop counts as cut off
+            [
+                Completion(
+                    with_opening(sample.text, tag),
+                    len(sample.token_ids),
+                    "stop" if sample.finish_reason == "stop" else "length",
+                )
+                for sample in output.outputs
+            ]
             for output, tag in zip(outputs, opened, strict=True)
         ]
 
@@ -63,17 +67,9 @@ class VLLMGenerator(Generator):
         return open_thinking(self.engine.get_tokenizer().decode(tail)) if tail else ""
 
     def context_length(self) -> int:
-        """How many tokens a prompt and its completion may have together."""
         return self.engine.llm_engine.model_config.max_model_len
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """The tokens of a prompt by the chat template."""
         tokenizer: Any = self.engine.get_tokenizer()
         messages = to_messages(prompt, self.system_prompt)
         return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
-
-
-def to_completion(sample: Any, opened: str = "") -> Completion:
-    """vLLM's output as ours, after the tag that its prompt `opened`: anything but a stop counts as cut off."""
-    text = with_opening(sample.text, opened)
-    return Completion(text, len(sample.token_ids), "stop" if sample.finish_reason == "stop" else "length")

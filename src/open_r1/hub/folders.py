@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.request import getproxies
 
-from open_r1.errors import ModelError
+from open_r1.errors import ConfigError, ModelError
+from open_r1.net.addresses import without_secrets
 
 TOKENIZER_FILES = ("tokenizer*", "*.model", "vocab*", "*.tiktoken", "tekken.json")
 MODEL_FILES = (
@@ -24,10 +28,25 @@ def looks_local(name: str) -> bool:
     return name.startswith((".", "/", "~")) or path.exists() or name.count("/") > 1 or in_a_folder_here
 
 
+def check_hub_proxy() -> None:
+    """ConfigError for a SOCKS proxy in the environment that downloads from the Hub can't use."""
+    proxies = getproxies()
+    proxy = proxies.get("https") or proxies.get("all") or ""
+    if proxy.startswith("socks") and not find_spec("socksio") and not os.environ.get("HF_HUB_OFFLINE"):
+        raise ConfigError(
+            f"the environment's proxy {without_secrets(proxy)} is a SOCKS proxy, and downloads from the Hub need the "
+            "package socksio for it; run pip install socksio, or unset all_proxy and https_proxy."
+        )
+
+
 def check_model_path(name: str) -> None:
-    """ModelError when `name` is meant as a local folder but lacks config, weights or tokenizer."""
+    """ModelError when `name` is meant as a local folder but lacks config, weights or tokenizer.
+
+    ConfigError for an environment's proxy by which no other name can be loaded.
+    """
     path = Path(name).expanduser()
     if not looks_local(name):
+        check_hub_proxy()
         return
     if not path.is_dir():
         raise ModelError(
@@ -51,6 +70,29 @@ def check_model_path(name: str) -> None:
             f"model folder '{name}' has no tokenizer (tokenizer.json, tokenizer_config.json, tokenizer.model or vocab.*); "
             "copy those of the model it comes from there."
         )
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a folder contains a LoRA adapter, not a whole model."""
+    folder = Path(name).expanduser()
+    return (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file()
+
+
+def base_of_adapter(folder: Path) -> str:
+    """The model that a LoRA adapter was trained on: a Hub id, or a folder, found from wherever the command runs.
+
+    ModelError, which names the base, where it is a folder that is not there.
+    """
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    named = config.get("base_model_name_or_path") or ""
+    places = [Path(named).expanduser(), *(parent / named for parent in (folder.resolve(), *folder.resolve().parents))]
+    found = next((place for place in places if place.is_dir()), None) if named else None
+    if found is None and (not named or looks_local(named)):
+        raise ModelError(
+            f"the base model '{named}' of the adapter in '{folder}' does not exist; put it there, or write its path as "
+            "base_model_name_or_path into adapter_config.json."
+        )
+    return str(found or named)
 
 
 def model_files(name: str) -> list[Path]:

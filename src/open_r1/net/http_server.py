@@ -42,7 +42,7 @@ Result = TypeVar("Result")
 
 
 class Quota:
-    """Counts what each client holds of something that all share; none holds more than `most` at a time."""
+    """Counts what each client uses of something that all share; none uses more than `most` at a time."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -126,7 +126,7 @@ class Server(uvicorn.Server):
             "http": functools.partial(LimitedProtocol, quota=quota),
             "h11_max_incomplete_event_size": MOST_HEADER_BYTES, "backlog": BACKLOG,
             "loop": "asyncio",  # uvloop, if installed, crashes when a server dies in a thread
-            "log_config": None, "log_level": "error", "access_log": False, "server_header": False,
+            "log_config": None, "log_level": "error", "access_log": False, "server_header": False
         }  # fmt: skip
         super().__init__(uvicorn.Config(app, **(ours | options)))
         self.on_ready = on_ready

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,21 +13,14 @@ from open_r1.configs.reader import Setting, changed, read_changes, read_recipe
 from open_r1.configs.types import read_record
 from open_r1.errors import ConfigError, nearest
 from open_r1.pipeline import kinds as _kinds  # noqa: F401 - importing it registers the kinds
-from open_r1.pipeline.stage import KINDS, Stage
-
-STAGE_NAME = re.compile(r"[A-Za-z0-9_-]+")
-"""A stage's name is its folder's."""
+from open_r1.pipeline.stage import KINDS, STAGE_NAME, Stage
 
 SEED = Range(0, 2**30 - 1)
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A checked pipeline: its stages in the order in which they run.
-
-    `threads` is the number of CPU threads that torch computes with, which the last bit of a result can depend on;
-    None leaves it to torch.
-    """
+    """A checked pipeline: its stages in the order in which they run, and the CPU threads that torch computes with."""
 
     name: str
     output_dir: Path
@@ -51,12 +43,8 @@ class PipelineSettings:
 def read_pipeline(
     path: Path, output_dir: str | Path | None = None, seed: int | None = None, changes: Sequence[str] = ()
 ) -> Pipeline:
-    """The pipeline of a recipe.
-
-    `output_dir` and `seed` replace the recipe's; `changes` are "stage.key=value" from the command line, values as in a
-    recipe. ConfigError when the recipe or a change can't be carried out.
-    """
-    written = apply_changes(read_recipe(path), changes)
+    """The pipeline of a recipe, with `changes` "stage.key=value". ConfigError for what can't be carried out."""
+    written = _apply_changes(read_recipe(path), changes)
     settings = read_record(PipelineSettings, written, "pipeline", str(path))
     folder = output_dir or settings.output_dir
     if not folder:
@@ -67,15 +55,22 @@ def read_pipeline(
     if chosen_seed not in SEED:
         raise ConfigError(f"--seed must be {SEED.in_words()}, but is {chosen_seed}.")
     entries = next(entry.parts for entry in written if entry.key == "stages")
-    stages = tuple(build_stage(entry, path.parent) for entry in entries)
-    check_order(stages, path)
+    stages = tuple(_build_stage(entry, path.parent) for entry in entries)
+    before: list[str] = []
+    for stage in stages:
+        for needed in (name for name in stage.needs() if name not in before):
+            raise ConfigError(
+                f"{path}: stage '{stage.name}' needs '{needed}', which is not a stage before it"
+                f"{nearest(needed, before)} Stages before it: {', '.join(before) or 'none'}."
+            )
+        before.append(stage.name)
     for stage in stages:
         stage.check()
+        stage.own_inputs()
     return Pipeline(settings.name or path.stem, Path(folder), chosen_seed, settings.threads, stages)
 
 
-def apply_changes(settings: Sequence[Setting], words: Sequence[str]) -> list[Setting]:
-    """The recipe with "stage.key=value" and "stage.overrides.key=value" carried out."""
+def _apply_changes(settings: Sequence[Setting], words: Sequence[str]) -> list[Setting]:
     settings = list(settings)
     for change in read_changes(words, "STAGE.KEY=VALUE"):
         stage, *keys = change.key.split(".")
@@ -92,8 +87,7 @@ def apply_changes(settings: Sequence[Setting], words: Sequence[str]) -> list[Set
     return settings
 
 
-def build_stage(entry: Setting, base: Path) -> Stage:
-    """One stage from its entry; ConfigError with file, line and nearest name for what isn't known."""
+def _build_stage(entry: Setting, base: Path) -> Stage:
     name, where = entry.key, entry.origin
     if not STAGE_NAME.fullmatch(name):
         raise ConfigError(
@@ -110,16 +104,3 @@ def build_stage(entry: Setting, base: Path) -> Stage:
         )
     settings = tuple(part for part in entry.parts if part is not chosen)
     return read_record(kind, settings, f"stage '{name}'", where, name=name, base=base, written=settings)
-
-
-def check_order(stages: Sequence[Stage], path: Path) -> None:
-    """Every stage needs only stages that are above it."""
-    before: list[str] = []
-    for stage in stages:
-        for needed in stage.needs():
-            if needed not in before:
-                raise ConfigError(
-                    f"{path}: stage '{stage.name}' needs '{needed}', which is not a stage before it"
-                    f"{nearest(needed, before)} Stages before it: {', '.join(before) or 'none'}."
-                )
-        before.append(stage.name)

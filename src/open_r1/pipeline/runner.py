@@ -9,7 +9,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from open_r1 import __version__
@@ -32,13 +33,11 @@ class Progress:
         ]
 
     def mark(self, index: int, status: str, seconds: float) -> None:
-        """Record a stage's status and its seconds."""
         self.stages[index] |= {"status": status, "seconds": round(seconds, 1)}
         content = {"name": self.pipeline.name, "seed": self.pipeline.seed, "stages": self.stages}
         write_json(self.pipeline.output_dir / "pipeline.json", content)
 
     def tell(self, index: int, line: str) -> None:
-        """Report a line of a stage, with its place in the pipeline."""
         self.report(f"[{index + 1}/{len(self.stages)} {self.stages[index]['name']}] {line}")
 
 
@@ -52,9 +51,12 @@ def run_pipeline(pipeline: Pipeline, report: Report, overwrite: bool = False) ->
             torch.set_num_threads(pipeline.threads)
     root.refuse_foreign("pipeline.json", "pipeline's run")
     with root.locked():
-        held = {stage.name: held_fingerprint(pipeline, stage) for stage in pipeline.stages}
+        held = {stage.name: _held_fingerprint(pipeline, stage) for stage in pipeline.stages}
         changed = [name for name, fingerprint in held.items() if fingerprint not in (None, fingerprints[name])]
-        prepared = prepare_stages(pipeline, changed, report)
+        waiting = [stage for stage in pipeline.stages if stage.name in changed or not is_done(pipeline, stage)]
+        if waiting:  # what can't work is refused before anything is spent or removed
+            report(f"checking {len(waiting)} stages of {pipeline.name}")
+        prepared = {stage.name: stage.prepare(pipeline.output_dir, pipeline.seed) for stage in waiting}
         if changed and not overwrite:
             raise RunFolderError(
                 f"'{pipeline.output_dir}' contains a different run: the settings, seed or inputs of "
@@ -68,16 +70,7 @@ def run_pipeline(pipeline: Pipeline, report: Report, overwrite: bool = False) ->
             run_stage(pipeline, index, fingerprints[stage.name], prepared.pop(stage.name, None), progress)
 
 
-def prepare_stages(pipeline: Pipeline, changed: Sequence[str], report: Report) -> dict[str, Any]:
-    """What each stage that will run has prepared; refuses what can't work before anything is spent or removed."""
-    waiting = [stage for stage in pipeline.stages if stage.name in changed or not is_done(pipeline, stage)]
-    if waiting:
-        report(f"checking {len(waiting)} stages of {pipeline.name}")
-    return {stage.name: stage.prepare(pipeline.output_dir, pipeline.seed) for stage in waiting}
-
-
 def is_done(pipeline: Pipeline, stage: Stage) -> bool:
-    """Whether a stage is finished and need not run again."""
     return RunDir(pipeline.output_dir / stage.name).is_done() and not stage.always
 
 
@@ -90,8 +83,7 @@ def fingerprint_stages(pipeline: Pipeline) -> dict[str, str]:
     return known
 
 
-def held_fingerprint(pipeline: Pipeline, stage: Stage) -> str | None:
-    """The fingerprint of the run in a stage's folder; None for an empty folder."""
+def _held_fingerprint(pipeline: Pipeline, stage: Stage) -> str | None:
     folder = RunDir(pipeline.output_dir / stage.name)
     if not folder.identity.exists():
         return None
@@ -109,10 +101,9 @@ def run_stage(pipeline: Pipeline, index: int, fingerprint: str, prepared: Any, p
     stage = pipeline.stages[index]
     run = RunDir(pipeline.output_dir / stage.name)
     if is_done(pipeline, stage):
-        check_made(run, stage)
-        seconds = read_json(run.done).get("seconds", 0.0)
+        _check_made(run, stage)
         progress.tell(index, "already done, skipped")
-        progress.mark(index, "done", seconds)
+        progress.mark(index, "done", read_json(run.done).get("seconds", 0.0))
         return
     progress.tell(index, "continues" if run.identity.exists() and stage.resumes else "starts")
     progress.mark(index, "running", 0.0)
@@ -121,32 +112,27 @@ def run_stage(pipeline: Pipeline, index: int, fingerprint: str, prepared: Any, p
     run.create()
     run.claim({"fingerprint": fingerprint})
     started = time.monotonic()
-    context = Context(
-        pipeline.output_dir, pipeline.seed, run, fingerprint, lambda line: progress.tell(index, line), prepared
-    )
-    facts = stage.run(context)
+    report = partial(progress.tell, index)
+    facts = stage.run(Context(pipeline.output_dir, pipeline.seed, run, fingerprint, report, prepared))
     seconds = time.monotonic() - started
     if not stage.resumes:
         write_json(run.done, {"seconds": round(seconds, 1), **facts})
-    write_json(run.path / MADE, hash_made(run, stage))
+    write_json(run.path / MADE, _hash_made(run, stage))
     progress.mark(index, "done", seconds)
     progress.tell(index, f"done in {seconds:.1f} s")
 
 
-MADE = "made.json"
-"""Hashes of what a finished stage made, so that a file changed afterwards is noticed."""
+MADE = "made.json"  # hashes of what a finished stage made, so that a file changed afterwards is noticed
 
 
-def hash_made(run: RunDir, stage: Stage) -> dict[str, str]:
-    """The SHA-256 of each file that a stage made."""
+def _hash_made(run: RunDir, stage: Stage) -> dict[str, str]:
     return {name: hash_files([run.path / name]) for name in stage.makes if (run.path / name).is_file()}
 
 
-def check_made(run: RunDir, stage: Stage) -> None:
-    """RunFolderError when a file that a finished stage made is not what it was: later stages would not fit it."""
+def _check_made(run: RunDir, stage: Stage) -> None:
     if not (run.path / MADE).exists():  # killed between the stage's own marker and this record
-        write_json(run.path / MADE, hash_made(run, stage))
-    made, found = read_json(run.path / MADE), hash_made(run, stage)
+        write_json(run.path / MADE, _hash_made(run, stage))
+    made, found = read_json(run.path / MADE), _hash_made(run, stage)
     if changed := [name for name in made if made[name] != found.get(name)]:
         raise RunFolderError(
             f"'{run.path / changed[0]}' was changed or removed since stage '{stage.name}' made it; restore it, or choose "

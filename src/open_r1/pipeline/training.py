@@ -35,28 +35,19 @@ def check_arguments(arguments: StageArguments) -> None:
 def run_training(
     arguments: StageArguments, report: Callable[[str], None], identity: dict[str, Any] | None = None
 ) -> Any:
-    """Train as the settings say, then run the benchmarks that they name on the model.
-
-    Args:
-        report: Gets a line of progress at a time.
-        identity: What the run's folder is known by; by default the settings.
-
-    Returns:
-        The training area's record of the finished stage: its folder and its number of steps.
-    """
+    """Train, then run the benchmarks that the settings name; `identity` is what the run's folder is known by."""
     if arguments.kind == "sft":
         from open_r1.training.sft import run_sft as train
     else:
         from open_r1.training.grpo import run_grpo as train
 
-    plans = plan_benchmarks(arguments.training, report)
+    plans = _plan_benchmarks(arguments.training, report)
     stage = train(arguments, report, *([identity] if identity else []))
-    evaluate_trained(plans, stage.folder, arguments.training.per_device_eval_batch_size, report)
+    _evaluate_trained(plans, stage.folder, arguments.training.per_device_eval_batch_size, report)
     return stage
 
 
-def plan_benchmarks(training: Any, tell: Callable[[str], None]) -> list[Plan]:
-    """The benchmarks of a stage's settings, problems loaded and checked. ConfigError or DataError for what can't be."""
+def _plan_benchmarks(training: Any, tell: Callable[[str], None]) -> list[Plan]:
     if not training.benchmarks or not is_main_process():
         return []
     from open_r1.evaluation import EvaluationSettings, benchmarks, get_benchmark, plan_evaluation
@@ -72,8 +63,7 @@ def plan_benchmarks(training: Any, tell: Callable[[str], None]) -> list[Plan]:
     return plans
 
 
-def evaluate_trained(plans: Sequence[Plan], model: Path, batch_size: int, tell: Callable[[str], None]) -> None:
-    """Run the plans on the model of a finished stage; its card gets the results."""
+def _evaluate_trained(plans: Sequence[Plan], model: Path, batch_size: int, tell: Callable[[str], None]) -> None:
     if not plans:
         return
     from open_r1.evaluation import run_evaluation

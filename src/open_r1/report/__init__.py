@@ -1,10 +1,7 @@
-"""A run's records -> one HTML page that opens anywhere and needs no network.
+"""A run's records -> one HTML page that opens anywhere and needs no network: build_report(Path("runs/tiny")).
 
-    from open_r1.report import build_report
-    build_report(Path("runs/tiny"))  # -> runs/tiny/report.html
-
-run_files reads, selection chooses what to show, charts lays lines and intervals out, wording puts numbers into
-words, page brings them together and writes; page.html.jinja and page.css are how it looks.
+run_files reads, selection chooses what to show, charts lays lines out, wording puts numbers into words, page brings them
+together; page.html.jinja and page.css are how it looks.
 """
 
 from open_r1.report.page import build_report

@@ -17,12 +17,10 @@ from open_r1.report.values import number_of
 WIDTH, HEIGHT = 360, 200
 LEFT, RIGHT, TOP, BOTTOM = 44, 20, 10, 24
 MAX_POINTS = 300
-SMOOTH_FROM = 40
-"""A line of at least so many points gets a moving average over a twentieth of them."""
-MAX_VALUE = 1e30
-"""The largest value of a chart: a diverged loss is cut there, so that spans stay finite."""
-
+SMOOTH_FROM = 40  # a line of at least so many points gets a moving average over a twentieth of them
+MAX_VALUE = 1e30  # the largest value of a chart: a diverged loss is cut there, so that spans stay finite
 Points = Sequence[tuple[float, float]]
+Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,6 @@ class Line:
 
 
 class Tick(NamedTuple):
-    """A mark on an axis."""
-
     at: float
     label: str
 
@@ -64,15 +60,13 @@ class Chart:
 
 
 class IntervalBar(NamedTuple):
-    """An estimate on a track of 0..100, in percent of the track."""
-
     low: float
     value: float
     width: float
 
 
 def interval_bar(estimate: Estimate) -> IntervalBar:
-    """The bar of an estimated share, cut to 0..100 %."""
+    """The bar of an estimated share on a track of 0..100, in percent of the track."""
     low, value, high = (100 * min(1.0, max(0.0, part)) for part in (estimate.low, estimate.value, estimate.high))
     return IntervalBar(round(low, 2), round(value, 2), round(max(0.0, high - low), 2))
 
@@ -113,7 +107,7 @@ def draw_chart(panel: Panel, metrics: Sequence[Mapping[str, Any]]) -> Chart | No
     )
 
 
-def _line(label: str, points: Points, x_span: tuple[float, float], y_span: tuple[float, float]) -> Line:
+def _line(label: str, points: Points, x_span: Span, y_span: Span) -> Line:
     thinned = thin(points, MAX_POINTS)
     smooth = moving_average(thinned, max(3, len(thinned) // 20)) if len(thinned) >= SMOOTH_FROM else []
     end = (smooth or thinned)[-1]
@@ -142,8 +136,7 @@ def _mean_point(points: Points) -> tuple[float, float]:
     return sum(x for x, _ in points) / len(points), sum(y / len(points) for _, y in points)
 
 
-SMALLEST_SPAN = 1e-300
-"""Below it a step of the axis would underflow."""
+SMALLEST_SPAN = 1e-300  # below it a step of the axis would underflow
 
 
 def _axis(low: float, high: float, parts: int, whole: bool = False) -> list[float]:

@@ -5,7 +5,6 @@ Every text of the run reaches the page through Jinja's autoescape; no code here 
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ import jinja2
 
 from open_r1.report import charts, wording
 from open_r1.report.charts import Panel, draw_chart
-from open_r1.report.run_files import read_run
+from open_r1.report.run_files import Compare, read_run
 from open_r1.report.run_records import Evaluation, RunRecords, Sample, TrainingRun, mark_of
 from open_r1.report.samples import count_unscored
 from open_r1.report.selection import choose_problems, choose_rollouts
@@ -30,9 +29,7 @@ from open_r1.text.thinking import restore_opening
 PAGE_NAME = "report.html"
 CLIPS = {"prompt": (600, 12), "thinking": (600, 12), "answer": (600, 12), "other": (300, 6)}
 """Characters and lines shown before a fold; text outside the tags is mostly a model that has not learned them."""
-MAX_SHOWN_CHARS = 20_000
-"""The page contains so much of one completion; the run's files contain the rest."""
-
+MAX_SHOWN_CHARS = 20_000  # the page contains so much of one completion; the run's files contain the rest
 SFT_PANELS = (
     Panel("Loss", (("loss", "training"), ("eval_loss", "held-out"))),
     Panel("Token accuracy", (("mean_token_accuracy", "training"), ("eval_mean_token_accuracy", "held-out")), True),
@@ -55,19 +52,14 @@ MORE_PANELS = (
 
 @dataclass(frozen=True)
 class ShownBenchmark:
-    """The evaluations of one benchmark, earliest first, with their labels."""
+    """The evaluations of one benchmark, earliest first; `rows` are (label, baseline, evaluation)."""
 
     name: str
     labels: tuple[str, ...]
     evaluations: tuple[Evaluation, ...]
     modes: tuple[str, ...]
     groups: tuple[str, ...]
-    baselines: tuple[str, ...]
-
-    @property
-    def rows(self) -> list[tuple[str, str, Evaluation]]:
-        """(label, baseline, evaluation) of each evaluation."""
-        return list(zip(self.labels, self.baselines, self.evaluations, strict=True))
+    rows: tuple[tuple[str, str, Evaluation], ...]
 
 
 @dataclass(frozen=True)
@@ -80,26 +72,23 @@ class Passage:
     left_out: int
 
 
-def build_report(run_dir: Path) -> Path:
-    """Write `run_dir`/report.html from the run's files and return its path.
+def build_report(run_dir: Path, compare: Compare | None = None) -> Path:
+    """Write report.html from the run's files and return its path. RunFolderError when the folder records no run.
 
-    The same files give the same bytes. Raises RunFolderError when the folder contains no record of a run, RunError when
-    the page can't be written.
+    `compare` is `evaluation.table.compare_folders`; without it only gains that are on record are shown.
     """
-    path = run_dir / PAGE_NAME
-    write_text(path, render_page(read_run(run_dir)))
-    return path
-
-
-def render_page(records: RunRecords) -> str:
-    """The whole page as HTML."""
+    records = read_run(run_dir, compare)
     by_name: dict[str, list[Evaluation]] = {}
     for evaluation in records.evaluations:
         by_name.setdefault(evaluation.benchmark, []).append(evaluation)
     benchmarks = [_show_benchmark(name, found) for name, found in by_name.items()]
     main = max(benchmarks, key=lambda benchmark: len(benchmark.evaluations), default=None)
-    template = _environment().get_template("page.html.jinja")
-    return template.render(
+    strict = {"autoescape": True, "undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, **strict)  # type: ignore[arg-type]
+    shown = (clip, describe_sample, mark_of, mark_sample, split_completion)
+    environment.globals.update(say=wording, charts=charts, **{function.__name__: function for function in shown})
+    page = environment.get_template("page.html.jinja").render(
         records=records,
         headline=_headline(records, main),
         unfinished=wording.say_unfinished(records.stages),
@@ -109,46 +98,34 @@ def render_page(records: RunRecords) -> str:
         trainings=[_show_training(run) for run in records.trainings],
         total_seconds=sum(stage.seconds or 0.0 for stage in records.stages),
         environment=_flatten(records.environment),
-    ).lstrip()
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
     )
-    shown = (clip, describe_sample, mark_of, mark_sample, split_completion)
-    environment.globals.update(say=wording, charts=charts, **{function.__name__: function for function in shown})
-    return environment
+    write_text(run_dir / PAGE_NAME, page.lstrip())
+    return run_dir / PAGE_NAME
 
 
 def _show_benchmark(name: str, evaluations: Sequence[Evaluation]) -> ShownBenchmark:
-    names = [wording.name_model(evaluation.model) for evaluation in evaluations]
+    names = [wording.name_evaluated(evaluation) for evaluation in evaluations]
     labels = [  # with the stage where one model is evaluated twice
         f"{model} ({item.stage})" if names.count(model) > 1 else model
         for model, item in zip(names, evaluations, strict=True)
     ]
     by_name = dict(zip((item.stage for item in evaluations), labels, strict=True))
     summaries = [summary for item in evaluations for summary in item.modes.values()]
+    baselines = [by_name.get(item.baseline, wording.name_model(item.baseline)) for item in evaluations]
     return ShownBenchmark(
         name=name,
         labels=tuple(labels),
         evaluations=tuple(evaluations),
         modes=tuple(dict.fromkeys(mode for item in evaluations for mode in item.modes)),
         groups=tuple(sorted({group for summary in summaries for group in summary.groups})),
-        baselines=tuple(by_name.get(item.baseline, wording.name_model(item.baseline)) for item in evaluations),
+        rows=tuple(zip(labels, baselines, evaluations, strict=True)),
     )
 
 
 def _headline(records: RunRecords, main: ShownBenchmark | None) -> list[str]:
-    """What happened, in sentences: the accuracies and the last gain, or how training went."""
     if main is None or not main.modes:
         return [sentence for run in records.trainings if (sentence := wording.say_training(run))]
-    sentences = [wording.say_accuracies(main.labels, main.evaluations, main.modes[0])]
+    sentences = [wording.say_accuracies(main.labels, main.evaluations, main.modes[0], bool(records.stages))]
     for label, baseline, evaluation in reversed(main.rows):
         if difference := evaluation.differences.get(main.modes[0]):
             sentences.append(wording.say_gain(label, baseline, difference))
@@ -157,7 +134,6 @@ def _headline(records: RunRecords, main: ShownBenchmark | None) -> list[str]:
 
 
 def _show_training(run: TrainingRun) -> dict[str, Any]:
-    """What the template shows of a training stage."""
     panels, more = SFT_PANELS, MORE_PANELS
     if run.kind == "grpo":
         panels = (GRPO_PANELS[0], _accuracy_panel(), _rewards_panel(run, "", "mean", False), *GRPO_PANELS[1:])
@@ -177,7 +153,6 @@ def _show_training(run: TrainingRun) -> dict[str, Any]:
 
 
 def _accuracy_panel() -> Panel:
-    """The default reward for answers, in training and on held-out problems."""
     names = [spec.function_name for spec in reward_specs().values() if spec.is_default and spec.kind == "answer"]
     labels = (("", "training"), ("eval_", "held-out"))
     series = tuple((f"{where}rewards/{name}/mean", label) for name in names for where, label in labels)
@@ -185,7 +160,6 @@ def _accuracy_panel() -> Panel:
 
 
 def _rewards_panel(run: TrainingRun, what: str, measure: str, is_share: bool) -> Panel:
-    """One measure of every reward that has it."""
     keys = dict.fromkeys(key for row in run.metrics for key in row)
     names = sorted(match[1] for key in keys if (match := re.fullmatch(rf"rewards/(.+)/{measure}", key)))
     series = tuple((f"rewards/{name}/{measure}", name.removesuffix("_reward")) for name in names)
@@ -208,10 +182,7 @@ def describe_sample(sample: Sample) -> str:
 
 
 def split_completion(text: str) -> list[Passage]:
-    """The completion as passages of "thinking", "answer" and "other", in order and without the tags.
-
-    A prompt may end inside the thinking: what comes before a first </think> is thinking too.
-    """
+    """The passages "thinking", "answer" and "other" without tags; text before a first </think> is thinking."""
     text, kind = restore_opening(text), "other"
     after = {THINK_OPEN: "thinking", THINK_CLOSE: "other", ANSWER_OPEN: "answer", ANSWER_CLOSE: "other"}
     pieces = re.split("(" + "|".join(map(re.escape, after)) + ")", text[:MAX_SHOWN_CHARS])
@@ -237,7 +208,6 @@ def clip(text: str, kind: str) -> Passage:
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as rows of dotted names."""
     rows: list[tuple[str, str]] = []
     for key, entry in value.items():
         name = f"{prefix}{text_of(key)}"

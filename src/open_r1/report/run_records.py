@@ -15,8 +15,6 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Stage:
-    """One line of pipeline.json."""
-
     name: str
     kind: str
     status: str
@@ -49,12 +47,11 @@ class Evaluation:
     baseline: str
     differences: Mapping[str, Estimate]
     samples_path: Path
+    line: tuple[str, ...] = ("",)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One line of samples.jsonl."""
-
     prompt: str
     gold: str
     group: str

@@ -17,8 +17,7 @@ from open_r1.rundir import open_regular, read_row
 from open_r1.rundir import rollouts as rollout_files
 from open_r1.rundir.rollouts import reason_column
 
-MAX_COUNTED_FILES = 60
-"""Unscored rewards are counted in at most so many rollout files, evenly spread."""
+MAX_COUNTED_FILES = 60  # unscored rewards are counted in at most so many rollout files, evenly spread
 
 
 class Verdict(NamedTuple):

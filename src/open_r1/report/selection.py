@@ -1,8 +1,6 @@
 """Which problems and rollouts the page shows. Chosen by rule, not by hand, and the same for the same files.
 
-Problems: by what changed between the last two evaluations of a benchmark, spread over the families, in the order
-of their ids (hashes, so as good as random). Rollouts: at the first, middle and last recorded step, the group
-whose rewards differ most.
+Problems: by what changed between the last two evaluations, spread over the families, in the order of their ids.
 """
 
 from __future__ import annotations
@@ -19,9 +17,7 @@ NUM_PROBLEMS = 12
 NUM_STEPS = 3
 NUM_ROLLOUTS = 4
 
-Change = tuple[str, ...]
-"""The marks of the last two evaluations, or of the only one: ("wrong", "right")."""
-
+Change = tuple[str, ...]  # the marks of the last two evaluations, or of the only one: ("wrong", "right")
 TURNS: tuple[tuple[Change, int], ...] = (
     (("right", "wrong"), 2),
     (("wrong", "wrong"), 2),
@@ -86,7 +82,6 @@ def choose_problems(evaluations: Sequence[Evaluation], mode: str, limit: int = N
 
 
 def _find_changes(verdicts: Sequence[Mapping[str, Verdict]]) -> dict[str, Change]:
-    """The change of each problem that both of the last two evaluations with samples hold, in order of id."""
     last = [table for table in verdicts if table][-2:]
     if not last:
         return {}
@@ -95,7 +90,6 @@ def _find_changes(verdicts: Sequence[Mapping[str, Verdict]]) -> dict[str, Change
 
 
 def _choose(changes: Mapping[str, Change], groups: Mapping[str, str], limit: int) -> list[str]:
-    """Each change in its turn, then whatever is left; each time from the group chosen least so far."""
     known = [change for change, _ in TURNS]
     rare = sorted(set(changes.values()) - set(known))
     turns = [*((change, 1) for change in rare), *TURNS, *((change, limit) for change in (*known, *rare))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -25,18 +26,11 @@ def read_json(path: Path) -> Any:
 
 def json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The objects of a JSON Lines file, each with the byte it starts at; what is not a JSON object is left out."""
-    try:
-        file = open_regular(path)
-    except OSError:
-        return
-    with file:
+    with contextlib.suppress(OSError), open_regular(path) as file:
         for line in iter_lines(file):
-            try:
-                row = json.loads(line.content)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(row, dict):
-                yield line.start, row
+            with contextlib.suppress(ValueError, RecursionError):
+                if isinstance(row := json.loads(line.content), dict):
+                    yield line.start, row
 
 
 def read_text(path: Path) -> str:
@@ -63,12 +57,10 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 def number_of(value: Any) -> float | None:
     """A finite number, or None: logs hold NaN, None and words."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
+    with contextlib.suppress(OverflowError):
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    return None
 
 
 def integer(value: Any) -> int | None:
@@ -79,14 +71,10 @@ def integer(value: Any) -> int | None:
 
 def estimate(value: Any) -> Estimate | None:
     """A recorded estimate, or None where there is no value; a missing bound is the value itself."""
-    entry = mapping(value)
-    middle = number_of(entry.get("value"))
-    if middle is None:
+    value, low, high, n = (number_of(mapping(value).get(name)) for name in ("value", "low", "high", "n"))
+    if value is None:
         return None
-    low, high = number_of(entry.get("low")), number_of(entry.get("high"))
-    return Estimate(
-        middle, middle if low is None else low, middle if high is None else high, integer(entry.get("n")) or 0
-    )
+    return Estimate(value, value if low is None else low, value if high is None else high, int(n or 0))
 
 
 def text_of(value: Any) -> str:

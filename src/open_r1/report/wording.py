@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from open_r1.records import Estimate
 from open_r1.report.charts import read_points
 from open_r1.report.run_records import Evaluation, Stage, TrainingRun
-from open_r1.report.values import number_of, text_of
+from open_r1.report.values import mapping, number_of, text_of
 
-SPACE = "\u202f"
-"""Narrow and unbreakable, between a number and its unit."""
-
+SPACE = "\u202f"  # narrow and unbreakable, between a number and its unit
 MODEL_NAMES = {"base": "Base", "model": "Base", "sft": "SFT", "grpo": "GRPO"}
 BENCHMARK_NAMES = {"held_out": "held-out problems"}
 MARK_SIGNS = {"right": "✓", "wrong": "✗", "partial": "◐", "unscored": "?"}
@@ -21,6 +20,11 @@ MARK_SIGNS = {"right": "✓", "wrong": "✗", "partial": "◐", "unscored": "?"}
 def name_model(model: str) -> str:
     """`sft` -> `SFT`; a name of the user's own stays as it is."""
     return MODEL_NAMES.get(model, model)
+
+
+def name_evaluated(evaluation: Evaluation) -> str:
+    """The model of an evaluation by the last part of its path, where it is a folder's."""
+    return name_model(Path(evaluation.line[0]).name if evaluation.line[0].startswith("/") else evaluation.model)
 
 
 def name_benchmark(benchmark: str) -> str:
@@ -34,18 +38,13 @@ def say_percent(share: float | None) -> str:
 
 
 def say_interval(estimate: Estimate) -> str:
-    """An interval of a share in percent: `45.1 to 51.3`."""
-    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
+    """An interval of a share or a difference in percent: `45.1 to 51.3`, with a true minus sign."""
+    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}".replace("-", "−")
 
 
 def say_points(difference: Estimate) -> str:
     """A difference of two accuracies in percentage points: `+48.1`, with a true minus sign."""
     return f"{100 * difference.value:+.1f}".replace("-", "−")
-
-
-def say_point_interval(difference: Estimate) -> str:
-    """The interval of a difference in percentage points."""
-    return f"{100 * difference.low:.1f} to {100 * difference.high:.1f}".replace("-", "−")
 
 
 def say_number(value: float | None) -> str:
@@ -71,30 +70,31 @@ def say_seconds(seconds: float | None) -> str:
     return f"{hours}{SPACE}h {minutes:02}{SPACE}min" if hours else f"{minutes}{SPACE}min {rest:02}{SPACE}s"
 
 
-def say_change(change: tuple[str, ...]) -> str:
-    """What became of a problem: `wrong → right`."""
-    return " → ".join(change)
+def say_accuracies(labels: Sequence[str], evaluations: Sequence[Evaluation], mode: str, is_pipeline: bool) -> str:
+    """`Greedy accuracy on 600 held-out problems: 0.0 % (Base) → 48.2 % (SFT) → 96.3 % (GRPO).`
 
-
-def say_accuracies(labels: Sequence[str], evaluations: Sequence[Evaluation], mode: str) -> str:
-    """`Greedy accuracy on 600 held-out problems: 0.0 % (Base) → 48.2 % (SFT) → 96.3 % (GRPO).`"""
-    parts = [
-        f"{say_percent(summary.accuracy.value)} ({label})"
-        for label, evaluation in zip(labels, evaluations, strict=True)
-        if (summary := evaluation.modes.get(mode)) and summary.accuracy
-    ]
-    if not parts:
+    An arrow leads to a model from one that it came from; in a pipeline also where that is not on record.
+    """
+    said, before = "", None
+    for label, evaluation in zip(labels, evaluations, strict=True):
+        if (summary := evaluation.modes.get(mode)) and summary.accuracy:
+            is_unknown = is_pipeline and len(evaluation.line) == 1
+            comes_from = before is not None and (is_unknown or before.line[0] in evaluation.line[1:])
+            said += (" → " if comes_from else "; ") if before else ""
+            said += f"{say_percent(summary.accuracy.value)} ({label})"
+            before = evaluation
+    if not said:
         return ""
     number = evaluations[-1].num_problems
     problems = f"{number:,} " if number is not None else ""
     benchmark = f"{problems}{name_benchmark(evaluations[-1].benchmark)}"
-    return f"{mode.capitalize()} accuracy on {benchmark}: {' → '.join(parts)}."
+    return f"{mode.capitalize()} accuracy on {benchmark}: {said}."
 
 
 def say_gain(label: str, baseline: str, difference: Estimate) -> str:
     """The paired difference, and whether it differs from chance."""
     size = f"{say_points(difference)} points"
-    interval = f"[95{SPACE}% interval {say_point_interval(difference)}]"
+    interval = f"[95{SPACE}% interval {say_interval(difference)}]"
     if difference.low > 0:
         return f"{label}’s gain over {baseline} is {size} {interval}."
     if difference.high < 0:
@@ -153,6 +153,5 @@ def say_preflight(record: Mapping[str, Any]) -> str:
 def say_findings(record: Mapping[str, Any]) -> list[str]:
     """What the pre-flight check warned of."""
     findings = record.get("findings")
-    entries = findings if isinstance(findings, list) else []
-    texts = [text_of(found.get("text")) for found in entries if isinstance(found, dict)]
+    texts = [text_of(mapping(found).get("text")) for found in findings] if isinstance(findings, list) else []
     return [f"Before training: {text}" for text in texts if text]

@@ -1,16 +1,13 @@
 """Rewards: what a completion is worth, and why.
 
-Does: score completions by rewards that ship or the user's own, with a reason for every sample; weigh rewards and
-schedule the weights. Usable without torch, from any thread. Does not: train (`training`) or
-run programs (`execution`).
+Usable without torch, from any thread.
 
     reward_funcs = get_reward_funcs(script_args)          # RewardFunctions, in the order of script_args.reward_funcs
     rewards = reward_funcs[0](completions, **columns)     # list[float | None], None is unscored: what TRL calls
     outcomes = reward_funcs[0].score(completions, **columns)   # list[Outcome]: the same values, each with a reason
     required_columns(["accuracy", "format"])              # {"accuracy": ("solution",), "format": ()}
 
-Names load when they are first used, so that importing the package costs nothing. The rewards themselves are what the
-files of `functions/` name in their `__all__`.
+Names load when they are first used. The rewards themselves are what the files of `functions/` name in their `__all__`.
 """
 
 from __future__ import annotations
@@ -19,14 +16,8 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "open_r1.answers.check": (
-        "Extraction",
-        "Verdict",
-        "check_answer",
-        "check_answers",
-        "extract_answer",
-        "extract_gold",
-    ),
+    "open_r1.answers.check": tuple("Verdict check_answer check_answers".split()),
+    "open_r1.answers.extraction": ("Extraction", "extract_answer", "extract_gold"),
     "open_r1.answers.verifier": ("Verifier",),
     "open_r1.rewards.base": ("RewardFunction",),
     "open_r1.rewards.combination": ("RewardWeights", "check_unscored_share", "combine", "summarise", "unscored_share"),

@@ -9,9 +9,6 @@ the end):
       format: {schedule: linear, from: 0.4, to: 0.0, end: 0.5}     # reaches 0 at half of training and stays there
       tag_count: {schedule: cosine, from: 0.2, to: 0.0}
       cosine: {schedule: step, values: [0.0, 0.5, 1.0], at: [0.2, 0.6]}
-
-Does: read weights, give their values at a moment, combine outcomes, and sum up a batch of them for the log. Does not:
-compute advantages (`training`).
 """
 
 from __future__ import annotations
@@ -22,13 +19,11 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any, Literal
+from typing import Any
 
 from open_r1.errors import ConfigError, RunError, nearest
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE
-
-Kind = Literal["constant", "linear", "cosine", "step"]
 
 SCHEDULE_KEYS: dict[str, frozenset[str]] = {
     "constant": frozenset({"value"}),
@@ -40,23 +35,16 @@ SCHEDULE_KEYS: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Schedule:
-    """A weight over training progress.
+    """A weight over training progress: its levels, and the progress at which it begins and ends to change, or steps."""
 
-    Args:
-        values: Its levels: the one of a constant, the first and the last of a linear or cosine schedule, all of a step.
-        moments: The progress at which it begins and ends to change, or at which it steps.
-    """
-
-    kind: Kind
+    kind: str
     values: tuple[float, ...]
     moments: tuple[float, ...] = ()
 
     def at(self, progress: float) -> float:
         """The weight at `progress` in [0, 1]; outside it is taken as 0 or 1."""
         progress = min(1.0, max(0.0, progress))
-        if self.kind == "constant":
-            return self.values[0]
-        if self.kind == "step":
+        if self.kind in {"constant", "step"}:
             return self.values[bisect_right(self.moments, progress)]
         first, last = self.values
         start, end = self.moments
@@ -75,10 +63,7 @@ class RewardWeights:
 
     @classmethod
     def read(cls, weights: Any, names: Sequence[str]) -> RewardWeights:
-        """The setting `reward_weights` for the rewards `names`: None (all 1), a list, or a mapping by name.
-
-        ConfigError for a list of another length, a name that isn't among the rewards or is missing, a bad schedule.
-        """
+        """The setting `reward_weights` for the rewards `names`: None (all 1), a list, or a mapping by name."""
         if weights is None:
             weights = [1.0] * len(names)
         if isinstance(weights, Mapping):
@@ -93,7 +78,7 @@ class RewardWeights:
                 f"reward_weights has {len(weights)} values for {len(names)} rewards ({', '.join(names)}); "
                 "give one each, or name them: {accuracy: 1.0, …}."
             )
-        return cls(tuple(names), tuple(map(read_schedule, weights, names)))
+        return cls(tuple(names), tuple(map(_read_schedule, weights, names)))
 
     def at(self, progress: float) -> list[float]:
         """The weights at a training progress in [0, 1]."""
@@ -104,16 +89,28 @@ class RewardWeights:
         return all(schedule.kind == "constant" for schedule in self.schedules)
 
 
-def read_schedule(weight: Any, name: str) -> Schedule:
-    """A number, or a mapping with the key `schedule`, as a Schedule; ConfigError names reward and fault."""
+def _by_position(weights: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    for name in weights:
+        if name not in names:
+            raise ConfigError(
+                f"reward_weights names '{name}', which is not among reward_funcs{nearest(str(name), names)} "
+                f"The rewards are: {', '.join(names)}."
+            )
+    if missing := [name for name in names if name not in weights]:
+        raise ConfigError(f"reward_weights has no weight for {', '.join(missing)}; add it (0 leaves a reward logged).")
+    return [weights[name] for name in names]
+
+
+def _read_schedule(weight: Any, name: str) -> Schedule:
+    """A number, or a mapping with the key `schedule`; ConfigError names reward and fault."""
     if isinstance(weight, int | float) and not isinstance(weight, bool):
-        return Schedule("constant", (_number(weight, name),))
+        weight = {"value": weight}
     if not isinstance(weight, Mapping):
         raise ConfigError(f"the weight of reward '{name}' must be a number or a schedule, got {weight!r}.")
-    kind = weight.get("schedule", "constant")
-    if str(kind) not in SCHEDULE_KEYS:
+    kind = str(weight.get("schedule", "constant"))
+    if kind not in SCHEDULE_KEYS:
         raise ConfigError(
-            f"the weight of reward '{name}' has the unknown schedule '{kind}'{nearest(str(kind), SCHEDULE_KEYS)} "
+            f"the weight of reward '{name}' has the unknown schedule '{kind}'{nearest(kind, SCHEDULE_KEYS)} "
             f"Choose one of: {', '.join(SCHEDULE_KEYS)}."
         )
     if unknown := set(weight) - SCHEDULE_KEYS[kind] - {"schedule"}:
@@ -121,7 +118,42 @@ def read_schedule(weight: Any, name: str) -> Schedule:
             f"the {kind} weight of reward '{name}' has unknown keys: {', '.join(sorted(map(str, unknown)))}; "
             f"it takes {', '.join(sorted(SCHEDULE_KEYS[kind]))}."
         )
+    if kind == "constant":
+        return Schedule(kind, (_number(weight.get("value"), name),))
     return _read_step(weight, name) if kind == "step" else _read_curve(kind, weight, name)
+
+
+def _read_curve(kind: str, weight: Mapping[str, Any], name: str) -> Schedule:
+    first, last = _number(weight.get("from"), name), _number(weight.get("to"), name)
+    start, end = _number(weight.get("start", 0.0), name), _number(weight.get("end", 1.0), name)
+    if not 0.0 <= start < end <= 1.0:
+        raise ConfigError(
+            f"the weight of reward '{name}' changes from progress {start} to {end}; give 0 ≤ start < end ≤ 1."
+        )
+    return Schedule(kind, (first, last), (start, end))
+
+
+def _read_step(weight: Mapping[str, Any], name: str) -> Schedule:
+    for key in ("values", "at"):
+        if not isinstance(weight.get(key), list | tuple):
+            raise ConfigError(
+                f"the step weight of reward '{name}' needs a list of numbers as its {key}, got {weight.get(key)!r}; "
+                "write values: [0.0, 1.0] and at: [0.5]."
+            )
+    values, moments = (tuple(_number(value, name) for value in weight[key]) for key in ("values", "at"))
+    is_rising = all(earlier < later for earlier, later in pairwise((0.0, *moments)))
+    if len(values) != len(moments) + 1 or not is_rising or max(moments, default=0.0) > 1.0:
+        raise ConfigError(
+            f"the step weight of reward '{name}' has {len(values)} values and steps at {list(moments)}; give rising "
+            "steps above 0 and up to 1, and one value more than there are steps."
+        )
+    return Schedule("step", values, moments)
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(f"the weight of reward '{name}' needs a finite number where it has {value!r}.")
+    return float(value)
 
 
 def combine(outcomes: Sequence[Sequence[Outcome]], weights: Sequence[float]) -> list[Outcome]:
@@ -135,25 +167,17 @@ def combine(outcomes: Sequence[Sequence[Outcome]], weights: Sequence[float]) -> 
 
 def _combine_one(sample: Sequence[Outcome], weights: Sequence[float]) -> Outcome:
     weighted = [(outcome, weight) for outcome, weight in zip(sample, weights, strict=True) if weight]
-    for outcome, _ in weighted:
-        if has_failed(outcome):
-            return outcome
+    if failed := [outcome for outcome, _ in weighted if has_failed(outcome)]:
+        return failed[0]
     values = [weight * outcome.value for outcome, weight in weighted if outcome.value is not None]
-    if weighted and not values:
-        return Outcome(None, NOT_APPLICABLE)
-    return Outcome(math.fsum(values), "combined")
+    return Outcome(math.fsum(values), "combined") if values or not weighted else Outcome(None, NOT_APPLICABLE)
 
 
 @dataclass(frozen=True)
 class RewardSummary:
-    """One reward over one batch, for the log.
+    """One reward over one batch, for the log: mean and population std of the scored samples, None where none is.
 
-    Args:
-        mean: Of the scored samples; None when none is.
-        std: Of the scored samples, as a population.
-        zero_variance_share: Of the groups with two or more scored samples, how many have all the same value.
-        unscored_share: Of the samples to which the reward applies.
-        reasons: How often each reason was given.
+    `zero_variance_share` is as the function gives it, `unscored_share` of the samples to which the reward applies.
     """
 
     mean: float | None
@@ -174,14 +198,9 @@ def summarise(outcomes: Sequence[Outcome], group_size: int | Sequence[int]) -> R
 
 
 def zero_variance_share(values: Sequence[Hashable | None], group_size: int | Sequence[int]) -> float | None:
-    """Share of the groups in which all samples have the same value, and from which nothing is learned.
+    """Share of the groups whose samples, those with None left out, have all one value; None where no group has two.
 
-    Args:
-        values: What each sample was given, group by group; samples with None are left out.
-        group_size: Samples of each group, or of every group.
-
-    Returns:
-        None where no group has two samples to compare.
+    `group_size` is the size of every group, or of each.
     """
     sizes = [group_size] * -(-len(values) // group_size) if isinstance(group_size, int) else group_size
     groups = [values[start:end] for start, end in pairwise(accumulate(sizes, initial=0))]
@@ -217,54 +236,3 @@ def check_unscored_share(name: str, outcomes: Sequence[Outcome], max_share: floa
             f"{max_share:.0%} allowed; fix the cause, or raise max_unscored_share. The same command resumes from the last "
             "checkpoint."
         )
-
-
-def _by_position(weights: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
-    unknown = [name for name in weights if name not in names]
-    if unknown:
-        raise ConfigError(
-            f"reward_weights names '{unknown[0]}', which is not among reward_funcs{nearest(str(unknown[0]), names)} "
-            f"The rewards are: {', '.join(names)}."
-        )
-    missing = [name for name in names if name not in weights]
-    if missing:
-        raise ConfigError(f"reward_weights has no weight for {', '.join(missing)}; add it (0 leaves a reward logged).")
-    return [weights[name] for name in names]
-
-
-def _read_curve(kind: Kind, weight: Mapping[str, Any], name: str) -> Schedule:
-    if kind == "constant":
-        return Schedule("constant", (_number(weight.get("value"), name),))
-    start, end = _number(weight.get("start", 0.0), name), _number(weight.get("end", 1.0), name)
-    if not 0.0 <= start < end <= 1.0:
-        raise ConfigError(
-            f"the weight of reward '{name}' changes from progress {start} to {end}; give 0 ≤ start < end ≤ 1."
-        )
-    return Schedule(kind, (_number(weight.get("from"), name), _number(weight.get("to"), name)), (start, end))
-
-
-def _read_step(weight: Mapping[str, Any], name: str) -> Schedule:
-    values, moments = _numbers(weight, "values", name), _numbers(weight, "at", name)
-    is_rising = all(earlier < later for earlier, later in zip((0.0, *moments), moments, strict=False))
-    if len(values) != len(moments) + 1 or not is_rising or max(moments, default=0.0) > 1.0:
-        raise ConfigError(
-            f"the step weight of reward '{name}' has {len(values)} values and steps at {list(moments)}; give rising "
-            "steps above 0 and up to 1, and one value more than there are steps."
-        )
-    return Schedule("step", values, moments)
-
-
-def _numbers(weight: Mapping[str, Any], key: str, name: str) -> tuple[float, ...]:
-    values = weight.get(key, ())
-    if not isinstance(values, Sequence) or isinstance(values, str):
-        raise ConfigError(
-            f"the step weight of reward '{name}' needs a list of numbers as its {key}, got {values!r}; "
-            "write values: [0.0, 1.0] and at: [0.5]."
-        )
-    return tuple(_number(value, name) for value in values)
-
-
-def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigError(f"the weight of reward '{name}' needs a finite number where it has {value!r}.")
-    return float(value)

@@ -1,8 +1,6 @@
 """What the rewards for programs share: from columns of problems and completions to a judge's outcomes.
 
-Does: read each problem once for all its completions, take the program out of each completion, judge as many problems
-together as fit in memory, and leave unscored, with its reason, what can't be judged. Does not: know how a problem is
-written or scored (`functions`).
+Each problem is read once for all its completions, and as many problems are judged together as fit in memory.
 """
 
 from __future__ import annotations
@@ -10,12 +8,13 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from open_r1.execution.contests.rows import BYTES_PER_MB, ProblemError, Row
+from open_r1.execution.judge.results import SubmissionResult
 from open_r1.execution.judge.test_cases import UnusableTestsError
-from open_r1.execution.judge.verdict import Verdict
 from open_r1.execution.programs import Provider
 from open_r1.execution.providers import get_provider
 from open_r1.records import Outcome
@@ -37,19 +36,16 @@ ProviderName = Literal["local", "e2b", "morph", "piston", "sandbox_fusion", "exe
 CODE_PROVIDER = RewardSetting("code_provider", "local", "where the model's programs run", type=ProviderName)
 PROVIDER_SETTINGS = (
     RewardSetting(
-        "code_packages",
-        [],
-        "installed packages that Python programs may import in the local sandbox, such as numpy",
+        "code_packages", [], "installed packages that Python programs may import in the local sandbox, such as numpy",
         type=list[str],
     ),
     RewardSetting("e2b_router_url", None, "URL of an E2B router", type=str | None),
     RewardSetting("morph_router_url", None, "URL of a Morph router", type=str | None),
     RewardSetting(
-        "parallel_code_exec_per_proc",
-        2,
+        "parallel_code_exec_per_proc", 2,
         "with e2b or morph and no router, programs that run at the same time per training process",
     ),
-)
+)  # fmt: skip
 TEST_BATCH_SIZE = RewardSetting(
     "code_eval_test_batch_size", 1, "tests that run together before their results are looked at; -1: all"
 )
@@ -65,6 +61,7 @@ class Submitted(NamedTuple, Generic[Problem]):
     language: str
 
 
+@dataclass
 class ProgramScorer(ABC, Generic[Problem]):
     """A reward's scorer for completions that contain programs.
 
@@ -79,29 +76,27 @@ class ProgramScorer(ABC, Generic[Problem]):
     may_have: ClassVar[tuple[str, ...]] = ()
     no_code: ClassVar[Outcome] = Outcome(0.0, NO_CODE)
 
-    def __init__(self, provider: str | Provider = "local", settings: Any = None, test_batch_size: int = 1) -> None:
-        self.provider, self.settings, self.test_batch_size = provider, settings, test_batch_size
-        self._judge: Any = None
+    provider: str | Provider = "local"
+    settings: Any = None
+    test_batch_size: int = 1
+    _judge: Any = field(default=None, init=False)
 
     @abstractmethod
-    def make_judge(self, provider: Provider) -> Any:
-        """A judge on that provider."""
+    def make_judge(self, provider: Provider) -> Any: ...
 
     @abstractmethod
     def read(self, row: Row) -> Problem | Outcome:
         """A row's problem, or its completions' outcome. ProblemError or UnusableTestsError where it can't be judged."""
 
     @abstractmethod
-    def language_of(self, problem: Problem, row: Row) -> str:
-        """The language of programs for a row's problem."""
+    def language_of(self, problem: Problem, row: Row) -> str: ...
 
     @abstractmethod
     def size_of(self, problem: Problem) -> int:
         """Bytes of a problem's tests."""
 
     @abstractmethod
-    def score(self, judge: Any, samples: Sequence[Submitted[Problem]]) -> list[Outcome]:
-        """An outcome for each program."""
+    def score(self, judge: Any, samples: Sequence[Submitted[Problem]]) -> list[Outcome]: ...
 
     @property
     def judge(self) -> Any:
@@ -179,12 +174,12 @@ def warn_once(reason: str, message: str) -> None:
     logger.warning("unscored (%s): %s", reason, message)
 
 
-def list_tests(verdict: Verdict) -> list[dict[str, Any]]:
+def list_tests(judged: SubmissionResult) -> list[dict[str, Any]]:
     """Each test's result for the rollout records; what is wrong, in words, for the first that failed or is unknown."""
     tests = []
-    for result in verdict.results[:MAX_LISTED_TESTS]:
+    for result in judged.results[:MAX_LISTED_TESTS]:
         milliseconds = {} if result.wall_s is None else {"ms": round(1000 * result.wall_s)}
-        is_first = result is verdict.first_failed or result is verdict.first_unknown
+        is_first = result is judged.first_failed or result is judged.first_unknown
         tests.append({"result": result.code, **milliseconds, **({"detail": result.detail} if is_first else {})})
     return tests
 

@@ -12,6 +12,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
+import open_r1.rewards.functions as functions
 from open_r1.errors import ConfigError, nearest
 from open_r1.rewards.base import FROM_TRAINER, RewardFunction
 from open_r1.rewards.spec import RewardSpec
@@ -21,8 +22,7 @@ from open_r1.rewards.user_rewards import specs_of, user_spec
 @cache
 def reward_modules() -> tuple[ModuleType, ...]:
     """The files of `functions/`."""
-    package = import_module("open_r1.rewards.functions")
-    return tuple(import_module(f"{package.__name__}.{info.name}") for info in iter_modules(package.__path__))
+    return tuple(import_module(f"{functions.__name__}.{info.name}") for info in iter_modules(functions.__path__))
 
 
 @cache
@@ -54,7 +54,6 @@ def get_reward_funcs(script_args: Any) -> list[RewardFunction]:
     """The rewards that `script_args.reward_funcs` names, built with its settings, in that order.
 
     `script_args` is a `GRPOScriptArguments` or any object with some of its attributes; what it lacks has the default.
-    ConfigError for a list without a name.
     """
     return [build_reward(name, script_args) for name in reward_names(script_args)]
 
@@ -77,10 +76,5 @@ def build_reward(name: str, settings: Any = None) -> RewardFunction:
 
 
 def required_columns(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Reward name -> the data columns it needs, for the check before anything is loaded.
-
-    A user's own reward declares them as its attribute `needs_columns`; without it none are known, and none are asked.
-    """
-    return {
-        name: tuple(column for column in get_spec(name).needs_columns if column not in FROM_TRAINER) for name in names
-    }
+    """Reward name -> the data columns it is known to need, for the check before anything is loaded."""
+    return {name: tuple(c for c in get_spec(name).needs_columns if c not in FROM_TRAINER) for name in names}

@@ -47,11 +47,9 @@ JUDGING_KINDS = frozenset({"program", "contest", "task", "answer"})
 
 @dataclass(frozen=True)
 class RewardSetting:
-    """A key of recipes that a reward reads. Several rewards may read one; they declare it alike.
+    """A key of recipes that a reward reads; several rewards may read one, and declare it alike.
 
-    Args:
-        type: The annotation that values must fit; by default the default's own type.
-        range: The range of a number that has one.
+    `type` is the annotation that values must fit, by default the default's own type.
     """
 
     key: str
@@ -73,7 +71,6 @@ class Example:
     columns: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def score(self, reward: RewardFunction) -> Outcome:
-        """What a reward gives it."""
         return score_examples(reward, [self])[0]
 
 
@@ -85,13 +82,7 @@ def score_examples(reward: RewardFunction, examples: Sequence[Example]) -> list[
 
 @dataclass(frozen=True)
 class Curve:
-    """Examples over a quantity, for a plot on the documentation's page.
-
-    Args:
-        x_label: The quantity and its unit.
-        xs: Its values.
-        lines: Label -> the example at each value.
-    """
+    """Examples over a quantity, for a plot on the documentation's page: label -> the example at each value."""
 
     x_label: str
     xs: Sequence[float]
@@ -100,14 +91,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Setup:
-    """The training that a reward is used in, as far as it can make the reward idle.
-
-    Args:
-        settings: The recipe's settings: any object with the attributes of `GRPOScriptArguments`.
-        max_completion_length: Tokens after which a completion is cut off.
-        num_generations: Completions of a prompt.
-        completions_per_process: Completions that one process scores at a time.
-    """
+    """The training that a reward is used in, as far as it can make the reward idle; lengths are in tokens."""
 
     settings: Any
     max_completion_length: int
@@ -120,20 +104,14 @@ class RewardSpec:
     """A reward as everything else knows it.
 
     Args:
-        name: The name in recipes.
         build: The settings, all those declared among their attributes -> the reward.
-        kind: What it looks at.
         function_name: The function's `__name__`, as metrics and rollouts call it; by default NAME_reward.
-        summary: One line.
-        formula: The value as a formula, or in words where it is none.
-        source: Where the formula is from.
+        formula, source: The value as a formula or in words, and where that is from.
         needs_columns: The columns without which it can't be computed, of the data or from the trainer.
         settings: The keys of recipes that `build` reads.
         example: What satisfies it: no completion is worth more, up to its length.
-        cases: Completions that show what it gives, by their labels, for the documentation's page.
-        curve: The same over a quantity.
+        cases, curve: Completions that show what it gives, for the documentation's page.
         find_idle: What in a training keeps it from having an effect, as a sentence with the remedy; None where nothing.
-        is_default: Whether recipes that name no rewards use it.
         verifies: Columns of a set of traces any of which lets `data verify` and `data pass-rate` choose it.
     """
 
@@ -163,7 +141,6 @@ class RewardSpec:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The keys of its settings."""
         return tuple(setting.key for setting in self.settings)
 
     @property

@@ -1,7 +1,4 @@
-"""What rewards gave a batch, as lines of text: a table with a line a reward, and a histogram of one reward's values.
-
-The command `open-r1 rewards score` and the pre-flight check before training show the same.
-"""
+"""What rewards gave a batch, as lines of text: a table with a line a reward, and a histogram of one reward's values."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT, Range
-from open_r1.errors import ConfigError, ModelError
-from open_r1.hub.folders import check_model_path
+from open_r1.errors import ConfigError
+from open_r1.hub.folders import base_of_adapter, check_model_path, is_adapter
 from open_r1.net.addresses import is_loopback
 from open_r1.processes.python import child_environment, python_command
 
@@ -22,21 +22,14 @@ Backend = Literal["vllm", "transformers"]
 TOKEN_VARIABLES: Mapping[Backend, str] = {"vllm": "VLLM_API_KEY", "transformers": "OPEN_R1_SERVER_TOKEN"}
 """Environment variable with the secret by which only the gateway may ask the model's server."""
 
-KEY_VARIABLE = "OPEN_R1_API_KEY"
-"""Environment variable with the key that clients must show."""
-
+KEY_VARIABLE = "OPEN_R1_API_KEY"  # environment variable with the key that clients must show
 NEEDED = ("fastapi", "uvicorn", "openai", "torch", "transformers", "accelerate")
 """What transformers' server imports; the extra `serve` installs it."""
 
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """What to serve and how; None leaves a choice to the server.
-
-    Args:
-        names: What clients may call the model; its path or id when empty.
-        extra: Further flags for the server's own command.
-    """
+    """What to serve and how; None leaves a choice to the server. `names` are what clients may call the model."""
 
     model: str
     host: str = "127.0.0.1"
@@ -62,12 +55,10 @@ class ServeOptions:
 
     @property
     def known_names(self) -> tuple[str, ...]:
-        """What clients may call the model."""
         return self.names or (self.model,)
 
 
 def has_vllm() -> bool:
-    """Whether vLLM is installed."""
     return importlib.util.find_spec("vllm") is not None
 
 
@@ -105,21 +96,14 @@ def check_key(host: str, api_key: str) -> None:
 
 
 def check_model(model: str) -> None:
-    """ModelError unless the folder, if it is one, contains a whole model that can be served."""
+    """ModelError unless the folder, if it is one, contains a model, or an adapter with its base."""
     check_model_path(model)
-    folder = Path(model).expanduser()
-    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
-        raise ModelError(
-            f"'{model}' contains a LoRA adapter, not a whole model; merge it into its base model first "
-            "(peft: model.merge_and_unload(), then save_pretrained)."
-        )
+    if is_adapter(model):
+        check_model_path(base_of_adapter(Path(model).expanduser()))
 
 
 def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[str]:
-    """The command that serves the model on loopback at `port`: our form of transformers' server, or `vllm serve`.
-
-    vLLM's module is started where the distribution is not called vllm, since its command needs its version.
-    """
+    """The command that serves the model on loopback; vLLM's module where its own command lacks its version."""
     given = ["--host", "127.0.0.1", "--port", str(port), "--dtype", options.dtype]
     names = ["gpu_memory_utilization", "max_model_len"]
     if backend == "transformers":
@@ -127,6 +111,7 @@ def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[
     else:
         names = ["tensor_parallel_size", "data_parallel_size", *names]
         given += ["--served-model-name", *options.known_names]
+        given += ["--override-generation-config", '{"repetition_penalty": 1.0}']  # off unless a request asks for it
         command = python_command("-m", "vllm.entrypoints.openai.api_server", "--model", options.model)
         script = Path(sys.executable).with_name("vllm")
         if is_installed("vllm") and script.is_file():
@@ -139,7 +124,6 @@ def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[
 
 
 def is_installed(distribution: str) -> bool:
-    """Whether a distribution is installed under that name."""
     return next(iter(metadata.distributions(name=distribution)), None) is not None
 
 

@@ -1,7 +1,4 @@
-"""A server as a child process: started in a group of its own, waited for, watched, stopped with all its descendants.
-
-Its output is read as it comes, and the last lines are kept, to be shown when it dies.
-"""
+"""A server as a child process: started in a group of its own, waited for, watched, stopped with all its descendants."""
 
 from __future__ import annotations
 
@@ -16,16 +13,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from open_r1.errors import RunError
 from open_r1.net.client import TransportError, request_once
 
 SHOWN_LINES = 15
-PROBE_GAP_S = 0.25
-PROBE_TIMEOUT_S = 5.0
-STOP_LIMIT_S = 15.0
-"""Seconds between asking a server to stop and ending it."""
-
+PROBE_GAP_S, PROBE_TIMEOUT_S = 0.25, 5.0
+STOP_LIMIT_S = 15.0  # seconds between asking a server to stop and ending it
 PROBED = '"GET /health HTTP'
 """In the lines of a server's access log that only our own probes are to blame for; they'd drive out its last words."""
 
@@ -50,14 +45,14 @@ class ChildServer:
 
     def __enter__(self) -> ChildServer:
         try:
+            pipes: dict[str, Any] = {
+                "stdin": subprocess.DEVNULL,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.STDOUT,
+            }
+            ends = _end_with_parent if sys.platform == "linux" else None
             self.process = subprocess.Popen(
-                self.command,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=end_with_parent if sys.platform == "linux" else None,
+                self.command, env=self.environment, start_new_session=True, preexec_fn=ends, **pipes
             )
         except OSError as error:
             raise RunError(f"'{shlex.join(self.command)}' can't be started: {error.strerror or error}.") from None
@@ -66,7 +61,6 @@ class ChildServer:
         return self
 
     def read_output(self) -> None:
-        """Keep the last lines of its output, and report each."""
         for raw in self.process.stdout or ():
             line = raw.decode("utf-8", "replace").rstrip()
             if line and PROBED not in line:
@@ -97,32 +91,28 @@ class ChildServer:
         return reply.status == 200 and self.process.poll() is None
 
     def how_it_ended(self) -> str:
-        """Its end in words, to continue a sentence with."""
         status = self.process.poll()
         if status is not None and status < 0:
             return f"was killed by {signal.Signals(-status).name}"
         return f"ended with status {status}"
 
     def last_words(self) -> str:
-        """The end of its output, to finish a sentence with."""
         self.reader.join(timeout=1 if self.process.poll() is not None else 0)
         return "; the last it said:\n  " + "\n  ".join(self.lines) if self.lines else "; it said nothing."
 
     def __exit__(self, *_: object) -> None:
         """Ask the whole group to stop, end what remains."""
-        self.signal_group(signal.SIGTERM)
+        self._signal_group(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=STOP_LIMIT_S)
-        self.signal_group(signal.SIGKILL)
+        self._signal_group(signal.SIGKILL)
         self.process.wait()
         self.reader.join(timeout=2)
 
-    def signal_group(self, number: int) -> None:
-        """Send a signal to the process and all its descendants."""
+    def _signal_group(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
 
 
-def end_with_parent() -> None:
-    """In the child: stop when the parent is killed."""
+def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

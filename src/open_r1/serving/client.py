@@ -24,8 +24,7 @@ from open_r1.text.thinking import Part, ThinkingSplitter
 
 CHECK_LIMIT_S = 10.0
 SILENCE_LIMIT_S = 600.0
-MOST_CHARACTERS = 4_000_000
-"""Of one answer, so that a server that never ends is left."""
+MOST_CHARACTERS = 4_000_000  # of one answer, so that a server that never ends is left
 
 
 @dataclass(frozen=True)
@@ -70,13 +69,9 @@ class Conversation:
         return ([{"role": "system", "content": self.system}] if self.system else []) + self.turns
 
     def ask(self, question: str, answer: Answer) -> Iterator[Part]:
-        """The parts of the answer as they come; `answer` is the whole in the end.
-
-        The turn is added to the history when the answer ended. RunError when it didn't: the history is as before.
-        """
-        asked = [*self.messages, {"role": "user", "content": question}]
+        """The parts of the answer as they come; RunError, and the history as before, when the answer did not end."""
         started = time.monotonic()
-        for kind, text in self.stream(asked, answer):
+        for kind, text in self.stream([*self.messages, {"role": "user", "content": question}], answer):
             answer.seconds = time.monotonic() - started
             if kind == "thinking":
                 answer.thinking += text
@@ -103,51 +98,41 @@ class Conversation:
             with stream_once("POST", url, content, headers, silence_s=SILENCE_LIMIT_S) as reply:
                 if reply.status != 200:
                     raise RunError(f"the server answers {reply.status}: {describe_body(reply.read())}")
-                for event in read_events(reply):
-                    yield from read_event(event, splitter, answer)
+                yield from _read_parts(reply, splitter, answer)
         except TransportError as error:
             raise RunError(f"no whole answer from {self.url}: {error.detail}.") from None
         yield from splitter.finish()
 
 
-def read_events(reply: SyncStream) -> Iterator[dict[str, Any]]:
-    """The events of a stream as objects. RunError for what is not JSON."""
+def _read_parts(reply: SyncStream, splitter: ThinkingSplitter, answer: Answer) -> Iterator[Part]:
     for line in reply.lines():
-        if not line.startswith(b"data:"):
-            continue
-        content = line[5:].strip()
+        content = line.removeprefix(b"data:").strip()
         if content == b"[DONE]":
             return
         try:
-            event = orjson.loads(content)
+            event = orjson.loads(content) if line.startswith(b"data:") else None
         except ValueError:
             shown = as_line(content.decode("utf-8", "replace"), 200)
             raise RunError(f"the server sent something that is not JSON: {shown}") from None
-        if isinstance(event, dict):
-            yield event
-
-
-def read_event(event: dict[str, Any], splitter: ThinkingSplitter, answer: Answer) -> Iterator[Part]:
-    """The parts in one event of a stream; whatever isn't there or has another type is passed over."""
-    if event.get("error"):
-        raise RunError(f"the server failed: {describe_error(event)}")
-    usage = event.get("usage")
-    if isinstance(usage, dict):
-        answer.tokens = as_count(usage.get("completion_tokens"))
-        answer.prompt_tokens = as_count(usage.get("prompt_tokens"))
-    try:
-        choice: dict[str, Any] = event["choices"][0]
-        delta: dict[str, Any] = choice.get("delta") or {}
-    except (LookupError, TypeError, AttributeError):
-        return
-    thought = delta.get("reasoning_content") or delta.get("reasoning")
-    if isinstance(thought, str):
-        splitter.state = "answer"
-        yield "thinking", clean(thought)
-    if isinstance(content := delta.get("content"), str):
-        yield from splitter.feed(clean(content))
-    if isinstance(reason := choice.get("finish_reason"), str):
-        answer.finish_reason = reason
+        if not isinstance(event, dict):
+            continue
+        if event.get("error"):
+            raise RunError(f"the server failed: {describe_error(event)}")
+        if isinstance(usage := event.get("usage"), dict):
+            answer.tokens = as_count(usage.get("completion_tokens"))
+            answer.prompt_tokens = as_count(usage.get("prompt_tokens"))
+        try:
+            choice: dict[str, Any] = event["choices"][0]
+            delta: dict[str, Any] = choice.get("delta") or {}
+        except (LookupError, TypeError, AttributeError):
+            continue
+        if isinstance(thought := delta.get("reasoning_content") or delta.get("reasoning"), str):
+            splitter.state = "answer"
+            yield "thinking", clean(thought)
+        if isinstance(content := delta.get("content"), str):
+            yield from splitter.feed(clean(content))
+        if isinstance(reason := choice.get("finish_reason"), str):
+            answer.finish_reason = reason
 
 
 def find_model(url: str, api_key: str, model: str | None) -> str:
@@ -160,7 +145,7 @@ def find_model(url: str, api_key: str, model: str | None) -> str:
         raise ConfigError(f"{url} wants a key: set OPENAI_API_KEY ({describe_body(reply.body)}).")
     models = read_models(reply)
     if models is not None:
-        return choose_model(url, models, model)
+        return choose_model(url, list(models), model)
     if model is None:
         raise ConfigError(f"{url} doesn't say which models it has; choose one with --model.")
     return model

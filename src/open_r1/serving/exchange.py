@@ -1,9 +1,7 @@
 """One request and its answer between the gateway and the model's server: passed on, thinking separated from the answer.
 
-Why the split is made here. vLLM 0.30's `--reasoning-parser` names one model family each, fails to start where `<think>` is
-not a token of its own (as in Qwen2.5), and takes a completion without tags for thinking; transformers 5.23 splits for the
-families that it has a response template for, Llama's distillations not among them; neither returns the text as written.
-What a server does separate (`-- --reasoning-parser NAME`) is passed on.
+Why here: vLLM 0.30's `--reasoning-parser` names one model family each, and fails where `<think>` is not a token of its own;
+transformers 5.23 splits for few families; neither returns the text as written. What a server does separate is passed on.
 """
 
 from __future__ import annotations
@@ -37,17 +35,7 @@ JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """What is behind the gateway, and who may ask.
-
-    Args:
-        upstream: Address of the model's server.
-        upstream_model: What it calls the model; None when it knows all of `names`.
-        names: What clients may call the model; the first is the one it is listed by.
-        max_model_len: The model's context in tokens; None where it is not known.
-        max_in_flight: Requests that are read or answered at a time; more get 429.
-        max_in_flight_a_client: Those of one address, so that no client starves the others.
-        max_connections_a_client: Open connections of one address.
-    """
+    """What is behind the gateway (`upstream_model` is its name there, `max_model_len` in tokens), and who may ask."""
 
     upstream: str
     backend: Backend
@@ -90,7 +78,7 @@ class Exchange:
                 reply = await stack.enter_async_context(post)
                 if reply.status == 200:
                     return reply
-                error = error_of(reply.status, (await reply.read())[0])
+                error = _error_of(reply.status, (await reply.read())[0])
             except TransportError as failure:
                 raise unreachable(failure) from None
             if error.code != TOO_LONG or not TOKEN_LIMITS & body.keys():
@@ -114,7 +102,7 @@ class Exchange:
             usage = event.pop("usage", None) if self.is_transformers else None
             for choice in event.get("choices", []):
                 splitter = splitters.setdefault(choice.get("index", 0), ThinkingSplitter(self.is_prefilled))
-                for piece in separate_delta(choice, splitter) if self.separates else [choice]:
+                for piece in _separate_delta(choice, splitter) if self.separates else [choice]:
                     yield {**event, "choices": [piece]}
             if not event.get("choices"):
                 yield event
@@ -122,18 +110,28 @@ class Exchange:
                 yield {**event, "choices": [], "usage": usage}
 
     async def complete(self) -> dict[str, Any]:
-        """The whole answer at once."""
         if self.is_transformers:
             try:
                 async with asyncio.TaskGroup() as group:
                     answers = [group.create_task(self.collect()) for _ in range(self.request.count)]
             except ExceptionGroup as failed:
                 raise failed.exceptions[0] from None
-            return merge([task.result() for task in answers], self.request.model, self.is_chat)
+            choices = [task.result()[0] | {"index": index} for index, task in enumerate(answers)]
+            usages = [task.result()[1] for task in answers]  # the prompt is counted once
+            prompt = usages[0].get("prompt_tokens", 0)
+            written = sum(usage.get("completion_tokens", 0) for usage in usages)
+            return {
+                "id": f"{'chatcmpl' if self.is_chat else 'cmpl'}-{uuid.uuid4().hex}",
+                "object": "chat.completion" if self.is_chat else "text_completion",
+                "created": int(time.time()),
+                "model": self.request.model,
+                "choices": choices,
+                "usage": {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written},
+            }
         async with AsyncExitStack() as stack:
             reply = await self.ask(stack, False, self.request.count)
             try:
-                answer = read_answer((await reply.read())[0])
+                answer = _read_answer((await reply.read())[0])
             except TransportError as error:
                 raise unreachable(error) from None
         answer["model"] = self.request.model
@@ -166,8 +164,7 @@ class Exchange:
         return {"message": message, "finish_reason": ended, "logprobs": None}, usage
 
 
-def separate_delta(choice: dict[str, Any], splitter: ThinkingSplitter) -> list[dict[str, Any]]:
-    """One choice of an event as one or more; what the model's server separates by itself is passed on."""
+def _separate_delta(choice: dict[str, Any], splitter: ThinkingSplitter) -> list[dict[str, Any]]:
     delta = choice["delta"]
     thought = delta.pop("reasoning", None) or delta.get("reasoning_content")
     delta.pop("reasoning_content", None)
@@ -197,20 +194,6 @@ def separate(message: dict[str, Any], is_prefilled: bool) -> None:
     message["reasoning_content"] = thought or None
 
 
-def merge(answers: list[tuple[dict[str, Any], dict[str, int]]], model: str, is_chat: bool) -> dict[str, Any]:
-    """Completions as the choices of one answer; the prompt is counted once."""
-    prompt = answers[0][1].get("prompt_tokens", 0)
-    written = sum(usage.get("completion_tokens", 0) for _, usage in answers)
-    return {
-        "id": f"{'chatcmpl' if is_chat else 'cmpl'}-{uuid.uuid4().hex}",
-        "object": "chat.completion" if is_chat else "text_completion",
-        "created": int(time.time()),
-        "model": model,
-        "choices": [{"index": index, **choice} for index, (choice, _) in enumerate(answers)],
-        "usage": {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written},
-    }
-
-
 async def read_events(reply: Stream) -> AsyncIterator[dict[str, Any]]:
     """The events of a stream as objects, up to its end. ApiError where it breaks off or reports a failure."""
     try:
@@ -219,7 +202,7 @@ async def read_events(reply: Stream) -> AsyncIterator[dict[str, Any]]:
             if content == b"[DONE]":
                 return
             if line.startswith(b"data:"):
-                event = read_answer(content)
+                event = _read_answer(content)
                 if event.get("error"):
                     raise ApiError(500, f"the model's server failed: {find_message(event)}", "server_error")
                 yield event
@@ -227,16 +210,14 @@ async def read_events(reply: Stream) -> AsyncIterator[dict[str, Any]]:
         raise unreachable(error) from None
 
 
-def read_answer(content: bytes) -> dict[str, Any]:
-    """The JSON object in a reply. ApiError for anything else."""
+def _read_answer(content: bytes) -> dict[str, Any]:
     with contextlib.suppress(ValueError, RecursionError):
         if isinstance(answer := load_json(content), dict):
             return answer
     raise ApiError(502, f"the model's server sent something that is not an answer: {shorten(content)}", "server_error")
 
 
-def error_of(status: int, body: bytes) -> ApiError:
-    """What a reply of the model's server with another status than 200 means for the client."""
+def _error_of(status: int, body: bytes) -> ApiError:
     said = shorten(body) or f"status {status}"
     with contextlib.suppress(ValueError, RecursionError):
         said = find_message(content) if isinstance(content := load_json(body), dict) else said

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -29,10 +29,9 @@ from open_r1.serving.thinking import prefills_thinking
 
 BODY_LIMIT_S = 60.0
 HEALTH_LIMIT_S = 10.0
-KEPT_S = 2.0
-"""How long an idle connection is kept: less than the model's server keeps it, which is 5 s in uvicorn."""
-
+KEPT_S = 2.0  # how long an idle connection is kept: less than the model's server keeps it, which is 5 s in uvicorn
 CLIENT_GONE = 499
+IGNORED_HEADER = "X-Ignored-Fields"  # fields of the request that had no effect on the answer
 Result = TypeVar("Result")
 
 
@@ -76,25 +75,25 @@ class Gateway:
 
     async def answer(self, request: Request) -> Response:
         self.check_key(request)
-        is_chat = request.url.path.endswith("/chat/completions")
-        async with AsyncExitStack() as stack:
-            stack.callback(self.leave, self.enter(request))
-            exchange = await self.read(await self.read_body(request), is_chat)
-            if not exchange.request.stream:
-                return JSONResponse(await unless_gone(request, exchange.complete()))
-            reply = await unless_gone(request, exchange.ask(stack, True, exchange.request.count))
-            return EventStream(exchange.stream(reply), stack.pop_all())
-
-    async def read(self, raw: bytes, is_chat: bool) -> Exchange:
-        """What is asked for. ApiError for anything that the model's server should not see."""
+        settings, is_chat = self.settings, request.url.path.endswith("/chat/completions")
 
         def check(raw: bytes) -> Exchange:
-            settings = self.settings
-            asked = check_request(raw, settings.names, settings.backend, is_chat, settings.max_model_len)
+            known = settings.names, settings.backend, is_chat, settings.max_model_len, settings.template
+            asked = check_request(raw, *known)
             return Exchange(settings, self.client, asked, is_chat)
 
-        has_options = b"chat_template_kwargs" in raw  # the template is rendered for them, by another process
-        return await (asyncio.to_thread(check, raw) if has_options else parse_body(check, raw))
+        async with AsyncExitStack() as stack:
+            stack.callback(self.leave, self.enter(request))
+            raw = await self.read_body(request)
+            has_options = (
+                b"chat_template_kwargs" in raw or b"reasoning_effort" in raw
+            )  # the template is rendered for them, by another process
+            exchange = await (asyncio.to_thread(check, raw) if has_options else parse_body(check, raw))
+            headers = {IGNORED_HEADER: ", ".join(exchange.request.ignored)} if exchange.request.ignored else {}
+            if not exchange.request.stream:
+                return JSONResponse(await unless_gone(request, exchange.complete()), headers=headers)
+            reply = await unless_gone(request, exchange.ask(stack, True, exchange.request.count))
+            return EventStream(exchange.stream(reply), stack.pop_all(), headers)
 
     def enter(self, request: Request) -> str:
         """Count a request as being answered; its client. ApiError where there are too many, in all or of the client."""
@@ -118,31 +117,27 @@ class Gateway:
             raise ApiError(401, "Incorrect API key provided: send Authorization: Bearer KEY.", "invalid_api_key")
 
     async def read_body(self, request: Request) -> bytes:
-        most = self.settings.max_body_bytes
+        most, body = self.settings.max_body_bytes, bytearray()
         declared = request.headers.get("content-length", "")
+        too_large = f"the request is larger than {most >> 20} MiB; shorten the messages."
         if declared.isdigit() and int(declared) > most:
-            raise too_large(most)
-        body = bytearray()
+            raise ApiError(413, too_large, "request_too_large")
         try:
             async with asyncio.timeout(BODY_LIMIT_S):
                 async for piece in request.stream():
                     body += piece
                     if len(body) > most:
-                        raise too_large(most)
+                        raise ApiError(413, too_large, "request_too_large")
         except TimeoutError:
             raise ApiError(408, f"the request's body did not arrive within {BODY_LIMIT_S:g} s.", "timeout") from None
         return bytes(body)
 
 
-def too_large(most: int) -> ApiError:
-    return ApiError(413, f"the request is larger than {most >> 20} MiB; shorten the messages.", "request_too_large")
-
-
 class EventStream(StreamingResponse):
     """Server-sent events; what they need is released however the stream ends."""
 
-    def __init__(self, events: AsyncIterator[bytes], stack: AsyncExitStack) -> None:
-        super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+    def __init__(self, events: AsyncIterator[bytes], stack: AsyncExitStack, headers: dict[str, str]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"} | headers)
         self.stack = stack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -178,26 +173,18 @@ def create_app(settings: GatewaySettings, client: HttpClient | None = None) -> F
     app.add_route("/v1/models", gateway.models)
     app.add_route("/v1/models/{name:path}", gateway.model)
     app.add_route("/health", gateway.health)
-    handlers: dict[Any, Callable[..., Any]] = {
-        ApiError: answer_error, ClientDisconnect: answer_nobody, HTTPException: answer_http_error, Exception: answer_fault
-    }  # fmt: skip
-    for kind, handler in handlers.items():
-        app.add_exception_handler(kind, handler)
+    for kind in (ApiError, ClientDisconnect, HTTPException, Exception):
+        app.add_exception_handler(kind, answer_error)
     return app
 
 
-async def answer_error(_: Request, error: ApiError) -> JSONResponse:
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Every failure in OpenAI's form; nothing for a client that left."""
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=CLIENT_GONE)
+    if isinstance(error, HTTPException):
+        said = f"{request.method} {request.url.path[:200]}: {error.detail}; see /v1/chat/completions and /v1/models."
+        error = ApiError(error.status_code, said, "not_found")
+    elif not isinstance(error, ApiError):
+        error = ApiError(500, "the gateway failed; its log says more.", "internal_error")
     return JSONResponse(error.as_object(), error.status, error.headers)
-
-
-async def answer_nobody(_: Request, __: Exception) -> Response:
-    return Response(status_code=CLIENT_GONE)
-
-
-async def answer_http_error(request: Request, error: HTTPException) -> JSONResponse:
-    message = f"{request.method} {request.url.path[:200]}: {error.detail}; see /v1/chat/completions and /v1/models."
-    return await answer_error(request, ApiError(error.status_code, message, "not_found"))
-
-
-async def answer_fault(request: Request, _: Exception) -> JSONResponse:
-    return await answer_error(request, ApiError(500, "the gateway failed; its log says more.", "internal_error"))

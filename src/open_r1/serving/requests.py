@@ -1,12 +1,12 @@
 """What a request to the gateway may contain, checked before the model's server sees it; errors have OpenAI's form.
 
-Why so much is checked here. transformers 5.23 answers 500 where a field has another type than it expects, ignores what it
-can't do, and what fails in its batch (an empty prompt) ends the batch for everybody. vLLM checks most of it itself; one
-check for both gives clients the same errors.
+Why here: transformers 5.23 answers 500 where a field has another type than it expects, ignores what it can't do, and what
+fails in its batch (an empty prompt) ends the batch for everybody. vLLM's clients get the same errors.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -64,7 +64,6 @@ class ApiError(Exception):
             self.headers["WWW-Authenticate"] = "Bearer"
 
     def as_object(self) -> dict[str, Any]:
-        """The error in OpenAI's form."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         kind = {401: "authentication_error", 429: "rate_limit_error"}.get(self.status, kind)
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
@@ -78,29 +77,21 @@ class Fields(BaseModel):
 
 class Function(Fields):
     name: str
+    arguments: Any = None
 
 
 class Tool(Fields):
     function: Function
 
 
-class CalledFunction(Function):
-    arguments: Any
-
-    @field_validator("arguments")
+class Call(Tool):
+    @field_validator("function")
     @classmethod
-    def check_arguments(cls, value: Any) -> Any:
-        try:
-            parsed = orjson.loads(value) if isinstance(value, str) else value
-        except orjson.JSONDecodeError:
-            parsed = None
-        if not isinstance(parsed, dict):
-            raise ValueError("must be a string with a JSON object")
-        return value
-
-
-class Call(Fields):
-    function: CalledFunction
+    def check_arguments(cls, function: Function) -> Function:
+        with contextlib.suppress(orjson.JSONDecodeError, TypeError):
+            if isinstance(function.arguments, dict) or isinstance(orjson.loads(function.arguments), dict):
+                return function
+        raise ValueError("has arguments that are not a string with a JSON object")
 
 
 class Message(Fields):
@@ -126,8 +117,6 @@ class Message(Fields):
 
 
 class Body(Fields):
-    """What both kinds of request have."""
-
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     max_tokens: Tokens | None = None
@@ -138,6 +127,7 @@ class Body(Fields):
     stream_options: dict[str, Any] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     tools: list[Tool] | None = None
+    reasoning_effort: str | None = None
 
     @field_validator("chat_template_kwargs")
     @classmethod
@@ -166,13 +156,7 @@ class TextBody(Body):
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """A request that passed: the body for the model's server, and what the gateway does itself.
-
-    Args:
-        body: For the model's server; without `model`, `stream` and `n`.
-        model: The name by which the client calls the model.
-        separates: Whether thinking is to be separated from the answer.
-    """
+    """A request that passed: the body for the model's server, without what the gateway does itself."""
 
     body: dict[str, Any]
     model: str
@@ -180,32 +164,56 @@ class ChatRequest:
     count: int
     separates: bool
     includes_usage: bool
+    ignored: tuple[str, ...] = ()
 
     @property
     def template_options(self) -> dict[str, Any]:
-        """The request's options for the chat template."""
         return self.body.get("chat_template_kwargs") or {}
 
 
 def check_request(
-    raw: bytes, names: Sequence[str], backend: Backend, is_chat: bool, max_model_len: int | None = None
+    raw: bytes,
+    names: Sequence[str],
+    backend: Backend,
+    is_chat: bool,
+    max_model_len: int | None = None,
+    template: str = "",
 ) -> ChatRequest:
-    """The request in a body. ApiError for anything that the model's server should not see."""
+    """The request in a body. ApiError for anything that the model's server should not see.
+
+    `reasoning_effort` becomes an option of the chat template that knows it, or a way to switch thinking off; otherwise it is
+    ignored, as `ignored` says. Without tools to choose from, or with `tool_choice` none, there are no tools.
+    """
     body = read_object(raw)
     model = check_model_name(body.pop("model", None), names)
     try:
         checked = (ChatBody if is_chat else TextBody).model_validate(body, context=backend)
     except ValidationError as error:
         raise refusal_of(error) from None
-    check_length(body["messages" if is_chat else "prompt"], max_model_len)
-    body = {key: value for key, value in body.items() if key not in ("n", "stream", "separate_reasoning")}
+    size = count_characters(body["messages" if is_chat else "prompt"])
+    if max_model_len is not None and size > MOST_CHARACTERS_A_TOKEN * max_model_len:
+        said = f"maximum context length is {max_model_len} tokens, but the prompt has {size} characters; shorten it"
+        raise ApiError(400, f"This model's {said}.", "context_length_exceeded")
+    taken = {"n", "stream", "separate_reasoning", "reasoning_effort"}
+    if not checked.tools or body.get("tool_choice") == "none":
+        taken |= {"tools"} | ({"tool_choice"} if body.get("tool_choice") in ("none", "auto") else set())
+    ignored = {name for name in IGNORED & body.keys() - {"stream_options"} if backend == "transformers"}
+    body = {key: value for key, value in body.items() if key not in taken}
+    if (effort := checked.reasoning_effort) is not None:
+        knows = "reasoning_effort" in template
+        options = {"reasoning_effort": effort} if knows else {"enable_thinking": False}
+        if is_chat and (knows or (effort == "none" and "enable_thinking" in template)):
+            body["chat_template_kwargs"] = options | (checked.chat_template_kwargs or {})
+        else:
+            ignored.add("reasoning_effort")
     stream, count = bool(checked.stream), checked.n or 1
     if backend == "transformers":
-        body = only_supported(body)
+        body = _only_supported(body)
         if stream and count > 1:
             raise bad("n", f"is {count}, but transformers' server streams one choice a request")
     includes_usage = bool((checked.stream_options or {}).get("include_usage"))
-    return ChatRequest(body, model, stream, count, checked.separate_reasoning is not False, includes_usage)
+    separates = checked.separate_reasoning is not False
+    return ChatRequest(body, model, stream, count, separates, includes_usage, tuple(sorted(ignored)))
 
 
 def refusal_of(error: ValidationError) -> ApiError:
@@ -240,18 +248,6 @@ def is_deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(is_deeper(part, levels - 1) for part in inner)
 
 
-def check_length(prompt: Any, max_model_len: int | None) -> None:
-    """ApiError for a prompt that is far over the context, however it is tokenized."""
-    size = count_characters(prompt)
-    if max_model_len is not None and size > MOST_CHARACTERS_A_TOKEN * max_model_len:
-        raise ApiError(
-            400,
-            f"This model's maximum context length is {max_model_len} tokens, but the prompt has {size} characters; "
-            "shorten it.",
-            "context_length_exceeded",
-        )
-
-
 def count_characters(value: Any) -> int:
     """Characters of all texts in a value; a token id counts as the most that a token may have."""
     if isinstance(value, dict | list):
@@ -270,8 +266,7 @@ def check_model_name(model: Any, names: Sequence[str]) -> str:
     return model
 
 
-def only_supported(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that transformers' server understands; ApiError for what it would not do."""
+def _only_supported(body: Mapping[str, Any]) -> dict[str, Any]:
     kept = {}
     for name, value in body.items():
         if name in IGNORED or value is None or value in NEUTRAL.get(name, ()):
@@ -296,6 +291,5 @@ def bad(param: str, what: str) -> ApiError:
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it, cut off where it is long."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"

@@ -1,13 +1,13 @@
 """A chat as it is shown: thinking dimmed and, once it is over, folded to a line; then the answer; then the counts.
 
-On a terminal rich shows it; elsewhere the answer alone goes to stdout, for scripts. What the model wrote passes through
-`as_printable` and never through rich's markup.
+What the model wrote passes through `as_printable` and never through rich's markup.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,9 @@ from open_r1.serving.client import Answer
 from open_r1.text.thinking import Part
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    pass
 
-LIVE_LINES = 8
-"""Lines of thinking that are seen while it goes on."""
+LIVE_LINES = 8  # lines of thinking that are seen while it goes on
 
 
 class PlainScreen:
@@ -44,12 +43,11 @@ class PlainScreen:
 
 
 class TerminalScreen:
-    """For people."""
-
     def __init__(self, thinking: bool) -> None:
         from rich.console import Console
+        from rich.text import Text
 
-        self.console = Console(highlight=False)
+        self.console, self.dimmed = Console(highlight=False), partial(Text, style="dim italic")
         self.keeps_thinking = thinking
 
     def show(self, parts: Iterable[Part], answer: Answer) -> None:
@@ -72,12 +70,6 @@ class TerminalScreen:
             self.console.out(as_printable(text), end="", highlight=False)
         self.console.print()
         self.console.print(self.dimmed(counts(answer)))
-
-    def dimmed(self, text: str) -> Text:
-        """A text as thinking is shown."""
-        from rich.text import Text
-
-        return Text(text, style="dim italic")
 
 
 def last_lines(text: str, count: int, width: int) -> str:

@@ -26,12 +26,8 @@ from open_r1.serving.gateway import GatewaySettings, create_app
 from open_r1.serving.thinking import find_template
 
 KEEP_ALIVE_S = 30
-ENDING_LIMIT_S = 3
-"""Seconds for answers that are under way when the server is asked to stop."""
-
-FAILED = 503
-"""What /health answers, of vLLM and of transformers alike, when what runs the model has died."""
-
+ENDING_LIMIT_S = 3  # seconds for answers that are under way when the server is asked to stop
+FAILED = 503  # what /health answers, of vLLM and of transformers alike, when what runs the model has died
 WATCH_GAP_S = 0.5
 HEALTH_LIMIT_S = 5.0
 """How long the model's server may take to say how it is; a busy one takes longer, which is not a failure."""
@@ -41,15 +37,9 @@ class GatewayServer(Server):
     """Stops when the model's server ends, or has lost its model; `failure` says what happened then."""
 
     def __init__(self, settings: GatewaySettings, child: ChildServer, on_ready: Callable[[], None]) -> None:
-        super().__init__(
-            create_app(settings),
-            on_ready,
-            settings.max_connections_a_client,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=ENDING_LIMIT_S,
-        )
-        self.child = child
-        self.failure = ""
+        limits = {"timeout_keep_alive": KEEP_ALIVE_S, "timeout_graceful_shutdown": ENDING_LIMIT_S}
+        super().__init__(create_app(settings), on_ready, settings.max_connections_a_client, **limits)
+        self.child, self.failure = child, ""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn's, and the watch over the model's server."""
@@ -79,8 +69,7 @@ class GatewayServer(Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A first signal ends gently, a second one at once."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
+        self.force_exit, self.should_exit = self.should_exit, True
 
 
 def serve(
@@ -94,7 +83,7 @@ def serve(
     """Serve until asked to stop; `on_ready` is given the address. RunError when the model's server fails."""
     check_key(options.host, api_key)
     with bind(options.host, options.port) as sock, model_server(options, backend, startup_limit_s, report) as child:
-        settings = gateway_settings(options, backend, child, api_key)
+        settings = _gateway_settings(options, backend, child, api_key)
         server = GatewayServer(settings, child, lambda: on_ready(client_address(sock, options.host)))
         server.run(sockets=[sock])
         if server.failure:
@@ -107,7 +96,7 @@ def served_in_background(
 ) -> Iterator[tuple[str, str]]:
     """Serve from a thread of this process until the block ends; gives the API's address and its key."""
     with bind("127.0.0.1", 0) as sock, model_server(options, backend, startup_limit_s, report) as child:
-        server = GatewayServer(gateway_settings(options, backend, child, child.secret), child, lambda: None)
+        server = GatewayServer(_gateway_settings(options, backend, child, child.secret), child, lambda: None)
         with running_in_thread(server, sock):
             yield f"http://127.0.0.1:{sock.getsockname()[1]}/v1", child.secret
 
@@ -132,8 +121,7 @@ def model_server(
         signal.signal(signal.SIGTERM, before)
 
 
-def gateway_settings(options: ServeOptions, backend: Backend, child: ChildServer, api_key: str) -> GatewaySettings:
-    """The gateway's settings for a model's server that is ready."""
+def _gateway_settings(options: ServeOptions, backend: Backend, child: ChildServer, api_key: str) -> GatewaySettings:
     context = None
     with contextlib.suppress(OSError, ValueError, AttributeError):
         config: Any = json.loads((Path(options.model).expanduser() / "config.json").read_text(encoding="utf-8"))

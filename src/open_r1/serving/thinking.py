@@ -39,27 +39,22 @@ def find_template(model: str) -> str:
 
 
 def prefills_thinking(template: str, options: dict[str, Any] | None = None) -> bool:
-    """Whether the prompt ends with an open `<think>`, given a request's `chat_template_kwargs`."""
-    return bool(template) and ends_in_thinking(template, json.dumps(options or {}, sort_keys=True, default=str))
+    """Whether the prompt ends with an open `<think>`, given `chat_template_kwargs`; not where that takes too long."""
+    return bool(template) and _is_prefilled(template, json.dumps(options or {}, sort_keys=True, default=str))
 
 
 @functools.lru_cache(maxsize=64)
-def ends_in_thinking(source: str, options: str) -> bool:
-    """Whether the prompt that a template makes ends with an open `<think>`; not where rendering exceeds its limits.
-
-    `options` are JSON, so that each is rendered once.
-    """
-    outcome = next(renderer().map([(source, options)]))
+def _is_prefilled(source: str, options: str) -> bool:
+    outcome = next(_renderer().map([(source, options)]))
     return outcome.kind == "done" and outcome.value
 
 
 @functools.lru_cache(maxsize=1)
-def renderer() -> Pool:
-    return Pool(renders_thinking, 1, RENDER_LIMITS)
+def _renderer() -> Pool:
+    return Pool(_renders_thinking, 1, RENDER_LIMITS)
 
 
-def renders_thinking(job: tuple[str, str]) -> bool:
-    """The same, in a worker process."""
+def _renders_thinking(job: tuple[str, str]) -> bool:
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -77,5 +72,4 @@ def renders_thinking(job: tuple[str, str]) -> bool:
 
 
 def refuse(message: str) -> str:
-    """What `raise_exception` does in a template."""
     raise ValueError(message)

@@ -29,11 +29,7 @@ MOST_MISSES = 200 * HELD_OUT_SHARE
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a worked solution.
-
-    `line` is the step as a careful worker writes it ("7 + 5 = 12"); `detail` breaks it further down; `slip` is the
-    same step with a believable mistake, used to show a correction.
-    """
+    """One step of a solution: its line ("7 + 5 = 12"), the same broken further down, and with a believable mistake."""
 
     line: str
     detail: tuple[str, ...]
@@ -84,10 +80,7 @@ def get_family(name: str) -> Family:
 
 
 def split_of(problem: Problem) -> Split:
-    """The split a problem belongs to: a function of its text alone.
-
-    Training and held-out problems are therefore disjoint for every seed, count and order: membership isn't random.
-    """
+    """The split a problem belongs to: a function of its text alone, so that the two are disjoint for every seed."""
     digest = hashlib.sha256(problem.prompt.encode()).digest()
     return "held_out" if int.from_bytes(digest[:4], "big") % HELD_OUT_SHARE == 0 else "train"
 

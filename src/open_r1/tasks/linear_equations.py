@@ -42,48 +42,39 @@ def parse(prompt: str) -> tuple[int, int, int, int]:
     return int(a), int(sign + b), int(c), int(right_sign + d)
 
 
-def move(number: int) -> str:
+def signed(number: int) -> str:
+    return f"{'+' if number >= 0 else '-'} {abs(number)}"
+
+
+def moved(number: int) -> str:
     """How a term reads on the other side of the equation: 3 -> "- 3", -3 -> "+ 3"."""
     return f"- {number}" if number >= 0 else f"+ {-number}"
 
 
 def work(problem: Problem) -> Worked:
     a, b, c, d = parse(problem.prompt)
-    steps = []
-    if c:
-        steps.append(
-            Step(
-                line=f"{a - c}x {'+' if b >= 0 else '-'} {abs(b)} = {d}",
-                detail=(f"Both sides lose {c}x.", f"{a} - {c} = {a - c}"),
-                slip=f"{a + c}x {'+' if b >= 0 else '-'} {abs(b)} = {d}",
-            )
-        )
-        a -= c
-    x = (d - b) // a
-    steps.append(
+    rest = a - c
+    x = (d - b) // rest
+    steps = (
         Step(
-            line=f"{a}x = {d} {move(b)} = {d - b}",
+            line=f"{rest}x = {d} {moved(b)} = {d - b}",
             detail=(f"The constant {abs(b)} goes to the right with its sign changed.",),
-            slip=f"{a}x = {d} {move(-b)} = {d + b}",
+            slip=f"{rest}x = {d} {moved(-b)} = {d + b}",
+        ),
+        Step(f"x = {d - b} / {rest} = {x}", (f"Divide both sides by {rest}.",), f"x = {d - b} / {rest} = {x + 1}"),
+    )
+    analysis, plan = "The unknown is x.", "Move the constant, then divide."
+    check = f"{a} * {x} {signed(b)} = {a * x + b}"
+    if c:
+        gather = Step(
+            line=f"{rest}x {signed(b)} = {d}",
+            detail=(f"Both sides lose {c}x.", f"{a} - {c} = {rest}"),
+            slip=f"{a + c}x {signed(b)} = {d}",
         )
-    )
-    steps.append(
-        Step(
-            line=f"x = {d - b} / {a} = {x}",
-            detail=(f"Divide both sides by {a}.",),
-            slip=f"x = {d - b} / {a} = {x + 1}",
-        )
-    )
-    a, b, c, d = parse(problem.prompt)
-    check = f"{a} * {x} {'+' if b >= 0 else '-'} {abs(b)} = {a * x + b}"
-    return Worked(
-        analysis="The unknown is x." if not c else "The unknown x is on both sides.",
-        plan="Move the constant, then divide." if not c else "Gather x on the left, move the constant, then divide.",
-        steps=tuple(steps),
-        check=check if not c else f"{check} and {c} * {x} {'+' if d >= 0 else '-'} {abs(d)} = {c * x + d}",
-        shortcut=f"x = {x}",
-        answer=str(x),
-    )
+        steps = (gather, *steps)
+        analysis, plan = "The unknown x is on both sides.", "Gather x on the left, move the constant, then divide."
+        check = f"{check} and {c} * {x} {signed(d)} = {c * x + d}"
+    return Worked(analysis, plan, steps, check, f"x = {x}", str(x))
 
 
 FAMILY = Family("linear_equations", (1, 4), sample, work)

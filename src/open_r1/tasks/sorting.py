@@ -19,21 +19,14 @@ def join(numbers: list[int]) -> str:
 
 
 def work(problem: Problem) -> Worked:
-    left = [int(word) for word in problem.prompt.split()[1:]]
-    numbers = list(left)
+    numbers = left = [int(word) for word in problem.prompt.split()[1:]]
     steps = []
     while len(left) > 1:
-        smallest, largest = min(left), max(left)
-        listed = " ".join(map(str, left))
+        smallest, largest, listed = min(left), max(left), " ".join(map(str, left))
         left = [number for number in left if number != smallest]
         remaining = " ".join(map(str, left))
-        steps.append(
-            Step(
-                line=f"{smallest} then {remaining}",
-                detail=(f"Of {listed} the smallest is {smallest}.",),
-                slip=f"{largest} then {remaining}",
-            )
-        )
+        detail = (f"Of {listed} the smallest is {smallest}.",)
+        steps.append(Step(f"{smallest} then {remaining}", detail, slip=f"{largest} then {remaining}"))
     answer = join(sorted(numbers))
     return Worked(
         analysis=f"There are {len(numbers)} numbers.",

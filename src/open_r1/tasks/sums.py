@@ -32,13 +32,8 @@ def work(problem: Problem) -> Worked:
     steps = []
     for term in rest:
         before, total = total, total + int(term)
-        steps.append(
-            Step(
-                line=f"{before}{term}={total}",
-                detail=(f"The total is {before}.", f"Next comes {term}."),
-                slip=f"{before}{term}={total + 1}",
-            )
-        )
+        detail = (f"The total is {before}.", f"Next comes {term}.")
+        steps.append(Step(f"{before}{term}={total}", detail, slip=f"{before}{term}={total + 1}"))
     plus = sum(int(term) for term in rest if term.startswith("+"))
     minus = -sum(int(term) for term in rest if term.startswith("-"))
     return Worked(

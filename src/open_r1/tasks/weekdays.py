@@ -39,13 +39,9 @@ def work(problem: Problem) -> Worked:
         before, today = today, day_after(today, move)
         direction = 1 if move > 0 else -1
         passed = " ".join(day_after(before, direction * count) for count in range(1, abs(move) + 1))
-        steps.append(
-            Step(
-                line=f"{before}{move:+d}={today}",
-                detail=(f"Counting {'on' if move > 0 else 'back'} from {before}: {passed}.",),
-                slip=f"{before}{move:+d}={day_after(today, direction)}",
-            )
-        )
+        detail = (f"Counting {'on' if move > 0 else 'back'} from {before}: {passed}.",)
+        slip = f"{before}{move:+d}={day_after(today, direction)}"
+        steps.append(Step(f"{before}{move:+d}={today}", detail, slip))
     total = sum(moves)
     return Worked(
         analysis=f"There are {len(moves)} moves from {start}.",

@@ -87,22 +87,24 @@ class ThinkingSplitter:
         """The parts that are certain after the next piece; what may be the start of a tag is kept back."""
         self.held += text
         parts: list[Part] = []
-        before = None
-        while before != (self.state, self.held):
-            before = (self.state, self.held)
-            parts += getattr(self, f"in_{self.state}")()
+        if self.state == "start":  # only white space yet: thinking starts here, or there is none
+            begun = self.held.lstrip()
+            if begun.startswith(THINK_OPEN):
+                self.state, self.held = "thinking", begun.removeprefix(THINK_OPEN)
+            elif begun and not THINK_OPEN.startswith(begun):
+                self.state = "answer"
+        if self.state == "thinking":
+            parts += self._think()
+        if self.state == "after":
+            self.held = self.held.lstrip()
+            if self.held:
+                self.state = "answer"
+        if self.state == "answer" and self.held:
+            parts.append(("answer", self.held))
+            self.held = ""
         return parts
 
-    def in_start(self) -> list[Part]:
-        """Only white space yet: thinking starts here, or there is none."""
-        text = self.held.lstrip()
-        if text.startswith(THINK_OPEN):
-            self.state, self.held = "thinking", text.removeprefix(THINK_OPEN)
-        elif text and not THINK_OPEN.startswith(text):
-            self.state = "answer"
-        return []
-
-    def in_thinking(self) -> list[Part]:
+    def _think(self) -> list[Part]:
         if not self.has_begun:
             self.held = self.held.lstrip()
         if self.may_repeat_tag and self.held:
@@ -113,37 +115,21 @@ class ThinkingSplitter:
         thinking, closed, after = self.held.partition(THINK_CLOSE)
         if closed:
             self.state, self.held = "after", after
-            return self.think(thinking.rstrip())
-        ready = len(thinking.rstrip()) if not possible_tag(thinking) else len(without_tag(thinking).rstrip())
+            return _thinking(thinking.rstrip())
+        sizes = range(len(THINK_CLOSE) - 1, 0, -1)
+        tag = next((size for size in sizes if thinking.endswith(THINK_CLOSE[:size])), 0)  # perhaps its start
+        ready = len(thinking[: len(thinking) - tag].rstrip())
         self.held = thinking[ready:]
-        return self.think(thinking[:ready])
-
-    def think(self, text: str) -> list[Part]:
-        self.has_begun = self.has_begun or bool(text)
-        return [("thinking", text)] if text else []
-
-    def in_after(self) -> list[Part]:
-        self.held = self.held.lstrip()
-        if self.held:
-            self.state = "answer"
-        return []
-
-    def in_answer(self) -> list[Part]:
-        text, self.held = self.held, ""
-        return [("answer", text)] if text else []
+        self.has_begun = self.has_begun or ready > 0
+        return _thinking(thinking[:ready])
 
     def finish(self) -> list[Part]:
         """What was kept back, now that the completion is over."""
         text, self.held = self.held, ""
         if self.state == "thinking":
-            return self.think(text.rstrip())
+            return _thinking(text.rstrip())
         return [("answer", text)] if text and self.state in ("start", "answer") else []
 
 
-def possible_tag(text: str) -> int:
-    """How many characters at the end may be the start of `</think>`."""
-    return next((size for size in range(len(THINK_CLOSE) - 1, 0, -1) if text.endswith(THINK_CLOSE[:size])), 0)
-
-
-def without_tag(text: str) -> str:
-    return text[: len(text) - possible_tag(text)]
+def _thinking(text: str) -> list[Part]:
+    return [("thinking", text)] if text else []

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from open_r1.configs.references import load_object
 from open_r1.rundir import RunDir, append_line
 
 Report = Callable[[str], None]
@@ -60,6 +60,27 @@ class ProgressCallback(TrainerCallback):
         self.report(f"step {state.global_step}/{state.max_steps}  {'  '.join(numbers)}  {left:.0f} s left")
 
 
-def load_callbacks(names: list[str]) -> list[TrainerCallback]:
-    """Callbacks by `module:Class`; ConfigError names what can't be found."""
-    return [load_object(name, "callback", "my_callbacks:MyCallback")() for name in names]
+class StopCallback(TrainerCallback):
+    """Ends training with a checkpoint after a step at which a generation ends, once a signal asks for it.
+
+    A second signal stops at once. The processes of a launch agree on the step.
+    """
+
+    def __init__(self, accelerator: Any, period: int, report: Report) -> None:
+        self.accelerator, self.period, self.report = accelerator, period, report
+        self.is_asked = self.has_stopped = False
+
+    def ask(self, *_: Any) -> None:
+        """Handle a signal. KeyboardInterrupt for a second one."""
+        if self.is_asked:
+            raise KeyboardInterrupt
+        self.is_asked = True
+        self.report("stopping with a checkpoint after this step; interrupt again to stop at once")
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        is_asked = self.is_asked
+        if self.accelerator.num_processes > 1:
+            asked = torch.tensor([float(is_asked)], device=self.accelerator.device)
+            is_asked = bool(self.accelerator.reduce(asked, "sum").item())
+        if is_asked and state.global_step % self.period == 0 and state.global_step < state.max_steps:
+            control.should_save = control.should_training_stop = self.has_stopped = True

@@ -1,4 +1,4 @@
-"""Group relative policy optimisation from verifiable rewards, by TRL's GRPOTrainer.
+"""Group relative policy optimisation from verifiable rewards, by TRL's GRPOTrainer with `token_budget`'s update.
 
 open-r1 grpo --config recipes/tiny/grpo.yaml --model_name_or_path DIR --dataset_name problems.jsonl --output_dir OUT
 """
@@ -10,6 +10,7 @@ import importlib.util
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import pyarrow
 import torch
 import transformers
 from datasets import DatasetDict
-from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from open_r1.data import get_dataset, to_prompts
 from open_r1.errors import ConfigError, DataError
+from open_r1.records import Outcome
+from open_r1.rewards.base import RewardFunction
 from open_r1.rewards.combination import RewardWeights, zero_variance_share
 from open_r1.rewards.preflight.check import Preflight
 from open_r1.rewards.registry import get_reward_funcs, get_spec, required_columns
@@ -29,14 +31,16 @@ from open_r1.rewards.spec import RewardSpec
 from open_r1.rundir import RunDir, write_json
 from open_r1.rundir.rollouts import rollout_table, write_rollouts
 from open_r1.training.callbacks import Report
-from open_r1.training.lengths import drop_long_prompts
-from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
+from open_r1.training.lengths import drop_long_prompts, leave_out_refused
+from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter, report_trainable
 from open_r1.training.parse import StageArguments
 from open_r1.training.preflight import check_before_training
 from open_r1.training.resuming import ResumableTrainer
 from open_r1.training.reward_adapter import RewardAdapter, add_metrics, reward_metrics
 from open_r1.training.sft import cut_training_split, pick_eval_split
+from open_r1.training.slot_rollouts import SlotRolloutTrainer
 from open_r1.training.stage import FinishedStage, OpenRun, prepare_trainer, run_stage
+from open_r1.training.token_budget import TokenBudgetTrainer
 
 
 class EpochSampler(RepeatSampler):
@@ -51,7 +55,7 @@ class EpochSampler(RepeatSampler):
             self.generator.manual_seed((self.seed or 0) + epoch)
 
 
-class RolloutTrainer(ResumableTrainer, GRPOTrainer):
+class RolloutTrainer(ResumableTrainer, TokenBudgetTrainer, SlotRolloutTrainer):
     """TRL's GRPOTrainer that keeps its rollouts, leaves unscored samples out, and resumes in any epoch.
 
     Leans on private things of TRL 1.16: `_logs` and `_metrics` of the last generation batch, `_calculate_rewards`,
@@ -180,12 +184,17 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
             "use_vllm is true but vllm isn't installed here; run in the checkout: pip install -e '.[vllm]'."
         )
     data = load_prompts(arguments)
-    rewards = [RewardAdapter(reward, training.max_unscored_share) for reward in get_reward_funcs(script)]
+    functions = get_reward_funcs(script)
+    check_scorable(data[script.dataset_train_split], functions, script)
+    rewards = [RewardAdapter(reward, training.max_unscored_share) for reward in functions]
     tokenizer = get_tokenizer(arguments.model, training, trains_on_thinking=False)
+    data = leave_out_refused(data, tokenizer, report)
     data = drop_long_prompts(data, tokenizer, training.max_prompt_length, report)
     model = get_model(arguments.model, training)
     align_model(model, tokenizer, arguments.model)
+    adapter = new_adapter(model, arguments.model)
     train_rows = data[script.dataset_train_split]
+    check_generations(len(train_rows), training, report)
     names = ", ".join(script.reward_funcs)
     report(f"{len(train_rows)} problems, {model.num_parameters():,} parameters, rewards {names}")
     weights = RewardWeights.read(training.reward_weights, script.reward_funcs)
@@ -197,13 +206,27 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
         args=trl_settings,
         train_dataset=train_rows,
         eval_dataset=pick_eval_split(data, arguments),
-        peft_config=new_adapter(model, arguments.model),
+        peft_config=adapter,
         processing_class=tokenizer,
     )
+    report_trainable(trainer.model, report)
     trainer.adapters, trainer.weights = rewards, weights
     trainer.specs = [get_spec(name) for name in script.reward_funcs]
     prepare_trainer(trainer, arguments, run, report)
     return trainer, tokenizer
+
+
+def check_generations(num_problems: int, training: Any, report: Report) -> None:
+    """DataError where the problems don't fill one generation: TRL leaves incomplete ones out, and would train nothing."""
+    batch, group = training.generation_batch_size, training.num_generations
+    taken = batch // group
+    if num_problems < taken:
+        raise DataError(
+            f"a generation takes {taken} problems ({batch} completions, {group} a problem), but there are {num_problems}; "
+            f"give more problems, or a generation_batch_size of at most {num_problems * group}."
+        )
+    if left := num_problems % taken:
+        report(f"a generation takes {taken} problems: each epoch leaves out {left} of {num_problems}")
 
 
 def load_prompts(arguments: StageArguments) -> Any:
@@ -220,8 +243,33 @@ def check_reward_columns(found: Sequence[str], script: Any) -> None:
     needed = [(reward, c) for reward, columns in required_columns(script.reward_funcs).items() for c in columns]
     for reward, column in needed:
         if column not in found:
+            is_gold = column == "solution"
+            remedy = "name it with dataset_solution_column" if is_gold else "rename the data's column to that"
             raise DataError(
                 f"reward '{reward}' needs the column '{column}', which '{script.dataset_name or 'the mixture'}' "
-                f"does not have. Found: {', '.join(found)}; name it with dataset_solution_column, "
-                "or leave that reward out."
+                f"does not have. Found: {', '.join(found)}; {remedy}, or leave that reward out."
+            )
+
+
+def check_scorable(rows: Any, rewards: Sequence[RewardFunction], script: Any) -> None:
+    """DataError when a reward for programs can score no row of the data; the first that it can ends the search.
+
+    An empty completion shows it without running anything: it has no program, which is a score where the tests are read.
+    """
+    empty = [[{"role": "assistant", "content": ""}]]
+    for name, reward in zip(script.reward_funcs, rewards, strict=True):
+        if get_spec(name).kind not in ("program", "contest"):
+            continue
+        unscored: dict[str, list[Outcome]] = {}
+        for row in rows:
+            (outcome,) = reward.score(completions=empty, **{column: [value] for column, value in row.items()})
+            if outcome.is_scored:
+                break
+            unscored.setdefault(outcome.reason, []).append(outcome)
+        else:
+            counts = ", ".join(f"{len(outcomes)} {reason}" for reason, outcomes in unscored.items())
+            problem = next((o.details["problem"] for o in chain(*unscored.values()) if "problem" in o.details), "")
+            raise DataError(
+                f"reward '{name}' can score none of the {len(rows)} problems ({counts}). {problem} Its columns are "
+                f"{', '.join(get_spec(name).needs_columns)}; docs/guides/code-execution.md says what they contain."
             )

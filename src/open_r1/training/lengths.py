@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy
 
-from open_r1.errors import DataError
+from open_r1.errors import DataError, ModelError
 from open_r1.training.callbacks import Report
 
 MEASURED = 2000
@@ -41,9 +41,51 @@ def fit_lengths(data: Any, tokenizer: Any, training: Any, report: Report) -> Any
         words = f"'{split}': {describe_lengths(lengths)}"
         words += f" in the first {MEASURED:,} samples" if len(rows) > MEASURED else ""
         if num_over := sum(length > limit for length in lengths):
-            words += f"; {num_over / len(lengths):.1%} are over max_length = {limit:,} and truncated"
+            words += (
+                f"; {num_over / len(lengths):.1%} are over max_length = {limit:,}: truncated, or left out where it "
+            )
+            words += "ends before the answer"
         report(words)
     return data
+
+
+def leave_out_refused(data: Any, tokenizer: Any, report: Report) -> Any:
+    """The splits without the rows that the chat template refuses, as some refuse a system turn or two user turns.
+
+    A template decides by the turns' roles, so one row of each sequence of roles is rendered. ModelError where it refuses
+    all of a split.
+    """
+    reasons: dict[Any, str] = {}
+    for split, rows in data.items():
+        column = next((name for name in ("messages", "prompt") if name in rows.column_names), None)
+        if column is None:
+            continue
+        kept, why = [], ""
+        for index, messages in enumerate(rows[column]):
+            shape = tuple((message["role"], message.get("content") is None) for message in messages)
+            if shape not in reasons:
+                reasons[shape] = reason_of_refusal(tokenizer, messages)
+            why = reasons[shape] or why
+            kept += [] if reasons[shape] else [index]
+        if not kept:
+            raise ModelError(
+                f"the chat template refuses every row of '{split}': {why}; leave out system_prompt or the turns it "
+                "refuses, or give another chat_template."
+            )
+        if len(kept) < len(rows):
+            report(
+                f"'{split}': left out {len(rows) - len(kept):,} of {len(rows):,} rows that the template refuses: {why}"
+            )
+            data[split] = rows.select(kept)
+    return data
+
+
+def reason_of_refusal(tokenizer: Any, messages: Any) -> str:
+    try:
+        tokenizer.apply_chat_template(messages, tokenize=False)
+    except Exception as error:  # noqa: BLE001 - Jinja and templates fail in their own ways
+        return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return ""
 
 
 def drop_long_prompts(data: Any, tokenizer: Any, max_tokens: int | None, report: Report) -> Any:

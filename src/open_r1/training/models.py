@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.errors import ModelError
-from open_r1.hub.folders import check_model_path
+from open_r1.errors import ModelError, RunFolderError, nearest
+from open_r1.hub.folders import base_of_adapter, check_model_path
+from open_r1.rundir import RunDir, hash_files, read_json, write_json
 from open_r1.text.tags import TAGS, render_completion
 
 if TYPE_CHECKING:
@@ -130,6 +133,8 @@ def get_model(model_args: Any, training_args: Any) -> Any:
         "quantization_config": quantization,
     }
     name = model_args.model_name_or_path
+    if Path(name).is_dir():
+        name = str(Path(name).resolve())  # an adapter keeps this path, and is loaded from any folder
     try:
         if (Path(name) / "adapter_config.json").exists():
             return load_adapter(name, options, is_trainable=model_args.use_peft)
@@ -140,12 +145,10 @@ def get_model(model_args: Any, training_args: Any) -> Any:
 
 def load_adapter(folder: str, options: dict[str, Any], is_trainable: bool) -> Any:
     """The base model that an adapter was trained on, with that adapter."""
-    from peft import PeftConfig, PeftModel
+    from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    base = PeftConfig.from_pretrained(folder).base_model_name_or_path
-    if not base:
-        raise ModelError(f"the adapter in '{folder}' does not say which model it belongs to; merge it first.")
+    base = base_of_adapter(Path(folder))
     check_model_path(base)
     whole = AutoModelForCausalLM.from_pretrained(base, **options)
     model = PeftModel.from_pretrained(whole, folder, is_trainable=is_trainable)
@@ -153,11 +156,61 @@ def load_adapter(folder: str, options: dict[str, Any], is_trainable: bool) -> An
 
 
 def new_adapter(model: Any, model_args: Any) -> Any:
-    """The LoRA adapter to put on a model, or None: without `use_peft`, or when the model already carries one."""
+    """The LoRA adapter to put on a model, or None: without `use_peft`, or when the model already carries one.
+
+    ModelError for a target that the model does not have.
+    """
     from peft import PeftModel
     from trl import get_peft_config
 
-    return None if isinstance(model, PeftModel) else get_peft_config(model_args)
+    adapter = None if isinstance(model, PeftModel) else get_peft_config(model_args)
+    targets = adapter.target_modules if adapter is not None else None
+    if isinstance(targets, str) and targets != "all-linear":  # TRL makes a pattern of the whole path of a single name
+        targets = [targets]
+    modules = [name for name, _ in model.named_modules()]
+    for target in targets if isinstance(targets, list | set) else ():
+        if not any(name.endswith(f".{target}") or re.fullmatch(target, name) for name in ("", *modules)):
+            leaves = sorted(
+                {name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "weight")}
+            )
+            raise ModelError(
+                f"lora_target_modules names '{target}', which the model does not have{nearest(target, leaves)} "
+                f"It has: {', '.join(leaves)}; all-linear takes every linear layer."
+            )
+        if adapter.target_modules == target and any(name.endswith(f".{target}") for name in modules):
+            adapter.target_modules = {target}
+    return adapter
+
+
+def report_trainable(model: Any, report: Any) -> None:
+    """Says which share of the parameters is trained, where it isn't all of them."""
+    counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    total, trained = sum(count for count, _ in counts), sum(count for count, is_trained in counts if is_trained)
+    if trained < total:
+        report(f"{trained:,} of {total:,} parameters are trained ({trained / total:.2%})")
+
+
+def merge_adapter(folder: Path, output_dir: Path) -> None:
+    """Write the base model with an adapter's weights added, its tokenizer and the records of its training.
+
+    ModelError for a folder without an adapter, or whose base can't be found.
+    """
+    from transformers import AutoTokenizer
+
+    if not (folder / "adapter_config.json").is_file():
+        raise ModelError(f"'{folder}' contains no LoRA adapter (adapter_config.json), so there is nothing to merge.")
+    output = RunDir(output_dir)
+    if output_dir.is_dir() and any(output_dir.iterdir()):
+        raise RunFolderError(f"'{output_dir}' is not empty; choose another folder for the merged model.")
+    with output.locked():
+        model = load_adapter(str(folder), {"dtype": "auto"}, is_trainable=False)
+        model.save_pretrained(output_dir)
+        AutoTokenizer.from_pretrained(folder).save_pretrained(output_dir)
+        for name in ("resolved.yaml", "environment.json"):
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, output_dir / name)
+        record = read_json(folder / "done.json") if (folder / "done.json").is_file() else {}
+        write_json(output.done, {**record, "weights": hash_files(output_dir.glob("*.safetensors"))})
 
 
 def align_model(model: Any, tokenizer: Any, model_args: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib.util
+import inspect
 import json
 import math
 import warnings
@@ -62,6 +63,7 @@ class StageArguments:
         for name, made in zip(("script", "training", "model"), build(self.classes, self.given), strict=True):
             object.__setattr__(self, name, made)
         check_settings(self.kind, self.script, self.training, self.model)
+        check_scheduler(self.training)
 
     def values(self) -> dict[str, Any]:
         """Each setting as used, secrets left out."""
@@ -70,13 +72,16 @@ class StageArguments:
             merged.update({f.name: getattr(part, f.name) for f in dataclasses.fields(part) if f.init})
         return {key: ("<secret>" if key in SECRETS and value else plain(value)) for key, value in merged.items()}
 
-    def as_yaml(self) -> str:
+    def as_yaml(self, has_defaults: bool = True) -> str:
         """resolved.yaml: a recipe that repeats this run, each line saying where its value came from.
 
         What the dataclasses derive from other settings, and what only this machine needs, is a comment: it is derived again
-        wherever the recipe runs. A secret must be given again.
+        wherever the recipe runs. A secret must be given again. Without defaults, it is what was set and what was adapted.
         """
-        return "".join(f"{self.as_line(key, value)}\n" for key, value in sorted(self.values().items()))
+        shown = sorted(
+            (key, value) for key, value in self.values().items() if has_defaults or self.origins[key] != "default"
+        )
+        return "".join(f"{self.as_line(key, value)}\n" for key, value in shown)
 
     def as_line(self, key: str, value: Any) -> str:
         """One setting as a line of resolved.yaml."""
@@ -140,8 +145,13 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
         given[setting.key] = as_float(read_value(setting, hints[setting.key]), hints[setting.key])
         origins[setting.key] = setting.origin
     notices += notice_idle_vllm(given, origins)
+    if given.get("packing") and given["packing_strategy"] == "wrapped":
+        notices.append(
+            "packing_strategy is wrapped: samples are cut anywhere and see each other; bfd keeps them apart."
+        )
     replaced, adaptations = adapt_to_machine(given, origins)
     check_ranges(given, origins, {name: limits for cls in classes for name, limits in limits_of(cls).items()})
+    refuse_idle_lora(given, defaults_of(classes), origins)
     if kind == "grpo":
         check_batch(given, world_size())
     return StageArguments(kind, classes, given, origins, tuple(notices), tuple(adaptations), replaced)
@@ -182,6 +192,36 @@ def build(classes: Sequence[type], values: dict[str, Any]) -> list[Any]:
         raise ConfigError(" ".join(str(error).split())) from None
     except OSError as error:
         raise ConfigError(f"a file that a setting names can't be read: {error}; check that path.") from None
+
+
+def refuse_idle_lora(values: dict[str, Any], defaults: dict[str, Any], origins: dict[str, str]) -> None:
+    """ConfigError for settings of LoRA without use_peft, which would train the whole model."""
+    set_here = [key for key in values if key.startswith("lora_") and values[key] != defaults[key]]
+    if set_here and not values["use_peft"]:
+        raise ConfigError(
+            f"{origins[set_here[0]]}: {set_here[0]} is set but use_peft is not, so the whole model would be trained; set "
+            "use_peft true, or leave it out."
+        )
+
+
+def check_scheduler(training: Any) -> None:
+    """ConfigError for lr_scheduler_kwargs that the scheduler does not take; one is made to find out."""
+    from torch import nn, optim
+    from transformers import get_scheduler
+    from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
+
+    name, options = training.lr_scheduler_type, training.lr_scheduler_kwargs
+    optimizer = optim.SGD([nn.Parameter()], lr=training.learning_rate)
+    try:
+        get_scheduler(name, optimizer, num_warmup_steps=1, num_training_steps=10, scheduler_specific_kwargs=options)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        taken = list(inspect.signature(TYPE_TO_SCHEDULER_FUNCTION[name]).parameters)
+        own = [
+            key for key in taken if key not in ("optimizer", "num_warmup_steps", "num_training_steps", "last_epoch")
+        ]
+        raise ConfigError(
+            f"lr_scheduler_kwargs = {options} can't be used with {name.value}: {error}; it takes {', '.join(own) or 'none'}."
+        ) from None
 
 
 def notice_idle_vllm(values: dict[str, Any], origins: dict[str, str]) -> list[str]:

@@ -1,18 +1,19 @@
 """What TRL's trainers lack for a run that ends where an unbroken one ends, and a true model card; a mixin over both.
 
-It leans on `_prepare_for_training`, `_save_checkpoint`, `_run_epoch` and the nesting of accelerate's samplers;
-`tests/contract/test_trl_internals.py` fails when they move.
+It leans on `_prepare_for_training`, `_init_training_state`, `_save_checkpoint`, `_run_epoch` and the nesting of
+accelerate's samplers; `tests/contract/test_trl_internals.py` fails when they move.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from open_r1.hub.card import write_own_card
 from open_r1.processes.ranks import is_main_process
-from open_r1.rundir import RunDir
+from open_r1.rundir import RunDir, read_json
 from open_r1.training.callbacks import Report
 from open_r1.training.parse import StageArguments
 from open_r1.training.stage import OpenRun
@@ -39,6 +40,19 @@ class ResumableTrainer:
             self.begin(self.opened)
         trainer.accelerator.wait_for_everyone()
         return prepared
+
+    def _init_training_state(
+        self, max_steps: int, steps_an_epoch: int, num_epochs: int, resume_from_checkpoint: Any, trial: Any
+    ) -> Any:
+        """transformers', with the best checkpoint where the folder is now: it ignores one at a path that is gone."""
+        trainer: Any = self
+        counts = super()._init_training_state(max_steps, steps_an_epoch, num_epochs, resume_from_checkpoint, trial)  # type: ignore[misc]
+        if resume_from_checkpoint:
+            recorded = read_json(Path(resume_from_checkpoint) / "trainer_state.json").get("best_model_checkpoint")
+            found = self.run.path / Path(recorded or "").name
+            if recorded and found.is_dir():
+                trainer.state.best_model_checkpoint = str(found)
+        return counts
 
     def check_before_training(self) -> None:
         """A trainer's own last check; it raises where training can't work."""

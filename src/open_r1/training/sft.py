@@ -18,8 +18,8 @@ from open_r1.errors import DataError, ModelError
 from open_r1.rundir import RunDir
 from open_r1.text.tags import THINK_OPEN
 from open_r1.training.callbacks import Report
-from open_r1.training.lengths import fit_lengths
-from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter
+from open_r1.training.lengths import fit_lengths, leave_out_refused
+from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter, report_trainable
 from open_r1.training.parse import StageArguments
 from open_r1.training.resuming import ResumableTrainer
 from open_r1.training.stage import FinishedStage, prepare_trainer, run_stage
@@ -38,7 +38,8 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     """TRL's trainer over our data, model and tokenizer."""
     script, training = arguments.script, arguments.training
     tokenizer = get_tokenizer(arguments.model, training)
-    conversations = fit_lengths(load_conversations(arguments), tokenizer, training, report)
+    conversations = leave_out_refused(load_conversations(arguments), tokenizer, report)
+    conversations = fit_lengths(conversations, tokenizer, training, report)
     data = choose_loss(conversations, tokenizer, arguments, report)
     model = get_model(arguments.model, training)
     align_model(model, tokenizer, arguments.model)
@@ -52,6 +53,12 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
         processing_class=tokenizer,
         peft_config=new_adapter(model, arguments.model),
     )
+    report_trainable(trainer.model, report)
+    kept: Any = trainer.train_dataset
+    if not training.packing and len(kept) < len(train_rows):
+        report(
+            f"left out {len(train_rows) - len(kept):,} samples: max_length = {training.max_length:,} ends before the answer"
+        )
     prepare_trainer(trainer, arguments, run, report)
     audit = audit_training(trainer, tokenizer, has_thinking=THINK_OPEN in str(train_rows[0]))
     report(f"loss on {audit.num_trained} of {audit.num_tokens} tokens of a sample: {audit.as_text()!r}")

@@ -6,7 +6,9 @@ import logging
 import os
 import platform
 import shutil
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -19,19 +21,21 @@ import torch
 import transformers
 
 from open_r1 import __version__
+from open_r1.configs.checks import steps_of_generation
+from open_r1.configs.references import load_object
 from open_r1.errors import ConfigError, OpenR1Error, RunError, RunFolderError
 from open_r1.hub.push import check_hub, export_tracker_settings, push_revision
 from open_r1.processes.ranks import is_main_process, world_size
 from open_r1.rundir import RunDir, hash_files, read_json, write_json, write_text
 from open_r1.text.secrets import hide_secrets
-from open_r1.training.callbacks import MetricsCallback, ProgressCallback, Report, load_callbacks
+from open_r1.training.callbacks import MetricsCallback, ProgressCallback, Report, StopCallback
 from open_r1.training.parse import StageArguments, plain
 
 logger = logging.getLogger(__name__)
 
 MAY_CHANGE = frozenset(
     """overwrite_output_dir output_dir resume_from_checkpoint logging_steps logging_strategy logging_first_step
-    report_to run_name project log_level log_level_replica disable_tqdm save_total_limit
+    report_to run_name project log_level log_level_replica disable_tqdm save_total_limit save_steps
     push_to_hub push_to_hub_revision hub_token hub_model_id hub_strategy hub_private_repo hub_model_revision
     hub_revision hub_always_push overwrite_hub_revision wandb_entity wandb_project wandb_run_group
     preflight_prompts wandb_log_unique_prompts log_completions num_completions_to_print trackio_space_id trackio_bucket_id
@@ -44,6 +48,7 @@ INPUT_SUFFIXES = frozenset(".safetensors .bin .json .jinja .model .txt .jsonl .p
 OWN_RECORDS = frozenset({"done.json", "environment.json", "identity.json", "training_args.bin"})
 
 
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 VERSIONED = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "tokenizers", "math-verify", "vllm")
 
 
@@ -195,7 +200,8 @@ def prepare_trainer(trainer: Any, arguments: StageArguments, run: RunDir, report
     for callback_class in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(callback_class)
     judges = [spec.function_name for spec in getattr(trainer, "specs", ()) if spec.is_judge]
-    for callback in (MetricsCallback(run), ProgressCallback(report, judges), *load_callbacks(trainer.args.callbacks)):
+    own = [load_object(name, "callback", "my_callbacks:MyCallback")() for name in trainer.args.callbacks]
+    for callback in (MetricsCallback(run), ProgressCallback(report, judges), *own):
         trainer.add_callback(callback)
 
 
@@ -208,7 +214,10 @@ def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report
         report(f"going on from {point.name}")
     started = time.monotonic()
     trainer.opened = opened
-    trainer.train(resume_from_checkpoint=str(point) if point else None)
+    with stopping_with_checkpoint(trainer, run, report):
+        trainer.train(resume_from_checkpoint=str(point) if point else None)
+    if trainer.state.global_step < 1:
+        raise RunError("training ended without a step, so there is no model; give more data, or a smaller batch.")
     model = trainer.accelerator.unwrap_model(trainer.model)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.config.use_cache = True
@@ -222,6 +231,29 @@ def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report
         seconds = round(time.monotonic() - started, 1)
         write_json(run.done, {"steps": steps, "weights": weights, "seconds": seconds, "resumed": point is not None})
     return FinishedStage(run.path, steps, weights)
+
+
+@contextmanager
+def stopping_with_checkpoint(trainer: Any, run: RunDir, report: Report) -> Iterator[None]:
+    """SIGINT and SIGTERM end training with a checkpoint; KeyboardInterrupt says what is kept, and what is lost."""
+    stop = StopCallback(trainer.accelerator, steps_of_generation(trainer.args), report)
+    trainer.add_callback(stop)
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, stop.ask) for number in STOPPING} if is_main_thread else {}
+    try:
+        yield
+    except KeyboardInterrupt:
+        stop.has_stopped = True
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if stop.has_stopped:
+        kept, step = run.checkpoints(), trainer.state.global_step
+        if not kept:
+            raise KeyboardInterrupt(
+                f"stopped before the first checkpoint: {step} steps are lost; run the command again."
+            )
+        raise KeyboardInterrupt(f"stopped at step {step}; the same command goes on from {kept[-1].name}.")
 
 
 def refuse_nan(model: Any) -> None:

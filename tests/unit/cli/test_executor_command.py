@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from open_r1.cli import executor
-from open_r1.cli.executor import Check, describe_check
+from open_r1.cli.executor import describe_check
 from open_r1.cli.main import build_parser
 from open_r1.execution.programs import Execution, Program, Provider, Status
 from open_r1.execution.providers.scripted import ScriptedProvider
@@ -56,8 +56,19 @@ def test_a_machine_that_can_not_isolate_is_told_why_and_what_to_do(open_r1, monk
     assert "Tier A:" not in ran.out
 
 
+MACHINE = {
+    "tier": "A",
+    "obstacles": {},
+    "languages": {"python": "3.11.7"},
+    "missing": {},
+    "workers": 2,
+    "self_test": {},
+    "programs_per_s": None,
+}
+
+
 def test_a_self_test_that_fails_is_exit_status_1(open_r1, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Check("A", {}, {"python": "3.11.7"}, {"cpp": "no g++"}, 2, {"runs python": "it did not"}, None)
+    found = MACHINE | {"missing": {"cpp": "no g++"}, "self_test": {"runs python": "it did not"}}
     monkeypatch.setattr(executor, "check_machine", lambda workers, packages: found)
     ran = open_r1("executor", "check")
     assert ran.status == 1
@@ -67,7 +78,7 @@ def test_a_self_test_that_fails_is_exit_status_1(open_r1, monkeypatch: pytest.Mo
 
 
 def test_the_lower_tier_says_why_not_the_higher() -> None:
-    lines = describe_check(Check("B", {"A": "AppArmor restricts it"}, {"python": "3"}, {}, 1, {}, 100.0))
+    lines = describe_check(MACHINE | {"tier": "B", "obstacles": {"A": "AppArmor restricts it"}, "programs_per_s": 9.0})
     assert lines[0].startswith("Tier B")
     assert "Not tier A: AppArmor restricts it." in lines
 
@@ -103,7 +114,7 @@ def test_a_program_that_sees_something_is_told(sight: str) -> None:
 def test_the_files_asked_about_are_there(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".netrc").write_text("secret")
-    look_around = probes({"python": "3"})[-1].program
+    look_around, _ = probes({"python": "3"})["shows programs nothing of this machine"]
     assert str(tmp_path / ".netrc") in look_around.args
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from open_r1.errors import ConfigError, DataError, RunError, RunFolderError
 from open_r1.evaluation import EvaluationSettings, Plan, plan_evaluation, run_evaluation
-from open_r1.evaluation.backends import Backend, ask_context, estimate_tokens
+from open_r1.evaluation.backends import Backend, estimate_tokens
 from open_r1.evaluation.benchmarks import get_benchmark
 from open_r1.evaluation.statistics import mean
 from open_r1.evaluation.summary import thinking_tokens
@@ -209,10 +209,6 @@ def test_greedy_is_one_sample(plan: Plan) -> None:
     assert plan_evaluation(plan.benchmark, EvaluationSettings(temperature=0)).num_samples == 1
     with pytest.raises(ConfigError, match="temperature 0"):
         plan_evaluation(plan.benchmark, EvaluationSettings(temperature=0, num_samples=2))
-
-
-def test_a_server_that_is_not_there_tells_no_context() -> None:
-    assert ask_context("http://127.0.0.1:9/v1", "m") is None
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from open_r1.errors import ModelError, RunError
 from open_r1.generation import Sampling
 from open_r1.generation.in_process import TransformersGenerator
+from open_r1.generation.slots import Request
 from open_r1.generation.vllm_in_process import VLLMGenerator
 from open_r1.hub.folders import check_model_path
 from open_r1.text.thinking import open_thinking, visible_part, with_opening
@@ -115,7 +117,8 @@ def test_vllm_without_a_chat_template_is_refused(engine: type[Engine]) -> None:
 def test_every_end_of_turn_of_the_generation_config_ends_a_completion(
     generator: TransformersGenerator, as_list: bool
 ) -> None:
-    (whole,) = generator.complete_batch([generator.encode("Compute 7+5")], Sampling(max_new_tokens=8))
+    request = Request(0, tuple(generator.encode("Compute 7+5")), Sampling(max_new_tokens=8))
+    (whole,) = generator.complete_batch([request], threading.Event())
     stop = next(token for token in whole if token not in generator.stop_ids)
     own: Any = generator.tokenizer.eos_token_id
     generator.model.generation_config.eos_token_id = [own, stop] if as_list else stop  # type: ignore[union-attr]
@@ -179,3 +182,43 @@ def test_tokens_are_reported_while_they_are_generated(generator: TransformersGen
     completions = [one for each in generator.generate(PROMPTS, sampling) for one in each]
     assert sum(steps) == sum(completion.num_tokens for completion in completions)
     assert max(steps) == len(completions)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(max_new_tokens=6), Sampling(3, 1.0, 0.9, max_new_tokens=6)])
+def test_a_model_that_has_no_slots_makes_the_same_completions_by_transformers(
+    generator: TransformersGenerator, sampling: Sampling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_slots = generator.generate(PROMPTS, sampling)
+    monkeypatch.setattr("open_r1.generation.in_process.supports", lambda model: False)
+    assert generator.generate(PROMPTS, sampling) == in_slots
+
+
+def test_completions_are_handed_out_as_soon_as_a_prompt_has_all(generator: TransformersGenerator) -> None:
+    generator.stop_ids, told = (), []
+    generator.on_completed = lambda place, completions: told.append((place, completions))
+    samplings = [Sampling(2, 1.0, max_new_tokens=9), Sampling(max_new_tokens=2), Sampling(max_new_tokens=5)]
+    done = generator.generate_each(["Compute 7+5"] * 3, samplings)
+    assert told == [(1, done[1]), (2, done[2]), (0, done[0])]
+
+
+def test_a_prompt_that_the_template_or_the_model_refuses_is_one_sentence(generator: TransformersGenerator) -> None:
+    with pytest.raises(ModelError, match=r"the prompt has .* tokens, and the model takes 512 with its completion"):
+        generator.encode("Compute 7+5 " * 500)
+    generator.tokenizer.chat_template = "{{ raise_exception('System role not supported') }}"
+    with pytest.raises(ModelError, match="the chat template refuses the prompt: System role not supported; leave out"):
+        generator.encode("a")
+
+
+def test_penalties_of_the_generation_config_are_off_in_either_way_of_generating(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A penalty that nobody asked for took greedy answers from 100 to 47 % right."""
+    sampling = Sampling(max_new_tokens=12)
+    expected = TransformersGenerator.from_folder(tiny_model).generate(PROMPTS, sampling)
+    for supports in (True, False):
+        monkeypatch.setattr("open_r1.generation.in_process.supports", lambda model, says=supports: says)
+        generator = TransformersGenerator.from_folder(tiny_model)
+        config: Any = generator.model.generation_config
+        config.repetition_penalty, config.no_repeat_ngram_size, config.min_new_tokens = 5.0, 1, 9
+        penalised = TransformersGenerator(generator.model, generator.tokenizer)
+        assert penalised.generate(PROMPTS, sampling) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -191,8 +192,12 @@ def test_a_server_that_lists_no_models_says_at_the_first_request_that_it_has_no_
     with running_fake(FakeSettings(model="teacher")) as fake:
         server = OpenAIServer(settings(fake.url, model="pupil"))
 
+        async def lists_nothing(url: str) -> None: ...
+
+        server._list_models = lists_nothing  # type: ignore[method-assign]
+
         async def main() -> Any:
-            server.open()
+            await server.start()
             try:
                 return await server.complete(MESSAGES, ONE)
             finally:
@@ -222,21 +227,6 @@ def test_extra_body_adds_and_takes_away() -> None:
     assert b"seed" not in body
 
 
-def test_every_sample_of_generate_has_a_seed_of_its_own() -> None:
-    with running_fake() as fake:
-        drawn = OpenAIServer(settings(fake.url)).generate(["a", "b"], Sampling(3, 1.0, 1.0, 64, seed=5))
-    answers = {completion.text.rpartition("boxed")[2] for samples in drawn for completion in samples}
-    assert len(answers) == 6
-
-
-def test_generate_fails_as_a_whole_rather_than_leave_a_prompt_out() -> None:
-    with (
-        running_fake(FakeSettings(faults={"refused": 0.2})) as fake,
-        pytest.raises(RequestFailed, match="context length"),
-    ):
-        OpenAIServer(settings(fake.url)).generate([f"p{index}" for index in range(50)], Sampling(max_new_tokens=64))
-
-
 @pytest.mark.parametrize(
     "change", [{"concurrency": 0}, {"timeout_s": 0}, {"max_attempts": 0}, {"requests_per_minute": -1}]
 )
@@ -248,3 +238,15 @@ def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
 def test_more_requests_in_flight_than_files_may_be_open_are_refused() -> None:
     with pytest.raises(ConfigError, match="ulimit -n"):
         OpenAIServer(settings("x:1", concurrency=2**30))
+
+
+@pytest.mark.parametrize(("owner", "sent"), [("vllm", 1.0), ("sglang", 1.0), ("open-r1", None), ("", None)])
+def test_servers_that_apply_a_generation_config_are_asked_for_no_penalty(owner: str, sent: float | None) -> None:
+    """vLLM and SGLang apply the repetition_penalty of generation_config.json unseen; others refuse the field."""
+    with running_fake(FakeSettings(owner=owner)) as fake:
+        server = OpenAIServer(settings(fake.url))
+        server.find_model()
+        assert json.loads(server.make_body(MESSAGES, ONE)).get("repetition_penalty") == sent
+        asked = OpenAIServer(settings(fake.url, extra_body={"repetition_penalty": 1.1}))
+        asked.find_model()
+        assert json.loads(asked.make_body(MESSAGES, ONE))["repetition_penalty"] == 1.1

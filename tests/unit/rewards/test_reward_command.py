@@ -101,9 +101,9 @@ def test_an_option_that_is_repeated_adds_to_what_it_had(capsys, completions):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "has no lines"),
-        ("{", "line 1 is not JSON"),
-        ("[1]", "line 1 is a list, not an object"),
+        ("", "contains no rows"),
+        ("{", ":1 is not JSON"),
+        ("[1]", ":1 is a list, not an object"),
         ('{"question": "x"}', "no column of completions; found question"),
     ],
 )
@@ -115,7 +115,7 @@ def test_a_file_that_can_t_be_scored_is_an_error_that_says_where(tmp_path, conte
 
 
 def test_a_file_that_isn_t_there_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="can't be read: No such file"):
+    with pytest.raises(DataError, match="does not exist; check the path"):
         run("score", str(tmp_path / "none.jsonl"), "--rewards", "format")
 
 
@@ -134,7 +134,7 @@ def test_score_compares_the_lines_of_one_prompt(capsys, tmp_path):
         (b'{"completion": 5}\n', "neither text nor a chat: 5"),
         (b'{"completion": "x"}\n\n{"solution": "1"}\n', "sample 2 has no completion"),
         (b'{"completion": "\xff"}\n', "is not UTF-8 text"),
-        (b"[" * 100_000 + b"\n", "is not JSON that can be read"),
+        (b"[" * 100_000 + b"\n", ":1 is not JSON"),
     ],
 )
 def test_a_file_that_cannot_be_scored_names_the_line(tmp_path: Path, content: bytes, message: str):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 
-from open_r1.errors import ConfigError, RunError
+from open_r1.errors import RunError
 from open_r1.rundir import RunDir
-from open_r1.training.callbacks import MetricsCallback, ProgressCallback, load_callbacks
-from open_r1.training.stage import find_resume_point, refuse_nan
+from open_r1.training.callbacks import MetricsCallback, ProgressCallback, StopCallback
+from open_r1.training.stage import find_resume_point, refuse_nan, stopping_with_checkpoint
 
 
 def state(step: int, is_first: bool = True, max_steps: int = 10) -> Any:
@@ -65,13 +67,6 @@ def test_before_the_first_step_the_time_left_is_not_known(monkeypatch) -> None:
     assert lines == ["step 2/10  reward 1  nan s left"]
 
 
-def test_callbacks_of_the_user_s_own_are_made() -> None:
-    (callback,) = load_callbacks(["collections:OrderedDict"])
-    assert callback == {}
-    with pytest.raises(ConfigError, match="did you mean 'OrderedDict'"):
-        load_callbacks(["collections:OrderedDct"])
-
-
 def test_weights_that_are_not_finite_are_refused() -> None:
     model = torch.nn.Linear(2, 2)
     refuse_nan(model)
@@ -120,3 +115,42 @@ def test_a_half_written_checkpoint_is_removed_before_a_run_resumes(tmp_path: Pat
     found = find_resume_point(run, SimpleNamespace(resume_from_checkpoint=None))
     assert found is not None and found.name == "checkpoint-2"
     assert not (tmp_path / "run" / "checkpoint-4").exists()
+
+
+def stop_at(step: int, callback: StopCallback, max_steps: int = 10) -> bool:
+    control = SimpleNamespace(should_save=False, should_training_stop=False)
+    callback.on_step_end(None, state(step, max_steps=max_steps), control)  # type: ignore[arg-type]
+    assert control.should_save == control.should_training_stop
+    return control.should_save
+
+
+def test_a_signal_ends_training_with_a_checkpoint_where_a_generation_ends() -> None:
+    said: list[str] = []
+    callback = StopCallback(SimpleNamespace(num_processes=1), 4, said.append)
+    assert not stop_at(4, callback)
+    callback.ask()
+    assert said == ["stopping with a checkpoint after this step; interrupt again to stop at once"]
+    assert [stop_at(step, callback) for step in (5, 6, 7, 8)] == [False, False, False, True]
+    assert not stop_at(12, callback, max_steps=12), "the last step ends the run by itself"
+    with pytest.raises(KeyboardInterrupt):
+        callback.ask()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_what_is_kept_or_lost(tmp_path: Path, number: int) -> None:
+    trainer = SimpleNamespace(
+        accelerator=SimpleNamespace(num_processes=1), state=state(3), add_callback=lambda callback: None,
+        args=SimpleNamespace(gradient_accumulation_steps=1),
+    )  # fmt: skip
+
+    def stop_twice(run: RunDir) -> None:
+        with stopping_with_checkpoint(trainer, run, lambda line: None):
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt, match="stopped before the first checkpoint: 3 steps are lost"):
+        stop_twice(RunDir(tmp_path / "none"))
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 3; the same command goes on from checkpoint-2"):
+        stop_twice(run_with_checkpoints(tmp_path / "run", 2))
+    assert signal.getsignal(number) is before

@@ -12,10 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from open_r1.errors import ConfigError, ModelError
-from open_r1.hub.folders import check_model_path
+from open_r1.errors import ConfigError, ModelError, RunFolderError
+from open_r1.hub.folders import base_of_adapter, check_model_path
 from open_r1.text.tags import TAGS
-from open_r1.training.models import CHATML, align_model, check_template, get_model, get_tokenizer
+from open_r1.training.models import (
+    CHATML,
+    align_model,
+    check_template,
+    get_model,
+    get_tokenizer,
+    merge_adapter,
+    new_adapter,
+)
 from open_r1.training.tiny_models import ModelShape, make_model_folder, make_tokenizer
 
 TOKENIZER = make_tokenizer(["Compute 7+5-3"] * 30, 400)
@@ -29,6 +37,16 @@ def settings_for(folder: Path, **changes: Any) -> tuple[Any, Any]:
     training = SimpleNamespace(chat_template=None, eos_token=None, gradient_checkpointing=False)
     vars(training).update(changes)
     return model, training
+
+
+def test_a_socks_proxy_is_one_sentence_before_a_model_is_loaded_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@proxy:1080")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("open_r1.hub.folders.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"proxy socks5://proxy:1080 is a SOCKS proxy.* pip install socksio"):
+        get_tokenizer(*settings_for(Path("somebody/model")))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    check_model_path("somebody/model")
 
 
 @settings(max_examples=200, deadline=None)
@@ -169,3 +187,68 @@ def test_padding_is_another_token_than_the_end_of_a_turn_where_there_is_one(
     )
     align_end_of_sequence(tokenizer, "<e>")
     assert (tokenizer.eos_token, tokenizer.pad_token) == ("<e>", expected)
+
+
+def adapter_of(base: Path, folder: Path, named: str | None = None) -> Path:
+    """A LoRA adapter for a model, trained for no step."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    config = LoraConfig(target_modules=["q_proj"], r=2, init_lora_weights=False)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+    if named is not None:
+        path = folder / "adapter_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "base_model_name_or_path": named}))
+    return folder
+
+
+def test_the_base_of_an_adapter_is_found_from_any_folder(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "models" / "base")
+    adapter = adapter_of(tiny_model, tmp_path / "runs" / "lora", "models/base")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert base_of_adapter(adapter) == str(tmp_path / "models" / "base")
+    shutil.rmtree(tmp_path / "models" / "base")
+    with pytest.raises(
+        ModelError, match=r"the base model '/gone/base' of the adapter in .* does not exist; put it there"
+    ):
+        base_of_adapter(adapter_of(tiny_model, tmp_path / "other", "/gone/base"))
+    assert base_of_adapter(adapter_of(tiny_model, tmp_path / "hub", "Qwen/Qwen3-0.6B")) == "Qwen/Qwen3-0.6B"
+
+
+def test_an_adapter_is_merged_into_a_whole_model(tiny_model: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    adapter = adapter_of(tiny_model, tmp_path / "lora", str(tiny_model))
+    merge_adapter(adapter, tmp_path / "merged")
+    check_model_path(str(tmp_path / "merged"))
+    merged, base = (AutoModelForCausalLM.from_pretrained(folder) for folder in (tmp_path / "merged", tiny_model))
+    changed = {
+        name.rpartition("layers.")[2]
+        for (name, one), other in zip(merged.named_parameters(), base.parameters(), strict=True)
+        if not torch.equal(one, other)
+    }
+    assert changed == {"0.self_attn.q_proj.weight"}
+    with pytest.raises(RunFolderError, match="is not empty"):
+        merge_adapter(adapter, tmp_path / "merged")
+    with pytest.raises(ModelError, match="contains no LoRA adapter"):
+        merge_adapter(tiny_model, tmp_path / "again")
+
+
+def test_a_target_of_lora_that_the_model_lacks_is_one_sentence(tiny_model: Path) -> None:
+    from trl import ModelConfig
+
+    model = get_model(*settings_for(tiny_model))
+    wanted = ModelConfig(use_peft=True, lora_target_modules=["q_prj", "v_proj"])
+    with pytest.raises(ModelError, match="lora_target_modules names 'q_prj', .*; did you mean 'q_proj'"):
+        new_adapter(model, wanted)
+    single = new_adapter(model, ModelConfig(use_peft=True, lora_target_modules=["q_proj"]))
+    assert single.target_modules == {"q_proj"}
+    assert (
+        new_adapter(model, ModelConfig(use_peft=True, lora_target_modules=["all-linear"])).target_modules
+        == "all-linear"
+    )

@@ -55,12 +55,12 @@ def test_resolved_yaml_is_a_recipe_that_gives_the_same_settings(tmp_path: Path) 
 
 def test_resolved_yaml_brings_back_small_numbers_and_odd_text_inside_structures(tmp_path: Path) -> None:
     given = (
-        "lr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr: 1.0e-6, note: [yes, 1.0e+20]}\n"
+        "model_init_kwargs: {min_lr: 1.0e-6, note: [yes, 1.0e+20]}\n"
         'system_prompt: "Think 🧠:\\n# \\u2028 \\x7f \\"no\\"."\n'
     )
     parsed = parse_stage("sft", [*BASE, *recipe(tmp_path, given)])
     again = parse_stage("sft", recipe(tmp_path, parsed.as_yaml()))
-    assert again.training.lr_scheduler_kwargs == {"min_lr": 1e-6, "note": ["yes", 1e20]}
+    assert again.training.model_init_kwargs == {"min_lr": 1e-6, "note": ["yes", 1e20]}
     assert again.training.system_prompt == parsed.training.system_prompt
     assert again.values() == parsed.values()
 
@@ -107,6 +107,24 @@ def test_resolved_yaml_tells_origins_and_keeps_secrets(tmp_path: Path) -> None:
         (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps must be at least 1, but is 0"),
         (["--accelerator_config", "none.json"], "a file that a setting names can't be read: .*none.json"),
         (["--save_only_model"], "save_only_model leaves the optimizer out of checkpoints"),
+        (["--lora_r", "8"], "command line: lora_r is set but use_peft is not, so the whole model would be trained"),
+        (["--padding_free"], "padding_free without packing does not keep to max_length = 1024"),
+        (
+            ["--packing", "--max_length", "null"],
+            "packing fills sequences of max_length tokens, but max_length is null",
+        ),
+        (
+            ["--metric_for_best_model", "eval_los"],
+            "'los' is not a metric that an evaluation reports; did you mean 'loss'",
+        ),
+        (
+            ["--lr_scheduler_type", "cosine_with_min_lr"],
+            "lr_scheduler_kwargs = None can't be used with cosine_with_min_lr",
+        ),
+        (
+            ["--lr_scheduler_kwargs", "{min_lr: 1}"],
+            "can't be used with linear: .* unexpected keyword .*; it takes none",
+        ),
         (["--max_samples", "0"], "max_samples must be at least 1"),
         (["--max_samples", "-3"], "max_samples must be at least 1"),
         (["--dataset_streaming", "true"], "dataset_streaming is not supported here yet"),
@@ -369,7 +387,7 @@ def test_numbers_outside_their_range_are_refused_by_name(kind: StageKind, words:
 def test_words_of_yaml_1_2_reach_the_fields_as_their_types_say(tmp_path: Path) -> None:
     text = (
         "dataset_config: no\neval_strategy: no\nrun_name: 0123\nlearning_rate: 1e-4\nbf16: false\n"
-        "callbacks: [a:b]\nbenchmarks: [007]\nlr_scheduler_kwargs: {min_lr: 1e-5}\nmax_steps: 0x10\n"
+        "callbacks: [a:b]\nbenchmarks: [007]\nmodel_init_kwargs: {min_lr: 1e-5}\nmax_steps: 0x10\n"
     )
     parsed = parse_stage("sft", [*BASE, *recipe(tmp_path, text)])
     assert (parsed.script.dataset_config, parsed.training.run_name, parsed.training.benchmarks) == (
@@ -382,7 +400,7 @@ def test_words_of_yaml_1_2_reach_the_fields_as_their_types_say(tmp_path: Path) -
         1e-4,
         16,
     )
-    assert parsed.training.lr_scheduler_kwargs == {"min_lr": 1e-5}
+    assert parsed.training.model_init_kwargs == {"min_lr": 1e-5}
 
 
 def test_a_mixture_in_a_recipe_names_the_line_of_the_entry_at_fault(tmp_path: Path) -> None:
@@ -397,3 +415,32 @@ def test_the_dataclasses_can_be_made_again_from_what_was_given() -> None:
     again = dataclasses.replace(first)
     assert again.script.reward_funcs == ["format", "accuracy"]
     assert again.training is not first.training
+
+
+def test_yaml_is_read_as_a_person_means_it(tmp_path: Path) -> None:
+    text = (
+        "dataset_config: no\nmodel_revision: 0123456\nhub_model_revision: 1.10\nrun_name: on\neval_strategy: no\n"
+        "max_steps: 010\nlr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr: 1e-4}\n"
+    )
+    parsed = parse_stage("sft", [*BASE, *recipe(tmp_path, text)])
+    training = parsed.training
+    assert (parsed.script.dataset_config, parsed.model.model_revision) == ("no", "0123456")
+    assert (training.hub_model_revision, training.run_name, training.max_steps) == ("1.10", "on", 10)
+    assert (training.eval_strategy.value, training.lr_scheduler_kwargs) == ("no", {"min_lr": 1e-4})
+
+
+def test_samples_that_see_each_other_are_warned_of() -> None:
+    words = [*BASE, "--packing", "--packing_strategy", "wrapped"]
+    assert any("samples are cut anywhere and see each other" in notice for notice in parse_stage("sft", words).notices)
+    assert not parse_stage("sft", [*BASE, "--packing"]).notices
+
+
+def test_completions_are_printed_when_only_their_number_is_given() -> None:
+    assert parse_stage("grpo", [*BASE, "--num_completions_to_print", "3"]).training.log_completions
+    assert not parse_stage("grpo", BASE).training.log_completions
+
+
+def test_a_resolved_recipe_with_loras_defaults_is_not_taken_for_lora(tmp_path: Path) -> None:
+    text = parse_stage("sft", BASE).as_yaml()
+    assert "lora_r: 16" in text
+    assert not parse_stage("sft", recipe(tmp_path, text)).model.use_peft

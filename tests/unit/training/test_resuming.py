@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -113,3 +114,31 @@ def test_after_the_last_step_no_epoch_is_run() -> None:
     trainer._run_epoch(model=None, epoch=0, train_dataloader=SimpleNamespace(batch_sampler=None, sampler=None))
     assert trainer.ran == []
     assert trainer.control.should_training_stop
+
+
+class StateFake:
+    def _init_training_state(
+        self, max_steps: int, steps: int, epochs: int, resume_from_checkpoint: Any, trial: Any
+    ) -> Any:
+        self.state = SimpleNamespace(best_model_checkpoint=None)  # transformers has found nothing at the old path
+        return 0, 0
+
+
+class Restoring(ResumableTrainer, StateFake):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("best", "expected"), [("checkpoint-2", "checkpoint-2"), ("checkpoint-9", None), (None, None)]
+)
+def test_a_run_that_was_moved_knows_its_best_checkpoint(
+    tmp_path: Path, best: str | None, expected: str | None
+) -> None:
+    for step in (2, 4):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    recorded = {"global_step": 4, "best_model_checkpoint": best and f"/gone/{best}"}
+    (tmp_path / "checkpoint-4" / "trainer_state.json").write_text(json.dumps(recorded))
+    trainer: Any = Restoring()
+    trainer.run = RunDir(tmp_path)
+    assert trainer._init_training_state(4, 4, 1, str(tmp_path / "checkpoint-4"), None) == (0, 0)
+    assert trainer.state.best_model_checkpoint == (expected and str(tmp_path / expected))

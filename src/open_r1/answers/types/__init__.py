@@ -1,7 +1,6 @@
 """The types of answers: the gold's type decides what an answer is read as and how the two are compared.
 
-Does: keep the types in the order in which a gold is tried as them, and compare a gold with an answer. Does not: find
-either in a text (`extraction`), or wait for the algebra system: a pair that needs it raises NeedsAlgebraError.
+A pair that only the algebra system can settle raises NeedsAlgebraError.
 
     >>> type_of("1:2:3").name, compare("1:2:3", "2:4:6"), compare("1:2:3", "(1,2,3)")
     ('ratio', 'correct', 'wrong')
@@ -13,33 +12,16 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from open_r1.answers.reasons import Reason
-from open_r1.answers.types import (
-    based,
-    calendar,
-    choice,
-    collection,
-    expression,
-    matrix,
-    number,
-    ratio,
-    region,
-    relation,
-    span,
-    text,
-)
-from open_r1.answers.types.base import (
-    AnswerType,
-    Comparison,
-    NeedsAlgebraError,
-    NotOfTypeError,
-    UnreadableGoldError,
-)
-
-
-def _read_any(gold: str) -> str:
-    return gold
-
+from open_r1.answers.equality import are_equal as are_values_equal
+from open_r1.answers.formula import Node
+from open_r1.answers.reasons import NeedsAlgebraError, NotOfTypeError, NoValueError, Reason
+from open_r1.answers.types import region
+from open_r1.answers.types.base import AnswerType, Comparison
+from open_r1.answers.types.collection import GROUP, MATRIX, RATIO
+from open_r1.answers.types.expression import EXPRESSION, RELATION
+from open_r1.answers.types.measure import Measure
+from open_r1.answers.types.number import COMPLEX, NUMBER, QUANTITY
+from open_r1.answers.types.written import BASED, CHOICE, MOMENT, SPAN, WORDS
 
 _OPERATION = re.compile(
     r"\\(?:sum|prod|int|iint|oint|lim|frac|sqrt|binom|log|ln|sin|cos|tan|partial|overline|bar)(?![a-z])|[\^=+]"
@@ -53,25 +35,12 @@ def _need_algebra(gold: str, answer: str, comparison: Comparison) -> bool:
     return gold.replace(" ", "") == answer.replace(" ", "")
 
 
-ALGEBRA = AnswerType("formula by algebra", _read_any, _need_algebra)
+ALGEBRA = AnswerType("formula by algebra", str, _need_algebra)
 """The last resort: what no other type reads, such as a sum over an index, is left to math-verify."""
 
 TYPES = (
-    choice.TYPE,
-    calendar.TYPE,
-    span.TYPE,
-    based.TYPE,
-    number.NUMBER,
-    number.COMPLEX,
-    number.QUANTITY,
-    ratio.TYPE,
-    matrix.TYPE,
-    region.TYPE,
-    collection.TYPE,
-    relation.TYPE,
-    expression.TYPE,
-    text.TYPE,
-    ALGEBRA,
+    *(CHOICE, MOMENT, SPAN, BASED, NUMBER, COMPLEX, QUANTITY, RATIO, MATRIX),
+    *(region.TYPE, GROUP, RELATION, EXPRESSION, WORDS, ALGEBRA),
 )
 """Every type, in the order in which a gold is tried as them."""
 
@@ -102,12 +71,20 @@ def compare(gold: str, answer: str, ordered: bool = False) -> Reason:
     """The verdict on two canonical texts. NeedsAlgebraError where only the algebra system can tell."""
     try:
         return "correct" if _are_equal(gold, answer, ordered) else "wrong"
-    except NotOfTypeError as error:
+    except NoValueError:
+        return "unparsable_answer" if _has_value(_typed(gold)[1]) else "unparsable_gold"
+    except NotOfTypeError:
         is_formula = ("\\" in answer or "^" in answer) and "boxed" not in answer
-        is_broken = error.is_broken or (is_formula and _typed(answer)[0] is ALGEBRA)
-        return "unparsable_answer" if is_broken else "wrong"
-    except UnreadableGoldError:
-        return "unparsable_gold"
+        return "unparsable_answer" if is_formula and type_of(answer) is ALGEBRA else "wrong"
+
+
+def _has_value(gold: Any) -> bool:
+    """Whether a gold that was read can be compared with anything."""
+    node = gold.node if isinstance(gold, Measure) else gold
+    try:
+        return not isinstance(node, Node) or are_values_equal(node, Node("add", (node, Node("number"))))
+    except NoValueError:
+        return False
 
 
 def _are_equal(gold: str, answer: str, ordered: bool) -> bool:

@@ -10,11 +10,12 @@ import math
 from fractions import Fraction
 
 from open_r1.answers.equality import are_equal as are_values_equal
-from open_r1.answers.evaluation import TooLargeError, UndefinedError, evaluate, exact_value, is_undefined, real_value
+from open_r1.answers.evaluation import DIGITS, evaluate, exact_value, real_value
 from open_r1.answers.formula import Node, number
 from open_r1.answers.names import value_of_name
+from open_r1.answers.reasons import NotOfTypeError
 from open_r1.answers.structure import without_brackets
-from open_r1.answers.types.base import AnswerType, Comparison, NotOfTypeError, UnreadableGoldError
+from open_r1.answers.types.base import AnswerType, Comparison
 from open_r1.answers.types.measure import Measure, read_measure
 from open_r1.answers.units import UNITS, agree
 
@@ -22,55 +23,36 @@ ROUNDED_DECIMALS = 6
 """A number without a finite decimal form equals itself rounded or cut off after so many decimals, and not after fewer."""
 
 
-def read(gold: str) -> Measure | None:
-    measure = read_measure(without_brackets(gold))
-    return measure if measure is not None and measure.unit is None and _is_real(measure.node) else None
-
-
-def read_complex(gold: str) -> Measure | None:
-    measure = read_measure(without_brackets(gold))
-    return measure if measure is not None and measure.unit is None else None
-
-
 def read_quantity(gold: str) -> Measure | None:
     return read_measure(without_brackets(gold))
 
 
+def read_complex(gold: str) -> Measure | None:
+    measure = read_quantity(gold)
+    return measure if measure is not None and measure.unit is None else None
+
+
+def read_real(gold: str) -> Measure | None:
+    measure = read_complex(gold)
+    return measure if measure is not None and _is_real(measure.node) else None
+
+
 def _is_real(node: Node) -> bool:
-    return exact_value(node) is not None or not _has_imaginary(node) or real_value(node) is not None
-
-
-def _has_imaginary(node: Node) -> bool:
-    return any(part.name in {"i", "cis"} or part.kind in {"root", "pow"} for part in node.walk())
+    may_be_complex = any(part.name in {"i", "cis"} or part.kind in {"root", "pow"} for part in node.walk())
+    return not may_be_complex or exact_value(node) is not None or real_value(node) is not None
 
 
 def are_equal(gold: Measure, answer: str, comparison: Comparison) -> bool:
     """Whether an answer is the number, with a unit that agrees where both have one."""
-    found = read_measure(without_brackets(value_of_name(answer)))
+    found = read_quantity(value_of_name(answer))
     if found is None:
         raise NotOfTypeError
-    return are_measures_equal(gold, found)
-
-
-def are_measures_equal(gold: Measure, answer: Measure) -> bool:
-    if _is_undone(answer.node, gold.node):
+    if _is_undone(found.node, gold.node):
         return False
-    try:
-        is_equal = _compare(gold, answer)
-        if not is_equal and answer.node.kind != "number" and is_undefined(answer.node):
-            raise NotOfTypeError(is_broken=True)
-        return is_equal
-    except (TooLargeError, UndefinedError):
-        _raise_for(gold.node)
-        raise NotOfTypeError(is_broken=True) from None
-
-
-def _raise_for(gold: Node) -> None:
-    """UnreadableGoldError where the gold itself has no value."""
-    try:
-        evaluate(gold, {}, 60)
-    except (TooLargeError, UndefinedError):
-        raise UnreadableGoldError from None
+    if _compare(gold, found):
+        return True
+    evaluate(found.node, {}, DIGITS)  # raises where the answer has no value at all
+    return False
 
 
 def _compare(gold: Measure, answer: Measure) -> bool:
@@ -79,9 +61,14 @@ def _compare(gold: Measure, answer: Measure) -> bool:
     if gold.unit is not None and answer.unit is not None:
         if not agree(gold.unit, answer.unit):
             return False
+        if gold.unit.factor == answer.unit.factor:
+            return _same(gold, answer)
         return _same(_in_base_unit(gold), _in_base_unit(answer))
-    if answer.unit == UNITS["°"] and _is_multiple_of_pi(gold.node):
-        return are_values_equal(gold.node, Node("degree", (answer.node,)))
+    if gold.is_percent != answer.is_percent and any(side.unit and side.unit.dimension for side in (gold, answer)):
+        return False
+    for degrees, radians in ((answer, gold), (gold, answer)):
+        if degrees.unit == UNITS["°"] and any(part.name == "pi" for part in radians.node.walk()):
+            return are_values_equal(radians.node, Node("degree", (degrees.node,)))
     return _same(gold, answer)
 
 
@@ -90,10 +77,6 @@ def _in_base_unit(measure: Measure) -> Measure:
     if factor == 1:
         return measure
     return Measure(Node("mul", (measure.node, number(factor))), None, measure.is_percent, None)
-
-
-def _is_multiple_of_pi(node: Node) -> bool:
-    return any(part.name == "pi" for part in node.walk())
 
 
 def _same(gold: Measure, answer: Measure) -> bool:
@@ -119,7 +102,12 @@ def _same_value(gold: Measure, answer: Measure) -> bool:
 def _is_rounded(exact: Node, written: Fraction | None, decimals: int | None) -> bool:
     """Whether `written` is an endless decimal rounded or cut off after so many places."""
     value = exact_value(exact)
-    if written is None or decimals is None or decimals > 40 or (value is not None and not _is_endless(value)):
+    if (
+        written is None
+        or decimals is None
+        or decimals > 40
+        or (value is not None and 10**400 % value.denominator == 0)
+    ):
         return False
     if value is not None:
         scaled = value * 10**decimals
@@ -131,40 +119,23 @@ def _is_rounded(exact: Node, written: Fraction | None, decimals: int | None) -> 
     return written * 10**decimals in nearest
 
 
-def _is_endless(value: Fraction) -> bool:
-    """Whether the decimal expansion of `value` never ends: its denominator has a prime factor besides 2 and 5."""
-    denominator = value.denominator
-    for prime in (2, 5):
-        while denominator % prime == 0:
-            denominator //= prime
-    return denominator > 1
-
-
 def _is_undone(answer: Node, gold: Node) -> bool:
     """Whether an answer is work that is left to be done, where the gold is a number that needs none."""
-    parts = answer.walk()
-    if any(part.kind == "task" or (part.kind == "fn" and part.name == "abs") for part in parts):
+    if any(part.kind == "task" or part.name == "abs" for part in answer.walk()):
         return not any(part.kind == "task" or part.name == "abs" for part in gold.walk())
-    if exact_value(gold) is None or "add" in gold.kinds() or _is_product_of_numerals(gold):
+    if exact_value(gold) is None or any(part.kind == "add" for part in gold.walk()) or _is_product_of_numerals(gold):
         return False
-    return any(part.kind == "add" and part.name != "degrees" for part in parts) or _is_product_of_numerals(answer)
+    return any(part.kind == "add" and part.name != "degrees" for part in answer.walk()) or _is_product_of_numerals(
+        answer
+    )
 
 
 def _is_product_of_numerals(node: Node) -> bool:
     while node.kind == "neg":
         node = node.args[0]
-    if node.kind != "mul":
-        return False
-    open_nodes, factors = [node], []
-    while open_nodes:
-        part = open_nodes.pop()
-        if part.kind in {"mul", "neg"}:
-            open_nodes.extend(part.args)
-        else:
-            factors.append(part)
-    return all(factor.kind == "number" for factor in factors)
+    return node.kind == "mul" and all(part.kind in {"mul", "neg", "number"} for part in node.walk())
 
 
-NUMBER = AnswerType("number", read, are_equal)
+NUMBER = AnswerType("number", read_real, are_equal)
 COMPLEX = AnswerType("complex number", read_complex, are_equal)
 QUANTITY = AnswerType("quantity with unit", read_quantity, are_equal)

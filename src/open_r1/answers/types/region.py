@@ -7,16 +7,18 @@ is what the problem asked to be solved.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cmp_to_key
-from typing import Literal
+from itertools import chain
+from typing import NamedTuple
 
 from open_r1.answers.equality import are_equal as are_values_equal
-from open_r1.answers.evaluation import TooLargeError, UndefinedError, real_value
+from open_r1.answers.evaluation import real_value
 from open_r1.answers.formula import Node, read_formula
+from open_r1.answers.reasons import NotOfTypeError, NoValueError
 from open_r1.answers.structure import read_group, split_marked, split_top
-from open_r1.answers.types.base import AnswerType, Comparison, NotOfTypeError
+from open_r1.answers.types.base import AnswerType, Comparison
 
 _VARIABLE = r"[A-Za-z](?:_\{\w+\})?|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|omega|delta)"
 _SIGN = r"<|>|\\le(?![a-z])|\\ge(?![a-z])|\\ne(?![a-z])"
@@ -31,7 +33,7 @@ _BUILDER = re.compile(
     r"\\\{\s*(?P<name>[A-Za-z])(?:\\in\\mathbb\{R\})?\s*(?:\||:|\\mid(?![a-z]))\s*(?P<condition>.+)\\\}"
 )
 _REALS = re.compile(r"\\mathbb\{R\}|(?:all\s+)?reals?(?:\s+numbers?)?|\(-\\infty,\+?\\infty\)", re.IGNORECASE)
-_REAL_CONDITION = re.compile(r"(?:,|\band\b)?\s*(?:[A-Za-z]\\in\\mathbb\{R\})\s*(?:,|\band\b)?")
+_REAL_CONDITION = re.compile(r"(?:,|\band\b)?\s*[A-Za-z]\\in\\mathbb\{R\}\s*(?:,|\band\b|$)")
 _EMPTY = re.compile(
     r"\\emptyset|\\\{\s*\\\}|(?:the\s+)?empty\s+set|no\s+(?:real\s+)?(?:solutions?|roots?|values?)(?:\s+exists?)?|无解|空集",
     re.IGNORECASE,
@@ -52,19 +54,22 @@ _UNIONS, _MEETS = (
     frozenset({r"\cup", "or", "或", r"\lor", r"\vee"}),
     frozenset({r"\cap", "and", "且", r"\land", r"\wedge"}),
 )
+_HINT = re.compile(
+    r"[<>]|\\(?:le|ge|ne|infty|cup|cap|setminus|mathbb|emptyset|in)(?![a-z])|[\[\]]|solution|empty|解|real"
+)
 
-End = Node | None
-"""An end of an interval; None for infinity."""
+
+class Cut(NamedTuple):
+    """A place on the line: just before a number, or just after it; without a number one of the line's ends."""
+
+    node: Node | None
+    is_after: bool
 
 
-@dataclass(frozen=True)
-class Piece:
-    """An interval; a single number has itself for both ends."""
+Piece = tuple[Cut, Cut]
+"""An interval, from cut to cut; that of a single number is from just before it to just after it."""
 
-    low: End
-    has_low: bool
-    high: End
-    has_high: bool
+LINE: Piece = (Cut(None, False), Cut(None, True))
 
 
 @dataclass(frozen=True)
@@ -75,25 +80,18 @@ class Region:
     name: str = ""
 
 
-LINE = Piece(None, False, None, False)
-
-
 class _NoOrderError(Exception):
     """Ends that can't be put in order: they have variables."""
 
 
 def read(gold: str) -> Region | None:
     """A gold as a region; `(0,1)` is left to the lists, since it may be a point."""
-    if not re.search(
-        r"[<>]|\\(?:le|ge|ne|infty|cup|cap|setminus|mathbb|emptyset|in)(?![a-z])|[\[\]]|solution|empty|解|real", gold
-    ):
+    if not _HINT.search(gold):
         return _empty(gold)
     group = read_group(gold)
     if group and group.opening in {"(", r"\langle"} and group.closing != "]" and r"\infty" not in gold:
         return None
-    if group and group.opening == "[" and (len(group.parts) != 2):
-        return None
-    return read_region(gold)
+    return None if group and group.opening == "[" and len(group.parts) != 2 else read_region(gold)
 
 
 def _empty(text: str) -> Region | None:
@@ -104,9 +102,10 @@ def read_region(text: str) -> Region | None:
     """The region that canonical `text` describes in solved form; None when it describes none."""
     for pattern, sign in _SAID:
         text = pattern.sub(sign, text)
+    text = _REAL_CONDITION.sub("", text).strip() or text
     try:
         return _read(text.strip(), 0)
-    except (_NoOrderError, TooLargeError, UndefinedError):
+    except (_NoOrderError, NoValueError):
         return None
 
 
@@ -119,9 +118,9 @@ def _read(text: str, depth: int) -> Region | None:
         return Region((LINE,))
     if match := _MINUS.search(text):
         removed = _read(text[match.end() :], depth + 1)
-        return None if removed is None else Region(_complement(removed.pieces), removed.name)
+        return removed and Region(_complement(removed.pieces), removed.name)
     if match := _BUILDER.fullmatch(text):
-        return _read(_REAL_CONDITION.sub("", match["condition"]), depth + 1)
+        return _read(_REAL_CONDITION.sub("", match["condition"]) or match["condition"], depth + 1)
     if match := _MEMBER.fullmatch(text):
         inner = _read(match["set"], depth + 1)
         if inner is None or match["sign"] == r"\notin":
@@ -146,12 +145,10 @@ def _read_joined(text: str, depth: int) -> Region | None:
     return union if union and union.pieces != (LINE,) else _joined(regions, _intersection)
 
 
-def _joined(regions: Sequence[Region | None], join) -> Region | None:
-    if any(region is None for region in regions):
-        return None
+def _joined(regions: Sequence[Region | None], join: Callable[..., tuple[Piece, ...]]) -> Region | None:
     known = [region for region in regions if region is not None]
     names = {region.name for region in known if region.name}
-    if len(names) > 1:
+    if len(known) < len(regions) or len(names) > 1:
         return None
     pieces = known[0].pieces
     for region in known[1:]:
@@ -166,41 +163,30 @@ def _read_piece(text: str) -> Region | None:
         if match := pattern.fullmatch(text):
             return _half_line(match, is_turned=pattern is _TURNED)
     group = read_group(text)
-    if group is None and text.startswith(("(", "[")) and text.endswith((")", "]")):
-        return None
     if group is None:
         return None
-    if group.opening == r"\{" and group.closing == r"\}":
-        nodes = [_constant(part) for part in group.parts]
-        known = [node for node in nodes if node is not None]
-        return Region(tuple(Piece(node, True, node, True) for node in known)) if len(known) == len(nodes) else None
+    if (group.opening, group.closing) == (r"\{", r"\}"):
+        nodes = [read_formula(part) for part in group.parts]
+        points = [(Cut(node, False), Cut(node, True)) for node in nodes if node and not node.symbols()]
+        return Region(tuple(points)) if len(points) == len(nodes) else None
     if len(group.parts) != 2 or group.opening not in {"(", "["}:
         return None
-    low, high = _end(group.parts[0], -1), _end(group.parts[1], 1)
-    if low is False or high is False:
-        return None
-    return _interval(low, group.opening == "[", high, group.closing == "]")
+    return _interval(group.parts[0], group.opening == "[", group.parts[1], group.closing == "]")
 
 
-def _interval(low: End, has_low: bool, high: End, has_high: bool) -> Region | None:
-    if (low is None and has_low) or (high is None and has_high):
-        return None  # infinity is not a member
-    return Region((Piece(low, has_low, high, has_high),))
+def _interval(low: str, has_low: bool, high: str, has_high: bool, name: str = "") -> Region | None:
+    cuts = _cut(low, not has_low, is_low=True), _cut(high, has_high, is_low=False)
+    return None if cuts[0] is None or cuts[1] is None else Region(((cuts[0], cuts[1]),), name)
 
 
-def _end(text: str, side: int) -> End | Literal[False]:
-    r"""The end of an interval, None for infinity on its side; False for what is neither."""
+def _cut(text: str, is_after: bool, is_low: bool) -> Cut | None:
+    r"""The end of an interval; None for what is not a number, and for an infinity on the wrong side or as a member."""
     plain = text.replace(" ", "")
-    if r"\infty" in plain:
-        is_right = plain in ({r"\infty", r"+\infty"} if side > 0 else {r"-\infty"})
-        return None if is_right else False
-    node = read_formula(text)
-    return False if node is None else node
-
-
-def _constant(text: str) -> Node | None:
-    node = read_formula(text)
-    return node if node is not None and not node.symbols() else None
+    if r"\infty" not in plain:
+        node = read_formula(text)
+        return node and Cut(node, is_after)
+    is_sound = plain in ({r"-\infty"} if is_low else {r"\infty", r"+\infty"}) and is_after == is_low
+    return Cut(None, not is_low) if is_sound else None
 
 
 def _half_line(match: re.Match[str], is_turned: bool) -> Region | None:
@@ -212,41 +198,39 @@ def _half_line(match: re.Match[str], is_turned: bool) -> Region | None:
     node = read_formula(match["right"])
     if node is None or name.lstrip("\\") in node.symbols():
         return None
+    start, end = LINE
+    below, above = (start, Cut(node, sign == r"\le")), (Cut(node, sign != r"\ge"), end)
     if sign == r"\ne":
-        return Region((Piece(None, False, node, False), Piece(node, False, None, False)), name)
-    if sign in {"<", r"\le"}:
-        return Region((Piece(None, False, node, sign == r"\le"),), name)
-    return Region((Piece(node, sign == r"\ge", None, False),), name)
+        return Region((below, above), name)
+    return Region((below if sign in {"<", r"\le"} else above,), name)
 
 
 def _between(match: re.Match[str]) -> Region | None:
-    first, second = match["first"], match["second"]
-    low_text, high_text = match["low"], match["high"]
+    (low, first), (second, high) = match.group("low", "first"), match.group("second", "high")
     if (first in {">", r"\ge"}) != (second in {">", r"\ge"}):
         return None
     if first in {">", r"\ge"}:
-        low_text, high_text, first, second = high_text, low_text, second, first
-    low, high = _end(low_text, -1), _end(high_text, 1)
-    if low is False or high is False:
-        return None
-    has_low, has_high = first in {r"\le", r"\ge"} and low is not None, second in {r"\le", r"\ge"} and high is not None
-    return Region((Piece(low, has_low, high, has_high),), match["name"])  # pyright: ignore[reportArgumentType]
+        low, high, first, second = high, low, second, first
+    has_low, has_high = (len(sign) > 1 and r"\infty" not in end for sign, end in ((first, low), (second, high)))
+    return _interval(low, has_low, high, has_high, match["name"])
 
 
-def _order(first: End, second: End, infinite: int) -> int:
-    """-1, 0 or 1 as the first end is left of the second; None is infinity, on the side `infinite`."""
-    if first is None or second is None:
-        return 0 if first is second else infinite if first is None else -infinite
-    if first == second or are_values_equal(first, second):
+def _order(first: Cut, second: Cut) -> int:
+    """-1, 0 or 1 as the first cut is left of the second."""
+    if first == second:
         return 0
-    low, high = real_value(first), real_value(second)
-    if low is None or high is None:
+    if first.node is None or second.node is None:
+        is_left = not first.is_after if first.node is None else second.is_after
+        return -1 if is_left else 1
+    if are_values_equal(first.node, second.node):
+        return first.is_after - second.is_after
+    left, right = real_value(first.node), real_value(second.node)
+    if left is None or right is None:
         raise _NoOrderError
-    return -1 if low < high else 1
+    return -1 if left < right else 1
 
 
-def _low_order(first: Piece, second: Piece) -> int:
-    return _order(first.low, second.low, -1) or (second.has_low - first.has_low)
+_position = cmp_to_key(_order)
 
 
 def _union(first: Sequence[Piece], second: Sequence[Piece]) -> tuple[Piece, ...]:
@@ -256,23 +240,12 @@ def _union(first: Sequence[Piece], second: Sequence[Piece]) -> tuple[Piece, ...]
 def _merged(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
     """The same set with the fewest pieces, from left to right."""
     merged: list[Piece] = []
-    for piece in sorted(pieces, key=cmp_to_key(_low_order)):
-        if merged and _touch(merged[-1], piece):
-            last = merged[-1]
-            order = _order(last.high, piece.high, 1)
-            high, has_high = (piece.high, piece.has_high) if order < 0 else (last.high, last.has_high)
-            has_high = has_high or (order == 0 and piece.has_high)
-            merged[-1] = Piece(last.low, last.has_low, high, has_high)
+    for low, high in sorted(pieces, key=lambda piece: _position(piece[0])):
+        if merged and _order(low, merged[-1][1]) <= 0:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], high, key=_position))
         else:
-            merged.append(piece)
+            merged.append((low, high))
     return tuple(merged)
-
-
-def _touch(left: Piece, right: Piece) -> bool:
-    if left.high is None or right.low is None:
-        return True
-    order = _order(left.high, right.low, 1)
-    return order > 0 or (order == 0 and (left.has_high or right.has_low))
 
 
 def _intersection(first: Sequence[Piece], second: Sequence[Piece]) -> tuple[Piece, ...]:
@@ -280,16 +253,8 @@ def _intersection(first: Sequence[Piece], second: Sequence[Piece]) -> tuple[Piec
 
 
 def _complement(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
-    gaps: list[Piece] = []
-    low: End = None
-    has_low = False
-    for piece in _merged(pieces):
-        if piece.low is not None:
-            gaps.append(Piece(low, has_low, piece.low, not piece.has_low))
-        if piece.high is None:
-            return tuple(gaps)
-        low, has_low = piece.high, not piece.has_high
-    return (*gaps, Piece(low, has_low, None, False))
+    cuts = [LINE[0], *chain.from_iterable(_merged(pieces)), LINE[1]]
+    return tuple((low, high) for low, high in zip(cuts[::2], cuts[1::2], strict=True) if low != high)
 
 
 def are_equal(gold: Region, answer: str, comparison: Comparison) -> bool:
@@ -306,16 +271,14 @@ def are_regions_equal(gold: Region, answer: Region) -> bool:
         pairs = (_merged(gold.pieces), _merged(answer.pieces))
     except _NoOrderError:
         pairs = (gold.pieces, answer.pieces)
-    except (TooLargeError, UndefinedError):
-        raise NotOfTypeError(is_broken=True) from None
-    return len(pairs[0]) == len(pairs[1]) and all(map(_are_pieces_equal, *pairs))
+    cuts = [list(chain.from_iterable(pieces)) for pieces in pairs]
+    return len(cuts[0]) == len(cuts[1]) and all(map(_are_cuts_equal, *cuts))
 
 
-def _are_pieces_equal(first: Piece, second: Piece) -> bool:
-    if (first.has_low, first.has_high) != (second.has_low, second.has_high):
-        return False
-    ends = ((first.low, second.low), (first.high, second.high))
-    return all(one is other if one is None or other is None else are_values_equal(one, other) for one, other in ends)
+def _are_cuts_equal(first: Cut, second: Cut) -> bool:
+    if first.node is None or second.node is None:
+        return first == second
+    return first.is_after == second.is_after and are_values_equal(first.node, second.node)
 
 
 TYPE = AnswerType("interval or region", read, are_equal)

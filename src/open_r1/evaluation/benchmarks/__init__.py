@@ -1,10 +1,4 @@
-"""Benchmarks by name: the files of this folder, any source of problems, and those of the user's own.
-
-get_benchmark("math_500")                                   one of `benchmarks()`
-get_benchmark("tasks:linear_equation?level=2&n=200")        see `by_source`
-get_benchmark("mine.jsonl?prompt=question&answer=final")
-get_benchmark("my_package.my_module:BENCHMARK")             a `Benchmark` of your own
-"""
+"""Benchmarks by name: the files of this folder, any source of problems (`by_source`), and `module:BENCHMARK` of your own."""
 
 from __future__ import annotations
 
@@ -20,8 +14,7 @@ from open_r1.evaluation.benchmarks.base import Benchmark, Source
 
 __all__ = ["Benchmark", "Source", "benchmarks", "get_benchmark", "split_names"]
 
-REFERENCE = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
-"""`module:name` of a benchmark of the user's own."""
+REFERENCE = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")  # `module:name` of a benchmark of the user's own
 
 
 @cache

@@ -3,9 +3,5 @@
 from open_r1.evaluation.benchmarks.base import Source, math_benchmark
 
 BENCHMARK = math_benchmark(
-    "amc23",
-    "AMC 12 2023, 40 problems",
-    Source("math-ai/amc23", split="test"),
-    num_samples=32,
-    problem="question",
+    "amc23", "AMC 12 2023, 40 problems", Source("math-ai/amc23", split="test"), num_samples=32, problem="question"
 )

@@ -22,9 +22,7 @@ BOXED = "Please reason step by step, and put your final answer within \\boxed{}.
 
 MAX_NEW_TOKENS = 32768
 
-PLACE = "__place__"
-"""Metadata of a problem whose tests stay in their file: (path, first byte) of its line."""
-
+PLACE = "__place__"  # metadata of a problem whose tests stay in their file: (path, first byte) of its line
 Row = Mapping[str, Any]
 
 ReadRow = Callable[[Row, int], Problem]
@@ -49,21 +47,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark as the registry knows it.
+    """A benchmark as the registry knows it; a row must have the `columns`.
 
     Args:
-        name: What the command line calls it.
-        title: One line for people.
-        source: Where the published problems are.
-        columns: Those that a row must have.
-        read: Makes a problem of a row.
-        score: Scores completions.
-        num_samples: Default number of samples for each problem.
         find_trouble: Why a problem can't be scored, None where it can; checked before anything is sampled.
         votes: Whether two answers can be compared, so that a majority means something.
-        temperature: Default temperature of the samples.
-        top_p: Default nucleus of the samples.
-        max_new_tokens: Default limit of a completion, in tokens.
         greedy: Whether a greedy completion of each problem is evaluated beside the samples.
         read_rows: Reads the rows of a local path, where they aren't an ordinary table.
         shuffles: Whether the seed decides how a problem is worded.
@@ -91,9 +79,10 @@ class Benchmark:
         """The problems, from the published source or from `data`; DataError names the row that can't be read."""
         where = data or str(self.source)
         problems: list[Problem] = []
+        seen: Counter[str] = Counter()
         for number, row in enumerate(islice(self.rows(data), max_problems), start=1):
             try:
-                problems.append(self.read(row, seed))
+                problem = self.read(row, seed)
             except KeyError as missing:
                 needed = ", ".join(self.columns)
                 raise DataError(
@@ -102,9 +91,12 @@ class Benchmark:
                 ) from None
             except (DataError, ValueError, TypeError) as error:
                 raise DataError(f"row {number} of '{where}' is not a problem of {self.name}: {error}") from None
+            seen[problem.id] += 1  # from the second occurrence of an id on it is numbered
+            suffix = f"#{seen[problem.id]}" if seen[problem.id] > 1 else ""
+            problems.append(replace(problem, name=problem.id + suffix))
         if not problems:
             raise DataError(f"'{where}' has no problems for {self.name}; give a file with at least one.")
-        return with_unique_ids(problems)
+        return problems
 
     def rows(self, data: str | None) -> Iterator[Row]:
         """Every row of the published source, or of `data`: a file, a folder or another Hub id in the same columns."""
@@ -114,7 +106,7 @@ class Benchmark:
 
         is_table = data is not None and not data.endswith((".jsonl", ".json"))
         if self.read_rows is not None and (self.source.files or data) and not is_table:
-            paths = [Path(data)] if data else fetch_files(self.source)
+            paths = [Path(data)] if data else _fetch_files(self.source)
             for path in paths:
                 if not path.is_file():
                     raise DataError(f"data file '{path}' does not exist; check the path.")
@@ -132,8 +124,7 @@ class Benchmark:
         yield from rows
 
 
-def fetch_files(source: Source) -> list[Path]:
-    """Single files of a Hub data set, downloaded into its cache."""
+def _fetch_files(source: Source) -> list[Path]:
     from huggingface_hub import hf_hub_download
 
     try:
@@ -143,17 +134,6 @@ def fetch_files(source: Source) -> list[Path]:
             f"{source.name} can't be downloaded from the Hub: {' '.join(str(error).split())}; check the network and your "
             "access, or give a local file with --data NAME=FILE."
         ) from None
-
-
-def with_unique_ids(problems: Sequence[Problem]) -> list[Problem]:
-    """The problems, each with its id as its name; from the second occurrence of an id on it is numbered."""
-    seen: Counter[str] = Counter()
-    unique = []
-    for problem in problems:
-        seen[problem.id] += 1
-        number = f"#{seen[problem.id]}" if seen[problem.id] > 1 else ""
-        unique.append(replace(problem, name=problem.id + number))
-    return unique
 
 
 def text_in(row: Row, column: str) -> str:

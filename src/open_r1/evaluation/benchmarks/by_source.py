@@ -1,10 +1,6 @@
 """Benchmarks made of a source: `tasks:…`, `reasoning_gym:…`, or a file of the user's own with a map of its columns.
 
-tasks:linear_equation?level=2&n=200&split=held_out
-reasoning_gym:chain_sum?size=100
-my_problems.jsonl?prompt=question&answer=final&id=number&subject=topic&level=grade&num_samples=8
-
-The prompts are asked as they are. Without a map, a file's columns are found by their names.
+mine.jsonl?prompt=question&answer=final&id=number&subject=topic&level=grade: without a map, columns are found by their names.
 """
 
 from __future__ import annotations
@@ -51,19 +47,18 @@ def benchmark_of_source(name: str) -> Benchmark:
     source = read_source(name, "benchmark", KEYS)
     for key in ("num_samples", "max_new_tokens"):
         source.whole_number(key, 1, least=1)
-    return benchmark_of_file(source.name, source.options)
+    return _benchmark_of_file(source.name, source.options)
 
 
 def held_out_benchmark(path: str, prompt: str | None = None, answer: str | None = None) -> Benchmark:
     """A file of short held-out problems, as a pipeline makes them: answered greedily and by 4 samples at temperature 1."""
     options = {key: column for key, column in (("prompt", prompt), ("answer", answer)) if column}
     return replace(
-        benchmark_of_file(path, options), greedy=True, temperature=1.0, top_p=1.0, max_new_tokens=HELD_OUT_TOKENS
+        _benchmark_of_file(path, options), greedy=True, temperature=1.0, top_p=1.0, max_new_tokens=HELD_OUT_TOKENS
     )
 
 
-def benchmark_of_file(path: str, options: Mapping[str, str]) -> Benchmark:
-    """The benchmark of a file or data set; `options` are those of KEYS."""
+def _benchmark_of_file(path: str, options: Mapping[str, str]) -> Benchmark:
 
     def read(row: Row, seed: int) -> Problem:
         groups = {
@@ -109,11 +104,10 @@ def generated(name: str) -> Benchmark:
         return Problem(text_in(row, "prompt"), str(row["solution"]), metadata={"reasoning_gym": row["reasoning_gym"]})
 
     check = partial(REWARD.build, None)
-    return replace(plain, read=read, score=score_reasoning_gym, find_trouble=lambda problem: None, check=check)
+    return replace(plain, read=read, score=_score_reasoning_gym, find_trouble=lambda problem: None, check=check)
 
 
-def score_reasoning_gym(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outcome]:
-    """By reasoning-gym's own scorers, in the sandbox."""
+def _score_reasoning_gym(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outcome]:
     entries = [problem.metadata["reasoning_gym"] for problem in problems]
     outcomes = REWARD.build(None).score(list(completions), reasoning_gym=entries)
     return [

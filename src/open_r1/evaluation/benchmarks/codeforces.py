@@ -9,7 +9,6 @@ from open_r1.rewards.functions.cf_code import MAY_HAVE, NEEDS
 
 
 def read(row: Row, seed: int) -> Problem:
-    """A problem with the columns that its judge needs."""
     kept = {column: row[column] for column in NEEDS} | {column: row.get(column) for column in MAY_HAVE}
     language = str(row.get("language") or "python")
     id = id_in(row, "id")

@@ -20,7 +20,6 @@ from open_r1.errors import DataError
 from open_r1.evaluation.benchmarks.base import PLACE, Benchmark, Row, Source, groups_in, id_in, text_in
 from open_r1.evaluation.programs import Tests, provider, score_programs
 from open_r1.execution.judge.comparison import Comparison
-from open_r1.execution.judge.judge import Kind
 from open_r1.execution.judge.test_cases import UnusableTestsError, read_verification
 from open_r1.execution.programs import Limits
 from open_r1.records import Outcome, Problem
@@ -29,9 +28,7 @@ from open_r1.rundir.jsonl import iter_lines
 
 COLUMNS = ("question_content", "public_test_cases", "private_test_cases")
 
-LIMITS = Limits(wall_s=12.0, cpu_s=6.0, memory_mb=1024)
-"""LiveCodeBench gives a test six seconds."""
-
+LIMITS = Limits(wall_s=12.0, cpu_s=6.0, memory_mb=1024)  # LiveCodeBench gives a test six seconds
 MAX_TESTS_BYTES = 1 << 30
 SHOWN_CHARS = 40
 
@@ -51,19 +48,17 @@ Write the solution in Python, beginning with this code:
 Put the whole solution in one ```python block."""
 
 
-def read_lines(path: Path) -> Iterator[Row]:
-    """The rows of a file of JSON lines, each with its place in it under `PLACE`."""
+def _read_lines(path: Path) -> Iterator[Row]:
     with path.open("rb") as file:
         for number, start, line in iter_lines(file):
-            if not line.strip():
-                continue
             try:
-                row = json.loads(line)
+                row = json.loads(line) if line.strip() else None
             except ValueError as error:
                 raise DataError(f"{path}:{number} is not JSON: {error}; fix or remove that line.") from None
-            if not isinstance(row, dict):
+            if row is not None and not isinstance(row, dict):
                 raise DataError(f"{path}:{number} is a {type(row).__name__}, not an object with columns.")
-            yield {**row, PLACE: (str(path), start)}
+            if row is not None:
+                yield {**row, PLACE: (str(path), start)}
 
 
 def read(row: Row, seed: int) -> Problem:
@@ -80,18 +75,12 @@ def read(row: Row, seed: int) -> Problem:
     )
 
 
-# --- scoring --------------------------------------------------------------------------------------------------------
-
 STARS = """string re datetime collections heapq bisect copy math random statistics itertools functools operator io sys
 json builtins typing"""
 
-PREAMBLE = "\n".join(
-    [
-        *(f"from {name} import *" for name in STARS.split()),
-        *(f"import {name}" for name in STARS.split() if name not in ("builtins", "typing")),
-        "sys.setrecursionlimit(50000)",
-    ]
-)
+IMPORTS = [f"from {name} import *" for name in STARS.split()]
+IMPORTS += [f"import {name}" for name in STARS.split() if name not in ("builtins", "typing")]
+PREAMBLE = "\n".join([*IMPORTS, "sys.setrecursionlimit(50000)"])
 """What LiveCodeBench imports before every program."""
 
 
@@ -109,7 +98,7 @@ class LineByLine(Comparison):
         if len(right) != len(found):
             return f"expected {len(right)} lines, got {len(found)}"
         for number, (line, other) in enumerate(zip(right, found, strict=True), start=1):
-            if line != other and not are_same_numbers(line, other):
+            if line != other and not _are_same_numbers(line, other):
                 return f"line {number}: expected {line[:SHOWN_CHARS]!r}, got {other[:SHOWN_CHARS]!r}"
         return None
 
@@ -119,8 +108,7 @@ def lines_of(output: bytes) -> list[str]:
     return [line.strip() for line in output.decode("utf-8", "surrogateescape").strip().split("\n")]
 
 
-def are_same_numbers(line: str, other: str) -> bool:
-    """Whether two lines contain the same numbers, exactly."""
+def _are_same_numbers(line: str, other: str) -> bool:
     try:
         return [Decimal(word) for word in line.split()] == [Decimal(word) for word in other.split()]
     except InvalidOperation:
@@ -134,7 +122,7 @@ def score(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outco
 
 def source_of(problem: Problem, code: str, tests: Tests) -> str:
     """A program that reads standard input, after the imports; it may exit with any status."""
-    if any(test.kind is Kind.FUNCTION_CALL for test in tests):
+    if any(test.function for test in tests):
         return code
     run = f"exec(compile({code!r}, 'program.py', 'exec'), globals())"
     return f"{PREAMBLE}\ntry:\n    {run}\nexcept SystemExit:\n    pass\n"
@@ -151,11 +139,10 @@ def tests_of(problem: Problem) -> Tests:
     ]
     verification = read_verification({"language": "python", "test_cases": cases})
     tests = verification.tests if verification else ()
-    return tuple(replace(test, comparison=LineByLine()) if test.kind is Kind.STDIN_STDOUT else test for test in tests)
+    return tuple(replace(test, comparison=LineByLine()) if not test.function else test for test in tests)
 
 
 def columns_of(problem: Problem) -> Mapping[str, Any]:
-    """The columns with a problem's tests."""
     if PLACE not in problem.metadata:
         return problem.metadata
     path, start = problem.metadata[PLACE]
@@ -188,7 +175,7 @@ def unpack_tests(packed: Any) -> list[dict[str, Any]]:
     if not text:
         return []
     try:
-        cases = json.loads(text if text.startswith("[") else unpack_text(text))
+        cases = json.loads(text if text.startswith("[") else _unpack_text(text))
     except (ValueError, binascii.Error, zlib.error, pickle.UnpicklingError, EOFError) as error:
         raise DataError(f"its tests can't be unpacked: {error}") from None
     if isinstance(cases, list) and all(isinstance(one, dict) and {"input", "output"} <= one.keys() for one in cases):
@@ -196,8 +183,7 @@ def unpack_tests(packed: Any) -> list[dict[str, Any]]:
     raise DataError("its tests are not a list of objects with input and output")
 
 
-def unpack_text(text: str) -> str:
-    """The text in base64 of zlib of a pickle, which may contain a text and nothing else."""
+def _unpack_text(text: str) -> str:
     inflate = zlib.decompressobj()
     raw = inflate.decompress(base64.b64decode(text, validate=True), MAX_TESTS_BYTES)
     if inflate.unconsumed_tail:
@@ -212,7 +198,6 @@ class TextUnpickler(pickle.Unpickler):
     """Reads plain values; whatever would import or call something is refused."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:
-        """Refuses every import."""
         raise pickle.UnpicklingError(f"the pickle names {module_name}.{global_name}, but may contain only a text")
 
 
@@ -226,7 +211,6 @@ def read_object(value: Any) -> dict[str, Any]:
 
 
 def release(name: str, title: str, *files: str) -> Benchmark:
-    """The benchmark of one or more releases."""
     return Benchmark(
         name,
         title,
@@ -238,7 +222,7 @@ def release(name: str, title: str, *files: str) -> Benchmark:
         find_trouble=find_trouble,
         votes=False,
         check=provider,
-        read_rows=read_lines,
+        read_rows=_read_lines,
     )
 
 

@@ -2,7 +2,7 @@
 
     problem = CodeforcesProblem.from_row(row, GeneratedTests.from_environment())
     result = CodeforcesJudge(provider).score([(problem, code, "cpp")], "partial")[0]
-    result.verdict.passed, result.value("partial")
+    result.judged.passed, result.value("partial")
 
 Interactive problems, and those that the card of `open-r1/codeforces` calls not executable, are `unsupported`.
 """
@@ -29,7 +29,7 @@ from open_r1.execution.contests.rows import (
 )
 from open_r1.execution.judge.checkers import ProgramChecker
 from open_r1.execution.judge.comparison import Comparison
-from open_r1.execution.judge.judge import Judge, Reason, Submission, Test, TestResult, Verdict, shared_judge
+from open_r1.execution.judge.judge import Judge, Reason, Submission, SubmissionResult, Test, TestResult, shared_judge
 from open_r1.execution.programs import Program, Provider
 from open_r1.text.languages import canonical_language
 
@@ -107,30 +107,30 @@ class CodeforcesProblem:
 
 @dataclass(frozen=True)
 class CodeforcesResult:
-    """What a submission has of a problem; `verdict` has each test."""
+    """What a submission has of a problem; `judged` has each test."""
 
     problem: CodeforcesProblem
-    verdict: Verdict
+    judged: SubmissionResult
 
     @property
     def is_compile_error(self) -> bool:
         """It doesn't compile; of Python, it isn't Python."""
-        first = self.verdict.results[0]
+        first = self.judged.results[0]
         is_no_python = first.reason is Reason.RUNTIME_ERROR and _NO_PYTHON.match(first.detail) is not None
-        return is_no_python or any(result.reason is Reason.COMPILE_ERROR for result in self.verdict.results)
+        return is_no_python or any(result.reason is Reason.COMPILE_ERROR for result in self.judged.results)
 
     @property
     def reason(self) -> str:
         """Why, as the judge's code: of the first test that is unknown or failed."""
-        return Reason.COMPILE_ERROR.value if self.is_compile_error else self.verdict.reason
+        return Reason.COMPILE_ERROR.value if self.is_compile_error else self.judged.reason
 
     def value(self, mode: ScoringMode) -> float | None:
         """The reward: -0.1 where it doesn't compile, else as the mode says; None (unscored) where it isn't known."""
         if self.is_compile_error:
             return COMPILE_ERROR
         if mode == "pass_fail":
-            return None if self.verdict.passed is None else float(self.verdict.passed)
-        share = self.verdict.share
+            return None if self.judged.passed is None else float(self.judged.passed)
+        share = self.judged.share
         if share is None or mode == "partial":
             return share
         return float(share == 1.0) + SHARE_WEIGHT * share
@@ -154,7 +154,7 @@ class CodeforcesJudge:
         batch_size: int = 1,
     ) -> list[CodeforcesResult]:
         """A result for each (problem, code, language), in order. Never raises for what is wrong with one of them."""
-        verdicts: dict[int, Verdict] = {}
+        results: dict[int, SubmissionResult] = {}
         submissions: dict[int, Submission] = {}
         for place, (problem, code, language) in enumerate(entries):
             try:
@@ -162,10 +162,10 @@ class CodeforcesJudge:
                 submissions[place] = problem.submission(code, language, mode, batch_size, self._time_factors)
             except ProblemError as error:
                 unknown = TestResult(Reason.UNAVAILABLE, detail=str(error), cause=error.reason)
-                verdicts[place] = Verdict((unknown,) * len(problem.tests))
+                results[place] = SubmissionResult((unknown,) * len(problem.tests))
         judged = self._judge.judge(list(submissions.values()))
-        verdicts |= dict(zip(submissions, judged, strict=True))
-        return [CodeforcesResult(problem, verdicts[place]) for place, (problem, _, _) in enumerate(entries)]
+        results |= dict(zip(submissions, judged, strict=True))
+        return [CodeforcesResult(problem, results[place]) for place, (problem, _, _) in enumerate(entries)]
 
     def _check_files(self, problem: CodeforcesProblem) -> None:
         if not problem.has_files or self._can_write:

@@ -156,10 +156,10 @@ class IoiJudge:
     def score(self, entries: Sequence[tuple[Subtask, str]], batch_size: int = 1) -> list[SubtaskResult]:
         """A result for each (subtask, code), in order."""
         submissions = [subtask.submission(code, batch_size) for subtask, code in entries]
-        verdicts = self._judge.judge(submissions)
+        results = self._judge.judge(submissions)
         return [
-            SubtaskResult(subtask, dict(zip(subtask.tests, verdict.results, strict=True)))
-            for (subtask, _), verdict in zip(entries, verdicts, strict=True)
+            SubtaskResult(subtask, dict(zip(subtask.tests, judged.results, strict=True)))
+            for (subtask, _), judged in zip(entries, results, strict=True)
         ]
 
 

@@ -1,5 +1,1 @@
-"""The judge: whether a submission passes its tests.
-
-Does: run a submission's tests on a provider and compare the outputs. Does not: run programs itself (`sandbox`,
-`providers`), or say what a verdict is worth (`rewards`).
-"""
+"""Whether a submission passes its tests: run on a provider, and compared here. What that is worth, `rewards` say."""

@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from open_r1.execution.judge.verdict import Kind, Reason, Ruling, Test
+from open_r1.execution.judge.results import Reason, Test, TestResult
 from open_r1.execution.programs import Execution, Limits, Program, Status
 
 INPUT, OUTPUT, ANSWER = "input.txt", "output.txt", "answer.txt"
@@ -52,29 +52,30 @@ class ProgramChecker:
     def program(self, test: Test, output: bytes) -> Program:
         """The checker's job on a submission's output."""
         given = test.files.get(INPUT, test.input)
+        files = {INPUT: given, OUTPUT: output, ANSWER: test.expected}
         if self.prints_points:
             files = {INPUT: given, CORRECT_OUTPUT: test.expected, SOLUTION_OUTPUT: output}
-        else:
-            files = {INPUT: given, OUTPUT: output, ANSWER: test.expected}
         megabytes = sum(map(len, files.values())) >> 20
         limits = replace(LIMITS, disk_mb=LIMITS.disk_mb + megabytes, memory_mb=LIMITS.memory_mb + 8 * megabytes)
         return Program(self.source, self.language, args=tuple(files), sources=self.sources, files=files, limits=limits)
 
-    def read(self, test: Test, execution: Execution) -> Ruling:
+    def read(self, test: Test, execution: Execution) -> TestResult:
         """What the checker's run means; never called with an execution that is unavailable."""
         said = _shown(execution.stdout or execution.stderr)
         if execution.status is not Status.FINISHED:
-            return Ruling(Reason.CHECKER_ERROR, 0.0, f"the checker ended with {execution.status}: {said}")
+            return TestResult(Reason.CHECKER_ERROR, detail=f"the checker ended with {execution.status}: {said}")
         if self.prints_points and execution.exit_code == 0:
             return self._read_points(execution)
         if execution.exit_code == 0:
-            return Ruling(Reason.PASSED, 1.0, said)
+            return TestResult(Reason.PASSED, 1.0, said)
         if execution.exit_code in WRONG and TRACEBACK not in execution.stderr and not self.prints_points:
-            return Ruling(Reason.WRONG_ANSWER, 0.0, said)
+            return TestResult(Reason.WRONG_ANSWER, detail=said)
         said = _shown(execution.stderr or execution.stdout)
-        return Ruling(Reason.CHECKER_ERROR, 0.0, f"the checker ended with exit status {execution.exit_code}: {said}")
+        return TestResult(
+            Reason.CHECKER_ERROR, detail=f"the checker ended with exit status {execution.exit_code}: {said}"
+        )
 
-    def _read_points(self, execution: Execution) -> Ruling:
+    def _read_points(self, execution: Execution) -> TestResult:
         words = execution.stdout.split()
         try:
             points = float(words[0]) if len(words) == 1 else math.nan
@@ -84,20 +85,20 @@ class ProgramChecker:
             points /= 100
         if not 0 <= points <= 1:
             printed = _shown(execution.stdout) or "nothing"
-            return Ruling(Reason.CHECKER_ERROR, 0.0, f"the checker printed {printed}, not points")
+            return TestResult(Reason.CHECKER_ERROR, detail=f"the checker printed {printed}, not points")
         reason = Reason.PASSED if points == 1 else Reason.WRONG_ANSWER if points == 0 else Reason.PARTIAL
-        return Ruling(reason, points, _shown(execution.stderr))
+        return TestResult(reason, points, _shown(execution.stderr))
 
 
 def control_outputs(test: Test) -> list[bytes]:
     """The outputs of which a checker that works takes one: the expected one, or for a call each right value."""
-    if test.kind is not Kind.FUNCTION_CALL:
+    if not test.function:
         return [test.expected or HARMLESS_OUTPUT]
     values = [value for value in json.loads(test.expected) if value is not None]
     return [json.dumps(value).encode("ascii") for value in values] or [HARMLESS_OUTPUT]
 
 
-def read_control(test: Test, failed: Ruling, control: Reason) -> Ruling:
+def read_control(test: Test, failed: TestResult, control: Reason) -> TestResult:
     """What a checker's failure on a submission's output means, where `control` came of giving it what is right.
 
     A checker that accepts the expected output failed because of a bad output, which is a wrong answer: were it unscored, a
@@ -108,7 +109,7 @@ def read_control(test: Test, failed: Ruling, control: Reason) -> Ruling:
     if control_outputs(test) == [HARMLESS_OUTPUT]:
         accepted = (*accepted, Reason.WRONG_ANSWER)
     if control in accepted:
-        return Ruling(Reason.WRONG_ANSWER, 0.0, f"{failed.detail}, though it accepts the expected output")
+        return TestResult(Reason.WRONG_ANSWER, detail=f"{failed.detail}, though it accepts the expected output")
     return replace(failed, detail=f"{failed.detail}, and on the expected output: {control}")
 
 

@@ -1,24 +1,20 @@
-"""Whether a program's output is the expected output.
-
-Does: compare whole outputs, by tokens, lines, bytes or numbers, in time linear in their size, and say where they first
-differ. Does not: run anything, or know what a difference is worth (`judge`).
-"""
+"""Whether a program's output is the expected output, in time linear in their size, and where they first differ."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from io import BytesIO
 from itertools import zip_longest
-from typing import Literal
+from typing import Literal, get_args
 
 from open_r1.errors import ConfigError
 
 Mode = Literal["tokens", "lines", "exact", "numeric"]
 
-MODES: tuple[Mode, ...] = ("tokens", "lines", "exact", "numeric")
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 DEFAULT_TOLERANCE = 1e-9
 
@@ -68,14 +64,9 @@ class Comparison:
         if self.ignores_case:
             expected, actual = _fold_case(expected), _fold_case(actual)
         if self.mode == "exact":
-            return (
-                None
-                if expected == actual
-                else _first_difference("line", _lines(expected), _lines(actual), bytes.__eq__)
-            )
+            return _first_difference("line", BytesIO(expected), BytesIO(actual), bytes.__eq__)
         if self.mode == "lines":
-            pairs = (_lines(expected, stripped=True), _lines(actual, stripped=True))
-            return _first_difference("line", *pairs, bytes.__eq__, filler=b"")
+            return _first_difference("line", _lines(expected), _lines(actual), bytes.__eq__, filler=b"")
         are_alike = self._are_close if self.mode == "numeric" else bytes.__eq__
         return _first_difference("token", _tokens(expected), _tokens(actual), are_alike)
 
@@ -86,9 +77,9 @@ class Comparison:
 def are_close(expected: bytes, actual: bytes, absolute: float, relative: float) -> bool:
     """Whether two numerals are within a tolerance of each other; False where either is not a numeral.
 
-    Two integers are close only if they are equal: see `largest_distance` for an integer and a float. Infinities are close
-    to themselves, and what isn't a number to what isn't one. Takes time linear in the numerals' length, so a million
-    digits cost no more than reading them.
+    Two integers are close only if they are equal, and from an integer the default relative tolerance never reaches the
+    next one: 1000000006.0 is not 1000000007. Infinities are close to themselves, and what isn't a number to what isn't
+    one. Takes time linear in the numerals' length, so a million digits cost no more than reading them.
     """
     if not (_NUMBER.fullmatch(expected) and _NUMBER.fullmatch(actual)):
         return False
@@ -105,18 +96,6 @@ def are_close(expected: bytes, actual: bytes, absolute: float, relative: float) 
     return distance <= max(Decimal(absolute), reach)
 
 
-def largest_distance(expected: float, absolute: float, relative: float) -> float:
-    """How far a float may be from the expected number.
-
-    From an integer, the default relative tolerance never reaches the next one: 1000000006.0 is not 1000000007.
-    OverflowError for an integer beyond every float.
-    """
-    reach = relative * abs(expected)
-    if isinstance(expected, int) and relative <= DEFAULT_TOLERANCE:
-        reach = min(reach, ROUNDS_TO_INTEGER)
-    return max(absolute, reach)
-
-
 def _canonical_integer(numeral: bytes) -> tuple[bool, bytes]:
     digits = numeral.lstrip(b"+-").lstrip(b"0")
     return numeral.startswith(b"-") and bool(digits), digits
@@ -126,14 +105,15 @@ def _tokens(output: bytes) -> Iterator[bytes]:
     return (match.group() for match in _TOKEN.finditer(output))
 
 
-def _lines(output: bytes, stripped: bool = False) -> Iterator[bytes]:
-    return (line.rstrip() for line in BytesIO(output)) if stripped else iter(BytesIO(output))
+def _lines(output: bytes) -> Iterator[bytes]:
+    """The lines without white space at their ends."""
+    return (line.rstrip() for line in BytesIO(output))
 
 
 def _first_difference(
     unit: str,
-    expected: Iterator[bytes],
-    actual: Iterator[bytes],
+    expected: Iterable[bytes],
+    actual: Iterable[bytes],
     are_alike: Callable[[bytes, bytes], bool],
     filler: bytes | None = None,
 ) -> str | None:

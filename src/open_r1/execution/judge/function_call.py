@@ -1,9 +1,5 @@
 """Tests that call a submission's function: what goes into the box, what comes out, and whether it is right.
 
-    program = call_program(Program(source), test)        # the submission inside `harness`, the call on standard input
-    result_in(execution.stdout)                          # the last frame's value, or None
-    value_difference(right, result, comparison)          # None where equal, or where they differ
-
 The function runs in the submission's process, so whatever comes out of it may be forged; but it doesn't know the right
 value, which stays here. What comes out is read as plain JSON and compared as such: no object of the submission's, and so
 no `__eq__`, is ever asked.
@@ -13,13 +9,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 from functools import cache
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from open_r1.execution.judge import harness
-from open_r1.execution.judge.comparison import Comparison, largest_distance
+from open_r1.execution.judge.comparison import Comparison, are_close
 from open_r1.execution.programs import Program
 
 MAX_SHOWN = 80
@@ -81,36 +77,28 @@ def value_difference(expected: Any, actual: Any, comparison: Comparison, place: 
     By "exact" they are equal as Python has it (1 == 1.0 == True, a list is no tuple). By any other mode a tuple is a
     list, an object's keys are text, and floats may differ by the tolerance; integers are compared exactly.
     """
-    if _is_number(expected) and _is_number(actual):
-        return None if _are_equal_numbers(expected, actual, comparison) else _differ(place, expected, actual)
+    if isinstance(expected, int | float) and isinstance(actual, int | float):
+        is_equal = _are_equal_numbers(expected, actual, comparison)
+        return None if is_equal else f"{place}: expected {_shown(expected)}, got {_shown(actual)}"
     expected_tag, expected = _untag(expected, comparison)
     actual_tag, actual = _untag(actual, comparison)
     if expected_tag != actual_tag:
         return f"{place}: expected {_name(expected_tag)}, got {_name(actual_tag)}"
-    if isinstance(expected, list):
-        return _sequence_difference(expected, actual, comparison, place)
-    if isinstance(expected, dict):
-        return _object_difference(expected, actual, comparison, place)
+    if isinstance(expected, list | dict):
+        return _item_difference(expected, actual, comparison, place)
     if isinstance(expected, str) and comparison.ignores_case:
         expected, actual = expected.casefold(), actual.casefold()
-    return None if expected == actual else _differ(place, expected, actual)
+    return None if expected == actual else f"{place}: expected {_shown(expected)}, got {_shown(actual)}"
 
 
-def _sequence_difference(expected: list, actual: list, comparison: Comparison, place: str) -> str | None:
-    if len(expected) != len(actual):
+def _item_difference(expected: Any, actual: Any, comparison: Comparison, place: str) -> str | None:
+    """Where two lists, or two objects, differ."""
+    if isinstance(expected, list) and len(expected) != len(actual):
         return f"{place}: expected {len(expected)} items, got {len(actual)}"
-    for index, (right, found) in enumerate(zip(expected, actual, strict=True)):
-        if difference := value_difference(right, found, comparison, f"{place}[{index}]"):
-            return difference
-    return None
-
-
-def _object_difference(expected: dict, actual: dict, comparison: Comparison, place: str) -> str | None:
-    if expected.keys() != actual.keys():
-        odd = min(expected.keys() ^ actual.keys())
-        return f"{place}: {'lacks' if odd in expected else 'has'} the key {_shown(odd)}"
-    for key, right in expected.items():
-        if difference := value_difference(right, actual[key], comparison, f"{place}[{_shown(key)}]"):
+    if isinstance(expected, dict) and (odd := expected.keys() ^ actual.keys()):
+        return f"{place}: {'lacks' if min(odd) in expected else 'has'} the key {_shown(min(odd))}"
+    for key in range(len(expected)) if isinstance(expected, list) else expected:
+        if difference := value_difference(expected[key], actual[key], comparison, f"{place}[{_shown(key)}]"):
             return difference
     return None
 
@@ -146,28 +134,19 @@ def _canonical(value: Any) -> str:
     return json.dumps(value)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
-
-
-def _are_equal_numbers(expected: Any, actual: Any, comparison: Comparison) -> bool:
+def _are_equal_numbers(expected: float, actual: float, comparison: Comparison) -> bool:
     if expected == actual or (expected != expected and actual != actual):
         return True
-    are_exact = comparison.mode == "exact" or not (isinstance(expected, float) or isinstance(actual, float))
-    if are_exact:
-        return False
-    try:
-        if not (isfinite(expected) and isfinite(actual)):
-            return False
-        if isinstance(expected, int) and actual == int(actual):
-            actual = int(actual)  # a float of the same size might round the difference away
-        return abs(actual - expected) <= largest_distance(expected, comparison.absolute, comparison.relative)
-    except OverflowError:  # an integer beyond every float
-        return False
+    numerals = _numeral(expected), _numeral(actual)
+    return comparison.mode != "exact" and are_close(*numerals, comparison.absolute, comparison.relative)
 
 
-def _differ(place: str, expected: Any, actual: Any) -> str:
-    return f"{place}: expected {_shown(expected)}, got {_shown(actual)}"
+def _numeral(value: float) -> bytes:
+    """All digits of a number; those of a float have a point."""
+    if isinstance(value, int):
+        return harness.digits_of(value).encode()
+    digits = format(Decimal(value), "f")
+    return (f"{digits}.0" if digits.lstrip("-").isdigit() else digits).encode()
 
 
 def _shown(value: Any) -> str:

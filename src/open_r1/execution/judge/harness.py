@@ -1,8 +1,8 @@
 """The code around a submission whose function is called: this file's text begins the program in the box.
 
-Does: read one call from standard input, run the submission as a module, call its function, write the result as one frame
-of plain JSON. Does not: know what the result should be; whatever a submission does to this code, or writes in its place,
-it can't know what to write. Values that JSON has no word for are objects of one key:
+It reads one call from standard input, runs the submission as a module, calls its function, and writes the result as one
+frame of plain JSON. It does not know what the result should be: whatever a submission does to this code, it can't know what
+to write. Values that JSON has no word for are objects of one key:
 
     {"$tuple": [...]}   {"$set": [...]}   {"$dict": [[key, value], ...]}   {"$int": "very many digits"}
 
@@ -31,23 +31,18 @@ MAX_DIGITS = 4000
 
 _BIG = 10**MAX_DIGITS
 
-LEETCODE_NAMES = {
-    "bisect": "bisect_left bisect_right insort",
-    "collections": "Counter OrderedDict defaultdict deque",
-    "copy": "deepcopy",
-    "functools": "cmp_to_key lru_cache reduce",
-    "heapq": "heapify heappop heappush heappushpop heapreplace nlargest nsmallest",
-    "itertools": "accumulate chain combinations groupby permutations product",
-    "json": "",
-    "math": "ceil floor gcd inf log log2 sqrt",
-    "operator": "",
-    "random": "",
-    "re": "",
-    "string": "",
-    "sys": "",
-    "typing": "Deque DefaultDict Iterable Iterator",
-}
-"""What such sites import before a `class Solution`: each module, and names out of it."""
+LEETCODE_NAMES = """
+import bisect, collections, copy, functools, heapq, itertools, json, math, operator, random, re, string, sys, typing
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter, OrderedDict, defaultdict, deque
+from copy import deepcopy
+from functools import cmp_to_key, lru_cache, reduce
+from heapq import heapify, heappop, heappush, heappushpop, heapreplace, nlargest, nsmallest
+from itertools import accumulate, chain, combinations, groupby, permutations, product
+from math import ceil, floor, gcd, inf, log, log2, sqrt
+from typing import Deque, DefaultDict, Iterable, Iterator
+"""
+"""What such sites import before a `class Solution`."""
 
 
 def main(source: str) -> None:
@@ -69,18 +64,19 @@ def main(source: str) -> None:
     os._exit(0)
 
 
+def write(text: str) -> None:
+    with open(1, "wb", closefd=False) as output:
+        output.write(text.encode("ascii"))
+
+
 def load(source: str) -> types.ModuleType:
     """The submission as a module, with the names that it may take for granted."""
     module = types.ModuleType("submission")
     sys.modules["submission"] = module
     names = vars(module)
-    names.update(
-        (name, getattr(typing, name)) for name in ("Any", "Dict", "List", "Optional", "Set", "Tuple", "Union")
-    )
+    exec("from typing import Any, Dict, List, Optional, Set, Tuple, Union", names)
     if "class Solution" in source:
-        for module_name, attributes in LEETCODE_NAMES.items():
-            names[module_name] = __import__(module_name)
-            names.update((name, getattr(names[module_name], name)) for name in attributes.split())
+        exec(LEETCODE_NAMES, names)
     exec(compile(source, "submission.py", "exec"), names)
     return module
 
@@ -90,10 +86,8 @@ def find_function(module: types.ModuleType, name: str) -> typing.Callable:
     function = getattr(module, name, None)
     if callable(function):
         return function
-    classes = [
-        thing for thing in vars(module).values() if isinstance(thing, type) and thing.__module__ == "submission"
-    ]
-    for cls in sorted(classes, key=lambda cls: cls.__name__ != "Solution"):
+    things = [thing for thing in vars(module).values() if isinstance(thing, type) and thing.__module__ == "submission"]
+    for cls in sorted(things, key=lambda cls: cls.__name__ != "Solution"):
         if callable(getattr(cls, name, None)):
             return getattr(cls(), name)
     raise NameError(f"the submission defines no function '{name}'")
@@ -135,7 +129,9 @@ def encode(value: typing.Any, depth: int = 0) -> typing.Any:
     if isinstance(value, (set, frozenset)):
         return {"$set": [encode(item, depth + 1) for item in value]}
     if isinstance(value, dict):
-        return encode_dict(value, depth)
+        items = [(encode(key, depth + 1), encode(item, depth + 1)) for key, item in value.items()]
+        are_plain = all(isinstance(key, str) and not key.startswith("$") for key, _ in items)
+        return dict(items) if are_plain else {"$dict": [list(item) for item in items]}
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
         return encode(value.tolist(), depth + 1)
     raise TypeError(f"a value of type {type(value).__name__} has no JSON form")
@@ -144,13 +140,6 @@ def encode(value: typing.Any, depth: int = 0) -> typing.Any:
 def digits_of(value: int) -> str:
     """The digits of an integer of any length; `str` refuses more than 4,300 unless the process says otherwise."""
     return format(decimal.Decimal(value), "f")
-
-
-def encode_dict(value: dict, depth: int) -> dict:
-    items = [(encode(key, depth + 1), encode(item, depth + 1)) for key, item in value.items()]
-    if all(isinstance(key, str) and not key.startswith("$") for key, _ in items):
-        return dict(items)
-    return {"$dict": [list(item) for item in items]}
 
 
 def decode(value: typing.Any) -> typing.Any:
@@ -173,9 +162,3 @@ class Nowhere(io.RawIOBase):
 
     def write(self, data: typing.Any) -> int:
         return len(data)
-
-
-def write(text: str) -> None:
-    data = memoryview(text.encode("ascii"))
-    while data:
-        data = data[os.write(1, data) :]

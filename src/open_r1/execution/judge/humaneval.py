@@ -1,12 +1,7 @@
 """HumanEval's problems as tests of function calls, so that the judge and the code rewards can score them.
 
-    problems = read_problems(Path("humaneval.jsonl"))
-    infos = record_tests(problems, provider)                    # a `verification_info` for each
-    program = complete_program(problems[0], completion)         # what a model wrote, with the prompt before it
-
-Does: run each problem's own `check` on its reference solution in the sandbox, note every call and its result, and write
-them as test cases; a call that `check` accepts several results of is compared by tolerance or by a checker. Does not:
-score (`judge`), or sample a model (`evaluation`). It is here rather than there because it runs programs.
+Each problem's own `check` runs on its reference solution in the sandbox, and every call with its result is a test case; a
+call that `check` accepts several results of is compared by tolerance or by a checker.
 """
 
 from __future__ import annotations
@@ -96,9 +91,8 @@ def read_problems(path: Path) -> list[HumanEvalProblem]:
             row = json.loads(line)
             problems.append(HumanEvalProblem(**{column: str(row[column]) for column in COLUMNS}))
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}:{number} is not a problem of HumanEval, which has {', '.join(COLUMNS)}: {error}."
-            ) from error
+            columns = ", ".join(COLUMNS)
+            raise DataError(f"{path}:{number} is not a problem of HumanEval, which has {columns}: {error}.") from error
     return problems
 
 
@@ -110,17 +104,19 @@ def complete_program(problem: HumanEvalProblem, completion: str) -> str:
 
 def record_tests(problems: Sequence[HumanEvalProblem], provider: Provider) -> list[dict[str, Any]]:
     """A `verification_info` for each problem. RunError when a reference doesn't run, or fails its own check."""
-    executions = provider.run([_recording(problem) for problem in problems])
-    return [
-        _info(problem, _calls(problem, execution)) for problem, execution in zip(problems, executions, strict=True)
-    ]
+    infos = []
+    for problem, execution in zip(problems, provider.run([_recording(problem) for problem in problems]), strict=True):
+        kind = {"fn_name": problem.entry_point, "type": "function_call"}
+        cases = [{**kind, "input": given, "output": result} for given, result in _calls(problem, execution)]
+        rules = RULES.get(problem.task_id, {"comparison": EXACT})
+        infos.append({"language": "python", **rules, "test_cases": cases})
+    return infos
 
 
 def _recording(problem: HumanEvalProblem) -> Program:
     source = "\n".join([complete_program(problem, problem.canonical_solution), problem.test])
-    return Program(
-        f"{harness_text()}\n{RECORDER}\nrecord({source!r}, {problem.entry_point!r})\n", limits=RECORDING_LIMITS
-    )
+    recorder = f"{harness_text()}\n{RECORDER}\nrecord({source!r}, {problem.entry_point!r})\n"
+    return Program(recorder, limits=RECORDING_LIMITS)
 
 
 def _calls(problem: HumanEvalProblem, execution: Any) -> list[tuple[str, str]]:
@@ -130,15 +126,6 @@ def _calls(problem: HumanEvalProblem, execution: Any) -> list[tuple[str, str]]:
         calls = []
     if not calls:
         said = execution.detail or execution.stderr[-500:].decode("utf-8", "replace")
-        raise RunError(
-            f"the reference solution of {problem.task_id} could not be recorded ({execution.status}): {said}"
-        )
+        what = f"the reference solution of {problem.task_id} could not be recorded ({execution.status})"
+        raise RunError(f"{what}: {said}")
     return calls
-
-
-def _info(problem: HumanEvalProblem, calls: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    cases = [
-        {"fn_name": problem.entry_point, "input": given, "output": result, "type": "function_call"}
-        for given, result in calls
-    ]
-    return {"language": "python", **RULES.get(problem.task_id, {"comparison": EXACT}), "test_cases": cases}

@@ -1,11 +1,8 @@
 """What a submission's runs mean: many programs, each with its tests, on one provider.
 
     judge = Judge(provider)
-    verdicts = judge.judge([Submission(Program("print(int(input()) + 1)"), (Test(b"1\n", b"2\n"),))])
-    verdicts[0].share        # 1.0
-
-Does: run tests in parallel, stop early where asked, run identical (program, test) pairs once, compare outputs, hand them
-to a checker's own job. Does not: run programs itself (`base.Provider`) or say what a verdict is worth (`rewards`).
+    results = judge.judge([Submission(Program("print(int(input()) + 1)"), (Test(b"1\n", b"2\n"),))])
+    results[0].share        # 1.0
 
 An expected output never enters a submission's job; it is compared here, or goes to the checker's job. A provider's
 failure leaves a test `unavailable` and exactly its submission unscored.
@@ -20,35 +17,13 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from open_r1.execution.background import background_loop
 from open_r1.execution.judge.checkers import control_outputs, read_control
 from open_r1.execution.judge.function_call import UnreadableResultError, call_program, result_difference, result_in
-from open_r1.execution.judge.verdict import (
-    UNSCORED,
-    Kind,
-    Reason,
-    Ruling,
-    Submission,
-    Test,
-    TestResult,
-    Verdict,
-)
+from open_r1.execution.judge.results import UNSCORED, Reason, Submission, SubmissionResult, Test, TestResult
 from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
-
-__all__ = [
-    "UNSCORED",
-    "Judge",
-    "Kind",
-    "Reason",
-    "Ruling",
-    "Submission",
-    "Test",
-    "TestResult",
-    "Verdict",
-    "read_execution",
-    "shared_judge",
-]
 
 MAX_SOURCE_BYTES = 1 << 20
 """A larger program fails its tests unseen: nothing that a model writes as an answer is so long."""
@@ -63,8 +38,6 @@ DETAIL_CHARS = 300
 STALL_LIMIT_S = 900.0
 """A provider that finishes nothing for so long, though each run has limits of its own, is taken for lost."""
 
-STALLED = "provider_stalled"
-
 
 class Judge:
     """Judges submissions on one provider, and remembers results. Safe to use from any thread.
@@ -77,25 +50,23 @@ class Judge:
     def __init__(self, provider: Provider, cache_size: int = CACHE_SIZE) -> None:
         self.provider = provider
         self.cache_size = cache_size
-        self._cache: OrderedDict[bytes, TestResult] = OrderedDict()
-        self._running: dict[bytes, asyncio.Task[TestResult]] = {}
+        self._cache: OrderedDict[bytes, asyncio.Task[TestResult]] = OrderedDict()
+        """Those that run, for others to wait for, and those that have ended."""
         self._num_finished = 0
 
-    def judge(self, submissions: Sequence[Submission]) -> list[Verdict]:
-        """A verdict for each submission, in order. Never raises for what a submission or the provider does.
+    def judge(self, submissions: Sequence[Submission]) -> list[SubmissionResult]:
+        """A result for each submission, in order. Never raises for what a submission or the provider does.
 
         At most twice as many tests as the provider runs at once are under way at any time, so memory stays bounded
         whatever tests and outputs add up to.
         """
         return asyncio.run_coroutine_threadsafe(self._judge(submissions), background_loop()).result()
 
-    async def _judge(self, submissions: Sequence[Submission]) -> list[Verdict]:
+    async def _judge(self, submissions: Sequence[Submission]) -> list[SubmissionResult]:
         turns = asyncio.Semaphore(2 * max(1, self.provider.concurrency))
         results: list[list[TestResult | None]] = [[None] * len(submission.tests) for submission in submissions]
-        work = [
-            asyncio.create_task(self._run_batches(submission, found, turns))
-            for submission, found in zip(submissions, results, strict=True)
-        ]
+        pairs = zip(submissions, results, strict=True)
+        work = [asyncio.create_task(self._run_batches(submission, found, turns)) for submission, found in pairs]
         pending = set(work)
         while pending:
             num_finished = self._num_finished
@@ -104,7 +75,7 @@ class Judge:
                 break
         for task in pending:
             task.cancel()
-        return [_verdict(found, task) for found, task in zip(results, work, strict=True)]
+        return [_complete(found, task) for found, task in zip(results, work, strict=True)]
 
     async def _run_batches(
         self, submission: Submission, results: list[TestResult | None], turns: asyncio.Semaphore
@@ -133,21 +104,18 @@ class Judge:
             detail = f"the program is larger than {MAX_SOURCE_BYTES >> 10} KiB"
             return TestResult(Reason.PROGRAM_TOO_LARGE, detail=detail)
         key = hashlib.sha256(repr((program, test)).encode()).digest()
-        if key in self._cache:
-            self._cache.move_to_end(key)
-            return self._cache[key]
-        if key not in self._running:
-            self._running[key] = asyncio.create_task(self._run(program, test))
-            self._running[key].add_done_callback(lambda done: self._remember(key, done))
-        return await self._running[key]
+        if key not in self._cache:
+            self._cache[key] = asyncio.create_task(self._run(program, test))
+            self._cache[key].add_done_callback(lambda done: self._end(key, done))
+        self._cache.move_to_end(key)
+        return await self._cache[key]
 
-    def _remember(self, key: bytes, done: asyncio.Task[TestResult]) -> None:
-        self._running.pop(key, None)
+    def _end(self, key: bytes, done: asyncio.Task[TestResult]) -> None:
         self._num_finished += 1
-        if not done.cancelled() and done.result().reason not in UNSCORED:
-            self._cache[key] = done.result()
-            while len(self._cache) > self.cache_size:
-                self._cache.popitem(last=False)
+        if done.cancelled() or done.result().reason in UNSCORED:
+            self._cache.pop(key, None)
+        while len(self._cache) > self.cache_size:
+            self._cache.popitem(last=False)
 
     async def _run(self, program: Program, test: Test) -> TestResult:
         """Run one test of one program, and its checker where there is one."""
@@ -161,29 +129,31 @@ class Judge:
         try:
             if test.checker is None:
                 return _compare(test, execution)
-            output = _output_of(test, execution)
+            output = execution.stdout
+            if test.function:
+                output = result_in(output).encode("utf-8", "surrogatepass")
         except UnreadableResultError as error:
-            return _measured(Reason.WRONG_ANSWER, execution, detail=str(error))
-        ruling = await self._check(test, output)
-        if ruling.reason is Reason.CHECKER_ERROR:
+            return _measured(TestResult(Reason.WRONG_ANSWER, detail=str(error)), execution)
+        checked = await self._check(test, output)
+        if checked.reason is Reason.CHECKER_ERROR:
             control = Reason.UNAVAILABLE
             for right in control_outputs(test):
                 control = (await self._check(test, right)).reason
                 if control in (Reason.PASSED, Reason.PARTIAL, Reason.UNAVAILABLE):
                     break
-            ruling = read_control(test, ruling, control)
-        return _measured(ruling.reason, execution, points=ruling.points, detail=ruling.detail, cause=ruling.cause)
+            checked = read_control(test, checked, control)
+        return _measured(checked, execution)
 
-    async def _check(self, test: Test, output: bytes) -> Ruling:
+    async def _check(self, test: Test, output: bytes) -> TestResult:
         """What the test's checker says of an output."""
         assert test.checker is not None
         checked = await self._execute(test.checker.program(test, output))
         if checked.status is Status.UNAVAILABLE:
-            return Ruling(Reason.UNAVAILABLE, 0.0, checked.detail, checked.reason)
+            return TestResult(Reason.UNAVAILABLE, detail=checked.detail, cause=checked.reason)
         try:
             return test.checker.read(test, checked)
         except Exception as error:  # noqa: BLE001  a checker may print anything; the control will show
-            return Ruling(Reason.CHECKER_ERROR, 0.0, f"the checker's answer can't be read ({_in_words(error)})")
+            return TestResult(Reason.CHECKER_ERROR, detail=f"the checker's answer can't be read ({_in_words(error)})")
 
     async def _execute(self, program: Program) -> Execution:
         """A job's execution; a provider that raises, though it must not, has failed at this one."""
@@ -198,14 +168,14 @@ class Judge:
             return Execution.unavailable("provider_error", _in_words(error))
 
 
-def _verdict(results: Sequence[TestResult | None], task: asyncio.Task[None]) -> Verdict:
-    """The verdict of what has been found; tests without a result were skipped, or lost with the provider."""
+def _complete(results: Sequence[TestResult | None], task: asyncio.Task[None]) -> SubmissionResult:
+    """The result of what has been found; tests without a result were skipped, or lost with the provider."""
     rest = TestResult(Reason.SKIPPED)
     if not task.done() or task.cancelled():
-        rest = TestResult(Reason.UNAVAILABLE, cause=STALLED)
+        rest = TestResult(Reason.UNAVAILABLE, cause="provider_stalled")
     elif error := task.exception():
         rest = TestResult(Reason.UNAVAILABLE, detail=_in_words(error), cause="judge_error")
-    return Verdict(tuple(result or rest for result in results))
+    return SubmissionResult(tuple(result or rest for result in results))
 
 
 _judges: weakref.WeakValueDictionary[int, Judge] = weakref.WeakValueDictionary()
@@ -223,31 +193,23 @@ def _job(program: Program, test: Test) -> Program:
     limits = room_for_output(test.limits or program.limits, len(test.expected))
     source = program.source.encode("utf-8", "replace").decode()  # half a surrogate pair can't travel
     program = replace(program, source=source, limits=limits, files={**program.files, **test.files})
-    if test.kind is Kind.FUNCTION_CALL:
+    if test.function:
         return call_program(program, test.input)
     return replace(program, stdin=test.input)
 
 
-def _output_of(test: Test, execution: Execution) -> bytes:
-    """What a checker is given: all that was written, or the result of the call as JSON."""
-    if test.kind is Kind.FUNCTION_CALL:
-        return result_in(execution.stdout).encode("utf-8", "surrogatepass")
-    return execution.stdout
-
-
 def _compare(test: Test, execution: Execution) -> TestResult:
+    compare = partial(result_difference, comparison=test.comparison) if test.function else test.comparison.difference
     try:
-        if test.kind is Kind.FUNCTION_CALL:
-            difference = result_difference(test.expected, execution.stdout, test.comparison)
-        else:
-            difference = test.comparison.difference(test.expected, execution.stdout)
+        difference = compare(test.expected, execution.stdout)
     except (UnreadableResultError, MemoryError):
         raise
     except Exception as error:  # the output did this: what is right is compared every day
         raise UnreadableResultError(f"the output can't be compared ({_in_words(error)})") from error
-    if difference is None:
-        return _measured(Reason.PASSED, execution, points=1.0)
-    return _measured(Reason.WRONG_ANSWER, execution, detail=difference)
+    result = (
+        TestResult(Reason.PASSED, 1.0) if difference is None else TestResult(Reason.WRONG_ANSWER, detail=difference)
+    )
+    return _measured(result, execution)
 
 
 def room_for_output(limits: Limits, expected_bytes: int) -> Limits:
@@ -256,38 +218,24 @@ def room_for_output(limits: Limits, expected_bytes: int) -> Limits:
     return replace(limits, output_kb=needed_kb) if needed_kb > limits.output_kb else limits
 
 
-_REASON_OF = {
-    Status.COMPILE_ERROR: Reason.COMPILE_ERROR,
-    Status.TIME_LIMIT: Reason.TIME_LIMIT,
-    Status.MEMORY_LIMIT: Reason.MEMORY_LIMIT,
-    Status.OUTPUT_LIMIT: Reason.OUTPUT_LIMIT,
-    Status.UNAVAILABLE: Reason.UNAVAILABLE,
-}
-
-
 def read_execution(execution: Execution) -> TestResult | None:
     """What a run means by itself; None where it ended well and its output decides."""
     if execution.succeeded:
         return None
-    reason = _REASON_OF.get(execution.status, Reason.RUNTIME_ERROR)
-    detail = execution.detail or _last_line(execution.stderr)
+    is_finished = execution.status is Status.FINISHED
+    reason = Reason.RUNTIME_ERROR if is_finished else Reason(execution.status)  # the others have the same names
+    said = execution.stderr[-4 * DETAIL_CHARS :].decode("utf-8", "replace").strip().splitlines()
+    detail = execution.detail or "".join(said[-1:])
     if reason is Reason.RUNTIME_ERROR:
         detail = f"exit status {execution.exit_code}: {detail}" if detail else f"exit status {execution.exit_code}"
-    return _measured(reason, execution, detail=detail)
+    return _measured(TestResult(reason, detail=detail, cause=execution.reason), execution)
 
 
-def _measured(
-    reason: Reason, execution: Execution, points: float = 0.0, detail: str = "", cause: str | None = None
-) -> TestResult:
-    cause = execution.reason if cause is None else cause
-    used = (execution.wall_s, execution.cpu_s, execution.memory_mb)
-    return TestResult(reason, points, detail[:DETAIL_CHARS], cause, *used)
+def _measured(result: TestResult, execution: Execution) -> TestResult:
+    """The result with what the submission used."""
+    used = {"wall_s": execution.wall_s, "cpu_s": execution.cpu_s, "memory_mb": execution.memory_mb}
+    return replace(result, detail=result.detail[:DETAIL_CHARS], **used)
 
 
 def _in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _last_line(stderr: bytes) -> str:
-    lines = stderr[-4 * DETAIL_CHARS :].decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else ""

@@ -19,6 +19,7 @@ import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ from open_r1.execution.judge.checkers import ProgramChecker
 from open_r1.execution.judge.comparison import Comparison
 from open_r1.execution.judge.function_call import encode_call, encode_expected
 from open_r1.execution.judge.harness import MAX_DIGITS, Digits, digits_of
-from open_r1.execution.judge.verdict import Kind, Test
+from open_r1.execution.judge.results import Test
 from open_r1.text.languages import program_language
 
 MAX_LITERAL_CHARS = 1_000_000
@@ -61,11 +62,9 @@ def read_verification(info: Any) -> Verification | None:
     if not isinstance(language, str):
         raise _malformed(f"its language is {language!r}, not a name")
     language = program_language(language)
-    comparison, checker = _read_comparison(info.get("comparison")), _read_checker(info.get("checker"))
-    tests = [
-        _read_test(number, case, info.get("fn_name"), language, comparison, checker)
-        for number, case in enumerate(_read_cases(info), start=1)
-    ]
+    settings = _read_comparison(info.get("comparison")), _read_checker(info.get("checker"))
+    cases = enumerate(_read_cases(info), start=1)
+    tests = (_read_test(number, case, info.get("fn_name"), language, settings) for number, case in cases)
     return Verification(language, tuple(tests))
 
 
@@ -75,25 +74,24 @@ def _parse_json(info: Any) -> Any:
     if not info.strip():
         return None
     try:
-        return json.loads(info, parse_int=_read_integer)
+        return _read_json(info)
     except (ValueError, RecursionError) as error:
         raise _malformed(f"verification_info is text but no JSON: {error}") from error
 
 
 def _read_cases(info: Mapping[str, Any]) -> Sequence[Any]:
-    """The test cases; the parallel lists of APPS are put together to cases."""
+    """The test cases; the parallel lists of APPS, and the object of lists that a data frame makes, are put together."""
     cases = info.get("test_cases")
     if isinstance(cases, str):
         cases = _parse_json(cases)
     if cases is None and "inputs" in info:
-        inputs, outputs = info["inputs"], info.get("outputs")
-        if not isinstance(inputs, Sequence) or not isinstance(outputs, Sequence) or len(inputs) != len(outputs):
-            raise _malformed(
-                f"it has {_count(inputs)} inputs and {_count(outputs)} outputs; each test needs one of each"
-            )
-        cases = [{"input": given, "output": right} for given, right in zip(inputs, outputs, strict=True)]
-    if isinstance(cases, Mapping) and cases and all(isinstance(values, list) for values in cases.values()):
-        cases = _cases_of_columns(cases)
+        cases = {"input": info["inputs"], "output": info.get("outputs")}
+    if isinstance(cases, Mapping) and {"input", "output"} <= cases.keys():
+        counts = {f"{key}s": len(part) if isinstance(part, list | tuple) else "no" for key, part in cases.items()}
+        if "no" in counts.values() or len(set(counts.values())) > 1:
+            found = " and ".join(f"{count} {name}" for name, count in counts.items())
+            raise _malformed(f"it has {found}; each test needs one of each")
+        cases = [dict(zip(cases, values, strict=True)) for values in zip(*cases.values(), strict=True)]
     if cases is not None and (isinstance(cases, str | Mapping) or not isinstance(cases, Sequence)):
         raise _malformed(f"its test_cases are of type {type(cases).__name__}, not a list")
     if not cases:
@@ -101,48 +99,31 @@ def _read_cases(info: Mapping[str, Any]) -> Sequence[Any]:
     return cases
 
 
-def _cases_of_columns(columns: Mapping[str, list]) -> list[dict[str, Any]]:
-    """A list of cases that a data frame has turned into an object of lists."""
-    if len({len(values) for values in columns.values()}) > 1:
-        raise _malformed(
-            f"its test_cases have lists of different lengths: { {name: len(v) for name, v in columns.items()} }"
-        )
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-def _read_test(
-    number: int, case: Any, function: Any, language: str, comparison: Comparison, checker: ProgramChecker | None
-) -> Test:
+def _read_test(number: int, case: Any, function: Any, language: str, settings: tuple[Comparison, Any]) -> Test:
+    comparison, checker = settings
     if not isinstance(case, Mapping):
         raise _malformed(f"test {number} is of type {type(case).__name__}, not an object with input and output")
     for key in ("input", "output"):
         if case.get(key) is None and not (key == "output" and checker is not None):
             raise _malformed(f"test {number} has no {key}")
     function = case.get("fn_name") or function
-    kind = case.get("type") or (Kind.FUNCTION_CALL if function else Kind.STDIN_STDOUT)
-    if kind == Kind.STDIN_STDOUT:
+    kind = case.get("type") or ("function_call" if function else "stdin_stdout")
+    if kind == "stdin_stdout":
         given, right = (_read_text(number, key, case.get(key, "")) for key in ("input", "output"))
-        return Test(given, right, Kind.STDIN_STDOUT, "", comparison, checker)
-    if kind != Kind.FUNCTION_CALL:
-        raise _malformed(f"test {number} is of the type {kind!r}; the types are {', '.join(Kind)}")
+        return Test(given, right, "", comparison, checker)
+    if kind != "function_call":
+        raise _malformed(f"test {number} is of the type {kind!r}; the types are stdin_stdout, function_call")
     if not isinstance(function, str) or not function.isidentifier():
         raise _malformed(f"test {number} calls a function, but its fn_name is {function!r}")
     if language != "python":
-        raise UnusableTestsError(
-            "unsupported_language", f"test {number} calls a function in {language}; only Python's can be called"
-        )
-    return _read_call(number, case, function, comparison, checker)
-
-
-def _read_call(
-    number: int, case: Mapping[str, Any], function: str, comparison: Comparison, checker: ProgramChecker | None
-) -> Test:
+        detail = f"test {number} calls a function in {language}; only Python's can be called"
+        raise UnusableTestsError("unsupported_language", detail)
     try:
         call = encode_call(function, read_arguments(case["input"]))
         expected = encode_expected(read_results(case.get("output"), comparison))
     except (TypeError, ValueError, RecursionError) as error:
         raise _malformed(f"test {number} can't be read: {error}") from error
-    return Test(call, expected, Kind.FUNCTION_CALL, function, comparison, checker)
+    return Test(call, expected, function, comparison, checker)
 
 
 def read_arguments(given: Any) -> list[list[Any]]:
@@ -170,16 +151,13 @@ def read_results(right: Any, comparison: Comparison) -> list[Any]:
 
 def _read_value(text: str) -> tuple[Any, bool]:
     """A value written as JSON or as a Python literal; the text itself, and False, where it is neither."""
-    readers = (_read_json, ast.literal_eval) if len(text) <= MAX_LITERAL_CHARS else (_read_json,)
-    for read in readers:
-        try:
+    for read in (_read_json, ast.literal_eval) if len(text) <= MAX_LITERAL_CHARS else (_read_json,):
+        with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return read(text.strip()), True
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            continue
     return text, False
 
 
-def _read_json(text: str) -> Any:
+def _read_json(text: str | bytes) -> Any:
     return json.loads(text, parse_int=_read_integer)
 
 
@@ -218,7 +196,3 @@ def _read_checker(checker: Any) -> ProgramChecker | None:
 
 def _malformed(message: str) -> UnusableTestsError:
     return UnusableTestsError("malformed_tests", message)
-
-
-def _count(values: Any) -> str:
-    return str(len(values)) if isinstance(values, Sequence) else "no"

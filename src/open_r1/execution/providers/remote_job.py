@@ -123,7 +123,7 @@ def run(command, folder, limits, stdin, owner):
         for file in (out, err):
             file.seek(0)
         outputs = [file.read(most + 1) for file in (out, err)]
-    return judge_end(excess, exit_code, usage, wall_s, *outputs, limits)
+    return judge_end(excess, exit_code, usage, wall_s, outputs[0], outputs[1], limits)
 
 
 def restrict(limits, owner):

@@ -18,7 +18,7 @@ from open_r1.errors import ConfigError
 from open_r1.execution.environment import explain_missing
 from open_r1.execution.programs import Execution, Limits, Status
 from open_r1.net.addresses import Address, without_secrets
-from open_r1.net.client import HttpClient, Reason, Stream, TransportError
+from open_r1.net.client import HttpClient, Stream, TransportError
 from open_r1.net.replies import describe_body
 from open_r1.net.retry import cause_of, read_retry_after
 
@@ -34,7 +34,7 @@ MAX_DETAIL = 500
 REASONS = {403: "unauthorized", 503: "server_error"}
 """Codes that metrics count by another name than `net.retry` gives them."""
 
-TRANSPORT_REASONS: Mapping[Reason, str] = {
+TRANSPORT_REASONS = {
     "bad_address": "not_configured",
     "unreachable": "connection_failed",
     "disconnected": "connection_failed",

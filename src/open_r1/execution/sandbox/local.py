@@ -1,17 +1,15 @@
-"""The local provider: programs run in this machine's own sandbox.
-
-Does: hand each program to an idle worker, compile once what is run many times, and say in a provider's words what came
-of it. Does not: isolate (`server`) or judge.
-"""
+"""The local provider: programs run in this machine's own sandbox, each on an idle worker; what is compiled is kept."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import queue
 import signal
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,26 +17,20 @@ from dataclasses import replace
 from open_r1.errors import ConfigError, nearest
 from open_r1.execution.programs import Execution, Program, Provider, Status
 from open_r1.execution.sandbox import tiers
-from open_r1.execution.sandbox.binaries import BinaryCache, Compiled
 from open_r1.execution.sandbox.jobs import (
-    compile_error,
+    Compiled,
     compile_job,
-    compile_key,
-    execution_of,
     fault_of,
     is_graded,
-    link_job,
-    object_job,
+    read_compilation,
+    read_run,
     run_job,
-    was_killed,
 )
-from open_r1.execution.sandbox.server.job import Job
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, TOOLCHAINS, Toolchain, find_toolchain
-from open_r1.execution.sandbox.worker import Worker, WorkerLost, memory_file
+from open_r1.execution.sandbox.worker import Worker, WorkerLost
 from open_r1.processes import ranks
 
 MAX_WORKERS = 64
-MAX_BINARY_BYTES = 128 << 20
 HARMLESS = {
     "python": "", "javascript": "", "bash": "", "c": "int main(void) { return 0; }", "cpp": "int main() {}",
     "java": "class Main { public static void main(String[] arguments) {} }", "rust": "fn main() {}",
@@ -46,11 +38,49 @@ HARMLESS = {
 """The program in each language that does nothing."""
 
 IDLE_LIMIT_S = 3600.0
+MAX_BYTES = 512 << 20
+MAX_ENTRIES = 4096
+"""Of the compiled programs that are kept."""
+
+COMPILE_WAIT_S = 3600.0
+"""A compiler has limits of its own; what takes long is its turn."""
 
 
-def default_workers() -> int:
-    """One a core that this process may use, shared out among the processes of a multi-GPU run."""
-    return ranks.default_workers(MAX_WORKERS)
+class BinaryCache:
+    """Executables, the least recently used dropped first. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, Future[Compiled]] = OrderedDict()
+
+    def get(self, key: str, compile_it: Callable[[], Compiled]) -> Compiled:
+        """What `key` was compiled to, compiled now if need be; others who ask meanwhile wait.
+
+        Raises what `compile_it` raises; then nothing is kept.
+        """
+        with self._lock:
+            entry = self._entries.get(key)
+            is_new = entry is None
+            if entry is None:
+                entry = self._entries[key] = Future()
+            self._entries.move_to_end(key)
+        if not is_new:
+            return entry.result(timeout=COMPILE_WAIT_S)
+        try:
+            entry.set_result(compile_it())
+        except BaseException as error:
+            with self._lock:
+                self._entries.pop(key, None)
+            entry.set_exception(error)
+            raise
+        with self._lock:
+            while len(self._entries) > MAX_ENTRIES or (len(self._entries) > 1 and self._num_bytes() > MAX_BYTES):
+                self._entries.popitem(last=False)
+        return entry.result()
+
+    def _num_bytes(self) -> int:
+        done = [entry.result() for entry in self._entries.values() if entry.done() and not entry.exception()]
+        return sum(len(compiled.stderr if isinstance(compiled, Execution) else compiled) for compiled in done)
 
 
 class LocalProvider(Provider):
@@ -60,26 +90,18 @@ class LocalProvider(Provider):
         workers: How many programs run at once; by default one a core.
         packages: Installed packages that Python programs may import, such as numpy; imported once, before any program.
         tier: "A" or "B"; by default the better of those that the machine gives.
-        interpreter: The Python, 3.11 or newer, that runs servers and Python programs; by default the one that runs this.
     """
 
     name = "local"
 
-    def __init__(
-        self,
-        workers: int | None = None,
-        packages: Sequence[str] = (),
-        tier: str | None = None,
-        interpreter: str | None = None,
-    ) -> None:
+    def __init__(self, workers: int | None = None, packages: Sequence[str] = (), tier: str | None = None) -> None:
         super().__init__()
         if tier not in (None, *tiers.TIERS):
             raise ConfigError(f"sandbox tier '{tier}' is unknown; the tiers are {', '.join(tiers.TIERS)}.")
-        self.workers = workers or default_workers()
+        self.workers = workers or ranks.default_workers(MAX_WORKERS)
         self.concurrency = 2 * self.workers  # some wait for a compiler that another one has started
         self._packages = tuple(packages)
         self._tier = tier
-        self._interpreter = interpreter
         self._idle: queue.LifoQueue[Worker] | None = None
         self._workers_made: tuple[Worker, ...] = ()
         self._binaries = BinaryCache()
@@ -88,27 +110,18 @@ class LocalProvider(Provider):
     @property
     def tier(self) -> str:
         """The tier in use; ConfigError when the machine gives none."""
-        return self._tier or tiers.detect(self._interpreter).require()
+        return self._tier or tiers.detect().require()
 
     def check(self) -> None:
-        if self._tier and (obstacle := tiers.why_not(self._tier, self._interpreter)):
+        if self._tier and (obstacle := tiers.why_not(self._tier)):
             raise ConfigError(f"sandbox tier {self._tier} isn't available here: {obstacle}. {tiers.REMEDY}")
-        tiers.worker_config(self.tier, self._packages, self._interpreter)
-
-    def submit(self, program: Program) -> Future[Execution]:
-        toolchain = find_toolchain(program.language)
-        if toolchain and toolchain.compile:
-            return super().submit(program)
-        return self._pool(self.workers).submit(self.execute, program)  # a thread a worker: none waits for another's
+        tiers.worker_config(self.tier, self._packages)
 
     def execute(self, program: Program) -> Execution:
         toolchain = find_toolchain(program.language)
         if toolchain is None:
-            return Execution.unavailable(
-                "unsupported_language",
-                f"unknown language '{program.language}'{nearest(program.language, TOOLCHAINS)} "
-                f"Known: {', '.join(TOOLCHAINS)}.",
-            )
+            known = f"{nearest(program.language, TOOLCHAINS)} Known: {', '.join(TOOLCHAINS)}."
+            return Execution.unavailable("unsupported_language", f"unknown language '{program.language}'{known}")
         refusal = self._refusal(toolchain) or fault_of(program)
         if refusal:
             return refusal
@@ -125,25 +138,22 @@ class LocalProvider(Provider):
             idle, self._idle = self._idle, None
         while idle is not None and not idle.empty():
             idle.get().close()
-        self._binaries.close()
+        self._binaries = BinaryCache()
 
     def _refusal(self, toolchain: Toolchain) -> Execution | None:
         try:
             tier = self.tier
         except ConfigError as error:
             return Execution.unavailable("no_isolation", str(error))
-        if tier == "B" and toolchain.language != "python":
-            return Execution.unavailable(
-                "unsupported_language",
-                f"tier B runs Python alone, and this is {toolchain.language}: see `open-r1 executor check`.",
-            )
         missing = toolchain.missing()
-        if missing:
-            return Execution.unavailable(
-                "unsupported_language",
-                f"{toolchain.language} needs {', '.join(missing)}, which this machine lacks; install {toolchain.package}.",
-            )
-        return None
+        if tier == "B" and toolchain.language != "python":
+            obstacle = f"tier B runs Python alone, and this is {toolchain.language}: see `open-r1 executor check`."
+        elif missing:
+            lacks = f"{toolchain.language} needs {', '.join(missing)}, which this machine lacks"
+            obstacle = f"{lacks}; install {toolchain.package}."
+        else:
+            return None
+        return Execution.unavailable("unsupported_language", obstacle)
 
     def _run_again(self, program: Program, toolchain: Toolchain) -> Execution:
         """A program whose run was lost gets a second one. Lost again, it is to blame where a harmless one isn't lost.
@@ -164,75 +174,43 @@ class LocalProvider(Provider):
 
     def _run(self, program: Program, toolchain: Toolchain) -> Execution:
         """WorkerLost or OSError where that can't be done here and now."""
-        if not toolchain.compile:
-            source = memory_file(program.source.encode("utf-8", "replace"))
-            try:
-                return self._run_file(program, toolchain, source)
-            finally:
-                os.close(source)
-        compiled = self._compile(program, toolchain)
-        if isinstance(compiled, Execution):
-            return compiled
-        try:
-            return self._run_file(program, toolchain, compiled)
-        finally:
-            os.close(compiled)
+        content = self._compile(program, toolchain) if toolchain.compile else _encoded(program.source)
+        return content if isinstance(content, Execution) else self._run_file(program, toolchain, content)
 
     def _compile(self, program: Program, toolchain: Toolchain) -> Compiled:
+        own = {toolchain.main_file(program.source): _encoded(program.source)}
         if not is_graded(program, toolchain):
-            return self._build(*compile_job(program, toolchain))
-        graders = self._build_object(program, toolchain, of_graders=True)
-        if isinstance(graders, Execution):
-            said = graders.stderr[-300:].decode("utf-8", "replace")
-            return Execution.unavailable("bad_grader", f"the grader does not compile: {said}")
-        own = self._build_object(program, toolchain, of_graders=False)
-        return own if isinstance(own, Execution) else self._build(*link_job(toolchain, [own, graders]))
+            command = toolchain.compile_command(program.source, program.sources)
+            return self._build(toolchain, command, {**program.sources, **own})
+        graders = {name: program.sources[name] for name in toolchain.compiled_with(program.sources)}
+        headers = {name: content for name, content in program.sources.items() if name not in graders}
+        built: dict[str, bytes] = {}
+        for name, files in (("1.o", graders), ("0.o", own)):  # apart, so that a program can't include its grader
+            part = self._build(toolchain, toolchain.object_command(list(files)), headers | files)
+            if isinstance(part, Execution):
+                said = part.stderr[-300:].decode("utf-8", "replace")
+                fault = Execution.unavailable("bad_grader", f"the grader does not compile: {said}")
+                return part if files is own else fault
+            built[name] = part
+        return self._build(toolchain, toolchain.link_command(sorted(built)), built)
 
-    def _build_object(self, program: Program, toolchain: Toolchain, of_graders: bool) -> bytes | Execution:
-        built = self._build(*object_job(program, toolchain, of_graders))
-        if isinstance(built, Execution):
-            return built
-        try:
-            return _content(built)
-        finally:
-            os.close(built)
-
-    def _build(self, job: Job, files: Mapping[str, bytes]) -> Compiled:
+    def _build(self, toolchain: Toolchain, command: Sequence[str], files: Mapping[str, bytes]) -> Compiled:
         """What a compiler makes of files, from the cache where it has been made before."""
-        return self._binaries.get(compile_key(job.argv, files), lambda: self._run_compiler(job, files))
+        contents = sorted((name, hashlib.sha256(content).digest()) for name, content in files.items())
+        return self._binaries.get(repr((command, contents)), lambda: self._run_compiler(toolchain, command, files))
 
-    def _run_compiler(self, job: Job, files: Mapping[str, bytes]) -> Compiled:
-        nothing = memory_file(b"")
-        try:
-            with self._worker() as worker:
-                result = worker.run(job, nothing, b"", files, COMPILE_LIMITS.output_kb << 10)
-        finally:
-            os.close(nothing)
-        if result.outcome.failure:
-            raise WorkerLost(result.outcome.failure)
-        if was_killed(result):
-            raise WorkerLost("the compiler was killed, perhaps for the machine's lack of memory")
-        if result.collected is None:
-            return compile_error(result)
-        try:
-            if result.outcome.exit_code != 0:
-                return compile_error(result)
-            if os.fstat(result.collected).st_size > MAX_BINARY_BYTES:
-                return compile_error(result, f"the executable has more than {MAX_BINARY_BYTES >> 20} MiB")
-            return memory_file(_content(result.collected))
-        finally:
-            os.close(result.collected)
+    def _run_compiler(self, toolchain: Toolchain, command: Sequence[str], files: Mapping[str, bytes]) -> Compiled:
+        with self._worker() as worker:
+            job = compile_job(toolchain, command, files)
+            return read_compilation(worker.run(job, b"", b"", files, COMPILE_LIMITS.output_kb << 10))
 
-    def _run_file(self, program: Program, toolchain: Toolchain, file: int) -> Execution:
-        """Run a program of which `file` is the source, or what the compiler made of it."""
-        is_compiled = bool(toolchain.compile) and bool(toolchain.run)
-        job, files = run_job(program, toolchain, _content(file) if is_compiled else None)
+    def _run_file(self, program: Program, toolchain: Toolchain, content: bytes) -> Execution:
+        """Run a program of which `content` is the source, or what the compiler made of it."""
+        job, files = run_job(program, toolchain, content)
         with self._worker() as worker:
             output_bytes = program.limits.output_kb << 10
-            result = worker.run(job, file, program.stdin, files, output_bytes, is_graded(program, toolchain))
-        if result.outcome.failure:
-            raise WorkerLost(result.outcome.failure)
-        return execution_of(result, program.limits)
+            result = worker.run(job, content, program.stdin, files, output_bytes, is_graded(program, toolchain))
+        return read_run(result, program.limits)
 
     @contextmanager
     def _worker(self) -> Iterator[Worker]:
@@ -244,7 +222,7 @@ class LocalProvider(Provider):
             idle.put(worker)
 
     def _workers(self) -> queue.LifoQueue[Worker]:
-        config = None if self._idle else tiers.worker_config(self.tier, self._packages, self._interpreter)
+        config = None if self._idle else tiers.worker_config(self.tier, self._packages)
         with self._lock:
             if self._idle is None:
                 assert config is not None
@@ -258,7 +236,7 @@ class LocalProvider(Provider):
 
     def forget_workers(self) -> None:
         """In a forked child: the workers and compiled programs are the parent's."""
-        made, self._workers_made, self._idle, self._pools = self._workers_made, (), None, {}
+        made, self._workers_made, self._idle, self._pool = self._workers_made, (), None, None
         self._lock = threading.Lock()
         self._binaries = BinaryCache()
         for worker in made:
@@ -276,5 +254,5 @@ def _forget_parents_workers() -> None:
 os.register_at_fork(after_in_child=_forget_parents_workers)
 
 
-def _content(descriptor: int) -> bytes:
-    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+def _encoded(source: str) -> bytes:
+    return source.encode("utf-8", "replace")

@@ -19,39 +19,34 @@ def resident_mb(root: int) -> float:
     hasn't lately, or has said that it doesn't need it, keeps it all the same, and no figure of the kernel's shows that.
     """
     parents = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with suppress(OSError, IndexError):
-                parents[int(name)] = _parent(name)
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError, IndexError):
+            parents[int(name)] = int(_read(name, "stat").rpartition(b")")[2].split()[1])
     family = {root}
     while grown := {pid for pid, parent in parents.items() if parent in family} - family:
         family |= grown
-    shared: dict[bytes, float] = {}
-    own = sum(_own_mb(pid) for pid in family - {root})
+    own_kb = 0
+    shared: dict[bytes, int] = {}
     for pid in family - {root}:
-        shared |= _shared_mb(pid)
-    return own + sum(shared.values())
+        with suppress(OSError, ValueError):
+            own_kb += sum(
+                int(line.split()[1]) for line in _read(pid, "status").splitlines() if line.startswith(COUNTED)
+            )
+            shared |= _shared(pid)
+    return (own_kb + (sum(shared.values()) >> 10)) / 1024
 
 
-def _parent(pid: str) -> int:
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return int(file.read().rpartition(b")")[2].split()[1])
+def _read(pid: int | str, name: str) -> bytes:
+    with open(f"/proc/{pid}/{name}", "rb") as file:
+        return file.read()
 
 
-def _own_mb(pid: int) -> float:
-    with suppress(OSError, ValueError), open(f"/proc/{pid}/status", "rb") as file:
-        lines = [line.split() for line in file if line.startswith(COUNTED)]
-        return sum(int(kilobytes) for _, kilobytes, _ in lines) / 1024
-    return 0.0
-
-
-def _shared_mb(pid: int) -> dict[bytes, float]:
-    """Shared memory of no file: its number, and the megabytes that it may grow to."""
-    found: dict[bytes, float] = {}
-    with suppress(OSError, ValueError), open(f"/proc/{pid}/maps", "rb") as file:
-        for line in file:
-            if line.endswith(SHARED_MEMORY) or NAMED_SHARED_MEMORY in line:
-                span, _, _, _, inode, *_ = line.split()
-                start, end = (int(number, 16) for number in span.split(b"-"))
-                found[inode] = found.get(inode, 0.0) + (end - start) / (1 << 20)
+def _shared(pid: int) -> dict[bytes, int]:
+    """Shared memory of no file: its number, and the bytes that it may grow to."""
+    found: dict[bytes, int] = {}
+    for line in _read(pid, "maps").splitlines(keepends=True):
+        if line.endswith(SHARED_MEMORY) or NAMED_SHARED_MEMORY in line:
+            span, _, _, _, inode, *_ = line.split()
+            start, end = (int(number, 16) for number in span.split(b"-"))
+            found[inode] = found.get(inode, 0) + end - start
     return found

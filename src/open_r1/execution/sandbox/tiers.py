@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -60,24 +60,24 @@ class Isolation:
 
 
 @cache
-def detect(interpreter: str | None = None) -> Isolation:
+def detect() -> Isolation:
     """Try the tiers, best first. Starts a server or two, and takes a few tenths of a second the first time."""
     obstacles = {}
     for tier in TIERS:
-        obstacle = why_not(tier, interpreter)
+        obstacle = why_not(tier)
         if not obstacle:
             return Isolation(tier, obstacles)
         obstacles[tier] = obstacle
     return Isolation("", obstacles)
 
 
-def why_not(tier: str, interpreter: str | None = None) -> str:
+def why_not(tier: str) -> str:
     """What keeps this machine from a tier; "" when nothing does."""
     if platform.system() != "Linux":
         return f"it needs Linux, and this is {platform.system()}"
     if platform.machine() not in MACHINES:
         return f"it needs one of {', '.join(MACHINES)}, and this is {platform.machine()}"
-    worker = Worker(worker_config(tier, interpreter=interpreter))
+    worker = Worker(worker_config(tier))
     try:
         worker.start()
     except WorkerLost as error:
@@ -89,63 +89,34 @@ def why_not(tier: str, interpreter: str | None = None) -> str:
 
 def _switched_off() -> list[str]:
     """The system's settings that forbid user namespaces."""
-    return [
-        f"{path} is {value}, which forbids user namespaces"
-        for path, value in _SWITCHES.items()
-        if _content(path) == value
-    ]
+    found = []
+    for path, value in _SWITCHES.items():
+        with suppress(OSError, ValueError):
+            if Path(path).read_text(encoding="ascii").strip() == value:
+                found.append(f"{path} is {value}, which forbids user namespaces")
+    return found
 
 
-def _content(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        return ""
-
-
-def worker_config(tier: str, packages: Sequence[str] = (), interpreter: str | None = None) -> WorkerConfig:
+def worker_config(tier: str, packages: Sequence[str] = ()) -> WorkerConfig:
     """What a worker of this tier is started with: what jobs may read, and the packages they may import."""
-    interpreter = os.path.realpath(interpreter or sys.executable)
-    prefix = _prefix(interpreter)
+    interpreter = os.path.realpath(sys.executable)
+    library = Path(sys.base_prefix) / "lib"  # what else the prefix has may be someone's home
+    libraries = [str(path) for pattern in ("python3*", "*.so*") for path in sorted(library.glob(pattern))]
     folders, entries = package_files(packages)
-    readable = [*SHOWN_ALWAYS, *SYSTEM_FILES, *_interpreter_files(interpreter, prefix), *shown_files(), *entries]
+    readable = [*SHOWN_ALWAYS, *SYSTEM_FILES, interpreter, *libraries, *shown_files(), *entries]
     return WorkerConfig(
         tier=tier,
         interpreter=interpreter,
         readable=tuple(dict.fromkeys(readable)),
-        hidden=tuple(_site_folders(prefix)),
+        hidden=tuple(_site_folders()),
         packages=folders,
         preload=tuple(name for package in packages for name in import_names(package)),
     )
 
 
-@cache
-def _prefix(interpreter: str) -> str:
-    """Where an interpreter and its library are installed. ConfigError when it can't be asked."""
-    if interpreter == os.path.realpath(sys.executable):
-        return sys.base_prefix
-    question = [
-        interpreter,
-        "-I",
-        "-S",
-        "-c",
-        "import sys; assert sys.version_info >= (3, 11); print(sys.base_prefix)",
-    ]
-    try:
-        return subprocess.run(question, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ConfigError(f"sandbox interpreter {interpreter} is not a Python 3.11 or newer: {error}.") from error
-
-
-def _interpreter_files(interpreter: str, prefix: str) -> list[str]:
-    """The interpreter with its standard library and shared libraries: what else its prefix has may be someone's home."""
-    library = Path(prefix) / "lib"
-    return [interpreter, *(str(path) for pattern in ("python3*", "*.so*") for path in sorted(library.glob(pattern)))]
-
-
-def _site_folders(prefix: str) -> list[str]:
+def _site_folders() -> list[str]:
     """Where installed packages lie: they are hidden, as answers may lie there too."""
-    roots = [Path(prefix), Path("/usr"), Path("/usr/local")]
+    roots = [Path(sys.base_prefix), Path("/usr"), Path("/usr/local")]
     return sorted({str(path) for root in roots for path in root.glob("lib/python3*/*-packages") if path.is_dir()})
 
 

@@ -6,6 +6,7 @@ A toolchain is looked for on PATH when it is first asked for. Python needs none:
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,7 @@ from open_r1.execution.programs import Limits
 from open_r1.execution.sandbox import java
 from open_r1.text.languages import CPP_STANDARDS, canonical_language, cpp_standard
 
-COMPILE_LIMITS = Limits(
-    wall_s=30.0, cpu_s=30.0, memory_mb=2048, output_kb=64, disk_mb=256, processes=64, open_files=256
-)
+COMPILE_LIMITS = Limits(30.0, 30.0, memory_mb=2048, output_kb=64, disk_mb=256, processes=64, open_files=256)
 RESULT = "program"
 """What a compile command calls its result."""
 
@@ -44,9 +43,7 @@ class Toolchain:
         forks: Its programs may start processes.
         limits_address_space: False for runtimes that reserve more than they use: their memory is watched instead.
         threads: How many its runtime starts before the program is asked.
-        make_object, link: Commands that make an object file of sources, and an executable of object files; () where it
-            can't be done apart.
-        libraries: The last words of a link command.
+        compiler: The words of a command that can compile apart and link, if there is one.
     """
 
     language: str
@@ -59,9 +56,7 @@ class Toolchain:
     forks: bool = False
     limits_address_space: bool = True
     threads: int = 0
-    make_object: tuple[str, ...] = ()
-    link: tuple[str, ...] = ()
-    libraries: tuple[str, ...] = ()
+    compiler: tuple[str, ...] = ()
 
     def missing(self) -> list[str]:
         """Tools that this machine doesn't have."""
@@ -69,8 +64,11 @@ class Toolchain:
 
     def environment(self) -> dict[str, str]:
         """Variables its tools need where /proc isn't there to tell them where they lie."""
-        home = _home_of(self.language)
-        variables = {"LD_LIBRARY_PATH": f"{home}/lib", "JAVA_HOME": home} if home else {}
+        variables = {}
+        if self.language in ("rust", "java"):
+            java_home = Path(os.path.realpath(shutil.which("java") or "")).parent.parent
+            home = _rust_root() if self.language == "rust" else java_home
+            variables = {"LD_LIBRARY_PATH": f"{home}/lib", "JAVA_HOME": str(home)}
         if self.limits_address_space and self.compile:
             variables["MALLOC_ARENA_MAX"] = "1"  # a further one takes 64 MiB of address space for each thread
         return variables
@@ -81,11 +79,9 @@ class Toolchain:
 
     def compile_command(self, source: str, sources: Mapping[str, bytes]) -> list[str]:
         """The command that makes `RESULT` of the source, and of further sources that are compiled with it."""
-        names = java.read_names(source)
-        return [
-            *_filled(self.compile, main=self.main_file(source), main_class=names.main_class),
-            *self.compiled_with(sources),
-        ]
+        main_class = java.read_names(source).main_class
+        command = _filled(self.compile, main=self.main_file(source), main_class=main_class)
+        return [*command, *self.compiled_with(sources)]
 
     def compiled_with(self, sources: Mapping[str, bytes]) -> list[str]:
         """Which of the further sources the compiler is given, beside those that it finds by itself."""
@@ -93,40 +89,35 @@ class Toolchain:
 
     def object_command(self, sources: Sequence[str]) -> list[str]:
         """The command that makes one object file, `RESULT`, of source files."""
-        return [*_filled(self.make_object), *sources]
+        return [*_filled((*self.compiler, "-r", "-nostdlib", "-o", RESULT)), *sources]
 
     def link_command(self, objects: Sequence[str]) -> list[str]:
         """The command that makes `RESULT` of object files."""
-        return [*_filled(self.link), *objects, *self.libraries]
+        no_plugins = ("-fno-lto", "-fno-use-linker-plugin")  # objects are linked as they are
+        return [*_filled((*self.compiler, *no_plugins, "-o", RESULT)), *objects, "-lm"]
 
-    def run_command(self, limits: Limits, main: str) -> list[str]:
-        return _filled(self.run, main=main, memory_mb=str(limits.memory_mb))
+    def run_command(self, limits: Limits) -> list[str]:
+        return _filled(self.run, main=self.main, memory_mb=str(limits.memory_mb))
 
 
 def _filled(words: tuple[str, ...], **values: str) -> list[str]:
-    def fill(word: str) -> str:
-        for name, value in values.items():
-            word = word.replace(f"{{{name}}}", value)
-        return word
+    """A command: its tool as PATH has it, or where that leads out of the system's folders, what it leads to."""
+    if not words:
+        return []
+    path = shutil.which(words[0]) or words[0]
+    filled = [re.sub(r"\{(\w+)\}", lambda name: values[name[1]], word) for word in words[1:]]
+    return [path if _is_shown(path) else os.path.realpath(path), *filled]
 
-    filled = [fill(word) for word in words]
-    return [_path_of(filled[0]), *filled[1:]] if filled else []
 
-
-def _path_of(tool: str) -> str:
-    """Where a tool lies in the box: as PATH has it, or where that leads out of the system's folders, what it leads to."""
-    path = shutil.which(tool) or tool
-    return path if path.startswith(tuple(f"{folder}/" for folder in SHOWN_ALWAYS)) else os.path.realpath(path)
+def _is_shown(path: str) -> bool:
+    return path.startswith(tuple(f"{folder}/" for folder in SHOWN_ALWAYS))
 
 
 def _gcc(language: str, compiler: str, standard: str, suffixes: tuple[str, ...]) -> Toolchain:
     options = (compiler, f"-std={standard}", "-O2", "-pipe", "-pthread")
-    return Toolchain(
-        language, f"main{suffixes[0]}", (*options, "-o", RESULT, "{main}", "-lm"),
-        make_object=(*options, "-r", "-nostdlib", "-o", RESULT),
-        link=(compiler, "-pthread", "-fno-lto", "-fno-use-linker-plugin", "-o", RESULT),
-        libraries=("-lm",), compiled_suffixes=suffixes, tools=(compiler,), package=compiler,
-    )  # fmt: skip
+    compile_all = (*options, "-o", RESULT, "{main}", "-lm")
+    main = f"main{suffixes[0]}"
+    return Toolchain(language, main, compile_all, (), suffixes, (compiler,), compiler, compiler=options)
 
 
 def _cpp(standard: str) -> Toolchain:
@@ -204,7 +195,7 @@ def shown_files() -> tuple[str, ...]:
 
 def files_of(name: str, tool: Path) -> list[str]:
     """A tool and the libraries that are its own; nothing of what the system shows anyway."""
-    if str(tool).startswith(tuple(f"{folder}/" for folder in SHOWN_ALWAYS)) or not tool.is_file():
+    if _is_shown(str(tool)) or not tool.is_file():
         return []
     root = tool.parent.parent
     return [str(tool), *(str(path) for pattern in _LIBRARIES.get(name, ()) for path in sorted(root.glob(pattern)))]
@@ -213,14 +204,6 @@ def files_of(name: str, tool: Path) -> list[str]:
 @cache
 def _rust_root() -> str:
     return _output_of("rustc", "--print", "sysroot")
-
-
-def _home_of(language: str) -> str:
-    if language == "rust":
-        return _rust_root()
-    if language == "java":
-        return str(Path(os.path.realpath(shutil.which("java") or "")).parent.parent)
-    return ""
 
 
 def says_out_of_memory(stderr: bytes) -> bool:

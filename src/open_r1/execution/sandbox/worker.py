@@ -1,8 +1,7 @@
 """One worker: a server process, the line to it, and the job it is at.
 
-Does: start the server, hand it a job, read what the job writes straight from the pipes, end it where it writes or uses
-too much, and give the server up when it doesn't answer. Does not: know languages (`toolchains`) or share work
-(`local`).
+It reads what a job writes straight from the pipes, ends the job where it writes or uses too much, and gives the server up
+when it doesn't answer.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from json import dumps
-from marshal import dumps as dump
 from pathlib import Path
 
 import open_r1
@@ -29,15 +28,9 @@ START_LIMIT_S = 30.0
 GRACE_S = 10.0
 """How much longer than a job's limit the server may be silent before it is given up."""
 
-AT_ONCE_S = 0.005
-"""How long only the server is listened to, and what a job writes stays in its pipes."""
-
 MEMORY_CHECK_S = 0.05
 SERVER_MB = 64
 """What the server and a job's first process have in RAM themselves."""
-
-MARSHAL_VERSION = 2
-"""One that every interpreter reads."""
 
 READ_BYTES = 1 << 16
 ENVIRONMENT = {"LD_BIND_NOW": "1", "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -82,13 +75,13 @@ class WorkerConfig:
 class Result:
     """What came of a job: what it wrote, what the server saw of it, and what was seen from here."""
 
-    stdout: bytes = b""
-    stderr: bytes = b""
-    outcome: Outcome = Outcome()
-    output_exceeded: bool = False
-    memory_exceeded: bool = False
-    collected: int | None = None
-    """A descriptor of the file asked for, the caller's to close."""
+    stdout: bytes
+    stderr: bytes
+    outcome: Outcome
+    output_exceeded: bool
+    memory_exceeded: bool
+    collected: bytes | None
+    """The content of the file asked for."""
 
 
 class Worker:
@@ -121,7 +114,7 @@ class Worker:
         )
         theirs.close()
         self._line = ours
-        outcome, _ = self.receive(START_LIMIT_S)
+        outcome, _ = self._receive(ours, START_LIMIT_S)
         if outcome.failure:
             self.close()
             raise WorkerLost(outcome.failure)
@@ -129,13 +122,13 @@ class Worker:
     def run(
         self,
         job: Job,
-        program: int,
+        program: bytes,
         stdin: bytes,
         files: Mapping[str, bytes],
         output_bytes: int,
         stdin_is_pipe: bool = False,
     ) -> Result:
-        """Run a job whose program is the descriptor `program`. WorkerLost when the server did not survive it.
+        """Run a job. WorkerLost when the server could not, or did not survive it.
 
         Standard input is a file, or where asked a pipe, which can't be read twice.
         """
@@ -143,33 +136,30 @@ class Worker:
             self.start()
         line = self._line
         assert line is not None
-        feed = _Feed(stdin) if stdin_is_pipe and stdin else None
-        given = [feed.reader if feed else memory_file(stdin), *(memory_file(content) for content in files.values())]
-        pipes = [os.pipe(), os.pipe()]
+        (stdout, theirs_1), (stderr, theirs_2) = os.pipe(), os.pipe()
+        given = [theirs_1, theirs_2, _fed_pipe(stdin) if stdin_is_pipe else memory_file(stdin), memory_file(program)]
+        given += map(memory_file, files.values())
         try:
-            message = dump(tuple(job), MARSHAL_VERSION)
-            line.send(message, [pipes[0][1], pipes[1][1], given[0], program, *given[1:]])
-        except OSError as error:
-            self.close()
-            for reader, _ in pipes:
-                os.close(reader)
-            if feed:
-                feed.close()
-            raise WorkerLost(f"the sandbox server is gone: {error}") from error
-        finally:
-            for descriptor in (pipes[0][1], pipes[1][1], *given):
-                os.close(descriptor)
-        watch = _Watch(self, job, (pipes[0][0], pipes[1][0]), output_bytes, feed)
-        try:
-            return watch.until_ended()
+            try:
+                line.send(job, given)
+            except OSError as error:
+                raise WorkerLost(f"the sandbox server is gone: {error}") from error
+            finally:
+                for descriptor in given:
+                    os.close(descriptor)
+            result = self._watch(job, line, (stdout, stderr), output_bytes)
         except BaseException:
             self.close()  # or the next job would be given this one's answer
             raise
         finally:
-            watch.close()
+            os.close(stdout)
+            os.close(stderr)
+        if result.outcome.failure:
+            raise WorkerLost(result.outcome.failure)
+        return result
 
     def close(self) -> None:
-        """End the server and everything it started."""
+        """End the server, and with it whatever it runs."""
         if self._line is not None:
             self._line.close()
             self._line = None
@@ -185,166 +175,95 @@ class Worker:
             self._line.close()
         self._line = self._process = None
 
-    def end_job(self) -> None:
-        """Ask the server to end the job at hand; its answer comes as for any other."""
-        if self._line is not None:
-            with suppress(OSError):
-                self._line.send(wire.END)
+    def _watch(self, job: Job, line: wire.Line, readers: tuple[int, int], output_bytes: int) -> Result:
+        """Read what a job writes and look at its memory until the server has answered."""
+        written = {reader: bytearray() for reader in readers}
+        output_exceeded = memory_exceeded = False
 
-    def receive(self, timeout_s: float) -> tuple[Outcome, list[int]]:
+        def read(reader: int) -> None:
+            """Take one piece from a pipe, and forget it at its end. Too much ends the job."""
+            nonlocal output_exceeded
+            piece = os.read(reader, READ_BYTES)
+            written[reader] += piece
+            if len(written[reader]) > output_bytes:
+                del written[reader][output_bytes:]
+                output_exceeded = True
+                self._end_job(line)
+            if not piece or output_exceeded:
+                unread.discard(reader)
+
+        unread = set(readers)
+        deadline = time.monotonic() + job.wall_s + GRACE_S
+        watches_memory = job.forks or not job.limits_address_space
+        next_check = time.monotonic() + MEMORY_CHECK_S if watches_memory else deadline
+        while line.fileno() not in (ready := _readable([line.fileno(), *unread], next_check - time.monotonic())):
+            for reader in unread.intersection(ready):
+                read(reader)
+            if time.monotonic() > deadline:
+                raise WorkerLost("the sandbox server did not answer in time")
+            if watches_memory and time.monotonic() >= next_check:
+                next_check = time.monotonic() + MEMORY_CHECK_S
+                if self.pid and resident_mb(self.pid) > job.memory_mb + SERVER_MB:
+                    memory_exceeded = True
+                    self._end_job(line)
+        outcome, descriptors = self._receive(line, GRACE_S)
+        while ready := _readable(unread, 0):  # until the end: a message that nobody received may hold a pipe open
+            for reader in ready:
+                read(reader)
+        stdout, stderr = map(bytes, written.values())
+        collected = _content(descriptors[0]) if descriptors else None
+        return Result(stdout, stderr, outcome, output_exceeded, memory_exceeded, collected)
+
+    def _end_job(self, line: wire.Line) -> None:
+        """Ask the server to end the job at hand; its answer comes as for any other."""
+        with suppress(OSError):
+            line.send(wire.END)
+
+    def _receive(self, line: wire.Line, timeout_s: float) -> tuple[Outcome, list[int]]:
         """The server's next answer. WorkerLost, and the server closed, when none comes."""
-        if self._line is None:
-            raise WorkerLost("the sandbox server was closed")
         try:
-            received = self._line.receive(timeout_s)
+            received = line.receive(timeout_s)
             if received is None:
-                raise EOFError
-            message, descriptors = received
-            return Outcome.decode(message), descriptors
-        except EOFError as error:
-            self.close()
-            raise WorkerLost("the sandbox server ended") from error
-        except (OSError, ValueError) as error:
+                raise OSError("it ended")
+            return Outcome(*received[0]), received[1]
+        except (OSError, ValueError, TypeError) as error:
             self.close()
             raise WorkerLost(f"the sandbox server did not answer: {error}") from error
 
-    def fileno(self) -> int:
-        """Of the line to the server, for `poll`."""
-        return -1 if self._line is None else self._line.fileno()
 
-
-class _Watch:
-    """One job seen from this side: what it writes, the memory that it uses, and the server's word on how it ended."""
-
-    def __init__(
-        self, worker: Worker, job: Job, readers: tuple[int, int], output_bytes: int, feed: _Feed | None
-    ) -> None:
-        self._worker = worker
-        self._feed = feed
-        self._job = job
-        self._written = {reader: bytearray() for reader in readers}
-        self._output_bytes = output_bytes
-        self._result = Result()
-        self._deadline = time.monotonic() + job.wall_s + GRACE_S
-        self._poll = select.poll()
-        self._poll.register(worker.fileno(), select.POLLIN)
-        self._watches_memory = job.forks or not job.limits_address_space
-        self._next_memory_check = time.monotonic() + MEMORY_CHECK_S
-
-    def until_ended(self) -> Result:
-        has_ended = self._poll.poll(AT_ONCE_S * 1000)  # as most have, and nobody was woken for each line of theirs
-        if not has_ended:
-            for reader in self._written:
-                self._poll.register(reader, select.POLLIN)
-            if self._feed and not self._feed.is_done:
-                self._poll.register(self._feed.writer, select.POLLOUT)
-            while not self._poll_once():
-                if self._watches_memory and time.monotonic() >= self._next_memory_check:
-                    self._check_memory()
-        outcome, descriptors = self._worker.receive(GRACE_S)
-        for reader in self._written:
-            while _has_more(reader) and self._read(reader):
-                pass
-        return self._finish(outcome, descriptors)
-
-    def close(self) -> None:
-        for reader in self._written:
-            os.close(reader)
-        if self._feed:
-            self._feed.close()
-
-    def _poll_once(self) -> bool:
-        """Read what is there; True when the server has answered. WorkerLost when it should have long ago."""
-        now = time.monotonic()
-        if now > self._deadline:
-            self._worker.close()
-            raise WorkerLost("the sandbox server did not answer in time")
-        until = min(self._deadline, self._next_memory_check) if self._watches_memory else self._deadline
-        ready = [descriptor for descriptor, _ in self._poll.poll(max(0.0, until - now) * 1000 + 1)]
-        for reader in set(ready) & self._written.keys():
-            if not self._read(reader):
-                self._poll.unregister(reader)
-        if self._feed and self._feed.writer in ready:
-            writer = self._feed.writer
-            if self._feed.write():
-                self._poll.unregister(writer)
-        return self._worker.fileno() in ready
-
-    def _read(self, reader: int) -> bool:
-        """Take one piece from a pipe; False when there is no more to take. Too much ends the job."""
-        piece = os.read(reader, READ_BYTES)
-        written = self._written[reader]
-        written += piece
-        if len(written) <= self._output_bytes:
-            return bool(piece)
-        del written[self._output_bytes :]
-        self._result.output_exceeded = True
-        self._worker.end_job()
-        return False
-
-    def _check_memory(self) -> None:
-        self._next_memory_check = time.monotonic() + MEMORY_CHECK_S
-        if self._worker.pid and resident_mb(self._worker.pid) > self._job.memory_mb + SERVER_MB:
-            self._result.memory_exceeded = True
-            self._worker.end_job()
-
-    def _finish(self, outcome: Outcome, descriptors: list[int]) -> Result:
-        result = self._result
-        result.outcome = outcome
-        result.stdout, result.stderr = (bytes(written) for written in self._written.values())
-        result.collected = descriptors[0] if descriptors else None
-        return result
-
-
-class _Feed:
-    """Standard input as a pipe: what fits is in it before the program starts, the rest is written as it reads."""
-
-    def __init__(self, content: bytes) -> None:
-        self._rest = memoryview(content)
-        self.reader, self.writer = os.pipe()
-        os.set_blocking(self.writer, False)
-        self.write()
-
-    @property
-    def is_done(self) -> bool:
-        return self.writer < 0
-
-    def write(self) -> bool:
-        """Write what fits now; True, and the pipe closed, when nothing is left or nobody reads."""
-        with suppress(BlockingIOError):
-            try:
-                while self._rest:
-                    self._rest = self._rest[os.write(self.writer, self._rest) :]
-            except BrokenPipeError:
-                self._rest = self._rest[:0]
-        if not self._rest:
-            self.close()
-        return self.is_done
-
-    def close(self) -> None:
-        if not self.is_done:
-            os.close(self.writer)
-            self.writer = -1
-
-
-def _has_more(reader: int) -> bool:
-    """Whether there is something to be read, or the end. A pipe may be held open by a message that nobody received."""
+def _readable(descriptors: Iterable[int], timeout_s: float) -> list[int]:
+    """Those that can be read from, or are at their end, within a time."""
     poll = select.poll()
-    poll.register(reader, select.POLLIN)
-    return bool(poll.poll(0))
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return [descriptor for descriptor, _ in poll.poll(max(0.0, timeout_s) * 1000)]
+
+
+def _content(descriptor: int) -> bytes:
+    with open(descriptor, "rb") as file:
+        return file.read()
+
+
+def _fed_pipe(content: bytes) -> int:
+    """The end of a pipe to read from; a thread writes the content, until nobody reads any more."""
+
+    def write() -> None:
+        with suppress(BrokenPipeError), open(writer, "wb", buffering=0) as file:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[file.write(rest) :]
+
+    reader, writer = os.pipe()
+    threading.Thread(target=write, name="sandbox-stdin", daemon=True).start()
+    return reader
 
 
 def memory_file(content: bytes) -> int:
     """A descriptor from which `content` can be read, and nothing written."""
-    if not content:
-        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     writable = os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(writable, view) :]
+    with open(writable, "wb") as file:
+        file.write(content)
+        file.flush()
         seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
         fcntl.fcntl(writable, fcntl.F_ADD_SEALS, seals)
         return os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(writable)

@@ -39,9 +39,12 @@ def run_script(source: str, mark: str) -> None:
 def evaluate(source: str, names: dict) -> object:
     """The value of the last line, if that is an expression."""
     tree = ast.parse(source, "script.py")
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, "script.py", "exec"), names)
-    return last and eval(compile(ast.Expression(last.value), "script.py", "eval"), names)
+    last = tree.body[-1] if tree.body else None
+    if not isinstance(last, ast.Expr):
+        exec(compile(tree, "script.py", "exec"), names)
+        return None
+    exec(compile(ast.Module(tree.body[:-1], []), "script.py", "exec"), names)
+    return eval(compile(ast.Expression(last.value), "script.py", "eval"), names)
 
 
 def describe(error: BaseException) -> dict:

@@ -18,14 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.service.languages import COMPILED, Runtime, find_runtime
-from open_r1.execution.service.requests import (
-    MAX_FILES,
-    SHUTTING_DOWN,
-    Arguments,
-    Language,
-    Refusal,
-    check_file_name,
-)
+from open_r1.execution.service.requests import MAX_FILES, SHUTTING_DOWN, Arguments, Language, Refusal, check_file_name
 from open_r1.execution.service.settings import ServiceSettings
 from open_r1.execution.wire import decode_bytes
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
 
-LIMITS = Limits(wall_s=10.0, cpu_s=10.0, memory_mb=256)
+HELLO_LIMITS = Limits(wall_s=30, cpu_s=30)
 
 HELLO = {
     "python": "print('hello')",
@@ -56,29 +55,57 @@ print(json.dumps({
 MAX_PRIVATE_FILES = 20
 
 
-@dataclass(frozen=True)
-class Probe:
-    """A program and what its execution has to be.
-
-    Args:
-        name: What it shows, as the end of "it ...".
-        fault: What is wrong with the execution; "" if nothing is.
-    """
-
-    name: str
-    program: Program
-    fault: Callable[[Execution], str]
+Fault = Callable[[Execution], str]
+"""What is wrong with an execution; "" if nothing is."""
 
 
-def probes(languages: Mapping[str, str]) -> list[Probe]:
-    """The probes for the languages that are there."""
-    runs = [
-        Probe(f"runs {name}", Program(HELLO[name], name, limits=Limits(wall_s=30, cpu_s=30)), expect_output(b"hello"))
+def expect(status: Status, output: bytes | None = None) -> Fault:
+    """A fault where a program ends otherwise, or writes something else."""
+    return lambda found: "" if found.status is status and output in (None, found.stdout.strip()) else describe(found)
+
+
+def describe(execution: Execution) -> str:
+    return (
+        f"ended as {execution.status.value}, exit status {execution.exit_code}, "
+        f"stdout {execution.stdout[:60]!r}, stderr {execution.stderr[-200:]!r}"
+    )
+
+
+def find_sights(execution: Execution) -> str:
+    """A fault where a program has seen something of this machine."""
+    try:
+        seen = json.loads(execution.stdout)
+        found = [f"{verb} {', '.join(things)}" for verb, things in seen.items() if things]
+    except (ValueError, AttributeError, TypeError):
+        return describe(execution)
+    return f"a program {' and '.join(found)}" if found else ""
+
+
+LIMIT_PROBES: dict[str, tuple[Program, Fault]] = {
+    "stops a program at its time limit": (
+        Program("while True: pass", limits=Limits(wall_s=1.0, cpu_s=0.5)),
+        expect(Status.TIME_LIMIT),
+    ),
+    "stops a program at its memory limit": (
+        Program("print(len(bytearray(200 << 20)))", limits=Limits(memory_mb=64)),
+        expect(Status.MEMORY_LIMIT),
+    ),
+    "stops a program at its output limit": (
+        Program("print('x' * 100_000)", limits=Limits(output_kb=8)),
+        expect(Status.OUTPUT_LIMIT),
+    ),
+}
+
+
+def probes(languages: Mapping[str, str]) -> dict[str, tuple[Program, Fault]]:
+    """The probes for the languages that are there: what each shows, as the end of "it ...", its program and its fault."""
+    runs = {
+        f"runs {name}": (Program(HELLO[name], name, limits=HELLO_LIMITS), expect(Status.FINISHED, b"hello"))
         for name in languages
         if name in HELLO
-    ]
+    }
     look_around = Program(LOOK_AROUND, args=tuple(private_files()))
-    return [*runs, *LIMIT_PROBES, Probe("shows programs nothing of this machine", look_around, find_sights)]
+    return {**runs, **LIMIT_PROBES, "shows programs nothing of this machine": (look_around, find_sights)}
 
 
 def private_files() -> list[str]:
@@ -91,60 +118,10 @@ def private_files() -> list[str]:
 def run_probes(provider: Provider, languages: Mapping[str, str]) -> dict[str, str]:
     """Each probe's name and what was wrong, "" where nothing was."""
     asked = probes(languages)
-    executions = provider.run([probe.program for probe in asked])
-    return {probe.name: fault_of(probe, found) for probe, found in zip(asked, executions, strict=True)}
-
-
-def fault_of(probe: Probe, execution: Execution) -> str:
-    if execution.status is Status.UNAVAILABLE:
-        return f"could not be run: {execution.reason}: {execution.detail}".rstrip(": ")
-    return probe.fault(execution)
-
-
-def expect_output(output: bytes) -> Callable[[Execution], str]:
-    def fault(execution: Execution) -> str:
-        return "" if execution.succeeded and execution.stdout.strip() == output else describe(execution)
-
-    return fault
-
-
-def expect_status(*statuses: Status) -> Callable[[Execution], str]:
-    def fault(execution: Execution) -> str:
-        return "" if execution.status in statuses else describe(execution)
-
-    return fault
-
-
-def find_sights(execution: Execution) -> str:
-    try:
-        seen = json.loads(execution.stdout)
-        found = [f"{verb} {', '.join(things)}" for verb, things in seen.items() if things]
-    except (ValueError, AttributeError, TypeError):
-        return describe(execution)
-    return f"a program {' and '.join(found)}" if found else ""
-
-
-def describe(execution: Execution) -> str:
-    return (
-        f"ended as {execution.status.value}, exit status {execution.exit_code}, "
-        f"stdout {execution.stdout[:60]!r}, stderr {execution.stderr[-200:]!r}"
-    )
-
-
-LIMIT_PROBES = (
-    Probe(
-        "stops a program at its time limit",
-        Program("while True: pass", limits=Limits(wall_s=1.0, cpu_s=0.5)),
-        expect_status(Status.TIME_LIMIT),
-    ),
-    Probe(
-        "stops a program at its memory limit",
-        Program("print(len(bytearray(200 << 20)))", limits=Limits(memory_mb=64)),
-        expect_status(Status.MEMORY_LIMIT),
-    ),
-    Probe(
-        "stops a program at its output limit",
-        Program("print('x' * 100_000)", limits=Limits(output_kb=8)),
-        expect_status(Status.OUTPUT_LIMIT),
-    ),
-)
+    executions = provider.run([program for program, _ in asked.values()])
+    return {
+        name: f"could not be run: {found.reason}: {found.detail}".rstrip(": ")
+        if found.status is Status.UNAVAILABLE
+        else fault(found)
+        for (name, (_, fault)), found in zip(asked.items(), executions, strict=True)
+    }

@@ -65,10 +65,7 @@ def make_server(
 
 
 def serve(
-    provider: Provider,
-    settings: ServiceSettings,
-    languages: Mapping[str, str],
-    on_ready: Callable[[str], None],
+    provider: Provider, settings: ServiceSettings, languages: Mapping[str, str], on_ready: Callable[[str], None]
 ) -> None:
     """Serve until SIGTERM or SIGINT. `on_ready` gets the address by which clients reach it once requests are answered."""
     with bind(settings.host, settings.port) as sock:

@@ -26,20 +26,11 @@ NEW_TOKEN = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """How the service is to run.
+    """How the service is to run: its address, its token ("" for none), its limits.
 
-    Args:
-        host: Address to listen on. Anything but loopback needs a token.
-        port: 0 takes a free one.
-        token: What clients must show; empty for none.
-        max_request_mb: Largest body of a request, in MiB.
-        max_programs, max_queue: Most programs in one request, and that wait, of all clients together.
-        max_limits: What one run may use at most.
-        max_held_mb: Bodies of all requests that are being read or not answered yet, in MiB.
-        max_unread_mb: Output of one request's programs that is kept for a client that doesn't read it, in MiB.
-        max_connections: Open connections at once; more are refused with 503.
-        max_client_share: The share of the queue, of the held bodies and of the connections that one address may take, so
-            that no client starves the others. 1 where all come from one address, as through a proxy.
+    `max_held_mb` bounds the bodies of all requests that are not answered yet, `max_unread_mb` the output that is kept for
+    one client that doesn't read it. One address may take `max_client_share` of the queue, of the held bodies and of the
+    connections, so that no client starves the others; 1 where all come from one address, as through a proxy.
     """
 
     host: str = "127.0.0.1"

@@ -1,9 +1,7 @@
 """The stage that evaluates an earlier stage's model, on held-out problems of the pipeline or on a benchmark.
 
-    after: {kind: evaluate, model: grpo, problems: problems, baseline: before}
-    math: {kind: benchmark, model: grpo, benchmark: math_500, data: math500.jsonl, baseline: math_before}
-
-Both kinds are this class; `benchmark` says which it is. An interrupted stage goes on with the missing samples.
+after: {kind: evaluate, model: grpo, problems: problems, baseline: before}
+math: {kind: benchmark, model: grpo, benchmark: math_500, data: math500.jsonl, baseline: math_before}
 """
 
 from __future__ import annotations
@@ -34,9 +32,9 @@ class EvaluationStage(Stage):
     makes: ClassVar[tuple[str, ...]] = ("summary.json", "samples.jsonl")
     resumes: ClassVar[bool] = True
 
-    model: StageName = setting(MISSING, "The stage with the model.")
+    model: StageName = setting(MISSING, "The stage with the model, or a folder or Hub id.")
     problems: StageName = setting(
-        StageName("problems"), "The stage with `held_out.jsonl`, where no benchmark is named."
+        StageName("problems"), "The stage with `held_out.jsonl`, or a file, where no benchmark is named."
     )
     benchmark: str | None = setting(None, "A benchmark by name, instead of held-out problems.")
     data: str | None = setting(None, "A local file in the benchmark's columns.")
@@ -47,7 +45,7 @@ class EvaluationStage(Stage):
     max_problems: int | None = setting(None, "Only the first so many problems.", COUNT)
     batch_size: int | None = setting(None, "Sequences at once (default: 1024, and 256 of a benchmark).", COUNT)
 
-    def needs(self) -> list[str]:
+    def given(self) -> list[str]:
         named = (self.model, self.baseline) if self.benchmark else (self.model, self.problems, self.baseline)
         return [stage for stage in named if stage]
 
@@ -55,23 +53,21 @@ class EvaluationStage(Stage):
         from open_r1.evaluation.engine import choose_modes
 
         with naming_stage(self.name):
-            choose_modes(self.find_benchmark(Path()), self.evaluation_settings(0))
+            choose_modes(self._find_benchmark(Path()), self._settings(0))
 
     def prepare(self, root: Path, seed: int) -> None:
-        if self.benchmark:
+        if self.benchmark or self.problems not in self.needs():
             self.plan(root, seed)
 
-    def find_benchmark(self, root: Path) -> Benchmark:
-        """The benchmark that is named, or the one of the held-out problems."""
+    def _find_benchmark(self, root: Path) -> Benchmark:
         from open_r1.evaluation.benchmarks import get_benchmark
         from open_r1.evaluation.benchmarks.by_source import held_out_benchmark
 
         if self.benchmark:
             return get_benchmark(self.benchmark)
-        return held_out_benchmark(str(root / self.problems / "held_out.jsonl"))
+        return held_out_benchmark(self.place(self.problems, root, "held_out.jsonl"))
 
-    def evaluation_settings(self, seed: int) -> EvaluationSettings:
-        """The settings as the evaluation area takes them."""
+    def _settings(self, seed: int) -> EvaluationSettings:
         from open_r1.evaluation import EvaluationSettings
 
         names = ("num_samples", "temperature", "max_new_tokens", "max_problems")
@@ -83,7 +79,7 @@ class EvaluationStage(Stage):
 
         beside = self.base / self.data if self.data else None
         data = str(beside) if beside is not None and beside.exists() else self.data
-        return plan_evaluation(self.find_benchmark(root), self.evaluation_settings(seed), data)
+        return plan_evaluation(self._find_benchmark(root), self._settings(seed), data)
 
     def run(self, context: Context) -> dict[str, Any]:
         from open_r1.evaluation import run_evaluation
@@ -96,7 +92,7 @@ class EvaluationStage(Stage):
         folder = context.run.path
         batch_size = self.batch_size or (BENCHMARK_BATCH if self.benchmark else HELD_OUT_BATCH)
         plan = self.plan(context.root, context.seed)
-        backend = transformers_backend(str(context.folder(self.model)), batch_size)
+        backend = transformers_backend(self.place(self.model, context.root), batch_size)
         show = at_most_every(SHOW_EVERY_S, context.report)
         summary = run_evaluation(plan, backend, folder, show, context.report, model_name=self.model)
         if self.baseline:

@@ -13,7 +13,6 @@ from open_r1.configs.fields import setting
 from open_r1.errors import ConfigError, nearest
 from open_r1.pipeline.kinds.problems import read_problems
 from open_r1.pipeline.stage import Context, Stage, StageName
-from open_r1.records import Problem
 from open_r1.rundir import write_jsonl
 from open_r1.tasks import STYLES, write_trace
 from open_r1.text.tags import render_completion
@@ -21,11 +20,7 @@ from open_r1.text.tags import render_completion
 
 @dataclass(frozen=True)
 class TracesStage(Stage):
-    """Writes a worked trace for every SFT problem, as a teacher would who is careful with some and lazy with others.
-
-    `style` is how careful traces are written; `lazy_share` maps a difficulty to the share of traces that skip the
-    work (interpolated between the difficulties given).
-    """
+    """Writes a worked trace for every SFT problem, as a teacher would who is careful with some and lazy with others."""
 
     kind: ClassVar[str] = "traces"
     makes: ClassVar[tuple[str, ...]] = ("traces.jsonl",)
@@ -51,25 +46,21 @@ class TracesStage(Stage):
         rng = random.Random(f"traces/{context.seed}")
         rows = []
         for problem in read_problems(context.folder(self.problems) / "sft.jsonl"):
-            is_lazy = rng.random() < interpolate(self.lazy_share, problem.difficulty)
-            rows.append(trace_row(problem, "lazy" if is_lazy else self.style, context.seed))
+            is_lazy = rng.random() < _interpolate(self.lazy_share, problem.difficulty)
+            style = "lazy" if is_lazy else self.style
+            trace = write_trace(problem, style, context.seed)
+            messages = [
+                {"role": "user", "content": problem.prompt},
+                {"role": "assistant", "content": render_completion(trace.thinking, trace.answer)},
+            ]
+            columns = {"style": style, "family": problem.family, "difficulty": problem.difficulty}
+            rows.append({"messages": messages, **columns})
         write_jsonl(context.run.path / "traces.jsonl", rows)
         lazy = sum(row["style"] == "lazy" for row in rows)
         context.report(f"{len(rows)} traces, {lazy} of them lazy")
         return {"traces": len(rows), "lazy": lazy}
 
 
-def interpolate(points: Mapping[float, float], position: float) -> float:
-    """Linear between the points, flat beyond them, 0 without any."""
+def _interpolate(points: Mapping[float, float], position: float) -> float:
     known = sorted(points.items())
-    return float(np.interp(position, *zip(*known, strict=True))) if known else 0.0
-
-
-def trace_row(problem: Problem, style: str, seed: int) -> dict[str, Any]:
-    """A row of traces.jsonl: a conversation of the problem and its worked trace."""
-    trace = write_trace(problem, style, seed)
-    messages = [
-        {"role": "user", "content": problem.prompt},
-        {"role": "assistant", "content": render_completion(trace.thinking, trace.answer)},
-    ]
-    return {"messages": messages, "style": style, "family": problem.family, "difficulty": problem.difficulty}
+    return float(np.interp(position, [at for at, _ in known], [share for _, share in known])) if known else 0.0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import open_r1.rewards.program_reward as programs
 from open_r1.execution.contests.case_files import GeneratedTests
 from open_r1.execution.contests.codeforces import (
     COMPILE_ERROR,
@@ -21,72 +23,49 @@ from open_r1.execution.programs import Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import RewardFunction
 from open_r1.rewards.functions.code_format import CODE_LANGUAGE
-from open_r1.rewards.program_reward import (
-    CODE_PROVIDER,
-    NO_CODE,
-    PROVIDER_SETTINGS,
-    TEST_BATCH_SIZE,
-    ProgramScorer,
-    Row,
-    Submitted,
-    checked_provider,
-    list_tests,
-)
 from open_r1.rewards.spec import Example, RewardSetting, RewardSpec
 
 __all__ = ["cf_code_reward", "get_cf_code_reward"]
 
 NEEDS = ("official_tests", "time_limit", "memory_limit")
 MAY_HAVE = (
-    "id",
-    "contest_id",
-    "generated_tests",
-    "generated_checker",
-    "input_mode",
-    "interaction_format",
-    "executable",
+    *("id", "contest_id", "generated_tests", "generated_checker", "input_mode", "interaction_format", "executable"),
 )
 
 
-class CodeforcesScorer(ProgramScorer[CodeforcesProblem]):
-    """Codeforces problems' verdicts by a mode."""
+@dataclass
+class CodeforcesScorer(programs.ProgramScorer[CodeforcesProblem]):
+    """Codeforces problems' results by a mode. `given_tests` has generated ones, by default those of CF_TESTS_FOLDER."""
 
     needs, may_have = NEEDS, (*MAY_HAVE, "language")
-    no_code = Outcome(NO_CODE_VALUE, NO_CODE)
+    no_code = Outcome(NO_CODE_VALUE, programs.NO_CODE)
 
-    def __init__(
-        self,
-        *arguments: Any,
-        mode: ScoringMode,
-        language: str,
-        tests: GeneratedTests | None,
-        time_factors: Mapping[str, float] | None,
-    ) -> None:
-        super().__init__(*arguments)
-        self.mode: ScoringMode = mode
-        self.language, self.time_factors, self._given_tests = language, time_factors, tests
+    mode: ScoringMode = "weighted_sum"
+    language: str = "python"
+    given_tests: GeneratedTests | None = None
+    time_factors: Mapping[str, float] | None = None
 
     @cached_property
     def tests(self) -> GeneratedTests | None:
-        return self._given_tests or GeneratedTests.from_environment()
+        return self.given_tests or GeneratedTests.from_environment()
 
     def make_judge(self, provider: Provider) -> CodeforcesJudge:
         return CodeforcesJudge(provider, time_factors=self.time_factors)
 
-    def read(self, row: Row) -> CodeforcesProblem:
+    def read(self, row: programs.Row) -> CodeforcesProblem:
         return CodeforcesProblem.from_row(row, self.tests)
 
-    def language_of(self, problem: CodeforcesProblem, row: Row) -> str:
+    def language_of(self, problem: CodeforcesProblem, row: programs.Row) -> str:
         language = row.get("language")
         return submission_language(self.language if language is None else str(language))
 
     def size_of(self, problem: CodeforcesProblem) -> int:
         return problem.size
 
-    def score(self, judge: CodeforcesJudge, samples: Sequence[Submitted[CodeforcesProblem]]) -> list[Outcome]:
+    def score(self, judge: CodeforcesJudge, samples: Sequence[programs.Submitted[CodeforcesProblem]]) -> list[Outcome]:
         results = judge.score(samples, self.mode, self.test_batch_size)
         return [
-            Outcome(result.value(self.mode), result.reason, {"tests": list_tests(result.verdict)})
+            Outcome(result.value(self.mode), result.reason, {"tests": programs.list_tests(result.judged)})
             for result in results
         ]
 
@@ -100,18 +79,16 @@ def get_cf_code_reward(
     tests: GeneratedTests | None = None,
     time_factors: Mapping[str, float] | None = None,
 ) -> RewardFunction:
-    """The reward with other settings.
+    """The reward with other settings: `programs.ProgramScorer`'s and these.
 
     Args:
-        provider, settings, test_batch_size: As for `ProgramScorer`.
         scoring_mode: weighted_sum, pass_fail or partial.
         language: Of samples without a `language` column.
         tests: Where generated tests come from; by default CF_TESTS_FOLDER.
         time_factors: Language -> by how much a problem's time limit is stretched, such as {"python": 3}.
     """
-    mode = check_scoring_mode(scoring_mode)
-    options = {"mode": mode, "language": language, "tests": tests, "time_factors": time_factors}
-    return RewardFunction("cf_code_reward", CodeforcesScorer(provider, settings, test_batch_size, **options), NEEDS)
+    options = (check_scoring_mode(scoring_mode), language, tests, time_factors)
+    return RewardFunction("cf_code_reward", CodeforcesScorer(provider, settings, test_batch_size, *options), NEEDS)
 
 
 cf_code_reward = get_cf_code_reward()
@@ -120,7 +97,7 @@ cf_code_reward = get_cf_code_reward()
 REWARD = RewardSpec(
     name="cf_code",
     build=lambda settings: get_cf_code_reward(
-        checked_provider(settings.code_provider, settings),
+        programs.checked_provider(settings.code_provider, settings),
         test_batch_size=settings.code_eval_test_batch_size,
         scoring_mode=settings.code_eval_scoring_mode,
         language=settings.code_language,
@@ -133,10 +110,10 @@ REWARD = RewardSpec(
     source="Open-R1; data as in open-r1/codeforces",
     needs_columns=NEEDS,
     settings=(
-        CODE_PROVIDER,
-        *PROVIDER_SETTINGS,
-        TEST_BATCH_SIZE,
-        RewardSetting("code_eval_scoring_mode", "weighted_sum", "what a verdict is worth", type=ScoringMode),
+        programs.CODE_PROVIDER,
+        *programs.PROVIDER_SETTINGS,
+        programs.TEST_BATCH_SIZE,
+        RewardSetting("code_eval_scoring_mode", "weighted_sum", "what a result is worth", type=ScoringMode),
         CODE_LANGUAGE,
     ),
     example=Example(

@@ -10,7 +10,6 @@ whole and CRLF line ends are not faults of format.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from open_r1.records import Outcome
@@ -39,19 +38,11 @@ CONDITIONS: tuple[Condition, ...] = (
 )
 """What the format asks for, each with the reason given where it is not met; the format is kept iff all are met."""
 
-_THINK_THEN_SOLUTION = re.compile(rf"{THINK_OPEN}(?P<thinking>.*?){THINK_CLOSE}(?P<solution>.*)", re.DOTALL)
-
 
 def check_format(text: str) -> str:
     """The first condition of R1's format that `text` fails, or "well_formed"."""
     text = normalise_ends(text)
     return next((reason for reason, is_met in CONDITIONS if not is_met(text)), WELL_FORMED)
-
-
-def grade_format(text: str) -> float:
-    """The share of the conditions of R1's format that are met."""
-    text = normalise_ends(text)
-    return sum(is_met(text) for _, is_met in CONDITIONS) / len(CONDITIONS)
 
 
 def check_think_format(text: str) -> str:
@@ -61,10 +52,10 @@ def check_think_format(text: str) -> str:
         return "does_not_start_with_think"
     if text.count(THINK_OPEN) != 1 or text.count(THINK_CLOSE) != 1:
         return "not_one_pair_of_think_tags"
-    match = _THINK_THEN_SOLUTION.fullmatch(text)
-    if match is None or not match["thinking"].strip():
+    thinking, _, solution = text.removeprefix(THINK_OPEN).partition(THINK_CLOSE)
+    if not thinking.strip():
         return "no_thinking"
-    return WELL_FORMED if match["solution"].strip() else "no_solution"
+    return WELL_FORMED if solution.strip() else "no_solution"
 
 
 def normalise_ends(text: str) -> str:
@@ -91,7 +82,9 @@ def _all_or_nothing(check: Callable[[str], str]) -> Callable[[list[str], Columns
 
 
 def _score_graded(texts: list[str], columns: Columns) -> list[Outcome]:
-    return [Outcome(grade_format(text), check_format(text)) for text in texts]
+    """The share of the conditions of R1's format that are met."""
+    shares = (sum(is_met(normalise_ends(text)) for _, is_met in CONDITIONS) / len(CONDITIONS) for text in texts)
+    return [Outcome(share, check_format(text)) for share, text in zip(shares, texts, strict=True)]
 
 
 format_reward = RewardFunction("format_reward", _all_or_nothing(check_format))

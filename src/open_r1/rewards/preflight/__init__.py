@@ -1,8 +1,6 @@
 """The pre-flight check: what a policy's first completions say about whether training on them can teach anything.
 
-Does: examine a few completions and the outcomes that a recipe's rewards gave them; say in sentences what would make
-training useless, with an example of each failure, and which of it means that training can't work. Does not: generate
-(`training.preflight`, by the trainer's own path) or score (`RewardFunction.score`).
+The trainer generates (`training.preflight`); RULES say in sentences what would make training useless.
 
     sample = PolicySample(completions, outcomes, specs, group_size=8, weighted=frozenset(outcomes), max_tokens=2048)
     checked = examine(sample)

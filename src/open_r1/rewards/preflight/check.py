@@ -100,23 +100,22 @@ class Preflight:
             "findings": [
                 {"kind": found.kind, "text": found.text, "refused": found in self.refusals} for found in self.findings
             ],
-            "examples": [self._example_record(failure, place) for failure, place in examples(sample).items()],
+            "examples": [
+                {
+                    "failure": failure,
+                    "prompt": sample.completions[place].prompt[:EXAMPLE_CHARS],
+                    "completion": sample.completions[place].text[:EXAMPLE_CHARS],
+                    "tokens": sample.completions[place].num_tokens,
+                    "is_truncated": sample.completions[place].is_truncated,
+                }
+                for failure, place in examples(sample).items()
+            ],
         }
 
     def _reward_record(self, name: str) -> dict[str, Any]:
         values = [outcome.value for outcome in self.sample.outcomes[name] if outcome.value is not None]
         bins = [{"from": start, "count": count} for start, count in histogram_bins(values)]
         return {**vars(self.summaries[name]), "histogram": bins}
-
-    def _example_record(self, failure: str, place: int) -> dict[str, Any]:
-        completion = self.sample.completions[place]
-        return {
-            "failure": failure,
-            "prompt": completion.prompt[:EXAMPLE_CHARS],
-            "completion": completion.text[:EXAMPLE_CHARS],
-            "tokens": completion.num_tokens,
-            "is_truncated": completion.is_truncated,
-        }
 
 
 def examine(sample: PolicySample, notes: Sequence[Finding] = ()) -> Preflight:

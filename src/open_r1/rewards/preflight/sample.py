@@ -19,12 +19,7 @@ NO_ANSWER = frozenset({"no_answer", "unparsable_answer"})
 
 @dataclass(frozen=True)
 class PolicyCompletion:
-    """One completion of the policy.
-
-    Args:
-        prompt: What the model saw, rendered.
-        special_tokens: Those in the completion that do not end it.
-    """
+    """One completion of the policy; `prompt` is what the model saw, `special_tokens` are those that do not end it."""
 
     prompt: str
     text: str
@@ -50,16 +45,13 @@ class PolicySample:
     """What the policy wrote and what the rewards gave it; completions and outcomes stand group by group.
 
     Args:
-        completions: `group_size` of them a prompt.
-        outcomes: For each reward, by its `__name__`, an outcome a completion.
-        specs: For each reward, by its `__name__`, what it declares.
+        outcomes, specs: For each reward, by its `__name__`, an outcome a completion, and what it declares.
         weighted: The rewards whose weight is ever other than 0.
         max_tokens: Length at which completions are cut off.
         leaves_out_truncated: Whether completions that are cut off carry no loss.
         golds: What a check of the data's gold answers found.
         best: For each reward with an example that satisfies it, the outcome of that example.
-        decoded: For each reward that looks at tags, the outcome of its example after it went through the tokenizer as the
-            policy's own completions do.
+        decoded: For each reward that looks at tags, the same after the example went through the tokenizer.
         num_problems: Problems there are to sample from.
     """
 
@@ -84,7 +76,6 @@ class PolicySample:
         return replace(self, completions=[*self.completions, *completions], outcomes=both)
 
     def of_kind(self, *kinds: Kind) -> list[str]:
-        """The rewards of these kinds."""
         return [name for name in self.outcomes if self.specs[name].kind in kinds]
 
     @property

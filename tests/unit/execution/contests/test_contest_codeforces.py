@@ -51,7 +51,7 @@ def test_a_slow_program_fails_at_the_problem_s_time_limit(sandbox):
         tasks.cf_row(time_limit=0.2, official_tests=[{"input": "1 2", "output": "3"}]), None
     )
     result = CodeforcesJudge(sandbox).score([(quick, tasks.SUM_SLOW, "python")])[0]
-    assert (result.reason, result.verdict.share) == ("time_limit", 0.0)
+    assert (result.reason, result.judged.share) == ("time_limit", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_does_not_compile_is_worth_the_same_in_every_mode(sandbox, code, la
 )
 def test_a_checker_decides_where_several_outputs_are_right(sandbox, code, passed):
     result = CodeforcesJudge(sandbox).score([(PAIR, code, "python")])[0]
-    assert result.verdict.passed is passed
+    assert result.judged.passed is passed
     assert values(sandbox, PAIR, code) == [1.1, 1.0, 1.0] if passed else [0.0, 0.0, 0.0]
 
 
@@ -101,7 +101,7 @@ def test_a_checker_decides_where_several_outputs_are_right(sandbox, code, passed
 )  # fmt: skip
 def test_in_file_mode_output_txt_counts_and_nothing_else(sandbox, code, language, passed):
     result = CodeforcesJudge(sandbox).score([(DOUBLE, code, language)])[0]
-    assert result.verdict.passed is passed, result.verdict
+    assert result.judged.passed is passed, result.judged
 
 
 def test_file_mode_is_unscored_where_programs_can_t_write_or_the_language_isn_t_known():
@@ -109,7 +109,7 @@ def test_file_mode_is_unscored_where_programs_can_t_write_or_the_language_isn_t_
     results = CodeforcesJudge(readonly).score(
         [(DOUBLE, tasks.DOUBLE_RIGHT, "python"), (SUM, tasks.SUM_RIGHT, "python")]
     )
-    assert [(result.verdict.share, result.reason) for result in results] == [
+    assert [(result.judged.share, result.reason) for result in results] == [
         (None, "unsupported"),
         (0.0, "runtime_error"),
     ]
@@ -197,7 +197,7 @@ def test_a_checker_that_is_broken_leaves_the_sample_unscored(sandbox, checker, r
     problem = CodeforcesProblem.from_row(tasks.pair_row(generated_checker=checker), None)
     results = CodeforcesJudge(sandbox).score([(problem, tasks.PAIR_RIGHT, "python"), (SUM, tasks.SUM_RIGHT, "python")])
     assert [results[0].reason, results[1].reason] == [reason, "passed"]
-    assert (results[0].verdict.share is None) == (reason == "checker_error")
+    assert (results[0].judged.share is None) == (reason == "checker_error")
 
 
 def test_an_unscored_test_is_a_zero_only_where_another_has_failed_for_certain():
@@ -225,7 +225,7 @@ def test_tests_end_early_only_where_the_rest_can_t_matter(mode, batch_size, aske
 def test_a_memory_limit_leaves_room_for_the_language_s_libraries(sandbox):
     small = CodeforcesProblem.from_row(tasks.cf_row(memory_limit=4.0), None)
     results = CodeforcesJudge(sandbox).score([(small, tasks.SUM_RIGHT_CPP, "cpp"), (small, tasks.SUM_RIGHT, "python")])
-    assert [result.verdict.passed for result in results] == [True, True]
+    assert [result.judged.passed for result in results] == [True, True]
 
 
 def test_limits_are_the_problem_s_and_stretched_where_asked():
@@ -305,7 +305,7 @@ for path in found:
 def test_tricks_gain_nothing(sandbox, attack, problem):
     """Harmless ones: each writes, looks for or prints what a careless judge would take for a verdict."""
     result = CodeforcesJudge(sandbox).score([(problem, ATTACKS[attack], "python")])[0]
-    assert (result.verdict.share, result.reason) == (0.0, "wrong_answer")
+    assert (result.judged.share, result.reason) == (0.0, "wrong_answer")
 
 
 def test_the_tricks_run_and_could_be_seen(sandbox):
@@ -319,7 +319,7 @@ def test_a_file_left_by_one_submission_is_not_there_for_its_checker_or_the_next(
     look = "import os\nprint(open('left.txt').read() if os.path.exists('left.txt') else '0 0')\n"
     problem = CodeforcesProblem.from_row(tasks.pair_row(official_tests=[{"input": "2", "output": "1 1"}]), None)
     results = CodeforcesJudge(sandbox).score([(problem, leave, "python"), (problem, look, "python")])
-    assert [result.verdict.share for result in results] == [0.0, 0.0]
+    assert [result.judged.share for result in results] == [0.0, 0.0]
 
 
 def test_the_guide_s_example_runs(sandbox, repo, capsys):

@@ -91,7 +91,7 @@ def test_codeforces_problems(provider, generated):
     if provider.name == "morph":
         cases = [case for case in cases if case[1] != tasks.SUM_RIGHT_CPP]
     results = CodeforcesJudge(provider).score([(problem, code, language) for problem, code, language, *_ in cases])
-    assert [(result.verdict.share, result.reason) for result in results] == [
+    assert [(result.judged.share, result.reason) for result in results] == [
         (share, reason) for *_, share, reason in cases
     ]
 
@@ -103,5 +103,5 @@ def test_a_service_that_fails_on_one_program_leaves_that_one_unscored(sandbox, m
     with ExitStack() as stack:
         provider = stack.enter_context(make(sandbox, stack))
         results = CodeforcesJudge(provider).score([(problem, code, "python") for code in codes])
-    assert [result.verdict.share for result in results] == [1.0, None, 0.75]
+    assert [result.judged.share for result in results] == [1.0, None, 0.75]
     assert results[1].reason in ("server_error", "provider_down")

@@ -16,12 +16,11 @@ from open_r1.execution.judge.checkers import ProgramChecker
 from open_r1.execution.judge.judge import (
     MAX_SOURCE_BYTES,
     Judge,
-    Kind,
     Reason,
-    Ruling,
     Submission,
+    SubmissionResult,
     Test,
-    Verdict,
+    TestResult,
     shared_judge,
 )
 from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
@@ -45,13 +44,15 @@ def same(*inputs: str) -> tuple[Test, ...]:
 WRONG = Test(b"1", b"2")
 
 
-def judge_one(answer: Callable[[Program], Execution | bytes | Trouble], *tests: Test, **options: int) -> Verdict:
+def judge_one(
+    answer: Callable[[Program], Execution | bytes | Trouble], *tests: Test, **options: int
+) -> SubmissionResult:
     with ScriptedProvider(answer) as provider:
         return Judge(provider).judge([Submission(Program("p"), tests, **options)])[0]
 
 
-def reasons(verdict: Verdict) -> list[str]:
-    return [result.reason.value for result in verdict.results]
+def reasons(judged: SubmissionResult) -> list[str]:
+    return [result.reason.value for result in judged.results]
 
 
 ENDS = [
@@ -71,23 +72,23 @@ ENDS = [
 
 @pytest.mark.parametrize(("execution", "reason", "detail"), ENDS, ids=[str(reason) for _, reason, _ in ENDS])
 def test_every_end_of_a_run_has_its_reason(execution: Execution, reason: Reason, detail: str) -> None:
-    verdict = judge_one(lambda program: execution, Test(b"", b"1"))
-    assert verdict.results[0].reason is reason
-    assert detail in verdict.results[0].detail
-    assert verdict.share == {Reason.PASSED: 1.0, Reason.UNAVAILABLE: None}.get(reason, 0.0)
-    assert verdict.passed == {Reason.PASSED: True, Reason.UNAVAILABLE: None}.get(reason, False)
-    assert verdict.reason == ("rate_limited" if reason is Reason.UNAVAILABLE else reason.value)
+    judged = judge_one(lambda program: execution, Test(b"", b"1"))
+    assert judged.results[0].reason is reason
+    assert detail in judged.results[0].detail
+    assert judged.share == {Reason.PASSED: 1.0, Reason.UNAVAILABLE: None}.get(reason, 0.0)
+    assert judged.passed == {Reason.PASSED: True, Reason.UNAVAILABLE: None}.get(reason, False)
+    assert judged.reason == ("rate_limited" if reason is Reason.UNAVAILABLE else reason.value)
 
 
 def test_a_share_is_of_all_tests_and_unknown_when_one_is() -> None:
     assert judge_one(echo, *same("1", "2"), WRONG, *same("4")).share == 0.75
-    verdict = judge_one(
+    judged = judge_one(
         lambda program: Trouble.FAIL if program.stdin == b"2" else program.stdin, *same("1", "2"), WRONG
     )
-    assert (verdict.share, verdict.passed, verdict.reason) == (None, False, "provider_error")
-    assert verdict.first_failed is verdict.results[2]
-    assert Verdict(()).share is Verdict(()).passed is None
-    assert Verdict(()).reason == "no_tests"
+    assert (judged.share, judged.passed, judged.reason) == (None, False, "provider_error")
+    assert judged.first_failed is judged.results[2]
+    assert SubmissionResult(()).share is SubmissionResult(()).passed is None
+    assert SubmissionResult(()).reason == "no_tests"
 
 
 @pytest.mark.parametrize("trouble", list(Trouble))
@@ -98,9 +99,9 @@ def test_trouble_leaves_exactly_the_affected_submission_unscored(trouble: Troubl
     tests = same(*"12345")
     with ScriptedProvider(answer, hang_s=0.05) as provider:
         programs = ["good", "bad", "fine"]
-        verdicts = Judge(provider).judge([Submission(Program(source), tests) for source in programs])
-    assert [verdict.share for verdict in verdicts] == [1.0, None, 1.0]
-    assert verdicts[1].reason == trouble.value
+        results = Judge(provider).judge([Submission(Program(source), tests) for source in programs])
+    assert [judged.share for judged in results] == [1.0, None, 1.0]
+    assert results[1].reason == trouble.value
 
 
 class Raising(Provider):
@@ -124,9 +125,9 @@ class Raising(Provider):
 @pytest.mark.parametrize("at_submit", [True, False])
 def test_a_provider_that_raises_is_unavailable(at_submit: bool) -> None:
     with Raising(at_submit) as provider:
-        verdict = Judge(provider).judge([Submission(Program("p"), same("1", "2"))])[0]
-    assert (verdict.share, verdict.reason) == (None, "provider_error")
-    assert "after shutdown" in verdict.results[0].detail or "cable is out" in verdict.results[0].detail
+        judged = Judge(provider).judge([Submission(Program("p"), same("1", "2"))])[0]
+    assert (judged.share, judged.reason) == (None, "provider_error")
+    assert "after shutdown" in judged.results[0].detail or "cable is out" in judged.results[0].detail
 
 
 def test_a_provider_that_answers_no_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,10 +142,10 @@ def test_a_provider_that_answers_no_more_is_given_up(monkeypatch: pytest.MonkeyP
     started = time.monotonic()
     with ScriptedProvider(answer, concurrency=2) as provider:
         judge = Judge(provider)
-        verdicts = judge.judge([Submission(Program("a"), same("1")), Submission(Program("b"), same(*"23456789"))])
+        results = judge.judge([Submission(Program("a"), same("1")), Submission(Program("b"), same(*"23456789"))])
         assert time.monotonic() - started < 30
-        assert verdicts[0].share == 1.0
-        assert {result.cause for result in verdicts[1].results} == {"provider_stalled"}
+        assert results[0].share == 1.0
+        assert {result.cause for result in results[1].results} == {"provider_stalled"}
         released.set()
         assert judge.judge([Submission(Program("b"), same("2"))])[0].share == 1.0
 
@@ -158,7 +159,7 @@ def test_tests_run_at_the_same_time_as_many_as_the_provider_takes() -> None:
 
     with ScriptedProvider(answer, concurrency=4) as provider:
         submissions = [Submission(Program(source), same("1", "2")) for source in "ab"]
-        assert [verdict.share for verdict in Judge(provider).judge(submissions)] == [1.0, 1.0]
+        assert [judged.share for judged in Judge(provider).judge(submissions)] == [1.0, 1.0]
 
 
 def test_only_a_few_tests_are_on_their_way_at_once() -> None:
@@ -183,8 +184,8 @@ def test_identical_pairs_run_once_in_a_batch_and_over_batches() -> None:
     with ScriptedProvider(echo) as provider:
         judge = Judge(provider)
         for _ in range(2):
-            verdicts = judge.judge([Submission(Program("a"), tests), Submission(Program("a"), tests[1:])])
-            assert [verdict.share for verdict in verdicts] == [1.0, 1.0]
+            results = judge.judge([Submission(Program("a"), tests), Submission(Program("a"), tests[1:])])
+            assert [judged.share for judged in results] == [1.0, 1.0]
         assert sorted(program.stdin for program in provider.asked) == [b"1", b"2"]
 
 
@@ -270,34 +271,34 @@ def test_one_provider_has_one_shared_judge() -> None:
 )
 def test_tests_stop_early_at_the_end_of_a_batch(max_failures: int | None, batch_size: int, expected: str) -> None:
     tests = [*same("1"), WRONG, *same("3"), Test(b"4", b"5"), *same("6")]
-    verdict = judge_one(echo, *tests, max_failures=max_failures, batch_size=batch_size)
-    assert " ".join(reasons(verdict)) == expected
-    assert verdict.passed is False
-    assert verdict.share == expected.count("passed") / 5
+    judged = judge_one(echo, *tests, max_failures=max_failures, batch_size=batch_size)
+    assert " ".join(reasons(judged)) == expected
+    assert judged.passed is False
+    assert judged.share == expected.count("passed") / 5
 
 
 def test_an_unknown_result_is_no_failure_and_stops_nothing() -> None:
-    verdict = judge_one(
+    judged = judge_one(
         lambda program: Trouble.FAIL if program.stdin == b"1" else program.stdin, *same("1", "2"), max_failures=0
     )
-    assert reasons(verdict) == ["unavailable", "passed"]
-    assert verdict.passed is None
+    assert reasons(judged) == ["unavailable", "passed"]
+    assert judged.passed is None
 
 
 def test_a_program_that_does_not_compile_is_not_tried_on_every_test() -> None:
     with ScriptedProvider(lambda program: Execution(Status.COMPILE_ERROR, stderr=b"error"), concurrency=1) as provider:
-        verdict = Judge(provider).judge([Submission(Program("p", "cpp"), same(*map(str, range(50))))])[0]
-        assert reasons(verdict) == ["compile_error"] * 50
+        judged = Judge(provider).judge([Submission(Program("p", "cpp"), same(*map(str, range(50))))])[0]
+        assert reasons(judged) == ["compile_error"] * 50
         assert len(provider.asked) <= 3
 
 
 def test_a_program_that_is_too_large_fails_unseen_and_touches_no_other() -> None:
     sources = ["x" * (10 << 20), "é" * (MAX_SOURCE_BYTES // 2 + 1), "fine", "x" * MAX_SOURCE_BYTES]
     with ScriptedProvider(echo) as provider:
-        verdicts = Judge(provider).judge([Submission(Program(source), same("1", "2")) for source in sources])
-        assert [verdict.share for verdict in verdicts] == [0.0, 0.0, 1.0, 1.0]
-        assert [verdict.reason for verdict in verdicts[:2]] == ["program_too_large"] * 2
-        assert "1024 KiB" in verdicts[0].results[0].detail
+        results = Judge(provider).judge([Submission(Program(source), same("1", "2")) for source in sources])
+        assert [judged.share for judged in results] == [0.0, 0.0, 1.0, 1.0]
+        assert [judged.reason for judged in results[:2]] == ["program_too_large"] * 2
+        assert "1024 KiB" in results[0].results[0].detail
         assert len(provider.asked) == 4
 
 
@@ -322,14 +323,14 @@ class Lenient:
     def program(self, test: Test, output: bytes) -> Program:
         return Program("checker", stdin=output, files={"answer": test.expected})
 
-    def read(self, test: Test, execution: Execution) -> Ruling:
+    def read(self, test: Test, execution: Execution) -> TestResult:
         points = float(execution.stdout)
-        return Ruling(Reason.PASSED if points == 1 else Reason.PARTIAL, points, "checked")
+        return TestResult(Reason.PASSED if points == 1 else Reason.PARTIAL, points, "checked")
 
 
 def with_checker(
     checker_says: Callable[[Program], Execution | bytes | Trouble], *tests: Test
-) -> tuple[Verdict, list[Program]]:
+) -> tuple[SubmissionResult, list[Program]]:
     def answer(program: Program) -> Execution | bytes | Trouble:
         return checker_says(program) if program.source == "checker" else b"out of " + program.stdin
 
@@ -339,11 +340,11 @@ def with_checker(
 
 
 def test_the_expected_output_is_in_the_checker_s_job_and_in_no_other() -> None:
-    call = Test(b'{"function": "f", "readings": [[1]]}', b"SECRET", Kind.FUNCTION_CALL, "f")
-    verdict, asked = with_checker(
+    call = Test(b'{"function": "f", "readings": [[1]]}', b"SECRET", "f")
+    judged, asked = with_checker(
         lambda program: b"1", Test(b"1", b"SECRET", checker=Lenient()), Test(b"2", b"SECRET"), call
     )
-    assert verdict.results[0].reason is Reason.PASSED
+    assert judged.results[0].reason is Reason.PASSED
     checks = [program for program in asked if program.source == "checker"]
     assert [check.stdin for check in checks] == [b"out of 1"]
     assert "SECRET" in repr(checks)
@@ -352,21 +353,21 @@ def test_the_expected_output_is_in_the_checker_s_job_and_in_no_other() -> None:
 
 
 def test_a_checker_may_give_part_of_the_points() -> None:
-    verdict, _ = with_checker(lambda program: b"0.25")
-    result = verdict.results[0]
+    judged, _ = with_checker(lambda program: b"0.25")
+    result = judged.results[0]
     assert (result.reason, result.points, result.detail) == (Reason.PARTIAL, 0.25, "checked")
-    assert (verdict.share, verdict.passed) == (0.0, False)
+    assert (judged.share, judged.passed) == (0.0, False)
 
 
 def test_a_checker_that_can_t_run_leaves_the_submission_unscored() -> None:
-    verdict, _ = with_checker(lambda program: Execution.unavailable("rate_limited"))
-    assert (verdict.share, verdict.reason) == (None, "rate_limited")
+    judged, _ = with_checker(lambda program: Execution.unavailable("rate_limited"))
+    assert (judged.share, judged.reason) == (None, "rate_limited")
 
 
 def test_a_checker_whose_answer_makes_no_sense_leaves_the_submission_unscored() -> None:
-    verdict, _ = with_checker(lambda program: b"certainly")
-    assert (verdict.share, verdict.reason) == (None, "checker_error")
-    assert "ValueError" in verdict.results[0].detail
+    judged, _ = with_checker(lambda program: b"certainly")
+    assert (judged.share, judged.reason) == (None, "checker_error")
+    assert "ValueError" in judged.results[0].detail
 
 
 @pytest.mark.parametrize("is_broken", [False, True])
@@ -376,9 +377,9 @@ def test_a_checker_that_fails_on_an_output_but_not_on_the_expected_one_makes_it_
         return finished(b"fine") if took_it else finished(b"", -11)
 
     test = Test(b"1", b"SECRET", checker=ProgramChecker("checker"))
-    verdict, asked = with_checker(check, test, test)
-    assert (verdict.share, verdict.reason) == ((None, "checker_error") if is_broken else (0.0, "wrong_answer"))
-    assert "expected output" in verdict.results[0].detail
+    judged, asked = with_checker(check, test, test)
+    assert (judged.share, judged.reason) == ((None, "checker_error") if is_broken else (0.0, "wrong_answer"))
+    assert "expected output" in judged.results[0].detail
     assert len([program for program in asked if program.files.get("output.txt") == b"SECRET"]) == 1
 
 
@@ -386,8 +387,8 @@ def test_a_checker_of_a_test_without_an_expected_output_is_tried_on_a_harmless_o
     def check(program: Program) -> Execution:
         return finished(b"", 1) if program.files["output.txt"] == b"0\n" else finished(b"", -11)
 
-    verdict, _ = with_checker(check, Test(b"1", b"", checker=ProgramChecker("checker")))
-    assert (verdict.share, verdict.reason) == (0.0, "wrong_answer")
+    judged, _ = with_checker(check, Test(b"1", b"", checker=ProgramChecker("checker")))
+    assert (judged.share, judged.reason) == (0.0, "wrong_answer")
 
 
 def test_a_control_that_can_t_run_now_is_tried_again_later() -> None:
@@ -400,8 +401,8 @@ def test_a_control_that_can_t_run_now_is_tried_again_later() -> None:
 
 def test_a_program_may_write_as_much_as_is_expected_and_as_much_again() -> None:
     with ScriptedProvider(lambda program: b"x" * (3 << 20)) as provider:
-        verdict = Judge(provider).judge([Submission(Program("p"), [Test(b"", b"x" * (3 << 20))])])[0]
-        assert (verdict.passed, provider.asked[0].limits.output_kb) == (True, 6 * 1024 + 1)
+        judged = Judge(provider).judge([Submission(Program("p"), [Test(b"", b"x" * (3 << 20))])])[0]
+        assert (judged.passed, provider.asked[0].limits.output_kb) == (True, 6 * 1024 + 1)
         assert (
             Judge(provider).judge([Submission(Program("p"), [Test(b"", b"x" * (1 << 20))])])[0].reason
             == "output_limit"
@@ -416,8 +417,8 @@ def test_half_a_surrogate_pair_in_a_program_reaches_no_provider() -> None:
 
 def test_a_checker_is_not_asked_about_a_run_that_failed() -> None:
     with ScriptedProvider(lambda program: finished(b"1", 1)) as provider:
-        verdict = Judge(provider).judge([Submission(Program("p"), [Test(b"", b"1", checker=Lenient())])])[0]
-        assert (verdict.reason, len(provider.asked)) == ("runtime_error", 1)
+        judged = Judge(provider).judge([Submission(Program("p"), [Test(b"", b"1", checker=Lenient())])])[0]
+        assert (judged.reason, len(provider.asked)) == ("runtime_error", 1)
 
 
 PROGRAM_CHECKS = [
@@ -434,8 +435,8 @@ PROGRAM_CHECKS = [
 
 @pytest.mark.parametrize(("execution", "reason"), PROGRAM_CHECKS, ids=range(len(PROGRAM_CHECKS)))
 def test_a_checker_program_s_exit_status_decides(execution: Execution, reason: str) -> None:
-    verdict, asked = with_checker(lambda program: execution, Test(b"1", b"2", checker=ProgramChecker("checker")))
-    assert verdict.reason == reason
-    assert (verdict.share is None) == (reason == "checker_error")
+    judged, asked = with_checker(lambda program: execution, Test(b"1", b"2", checker=ProgramChecker("checker")))
+    assert judged.reason == reason
+    assert (judged.share is None) == (reason == "checker_error")
     assert asked[1].files == {"input.txt": b"1", "output.txt": b"out of 1", "answer.txt": b"2"}
     assert asked[1].args == ("input.txt", "output.txt", "answer.txt")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from open_r1.execution.judge.function_call import encode_expected
-from open_r1.execution.judge.judge import Judge, Submission, Test, Verdict
+from open_r1.execution.judge.judge import Judge, Submission, SubmissionResult, Test
 from open_r1.execution.judge.test_cases import read_verification
 from open_r1.execution.programs import Limits, Program
 from open_r1.execution.sandbox.local import LocalProvider
@@ -28,7 +28,7 @@ def calls(*cases: tuple[object, object], function: str = "f", **more: object) ->
     return verification.tests
 
 
-def judge(provider: LocalProvider, source: str, *tests: Test, limits: Limits = LIMITS) -> Verdict:
+def judge(provider: LocalProvider, source: str, *tests: Test, limits: Limits = LIMITS) -> SubmissionResult:
     return Judge(provider).judge([Submission(Program(source, limits=limits), tests)])[0]
 
 
@@ -57,8 +57,8 @@ RIGHT = {
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_function_may_be_written_in_many_ways(local: LocalProvider, name: str) -> None:
-    verdict = judge(local, RIGHT[name], *calls(([1, 2], [3]), ("[10, 20]", "30")))
-    assert verdict.passed, verdict
+    judged = judge(local, RIGHT[name], *calls(([1, 2], [3]), ("[10, 20]", "30")))
+    assert judged.passed, judged
 
 
 WRONG = {
@@ -118,8 +118,8 @@ WRONG = {
 def test_what_does_not_return_the_right_value_fails(local: LocalProvider, name: str) -> None:
     source, reason = WRONG[name]
     limits = Limits(wall_s=1.5, cpu_s=1) if reason == "time_limit" else Limits()
-    verdict = judge(local, source, *calls(([1, 2], [3])), limits=limits)
-    assert (verdict.share, verdict.reason) == (0.0, reason), verdict
+    judged = judge(local, source, *calls(([1, 2], [3])), limits=limits)
+    assert (judged.share, judged.reason) == (0.0, reason), judged
 
 
 SEARCH = """
@@ -163,8 +163,8 @@ def test_values_json_cannot_write_come_and_go_whole(local: LocalProvider) -> Non
     ]
     values += ["9" * 4999, "[[], [[]], {}]", "'\\ud800'"]
     tests = calls(*[(f"[{value}]", value) for value in values], comparison="exact")
-    verdict = judge(local, same, *tests)
-    assert verdict.passed, verdict
+    judged = judge(local, same, *tests)
+    assert judged.passed, judged
     typed = "def f(x):\n    return type(x).__name__"
     assert judge(local, typed, *calls(("[(1, 2)]", "tuple"), ("[{1}]", "set"), ("[{1: 2}]", "dict"))).passed
 
@@ -181,8 +181,8 @@ def test_input_of_a_hundred_megabytes_works_in_bounded_memory(local: LocalProvid
     test = Test(line * (size // len(line)), f"{size}\n".encode())
     source = "import sys\nprint(sum(map(len, iter(lambda: sys.stdin.buffer.read(1 << 16), b''))))"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    verdicts = Judge(local).judge([Submission(Program(f"{source} # {n}"), [test]) for n in range(4)])
-    assert [verdict.share for verdict in verdicts] == [1.0] * 4
+    results = Judge(local).judge([Submission(Program(f"{source} # {n}"), [test]) for n in range(4)])
+    assert [judged.share for judged in results] == [1.0] * 4
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4 * (size >> 10)
 
 
@@ -204,36 +204,36 @@ def test_a_checker_program_decides_where_several_answers_are_right(local: LocalP
     verification = read_verification(info)
     assert verification is not None
     answers = {"print(input())": True, "print(6)": True, "print(7)": False, "print('x')": False, "pass": False}
-    verdicts = Judge(local).judge([Submission(Program(source), verification.tests) for source in answers])
-    assert [verdict.passed for verdict in verdicts] == list(answers.values())
-    assert "between 4 and 6" in verdicts[2].results[0].detail
+    results = Judge(local).judge([Submission(Program(source), verification.tests) for source in answers])
+    assert [judged.passed for judged in results] == list(answers.values())
+    assert "between 4 and 6" in results[2].results[0].detail
 
 
 def test_a_checker_that_is_broken_is_not_the_submission_s_fault(local: LocalProvider) -> None:
     verification = read_verification({"test_cases": [{"input": "5", "output": ""}], "checker": {"source": "boom"}})
     assert verification is not None
-    verdict = judge(local, "print(5)", *verification.tests)
-    assert (verdict.share, verdict.reason) == (None, "checker_error")
+    judged = judge(local, "print(5)", *verification.tests)
+    assert (judged.share, judged.reason) == (None, "checker_error")
 
 
 def test_programs_are_compiled_and_those_that_cannot_be_fail(local: LocalProvider) -> None:
     good = '#include <cstdio>\nint main() { int a, b; scanf("%d %d", &a, &b); printf("%d\\n", a + b); }'
     tests = [Test(b"1 2", b"3"), Test(b"5 6", b"11"), Test(b"5 6", b"12")]
     sources = [good, good.replace("a + b", "a - b"), good.replace("}", "")]
-    verdicts = Judge(local).judge([Submission(Program(source, "cpp"), tests) for source in sources])
-    if verdicts[0].share is None:
-        pytest.skip(f"NO C++ HERE: {verdicts[0].results[0].detail}")
-    assert [verdict.share for verdict in verdicts] == [2 / 3, 0.0, 0.0]
-    assert [verdict.reason for verdict in verdicts] == ["wrong_answer", "wrong_answer", "compile_error"]
+    results = Judge(local).judge([Submission(Program(source, "cpp"), tests) for source in sources])
+    if results[0].share is None:
+        pytest.skip(f"NO C++ HERE: {results[0].results[0].detail}")
+    assert [judged.share for judged in results] == [2 / 3, 0.0, 0.0]
+    assert [judged.reason for judged in results] == ["wrong_answer", "wrong_answer", "compile_error"]
 
 
 def test_an_unknown_language_is_unscored_and_touches_no_other(local: LocalProvider) -> None:
     tests = (Test(b"", b"1"),)
-    verdicts = Judge(local).judge(
+    results = Judge(local).judge(
         [Submission(Program("print(1)", language), tests) for language in ("python", "klingon")]
     )
-    assert [verdict.share for verdict in verdicts] == [1.0, None]
-    assert verdicts[1].reason == "unsupported_language"
+    assert [judged.share for judged in results] == [1.0, None]
+    assert results[1].reason == "unsupported_language"
 
 
 PROGRAMS = [
@@ -272,9 +272,9 @@ def test_results_do_not_depend_on_what_is_judged_beside_them(local: LocalProvide
     together = Judge(local).judge(submissions)
     again = Judge(local).judge([replace(submission) for submission in reversed(submissions)])
     alone = [Judge(local).judge([submission])[0] for submission in submissions]
-    found = [[result.code for result in verdict.results] for verdict in together]
-    assert found == [[result.code for result in verdict.results] for verdict in alone]
-    assert found == [[result.code for result in verdict.results] for verdict in reversed(again)]
+    found = [[result.code for result in judged.results] for judged in together]
+    assert found == [[result.code for result in judged.results] for judged in alone]
+    assert found == [[result.code for result in judged.results] for judged in reversed(again)]
     seen = {code for codes in found for code in codes}
     assert seen >= {"passed", "wrong_answer", "runtime_error", "time_limit", "output_limit", "skipped"}
     assert "unavailable" not in seen

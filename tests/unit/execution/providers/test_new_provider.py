@@ -55,8 +55,8 @@ def test_a_file_with_a_provider_is_all_that_it_takes(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PARROT_WORD", "hello")
     provider = get_provider("parrot")
     assert provider is get_provider("parrot")
-    verdict = Judge(provider).judge([Submission(Program(""), [Test(b"", b"hello"), Test(b"", b"bye")])])[0]
-    assert verdict.share == 0.5
+    judged = Judge(provider).judge([Submission(Program(""), [Test(b"", b"hello"), Test(b"", b"bye")])])[0]
+    assert judged.share == 0.5
     monkeypatch.setenv("PARROT_WORD", "bye")
     assert get_provider("parrot") is not provider
 

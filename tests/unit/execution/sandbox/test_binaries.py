@@ -1,42 +1,32 @@
 from __future__ import annotations
 
-import os
 import threading
 
 import pytest
 
 from open_r1.execution.programs import Execution, Status
-from open_r1.execution.sandbox import binaries
-from open_r1.execution.sandbox.binaries import BinaryCache
-from open_r1.execution.sandbox.worker import memory_file
-
-
-def content(descriptor: int) -> bytes:
-    try:
-        return os.pread(descriptor, 1 << 20, 0)
-    finally:
-        os.close(descriptor)
+from open_r1.execution.sandbox import local
+from open_r1.execution.sandbox.local import BinaryCache
 
 
 def test_what_is_kept_is_not_compiled_again():
     cache, compiled = BinaryCache(), []
     for _ in range(3):
-        assert content(cache.get("a", lambda: compiled.append(1) or memory_file(b"binary"))) == b"binary"
+        assert cache.get("a", lambda: compiled.append(1) or b"binary") == b"binary"
     assert len(compiled) == 1
-    cache.close()
 
 
 def test_those_who_ask_meanwhile_wait_for_the_one_compilation():
     cache, compiled, started, go = BinaryCache(), [], threading.Event(), threading.Event()
 
-    def compile_slowly() -> int:
+    def compile_slowly() -> bytes:
         compiled.append(1)
         started.set()
         assert go.wait(10)
-        return memory_file(b"binary")
+        return b"binary"
 
     seen: list[bytes] = []
-    threads = [threading.Thread(target=lambda: seen.append(content(cache.get("a", compile_slowly)))) for _ in range(5)]
+    threads = [threading.Thread(target=lambda: seen.append(cache.get("a", compile_slowly))) for _ in range(5)]
     for thread in threads:
         thread.start()
     assert started.wait(10)
@@ -44,7 +34,6 @@ def test_those_who_ask_meanwhile_wait_for_the_one_compilation():
     for thread in threads:
         thread.join(10)
     assert (seen, len(compiled)) == ([b"binary"] * 5, 1)
-    cache.close()
 
 
 def test_a_compile_error_is_kept_too():
@@ -59,17 +48,12 @@ def test_a_failure_is_raised_and_not_kept():
     cache = BinaryCache()
     with pytest.raises(OSError, match="lost"):
         cache.get("a", lambda: (_ for _ in ()).throw(OSError("lost")))
-    assert content(cache.get("a", lambda: memory_file(b"now"))) == b"now"
-    cache.close()
+    assert cache.get("a", lambda: b"now") == b"now"
 
 
-def test_the_least_recently_used_goes_first_and_its_descriptor_is_closed(monkeypatch):
-    monkeypatch.setattr(binaries, "MAX_BYTES", 250)
+def test_the_least_recently_used_goes_first(monkeypatch):
+    monkeypatch.setattr(local, "MAX_BYTES", 250)
     cache = BinaryCache()
-    before = len(os.listdir("/proc/self/fd"))
     for key in ("a", "b", "a", "c"):
-        os.close(cache.get(key, lambda: memory_file(bytes(100))))
+        cache.get(key, lambda: bytes(100))
     assert list(cache._entries) == ["a", "c"]
-    assert len(os.listdir("/proc/self/fd")) == before + 2
-    cache.close()
-    assert len(os.listdir("/proc/self/fd")) == before

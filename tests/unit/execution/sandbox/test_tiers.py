@@ -50,11 +50,6 @@ def test_an_unknown_tier_is_refused():
         LocalProvider(tier="C")
 
 
-def test_an_interpreter_that_is_none_is_refused():
-    with pytest.raises(ConfigError, match="not a Python 3.11 or newer"):
-        tiers.worker_config("A", interpreter="/bin/true-it-is-not")
-
-
 def test_the_interpreters_library_is_shown_and_its_packages_are_hidden():
     config = tiers.worker_config("A")
     assert sys.base_prefix not in config.readable

@@ -1,7 +1,7 @@
-"""Tier A: namespaces of our own around the server, and a fresh working folder and process tree for each job.
+"""Tier A: namespaces around the server, and a fresh working folder and process tree for each job.
 
     root        a tmpfs with read-only binds of the interpreter and the system's programs; no /proc, /sys, /home, /root
-    /box        a tmpfs of limited size and number of files, writable, new for each job that finds a used one
+    /box        a tmpfs of limited size and number of files, writable, new for each job
     /dev        null, random, urandom; a file of zeros; and stdin where a program asks for it by name
 
 The order differs for root: it builds the root first, while it can read every path, and becomes an ordinary user before
@@ -27,55 +27,35 @@ MAX_FILES = 2048
 INSIDE_ID = 1000
 """What the user and the group are called inside."""
 
+MAX_DESCRIPTOR = 0x7FFFFFFF
 _TMPFS_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME
 
 
-class Jail:
-    """The namespaces around this server once `enter` is through. A job starts with `fresh_box` and `new_processes`."""
-
-    has_box = True
-
-    def __init__(self) -> None:
-        self._own_processes = os.pidfd_open(os.getpid())
-        self._disk_mb = 0
-        self._untouched: tuple[int, ...] = ()
-
-    def fresh_box(self, disk_mb: int) -> None:
-        """Be in an empty working folder: the last job's where it left it untouched, else a new one."""
-        if disk_mb == self._disk_mb:
-            return
-        self._remove_box()
-        kernel.mount("tmpfs", BOX, "tmpfs", _TMPFS_FLAGS, f"size={disk_mb}m,nr_inodes={MAX_FILES},mode=700")
-        os.chdir(BOX)
-        self._disk_mb, self._untouched = disk_mb, _traces_of_use()
-
-    def discard_used_box(self) -> None:
-        """Give the last job's files back to the machine, and let the next one have a folder of its own."""
-        if self._untouched != _traces_of_use():
-            self._remove_box()
-
-    def _remove_box(self) -> None:
-        os.chdir("/")  # where this process is, there is no end of it
-        with suppress(OSError):  # none is mounted
-            kernel.unmount(BOX)
-        self._disk_mb = 0
-
-    def new_processes(self) -> None:
-        """The next fork starts a process tree of its own, whose first process takes all others with it."""
-        kernel.setns(self._own_processes, kernel.CLONE_NEWPID)  # a tree can only be made from one's own
-        kernel.unshare(kernel.CLONE_NEWPID, "process namespace")
+def fresh_box(disk_mb: int) -> None:
+    """Be in an empty working folder of a limited size."""
+    discard_box()
+    kernel.mount("tmpfs", BOX, "tmpfs", _TMPFS_FLAGS, f"size={disk_mb}m,nr_inodes={MAX_FILES},mode=700")
+    os.chdir(BOX)
 
 
-def _traces_of_use() -> tuple[int, ...]:
-    """What any change of the folder's content or attributes changes: a time of change can't be set, the size of a tmpfs
-    folder counts its names, and the free space shows files that never had a name."""
-    seen, room = os.stat(BOX), os.statvfs(BOX)
-    times = seen.st_atime_ns, seen.st_mtime_ns, seen.st_ctime_ns
-    return *times, seen.st_dev, seen.st_mode, seen.st_size, room.f_bfree, room.f_ffree
+def discard_box() -> None:
+    """Give the last job's files back to the machine."""
+    os.chdir("/")  # where this process is, there is no end of it
+    with suppress(OSError):  # none is mounted
+        kernel.unmount(BOX)
 
 
-def enter(readable: list[str], hidden: list[str], user: int) -> Jail:
-    """Lock this process into namespaces and return in its only child, the server. OSError says which step failed."""
+def new_processes(own: int) -> None:
+    """The next fork starts a process tree of its own, whose first process takes all others with it."""
+    kernel.setns(own, kernel.CLONE_NEWPID)  # a tree can only be made from one's own
+    kernel.unshare(kernel.CLONE_NEWPID, "process namespace")
+
+
+def enter(readable: list[str], hidden: list[str], user: int) -> int:
+    """Lock this process into namespaces and return in its only child, the server: a descriptor of its process.
+
+    OSError says which step failed.
+    """
     about_self = os.open("/proc/self", os.O_DIRECTORY | os.O_CLOEXEC)
     is_root = os.getuid() == 0
     if is_root:
@@ -84,11 +64,11 @@ def enter(readable: list[str], hidden: list[str], user: int) -> Jail:
         become(user)
     user, group = os.getuid(), os.getgid()
     kernel.unshare(kernel.CLONE_NEWUSER, "user namespace")
-    for name, text in (
-        ("setgroups", "deny"),
-        ("gid_map", f"{INSIDE_ID} {group} 1"),
-        ("uid_map", f"{INSIDE_ID} {user} 1"),
-    ):
+    for name, text in {
+        "setgroups": "deny",
+        "gid_map": f"{INSIDE_ID} {group} 1",
+        "uid_map": f"{INSIDE_ID} {user} 1",
+    }.items():
         _write(about_self, name, text)
     os.close(about_self)
     others = kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWPID
@@ -96,11 +76,11 @@ def enter(readable: list[str], hidden: list[str], user: int) -> Jail:
     socket.sethostname("box")
     if not is_root:
         build_root(readable, hidden)
-    if kernel.fork():
+    if os.fork():
         _wait_for_server()
     kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
     kernel.drop_bounding_capabilities()
-    return Jail()
+    return os.pidfd_open(os.getpid())
 
 
 def become(user: int) -> None:
@@ -115,15 +95,15 @@ def build_root(readable: list[str], hidden: list[str]) -> None:
     """Put the new root together and move into it; nothing of the old one can be named afterwards."""
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", STAGE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=755")
+    in_hidden = [path for path in readable if path.startswith(tuple(f"{folder.rstrip('/')}/" for folder in hidden))]
     for path in readable:
-        if not any(_is_inside(path, folder) for folder in hidden):
+        if path not in in_hidden:
             _show(path)
     for folder in hidden:
         if os.path.isdir(STAGE + folder):
             kernel.mount("tmpfs", STAGE + folder, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=755")
-    for path in readable:
-        if any(_is_inside(path, folder) for folder in hidden):
-            _show(path)
+    for path in in_hidden:
+        _show(path)
     for folder in ("dev", "etc", "box"):
         os.makedirs(f"{STAGE}/{folder}", exist_ok=True)
     for name in DEVICES:
@@ -158,10 +138,6 @@ def _show(path: str) -> None:
     kernel.mount(path, STAGE + path, "", kernel.MS_BIND | kernel.MS_REC)
 
 
-def _is_inside(path: str, folder: str) -> bool:
-    return path.startswith(folder.rstrip("/") + "/")
-
-
 def _touch(path: str, text: str = "") -> None:
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
@@ -179,6 +155,6 @@ def _write(folder: int, name: str, text: str) -> None:
 
 def _wait_for_server() -> None:
     """The process that stays outside the new process tree: it waits, and takes the server with it when it is killed."""
-    kernel.close_from(0)()
+    os.closerange(0, MAX_DESCRIPTOR)
     os.wait()
     os._exit(0)

@@ -10,13 +10,11 @@ import os
 import resource
 import select
 import signal
-import struct
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from open_r1.execution.sandbox.server import kernel, wire
+from open_r1.execution.sandbox.server import jail, kernel, wire
 from open_r1.execution.sandbox.server.script import ENVIRONMENT
 
 MAX_TIMERS = 256
@@ -32,25 +30,12 @@ space as the limit allows, and few fit; without a limit it gives 2 MiB."""
 RESERVED_MB = 1024
 """What runtimes whose memory is watched may reserve beyond their limit, for stacks of threads they hardly use."""
 
-SETUP_FAILED = 127
-CANNOT_EXECUTE = 126
+SETUP_FAILED, CANNOT_EXECUTE = 127, 126
 REPORT, PROGRAM = 3, 4
 """Descriptors of a child that is about to become the program; gone when it has."""
 
-_CLOSE_OTHERS = {is_binary: kernel.close_from(PROGRAM + is_binary) for is_binary in (False, True)}
-
-_MOST = {
-    getattr(resource, name): sys.maxsize if most == resource.RLIM_INFINITY else most
-    for name in dir(resource)
-    if name.startswith("RLIMIT_")
-    for _, most in (resource.getrlimit(getattr(resource, name)),)
-}
-"""What this process may raise each limit to."""
-
 MAX_REPORT = 400
 """Bytes of what a child says when it can't lock itself down."""
-
-_NUMBERS = struct.Struct("=i?ddQ")
 
 Script = tuple[bytes, list[str]]
 """A Python program's source and arguments."""
@@ -98,48 +83,28 @@ class Outcome(NamedTuple):
     memory_kb: int = 0
     failure: str = ""
 
-    def encode(self) -> bytes:
-        return _NUMBERS.pack(*self[:-1]) + self.failure.encode()
-
-    @classmethod
-    def decode(cls, message: memoryview) -> Outcome:
-        """ValueError where it is none."""
-        if len(message) < _NUMBERS.size:
-            raise ValueError(f"an answer of {len(message)} bytes")
-        exit_code, timed_out, wall_s, cpu_s, memory_kb = _NUMBERS.unpack_from(message)
-        failure = bytes(message[_NUMBERS.size :]).decode(errors="replace")
-        return cls(exit_code, timed_out, wall_s, cpu_s, memory_kb, failure)
-
 
 def become_program(
-    job: Job, descriptors: Sequence[int], report: int, lock: Any, limits: Sequence[tuple[int, int]]
+    job: Job, descriptors: Sequence[int], report: int, lock: Any, base_memory: int, others: int
 ) -> Script:
-    """In the child: lock it down, then turn into the program, or return the Python program to be run. Never raises.
-
-    What a child touches for the first time is copied for it, page by page; so it does little, and that by few objects.
-    """
+    """In the child: lock it down, then turn into the program, or return the Python program to be run. Never raises."""
     channel = report
     try:
-        if job.argv:
-            os.setsid()  # dearer, and what it starts may count on it
-        else:
-            os.setpgid(0, 0)
+        os.setsid()
         if job.files or (job.stdin_file and lock.has_box):
             _write_files(job, descriptors)
-        os.dup2(descriptors[0], 1)
-        os.dup2(descriptors[1], 2)
-        os.dup2(descriptors[2], 0)
+        for place, descriptor in ((1, descriptors[0]), (2, descriptors[1]), (0, descriptors[2])):
+            os.dup2(descriptor, place)
         if job.argv and lock.has_box:
             _start_under_init(report)
         program = descriptors[3]
-        source = b"" if job.argv else os.pread(program, os.lseek(program, 0, os.SEEK_END), 0)
+        source = b"" if job.argv else os.pread(program, os.fstat(program).st_size, 0)
         os.dup2(report, REPORT, inheritable=False)
         channel = REPORT
         if job.is_binary:
             os.dup2(program, PROGRAM, inheritable=False)
-        _CLOSE_OTHERS[job.is_binary]()
-        for what, most in limits:
-            resource.setrlimit(what, (most, most))
+        os.closerange(PROGRAM + job.is_binary, jail.MAX_DESCRIPTOR)
+        _limit_program(job, base_memory, others)
         kernel.drop_capabilities()
         lock.lock_down(job)
         if job.argv:
@@ -181,45 +146,39 @@ def _start_under_init(report: int) -> None:
             os._exit(0)
 
 
-def limit_server() -> None:
-    """Limits that are the same for every job: set once, in the server, and inherited."""
-    for what, wanted in (
-        (resource.RLIMIT_SIGPENDING, MAX_TIMERS),
-        (resource.RLIMIT_CORE, 1),  # 0 would still hand a crashed program to a core_pattern that is a pipe
-        (resource.RLIMIT_MEMLOCK, 0),
-        (resource.RLIMIT_MSGQUEUE, 0),
-    ):
-        most = min(wanted, _MOST[what])
-        resource.setrlimit(what, (most, most))
-
-
 def reserve_places() -> None:
     """REPORT and PROGRAM become nothing else's numbers."""
     while os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC) <= PROGRAM:
         pass
 
 
-def limits_of(job: Job, base_memory: int, others: int) -> list[tuple[int, int]]:
-    """(which limit, its value) for a job's process. What the server takes, and what is counted with it, comes on top."""
+def limit_server() -> None:
+    """Limits that are the same for every job: set once, in the server, and inherited."""
+    _set_limit(resource.RLIMIT_SIGPENDING, MAX_TIMERS)
+    _set_limit(resource.RLIMIT_CORE, 1)  # 0 would still hand a crashed program to a core_pattern that is a pipe
+    _set_limit(resource.RLIMIT_MEMLOCK, 0)
+    _set_limit(resource.RLIMIT_MSGQUEUE, 0)
+
+
+def _limit_program(job: Job, base_memory: int, others: int) -> None:
+    """The job's own limits; what the server takes, and what is counted with it, comes on top."""
     memory = job.memory_mb << 20
-    stack = sys.maxsize if job.is_binary else min(job.memory_mb, STACK_MB) << 20
     if job.limits_address_space:
-        space = resource.RLIMIT_AS, memory + (0 if job.argv else base_memory)
+        _set_limit(resource.RLIMIT_AS, memory + (0 if job.argv else base_memory))
     else:
-        space = resource.RLIMIT_DATA, memory + (RESERVED_MB << 20)
-    wanted = (
-        space,
-        (resource.RLIMIT_CPU, int(job.cpu_s) + 1),
-        (resource.RLIMIT_FSIZE, job.disk_mb << 20),
-        (resource.RLIMIT_NOFILE, job.open_files),
-        (resource.RLIMIT_NPROC, job.processes + OWN_PROCESSES + others),
-        (resource.RLIMIT_STACK, stack),
-    )
-    return [(what, _limit(min(value, _MOST[what]))) for what, value in wanted]
+        _set_limit(resource.RLIMIT_DATA, memory + (RESERVED_MB << 20))
+    _set_limit(resource.RLIMIT_CPU, int(job.cpu_s) + 1)
+    _set_limit(resource.RLIMIT_FSIZE, job.disk_mb << 20)
+    _set_limit(resource.RLIMIT_NOFILE, job.open_files)
+    _set_limit(resource.RLIMIT_NPROC, job.processes + OWN_PROCESSES + others)
+    _set_limit(resource.RLIMIT_STACK, None if job.is_binary else min(job.memory_mb, STACK_MB) << 20)
 
 
-def _limit(value: int) -> int:
-    return resource.RLIM_INFINITY if value == sys.maxsize else value
+def _set_limit(what: int, wanted: int | None) -> None:
+    """A limit as wanted, or as near to it as this process may go; None for the highest."""
+    most = resource.getrlimit(what)[1]
+    value = most if wanted is None or 0 <= most < wanted else wanted
+    resource.setrlimit(what, (value, value))
 
 
 def _execute(job: Job) -> None:

@@ -14,8 +14,7 @@ import sys
 import time
 from contextlib import suppress
 from importlib import import_module
-from json import loads as parse
-from marshal import loads
+from json import loads
 from socket import socket
 from typing import Any
 
@@ -26,11 +25,10 @@ from open_r1.execution.sandbox.server.job import (
     Script,
     become_program,
     limit_server,
-    limits_of,
     reserve_places,
     watch,
 )
-from open_r1.execution.sandbox.server.seccomp import Filter, Rules, require_filter
+from open_r1.execution.sandbox.server.seccomp import Rules, assemble, install, require_filter
 
 PRELOADED = """
 abc array atexit bisect cmath collections collections.abc contextlib copy dataclasses datetime decimal enum fractions
@@ -40,20 +38,14 @@ threading time traceback types typing
 """Modules that programs import most. What isn't here a program reads from the disk; each that is makes a fork dearer."""
 
 
-_kept: list[Any] = []
-"""What a child would otherwise take apart when it leaves the server's frames, at the price of copying it."""
-
-
 class TierA:
     """Namespaces around the server; a job may write in its folder and see only its own processes."""
 
     has_box = True
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self._filters = {
-            (fork, execute): Filter(Rules(fork, execute)) for fork in (False, True) for execute in (False, True)
-        }
-        self._jail = jail.enter(config["readable"], config["hidden"], config["user"])
+        self._filters = {(fork, run): assemble(Rules(fork, run)) for fork in (False, True) for run in (False, True)}
+        self._own_processes = jail.enter(config["readable"], config["hidden"], config["user"])
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nothing that shares our user can look inside
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
@@ -62,17 +54,17 @@ class TierA:
         return 0
 
     def before(self, job: Job) -> None:
-        self._jail.fresh_box(job.disk_mb)
-        self._jail.new_processes()
+        jail.fresh_box(job.disk_mb)
+        jail.new_processes(self._own_processes)
 
     def after(self, job: Job) -> list[int]:
         """What the job was to make, as a descriptor, if it did."""
         result = _open_result(job.collect) if job.collect else []
-        self._jail.discard_used_box()
+        jail.discard_box()
         return result
 
     def lock_down(self, job: Job) -> None:
-        self._filters[job.forks, bool(job.argv)].install()
+        install(self._filters[job.forks, bool(job.argv)])
 
 
 class TierB:
@@ -87,14 +79,18 @@ class TierB:
         if os.getuid() == 0:
             jail.become(config["user"])
         if not os.access(os.__file__, os.R_OK):
-            raise OSError(
-                f"user {os.getuid()} may not read this interpreter's library, {os.path.dirname(os.__file__)}"
-            )
+            library = os.path.dirname(os.__file__)
+            raise OSError(f"user {os.getuid()} may not read this interpreter's library, {library}")
         self._readable = [*config["readable"], "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"]
 
     def other_tasks(self) -> int:
         """All that this user has, since the kernel counts by user here."""
-        return tasks_of(os.getuid())
+        tasks = 0
+        for entry in os.scandir("/proc"):
+            with suppress(OSError):
+                if entry.name.isdigit() and entry.stat().st_uid == os.getuid():
+                    tasks += len(os.listdir(f"{entry.path}/task"))
+        return tasks
 
     def before(self, job: Job) -> None:
         if job.files or job.collect or job.forks:
@@ -107,25 +103,29 @@ class TierB:
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # in the server it would hide it from those who count processes
         kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)  # there is no tree of processes to end it with the server
         landlock.restrict(self._readable, writable=["/dev/null"])
-        Filter(Rules(execute=bool(job.argv), write=False, signal_only=os.getpid())).install()
+        install(assemble(Rules(execute=bool(job.argv), write=False, signal_only=os.getpid())))
 
 
 def serve() -> Script:
     """Serve jobs until the worker hangs up; returns in each child, with the Python program to be run."""
     sys.path.pop(0)
-    line = _take_line(int(sys.argv[2]))
-    config = parse(sys.argv[3])
-    _be_the_first_to_go()
-    _preload(config["packages"], config["preload"])
+    number = int(sys.argv[2])
+    line = wire.Line(socket(fileno=os.dup(number)))  # a low number, whatever it was in the worker's process
+    os.close(number)
+    config = loads(sys.argv[3])
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")  # when the machine runs out of memory, a job goes before the trainer does
+    sys.path.extend(config["packages"])
+    for name in (*PRELOADED, *config["preload"]):
+        import_module(name)
     reserve_places()
     script.prepare()
-    kernel.make_forks_cheap()
     base_memory = _address_space()
     try:
         require_filter()
         tier = {"A": TierA, "B": TierB}[config["tier"]](config)
     except OSError as error:
-        line.send(_failure(error).encode())
+        line.send(_failure(error))
         os._exit(1)
     limit_server()  # not before: a user namespace remembers its maker's limits, and counts for all that are made alike
     if tier.has_box:
@@ -133,8 +133,7 @@ def serve() -> Script:
     gc.collect()
     gc.freeze()  # a collection in a child would copy every page that it looks at
     gc.disable()  # in here; a program has it
-    _kept.append((config, tier, line))
-    line.send(Outcome().encode())
+    line.send(Outcome())
     return _serve_jobs(line, tier, base_memory)
 
 
@@ -146,77 +145,43 @@ def _serve_jobs(line: wire.Line, tier: Any, base_memory: int) -> Script:
         message, descriptors = received
         if message == wire.END:  # of a job that has ended by itself meanwhile
             continue
-        job = Job(*loads(message))
+        job = Job(*message)
         started = time.monotonic()
         report, tell = os.pipe()
         result: list[int] = []
+        pid, outcome = 0, Outcome()
         try:
             tier.before(job)
-            limits = limits_of(job, base_memory, tier.other_tasks())
-            pid = kernel.fork()
+            others = tier.other_tasks()
+            pid = os.fork()
             if pid == 0:
-                return become_program(job, descriptors, tell, tier, limits)
+                return become_program(job, descriptors, tell, tier, base_memory, others)
         except OSError as error:
-            os.close(tell)
             outcome = _failure(error)
-        else:
-            os.close(tell)
+        os.close(tell)
+        if not outcome.failure:
             outcome = watch(pid, job, line, report, started)
-            try:
-                result = tier.after(job)
-            except OSError as error:
-                outcome = _failure(error)
         try:
-            line.send(outcome.encode(), result)
-        except OSError as error:  # a job has left more descriptors under way than its user may
-            line.send(_failure(error).encode())
+            result = tier.after(job)
+            line.send(outcome, result)
+        except OSError as error:  # in sending: a job has left more descriptors under way than its user may
+            line.send(_failure(error))
         for descriptor in (*descriptors, *result, report):
             os.close(descriptor)
-
-
-def _take_line(number: int) -> wire.Line:
-    """The line to the worker under a low number, whatever it had in the worker's process."""
-    line = wire.Line(socket(fileno=os.dup(number)))
-    os.close(number)
-    return line
 
 
 def _failure(error: OSError) -> Outcome:
     return Outcome(failure=str(error.strerror or error))
 
 
-def tasks_of(user: int) -> int:
-    """How many processes and threads a user has."""
-    tasks = 0
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with suppress(OSError):
-                tasks += len(os.listdir(f"{entry.path}/task")) if entry.stat().st_uid == user else 0
-    return tasks
-
-
 def _open_result(name: str) -> list[int]:
     """A file that a job made, if it is one."""
-    try:
+    with suppress(OSError):
         descriptor = os.open(f"{jail.BOX}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return []
-    if os.path.isfile(descriptor):
-        return [descriptor]
-    os.close(descriptor)
+        if os.path.isfile(descriptor):
+            return [descriptor]
+        os.close(descriptor)
     return []
-
-
-def _be_the_first_to_go() -> None:
-    """When the machine runs out of memory, a job goes before the trainer does."""
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("1000")
-
-
-def _preload(packages: list[str], modules: list[str]) -> None:
-    sys.path.extend(packages)
-    for name in (*PRELOADED, *modules):
-        import_module(name)
 
 
 def _address_space() -> int:

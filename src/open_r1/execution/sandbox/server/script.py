@@ -12,8 +12,7 @@ import sys
 import threading
 import traceback
 import types
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 NAME = "main.py"
@@ -24,42 +23,18 @@ BROKEN_OUTPUT = 120
 
 
 def prepare() -> None:
-    """The interpreter as a program expects to find it: own streams, environment, `__main__`.
-
-    Once, in the server, for all programs: what is made after the fork costs each of them. The streams find out here
-    what they are on, so a file and pipes are in their places for the moment, as they will be in a program.
-    """
+    """The interpreter as a program expects to find it: environment, words of the command, `__main__`."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "open_r1"]:
         del sys.modules[name]
     os.environ.clear()
     os.environ.update(ENVIRONMENT)
-    with _places_taken():
-        sys.stdin = sys.__stdin__ = _stream(0, "r", "surrogateescape")
-        sys.stdout = sys.__stdout__ = _stream(1, "w", "surrogateescape")
-        sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")
     sys.argv = [NAME]
     sys.orig_argv = ["python3", NAME]  # instead of the server's own, which names folders of the machine
     sys.set_int_max_str_digits(0)  # time limits bound what a conversion costs
-    random.seed(0)  # a program's verdict shouldn't depend on chance
     builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
     builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
     vars(_main).update(__builtins__=builtins, __file__=NAME)
     sys.modules["__main__"] = _main
-
-
-@contextmanager
-def _places_taken() -> Iterator[None]:
-    """An empty file as standard input, pipes as the outputs; afterwards what was there."""
-    before = [os.dup(place) for place in range(3)]
-    outputs = [os.pipe(), os.pipe()]
-    taken = [os.memfd_create("stdin"), *(writer for _, writer in outputs)]
-    for place, descriptor in enumerate(taken):
-        os.dup2(descriptor, place)
-    yield
-    for place, descriptor in enumerate(before):
-        os.dup2(descriptor, place)
-    for descriptor in (*before, *taken, *(reader for reader, _ in outputs)):
-        os.close(descriptor)
 
 
 def _stream(descriptor: int, mode: str, errors: str) -> Any:
@@ -70,6 +45,10 @@ def _stream(descriptor: int, mode: str, errors: str) -> Any:
 def run_script(source: bytes, arguments: list[str]) -> None:
     """Run the program and end this process with its exit status. No frame above this one belongs to the server."""
     gc.enable()
+    random.seed(0)  # a program's result shouldn't depend on chance
+    sys.stdin = sys.__stdin__ = _stream(0, "r", "surrogateescape")
+    sys.stdout = sys.__stdout__ = _stream(1, "w", "surrogateescape")
+    sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")
     sys.argv += arguments
     sys.orig_argv += arguments
     status = _run(source)

@@ -1,8 +1,7 @@
 """The filter of system calls that a program runs under, assembled as classic BPF.
 
 An allow-list: what isn't named gets EPERM; another architecture's calls (32-bit, x32) end the program. Calls that are
-safe with some arguments only (clone, prctl, ...) have a rule each. Numbers are found by bisection, because the kernel
-runs a new filter once for every call there is, and a filter is installed for every job.
+safe with some arguments only (clone, prctl, ...) have a rule each.
 """
 
 from __future__ import annotations
@@ -15,10 +14,8 @@ from typing import NamedTuple
 
 from open_r1.execution.sandbox.server import kernel, syscalls
 
-LOAD, JUMP, JUMP_EQUAL, JUMP_GREATER_OR_EQUAL, JUMP_IF_SET, RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
+LOAD, JUMP_EQUAL, JUMP_GREATER_OR_EQUAL, JUMP_IF_SET, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 NUMBER_AT, ARCHITECTURE_AT = 0, 4
-FARTHEST = 255
-FIRST_ARGUMENT_AT, SECOND_ARGUMENT_AT, FOURTH_ARGUMENT_AT, FIFTH_ARGUMENT_AT = 16, 24, 40, 48
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 REFUSE, NOT_THERE, NO_MEMORY = (0x00050000 | number for number in (errno.EPERM, errno.ENOSYS, errno.ENOMEM))
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -59,22 +56,15 @@ class Rules(NamedTuple):
     signal_only: int | None = None
 
 
-class Filter:
-    """An assembled filter, ready to be installed in any process forked from this one."""
-
-    def __init__(self, rules: Rules) -> None:
-        code = b"".join(assemble(rules))
-        self._code = ctypes.create_string_buffer(code, len(code))
-        self._program = _Program(len(code) // 8, ctypes.addressof(self._code))
-        self._install = kernel.PreparedCall("seccomp", SECCOMP_SET_MODE_FILTER, 0, ctypes.pointer(self._program))
-
-    def install(self) -> None:
-        """For this thread and what it starts, for good. Needs no_new_privs."""
-        self._install()
-
-
 class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+
+
+def install(instructions: bytes) -> None:
+    """Filter the calls of this thread and what it starts, for good. Needs no_new_privs."""
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    program = _Program(len(instructions) // 8, ctypes.addressof(code))
+    kernel.call("seccomp", SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(program))
 
 
 def require_filter() -> None:
@@ -82,11 +72,15 @@ def require_filter() -> None:
     kernel.call("seccomp", SECCOMP_GET_ACTION_AVAIL, 0, ctypes.byref(ctypes.c_uint32(KILL)))
 
 
-def assemble(rules: Rules) -> Code:
-    """The filter's instructions, 8 bytes each."""
-    same_machine = (_load(ARCHITECTURE_AT), _jump(JUMP_EQUAL, ARCHITECTURES[kernel.MACHINE], 1, 0), _return(KILL))
-    not_x32 = (_jump(JUMP_GREATER_OR_EQUAL, X32_BIT, 0, 1), _return(KILL)) if kernel.MACHINE == "x86_64" else ()
-    return (*same_machine, _load(NUMBER_AT), *not_x32, *_Tree(_ranges(_actions(rules))).code)
+def assemble(rules: Rules) -> bytes:
+    """The filter's instructions, 8 bytes each: one comparison a call, and the call's rule right after it."""
+    code = [_load(ARCHITECTURE_AT), _jump(JUMP_EQUAL, ARCHITECTURES[kernel.MACHINE], 1, 0), _return(KILL)]
+    code.append(_load(NUMBER_AT))
+    if kernel.MACHINE == "x86_64":
+        code += _jump(JUMP_GREATER_OR_EQUAL, X32_BIT, 0, 1), _return(KILL)
+    for number, rule in _actions(rules).items():
+        code += _jump(JUMP_EQUAL, number, 0, len(rule)), *rule
+    return b"".join([*code, _return(REFUSE)])
 
 
 def _actions(rules: Rules) -> dict[int, Code]:
@@ -97,79 +91,37 @@ def _actions(rules: Rules) -> dict[int, Code]:
     allowed += ("execve", "execveat") if rules.execute else ()
     actions: dict[str, Code] = {name: (_return(ALLOW),) for name in allowed}
     if rules.signal_only is not None:
-        actions["kill"] = actions["tgkill"] = _if_first_argument((rules.signal_only,), ALLOW, REFUSE)
+        actions["kill"] = actions["tgkill"] = _only_if(0, (rules.signal_only,))
         del actions["sendmsg"]  # it may name any socket on the disk as its addressee, out of a filter's sight
     actions["sendto"] = _NO_ADDRESS
     actions["clone"] = _clone_rule(rules.fork)
     actions["clone3"] = (_return(NOT_THERE),)  # its flags are out of a filter's sight; libraries fall back to clone
-    actions["prlimit64"] = _if_first_argument((0,), ALLOW, REFUSE)  # limits of itself alone
-    actions["prctl"] = _if_first_argument(HARMLESS_PRCTL, ALLOW, REFUSE)
-    actions["ioctl"] = (_load(SECOND_ARGUMENT_AT), *_if_any(HARMLESS_IOCTL, ALLOW, REFUSE))
-    actions["fcntl"] = (_load(SECOND_ARGUMENT_AT), *_if_any(HARMLESS_FCNTL, ALLOW, REFUSE))
+    actions["prlimit64"] = _only_if(0, (0,))  # limits of itself alone
+    actions["prctl"] = _only_if(0, HARMLESS_PRCTL)
+    actions["ioctl"] = _only_if(1, HARMLESS_IOCTL)
+    actions["fcntl"] = _only_if(1, HARMLESS_FCNTL)
+    actions["socketpair"] = _only_if(0, (AF_UNIX,))
     actions["mmap"] = _MAP_RULE
-    actions["socketpair"] = _if_first_argument((AF_UNIX,), ALLOW, REFUSE)
     return {kernel.SYSCALLS[name]: code for name, code in actions.items() if name in kernel.SYSCALLS}
 
 
 def _clone_rule(fork: bool) -> Code:
     """Threads, or processes as well, but never a namespace."""
-    no_namespace = (_load(FIRST_ARGUMENT_AT), _jump(JUMP_IF_SET, NAMESPACES, 0, 1), _return(REFUSE))
+    no_namespace = (_load_argument(0), _jump(JUMP_IF_SET, NAMESPACES, 0, 1), _return(REFUSE))
     if fork:
         return (*no_namespace, _return(ALLOW))
     return (*no_namespace, _jump(JUMP_IF_SET, kernel.CLONE_THREAD, 1, 0), _return(REFUSE), _return(ALLOW))
 
 
-def _if_first_argument(values: Sequence[int], then: int, otherwise: int) -> Code:
-    return (_load(FIRST_ARGUMENT_AT), *_if_any(values, then, otherwise))
+def _only_if(argument: int, values: Sequence[int]) -> Code:
+    """Allowed where an argument has one of some values."""
+    tests = [instruction for value in values for instruction in (_jump(JUMP_EQUAL, value, 0, 1), _return(ALLOW))]
+    return (_load_argument(argument), *tests, _return(REFUSE))
 
 
-def _if_any(values: Sequence[int], then: int, otherwise: int) -> Code:
-    tests = [instruction for value in values for instruction in (_jump(JUMP_EQUAL, value, 0, 1), _return(then))]
-    return (*tests, _return(otherwise))
-
-
-def _ranges(actions: dict[int, Code]) -> list[tuple[int, Code]]:
-    """(first number, code) of each run of numbers that are treated alike, from 0 to the end."""
-    ranges: list[tuple[int, Code]] = []
-    for number in range(max(actions) + 2):
-        code = actions.get(number, (_return(REFUSE),))
-        if not ranges or ranges[-1][1] != code:
-            ranges.append((number, code))
-    return ranges
-
-
-class _Tree:
-    """Finds a call's range by bisection. Written from the end, because jumps lead forward only: what a range leads to
-    is there once, and every place is known by how many instructions follow it."""
-
-    def __init__(self, ranges: Sequence[tuple[int, Code]]) -> None:
-        self._backwards: list[bytes] = []
-        self._places: dict[Code, int] = {}
-        self._place(ranges)
-        self.code = tuple(reversed(self._backwards))
-
-    def _place(self, ranges: Sequence[tuple[int, Code]]) -> int:
-        if len(ranges) == 1:
-            return self._place_once(ranges[0][1])
-        middle = len(ranges) // 2
-        above, below = self._place(ranges[middle:]), self._place(ranges[:middle])
-        above, below = self._within_reach(above), self._within_reach(below)
-        distances = (len(self._backwards) - place for place in (above, below))
-        self._backwards.append(_jump(JUMP_GREATER_OR_EQUAL, ranges[middle][0], *distances))
-        return len(self._backwards)
-
-    def _place_once(self, code: Code) -> int:
-        if code not in self._places:
-            self._backwards += reversed(code)
-            self._places[code] = len(self._backwards)
-        return self._places[code]
-
-    def _within_reach(self, place: int) -> int:
-        """The place, or that of a jump to it: a conditional jump spans 255 instructions, this one any number."""
-        if len(self._backwards) - place < FARTHEST:
-            return place
-        self._backwards.append(_jump(JUMP, len(self._backwards) - place, 0, 0))
-        return len(self._backwards)
+def _load_argument(number: int, half: int = 0) -> bytes:
+    """The lower half of an argument, or the upper one."""
+    return _load(16 + 8 * number + 4 * half)
 
 
 def _load(offset: int) -> bytes:
@@ -185,16 +137,16 @@ def _return(action: int) -> bytes:
 
 
 _NO_ADDRESS = (
-    _load(FIFTH_ARGUMENT_AT), _jump(JUMP_EQUAL, 0, 1, 0), _return(REFUSE),
-    _load(FIFTH_ARGUMENT_AT + 4), _jump(JUMP_EQUAL, 0, 1, 0), _return(REFUSE), _return(ALLOW),
+    _load_argument(4), _jump(JUMP_EQUAL, 0, 1, 0), _return(REFUSE),
+    _load_argument(4, 1), _jump(JUMP_EQUAL, 0, 1, 0), _return(REFUSE), _return(ALLOW),
 )  # fmt: skip
 """The address of `sendto` is null: it is what `send` is made of."""
 
 _MAP_RULE = (
-    _load(FOURTH_ARGUMENT_AT),
+    _load_argument(3),
     _jump(JUMP_IF_SET, MAP_ANONYMOUS, 1, 0), _return(ALLOW),
     _jump(JUMP_IF_SET, MAP_SHARED, 1, 0), _return(ALLOW),
-    _load(SECOND_ARGUMENT_AT + 4), _jump(JUMP_EQUAL, 0, 1, 0), _return(NO_MEMORY),
-    _load(SECOND_ARGUMENT_AT), _jump(JUMP_GREATER_OR_EQUAL, PAGE_BYTES + 1, 0, 1), _return(NO_MEMORY), _return(ALLOW),
+    _load_argument(1, 1), _jump(JUMP_EQUAL, 0, 1, 0), _return(NO_MEMORY),
+    _load_argument(1), _jump(JUMP_GREATER_OR_EQUAL, PAGE_BYTES + 1, 0, 1), _return(NO_MEMORY), _return(ALLOW),
 )  # fmt: skip
 """Shared memory of no file has at most a page: the kernel keeps all of it while one page is mapped, and limits miss that."""

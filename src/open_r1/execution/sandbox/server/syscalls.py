@@ -1,389 +1,70 @@
-"""System calls by name: their numbers on each machine, and those that programs may make.
+"""System calls by name: those that programs may make, and their numbers on each machine.
 
-The numbers are the kernel's own (`asm/unistd_64.h`, `asm-generic/unistd.h`); a name that a machine lacks is left out.
+Each word of a table is `name:number on x86_64:number on aarch64`, as in the kernel's own `asm/unistd_64.h` and
+`asm-generic/unistd.h`; "-" where a machine lacks the call.
 """
 
 from __future__ import annotations
 
-X86_64: dict[str, int] = {
-    "access": 21,
-    "alarm": 37,
-    "arch_prctl": 158,
-    "brk": 12,
-    "capset": 126,
-    "chdir": 80,
-    "chmod": 90,
-    "clock_getres": 229,
-    "clock_gettime": 228,
-    "clock_nanosleep": 230,
-    "clone": 56,
-    "clone3": 435,
-    "close": 3,
-    "close_range": 436,
-    "copy_file_range": 326,
-    "creat": 85,
-    "dup": 32,
-    "dup2": 33,
-    "dup3": 292,
-    "epoll_create": 213,
-    "epoll_create1": 291,
-    "epoll_ctl": 233,
-    "epoll_pwait": 281,
-    "epoll_pwait2": 441,
-    "epoll_wait": 232,
-    "eventfd": 284,
-    "eventfd2": 290,
-    "execve": 59,
-    "execveat": 322,
-    "exit": 60,
-    "exit_group": 231,
-    "faccessat": 269,
-    "faccessat2": 439,
-    "fadvise64": 221,
-    "fallocate": 285,
-    "fchdir": 81,
-    "fchmod": 91,
-    "fchmodat": 268,
-    "fcntl": 72,
-    "fdatasync": 75,
-    "flock": 73,
-    "fork": 57,
-    "fstat": 5,
-    "fstatfs": 138,
-    "fsync": 74,
-    "ftruncate": 77,
-    "futex": 202,
-    "get_robust_list": 274,
-    "getcpu": 309,
-    "getcwd": 79,
-    "getdents": 78,
-    "getdents64": 217,
-    "getegid": 108,
-    "geteuid": 107,
-    "getgid": 104,
-    "getgroups": 115,
-    "getitimer": 36,
-    "getpeername": 52,
-    "getpgid": 121,
-    "getpgrp": 111,
-    "getpid": 39,
-    "getppid": 110,
-    "getpriority": 140,
-    "getrandom": 318,
-    "getresgid": 120,
-    "getresuid": 118,
-    "getrlimit": 97,
-    "getrusage": 98,
-    "getsid": 124,
-    "getsockname": 51,
-    "getsockopt": 55,
-    "gettid": 186,
-    "gettimeofday": 96,
-    "getuid": 102,
-    "ioctl": 16,
-    "kill": 62,
-    "landlock_add_rule": 445,
-    "landlock_create_ruleset": 444,
-    "landlock_restrict_self": 446,
-    "link": 86,
-    "linkat": 265,
-    "lseek": 8,
-    "lstat": 6,
-    "madvise": 28,
-    "membarrier": 324,
-    "mincore": 27,
-    "mkdir": 83,
-    "mkdirat": 258,
-    "mlock": 149,
-    "mmap": 9,
-    "mount_setattr": 442,
-    "mprotect": 10,
-    "mremap": 25,
-    "msync": 26,
-    "munlock": 150,
-    "munmap": 11,
-    "nanosleep": 35,
-    "newfstatat": 262,
-    "open": 2,
-    "openat": 257,
-    "openat2": 437,
-    "pause": 34,
-    "pipe": 22,
-    "pipe2": 293,
-    "pivot_root": 155,
-    "poll": 7,
-    "ppoll": 271,
-    "prctl": 157,
-    "pread64": 17,
-    "preadv": 295,
-    "preadv2": 327,
-    "prlimit64": 302,
-    "pselect6": 270,
-    "pwrite64": 18,
-    "pwritev": 296,
-    "pwritev2": 328,
-    "read": 0,
-    "readlink": 89,
-    "readlinkat": 267,
-    "readv": 19,
-    "recvfrom": 45,
-    "recvmsg": 47,
-    "rename": 82,
-    "renameat": 264,
-    "renameat2": 316,
-    "restart_syscall": 219,
-    "rmdir": 84,
-    "rseq": 334,
-    "rt_sigaction": 13,
-    "rt_sigpending": 127,
-    "rt_sigprocmask": 14,
-    "rt_sigqueueinfo": 129,
-    "rt_sigreturn": 15,
-    "rt_sigsuspend": 130,
-    "rt_sigtimedwait": 128,
-    "sched_get_priority_max": 146,
-    "sched_get_priority_min": 147,
-    "sched_getaffinity": 204,
-    "sched_getparam": 143,
-    "sched_getscheduler": 145,
-    "sched_setaffinity": 203,
-    "sched_yield": 24,
-    "seccomp": 317,
-    "select": 23,
-    "sendfile": 40,
-    "sendmsg": 46,
-    "sendto": 44,
-    "set_robust_list": 273,
-    "set_tid_address": 218,
-    "setitimer": 38,
-    "setpgid": 109,
-    "setsid": 112,
-    "shutdown": 48,
-    "sigaltstack": 131,
-    "socketpair": 53,
-    "splice": 275,
-    "stat": 4,
-    "statfs": 137,
-    "statx": 332,
-    "symlink": 88,
-    "symlinkat": 266,
-    "sync_file_range": 277,
-    "sysinfo": 99,
-    "tgkill": 234,
-    "time": 201,
-    "timer_create": 222,
-    "timer_delete": 226,
-    "timer_getoverrun": 225,
-    "timer_gettime": 224,
-    "timer_settime": 223,
-    "timerfd_create": 283,
-    "timerfd_gettime": 287,
-    "timerfd_settime": 286,
-    "times": 100,
-    "tkill": 200,
-    "truncate": 76,
-    "umask": 95,
-    "uname": 63,
-    "unlink": 87,
-    "unlinkat": 263,
-    "utimensat": 280,
-    "utimes": 235,
-    "vfork": 58,
-    "wait4": 61,
-    "waitid": 247,
-    "write": 1,
-    "writev": 20,
-}
+MACHINES = ("x86_64", "aarch64")
 
-AARCH64: dict[str, int] = {
-    "brk": 214,
-    "capset": 91,
-    "chdir": 49,
-    "clock_getres": 114,
-    "clock_gettime": 113,
-    "clock_nanosleep": 115,
-    "clone": 220,
-    "clone3": 435,
-    "close": 57,
-    "close_range": 436,
-    "copy_file_range": 285,
-    "dup": 23,
-    "dup3": 24,
-    "epoll_create1": 20,
-    "epoll_ctl": 21,
-    "epoll_pwait": 22,
-    "epoll_pwait2": 441,
-    "eventfd2": 19,
-    "execve": 221,
-    "execveat": 281,
-    "exit": 93,
-    "exit_group": 94,
-    "faccessat": 48,
-    "faccessat2": 439,
-    "fadvise64": 223,
-    "fallocate": 47,
-    "fchdir": 50,
-    "fchmod": 52,
-    "fchmodat": 53,
-    "fcntl": 25,
-    "fdatasync": 83,
-    "flock": 32,
-    "fstat": 80,
-    "fstatfs": 44,
-    "fsync": 82,
-    "ftruncate": 46,
-    "futex": 98,
-    "get_robust_list": 100,
-    "getcpu": 168,
-    "getcwd": 17,
-    "getdents64": 61,
-    "getegid": 177,
-    "geteuid": 175,
-    "getgid": 176,
-    "getgroups": 158,
-    "getitimer": 102,
-    "getpeername": 205,
-    "getpgid": 155,
-    "getpid": 172,
-    "getppid": 173,
-    "getpriority": 141,
-    "getrandom": 278,
-    "getresgid": 150,
-    "getresuid": 148,
-    "getrlimit": 163,
-    "getrusage": 165,
-    "getsid": 156,
-    "getsockname": 204,
-    "getsockopt": 209,
-    "gettid": 178,
-    "gettimeofday": 169,
-    "getuid": 174,
-    "ioctl": 29,
-    "kill": 129,
-    "landlock_add_rule": 445,
-    "landlock_create_ruleset": 444,
-    "landlock_restrict_self": 446,
-    "linkat": 37,
-    "lseek": 62,
-    "madvise": 233,
-    "membarrier": 283,
-    "mincore": 232,
-    "mkdirat": 34,
-    "mlock": 228,
-    "mmap": 222,
-    "mount_setattr": 442,
-    "mprotect": 226,
-    "mremap": 216,
-    "msync": 227,
-    "munlock": 229,
-    "munmap": 215,
-    "nanosleep": 101,
-    "newfstatat": 79,
-    "openat": 56,
-    "openat2": 437,
-    "pipe2": 59,
-    "pivot_root": 41,
-    "ppoll": 73,
-    "prctl": 167,
-    "pread64": 67,
-    "preadv": 69,
-    "preadv2": 286,
-    "prlimit64": 261,
-    "pselect6": 72,
-    "pwrite64": 68,
-    "pwritev": 70,
-    "pwritev2": 287,
-    "read": 63,
-    "readlinkat": 78,
-    "readv": 65,
-    "recvfrom": 207,
-    "recvmsg": 212,
-    "renameat": 38,
-    "renameat2": 276,
-    "restart_syscall": 128,
-    "rseq": 293,
-    "rt_sigaction": 134,
-    "rt_sigpending": 136,
-    "rt_sigprocmask": 135,
-    "rt_sigqueueinfo": 138,
-    "rt_sigreturn": 139,
-    "rt_sigsuspend": 133,
-    "rt_sigtimedwait": 137,
-    "sched_get_priority_max": 125,
-    "sched_get_priority_min": 126,
-    "sched_getaffinity": 123,
-    "sched_getparam": 121,
-    "sched_getscheduler": 120,
-    "sched_setaffinity": 122,
-    "sched_yield": 124,
-    "seccomp": 277,
-    "sendfile": 71,
-    "sendmsg": 211,
-    "sendto": 206,
-    "set_robust_list": 99,
-    "set_tid_address": 96,
-    "setitimer": 103,
-    "setpgid": 154,
-    "setsid": 157,
-    "shutdown": 210,
-    "sigaltstack": 132,
-    "socketpair": 199,
-    "splice": 76,
-    "statfs": 43,
-    "statx": 291,
-    "symlinkat": 36,
-    "sync_file_range": 84,
-    "sysinfo": 179,
-    "tgkill": 131,
-    "timer_create": 107,
-    "timer_delete": 111,
-    "timer_getoverrun": 109,
-    "timer_gettime": 108,
-    "timer_settime": 110,
-    "timerfd_create": 85,
-    "timerfd_gettime": 87,
-    "timerfd_settime": 86,
-    "times": 153,
-    "tkill": 130,
-    "truncate": 45,
-    "umask": 166,
-    "uname": 160,
-    "unlinkat": 35,
-    "utimensat": 88,
-    "wait4": 260,
-    "waitid": 95,
-    "write": 64,
-    "writev": 66,
-}
-
-NUMBERS: dict[str, dict[str, int]] = {"x86_64": X86_64, "aarch64": AARCH64}
-
-HARMLESS = """
-read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek close close_range dup dup2 dup3
-fcntl flock fsync fdatasync sync_file_range ftruncate fallocate fadvise64 sendfile splice copy_file_range
-open openat openat2 creat access faccessat faccessat2 stat lstat fstat newfstatat statx statfs fstatfs getdents
-getdents64 getcwd chdir fchdir readlink readlinkat umask pipe pipe2 eventfd eventfd2
-mmap mprotect munmap mremap brk madvise msync mincore mlock munlock membarrier
-select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 nanosleep
-clock_nanosleep pause sched_yield futex timerfd_create timerfd_settime timerfd_gettime timer_create
-timer_settime timer_gettime timer_getoverrun timer_delete getitimer setitimer alarm
-rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack restart_syscall
-wait4 waitid exit exit_group
-gettimeofday time clock_gettime clock_getres times getrusage sysinfo uname getcpu getrandom getpid getppid
-gettid getuid geteuid getgid getegid getgroups getresuid getresgid getpgrp getpgid getsid getrlimit
-sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_max sched_get_priority_min
-set_tid_address set_robust_list get_robust_list rseq arch_prctl
-socketpair sendto recvfrom sendmsg recvmsg shutdown getsockname getpeername getsockopt
-""".split()
+_HARMLESS = """
+read:0:63 write:1:64 readv:19:65 writev:20:66 pread64:17:67 pwrite64:18:68 preadv:295:69 pwritev:296:70
+preadv2:327:286 pwritev2:328:287 lseek:8:62 close:3:57 close_range:436:436 dup:32:23 dup2:33:- dup3:292:24 fcntl:72:25
+flock:73:32 fsync:74:82 fdatasync:75:83 sync_file_range:277:84 ftruncate:77:46 fallocate:285:47 fadvise64:221:223
+sendfile:40:71 splice:275:76 copy_file_range:326:285 open:2:- openat:257:56 openat2:437:437 creat:85:- access:21:-
+faccessat:269:48 faccessat2:439:439 stat:4:- lstat:6:- fstat:5:80 newfstatat:262:79 statx:332:291 statfs:137:43
+fstatfs:138:44 getdents:78:- getdents64:217:61 getcwd:79:17 chdir:80:49 fchdir:81:50 readlink:89:- readlinkat:267:78
+umask:95:166 pipe:22:- pipe2:293:59 eventfd:284:- eventfd2:290:19 mmap:9:222 mprotect:10:226 munmap:11:215
+mremap:25:216 brk:12:214 madvise:28:233 msync:26:227 mincore:27:232 mlock:149:228 munlock:150:229 membarrier:324:283
+select:23:- pselect6:270:72 poll:7:- ppoll:271:73 epoll_create:213:- epoll_create1:291:20 epoll_ctl:233:21
+epoll_wait:232:- epoll_pwait:281:22 epoll_pwait2:441:441 nanosleep:35:101 clock_nanosleep:230:115 pause:34:-
+sched_yield:24:124 futex:202:98 timerfd_create:283:85 timerfd_settime:286:86 timerfd_gettime:287:87
+timer_create:222:107 timer_settime:223:110 timer_gettime:224:108 timer_getoverrun:225:109 timer_delete:226:111
+getitimer:36:102 setitimer:38:103 alarm:37:- rt_sigaction:13:134 rt_sigprocmask:14:135 rt_sigreturn:15:139
+rt_sigpending:127:136 rt_sigtimedwait:128:137 rt_sigsuspend:130:133 sigaltstack:131:132 restart_syscall:219:128
+wait4:61:260 waitid:247:95 exit:60:93 exit_group:231:94 gettimeofday:96:169 time:201:- clock_gettime:228:113
+clock_getres:229:114 times:100:153 getrusage:98:165 sysinfo:99:179 uname:63:160 getcpu:309:168 getrandom:318:278
+getpid:39:172 getppid:110:173 gettid:186:178 getuid:102:174 geteuid:107:175 getgid:104:176 getegid:108:177
+getgroups:115:158 getresuid:118:148 getresgid:120:150 getpgrp:111:- getpgid:121:155 getsid:124:156 getrlimit:97:163
+sched_getaffinity:204:123 sched_getparam:143:121 sched_getscheduler:145:120 sched_get_priority_max:146:125
+sched_get_priority_min:147:126 set_tid_address:218:96 set_robust_list:273:99 get_robust_list:274:100 rseq:334:293
+arch_prctl:158:- socketpair:53:199 sendto:44:206 recvfrom:45:207 sendmsg:46:211 recvmsg:47:212 shutdown:48:210
+getsockname:51:204 getpeername:52:205 getsockopt:55:209
+"""
 """What every program may call, whatever its arguments."""
 
-WRITING = """
-rename renameat renameat2 mkdir mkdirat rmdir unlink unlinkat link linkat symlink symlinkat chmod fchmod
-fchmodat truncate utimes utimensat
-""".split()
+_WRITING = """
+rename:82:- renameat:264:38 renameat2:316:276 mkdir:83:- mkdirat:258:34 rmdir:84:- unlink:87:- unlinkat:263:35
+link:86:- linkat:265:37 symlink:88:- symlinkat:266:36 chmod:90:- fchmod:91:52 fchmodat:268:53 truncate:76:45
+utimes:235:- utimensat:280:88
+"""
 """Changing names and attributes of files: only where the working folder is the program's own."""
 
-PROCESSES = """
-kill tgkill tkill rt_sigqueueinfo setpgid setsid getpriority sched_setaffinity
-""".split()
+_PROCESSES = """
+kill:62:129 tgkill:234:131 tkill:200:130 rt_sigqueueinfo:129:138 setpgid:109:154 setsid:112:157 getpriority:140:141
+sched_setaffinity:203:122
+"""
 """Signals and scheduling: only where no process but the program's own can be named."""
+
+_OTHERS = """
+capset:126:91 clone:56:220 clone3:435:435 execve:59:221 execveat:322:281 fork:57:- ioctl:16:29
+landlock_add_rule:445:445 landlock_create_ruleset:444:444 landlock_restrict_self:446:446 mount_setattr:442:442
+pivot_root:155:41 prctl:157:167 prlimit64:302:261 seccomp:317:277 vfork:58:-
+"""
+"""Calls that depend on a rule, and those that the server makes itself."""
+
+
+def _names(table: str) -> list[str]:
+    return [word.partition(":")[0] for word in table.split()]
+
+
+HARMLESS, WRITING, PROCESSES = _names(_HARMLESS), _names(_WRITING), _names(_PROCESSES)
+
+
+def _numbers(column: int) -> dict[str, int]:
+    words = [word.split(":") for word in f"{_HARMLESS} {_WRITING} {_PROCESSES} {_OTHERS}".split()]
+    return {word[0]: int(word[column]) for word in words if word[column] != "-"}
+
+
+NUMBERS = {machine: _numbers(column) for column, machine in enumerate(MACHINES, start=1)}

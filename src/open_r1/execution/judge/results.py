@@ -1,7 +1,4 @@
-"""What is judged and what comes of it: tests, submissions, results, verdicts.
-
-Does: hold them, and say what a verdict's results add up to. Does not: run or compare anything (`judge`).
-"""
+"""What is judged, a submission and its tests, and what comes of each test and of all together."""
 
 from __future__ import annotations
 
@@ -42,23 +39,6 @@ UNSCORED = frozenset({Reason.CHECKER_ERROR, Reason.UNAVAILABLE})
 """Reasons that tell nothing about a submission."""
 
 
-class Kind(StrEnum):
-    """How a test talks to a program."""
-
-    STDIN_STDOUT = "stdin_stdout"
-    FUNCTION_CALL = "function_call"
-
-
-@dataclass(frozen=True)
-class Ruling:
-    """What a checker decided, and the points out of 1; `cause` is the provider's own code where it could not run."""
-
-    reason: Reason
-    points: float
-    detail: str = ""
-    cause: str = ""
-
-
 @dataclass(frozen=True)
 class Test:
     """One test of a program.
@@ -66,8 +46,7 @@ class Test:
     Args:
         input: What the program gets on standard input; of a function call, its arguments as JSON (`function_call`).
         expected: What it should write; of a function call, the values that are right, as JSON. Stays with the judge.
-        kind: How the test talks to the program.
-        function: The function or the method of `class Solution` to call, of a function call.
+        function: The function or the method of `class Solution` to call; "" where the test is of standard input and output.
         comparison: How output and expected output are compared, where no checker decides.
         checker: What decides instead.
         files: Further files in the program's folder for this test.
@@ -78,7 +57,6 @@ class Test:
 
     input: bytes = b""
     expected: bytes = b""
-    kind: Kind = Kind.STDIN_STDOUT
     function: str = ""
     comparison: Comparison = Comparison()
     checker: ProgramChecker | None = None
@@ -103,7 +81,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class TestResult:
-    """What became of one test.
+    """What became of one test, or what a checker decided.
 
     Args:
         points: Out of 1.
@@ -134,8 +112,8 @@ class TestResult:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What all tests together say about a submission; `results` stand in the order of its tests."""
+class SubmissionResult:
+    """What all tests together say about a submission; `results` are in the order of its tests."""
 
     results: tuple[TestResult, ...]
 

@@ -1,0 +1,32 @@
+"""`open-r1 merge ADAPTER OUT`: a LoRA adapter's weights added to its base model's, as a whole model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from open_r1.cli.console import tell
+from open_r1.cli.options import add_verb
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = add_verb(
+        subparsers,
+        "merge",
+        "make a whole model of a LoRA adapter and its base",
+        "Example: open-r1 merge runs/lora runs/merged",
+        "Add the weights of a LoRA adapter to those of its base model, and write the whole model.",
+    )
+    parser.add_argument("adapter", type=Path, help="the folder of a LoRA adapter")
+    parser.add_argument("out", type=Path, help="folder for the merged model")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from open_r1.training.models import merge_adapter
+
+    tell(f"merging '{arguments.adapter}'")
+    merge_adapter(arguments.adapter, arguments.out)
+    tell(f"the merged model is in '{arguments.out}'")
+    return 0
