@@ -18,7 +18,7 @@ from open_r1.execution.sandbox.server import jail, kernel, wire
 from open_r1.execution.sandbox.server.script import ENVIRONMENT
 
 MAX_TIMERS = 256
-"""Timers and queued signals, which the kernel counts as one."""
+"""And queued signals: the kernel counts them as one."""
 
 OWN_PROCESSES = 4
 """The server, the one that waits for it, and a job's first two: they count as well where processes are counted."""

@@ -1,9 +1,7 @@
 """The server: shut itself in, then fork a child a job until the worker hangs up.
 
-    python -s -S -P -B -c "<trampoline>" FOLDER DESCRIPTOR CONFIG
-
-The trampoline calls `serve`, which returns in each child with the Python program to be run there; so no frame of the
-server lies beneath a program.
+The worker's trampoline calls `serve`, which returns in each child with the Python program to be run there; so no frame of
+the server lies beneath a program.
 """
 
 from __future__ import annotations
@@ -50,15 +48,13 @@ class TierA:
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
     def other_tasks(self) -> int:
-        """Processes and threads that are counted with a job's own: none, as they are counted by namespace."""
-        return 0
+        return 0  # processes and threads are counted by namespace
 
     def before(self, job: Job) -> None:
         jail.fresh_box(job.disk_mb)
         jail.new_processes(self._own_processes)
 
     def after(self, job: Job) -> list[int]:
-        """What the job was to make, as a descriptor, if it did."""
         result = _open_result(job.collect) if job.collect else []
         jail.discard_box()
         return result
@@ -185,6 +181,5 @@ def _open_result(name: str) -> list[int]:
 
 
 def _address_space() -> int:
-    """Bytes of address space that the server takes, which a program has no part in."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")

@@ -41,19 +41,15 @@ Code = tuple[bytes, ...]
 
 
 class Rules(NamedTuple):
-    """What a program may do beyond computing.
-
-    Args:
-        fork: Start processes, not only threads.
-        execute: Start another program in its own place; needed to start any but those of the server's interpreter.
-        write: Change names and attributes of files.
-        signal_only: The one process that may be signalled, where others could be named; None where none could.
-    """
+    """What a program may do beyond computing."""
 
     fork: bool = False
+    """Start processes, not only threads."""
     execute: bool = False
     write: bool = True
+    """Change names and attributes of files."""
     signal_only: int | None = None
+    """The one process that may be signalled, where others could be named; None where none could."""
 
 
 class _Program(ctypes.Structure):
@@ -84,7 +80,7 @@ def assemble(rules: Rules) -> bytes:
 
 
 def _actions(rules: Rules) -> dict[int, Code]:
-    """Call number -> what to do; calls that aren't here are refused."""
+    """What to do, by a call's number; calls that aren't here are refused."""
     allowed = [*syscalls.HARMLESS, *(syscalls.WRITING if rules.write else ())]
     allowed += syscalls.PROCESSES if rules.signal_only is None else ()
     allowed += ("fork", "vfork") if rules.fork else ()
