@@ -120,3 +120,9 @@ def test_log_probabilities_of_another_policy_are_computed_where_they_are_regroup
     assert parameters[:6] == ["self", "model", "input_ids", "attention_mask", "logits_to_keep", "batch_size"]
     text = source(trl.GRPOTrainer._generate_and_score_completions)
     assert text.count("batch_size=batch_size,") == 3
+
+
+def test_rollouts_are_sampled_where_the_engine_takes_over() -> None:
+    parameters = list(inspect.signature(trl.GRPOTrainer._generate_single_turn).parameters)
+    assert parameters[:3] == ["self", "prompt_ids", "images"]
+    assert "return completion_ids, logprobs" in source(trl.GRPOTrainer._generate_single_turn)

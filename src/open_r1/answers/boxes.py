@@ -12,7 +12,7 @@ MAX_UNWRAPPED, MAX_UNWRAPPED_CHARS = 4, 10_000
 MAX_SIDE_BY_SIDE, WINDOW_CHARS = 20, 2000
 """So many boxes are read as one list, each sought in so many characters before the next."""
 
-_TOKEN = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{|\\(?:boxed|fbox)\s+(?P<bare>[^\s${}\\]+)|\\[\\{}]|\{+|\}+")
+_TOKEN = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{|\\(?:boxed|fbox)\s+(?P<bare>[^\s${}\\]+)|\\[\\{}]|[{}]")
 _WHOLE_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
 _JOINT = re.compile(
     r"\}[ ]*\$?[ ]*(?:,|;|、|\\text\{[ ]*(?:,|and|or)[ ]*\}|\\(?:quad|,|;)|\b(?:and|or)\b|和|[ ]){0,4}[ ]*\$?[ ]*$"
@@ -59,38 +59,24 @@ def boxed_answer(text: str) -> str | None:
 
 
 def _last_closed_box(text: str, start: int) -> str | None:
-    last: tuple[int, int] | None = None
-    opened: list[tuple[int, int]] = []  # (where a box's content starts, 1), or (-1, how many other braces in a row)
+    last = None
+    opened: list[int] = []  # where each open box's content starts; -1 for another brace
     for token in _TOKEN.finditer(text, start):
         mark = token.group()
         if token["bare"]:
             last = token.span("bare")
-        elif mark[0] == "{":
-            opened.append((-1, len(mark)))
-        elif mark[0] == "}":
-            last = _close(text, opened, token.start(), len(mark)) or last
-        elif len(mark) > 2:
-            opened.append((token.end(), 1))
+        elif mark == "}":
+            content = opened.pop() if opened else -1
+            if content >= 0 and not _is_blank(text, content, token.start()):
+                last = (content, token.start())
+        elif mark[-1] == "{" and mark != r"\{":
+            opened.append(token.end() if len(mark) > 1 else -1)
     return text[last[0] : last[1]].strip() if last else None
 
 
-def _close(text: str, opened: list[tuple[int, int]], place: int, count: int) -> tuple[int, int] | None:
-    """Close so many braces from `place` on; the span of the last box that this closed, if it held anything."""
-    last = None
-    while count and opened:
-        content_start, depth = opened.pop()
-        closed = min(depth, count)
-        if closed < depth:
-            opened.append((content_start, depth - closed))
-        if content_start >= 0 and _is_filled(text, content_start, place):
-            last = (content_start, place)
-        place, count = place + closed, count - closed
-    return last
-
-
-def _is_filled(text: str, start: int, end: int) -> bool:
+def _is_blank(text: str, start: int, end: int) -> bool:
     blank = _BLANK.match(text, start, end)
-    return blank is not None and blank.end() < end
+    return blank is None or blank.end() == end
 
 
 def _is_one_box(text: str) -> bool:

@@ -21,7 +21,7 @@ _WRAPPER = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|normal|up)?|math(?:rm|bf|it|sf|tt|cal|bb)|emph|boxed|fbox|mbox|bf|underline)\s*\{([^{}]*)\}"
 )
 _SPACING = re.compile(r"\\(?:left|right)(?=[()\[\]\s])|\\q?quad(?![a-zA-Z])|\\[ ,;:!]|[~\s]+")
-_DELIMITERS = re.compile(r"\\[()\[\]]|[$*{}]")
+_DELIMITERS = re.compile(r"\\[()\[\]]|[$*{}`]")
 
 _NOUN = r"(?:option|choice|answer)"
 _ANCHOR = rf"(?:(?:the\s+)?(?:(?:final|correct|right|best)\s+){{0,2}}{_NOUN}\s*(?:choice\s+)?(?:is\s*:?|:))"

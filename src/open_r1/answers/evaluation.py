@@ -188,10 +188,10 @@ def _exact_root(value: int, degree: int) -> int | None:
 
 
 def _exact_factorial(value: Fraction, step: int) -> Fraction | None:
-    if value.denominator != 1 or value < 0:
-        raise UndefinedError
-    if value > MAX_FACTORIAL:
+    if value.denominator != 1 or value > MAX_FACTORIAL:
         return None
+    if value < 0:
+        raise UndefinedError
     return Fraction(math.factorial(int(value)) if step == 1 else math.prod(range(int(value), 0, -2)))
 
 
@@ -279,7 +279,8 @@ def _function(name: str, args: list[Value], context: _Context) -> Value:
         raise TooLargeError
     result = getattr(mp, name.replace("arc", "a"))(value)
     size = _size(result)  # \sin\pi is zero, and its value only the rounding of \pi
-    is_noise = size is not None and size < 12 - context.digits and context.spread < context.digits // 2
+    is_tiny = size is not None and size < 12 - context.digits and context.spread < context.digits // 2
+    is_noise = is_tiny and name in {"sin", "cos", "tan", "cot"}
     return result * 0 if is_noise else result
 
 

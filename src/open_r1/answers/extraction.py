@@ -79,14 +79,23 @@ def extract_answer(completion: str) -> Extraction | None:
     """The answer that `completion` gives, or None; see the module for where it is looked for."""
     visible = visible_part(_without_end_of_turn(completion))
     block = last_answer_block(visible)
-    if block and (found := _extract_from_block(block)):
+    if block and (found := _found_in(block)):
         return found
-    if (boxed := boxed_answer(visible)) is not None:
-        return Extraction(boxed, "boxed")
-    if (anchored := _extract_anchored(visible)) is not None:
-        return Extraction(anchored, "anchored")
+    if block and (formula := _only_formula(block)) is not None:
+        return Extraction(formula, "answer_block")
+    if block and not _is_prose(block):
+        return Extraction(block, "answer_block")
+    if found := _found_in(visible):
+        return found
     bare = visible.strip()
     return Extraction(bare, "bare") if block is None and _is_bare(bare) else None
+
+
+def _found_in(text: str) -> Extraction | None:
+    if (boxed := boxed_answer(text)) is not None:
+        return Extraction(boxed, "boxed")
+    anchored = _extract_anchored(text)
+    return None if anchored is None else Extraction(anchored, "anchored")
 
 
 def _without_end_of_turn(text: str) -> str:
@@ -115,16 +124,6 @@ def extract_gold(gold: str) -> str | None:
         return None if _is_phrase(anchored) else anchored
     text = visible.strip()
     return _only_formula(text) if _is_prose(text) else text or None
-
-
-def _extract_from_block(block: str) -> Extraction | None:
-    if (boxed := boxed_answer(block)) is not None:
-        return Extraction(boxed, "boxed")
-    if (anchored := _extract_anchored(block)) is not None:
-        return Extraction(anchored, "anchored")
-    if (formula := _only_formula(block)) is not None:
-        return Extraction(formula, "answer_block")
-    return None if _is_prose(block) else Extraction(block, "answer_block")
 
 
 def _is_bare(text: str) -> bool:

@@ -52,7 +52,7 @@ _STYLES = (
     r"text(?:bf|it|rm|normal|tt|sf|up|sc|md)?|math(?:rm|bf|it|sf|tt|normal|scr|cal)|mbox|hbox|emph|boldsymbol|bm|pmb"
     r"|underline|uline|operatorname\*?|ensuremath|boxed|fbox"
 )
-_STYLED = re.compile(rf"\\(?:{_STYLES})\s*\{{([^{{}}]*)\}}")
+_STYLED = re.compile(rf"\\(?:{_STYLES})\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}")
 _COLOURED = re.compile(r"\\(?:textcolor|colorbox|color)\s*(?:\[[A-Za-z]*\])?\s*\{[^{}]*\}")
 _BARE_STYLED = re.compile(rf"\\(?:mathrm|mathbf|mathit|mathsf|bm|boldsymbol)\s*([A-Za-z0-9]|\\[A-Za-z]+){_END}")
 _BRACED = re.compile(r"\\(?:boldsymbol|bm|pmb|underline|uline|ensuremath|mathbf|mathrm|textbf|text)\s*(?=\{)")
@@ -80,6 +80,7 @@ _MARKS = {
     **{"textdollar": "$", "pounds": "£", "euro": "€"},
 }
 _COMMANDS = _rules(
+    (rf"\{{([^{{}}]*)\\over{_END}([^{{}}]*)\}}", r"\\frac{\1}{\2}"),
     (r"\\[dtc]frac" + _END, r"\\frac"),
     (r"\\[dt]binom" + _END, r"\\binom"),
     (rf"\\(?:cdot|times|ast){_END}|\*(?!\*)(?<!\*\*)", r"\\cdot "),
@@ -112,6 +113,7 @@ _WORDS = _rules(
     (r"\s+", " "),
     (r"(?<=\d)\s*([AaPp])\.?\s?[Mm](?![A-Za-z])\.?", lambda half: half[1].lower() + "m"),  # 3:45 P.M.
     (r"^\s*(?:\\approx|=|\+)\s*", ""),
+    (r"°\s+(?=[CF](?![A-Za-z]))", "°"),
     (r"(?<![\d/.,:])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])", r"\1\\frac{\2}{\3}"),  # 1 1/2
     (r"(?<![\d/.,A-Za-z{])(\d+)\s*(?:and|&)\s*(\d+)\s*/\s*(\d+)(?![\d/.])$", r"\1 and \\frac{\2}{\3}"),
 )

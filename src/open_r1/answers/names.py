@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from open_r1.answers.equality import are_equal
+from open_r1.answers.evaluation import real_value
 from open_r1.answers.formula import read_formula
 from open_r1.answers.reasons import NoValueError
 
@@ -56,12 +57,21 @@ def split_name(text: str) -> tuple[str, str] | None:
     return None
 
 
+def _is_near(exact: str, rounded: str) -> bool:
+    """Whether `\\sqrt2 \\approx 1.41` is true, as far as both can be read."""
+    values = [real_value(node) for text in (exact, rounded) if (node := read_formula(text))]
+    known = [value for value in values if value is not None]
+    return len(known) < 2 or abs(known[0] - known[1]) * 20 <= abs(known[0])
+
+
 def value_of_name(answer: str) -> str:
     r"""What `x = 5`, `7+5 = 12` and `x = 8/2 = 4` say in the end; the text itself where it isn't such a chain.
 
     The members of a chain that have a value must have the same: `7+6 = 12` says nothing.
     """
-    exact = answer.partition(r"\approx")[0].strip() or answer
+    exact, _, rounded = (part.strip() for part in answer.partition(r"\approx"))
+    if not exact or not _is_near(exact, rounded):
+        return answer
     if named := split_name(exact):
         return named[1]
     if "=" not in exact:

@@ -60,7 +60,7 @@ def read_group(text: str) -> Group | None:
     """The list, tuple, set, vector or interval that `text` is; None for anything else."""
     for joints in (frozenset({";"}), JOINTS):
         parts = read_list(text, joints)
-        if len(parts) > 1:
+        if len(parts) > 1 and (joints is JOINTS or ";" in text):
             return Group("", tuple(parts), "")
     opening = next((bracket for bracket in BRACKETS if text.startswith(bracket)), None)
     if opening is None or (closing := _matching_end(text)) is None:
@@ -77,7 +77,7 @@ def read_group(text: str) -> Group | None:
 def _both_signs(text: str) -> list[str]:
     r"""`1\pm\sqrt{5}` as its two values."""
     token = next((token for token in _TOKEN.finditer(text) if token.group() == r"\pm"), None)
-    if token is None or r"\pm" in text[token.end() :] or r"\mp" in text:
+    if token is None or r"\pm" in text[token.end() :] or r"\mp" in text or text.startswith(r"\{"):
         return [text]
     head, tail = text[: token.start()], text[token.end() :].strip()
     return [canonical(f"{head}+{tail}" if head else tail), canonical(f"{head}-{tail}")]

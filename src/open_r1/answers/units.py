@@ -132,7 +132,7 @@ _ALONE_UNSAFE = frozenset({"h", "d", "t", "l", "K", "N", "J", "W", "V", "s", "g"
 """Units that are also letters of a formula: read as units only after a space, or in a compound such as `m/s`."""
 
 _FACTOR = re.compile(
-    r"(?P<times>\\cdot\s*|/\s*|\bper\s+|\s*)(?P<power>(?:square|cubic|sq\.?|cu\.?)\s+|平方|立方)?"
+    r"(?P<times>\s*\\cdot\s*|\s*/\s*|\s*\bper\s+|\s*)(?P<power>(?:square|cubic|sq\.?|cu\.?)\s+|平方|立方)?"
     r"(?P<name>°[CF]|°|[A-Za-zΩµ]+|[¢$€£¥₹]|[\u4e00-\u9fff]+?(?=/|$|\s))\.?"
     r"(?:\^\{?(?P<exponent>-?\d)\}?|(?P<after>[ ]squared|[ ]cubed))?"
 )
@@ -145,6 +145,7 @@ _COUNT_WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*\.?")
 def read_unit(text: str, is_spaced: bool = True) -> Unit | None:
     """The unit, or the words that count things, that stand after a number; None where they are neither."""
     text = text.strip().strip("()").strip().rstrip(".")
+    text = text[1:-1] if text.startswith("{") and text.endswith("}") else text
     if not text or len(text) > 80:
         return None
     known = _read_known(text, is_spaced)

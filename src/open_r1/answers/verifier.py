@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
-from itertools import islice
 
 from open_r1.answers.reasons import Reason
 from open_r1.processes import ranks
@@ -21,9 +20,6 @@ ALGEBRA_CHECKER = "open_r1.answers.algebra:check_pair"
 DEFAULT_LIMIT_S = 3.0
 MEMORY_LIMIT_BYTES = 2 << 30
 MAX_WORKERS = 8
-
-MAX_REMEMBERED = 4096
-"""So many verdicts are kept. The oldest go first, used or not: a time-out that a busy machine caused must not last."""
 
 WARM_UP = (
     (r"\frac{\sqrt{2}}{2}", r"\frac{1}{\sqrt{2}}"),
@@ -71,7 +67,7 @@ class CheckPair:
 
 
 class Verifier:
-    """A pool of workers that decide pairs, started at first use. `workers` 0 checks in this process, without any limit.
+    """A pool of workers that decide pairs, started at first use.
 
     Args:
         workers: How many pairs are checked at once; by default one a core that this process may use, shared among the
@@ -86,37 +82,25 @@ class Verifier:
         self.workers = default_workers() if workers is None else workers
         self._work = CheckPair(checker)
         limits = Limits(wall_s=limit_s, processor_s=limit_s, memory_bytes=MEMORY_LIMIT_BYTES)
-        self.pool = Pool(self._work, max(1, self.workers), limits)
-        self._remembered: dict[Pair, Reason] = {}
+        self.pool = Pool(self._work, self.workers, limits)
+        self._last: dict[Pair, Reason] = {}
+        """The last batch: the next reward of a step asks for the same pairs."""
         self._lock = threading.Lock()
 
     def check(self, pairs: Sequence[Pair]) -> list[Reason]:
         """A verdict for each pair, in order. Equal pairs are checked once. RunError when no worker can be started."""
         distinct = list(dict.fromkeys(pairs))
-        verdicts: dict[Pair, Reason]
-        if self.workers == 0:
-            if self._work.check is None:
-                self._work.prepare()
-            verdicts = {pair: self._work(pair) for pair in distinct}
-        else:
-            with self._lock:
-                known = self._remembered
-                left = [pair for pair in distinct if pair not in known]
-                reasons: list[Reason] = [reason_of(job) for job in self.pool.map(left, ahead=None)] if left else []
-                verdicts = {pair: known[pair] for pair in distinct if pair in known}
-                verdicts.update(zip(left, reasons, strict=True))
-                self._remember(verdicts)
+        with self._lock:
+            verdicts = {pair: self._last[pair] for pair in distinct if pair in self._last}
+            left = [pair for pair in distinct if pair not in verdicts]
+            jobs = self.pool.map(left, ahead=None) if left else []
+            verdicts.update((pair, reason_of(job)) for pair, job in zip(left, jobs, strict=True))
+            self._last = {pair: reason for pair, reason in verdicts.items() if reason != "error"}
         return [verdicts[pair] for pair in pairs]
 
     def close(self) -> None:
         """End the workers. The next check starts others."""
         self.pool.close()
-
-    def _remember(self, verdicts: dict[Pair, Reason]) -> None:
-        """Keep what was decided, time-outs included; an error may be the machine's, and is looked at again."""
-        self._remembered.update((pair, reason) for pair, reason in verdicts.items() if reason != "error")
-        for pair in list(islice(self._remembered, max(0, len(self._remembered) - MAX_REMEMBERED))):
-            del self._remembered[pair]
 
 
 def reason_of(outcome: JobOutcome) -> Reason:

@@ -27,6 +27,7 @@ _PARTS = {
 }
 _ROMAN = re.compile(r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
 _ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
+_WITH_PART = re.compile(r"(?P<whole>[a-z -]+) and (?P<part>(?:an?|one|two|three) (?:half|halves|thirds?|quarters?))")
 _HAN_DIGITS = {han: value for value, han in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _HAN_SCALES = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8}
 _HAN = re.compile(r"负?[零〇一二两三四五六七八九十百千万亿]+")
@@ -62,6 +63,9 @@ def read_number_words(text: str) -> Fraction | None:
         return top / bottom if top is not None and bottom else None
     if len(text) > 1 and (roman := read_roman(text)):
         return Fraction(roman)
+    if match := _WITH_PART.fullmatch(text.strip().lower()):
+        whole, part = read_number_words(match["whole"]), read_number_words(match["part"])
+        return whole + part if whole is not None and part is not None and whole >= 0 and 0 < part < 1 else None
     words = re.findall(r"[a-z]+", text.lower())
     if not words or re.sub(r"[a-z\s-]", "", text.lower()):
         return None

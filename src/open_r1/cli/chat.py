@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EXAMPLE = """examples:
   open-r1 chat runs/tiny/grpo
   open-r1 chat http://localhost:8000/v1 --model your-model-path --system "Answer in one line."
-  echo "Solve: 2x + 3 = 11" | open-r1 chat runs/tiny/grpo > answer.txt
+  echo "Compute 7+5-3" | open-r1 chat runs/tiny/grpo > answer.txt
 
 A model folder or Hub id gets a server of its own for as long as the chat lasts. Without a terminal each line of the input
 is a question, and the answers go to stdout. A server's key is read from OPENAI_API_KEY.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from open_r1.cli.console import show_json
+from open_r1.cli.console import show_json, tell
 from open_r1.cli.options import add, add_verb
 
 COLUMNS = ("completion", "generation", "output", "response", "text", "messages")
@@ -28,6 +28,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    tell(f"reading {arguments.file}")
     from open_r1.data.columns import find_column
     from open_r1.data.sources import load_splits
     from open_r1.evaluation.monitor import measure, summarise_quality

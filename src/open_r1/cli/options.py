@@ -55,6 +55,14 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unknown argument '{rest[0]}'{hint}")
         return parsed, rest
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            name = (
+                str(action.metavar or action.dest).lower() if not action.option_strings else action.option_strings[0]
+            )
+            self.error(f"unknown {name} '{value}'{nearest(str(value), known)} Known: {', '.join(known)}")
+
     def commands(self) -> dict[str, Parser]:
         """Every command at or below this parser, by its words, with all its options."""
         below = [action for action in self.complete()._actions if isinstance(action, argparse._SubParsersAction)]
@@ -108,8 +116,8 @@ def add_verb(
     return subparsers.add_parser(
         name,
         help=escaped(summary),
-        description=escaped(description or f"{summary[0].upper()}{summary[1:]}."),
-        epilog=escaped(examples),
+        description=description or f"{summary[0].upper()}{summary[1:]}.",
+        epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         **settings,
     )

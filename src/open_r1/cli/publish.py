@@ -42,6 +42,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    tell(f"checking {arguments.model}")
     from open_r1.hub import publish
 
     names = ("tags", "evaluations", "card", "overwrite_card", "revision", "private", "dry_run")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from open_r1.cli.console import show
+from open_r1.cli.console import show, tell
 from open_r1.cli.options import add_verb
 
 
@@ -23,6 +23,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    tell(f"reading {arguments.run_dir}")
     from open_r1.report import build_report
 
     show(str(build_report(arguments.run_dir)))

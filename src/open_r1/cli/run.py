@@ -32,6 +32,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    tell(f"reading {arguments.pipeline}")
     from open_r1.pipeline import read_pipeline, run_pipeline
 
     pipeline = read_pipeline(arguments.pipeline, arguments.output_dir, arguments.seed, arguments.set)

@@ -26,7 +26,8 @@ def add_parser(subparsers: Any) -> None:
         description = f"{summary[0].upper()}{summary[1:]}. Any setting of the recipe can be given as --key value."
         parser = add_verb(subparsers, kind, summary, f"Example: {EXAMPLE.format(kind=kind)}", description)
         add(parser, "config")
-        add(parser, "dry-run", help="check and show the settings, run nothing")
+        add(parser, "dry-run", help="check the settings and the data, show what was set, run nothing")
+        add(parser, "all", action="store_true", help="show the defaults too in a dry run")
         if kind == "grpo":
             text = "sample and score a few completions, report what would prevent learning, train nothing"
             add(parser, "preflight", action="store_true", help=text)
@@ -39,6 +40,7 @@ def run(kind: StageKind, arguments: argparse.Namespace) -> int:
     """Parse, show the notices, and train."""
     if arguments.settings:
         return list_settings(kind)
+    tell(f"{kind}: loading the libraries")
     from open_r1.pipeline.training import check_arguments, run_training
     from open_r1.training.parse import parse_stage
 
@@ -47,7 +49,7 @@ def run(kind: StageKind, arguments: argparse.Namespace) -> int:
     for notice in (*parsed.notices, *parsed.adaptations):
         tell(f"notice: {notice}")
     if arguments.dry_run:
-        return show_resolved(parsed)
+        return dry_run(parsed, arguments.all)
     if kind == "grpo" and arguments.preflight:
         return run_preflight(parsed, arguments.json)
     stage = run_training(parsed, tell)
@@ -55,14 +57,23 @@ def run(kind: StageKind, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def show_resolved(parsed: StageArguments) -> int:
-    """Show the settings as resolved.yaml would have them."""
+def dry_run(parsed: StageArguments, shows_all: bool) -> int:
+    """Show the settings as resolved.yaml would have them, those that were set alone unless asked; open the data."""
     from open_r1.hub.folders import check_model_path
     from open_r1.text.secrets import hide_secrets
 
     check_model_path(parsed.model.model_name_or_path)
-    show(hide_secrets(parsed.as_yaml()).rstrip())
-    tell(f"these {len(parsed.origins)} settings can be used; data and model were not opened, and nothing was run")
+    show(hide_secrets(parsed.as_yaml(shows_all)).rstrip())
+    if not shows_all:
+        tell(f"{len(parsed.origins)} settings can be used; those that are not shown have their defaults (--all)")
+    tell("opening the data")
+    if parsed.kind == "sft":
+        from open_r1.training.sft import load_conversations as load
+    else:
+        from open_r1.training.grpo import load_prompts as load
+    for split, rows in load(parsed).items():
+        show(f"# {split}: {len(rows):,} rows with {', '.join(rows.column_names)}")
+    tell("the model was not loaded, and nothing was run")
     return 0
 
 

@@ -26,6 +26,14 @@ class Rename:
     values: tuple[str, str] | None = None
 
 
+SHORT = {
+    "lr": "learning_rate", "epochs": "num_train_epochs", "steps": "max_steps", "batch_size": "per_device_train_batch_size",
+    "model": "model_name_or_path", "dataset": "dataset_name", "data": "dataset_name", "out": "output_dir",
+    "output": "output_dir", "rewards": "reward_funcs", "num_samples": "num_generations", "resume": "resume_from_checkpoint",
+    "max_new_tokens": "max_completion_length", "wd": "weight_decay", "grad_accum": "gradient_accumulation_steps",
+}  # fmt: skip
+"""What other tools call a setting, for the hint of a refusal."""
+
 VLLM_PLACEMENT = "vLLM is placed by vllm_mode, vllm_tensor_parallel_size and CUDA_VISIBLE_DEVICES"
 
 RENAMES: dict[str, Rename] = {
@@ -109,6 +117,7 @@ def shown(setting: Setting) -> Any:
 def unknown_key_message(setting: Setting, known: Collection[str]) -> str:
     """The refusal of a setting that does not exist, with the nearest that does."""
     name = f"--{setting.key}" if setting.origin == COMMAND_LINE else f"'{setting.key}'"
-    hint = nearest(setting.key, [*known, *RENAMES])
+    short = SHORT.get(setting.key)
+    hint = f"; did you mean '{short}'?" if short in known else nearest(setting.key, [*known, *RENAMES])
     advice = hint if hint != "." else "; remove it or see docs/reference/settings.md for the known ones."
     return f"{setting.origin}: unknown setting {name}{advice}"

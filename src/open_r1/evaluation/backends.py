@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
 from open_r1.generation import Completer, Generator, Message
@@ -14,6 +17,13 @@ from open_r1.rundir import hash_files
 
 BackendName = Literal["transformers", "vllm", "server"]
 Parallel = Literal["data", "tensor"]
+NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("repetition_penalty", "encoder_repetition_penalty"), (1,)),
+    **dict.fromkeys(("no_repeat_ngram_size", "min_new_tokens", "min_length", "encoder_no_repeat_ngram_size"), (0,)),
+    **dict.fromkeys(("bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "sequence_bias"), ([], {})),
+    **dict.fromkeys(("forced_bos_token_id", "forced_eos_token_id", "exponential_decay_length_penalty"), ()),
+}
+"""Settings of a generation_config.json that change an answer, with the values that ask for nothing."""
 CountTokens = Callable[[Sequence[Message]], int]
 
 BYTES_A_TOKEN = 2
@@ -30,6 +40,7 @@ class Backend:
     name: BackendName | None = None
     model_hash: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    not_applied: Mapping[str, Any] = field(default_factory=dict)
 
 
 def estimate_tokens(messages: Sequence[Message]) -> int:
@@ -50,7 +61,19 @@ def of_model(
     versions = {library: metadata.version(library) for library in installed}
     files = model_files(model)
     completer = BatchedGenerator(generator, model, batch_size)
-    return Backend(completer, context, count_tokens, name, hash_files(files) if files else "", versions)
+    model_hash = hash_files(files) if files else ""
+    return Backend(completer, context, count_tokens, name, model_hash, versions, unapplied_settings(model))
+
+
+def unapplied_settings(model: str) -> dict[str, Any]:
+    """What generation_config.json asks for that changes an answer, and that no way of generating here applies."""
+    from huggingface_hub import try_to_load_from_cache
+
+    folder, name, config = Path(model).expanduser(), "generation_config.json", {}
+    with contextlib.suppress(OSError, ValueError):  # not there, not a Hub id, or damaged
+        path = folder / name if folder.is_dir() else Path(str(try_to_load_from_cache(model, name)))
+        config = json.loads(path.read_text(encoding="utf-8"))
+    return {key: config[key] for key, neutral in NEUTRAL.items() if config.get(key) not in (None, *neutral)}
 
 
 def transformers_backend(model: str, batch_size: int) -> Backend:

@@ -147,6 +147,8 @@ def run_evaluation(
     settings = _settings_of(plan, backend, model_name or backend.completer.model)
     if (finished := _read_finished(folder, settings)) is not None:
         return finished
+    for key, value in backend.not_applied.items():
+        tell(f"notice: generation_config.json asks for {key} {value}, which is not applied")
     completions = RunDir(folder / COMPLETIONS)
     with completions.claimed(identity_of(settings)):
         for mode in plan.modes:
@@ -211,7 +213,7 @@ def fit_context(plan: Plan, backend: Backend, tell: Tell) -> Plan:
     return replace(plan, modes=tuple(modes))
 
 
-MAY_CHANGE = ("num_samples", "data", "open_r1", "versions")  # settings that may differ between the runs of one folder
+MAY_CHANGE = ("num_samples", "data", "open_r1", "versions", "not_applied")  # between the runs of one folder
 CONTENTS = {"problems": "contents of the problems", "model_hash": "contents of the model folder"}
 """What `rundir` calls a hash that has changed."""
 
@@ -233,6 +235,7 @@ def _settings_of(plan: Plan, backend: Backend, model: str) -> dict[str, Any]:
         "data": plan.data,
         "open_r1": __version__,
         "versions": dict(backend.versions),
+        "not_applied": dict(backend.not_applied),
     }
 
 

@@ -57,6 +57,7 @@ class FakeSettings:
     counts_tokens: bool = True
     busy_above: int | None = None
     dies_after: int | None = None
+    owner: str = ""
     says: str | None = None
     """The answer after the thinking, in place of one made of the seed."""
 
@@ -131,7 +132,10 @@ def _make_app(fake: FakeServer) -> FastAPI:
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [{"id": fake.settings.model, "object": "model"}]}
+        return {
+            "object": "list",
+            "data": [{"id": fake.settings.model, "object": "model", "owned_by": fake.settings.owner}],
+        }
 
     @app.get("/stats")
     async def stats() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import GenerationConfig
 
 from open_r1.errors import ModelError, RunError
 from open_r1.generation.protocol import Generator, Prompt, Sampling, to_messages
@@ -37,6 +38,9 @@ class TransformersGenerator(Generator):
         stated = stated if isinstance(stated, list | tuple) else [stated]
         self.stop_ids = _known_ids(tokenizer.eos_token_id, *stated)  # tokens that end a turn
         self.pad_id = next(iter(_known_ids(tokenizer.pad_token_id, tokenizer.eos_token_id, *self.stop_ids)), 0)
+        model.generation_config = GenerationConfig(  # penalties and lengths of the model's own are off, as in `slots`
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=list(self.stop_ids) or None, pad_token_id=self.pad_id
+        )
         self.cancelled = threading.Event()
         self.on_tokens: Callable[[int], None] = lambda count: None
         """Called after each step of the model, with the number of tokens that it added."""
@@ -99,10 +103,19 @@ class TransformersGenerator(Generator):
                 yield from zip((request.key for request in batch), self.complete_batch(batch, cancelled), strict=True)
 
     def encode(self, prompt: Prompt) -> list[int]:
-        """The token ids of a prompt by the chat template."""
-        messages = to_messages(prompt)
-        encoded: Any = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-        return encoded["input_ids"]
+        """The token ids of a prompt by the chat template. ModelError where the template or the model refuses it."""
+        try:
+            messages = to_messages(prompt)
+            encoded: Any = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        except Exception as error:  # noqa: BLE001 - Jinja and templates fail in their own ways
+            said = " ".join(str(error).split()).rstrip(".")
+            raise ModelError(
+                f"the chat template refuses the prompt: {said}; leave out the turns it refuses."
+            ) from None
+        ids, limit = encoded["input_ids"], getattr(self.model.config, "max_position_embeddings", None)
+        if limit and len(ids) >= limit:
+            raise ModelError(f"the prompt has {len(ids):,} tokens, and the model takes {limit:,} with its completion.")
+        return ids
 
     def opened_by(self, encoded: Sequence[int]) -> str:
         """The opening `<think>` that a prompt ends with; empty where it doesn't."""
@@ -125,8 +138,6 @@ class TransformersGenerator(Generator):
             top_p=None,
             top_k=None,
             logits_processor=sampled,
-            pad_token_id=self.pad_id,
-            eos_token_id=list(self.stop_ids) or None,
             stopping_criteria=[Watch(self.on_tokens, self.pad_id, cancelled)],
         )
         if cancelled.is_set():

@@ -29,6 +29,7 @@ from open_r1.net.servers import Endpoint, EndpointPool
 LONGEST_PAUSE_S, CHECK_TIMEOUT_S, WAITING_GAP_S = 60.0, 10.0, 2.0
 CHARACTERS_A_TOKEN, OPEN_FILES_SPARE = 4, 64
 WAIT = Range(0, 1e9)
+APPLY_GENERATION_CONFIG = ("vllm", "sglang")  # owners of a model whose generation_config.json is applied unseen
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class OpenAIServer:
     def __init__(self, settings: ServerSettings, report: Callable[[str], None] = lambda line: None) -> None:
         addresses = list(dict.fromkeys(parse_api_address(url) for url in settings.urls))
         self.settings, self.report, self.addresses = settings, report, addresses
-        self.model = settings.model or ""
+        self.model, self.neutral = settings.model or "", {}
         self.concurrency = settings.concurrency * len(addresses)
         self.key = os.environ.get(settings.api_key_env, "").strip()
         if not self.key.isascii() or not self.key.isprintable():
@@ -90,12 +91,15 @@ class OpenAIServer:
                 f"no server answers ({said}); start it (vllm serve MODEL), correct the address, or give it time to start "
                 "with --wait_for_server SECONDS."
             )
-        contexts = []
+        entries = []
         for url, models in by_url.items():
             if isinstance(models, dict):
                 self.model = choose_model(url, list(models), self.model)
-                contexts.append(models[self.model])
+                entries.append(models[self.model])
+        contexts = [as_count(entry.get("max_model_len")) for entry in entries]
         self.context = min((context for context in contexts if context), default=None)
+        if entries and all(entry.get("owned_by") in APPLY_GENERATION_CONFIG for entry in entries):
+            self.neutral = {"repetition_penalty": 1.0}
         if not self.model:
             raise ConfigError("the server doesn't say which models it has; name one with --model.")
         return [f"{url} does not answer yet ({error.detail}); it is tried again" for url, error in absent.items()]
@@ -110,7 +114,7 @@ class OpenAIServer:
         asyncio.run(start_and_close())
         return self.model
 
-    async def _list_models(self, url: str) -> dict[str, int | None] | TransportError | None:
+    async def _list_models(self, url: str) -> dict[str, dict[str, Any]] | TransportError | None:
         try:
             response = await self.client.request("GET", f"{url}/models", timeout_s=CHECK_TIMEOUT_S)
         except TransportError as error:
@@ -163,7 +167,7 @@ class OpenAIServer:
         }
         if sampling.num_samples > 1:
             content["n"] = sampling.num_samples
-        content |= self.settings.extra_body
+        content |= {**self.neutral, **self.settings.extra_body}
         return orjson.dumps({key: value for key, value in content.items() if value is not None})
 
     async def ask(self, endpoint: Endpoint, body: bytes) -> Parsed:
@@ -227,12 +231,11 @@ def choose_model(url: str, models: Sequence[str], wanted: str | None) -> str:
     raise ConfigError(f"{url} {said} It has: {shown}; choose one with --model.")
 
 
-def read_models(response: Response) -> dict[str, int | None] | None:
-    """The ids that `GET /models` lists, each with its context where vLLM or SGLang says it; None when it lists none."""
+def read_models(response: Response) -> dict[str, dict[str, Any]] | None:
+    """The entries that `GET /models` lists, by their ids; None when it lists none."""
     try:
         data = load_json(response.body)["data"] if response.status == 200 else []
-        entries = [entry for entry in data if isinstance(entry, dict) and entry.get("id")]
-        return {str(entry["id"]): as_count(entry.get("max_model_len")) for entry in entries} or None
+        return {str(entry["id"]): entry for entry in data if isinstance(entry, dict) and entry.get("id")} or None
     except (ValueError, RecursionError, LookupError, TypeError):
         return None
 

@@ -32,7 +32,12 @@ def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def model_card(
-    title: str, name: str, steps: Sequence[Step], measured: Sequence[Sequence[str]], tags: Sequence[str] = ()
+    title: str,
+    name: str,
+    steps: Sequence[Step],
+    measured: Sequence[Sequence[str]],
+    tags: Sequence[str] = (),
+    adapter_of: str = "",
 ) -> str:
     """README.md of a model.
 
@@ -41,11 +46,12 @@ def model_card(
         steps: The runs that led to it, see `lineage.read_lineage`.
         measured: Its results, see `lineage.read_measured`.
         tags: Tags beside open-r1, reasoning and the methods.
+        adapter_of: The Hub id of its base, where the model is a LoRA adapter.
     """
-    base = steps[0].started_from if steps else None
+    base = adapter_of or (steps[0].started_from if steps else None)
     data = list(dict.fromkeys(source for step in steps for source in step.data))
     metadata = {
-        "library_name": "transformers",
+        "library_name": "peft" if adapter_of else "transformers",
         "pipeline_tag": "text-generation",
         "tags": list(dict.fromkeys(["open-r1", "reasoning", *(step.kind for step in steps), *tags])),
         "datasets": [source for source in data if not Path(source).exists() and source.count("/") == 1],
@@ -103,7 +109,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("{name}")
 model = AutoModelForCausalLM.from_pretrained("{name}")
-messages = [{{"role": "user", "content": "Solve: 2x + 3 = 11"}}]
+messages = [{{"role": "user", "content": "Compute 7+5-3"}}]
 inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
 print(tokenizer.decode(model.generate(**inputs, max_new_tokens=256)[0]))
 ```

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.request import getproxies
 
-from open_r1.errors import ModelError
+from open_r1.errors import ConfigError, ModelError
+from open_r1.net.addresses import without_secrets
 
 TOKENIZER_FILES = ("tokenizer*", "*.model", "vocab*", "*.tiktoken", "tekken.json")
 MODEL_FILES = (
@@ -24,10 +28,25 @@ def looks_local(name: str) -> bool:
     return name.startswith((".", "/", "~")) or path.exists() or name.count("/") > 1 or in_a_folder_here
 
 
+def check_hub_proxy() -> None:
+    """ConfigError for a SOCKS proxy in the environment that downloads from the Hub can't use."""
+    proxies = getproxies()
+    proxy = proxies.get("https") or proxies.get("all") or ""
+    if proxy.startswith("socks") and not find_spec("socksio") and not os.environ.get("HF_HUB_OFFLINE"):
+        raise ConfigError(
+            f"the environment's proxy {without_secrets(proxy)} is a SOCKS proxy, and downloads from the Hub need the "
+            "package socksio for it; run pip install socksio, or unset all_proxy and https_proxy."
+        )
+
+
 def check_model_path(name: str) -> None:
-    """ModelError when `name` is meant as a local folder but lacks config, weights or tokenizer."""
+    """ModelError when `name` is meant as a local folder but lacks config, weights or tokenizer.
+
+    ConfigError for an environment's proxy by which no other name can be loaded.
+    """
     path = Path(name).expanduser()
     if not looks_local(name):
+        check_hub_proxy()
         return
     if not path.is_dir():
         raise ModelError(
@@ -51,6 +70,12 @@ def check_model_path(name: str) -> None:
             f"model folder '{name}' has no tokenizer (tokenizer.json, tokenizer_config.json, tokenizer.model or vocab.*); "
             "copy those of the model it comes from there."
         )
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a folder contains a LoRA adapter, not a whole model."""
+    folder = Path(name).expanduser()
+    return (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file()
 
 
 def base_of_adapter(folder: Path) -> str:

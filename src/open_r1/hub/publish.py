@@ -10,7 +10,7 @@ from typing import Any
 from open_r1.configs.reader import read_values
 from open_r1.errors import ConfigError, ModelError, RunFolderError
 from open_r1.hub.card import CARD, is_foreign, model_card
-from open_r1.hub.folders import check_model_path
+from open_r1.hub.folders import base_of_adapter, check_model_path, is_adapter
 from open_r1.hub.lineage import find_evaluations, read_lineage, read_measured
 from open_r1.hub.push import MODEL_LEFT_OUT, check_repo_id, push_folder
 from open_r1.hub.weights import check_weights
@@ -66,7 +66,10 @@ def publish(
     folder = folder.expanduser()
     check_repo_id(repo_id)
     parameters = check_folder(folder)
-    text = make_card(folder, repo_id, tags, evaluations, report) if card is None else read_card(card)
+    base = check_base(folder)
+    if base:
+        report(f"a LoRA adapter of {base}; `open-r1 merge` would make a whole model of it")
+    text = make_card(folder, repo_id, tags, evaluations, report, base) if card is None else read_card(card)
     path, left_out = folder / CARD, files_left_out(folder)
     if not overwrite_card and is_foreign(path) and path.read_text(encoding="utf-8", errors="replace") != text:
         raise ConfigError(
@@ -84,13 +87,31 @@ def publish(
     return Publication(text, tuple(files), size, parameters)
 
 
+def check_base(folder: Path) -> str:
+    """The Hub id of an adapter's base, empty for a whole model. ModelError for a base that nobody else has."""
+    if not is_adapter(str(folder)):
+        return ""
+    base = base_of_adapter(folder)
+    if Path(base).is_dir():
+        raise ModelError(
+            f"'{folder}' contains a LoRA adapter of '{base}', a folder of this machine, so nobody else could load it; run "
+            f"`open-r1 merge {folder} OUT` and publish OUT, or write the base's Hub id into adapter_config.json."
+        )
+    return base
+
+
 def make_card(
-    folder: Path, repo_id: str, tags: Sequence[str], evaluations: Sequence[Path], report: Callable[[str], None]
+    folder: Path,
+    repo_id: str,
+    tags: Sequence[str],
+    evaluations: Sequence[Path],
+    report: Callable[[str], None],
+    base: str,
 ) -> str:
     measured = read_measured(find_evaluations(folder, evaluations))
     if not measured:
         report("no evaluation of this model was found; name its folder with --evaluations")
-    return model_card(repo_id.partition("/")[2], repo_id, read_lineage(folder), measured, tags)
+    return model_card(repo_id.partition("/")[2], repo_id, read_lineage(folder), measured, tags, base)
 
 
 def check_folder(folder: Path) -> int:

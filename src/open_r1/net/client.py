@@ -191,11 +191,26 @@ async def note_reuse(_: Any, context: Any, __: Any) -> None:
 
 
 def find_proxy(url: str) -> str | None:
-    """The environment's proxy for a URL; none for a loopback address, whatever the environment says."""
+    """The environment's proxy for a URL; none for this machine, whatever the environment says.
+
+    TransportError for a SOCKS proxy, which aiohttp would take for an HTTP proxy.
+    """
     parts = urlsplit(url)
-    if not parts.hostname or is_loopback(parts.hostname) or proxy_bypass(parts.hostname):
+    host = parts.hostname or ""
+    if not host or is_loopback(host) or host in ("0.0.0.0", "::") or proxy_bypass(host):
         return None
-    return getproxies().get(parts.scheme)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if not proxy.startswith(("http://", "https://")):
+        raise TransportError(
+            "bad_address",
+            f"{without_secrets(url)}: the environment's proxy {without_secrets(proxy)} is not an HTTP proxy; set "
+            f"{parts.scheme}_proxy to one, or name {host} in no_proxy",
+        )
+    return proxy
 
 
 @contextmanager

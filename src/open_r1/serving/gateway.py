@@ -31,6 +31,7 @@ BODY_LIMIT_S = 60.0
 HEALTH_LIMIT_S = 10.0
 KEPT_S = 2.0  # how long an idle connection is kept: less than the model's server keeps it, which is 5 s in uvicorn
 CLIENT_GONE = 499
+IGNORED_HEADER = "X-Ignored-Fields"  # fields of the request that had no effect on the answer
 Result = TypeVar("Result")
 
 
@@ -77,18 +78,22 @@ class Gateway:
         settings, is_chat = self.settings, request.url.path.endswith("/chat/completions")
 
         def check(raw: bytes) -> Exchange:
-            asked = check_request(raw, settings.names, settings.backend, is_chat, settings.max_model_len)
+            known = settings.names, settings.backend, is_chat, settings.max_model_len, settings.template
+            asked = check_request(raw, *known)
             return Exchange(settings, self.client, asked, is_chat)
 
         async with AsyncExitStack() as stack:
             stack.callback(self.leave, self.enter(request))
             raw = await self.read_body(request)
-            has_options = b"chat_template_kwargs" in raw  # the template is rendered for them, by another process
+            has_options = (
+                b"chat_template_kwargs" in raw or b"reasoning_effort" in raw
+            )  # the template is rendered for them, by another process
             exchange = await (asyncio.to_thread(check, raw) if has_options else parse_body(check, raw))
+            headers = {IGNORED_HEADER: ", ".join(exchange.request.ignored)} if exchange.request.ignored else {}
             if not exchange.request.stream:
-                return JSONResponse(await unless_gone(request, exchange.complete()))
+                return JSONResponse(await unless_gone(request, exchange.complete()), headers=headers)
             reply = await unless_gone(request, exchange.ask(stack, True, exchange.request.count))
-            return EventStream(exchange.stream(reply), stack.pop_all())
+            return EventStream(exchange.stream(reply), stack.pop_all(), headers)
 
     def enter(self, request: Request) -> str:
         """Count a request as being answered; its client. ApiError where there are too many, in all or of the client."""
@@ -131,8 +136,8 @@ class Gateway:
 class EventStream(StreamingResponse):
     """Server-sent events; what they need is released however the stream ends."""
 
-    def __init__(self, events: AsyncIterator[bytes], stack: AsyncExitStack) -> None:
-        super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+    def __init__(self, events: AsyncIterator[bytes], stack: AsyncExitStack, headers: dict[str, str]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"} | headers)
         self.stack = stack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

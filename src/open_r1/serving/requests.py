@@ -127,6 +127,7 @@ class Body(Fields):
     stream_options: dict[str, Any] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     tools: list[Tool] | None = None
+    reasoning_effort: str | None = None
 
     @field_validator("chat_template_kwargs")
     @classmethod
@@ -163,6 +164,7 @@ class ChatRequest:
     count: int
     separates: bool
     includes_usage: bool
+    ignored: tuple[str, ...] = ()
 
     @property
     def template_options(self) -> dict[str, Any]:
@@ -170,9 +172,18 @@ class ChatRequest:
 
 
 def check_request(
-    raw: bytes, names: Sequence[str], backend: Backend, is_chat: bool, max_model_len: int | None = None
+    raw: bytes,
+    names: Sequence[str],
+    backend: Backend,
+    is_chat: bool,
+    max_model_len: int | None = None,
+    template: str = "",
 ) -> ChatRequest:
-    """The request in a body. ApiError for anything that the model's server should not see."""
+    """The request in a body. ApiError for anything that the model's server should not see.
+
+    `reasoning_effort` becomes an option of the chat template that knows it, or a way to switch thinking off; otherwise it is
+    ignored, as `ignored` says. Without tools to choose from, or with `tool_choice` none, there are no tools.
+    """
     body = read_object(raw)
     model = check_model_name(body.pop("model", None), names)
     try:
@@ -183,14 +194,26 @@ def check_request(
     if max_model_len is not None and size > MOST_CHARACTERS_A_TOKEN * max_model_len:
         said = f"maximum context length is {max_model_len} tokens, but the prompt has {size} characters; shorten it"
         raise ApiError(400, f"This model's {said}.", "context_length_exceeded")
-    body = {key: value for key, value in body.items() if key not in ("n", "stream", "separate_reasoning")}
+    taken = {"n", "stream", "separate_reasoning", "reasoning_effort"}
+    if not checked.tools or body.get("tool_choice") == "none":
+        taken |= {"tools"} | ({"tool_choice"} if body.get("tool_choice") in ("none", "auto") else set())
+    ignored = {name for name in IGNORED & body.keys() - {"stream_options"} if backend == "transformers"}
+    body = {key: value for key, value in body.items() if key not in taken}
+    if (effort := checked.reasoning_effort) is not None:
+        knows = "reasoning_effort" in template
+        options = {"reasoning_effort": effort} if knows else {"enable_thinking": False}
+        if is_chat and (knows or (effort == "none" and "enable_thinking" in template)):
+            body["chat_template_kwargs"] = options | (checked.chat_template_kwargs or {})
+        else:
+            ignored.add("reasoning_effort")
     stream, count = bool(checked.stream), checked.n or 1
     if backend == "transformers":
         body = _only_supported(body)
         if stream and count > 1:
             raise bad("n", f"is {count}, but transformers' server streams one choice a request")
     includes_usage = bool((checked.stream_options or {}).get("include_usage"))
-    return ChatRequest(body, model, stream, count, checked.separate_reasoning is not False, includes_usage)
+    separates = checked.separate_reasoning is not False
+    return ChatRequest(body, model, stream, count, separates, includes_usage, tuple(sorted(ignored)))
 
 
 def refusal_of(error: ValidationError) -> ApiError:

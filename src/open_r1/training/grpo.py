@@ -35,6 +35,7 @@ from open_r1.training.preflight import check_before_training
 from open_r1.training.resuming import ResumableTrainer
 from open_r1.training.reward_adapter import RewardAdapter, add_metrics, reward_metrics
 from open_r1.training.sft import cut_training_split, pick_eval_split
+from open_r1.training.slot_rollouts import SlotRolloutTrainer
 from open_r1.training.stage import FinishedStage, OpenRun, prepare_trainer, run_stage
 from open_r1.training.token_budget import TokenBudgetTrainer
 
@@ -51,7 +52,7 @@ class EpochSampler(RepeatSampler):
             self.generator.manual_seed((self.seed or 0) + epoch)
 
 
-class RolloutTrainer(ResumableTrainer, TokenBudgetTrainer):
+class RolloutTrainer(ResumableTrainer, TokenBudgetTrainer, SlotRolloutTrainer):
     """TRL's GRPOTrainer that keeps its rollouts, leaves unscored samples out, and resumes in any epoch.
 
     Leans on private things of TRL 1.16: `_logs` and `_metrics` of the last generation batch, `_calculate_rewards`,

@@ -72,13 +72,16 @@ class StageArguments:
             merged.update({f.name: getattr(part, f.name) for f in dataclasses.fields(part) if f.init})
         return {key: ("<secret>" if key in SECRETS and value else plain(value)) for key, value in merged.items()}
 
-    def as_yaml(self) -> str:
+    def as_yaml(self, has_defaults: bool = True) -> str:
         """resolved.yaml: a recipe that repeats this run, each line saying where its value came from.
 
         What the dataclasses derive from other settings, and what only this machine needs, is a comment: it is derived again
-        wherever the recipe runs. A secret must be given again.
+        wherever the recipe runs. A secret must be given again. Without defaults, it is what was set and what was adapted.
         """
-        return "".join(f"{self.as_line(key, value)}\n" for key, value in sorted(self.values().items()))
+        shown = sorted(
+            (key, value) for key, value in self.values().items() if has_defaults or self.origins[key] != "default"
+        )
+        return "".join(f"{self.as_line(key, value)}\n" for key, value in shown)
 
     def as_line(self, key: str, value: Any) -> str:
         """One setting as a line of resolved.yaml."""

@@ -64,6 +64,8 @@ def sample_policy(trainer: Any) -> Preflight:
     wanted = settings.preflight_prompts
     rows = choose_rows(trainer.train_dataset, max(wanted, MIN_PROMPTS), settings.seed)
     best, decoded = score_examples(trainer, rewards, specs, rows[0]["prompt"])
+    started, group = time.monotonic(), trainer.num_generations
+    trainer.report(f"pre-flight: sampling {group} completions of each of {len(rows[:wanted])} problems")
     sample = PolicySample(
         **complete_all(trainer, rewards, rows[:wanted]),
         specs=specs,
@@ -84,6 +86,11 @@ def sample_policy(trainer: Any) -> Preflight:
     notes = list(find_idle_rewards(trainer, specs.values()))
     checked = examine(sample, notes)
     if checked.wants_more and rows[wanted:]:
+        seconds = (time.monotonic() - started) / len(rows[:wanted]) * len(rows[wanted:])
+        trainer.report(
+            f"pre-flight: the first {wanted} problems show too little to decide; sampling {len(rows[wanted:])} more, which "
+            f"takes about {seconds:.0f} s"
+        )
         checked = examine(sample.joined(**complete_all(trainer, rewards, rows[wanted:])), notes)
     return checked
 

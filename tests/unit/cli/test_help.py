@@ -52,4 +52,7 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it() -> None:
     words = [sys.executable, "-c", WITHOUT_TRL, "sft", "--output_dir", "x"]
     ran = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 2
-    assert ran.stderr.strip() == "open-r1: 'trl' is not installed; run in the checkout: pip install -e '.[train]'."
+    assert (
+        ran.stderr.splitlines()[-1]
+        == "open-r1: 'trl' is not installed; run in the checkout: pip install -e '.[train]'."
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from open_r1.cli.main import build_parser
 from open_r1.cli.options import VOCABULARY, Parser, add, add_model, add_results, add_rewards, add_rows, add_sampling
 
 
@@ -117,3 +118,18 @@ def test_no_spelling_stands_for_two_words() -> None:
     assert len(set(spellings)) == len(spellings)
     assert not {f"--{name}" for name in VOCABULARY} & set(spellings)
     assert all(spelling == spelling.replace("-", "_").replace("__", "--", 1) for spelling in spellings)
+
+
+def test_an_unknown_action_or_choice_is_told_the_nearest(capsys) -> None:
+    for words, message in [
+        (["data", "verfy"], "open-r1: unknown action 'verfy'; did you mean 'verify'? Known: generate, verify, "),
+        (["eval", "M", "--backend", "vlm"], "open-r1: unknown --backend 'vlm'; did you mean 'vllm'? Known: "),
+    ]:
+        with pytest.raises(SystemExit) as stop:
+            build_parser().parse_known_args(words)
+        assert stop.value.code == 2
+        assert capsys.readouterr().err.startswith(message)
+
+
+def test_help_shows_a_percent_sign_as_one() -> None:
+    assert [name for name, command in build_parser().commands().items() if "%%" in command.format_help()] == []

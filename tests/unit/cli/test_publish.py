@@ -277,3 +277,38 @@ def test_a_dry_run_of_a_training_hides_secrets(open_r1: Callable[..., Any], tiny
     url = "https://me:hunter22@data.example/rows.jsonl"
     ran = open_r1("sft", "--dry-run", "--model_name_or_path", tiny_model, "--dataset_name", url, "--output_dir", "out")
     assert "hunter22" not in ran.out + ran.err and "me:<hidden>@" in ran.out
+
+
+def test_a_dry_run_of_a_training_shows_what_was_set_and_counts_the_rows(
+    open_r1: Callable[..., Any], tiny_model: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text('{"prompt": "1+1", "solution": "2"}\n' * 3)
+    words = ["--model_name_or_path", tiny_model, "--dataset_name", data, "--output_dir", tmp_path / "out", "--seed", 3]
+    ran = open_r1("sft", "--dry-run", *words)
+    assert ran.status == 0, ran.err
+    lines = ran.out.splitlines()
+    assert "seed: 3  # command line" in lines and lines[-1] == "# train: 3 rows with messages"
+    assert len(lines) < 12 and not any(line.endswith("# default") for line in lines)
+    assert yaml.safe_load(ran.out)["seed"] == 3
+    every = open_r1("sft", "--dry-run", "--all", *words).out
+    assert "weight_decay: 0.0  # default" in every
+    data.write_text('{"question": "1+1"}\n')
+    refused = open_r1("grpo", "--dry-run", *words)
+    assert refused.status == 2 and "'prompt'" in refused.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_is_published_with_its_base_or_not_at_all(
+    open_r1: Callable[..., Any], tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "lora"
+    adapter.mkdir()
+    write_weights(adapter / "adapter_model.safetensors", {"a": ("F32", np.ones(4, "<f4"))})
+    write_json(adapter / "adapter_config.json", {"base_model_name_or_path": str(tiny_model)})
+    refused = open_r1("publish", adapter, "--repo_id", "me/mine", "--dry-run")
+    assert refused.status == 2 and f"open-r1 merge {adapter} OUT" in refused.err
+    write_json(adapter / "adapter_config.json", {"base_model_name_or_path": "Qwen/Qwen3-0.6B"})
+    ran = open_r1("publish", adapter, "--repo_id", "me/mine", "--dry-run")
+    assert ran.status == 0, ran.err
+    assert yaml.safe_load(ran.out.split("---")[1])["base_model"] == "Qwen/Qwen3-0.6B"

@@ -112,3 +112,16 @@ def test_tests_that_are_read_later_count_by_what_they_say_and_not_by_where_they_
     first = hash_of("a.jsonl", "", "tests 1\n")
     assert hash_of("b.jsonl", "something\n", "tests 1\n") == first
     assert hash_of("a.jsonl", "", "tests 2\n") != first
+
+
+def test_what_a_generation_config_asks_for_and_is_not_applied_stands_in_the_summary(
+    plan: Plan, model: Path, tmp_path: Path
+) -> None:
+    path = model / "generation_config.json"
+    config = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(config | {"repetition_penalty": 1.3, "no_repeat_ngram_size": 0, "top_k": 20}))
+    told: list[str] = []
+    backend = transformers_backend(str(model), 4)
+    settings = run_evaluation(plan, backend, tmp_path / "out", tell=told.append)["settings"]
+    assert settings["not_applied"] == {"repetition_penalty": 1.3}
+    assert any("repetition_penalty 1.3" in line and "not applied" in line for line in told)

@@ -199,3 +199,26 @@ def test_completions_are_handed_out_as_soon_as_a_prompt_has_all(generator: Trans
     samplings = [Sampling(2, 1.0, max_new_tokens=9), Sampling(max_new_tokens=2), Sampling(max_new_tokens=5)]
     done = generator.generate_each(["Compute 7+5"] * 3, samplings)
     assert told == [(1, done[1]), (2, done[2]), (0, done[0])]
+
+
+def test_a_prompt_that_the_template_or_the_model_refuses_is_one_sentence(generator: TransformersGenerator) -> None:
+    with pytest.raises(ModelError, match=r"the prompt has .* tokens, and the model takes 512 with its completion"):
+        generator.encode("Compute 7+5 " * 500)
+    generator.tokenizer.chat_template = "{{ raise_exception('System role not supported') }}"
+    with pytest.raises(ModelError, match="the chat template refuses the prompt: System role not supported; leave out"):
+        generator.encode("a")
+
+
+def test_penalties_of_the_generation_config_are_off_in_either_way_of_generating(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A penalty that nobody asked for took greedy answers from 100 to 47 % right."""
+    sampling = Sampling(max_new_tokens=12)
+    expected = TransformersGenerator.from_folder(tiny_model).generate(PROMPTS, sampling)
+    for supports in (True, False):
+        monkeypatch.setattr("open_r1.generation.in_process.supports", lambda model, says=supports: says)
+        generator = TransformersGenerator.from_folder(tiny_model)
+        config: Any = generator.model.generation_config
+        config.repetition_penalty, config.no_repeat_ngram_size, config.min_new_tokens = 5.0, 1, 9
+        penalised = TransformersGenerator(generator.model, generator.tokenizer)
+        assert penalised.generate(PROMPTS, sampling) == expected

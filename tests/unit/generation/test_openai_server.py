@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -237,3 +238,15 @@ def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
 def test_more_requests_in_flight_than_files_may_be_open_are_refused() -> None:
     with pytest.raises(ConfigError, match="ulimit -n"):
         OpenAIServer(settings("x:1", concurrency=2**30))
+
+
+@pytest.mark.parametrize(("owner", "sent"), [("vllm", 1.0), ("sglang", 1.0), ("open-r1", None), ("", None)])
+def test_servers_that_apply_a_generation_config_are_asked_for_no_penalty(owner: str, sent: float | None) -> None:
+    """vLLM and SGLang apply the repetition_penalty of generation_config.json unseen; others refuse the field."""
+    with running_fake(FakeSettings(owner=owner)) as fake:
+        server = OpenAIServer(settings(fake.url))
+        server.find_model()
+        assert json.loads(server.make_body(MESSAGES, ONE)).get("repetition_penalty") == sent
+        asked = OpenAIServer(settings(fake.url, extra_body={"repetition_penalty": 1.1}))
+        asked.find_model()
+        assert json.loads(asked.make_body(MESSAGES, ONE))["repetition_penalty"] == 1.1

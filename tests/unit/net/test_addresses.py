@@ -68,3 +68,7 @@ def test_hosts_and_ports_are_joined() -> None:
     assert join_host_port("::1", 8) == "[::1]:8"
     assert join_host_port("host", 8) == "host:8"
     assert masked("no user") == "no user"
+
+
+def test_an_address_in_the_new_form_of_the_old_loopback_is_loopback() -> None:
+    assert is_loopback("::ffff:127.0.0.1") and not is_loopback("::ffff:10.0.0.1")

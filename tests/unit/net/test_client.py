@@ -163,6 +163,19 @@ def test_the_environments_proxy_is_for_other_machines(monkeypatch: pytest.Monkey
     assert find_proxy("https://outside.example/v1") == "http://proxy:3129"
     for host in ("127.0.0.1:8000", "localhost", "[::1]:8000", "127.9.9.9", "inside.example"):
         assert find_proxy(f"http://{host}/v1") is None
+    monkeypatch.delenv("http_proxy")
+    monkeypatch.setenv("ALL_PROXY", "me:secret@everywhere:3128")
+    assert find_proxy("http://outside.example/v1") == "http://me:secret@everywhere:3128"
+    assert find_proxy("https://outside.example/v1") == "http://proxy:3129"
+    for host in ("0.0.0.0:8000", "[::]:8000", "[::ffff:127.0.0.1]:8000"):
+        assert find_proxy(f"http://{host}/v1") is None
+
+
+def test_a_socks_proxy_is_one_sentence_and_no_matter_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@proxy:1080")
+    with pytest.raises(TransportError, match=r"proxy socks5://proxy:1080 is not an HTTP proxy; set http_proxy to one"):
+        request_once("GET", "http://outside.example/v1", timeout_s=5)
+    assert ask(answering(OK))[0].body == b"hello"
 
 
 def serve_lines(*pieces: bytes) -> tuple[threading.Thread, int]:

@@ -511,3 +511,44 @@ def test_one_address_can_not_take_all_places_and_gives_back_those_it_took() -> N
             assert (await one.post(path, json=ASKED)).status_code == 200
 
     asyncio.run(run())
+
+
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
+
+@pytest.mark.parametrize("backend", ["vllm", "transformers"])
+@pytest.mark.parametrize("fields", [{"tools": []}, {"tools": TOOLS, "tool_choice": "none"}])
+def test_no_tools_to_choose_from_are_no_tools(fields: dict[str, Any], backend: str) -> None:
+    """An empty list kept transformers' answers unseparated; `none` offered the tools all the same."""
+    upstream = Upstream(events(*WRITTEN))
+    reply = ask(upstream, settings(backend), stream=True, **fields)
+    assert read(reply) == ("ab", "c", ["stop"])
+    assert not {"tools", "tool_choice"} & upstream.asked[0].keys()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("template", "effort", "options", "ignored"),
+    [
+        ("{{ reasoning_effort }}", "high", {"reasoning_effort": "high"}, None),
+        ("{% if enable_thinking %}<think>{% endif %}", "none", {"enable_thinking": False}, None),
+        ("{% if enable_thinking %}<think>{% endif %}", "low", None, "reasoning_effort"),
+        ("plain", "high", None, "reasoning_effort"),
+    ],
+)
+def test_the_effort_of_reasoning_reaches_the_template_or_the_reply_says_that_it_was_ignored(
+    template: str, effort: str, options: Any, ignored: str | None, stream: bool
+) -> None:
+    def answer(_: dict[str, Any]) -> Reply:
+        return events({"content": "c"})({}) if stream else Reply(200, json_content={"choices": []})
+
+    upstream = Upstream(answer)
+    reply = ask(upstream, settings(template=template), stream=stream, reasoning_effort=effort)
+    assert (reply.status_code, reply.headers.get("X-Ignored-Fields")) == (200, ignored)
+    assert upstream.asked[0].get("chat_template_kwargs") == options and "reasoning_effort" not in upstream.asked[0]
+
+
+def test_a_seed_that_transformers_can_not_keep_to_is_said_to_be_ignored() -> None:
+    assert (
+        ask(Upstream(events({"content": "c"})), settings("transformers"), seed=1).headers["X-Ignored-Fields"] == "seed"
+    )

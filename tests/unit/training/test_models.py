@@ -39,6 +39,16 @@ def settings_for(folder: Path, **changes: Any) -> tuple[Any, Any]:
     return model, training
 
 
+def test_a_socks_proxy_is_one_sentence_before_a_model_is_loaded_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@proxy:1080")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("open_r1.hub.folders.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"proxy socks5://proxy:1080 is a SOCKS proxy.* pip install socksio"):
+        get_tokenizer(*settings_for(Path("somebody/model")))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    check_model_path("somebody/model")
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.text())
 def test_the_made_tokenizer_encodes_any_text_without_loss(text: str) -> None:

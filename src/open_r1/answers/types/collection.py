@@ -51,7 +51,7 @@ RATIO = AnswerType("ratio", read_ratio, are_ratios_equal)
 _MATRIX = re.compile(
     r"(?P<factor>[^&]*?)(?:\\cdot)?\s*"
     r"(?:\\begin\{(?P<kind>p?matrix)\}(?P<body>.*?)\\end\{(?P=kind)\}"
-    r"|(?P<opening>[(\[])\\begin\{array\}(?:\{[^{}]*\})?(?P<cells>.*?)\\end\{array\}[)\]])",
+    r"|(?P<opening>[(\[])\\begin\{(?P<type>array|matrix)\}(?:\{[^{}]*\})?(?P<cells>.*?)\\end\{(?P=type)\}[)\]])",
     re.DOTALL,
 )
 _DECORATIONS = re.compile(r"\\hline|\\\\(?=\s*$)")
@@ -119,10 +119,14 @@ def read_group_or_cases(gold: str) -> Group | None:
 
 def are_groups_equal(gold: Group, answer: str, comparison: Comparison) -> bool:
     found = read_group_or_cases(answer)
+    if found is None and (named := split_name(answer)):
+        return are_groups_equal(gold, named[1], comparison)
     if found is None or (
         found.opening in {"", r"\{"} and _RELATION.search(answer) and not _RELATION.search(str(gold.parts))
     ):
         return _is_single_equal(gold, answer, comparison)
+    if not gold.is_unordered and not found.opening and r"\pm" in answer:
+        return False  # two values, and not a point
     if not _have_compatible_brackets(gold, found) or len(gold.parts) != len(found.parts):
         return False
     gold_named, answer_named = _by_name(gold.parts), _by_name(found.parts)

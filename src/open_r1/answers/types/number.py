@@ -61,9 +61,14 @@ def _compare(gold: Measure, answer: Measure) -> bool:
     if gold.unit is not None and answer.unit is not None:
         if not agree(gold.unit, answer.unit):
             return False
+        if gold.unit.factor == answer.unit.factor:
+            return _same(gold, answer)
         return _same(_in_base_unit(gold), _in_base_unit(answer))
-    if answer.unit == UNITS["°"] and any(part.name == "pi" for part in gold.node.walk()):
-        return are_values_equal(gold.node, Node("degree", (answer.node,)))
+    if gold.is_percent != answer.is_percent and any(side.unit and side.unit.dimension for side in (gold, answer)):
+        return False
+    for degrees, radians in ((answer, gold), (gold, answer)):
+        if degrees.unit == UNITS["°"] and any(part.name == "pi" for part in radians.node.walk()):
+            return are_values_equal(radians.node, Node("degree", (degrees.node,)))
     return _same(gold, answer)
 
 

@@ -33,7 +33,7 @@ _BUILDER = re.compile(
     r"\\\{\s*(?P<name>[A-Za-z])(?:\\in\\mathbb\{R\})?\s*(?:\||:|\\mid(?![a-z]))\s*(?P<condition>.+)\\\}"
 )
 _REALS = re.compile(r"\\mathbb\{R\}|(?:all\s+)?reals?(?:\s+numbers?)?|\(-\\infty,\+?\\infty\)", re.IGNORECASE)
-_REAL_CONDITION = re.compile(r"(?:,|\band\b)?\s*(?:[A-Za-z]\\in\\mathbb\{R\})\s*(?:,|\band\b)?")
+_REAL_CONDITION = re.compile(r"(?:,|\band\b)?\s*[A-Za-z]\\in\\mathbb\{R\}\s*(?:,|\band\b|$)")
 _EMPTY = re.compile(
     r"\\emptyset|\\\{\s*\\\}|(?:the\s+)?empty\s+set|no\s+(?:real\s+)?(?:solutions?|roots?|values?)(?:\s+exists?)?|无解|空集",
     re.IGNORECASE,
@@ -102,6 +102,7 @@ def read_region(text: str) -> Region | None:
     """The region that canonical `text` describes in solved form; None when it describes none."""
     for pattern, sign in _SAID:
         text = pattern.sub(sign, text)
+    text = _REAL_CONDITION.sub("", text).strip() or text
     try:
         return _read(text.strip(), 0)
     except (_NoOrderError, NoValueError):
@@ -119,7 +120,7 @@ def _read(text: str, depth: int) -> Region | None:
         removed = _read(text[match.end() :], depth + 1)
         return removed and Region(_complement(removed.pieces), removed.name)
     if match := _BUILDER.fullmatch(text):
-        return _read(_REAL_CONDITION.sub("", match["condition"]), depth + 1)
+        return _read(_REAL_CONDITION.sub("", match["condition"]) or match["condition"], depth + 1)
     if match := _MEMBER.fullmatch(text):
         inner = _read(match["set"], depth + 1)
         if inner is None or match["sign"] == r"\notin":
@@ -179,7 +180,7 @@ def _interval(low: str, has_low: bool, high: str, has_high: bool, name: str = ""
 
 
 def _cut(text: str, is_after: bool, is_low: bool) -> Cut | None:
-    r"""The end of an interval; None for what is no number, and for an infinity on the wrong side or as a member."""
+    r"""The end of an interval; None for what is not a number, and for an infinity on the wrong side or as a member."""
     plain = text.replace(" ", "")
     if r"\infty" not in plain:
         node = read_formula(text)

@@ -203,6 +203,7 @@ _FIGURE = re.compile(
     r"\\(?:triangle|angle|overline|overrightarrow|overleftrightarrow|vec|widehat|odot|parallel|perp|cong|sim|square)(?![a-z])|[{}]"
 )
 _LETTER = re.compile(r"[^\W\d_]")
+_ARTICLE = re.compile(r"^(?:the|an?)\s+(?=\S)", re.IGNORECASE)
 _SOFT = re.compile(r"[\s.\-'’\"!,:()]")
 
 
@@ -218,7 +219,7 @@ def _without_figures(text: str) -> str:
 
 
 def _folded(text: str) -> str:
-    folded = _SOFT.sub("", text)
+    folded = _SOFT.sub("", _ARTICLE.sub("", text))
     return folded.casefold() if len(folded) > 1 else folded
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import open_r1.rewards.program_reward as programs
 from open_r1.execution.contests.case_files import GeneratedTests
 from open_r1.execution.contests.codeforces import (
     COMPILE_ERROR,
@@ -22,17 +23,6 @@ from open_r1.execution.programs import Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import RewardFunction
 from open_r1.rewards.functions.code_format import CODE_LANGUAGE
-from open_r1.rewards.program_reward import (
-    CODE_PROVIDER,
-    NO_CODE,
-    PROVIDER_SETTINGS,
-    TEST_BATCH_SIZE,
-    ProgramScorer,
-    Row,
-    Submitted,
-    checked_provider,
-    list_tests,
-)
 from open_r1.rewards.spec import Example, RewardSetting, RewardSpec
 
 __all__ = ["cf_code_reward", "get_cf_code_reward"]
@@ -44,11 +34,11 @@ MAY_HAVE = (
 
 
 @dataclass
-class CodeforcesScorer(ProgramScorer[CodeforcesProblem]):
+class CodeforcesScorer(programs.ProgramScorer[CodeforcesProblem]):
     """Codeforces problems' results by a mode. `given_tests` has generated ones, by default those of CF_TESTS_FOLDER."""
 
     needs, may_have = NEEDS, (*MAY_HAVE, "language")
-    no_code = Outcome(NO_CODE_VALUE, NO_CODE)
+    no_code = Outcome(NO_CODE_VALUE, programs.NO_CODE)
 
     mode: ScoringMode = "weighted_sum"
     language: str = "python"
@@ -62,20 +52,21 @@ class CodeforcesScorer(ProgramScorer[CodeforcesProblem]):
     def make_judge(self, provider: Provider) -> CodeforcesJudge:
         return CodeforcesJudge(provider, time_factors=self.time_factors)
 
-    def read(self, row: Row) -> CodeforcesProblem:
+    def read(self, row: programs.Row) -> CodeforcesProblem:
         return CodeforcesProblem.from_row(row, self.tests)
 
-    def language_of(self, problem: CodeforcesProblem, row: Row) -> str:
+    def language_of(self, problem: CodeforcesProblem, row: programs.Row) -> str:
         language = row.get("language")
         return submission_language(self.language if language is None else str(language))
 
     def size_of(self, problem: CodeforcesProblem) -> int:
         return problem.size
 
-    def score(self, judge: CodeforcesJudge, samples: Sequence[Submitted[CodeforcesProblem]]) -> list[Outcome]:
+    def score(self, judge: CodeforcesJudge, samples: Sequence[programs.Submitted[CodeforcesProblem]]) -> list[Outcome]:
         results = judge.score(samples, self.mode, self.test_batch_size)
         return [
-            Outcome(result.value(self.mode), result.reason, {"tests": list_tests(result.judged)}) for result in results
+            Outcome(result.value(self.mode), result.reason, {"tests": programs.list_tests(result.judged)})
+            for result in results
         ]
 
 
@@ -88,7 +79,7 @@ def get_cf_code_reward(
     tests: GeneratedTests | None = None,
     time_factors: Mapping[str, float] | None = None,
 ) -> RewardFunction:
-    """The reward with other settings: `ProgramScorer`'s and these.
+    """The reward with other settings: `programs.ProgramScorer`'s and these.
 
     Args:
         scoring_mode: weighted_sum, pass_fail or partial.
@@ -106,7 +97,7 @@ cf_code_reward = get_cf_code_reward()
 REWARD = RewardSpec(
     name="cf_code",
     build=lambda settings: get_cf_code_reward(
-        checked_provider(settings.code_provider, settings),
+        programs.checked_provider(settings.code_provider, settings),
         test_batch_size=settings.code_eval_test_batch_size,
         scoring_mode=settings.code_eval_scoring_mode,
         language=settings.code_language,
@@ -119,9 +110,9 @@ REWARD = RewardSpec(
     source="Open-R1; data as in open-r1/codeforces",
     needs_columns=NEEDS,
     settings=(
-        CODE_PROVIDER,
-        *PROVIDER_SETTINGS,
-        TEST_BATCH_SIZE,
+        programs.CODE_PROVIDER,
+        *programs.PROVIDER_SETTINGS,
+        programs.TEST_BATCH_SIZE,
         RewardSetting("code_eval_scoring_mode", "weighted_sum", "what a result is worth", type=ScoringMode),
         CODE_LANGUAGE,
     ),

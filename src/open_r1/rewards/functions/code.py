@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import open_r1.rewards.program_reward as programs
 from open_r1.execution.judge.judge import Judge, Submission, SubmissionResult, shared_judge
 from open_r1.execution.judge.test_cases import Verification, read_verification
 from open_r1.execution.programs import Program, Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE, RewardFunction
-from open_r1.rewards.program_reward import (
-    CODE_PROVIDER,
-    PROVIDER_SETTINGS,
-    TEST_BATCH_SIZE,
-    ProgramScorer,
-    Row,
-    Submitted,
-    checked_provider,
-    list_tests,
-)
 from open_r1.rewards.spec import Example, RewardSpec
 from open_r1.text.languages import ALIASES, canonical_language
 
@@ -30,7 +21,7 @@ NEEDS = ("verification_info",)
 BINARY_THRESHOLD = 0.99
 
 
-class CodeScorer(ProgramScorer[Verification]):
+class CodeScorer(programs.ProgramScorer[Verification]):
     """The share of the tests that a program passes."""
 
     needs = NEEDS
@@ -38,7 +29,7 @@ class CodeScorer(ProgramScorer[Verification]):
     def make_judge(self, provider: Provider) -> Judge:
         return shared_judge(provider)
 
-    def read(self, row: Row) -> Verification | Outcome:
+    def read(self, row: programs.Row) -> Verification | Outcome:
         verification = read_verification(row["verification_info"])
         if verification is None:
             return Outcome(None, NOT_APPLICABLE)
@@ -46,17 +37,17 @@ class CodeScorer(ProgramScorer[Verification]):
             return Outcome(None, "unknown_language", {"problem": f"no language is called '{verification.language}'"})
         return verification
 
-    def language_of(self, problem: Verification, row: Row) -> str:
+    def language_of(self, problem: Verification, row: programs.Row) -> str:
         return problem.language
 
     def size_of(self, problem: Verification) -> int:
         return sum(len(test.input) + len(test.expected) for test in problem.tests)
 
-    def score(self, judge: Judge, samples: Sequence[Submitted[Verification]]) -> list[Outcome]:
+    def score(self, judge: Judge, samples: Sequence[programs.Submitted[Verification]]) -> list[Outcome]:
         results = judge.judge(
             [self.submission(Program(code, language), problem) for problem, code, language in samples]
         )
-        return [Outcome(*self.value(judged), {"tests": list_tests(judged)}) for judged in results]
+        return [Outcome(*self.value(judged), {"tests": programs.list_tests(judged)}) for judged in results]
 
     def submission(self, program: Program, problem: Verification) -> Submission:
         return Submission(program, problem.tests)
@@ -86,14 +77,14 @@ def allowed_failures(num_tests: int) -> int:
 
 
 def get_code_reward(provider: str | Provider = "local", settings: Any = None) -> RewardFunction:
-    """The share of tests passed; arguments as for `ProgramScorer`."""
+    """The share of tests passed; arguments as for `programs.ProgramScorer`."""
     return RewardFunction("code_reward", CodeScorer(provider, settings), NEEDS)
 
 
 def get_binary_code_reward(
     provider: str | Provider = "local", settings: Any = None, test_batch_size: int = 1
 ) -> RewardFunction:
-    """1 where more than 0.99 of the tests are passed, else 0; arguments as for `ProgramScorer`."""
+    """1 where more than 0.99 of the tests are passed, else 0; arguments as for `programs.ProgramScorer`."""
     return RewardFunction("binary_code_reward", BinaryCodeScorer(provider, settings, test_batch_size), NEEDS)
 
 
@@ -112,21 +103,22 @@ _BOTH = {
 REWARDS = (
     RewardSpec(
         name="code",
-        build=lambda settings: get_code_reward(checked_provider(settings.code_provider, settings)),
+        build=lambda settings: get_code_reward(programs.checked_provider(settings.code_provider, settings)),
         summary="the share of a problem's tests that the program passes; unscored if one of them could not be run",
         formula="r = passed / tests; no code 0",
-        settings=(CODE_PROVIDER, *PROVIDER_SETTINGS),
+        settings=(programs.CODE_PROVIDER, *programs.PROVIDER_SETTINGS),
         verifies=NEEDS,
         **_BOTH,
     ),
     RewardSpec(
         name="binary_code",
         build=lambda settings: get_binary_code_reward(
-            checked_provider(settings.code_provider, settings), test_batch_size=settings.code_eval_test_batch_size
+            programs.checked_provider(settings.code_provider, settings),
+            test_batch_size=settings.code_eval_test_batch_size,
         ),
         summary="1 if the program passes its tests, which are run until too many have failed",
         formula=f"r = 1 if passed / tests > {BINARY_THRESHOLD}, else 0",
-        settings=(CODE_PROVIDER, *PROVIDER_SETTINGS, TEST_BATCH_SIZE),
+        settings=(programs.CODE_PROVIDER, *programs.PROVIDER_SETTINGS, programs.TEST_BATCH_SIZE),
         **_BOTH,
     ),
 )

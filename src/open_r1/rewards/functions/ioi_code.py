@@ -7,21 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import open_r1.rewards.program_reward as programs
 from open_r1.execution.contests.case_files import IoiTests
 from open_r1.execution.contests.ioi import LANGUAGE, IoiJudge, Subtask, SubtaskResult
 from open_r1.execution.programs import Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import RewardFunction
-from open_r1.rewards.program_reward import (
-    MAX_LISTED_TESTS,
-    PROVIDER_SETTINGS,
-    TEST_BATCH_SIZE,
-    ProgramScorer,
-    ProviderName,
-    Row,
-    Submitted,
-    checked_provider,
-)
 from open_r1.rewards.spec import Example, RewardSetting, RewardSpec
 
 __all__ = ["get_ioi_code_reward", "ioi_code_reward"]
@@ -31,7 +22,7 @@ MAY_HAVE = ("year", "task_type", "score", "score_precision", "test_cases")
 
 
 @dataclass
-class IoiScorer(ProgramScorer[Subtask]):
+class IoiScorer(programs.ProgramScorer[Subtask]):
     """The scores of subtasks. `given_tests` has those that the rows lack, by default of IOI_TESTS_FOLDER or the Hub."""
 
     needs, may_have = NEEDS, MAY_HAVE
@@ -45,16 +36,16 @@ class IoiScorer(ProgramScorer[Subtask]):
     def make_judge(self, provider: Provider) -> IoiJudge:
         return IoiJudge(provider)
 
-    def read(self, row: Row) -> Subtask:
+    def read(self, row: programs.Row) -> Subtask:
         return Subtask.from_row(row, lambda year, problem, names: self.tests.load(year, problem, names))
 
-    def language_of(self, problem: Subtask, row: Row) -> str:
+    def language_of(self, problem: Subtask, row: programs.Row) -> str:
         return LANGUAGE
 
     def size_of(self, problem: Subtask) -> int:
         return problem.size
 
-    def score(self, judge: IoiJudge, samples: Sequence[Submitted[Subtask]]) -> list[Outcome]:
+    def score(self, judge: IoiJudge, samples: Sequence[programs.Submitted[Subtask]]) -> list[Outcome]:
         results = judge.score([(subtask, code) for subtask, code, _ in samples], self.test_batch_size)
         return [Outcome(result.score, result.reason, {"tests": list_tests(result)}) for result in results]
 
@@ -62,7 +53,7 @@ class IoiScorer(ProgramScorer[Subtask]):
 def list_tests(result: SubtaskResult) -> list[dict[str, Any]]:
     """Each test's status for the rollout records; why, in words, where it isn't AC."""
     tests = []
-    for name, test in list(result.results.items())[:MAX_LISTED_TESTS]:
+    for name, test in list(result.results.items())[: programs.MAX_LISTED_TESTS]:
         status = result.statuses[name]
         points = {"points": test.points} if status == "PA" else {}
         milliseconds = {} if test.wall_s is None else {"ms": round(1000 * test.wall_s)}
@@ -84,7 +75,7 @@ ioi_code_reward = get_ioi_code_reward()
 REWARD = RewardSpec(
     name="ioi_code",
     build=lambda settings: get_ioi_code_reward(
-        checked_provider(settings.ioi_provider, settings),
+        programs.checked_provider(settings.ioi_provider, settings),
         test_batch_size=settings.code_eval_test_batch_size,
         tests=IoiTests.from_environment(),
     ),
@@ -94,9 +85,9 @@ REWARD = RewardSpec(
     source="IOI; data as in open-r1/ioi",
     needs_columns=NEEDS,
     settings=(
-        RewardSetting("ioi_provider", "local", "where programs for IOI problems run", type=ProviderName),
-        *PROVIDER_SETTINGS,
-        TEST_BATCH_SIZE,
+        RewardSetting("ioi_provider", "local", "where programs for IOI problems run", type=programs.ProviderName),
+        *programs.PROVIDER_SETTINGS,
+        programs.TEST_BATCH_SIZE,
     ),
     example=Example(
         "```cpp\n#include <iostream>\nint main() { int a, b; std::cin >> a >> b; std::cout << a + b; }\n```",
