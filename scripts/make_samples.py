@@ -236,7 +236,7 @@ CODE: list[tuple[str, str, str, tuple[Any, ...], Inputs]] = [
     ),
     (
         f"{LIST} Print how many are greater than the one {{K}} places before them.",
-        "Compare each number with the one that stands so many places earlier.",
+        "Compare each number with the one so many places earlier.",
         "values = list(map(int, input().split()))\nprint(sum(b > a for a, b in zip(values, values[{K}:])))",
         (2, 3, 4, 5, 6),
         numbers_line(2, 14),

@@ -57,8 +57,8 @@ def verb_modules() -> dict[str, str]:
     return {verb: name for name in names for verb in VERBS_OF.get(name, (name.replace("_", "-"),))}
 
 
-def build_parser() -> Parser:
-    """The parser of all verbs; each verb's module adds its own by `add_parser(subparsers)`."""
+def build_parser(verb: str | None = None) -> Parser:
+    """The parser of all verbs, or of one, whose module alone is loaded; each adds its own by `add_parser(subparsers)`."""
     parser = Parser(
         prog="open-r1",
         description="From a pile of problems to a reasoning model: SFT, GRPO, pipelines, evaluation, reports.",
@@ -66,7 +66,8 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"open-r1 {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for module in dict.fromkeys(verb_modules().values()):
+    modules = verb_modules()
+    for module in [modules[verb]] if verb else dict.fromkeys(modules.values()):
         importlib.import_module(f"open_r1.cli.{module}").add_parser(subparsers)
     return parser
 
@@ -74,10 +75,10 @@ def build_parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    if words and not words[0].startswith("-") and words[0] not in verb_modules():
-        known = verb_modules()
-        return fail(f"unknown verb '{words[0]}'{nearest(words[0], known)} Verbs: {', '.join(known)}.", 2)
-    parser = build_parser()
+    verb, known = None if words[0].startswith("-") else words[0], verb_modules()
+    if verb and verb not in known:
+        return fail(f"unknown verb '{verb}'{nearest(verb, known)} Verbs: {', '.join(known)}.", 2)
+    parser = build_parser(verb)
     parsed, parsed.extra = parser.parse_known_args(words)
     return run_parsed(parsed)
 

@@ -8,12 +8,16 @@ import itertools
 import json
 import os
 import shlex
+import tempfile
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from open_r1.cli.console import show, tell
 from open_r1.cli.options import add, add_model, add_server, add_verb, read_settings
 from open_r1.errors import ConfigError
+from open_r1.hub.folders import is_adapter
 from open_r1.serving.backends import KEY_VARIABLE
 
 EXAMPLE = """examples:
@@ -66,7 +70,14 @@ def run(arguments: argparse.Namespace) -> int:
     from open_r1.serving.server import serve
 
     on_ready = partial(announce, model=options.known_names[0], has_key=bool(api_key))
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as left:
+        if is_adapter(options.model):
+            from open_r1.training.models import merge_adapter
+
+            tell("merging the LoRA adapter into its base; open-r1 merge does it once and for all")
+            folder = Path(left.enter_context(tempfile.TemporaryDirectory(prefix="open-r1-merged-"))) / "model"
+            merge_adapter(Path(options.model).expanduser(), folder)
+            options = replace(options, model=str(folder), names=options.known_names)
         serve(options, backend, api_key, arguments.startup_timeout, on_ready, tell if arguments.verbose else None)
     tell("stopped")
     return 0

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from open_r1.generation.protocol import Generator, Message, Reply, Sampling
+from open_r1.errors import ModelError
+from open_r1.generation.protocol import Generator, Message, Reply, RequestFailed, Sampling
 from open_r1.net.servers import EndpointsGone
 from open_r1.records import Completion
 
@@ -40,7 +41,14 @@ class BatchedGenerator:
         return []
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
-        """The reply, once the request's batch is done. EndpointsGone when the model fails."""
+        """The reply, once the request's batch is done. EndpointsGone when the model fails.
+
+        RequestFailed for a prompt that the template or the model refuses: it costs no other request of its batch.
+        """
+        try:
+            getattr(self.generator, "encode", list)(messages)
+        except ModelError as error:
+            raise RequestFailed("refused_prompt", str(error), "in-process", 1) from None
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.queue.append((messages, sampling, future))
         if self.batches is None or self.batches.done():

@@ -21,7 +21,7 @@ from open_r1.generation.protocol import Sampling
 PREFILL_TOKENS = 4096
 """The most padded tokens of prompts in one forward pass."""
 REFILL_SHARE = 8
-"""New prompts are taken in when one slot in so many is free: a prefill holds up every other sequence."""
+"""New prompts are taken in when one slot in so many is free: every other sequence waits for a prefill."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Running:
 
     @property
     def position(self) -> int:
-        """Where its last token stands."""
+        """The position of its last token."""
         return len(self.request.prompt) + len(self.tokens) - 1
 
 
@@ -103,7 +103,7 @@ class SlotCache(DynamicCache):
 
 
 class SlotEngine:
-    """Up to `slots` sequences at a time; `on_tokens` is told after each step how many tokens it added.
+    """Up to `slots` sequences at a time; `on_tokens` is called after each step with the number of tokens that it added.
 
     Needs a model whose layers all attend to everything before (`supports`).
     """
@@ -235,9 +235,9 @@ def sample_scores(scores: torch.Tensor, samplings: Sequence[Sampling], generator
     """
     scores = scores / torch.tensor([[one.temperature] for one in samplings], device=scores.device)
     scores = keep_top_p(scores, torch.tensor([[one.top_p] for one in samplings], device=scores.device))
-    drawn = [torch.rand(scores.size(1), generator=generator, device=scores.device) for generator in generators]
-    uniform = torch.stack(drawn).clamp_min(torch.finfo(torch.float32).tiny)
-    return scores - torch.log(-torch.log(uniform))
+    uniform = [torch.rand(scores.size(1), generator=generator, device=scores.device) for generator in generators]
+    smallest = torch.finfo(torch.float32).tiny
+    return scores - torch.log(-torch.log(torch.stack(uniform).clamp_min(smallest)))
 
 
 def keep_top_p(scores: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:

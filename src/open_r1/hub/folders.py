@@ -72,6 +72,12 @@ def check_model_path(name: str) -> None:
         )
 
 
+def is_adapter(name: str) -> bool:
+    """Whether a folder contains a LoRA adapter, not a whole model."""
+    folder = Path(name).expanduser()
+    return (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file()
+
+
 def base_of_adapter(folder: Path) -> str:
     """The model that a LoRA adapter was trained on: a Hub id, or a folder, found from wherever the command runs.
 

@@ -10,7 +10,7 @@ from typing import Any
 from open_r1.configs.reader import read_values
 from open_r1.errors import ConfigError, ModelError, RunFolderError
 from open_r1.hub.card import CARD, is_foreign, model_card
-from open_r1.hub.folders import base_of_adapter, check_model_path
+from open_r1.hub.folders import base_of_adapter, check_model_path, is_adapter
 from open_r1.hub.lineage import find_evaluations, read_lineage, read_measured
 from open_r1.hub.push import MODEL_LEFT_OUT, check_repo_id, push_folder
 from open_r1.hub.weights import check_weights
@@ -89,7 +89,7 @@ def publish(
 
 def check_base(folder: Path) -> str:
     """The Hub id of an adapter's base, empty for a whole model. ModelError for a base that nobody else has."""
-    if not (folder / "adapter_config.json").is_file() or (folder / "config.json").is_file():
+    if not is_adapter(str(folder)):
         return ""
     base = base_of_adapter(folder)
     if Path(base).is_dir():

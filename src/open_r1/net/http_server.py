@@ -42,7 +42,7 @@ Result = TypeVar("Result")
 
 
 class Quota:
-    """Counts what each client holds of something that all share; none holds more than `most` at a time."""
+    """Counts what each client uses of something that all share; none uses more than `most` at a time."""
 
     def __init__(self, most: int) -> None:
         self.most = most

@@ -12,8 +12,8 @@ from typing import Literal
 
 from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT, Range
-from open_r1.errors import ConfigError, ModelError
-from open_r1.hub.folders import check_model_path
+from open_r1.errors import ConfigError
+from open_r1.hub.folders import base_of_adapter, check_model_path, is_adapter
 from open_r1.net.addresses import is_loopback
 from open_r1.processes.python import child_environment, python_command
 
@@ -96,14 +96,10 @@ def check_key(host: str, api_key: str) -> None:
 
 
 def check_model(model: str) -> None:
-    """ModelError unless the folder, if it is one, contains a whole model that can be served."""
+    """ModelError unless the folder, if it is one, contains a model, or an adapter with its base."""
     check_model_path(model)
-    folder = Path(model).expanduser()
-    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
-        raise ModelError(
-            f"'{model}' contains a LoRA adapter, not a whole model; merge it into its base model first "
-            "(peft: model.merge_and_unload(), then save_pretrained)."
-        )
+    if is_adapter(model):
+        check_model_path(base_of_adapter(Path(model).expanduser()))
 
 
 def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[str]:

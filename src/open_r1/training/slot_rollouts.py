@@ -1,6 +1,6 @@
 """Rollouts by the engine of `generation.slots`, where no vLLM samples them.
 
-Each sample has a seed of its own, drawn from torch's generator, whose state is in the checkpoints. TRL's own generation
+Each sample has a seed of its own from torch's generator, whose state is in the checkpoints. TRL's own generation
 stays for sharded weights, images, models with windows, and sampling that the engine does not know (`top_k`, `min_p`,
 `repetition_penalty`, `generation_kwargs`, `cache_implementation`). Leans on `_generate_single_turn` of TRL 1.16.
 """

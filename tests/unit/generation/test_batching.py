@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from open_r1.errors import RunError
-from open_r1.generation import EndpointsGone, Generator, Prompt, Reply, Sampling
+from open_r1.errors import ModelError, RunError
+from open_r1.generation import EndpointsGone, Generator, Prompt, Reply, RequestFailed, Sampling
 from open_r1.generation.batching import BatchedGenerator
 from open_r1.records import Completion
 
@@ -143,3 +143,19 @@ def test_tokens_of_the_batch_in_work_are_counted_until_it_ends() -> None:
         return generator.counted, batched.tokens_in_flight
 
     assert asyncio.run(ask()) == ([3, 6], 0)
+
+
+class Refusing(Recording):
+    """Has a template that refuses the second prompt."""
+
+    def encode(self, messages: Any) -> list[int]:
+        if messages[0]["content"] == "1":
+            raise ModelError("the chat template refuses the prompt: no")
+        return []
+
+
+def test_a_prompt_that_the_template_refuses_costs_no_other_of_its_batch() -> None:
+    generator = Refusing()
+    replies = ask(generator, [Sampling(seed=index) for index in range(3)])
+    assert [isinstance(reply, Reply) for reply in replies] == [True, False, True]
+    assert isinstance(replies[1], RequestFailed) and replies[1].reason == "refused_prompt"

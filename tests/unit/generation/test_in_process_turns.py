@@ -201,6 +201,14 @@ def test_completions_are_handed_out_as_soon_as_a_prompt_has_all(generator: Trans
     assert told == [(1, done[1]), (2, done[2]), (0, done[0])]
 
 
+def test_a_prompt_that_the_template_or_the_model_refuses_is_one_sentence(generator: TransformersGenerator) -> None:
+    with pytest.raises(ModelError, match=r"the prompt has .* tokens, and the model takes 512 with its completion"):
+        generator.encode("Compute 7+5 " * 500)
+    generator.tokenizer.chat_template = "{{ raise_exception('System role not supported') }}"
+    with pytest.raises(ModelError, match="the chat template refuses the prompt: System role not supported; leave out"):
+        generator.encode("a")
+
+
 def test_penalties_of_the_generation_config_are_off_in_either_way_of_generating(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

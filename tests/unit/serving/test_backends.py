@@ -74,10 +74,32 @@ def test_what_needs_vllm_is_refused_without_it() -> None:
             choose_backend(options)
 
 
-def test_an_adapter_can_not_be_served_alone(tmp_path: Path) -> None:
-    (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(ModelError, match="merge it into its base model"):
+def test_an_adapter_is_not_served_without_its_base(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "/gone/base"}')
+    with pytest.raises(ModelError, match="the base model '/gone/base' of the adapter in .* does not exist"):
         check_model(str(tmp_path))
+
+
+def test_an_adapter_is_served_merged_under_its_own_name(
+    open_r1: Any, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from open_r1.serving import server
+
+    base = AutoModelForCausalLM.from_pretrained(tiny_model)
+    get_peft_model(base, LoraConfig(target_modules=["q_proj"], r=2)).save_pretrained(tmp_path / "lora")
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path / "lora")
+    served: list[Any] = []
+
+    def serve(options: ServeOptions, *_: Any) -> None:
+        served.append((options.known_names, (Path(options.model) / "config.json").is_file()))
+
+    monkeypatch.setattr(server, "serve", serve)
+    ran = open_r1("serve", tmp_path / "lora", "--backend", "transformers")
+    assert ran.status == 0, ran.err
+    assert served == [((str(tmp_path / "lora"),), True)]
 
 
 def test_vllm_applies_no_penalty_of_the_generation_config() -> None:

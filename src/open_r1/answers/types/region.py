@@ -180,7 +180,7 @@ def _interval(low: str, has_low: bool, high: str, has_high: bool, name: str = ""
 
 
 def _cut(text: str, is_after: bool, is_low: bool) -> Cut | None:
-    r"""The end of an interval; None for what isn't a number, and for an infinity on the wrong side or as a member."""
+    r"""The end of an interval; None for what is not a number, and for an infinity on the wrong side or as a member."""
     plain = text.replace(" ", "")
     if r"\infty" not in plain:
         node = read_formula(text)
