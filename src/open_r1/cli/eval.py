@@ -28,7 +28,16 @@ The same command again goes on after an interruption with what is missing. More 
 FOLDER = Path("data/evals")
 
 SAMPLING = ("num_samples", "temperature", "top_p", "max_new_tokens", "seed")
-NOT_WITH_LIGHTEVAL = (*SAMPLING, "data", "max_problems", "skip_unusable", "server", "batch_size", "max_model_len")
+NOT_WITH_LIGHTEVAL = (
+    *SAMPLING,
+    "data",
+    "max_problems",
+    "skip_unusable",
+    "rewards",
+    "server",
+    "batch_size",
+    "max_model_len",
+)
 AT_LEAST_ONE = "num_gpus num_samples max_new_tokens max_model_len max_problems batch_size concurrency".split()
 
 
@@ -59,6 +68,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(group, "prompt_column", help="column with the problem, with --problems (default: by its name)")
     add(group, "solution_column", help="column with the gold answer, with --problems (default: by its name)")
     add(group, "max_problems")
+    add(group, "rewards", help="score by rewards in place of the benchmark's check: names, or my.py:f of your own")
     add(group, "skip_unusable", help="leave out problems that can't be scored or don't fit, instead of refusing")
     group = parser.add_argument_group("sampling")
     add(group, "num_samples", help="samples a problem (default: the benchmark's)")

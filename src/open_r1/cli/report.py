@@ -24,7 +24,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     tell(f"reading {arguments.run_dir}")
+    from open_r1.evaluation.table import compare_folders
     from open_r1.report import build_report
 
-    show(str(build_report(arguments.run_dir)))
+    show(str(build_report(arguments.run_dir, compare_folders)))
     return 0

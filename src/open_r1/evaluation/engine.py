@@ -17,6 +17,7 @@ from open_r1 import __version__
 from open_r1.errors import ConfigError, DataError
 from open_r1.evaluation.backends import Backend, transformers_backend
 from open_r1.evaluation.benchmarks import Benchmark, get_benchmark
+from open_r1.evaluation.own_rewards import hash_rewards, with_rewards
 from open_r1.evaluation.sampling import Mode, OnProgress, hash_problems, read_samples, sample_problems
 from open_r1.evaluation.summary import SAMPLES, SUMMARY, read_scored, read_summary, sample_row, summarise_mode
 from open_r1.generation import Sampling
@@ -51,6 +52,7 @@ class EvaluationSettings:
     system_prompt: str | None = None
     max_problems: int | None = None
     skip_unusable: bool = False
+    rewards: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def plan_evaluation(
 ) -> Plan:
     """Load and check everything that needs no model. DataError lists the problems that can't be scored."""
     modes = choose_modes(benchmark, settings)
+    benchmark = with_rewards(benchmark, settings.rewards) if settings.rewards else benchmark
     benchmark.check()
     problems = benchmark.load(data, settings.max_problems, settings.seed)
     troubles = {problem.id: trouble for problem in problems if (trouble := benchmark.find_trouble(problem))}
@@ -232,6 +235,7 @@ def _settings_of(plan: Plan, backend: Backend, model: str) -> dict[str, Any]:
         },
         **({"shuffle_seed": sampling.seed} if plan.benchmark.shuffles else {}),
         "system_prompt": plan.settings.system_prompt,
+        **({"rewards": hash_rewards(plan.settings.rewards)} if plan.settings.rewards else {}),
         "data": plan.data,
         "open_r1": __version__,
         "versions": dict(backend.versions),

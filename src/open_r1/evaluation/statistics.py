@@ -29,12 +29,15 @@ def estimate_share(problem_means: Sequence[float]) -> Estimate:
     """A share in [0, 1] from each problem's own mean score, with its 95 % interval.
 
     The interval is Wilson's (1927) with the number of trials that an independent sample would need for the same variance,
-    so that it stays inside [0, 1] and doesn't vanish when every problem is right or wrong.
+    so that it stays inside [0, 1] and doesn't vanish when every problem is right or wrong. Student's where values don't.
     """
     n, share = len(problem_means), mean(problem_means)
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
     variance = variance_of_mean(problem_means)
+    if min(problem_means) < 0 or max(problem_means) > 1:  # of a reward
+        half = t_quantile(n - 1) * math.sqrt(variance)
+        return Estimate(share, share - half, share + half, n)
     trials, z2 = (share * (1 - share) / variance if variance > 0 else n), Z95 * Z95
     center = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     half = Z95 / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +13,8 @@ from open_r1.configs.reader import Setting, changed, read_changes, read_recipe
 from open_r1.configs.types import read_record
 from open_r1.errors import ConfigError, nearest
 from open_r1.pipeline import kinds as _kinds  # noqa: F401 - importing it registers the kinds
-from open_r1.pipeline.stage import KINDS, Stage
+from open_r1.pipeline.stage import KINDS, STAGE_NAME, Stage
 
-STAGE_NAME = re.compile(r"[A-Za-z0-9_-]+")  # a stage's name is its folder's
 SEED = Range(0, 2**30 - 1)
 
 
@@ -68,6 +66,7 @@ def read_pipeline(
         before.append(stage.name)
     for stage in stages:
         stage.check()
+        stage.own_inputs()
     return Pipeline(settings.name or path.stem, Path(folder), chosen_seed, settings.threads, stages)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,10 +17,17 @@ from pathlib import Path
 from typing import Any, ClassVar, NewType
 
 from open_r1.configs.reader import Setting
+from open_r1.data.sources.local import is_local_name
 from open_r1.errors import ConfigError
-from open_r1.rundir import RunDir
+from open_r1.hub.folders import looks_local, model_files
+from open_r1.rundir import RunDir, hash_files
 
 StageName = NewType("StageName", str)
+"""A setting that names an earlier stage whose folder is read, or the user's own file, folder or Hub id."""
+
+STAGE_NAME = re.compile(
+    r"[A-Za-z0-9_-]+"
+)  # a stage's name is its folder's; what has a dot or a slash is the user's own
 
 KINDS: dict[str, type[Stage]] = {}  # every kind of stage by its name in a recipe
 
@@ -56,10 +64,35 @@ class Stage(ABC):
         if "kind" in vars(cls):  # a base that several kinds share has none of its own
             KINDS[cls.kind] = cls
 
+    def given(self) -> list[str]:
+        """What this stage reads: names of stages, and files, folders or Hub ids of the user's own."""
+        named = [getattr(self, name) for name in self.inputs]
+        return [one for value in named if value for one in ([value] if isinstance(value, str) else value)]
+
     def needs(self) -> list[str]:
         """Names of the stages whose output this one reads."""
-        named = [getattr(self, name) for name in self.inputs]
-        return [stage for value in named if value for stage in ([value] if isinstance(value, str) else value)]
+        return [value for value in self.given() if STAGE_NAME.fullmatch(value)]
+
+    def place(self, value: str, root: Path, file: str = "") -> str:
+        """Where an input is: `file` of an earlier stage's folder, or what is the user's own, beside the recipe or not."""
+        if STAGE_NAME.fullmatch(value):
+            return str(root / value / file)
+        beside = self.base / Path(value).expanduser()
+        return str(beside) if beside.exists() else value
+
+    def own_inputs(self) -> dict[str, str]:
+        """The user's own inputs by the hash of their contents; a Hub id stands for itself. ConfigError for a missing one."""
+        found = {}
+        for value in (value for value in self.given() if not STAGE_NAME.fullmatch(value)):
+            path = Path(self.place(value, Path()))
+            files = [path] if path.is_file() else model_files(str(path)) if path.is_dir() else []
+            if not path.exists() and (is_local_name(value) or looks_local(value)):
+                raise ConfigError(
+                    f"stage '{self.name}': '{value}' does not exist, neither beside the recipe nor from here; correct the "
+                    "path, or name an earlier stage."
+                )
+            found[value] = hash_files(files) if files else value
+        return found
 
     def setting(self, key: str) -> Setting | None:
         """A setting as the recipe has it; None where it is left out."""
@@ -82,6 +115,8 @@ class Stage(ABC):
     def fingerprint(self, common: Mapping[str, Any], needed: Mapping[str, str]) -> str:
         """Hash of all that decides what the stage makes: its settings, what all stages share, its inputs' fingerprints."""
         content = {"kind": self.kind, "settings": self.settings(), "needs": dict(needed), **common}
+        if own := self.own_inputs():
+            content["own"] = own
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -15,7 +15,7 @@ import jinja2
 
 from open_r1.report import charts, wording
 from open_r1.report.charts import Panel, draw_chart
-from open_r1.report.run_files import read_run
+from open_r1.report.run_files import Compare, read_run
 from open_r1.report.run_records import Evaluation, RunRecords, Sample, TrainingRun, mark_of
 from open_r1.report.samples import count_unscored
 from open_r1.report.selection import choose_problems, choose_rollouts
@@ -72,9 +72,12 @@ class Passage:
     left_out: int
 
 
-def build_report(run_dir: Path) -> Path:
-    """Write report.html from the run's files and return its path. RunFolderError when the folder records no run."""
-    records = read_run(run_dir)
+def build_report(run_dir: Path, compare: Compare | None = None) -> Path:
+    """Write report.html from the run's files and return its path. RunFolderError when the folder records no run.
+
+    `compare` is `evaluation.table.compare_folders`; without it only gains that are on record are shown.
+    """
+    records = read_run(run_dir, compare)
     by_name: dict[str, list[Evaluation]] = {}
     for evaluation in records.evaluations:
         by_name.setdefault(evaluation.benchmark, []).append(evaluation)
@@ -101,7 +104,7 @@ def build_report(run_dir: Path) -> Path:
 
 
 def _show_benchmark(name: str, evaluations: Sequence[Evaluation]) -> ShownBenchmark:
-    names = [wording.name_model(evaluation.model) for evaluation in evaluations]
+    names = [wording.name_evaluated(evaluation) for evaluation in evaluations]
     labels = [  # with the stage where one model is evaluated twice
         f"{model} ({item.stage})" if names.count(model) > 1 else model
         for model, item in zip(names, evaluations, strict=True)
@@ -122,7 +125,7 @@ def _show_benchmark(name: str, evaluations: Sequence[Evaluation]) -> ShownBenchm
 def _headline(records: RunRecords, main: ShownBenchmark | None) -> list[str]:
     if main is None or not main.modes:
         return [sentence for run in records.trainings if (sentence := wording.say_training(run))]
-    sentences = [wording.say_accuracies(main.labels, main.evaluations, main.modes[0])]
+    sentences = [wording.say_accuracies(main.labels, main.evaluations, main.modes[0], bool(records.stages))]
     for label, baseline, evaluation in reversed(main.rows):
         if difference := evaluation.differences.get(main.modes[0]):
             sentences.append(wording.say_gain(label, baseline, difference))

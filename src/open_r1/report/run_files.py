@@ -5,11 +5,13 @@ Only regular files in the run's own folder are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from open_r1.errors import DataError, RunFolderError
+from open_r1.errors import DataError, OpenR1Error, RunFolderError
+from open_r1.report.lineage import Lineage, in_order, nearest_ancestor
 from open_r1.report.run_records import Evaluation, ModeSummary, RunRecords, Stage, TrainingRun, estimates, read_record
 from open_r1.report.values import integer, is_own, json_lines, mapping, read_json, read_text, text_of
 from open_r1.rundir import RunDir
@@ -18,10 +20,15 @@ from open_r1.text.secrets import hide_secrets
 
 TRAINING_KINDS = ("sft", "grpo")
 MAX_SETTINGS_CHARS = 100_000
+DEPTHS = ("*/", "*/*/", "*/*/*/")  # a training run's own evaluations are in its eval/, a benchmark each
+Compare = Callable[[Path, Path], Mapping[str, Any]]
 
 
-def read_run(run_dir: Path) -> RunRecords:
-    """The records of a pipeline's run or a single training run. RunFolderError when the folder contains none."""
+def read_run(run_dir: Path, compare: Compare | None = None) -> RunRecords:
+    """The records of a pipeline's run, a training run, or a folder of such. RunFolderError when there are none.
+
+    `compare` makes what comparison.json has, of the folders of two evaluations, where that file is missing.
+    """
     if not run_dir.is_dir():
         raise RunFolderError(
             f"{run_dir} is not a folder, so there is no run to report on; give the output folder of a run"
@@ -32,7 +39,7 @@ def read_run(run_dir: Path) -> RunRecords:
         notes.append("pipeline.json could not be read; the stages below were found by looking into the folders.")
     stages = tuple(_read_stages(run_dir, pipeline))
     found = stages or tuple(_find_stages(run_dir))
-    evaluations, trainings = tuple(_read_evaluations(found, notes)), tuple(_read_trainings(found, notes))
+    evaluations, trainings = tuple(_read_evaluations(found, notes, compare)), tuple(_read_trainings(found, notes))
     if not (stages or evaluations or trainings):
         raise RunFolderError(
             f"{run_dir} contains no record of a run (no pipeline.json, metrics.jsonl, rollouts/ or summary.json); "
@@ -61,12 +68,13 @@ def _read_stages(run_dir: Path, pipeline: Mapping[str, Any]) -> Iterator[Stage]:
 
 
 def _find_stages(run_dir: Path) -> Iterator[Stage]:
-    folders = [run_dir, *sorted(run_dir.glob("*/")), *sorted(run_dir.glob("eval/*/"))]
+    folders = [run_dir, *(folder for depth in DEPTHS for folder in sorted(run_dir.glob(depth)))]
     for folder in (folder for folder in folders if is_own(folder, run_dir)):
-        if (folder / "summary.json").is_file():
-            yield Stage(folder.name, "evaluate", "done", None, folder)
+        name = "" if folder == run_dir else str(folder.relative_to(run_dir))
+        if "modes" in mapping(read_json(folder / "summary.json")):
+            yield Stage(name or folder.name, "evaluate", "done", None, folder)
         elif RunDir(folder).metrics.is_file() or RunDir(folder).rollouts.is_dir():
-            yield Stage("" if folder == run_dir else folder.name, "training", "done", None, folder)
+            yield Stage(name, "training", "done", None, folder)
 
 
 def _read_settings(run_dir: Path, stages: tuple[Stage, ...]) -> Iterator[tuple[str, str]]:
@@ -76,7 +84,25 @@ def _read_settings(run_dir: Path, stages: tuple[Stage, ...]) -> Iterator[tuple[s
             yield name, hide_secrets(text)[:MAX_SETTINGS_CHARS]
 
 
-def _read_evaluations(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[Evaluation]:
+def _read_evaluations(stages: tuple[Stage, ...], notes: list[str], compare: Compare | None) -> Iterator[Evaluation]:
+    found = in_order(list(_find_evaluations(stages, notes)))
+    for evaluation in found:
+        before = nearest_ancestor(evaluation, found)
+        if compare is None or evaluation.baseline or before is None:
+            yield evaluation
+            continue
+        try:
+            comparison = compare(before.samples_path.parent, evaluation.samples_path.parent)
+        except OpenR1Error as error:
+            notes.append(f"“{evaluation.stage}” can’t be compared with “{before.stage}”: {text_of(error)}")
+            comparison = {}
+        compared = mapping(comparison.get("modes")).items()
+        differences = estimates({mode: mapping(entry).get("difference") for mode, entry in compared})
+        yield replace(evaluation, baseline=before.stage, differences=differences)
+
+
+def _find_evaluations(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[Evaluation]:
+    lineage = Lineage(stages)
     for stage in stages:
         if stage.kind not in ("evaluate", "benchmark") or stage.folder is None:
             continue
@@ -93,6 +119,7 @@ def _read_evaluations(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[E
                 baseline=text_of(comparison.get("baseline")),
                 differences=estimates({mode: mapping(entry).get("difference") for mode, entry in compared.items()}),
                 samples_path=stage.folder / "samples.jsonl",
+                line=lineage.line_of(text_of(summary.get("model")) or stage.name),
             )
         elif stage.status in ("done", "skipped"):
             notes.append(f"The evaluation “{stage.name}” left no readable summary.json.")

@@ -47,6 +47,7 @@ class Evaluation:
     baseline: str
     differences: Mapping[str, Estimate]
     samples_path: Path
+    line: tuple[str, ...] = ("",)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from open_r1.records import Estimate
@@ -19,6 +20,11 @@ MARK_SIGNS = {"right": "✓", "wrong": "✗", "partial": "◐", "unscored": "?"}
 def name_model(model: str) -> str:
     """`sft` -> `SFT`; a name of the user's own stays as it is."""
     return MODEL_NAMES.get(model, model)
+
+
+def name_evaluated(evaluation: Evaluation) -> str:
+    """The model of an evaluation by the last part of its path, where it is a folder's."""
+    return name_model(Path(evaluation.line[0]).name if evaluation.line[0].startswith("/") else evaluation.model)
 
 
 def name_benchmark(benchmark: str) -> str:
@@ -64,19 +70,25 @@ def say_seconds(seconds: float | None) -> str:
     return f"{hours}{SPACE}h {minutes:02}{SPACE}min" if hours else f"{minutes}{SPACE}min {rest:02}{SPACE}s"
 
 
-def say_accuracies(labels: Sequence[str], evaluations: Sequence[Evaluation], mode: str) -> str:
-    """`Greedy accuracy on 600 held-out problems: 0.0 % (Base) → 48.2 % (SFT) → 96.3 % (GRPO).`"""
-    parts = [
-        f"{say_percent(summary.accuracy.value)} ({label})"
-        for label, evaluation in zip(labels, evaluations, strict=True)
-        if (summary := evaluation.modes.get(mode)) and summary.accuracy
-    ]
-    if not parts:
+def say_accuracies(labels: Sequence[str], evaluations: Sequence[Evaluation], mode: str, is_pipeline: bool) -> str:
+    """`Greedy accuracy on 600 held-out problems: 0.0 % (Base) → 48.2 % (SFT) → 96.3 % (GRPO).`
+
+    An arrow leads to a model from one that it came from; in a pipeline also where that is not on record.
+    """
+    said, before = "", None
+    for label, evaluation in zip(labels, evaluations, strict=True):
+        if (summary := evaluation.modes.get(mode)) and summary.accuracy:
+            is_unknown = is_pipeline and len(evaluation.line) == 1
+            comes_from = before is not None and (is_unknown or before.line[0] in evaluation.line[1:])
+            said += (" → " if comes_from else "; ") if before else ""
+            said += f"{say_percent(summary.accuracy.value)} ({label})"
+            before = evaluation
+    if not said:
         return ""
     number = evaluations[-1].num_problems
     problems = f"{number:,} " if number is not None else ""
     benchmark = f"{problems}{name_benchmark(evaluations[-1].benchmark)}"
-    return f"{mode.capitalize()} accuracy on {benchmark}: {' → '.join(parts)}."
+    return f"{mode.capitalize()} accuracy on {benchmark}: {said}."
 
 
 def say_gain(label: str, baseline: str, difference: Estimate) -> str:

@@ -402,3 +402,50 @@ def test_both_kinds_of_stage_are_one_class() -> None:
     stage: Any = KINDS["evaluate"]
     assert stage(name="e", base=Path(), model="sft", baseline="b").needs() == ["sft", "problems", "b"]
     assert stage(name="e", base=Path(), model="sft", benchmark="gpqa").needs() == ["sft"]
+
+
+MINE = """
+def points(completions, hint, **kwargs):
+    return [2.0 if hint in chat[-1]["content"] else 0.0 for chat, hint in zip(completions, hint)]
+"""
+
+
+def own_problems(tmp_path: Path) -> Benchmark:
+    rows = [{"prompt": f"{n}?", "answer": str(n), "hint": f"hint {n % 2}"} for n in range(6)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return held_out_benchmark(str(tmp_path / "own.jsonl"))
+
+
+def test_an_evaluation_takes_rewards_of_the_users_own_greedy_and_sampled_with_intervals(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    reward = f"{tmp_path / 'mine.py'}:points"
+    backend = backend_of(lambda prompt, seed: "hint 1, \\boxed{7}")
+    for folder, says in (("one", "hint 1"), ("two", "hint 0")):
+        backend = backend_of(lambda prompt, seed, says=says: f"{says}, \\boxed{{7}}")
+        summary = evaluate(
+            own_problems(tmp_path), backend, tmp_path / folder, EvaluationSettings(num_samples=2, rewards=(reward,))
+        )
+        for mode in ("greedy", "sampled"):
+            accuracy = summary["modes"][mode]["accuracy"]
+            assert accuracy["value"] == 1.0 and accuracy["low"] < 1.0 < accuracy["high"] and accuracy["n"] == 6
+    pairs = compare_folders(tmp_path / "one", tmp_path / "two")["modes"]
+    assert pairs.keys() == {"greedy", "sampled"} and pairs["greedy"]["difference"]["value"] == 0.0
+    (row, *_) = read_jsonl(tmp_path / "one" / "samples.jsonl")
+    assert (row["score"], row["answer"]) == (0.0, "7")
+
+
+def test_an_edited_reward_is_another_evaluation(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    settings = EvaluationSettings(num_samples=2, rewards=(f"{tmp_path / 'mine.py'}:points",))
+    backend = backend_of(lambda prompt, seed: "hint 1")
+    evaluate(own_problems(tmp_path), backend, tmp_path / "out", settings)
+    (tmp_path / "mine.py").write_text(MINE.replace("2.0", "3.0"))
+    with pytest.raises(RunFolderError, match="rewards"):
+        evaluate(own_problems(tmp_path), backend, tmp_path / "out", settings)
+
+
+def test_a_reward_that_fails_leaves_its_samples_unscored(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def silent(completions, **kwargs):\n    return [None for _ in completions]\n")
+    settings = EvaluationSettings(num_samples=2, rewards=(f"{tmp_path / 'mine.py'}:silent", "format"))
+    summary = evaluate(own_problems(tmp_path), backend_of(lambda prompt, seed: "x"), tmp_path / "out", settings)
+    assert summary["modes"]["sampled"]["unscored_share"] == 1.0

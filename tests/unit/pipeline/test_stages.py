@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -140,3 +142,69 @@ def test_a_refusal_names_its_stage_once() -> None:
             naming_stage("a"),
         ):
             raise ConfigError(message)
+
+
+@pytest.mark.parametrize("key", ["model_name_or_path", "dataset_name", "output_dir", "seed", "dataset_mixture"])
+def test_what_a_stage_sets_itself_can_not_be_overridden(recipe: Path, key: str) -> None:
+    """`--set sft.overrides.dataset_name=/nonexistent` trained happily on the old data."""
+    with pytest.raises(ConfigError, match=rf"--set sft.overrides.{key}=x: stage 'sft': {key} can't be overridden"):
+        read_pipeline(recipe, changes=[f"sft.overrides.{key}=x"])
+
+
+OWN = """
+output_dir: out
+stages:
+  problems: {kind: problems, sft: mine.jsonl, rl: mine.jsonl, held_out: mine.jsonl}
+  sft: {kind: sft, model: ./base, traces: mine_traces.jsonl, recipe: sft.yaml, overrides: {max_steps: 4}}
+  grpo: {kind: grpo, model: org/model-1.5, problems: mine.jsonl, recipe: sft.yaml}
+  after: {kind: evaluate, model: ./base, problems: mine.jsonl}
+"""
+
+
+@pytest.fixture
+def own(recipe: Path, tiny_model: Path) -> Path:
+    """A pipeline of the user's own files, beside the recipe."""
+    recipe.write_text(OWN)
+    rows = [{"question": f"{n}+1?", "answer": n + 1} for n in range(3)]
+    (recipe.parent / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (recipe.parent / "mine_traces.jsonl").write_text('{"messages": [{"role": "user", "content": "1+1?"}]}\n')
+    shutil.copytree(tiny_model, recipe.parent / "base")
+    return recipe
+
+
+def test_a_pipeline_takes_the_users_own_problems_traces_and_model(own: Path) -> None:
+    stages = {stage.name: stage for stage in read_pipeline(own).stages}
+    assert [stage.needs() for stage in stages.values()] == [[], [], [], []]
+    resolved = stages["sft"].prepare(Path("out"), 3).given
+    assert resolved["model_name_or_path"] == str(own.parent / "base")
+    assert resolved["dataset_name"] == str(own.parent / "mine_traces.jsonl")
+    assert stages["grpo"].place("org/model-1.5", Path("out")) == "org/model-1.5"
+    assert [problem.prompt for problem in stages["after"].plan(Path("out"), 0).problems] == ["0+1?", "1+1?", "2+1?"]  # type: ignore[attr-defined]
+    recipe = "\n".join(OWN.splitlines()[:4])
+    own.write_text(recipe)
+    runner.run_pipeline(read_pipeline(own, own.parent / "out"), lambda line: None)
+    rows = [json.loads(line) for line in (own.parent / "out" / "problems" / "rl.jsonl").read_text().splitlines()]
+    assert [(row["prompt"], row["solution"]) for row in rows] == [("0+1?", "1"), ("1+1?", "2"), ("2+1?", "3")]
+
+
+def test_other_contents_of_the_users_own_files_are_another_run(own: Path) -> None:
+    before = runner.fingerprint_stages(read_pipeline(own))
+    with (own.parent / "mine.jsonl").open("a") as file:
+        file.write('{"question": "9+1?", "answer": 10}\n')
+    after = runner.fingerprint_stages(read_pipeline(own))
+    assert {name for name in before if before[name] != after[name]} == {"problems", "grpo", "after"}
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        ("problems.rl=absent.jsonl", "absent.jsonl"),
+        ("sft.model=./absent", "./absent"),
+        ("sft.traces=a/b.csv", "a/b.csv"),
+    ],
+)
+def test_a_file_of_the_users_own_that_is_not_there_is_named(own: Path, change: str, missing: str) -> None:
+    with pytest.raises(
+        ConfigError, match=f"stage '{change.partition('.')[0]}': '{missing}' does not exist, neither beside"
+    ):
+        read_pipeline(own, changes=[change])

@@ -18,7 +18,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic_run import write_json, write_json_lines, write_pipeline_run, write_rollouts, write_training_run
+from synthetic_run import (
+    write_evaluation,
+    write_json,
+    write_json_lines,
+    write_pipeline_run,
+    write_rollouts,
+    write_training_run,
+)
 
 from open_r1.errors import RunFolderError
 from open_r1.records import Estimate
@@ -461,3 +468,53 @@ def test_a_browser_opens_the_page_and_runs_nothing_in_it(run_dir, tmp_path):
     assert "<title>owned</title>" not in dom
     assert "How it was made" in page.text
     assert not {"script", "img"} & {tag for tag, _ in page.elements}
+
+
+# --- own runs, in a folder of one's own -----------------------------------------------------------------------------
+
+
+def write_own_runs(runs: Path) -> Path:
+    """A chain whose names sort the wrong way round, and a model that has nothing to do with it."""
+    for name, start in (("z-sft", "Qwen/Base"), ("a-grpo", str(runs / "z-sft"))):
+        write_training_run(runs / name, "grpo" if "grpo" in name else "sft", num_steps=20)
+        (runs / name / "resolved.yaml").write_text(f"learning_rate: 0.001\nmodel_name_or_path: {start}  # --model\n")
+    trained = {"a": ("grpo", str(runs / "a-grpo")), "z": ("sft", str(runs / "z-sft")), "b": ("base", "Qwen/Base")}
+    for name, (model, path) in {**trained, "c": ("sft", "someone/else")}.items():
+        folder = runs / f"eval-{name}" / "held_out"
+        write_evaluation(folder, model)
+        (folder / "comparison.json").unlink(missing_ok=True)
+        edit_json(folder / "summary.json", model=path)
+    return runs
+
+
+def test_the_order_and_the_arrows_follow_which_model_came_from_which(tmp_path):
+    """Sorted by name the page said that accuracy fell from GRPO to SFT."""
+    text = Page(build_report(write_own_runs(tmp_path / "runs"))).text
+    headline = text[text.index("Greedy accuracy on") :]
+    assert re.match(
+        r"Greedy accuracy on 60 held-out problems: \S+ % \(Qwen/Base\) → \S+ % \(z-sft\) → \S+ % \(a-grpo\); "
+        r"\S+ % \(someone/else\)\.",
+        headline,
+    ), headline[:200]
+
+
+def test_a_gain_over_the_model_that_this_one_came_from_is_computed_where_it_is_not_on_record(tmp_path):
+    runs, pairs = write_own_runs(tmp_path / "runs"), []
+
+    def compare(before: Path, after: Path) -> dict[str, Any]:
+        pairs.append((before.parent.name, after.parent.name))
+        return {"modes": {"greedy": {"difference": {"value": 0.4, "low": 0.3, "high": 0.5, "n": 60}}}}
+
+    text = Page(build_report(runs, compare)).text
+    assert pairs == [("eval-b", "eval-z"), ("eval-z", "eval-a")]
+    assert "a-grpo’s gain over z-sft is +40.0 points [95 % interval 30.0 to 50.0]." in text
+
+
+def test_a_comparison_that_can_not_be_made_is_a_note(tmp_path):
+    def compare(before: Path, after: Path) -> dict[str, Any]:
+        raise RunFolderError("its samples are gone")
+
+    assert (
+        "can’t be compared with “eval-b/held_out”: its samples are gone"
+        in Page(build_report(write_own_runs(tmp_path / "runs"), compare)).text
+    )

@@ -32,9 +32,9 @@ class EvaluationStage(Stage):
     makes: ClassVar[tuple[str, ...]] = ("summary.json", "samples.jsonl")
     resumes: ClassVar[bool] = True
 
-    model: StageName = setting(MISSING, "The stage with the model.")
+    model: StageName = setting(MISSING, "The stage with the model, or a folder or Hub id.")
     problems: StageName = setting(
-        StageName("problems"), "The stage with `held_out.jsonl`, where no benchmark is named."
+        StageName("problems"), "The stage with `held_out.jsonl`, or a file, where no benchmark is named."
     )
     benchmark: str | None = setting(None, "A benchmark by name, instead of held-out problems.")
     data: str | None = setting(None, "A local file in the benchmark's columns.")
@@ -45,7 +45,7 @@ class EvaluationStage(Stage):
     max_problems: int | None = setting(None, "Only the first so many problems.", COUNT)
     batch_size: int | None = setting(None, "Sequences at once (default: 1024, and 256 of a benchmark).", COUNT)
 
-    def needs(self) -> list[str]:
+    def given(self) -> list[str]:
         named = (self.model, self.baseline) if self.benchmark else (self.model, self.problems, self.baseline)
         return [stage for stage in named if stage]
 
@@ -56,7 +56,7 @@ class EvaluationStage(Stage):
             choose_modes(self._find_benchmark(Path()), self._settings(0))
 
     def prepare(self, root: Path, seed: int) -> None:
-        if self.benchmark:
+        if self.benchmark or self.problems not in self.needs():
             self.plan(root, seed)
 
     def _find_benchmark(self, root: Path) -> Benchmark:
@@ -65,7 +65,7 @@ class EvaluationStage(Stage):
 
         if self.benchmark:
             return get_benchmark(self.benchmark)
-        return held_out_benchmark(str(root / self.problems / "held_out.jsonl"))
+        return held_out_benchmark(self.place(self.problems, root, "held_out.jsonl"))
 
     def _settings(self, seed: int) -> EvaluationSettings:
         from open_r1.evaluation import EvaluationSettings
@@ -92,7 +92,7 @@ class EvaluationStage(Stage):
         folder = context.run.path
         batch_size = self.batch_size or (BENCHMARK_BATCH if self.benchmark else HELD_OUT_BATCH)
         plan = self.plan(context.root, context.seed)
-        backend = transformers_backend(str(context.folder(self.model)), batch_size)
+        backend = transformers_backend(self.place(self.model, context.root), batch_size)
         show = at_most_every(SHOW_EVERY_S, context.report)
         summary = run_evaluation(plan, backend, folder, show, context.report, model_name=self.model)
         if self.baseline:

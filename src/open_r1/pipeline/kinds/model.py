@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 from open_r1.configs.fields import setting
 from open_r1.configs.reader import as_setting
 from open_r1.configs.types import read_record
+from open_r1.data.sources import open_rows
 from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage
-from open_r1.rundir import read_jsonl
 
 MAX_ROWS = 2000  # traces that the tokenizer is made from
 
@@ -23,7 +24,7 @@ class ModelStage(Stage):
     makes: ClassVar[tuple[str, ...]] = ("model.safetensors", "tokenizer.json")
     inputs: ClassVar[tuple[str, ...]] = ("traces",)
 
-    traces: StageName = setting(StageName("traces"), "The stage with the traces.")
+    traces: StageName = setting(StageName("traces"), "The stage with the traces, or a file.")
     shape: dict[str, Any] = setting({}, "The model's shape; see the table of its keys.")
 
     def prepare(self, root: Path, seed: int) -> Any:
@@ -36,8 +37,8 @@ class ModelStage(Stage):
     def run(self, context: Context) -> dict[str, Any]:
         from open_r1.training.tiny_models import make_model_folder
 
-        rows = read_jsonl(context.folder(self.traces) / "traces.jsonl")
-        texts = [message["content"] for row in rows[:MAX_ROWS] for message in row["messages"]]
+        rows = open_rows(self.place(self.traces, context.root, "traces.jsonl"))
+        texts = [message["content"] for row in islice(rows.read(), MAX_ROWS) for message in row["messages"]]
         parameters = make_model_folder(context.run.path, texts, context.prepared, context.seed)
         context.report(f"{parameters:,} parameters with random weights")
         return {"parameters": parameters}

@@ -15,6 +15,8 @@ from open_r1.records import Problem
 from open_r1.rundir import read_jsonl, write_jsonl
 from open_r1.tasks import draw_problems, get_family
 
+PARTS = ("sft", "rl", "held_out")
+
 
 @dataclass(frozen=True)
 class ProblemsStage(Stage):
@@ -26,13 +28,22 @@ class ProblemsStage(Stage):
     families: dict[str, list[int]] = setting(
         {}, "Task families, each with its range of difficulty, as {sums: [2, 6]}."
     )
-    sft: int = setting(1000, "Problems in sft.jsonl.", COUNT)
-    rl: int = setting(1000, "Problems in rl.jsonl.", COUNT)
-    held_out: int = setting(500, "Problems in held_out.jsonl.", COUNT)
+    sft: int | str = setting(1000, "Problems in sft.jsonl, or a file of your own.", COUNT)
+    rl: int | str = setting(1000, "Problems in rl.jsonl, or a file of your own.", COUNT)
+    held_out: int | str = setting(500, "Problems in held_out.jsonl, or a file of your own.", COUNT)
+
+    def given(self) -> list[str]:
+        return [value for part in PARTS if isinstance(value := getattr(self, part), str)]
+
+    def needs(self) -> list[str]:
+        return []
 
     def check(self) -> None:
-        if not self.families:
-            raise ConfigError(f"stage '{self.name}': families is empty; name at least one, as 'sums: [2, 6]'.")
+        if not self.families and len(self.given()) < len(PARTS):
+            raise ConfigError(
+                f"stage '{self.name}': families is empty; name at least one, as 'sums: [2, 6]', or give files of your own "
+                f"for {', '.join(PARTS)}."
+            )
         for name, difficulties in self.families.items():
             family = get_family(name)
             low, high = family.difficulties
@@ -45,7 +56,8 @@ class ProblemsStage(Stage):
     def run(self, context: Context) -> dict[str, Any]:
         for part, split, salt in (("sft", "train", 0), ("rl", "train", 1), ("held_out", "held_out", 2)):
             count = getattr(self, part)
-            sampled = self.sample(count, split, 3 * context.seed + salt)
+            is_own = isinstance(count, str)
+            sampled = self.read_own(count) if is_own else self.sample(count, split, 3 * context.seed + salt)
             rows = [
                 {
                     "id": problem.id,
@@ -58,8 +70,22 @@ class ProblemsStage(Stage):
                 for problem in sampled
             ]
             write_jsonl(context.run.path / f"{part}.jsonl", rows)
-            context.report(f"{count} problems in {part}.jsonl")
-        return {"sft": self.sft, "rl": self.rl, "held_out": self.held_out}
+            context.report(f"{len(rows)} problems in {part}.jsonl")
+        return {part: getattr(self, part) for part in PARTS}
+
+    def read_own(self, file: str) -> list[Problem]:
+        """The problems of a file, their columns found by name."""
+        from open_r1.data.columns import GOLD_COLUMNS, PROMPT_COLUMNS, find_column
+        from open_r1.data.sources import open_rows
+
+        rows = open_rows(self.place(file, Path()))
+        prompt, gold = (
+            find_column(rows.columns, None, known, file, "a column of that name", what)
+            for known, what in ((PROMPT_COLUMNS, "problems"), (GOLD_COLUMNS, "answers"))
+        )
+        return [
+            Problem(row[prompt], rows.to_text(row[gold]) or "", str(row.get("family") or "")) for row in rows.read()
+        ]
 
     def sample(self, count: int, split: Any, seed: int) -> list[Problem]:
         """`count` problems, the families taking turns, in a seeded order."""

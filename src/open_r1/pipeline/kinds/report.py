@@ -16,8 +16,9 @@ class ReportStage(Stage):
     always: ClassVar[bool] = True
 
     def run(self, context: Context) -> dict[str, Any]:
+        from open_r1.evaluation.table import compare_folders
         from open_r1.report import build_report
 
-        path = build_report(context.root)
+        path = build_report(context.root, compare_folders)
         context.report(f"open {path}")
         return {"report": path.name}

@@ -17,6 +17,8 @@ from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage
 from open_r1.pipeline.training import check_arguments, run_training
 from open_r1.training.parse import StageArguments, parse_stage
 
+SET_HERE = ("model_name_or_path", "dataset_name", "output_dir", "seed")  # what the pipeline gives to a stage
+
 
 @dataclass(frozen=True)
 class TrainingStage(Stage):
@@ -32,7 +34,7 @@ class TrainingStage(Stage):
     def settings(self) -> dict[str, Any]:
         """Recipe and overrides as values, so that the fingerprint follows what they say, not where they are."""
         values = {setting.key: setting.value for setting in self.recipe_settings}
-        return {"stage": self.needs(), **values, **self.overrides}
+        return {"stage": self.given(), **values, **self.overrides}
 
     @cached_property
     def recipe_settings(self) -> list[Setting]:
@@ -44,16 +46,19 @@ class TrainingStage(Stage):
             )
         return read_recipe(path)
 
+    def check(self) -> None:
+        overrides = self.setting("overrides") or as_setting("overrides", self.overrides, f"stage {self.name}")
+        for part in (part for part in overrides.parts if part.key.replace("-", "_") in (*SET_HERE, "dataset_mixture")):
+            raise ConfigError(
+                f"{part.origin}: stage '{self.name}': {part.key} can't be overridden, since the stage sets it: by its "
+                f"{' and '.join(self.inputs)}, and by the pipeline's seed and output_dir."
+            )
+
     def prepare(self, root: Path, seed: int) -> StageArguments:
         """The settings as the command would resolve them; ConfigError for what it would refuse."""
-        model, data = self.needs()
-        given = {
-            "model_name_or_path": str(root / model),
-            "dataset_name": str(root / data / self.reads),
-            "output_dir": str(root / self.name),
-            "seed": seed,
-        }
-        of_pipeline = [Setting(key, value, "pipeline") for key, value in given.items()]
+        model, data = self.given()
+        places = self.place(model, root), self.place(data, root, self.reads), str(root / self.name), seed
+        of_pipeline = [Setting(key, value, "pipeline") for key, value in zip(SET_HERE, places, strict=True)]
         overrides = self.setting("overrides") or as_setting("overrides", self.overrides, f"stage {self.name}")
         settings = [*self.recipe_settings, *overrides.parts, *of_pipeline]
         arguments = parse_stage(self.kind, [], settings)  # type: ignore[arg-type]
@@ -75,8 +80,8 @@ class SFTStage(TrainingStage):
     inputs: ClassVar[tuple[str, ...]] = ("model", "traces")
     reads: ClassVar[str] = "traces.jsonl"
 
-    model: StageName = setting(StageName("model"), "The stage with the model.")
-    traces: StageName = setting(StageName("traces"), "The stage with the traces.")
+    model: StageName = setting(StageName("model"), "The stage with the model, or a folder or Hub id.")
+    traces: StageName = setting(StageName("traces"), "The stage with the traces, or a file.")
 
 
 @dataclass(frozen=True)
@@ -87,5 +92,5 @@ class GRPOStage(TrainingStage):
     inputs: ClassVar[tuple[str, ...]] = ("model", "problems")
     reads: ClassVar[str] = "rl.jsonl"
 
-    model: StageName = setting(StageName("sft"), "The stage with the model.")
-    problems: StageName = setting(StageName("problems"), "The stage with the problems.")
+    model: StageName = setting(StageName("sft"), "The stage with the model, or a folder or Hub id.")
+    problems: StageName = setting(StageName("problems"), "The stage with the problems, or a file.")
