@@ -47,6 +47,7 @@ class Verdict:
 
     @property
     def is_correct(self) -> bool:
+        """Whether the answer was found to equal the gold."""
         return self.reason == "correct"
 
     @property
