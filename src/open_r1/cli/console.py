@@ -53,6 +53,7 @@ class PrintableFormatter(logging.Formatter):
     """A log's format, in printable characters: a message may quote a server, a file or a model."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The log line, with characters that a terminal acts upon made visible, and without secrets."""
         return as_printable(hide_secrets(super().format(record)))
 
 
@@ -80,6 +81,7 @@ def table(rows: Iterable[Sequence[Any]], headings: Sequence[str] = (), indent: i
 
 
 def cell_text(cell: Any) -> str:
+    """The cell as a table shows it: a dash for None, commas in integers."""
     if cell is None:
         return "-"
     return f"{cell:,}" if type(cell) is int else str(cell)
@@ -159,6 +161,7 @@ class ProgressLine:
             self.is_open = False
 
     def write(self, text: str) -> None:
+        """Write to stderr at once."""
         sys.stderr.write(text)
         sys.stderr.flush()
 
