@@ -23,8 +23,8 @@ from open_r1.data.columns import (
     batch_texts,
     completion_of,
     find_prompt_column,
-    is_conversation,
     problem_of,
+    read_chat,
     require_columns,
     text_of,
 )
@@ -272,11 +272,7 @@ def narrow(rows: np.ndarray, signatures: np.ndarray | None, settings: SelectSett
 def as_messages(row: Mapping[str, Any], columns: Columns, system_prompt: str | None) -> dict[str, Any]:
     """A row with the conversation in place of the completion; its other columns stay."""
     asked = problem_of(row, columns.problems)
-    turns = (
-        [{"role": str(turn["role"]), "content": turn["content"]} for turn in asked]
-        if is_conversation(asked)
-        else [{"role": "user", "content": text_of(asked)}]
-    )
+    turns = read_chat(asked) or [{"role": "user", "content": text_of(asked)}]
     answer = completion_of(row, columns.completion) or ""
     messages = [*with_system_prompt(turns, system_prompt), {"role": "assistant", "content": answer}]
     rest = {name: value for name, value in row.items() if name not in (columns.completion, "messages")}

@@ -10,6 +10,7 @@ import importlib.util
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from trl.trainer.utils import RepeatSampler
 
 from open_r1.data import get_dataset, to_prompts
 from open_r1.errors import ConfigError, DataError
+from open_r1.records import Outcome
+from open_r1.rewards.base import RewardFunction
 from open_r1.rewards.combination import RewardWeights, zero_variance_share
 from open_r1.rewards.preflight.check import Preflight
 from open_r1.rewards.registry import get_reward_funcs, get_spec, required_columns
@@ -181,7 +184,9 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
             "use_vllm is true but vllm isn't installed here; run in the checkout: pip install -e '.[vllm]'."
         )
     data = load_prompts(arguments)
-    rewards = [RewardAdapter(reward, training.max_unscored_share) for reward in get_reward_funcs(script)]
+    functions = get_reward_funcs(script)
+    check_scorable(data[script.dataset_train_split], functions, script)
+    rewards = [RewardAdapter(reward, training.max_unscored_share) for reward in functions]
     tokenizer = get_tokenizer(arguments.model, training, trains_on_thinking=False)
     data = leave_out_refused(data, tokenizer, report)
     data = drop_long_prompts(data, tokenizer, training.max_prompt_length, report)
@@ -238,8 +243,33 @@ def check_reward_columns(found: Sequence[str], script: Any) -> None:
     needed = [(reward, c) for reward, columns in required_columns(script.reward_funcs).items() for c in columns]
     for reward, column in needed:
         if column not in found:
+            is_gold = column == "solution"
+            remedy = "name it with dataset_solution_column" if is_gold else "rename the data's column to that"
             raise DataError(
                 f"reward '{reward}' needs the column '{column}', which '{script.dataset_name or 'the mixture'}' "
-                f"does not have. Found: {', '.join(found)}; name it with dataset_solution_column, "
-                "or leave that reward out."
+                f"does not have. Found: {', '.join(found)}; {remedy}, or leave that reward out."
+            )
+
+
+def check_scorable(rows: Any, rewards: Sequence[RewardFunction], script: Any) -> None:
+    """DataError when a reward for programs can score no row of the data; the first that it can ends the search.
+
+    An empty completion shows it without running anything: it has no program, which is a score where the tests are read.
+    """
+    empty = [[{"role": "assistant", "content": ""}]]
+    for name, reward in zip(script.reward_funcs, rewards, strict=True):
+        if get_spec(name).kind not in ("program", "contest"):
+            continue
+        unscored: dict[str, list[Outcome]] = {}
+        for row in rows:
+            (outcome,) = reward.score(completions=empty, **{column: [value] for column, value in row.items()})
+            if outcome.is_scored:
+                break
+            unscored.setdefault(outcome.reason, []).append(outcome)
+        else:
+            counts = ", ".join(f"{len(outcomes)} {reason}" for reason, outcomes in unscored.items())
+            problem = next((o.details["problem"] for o in chain(*unscored.values()) if "problem" in o.details), "")
+            raise DataError(
+                f"reward '{name}' can score none of the {len(rows)} problems ({counts}). {problem} Its columns are "
+                f"{', '.join(get_spec(name).needs_columns)}; docs/guides/code-execution.md says what they contain."
             )

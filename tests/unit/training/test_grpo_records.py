@@ -11,8 +11,16 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from open_r1.errors import DataError
+from open_r1.rewards import format_reward, get_code_reward
 from open_r1.rewards.combination import zero_variance_share
-from open_r1.training.grpo import EpochSampler, check_generations, check_reward_columns, reward_tuples, to_rollouts
+from open_r1.training.grpo import (
+    EpochSampler,
+    check_generations,
+    check_reward_columns,
+    check_scorable,
+    reward_tuples,
+    to_rollouts,
+)
 from open_r1.training.lengths import drop_long_prompts
 from open_r1.training.sft import cut_training_split, pick_eval_split
 
@@ -98,6 +106,23 @@ def test_a_column_that_a_reward_needs_and_the_data_lack_is_named() -> None:
     check_reward_columns(["prompt", "solution"], script)
     with pytest.raises(DataError, match="'accuracy' needs the column 'solution', which 'the mixture' does not have"):
         check_reward_columns(["prompt"], script)
+    script.reward_funcs = ["code"]
+    with pytest.raises(DataError, match="Found: prompt, verification; rename the data's column") as refused:
+        check_reward_columns(["prompt", "verification"], script)
+    assert "dataset_solution_column" not in str(refused.value)
+
+
+def test_data_of_which_a_code_reward_can_score_no_row_are_refused() -> None:
+    script = SimpleNamespace(reward_funcs=["code", "format"])
+    rewards = [get_code_reward(), format_reward]
+    good = {"language": "python", "test_cases": [{"input": "1", "output": "1", "type": "stdin_stdout"}]}
+    bad = [None, {**good, "test_cases": []}, {**good, "language": "pyhton"}]
+    check_scorable([{"verification_info": info} for info in [*bad, good]], rewards, script)
+    with pytest.raises(
+        DataError, match=r"'code' can score none of the 3 problems \(1 not_applicable, 1 \w+, 1"
+    ) as refused:
+        check_scorable([{"verification_info": info} for info in bad], rewards, script)
+    assert "Its columns are verification_info" in str(refused.value)
 
 
 @pytest.mark.parametrize(("most", "left"), [(None, 3), (0, 0), (2, 2), (3, 3), (9, 3)])
