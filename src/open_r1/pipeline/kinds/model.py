@@ -28,6 +28,7 @@ class ModelStage(Stage):
     shape: dict[str, Any] = setting({}, "The model's shape; see the table of its keys.")
 
     def prepare(self, root: Path, seed: int) -> Any:
+        """The shape of the model; ConfigError, with the line, for one that is not possible."""
         from open_r1.training.tiny_models import ModelShape
 
         shape = self.setting("shape") or as_setting("shape", self.shape, "")
@@ -35,6 +36,7 @@ class ModelStage(Stage):
             return read_record(ModelShape, shape.parts, f"stage '{self.name}': shape", shape.origin)
 
     def run(self, context: Context) -> dict[str, Any]:
+        """Write a model with random weights and a tokenizer made of the traces; returns its number of parameters."""
         from open_r1.training.tiny_models import make_model_folder
 
         rows = open_rows(self.place(self.traces, context.root, "traces.jsonl"))
