@@ -44,6 +44,7 @@ class EvaluationStage(Stage):
     max_new_tokens: int | None = setting(None, "Most tokens of a completion.", COUNT)
     max_problems: int | None = setting(None, "Only the first so many problems.", COUNT)
     batch_size: int | None = setting(None, "Sequences at once (default: 1024, and 256 of a benchmark).", COUNT)
+    use_cpu: bool = setting(False, "Evaluate on the CPU, also beside an accelerator.")
 
     def given(self) -> list[str]:
         """The model, the problems unless a benchmark has them, and the baseline."""
@@ -96,7 +97,7 @@ class EvaluationStage(Stage):
         folder = context.run.path
         batch_size = self.batch_size or (BENCHMARK_BATCH if self.benchmark else HELD_OUT_BATCH)
         plan = self.plan(context.root, context.seed)
-        backend = transformers_backend(self.place(self.model, context.root), batch_size)
+        backend = transformers_backend(self.place(self.model, context.root), batch_size, self.use_cpu)
         show = at_most_every(SHOW_EVERY_S, context.report)
         summary = run_evaluation(plan, backend, folder, show, context.report, model_name=self.model)
         if self.baseline:
