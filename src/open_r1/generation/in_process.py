@@ -192,4 +192,5 @@ class SeededSampling:
 
 
 def in_order(completions: Mapping[int, Completion]) -> list[Completion]:
+    """The completions of one prompt by their indices."""
     return [completions[index] for index in sorted(completions)]
