@@ -10,16 +10,18 @@ import argparse
 import sys
 
 from open_r1.cli import _data_pass_rate
-from open_r1.cli._generation_scripts import run
+from open_r1.cli.main import run_parsed
 from open_r1.cli.options import Parser
 
 
-def measure(arguments: argparse.Namespace) -> None:
+def measure(arguments: argparse.Namespace) -> int:
     """Pass rates by vLLM in this process, as the original does it, where nothing else is asked for."""
     if not {"server", "backend"} & vars(arguments).keys():
         arguments.backend = "vllm"
-    _data_pass_rate.run(arguments)
+    return _data_pass_rate.run(arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(run(measure, Parser(description=_data_pass_rate.DESCRIPTION, fill=_data_pass_rate.add_options), None))
+    parser = Parser(description=_data_pass_rate.DESCRIPTION, fill=_data_pass_rate.add_options)
+    parser.set_defaults(run=measure)
+    sys.exit(run_parsed(parser.parse_args()))

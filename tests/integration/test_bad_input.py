@@ -50,7 +50,7 @@ def test_data_that_cannot_be_used(
     traces.write_text(traces.read_text(encoding="utf-8") + '{"prompt": "torn\n', encoding="utf-8")
     assert_refused(train(open_r1, kind, tiny_model, traces, out), "traces.jsonl:21 is not JSON", "fix or remove")
     traces.write_text("", encoding="utf-8")
-    assert_refused(train(open_r1, kind, tiny_model, traces, out), "is empty")
+    assert_refused(train(open_r1, kind, tiny_model, traces, out), "contains no rows")
     traces.write_text('{"question": "q", "solution": "s"}\n', encoding="utf-8")
     assert_refused(
         train(open_r1, kind, tiny_model, traces, out), "no column 'prompt'", "Found: question, solution",
@@ -183,7 +183,7 @@ CHANGES = {
     "evaluate.temperature=hot": "temperature must be a number or null, but is 'hot'",
     "grpo.overrides.reward_funcs=[acuracy]": "did you mean 'accuracy'?",
     "grpo.overrides.callbacks=[mine]": "not of the form module:name",
-    "sft.overrides.seed=[1]": "it must be a whole number",
+    "sft.overrides.seed=[1]": "seed must be a whole number",
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from open_r1.cli.console import ProgressLine, show, show_json
 from open_r1.cli.options import add_results
+from open_r1.errors import ConfigError
 
 SUMMARY = "a mixture of data sets, written out with its exact counts"
 DESCRIPTION = "Write a recipe's mixture as Parquet shards with a card."
@@ -28,16 +29,17 @@ done.json is written last; the same command replaces what an interrupted one lef
 
 
 def add_options(parser: Any) -> None:
+    """The options of `data mix`."""
     parser.add_argument("recipe", type=Path, help="YAML with a dataset_mixture")
     add_results(parser, "output_dir", required=True, help="new folder for the shards")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from open_r1.configs.datasets import read_mixture
+    """Write the mixture as shards, and show each data set's share."""
     from open_r1.data.mixtures import mix
 
     folder = None if arguments.dry_run else arguments.output_dir
-    mixture, recipe, overwrite = read_mixture(arguments.recipe).value, str(arguments.recipe), arguments.overwrite
+    mixture, recipe, overwrite = read_mixture(arguments.recipe), str(arguments.recipe), arguments.overwrite
     with ProgressLine() as line:
         mixed = mix(mixture, folder, recipe=recipe, overwrite=overwrite, progress=line.counting("rows"))
     if arguments.json:
@@ -48,3 +50,16 @@ def run(arguments: argparse.Namespace) -> int:
     counts = ", ".join(f"{count:,} rows of {name}" for name, count in mixed.rows.items())
     show(counts + (f" in {folder}" if folder else ""))
     return 0
+
+
+def read_mixture(path: Path) -> Any:
+    """The `dataset_mixture` of a recipe. ConfigError when it can't be read or has none."""
+    from open_r1.configs.reader import read_recipe
+
+    settings = {setting.key: setting.value for setting in read_recipe(path)}
+    if "dataset_mixture" not in settings:
+        raise ConfigError(
+            f"recipe '{path}' has no dataset_mixture (found {', '.join(settings) or 'nothing'}); write one as "
+            "`open-r1 data mix --help` shows."
+        )
+    return settings["dataset_mixture"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
 from typing import Any
 
 from open_r1.data.rows import Chunk, Rows, batch_rows
@@ -18,6 +20,9 @@ GOLD_COLUMNS = ("solution", "answer")
 RESPONSE_COLUMNS = ("completion", "response", "generation", *GOLD_COLUMNS)  # columns of what a model is to answer
 TEXT_COLUMNS = ("problem", "question", "prompt", "messages", "text", "instruction", "Question", "question_content")
 """Columns of the text by which rows are compared."""
+
+ROLES = {"human": "user", "gpt": "assistant"}  # ShareGPT's words
+Message = dict[str, Any]
 
 BATCH_CHARACTERS = 1 << 17  # text that is processed at a time: it stays in a processor's cache meanwhile
 BATCH_ROWS = 4096  # texts that are processed at a time, at most
@@ -81,13 +86,35 @@ def rename_columns(rows: Any, mapping: Mapping[str, str], where: str, setting: s
     return rows.rename_columns(dict(mapping))
 
 
-def is_conversation(value: Any) -> bool:
-    """Whether a value is a chat: one turn or more, each with a role and a text as its content."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(turn, dict) and turn.get("role") and isinstance(turn.get("content"), str) for turn in value)
-    )
+def read_chat(value: Any) -> list[Message] | None:
+    """The turns of a chat, each with role, content and what else it has; None for what isn't one.
+
+    A turn is of role and content, or of from and value. Its content may be a list of parts of text, or null where it calls
+    tools; nulls elsewhere are left out, since a table has a null for every key that some other row has.
+    """
+    turns = [_read_turn(turn) for turn in value] if isinstance(value, list) else []
+    return turns if turns and None not in turns else None  # pyright: ignore[reportReturnType]
+
+
+def _read_turn(turn: Any) -> Message | None:
+    if not isinstance(turn, dict):
+        return None
+    turn = without_nulls(turn)
+    role = turn.pop("role", None) or ROLES.get(turn.get("from", ""), turn.get("from"))
+    content = turn.pop("content", turn.get("value"))
+    if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
+        content = "".join(str(part.get("text", "")) for part in content)
+    if content is None and turn.get("tool_calls"):
+        content = ""  # as templates would write a null as None
+    rest = {key: value for key, value in turn.items() if key not in ("from", "value")}
+    return {"role": str(role), "content": content, **rest} if role and isinstance(content, str) else None
+
+
+def without_nulls(value: Any) -> Any:
+    """A value without the keys whose value is null."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def text_of(value: Any, depth: int = 0) -> str:
@@ -112,7 +139,16 @@ def gold_of(row: Mapping[str, Any], column: str | None) -> Any:
     """A row's gold answer, from `column` or else the first of `GOLD_COLUMNS` that is filled; None where it has none."""
     values = (row.get(name) for name in ((column,) if column else GOLD_COLUMNS))
     gold = next((value for value in values if value is not None and str(value).strip()), None)
-    return gold if gold is None or isinstance(gold, str | int | float) else text_of(gold)
+    return gold if isinstance(gold, str | int | float) else gold_text(gold, "a row's gold answer")
+
+
+def gold_text(gold: Any, where: str) -> str | None:
+    """A gold answer as text. DataError, which begins with `where`, for what is not one answer."""
+    if isinstance(gold, bytes):
+        gold = gold.decode("utf-8", "replace")
+    if gold is None or isinstance(gold, str | int | float | Decimal | date | time):
+        return gold if gold is None else str(gold)
+    raise DataError(f"{where} is {str(gold)[:80]}, not one text or number; write the answer as text.")
 
 
 def completion_of(row: Mapping[str, Any], column: str) -> str | None:

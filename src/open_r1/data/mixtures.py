@@ -74,7 +74,7 @@ def mix_shares(mixture: DatasetMixtureConfig) -> tuple[DatasetDict, list[Share]]
         take_tokens(mixture, entry) if mixture.tokens else take_share(entry, mixture.seed)
         for entry in mixture.datasets
     ]
-    parts, shares = [rows for rows, _ in taken], [share for _, share in taken]
+    parts, shares = with_one_type([rows for rows, _ in taken]), [share for _, share in taken]
     try:
         combined = concatenate_datasets(parts).shuffle(seed=mixture.seed)
     except ValueError as error:
@@ -128,6 +128,34 @@ def mix(
         named = {str(name): rows for name, rows in splits.items()}
         write_folder(output_dir, named, [Step("mix", recipe, mixture, counts)], output_dir.name, progress=progress)
     return mixed
+
+
+def with_one_type(parts: list[Dataset]) -> list[Dataset]:
+    """The parts, each column of chats or the like in a type that all parts can have: keys and their order may differ.
+
+    Text is text in whatever form a file has it. Numbers and text are left as they are, for `describe_misfit`.
+    """
+    import pyarrow as pa
+    from datasets import Features
+
+    from open_r1.data.tables import JSON, join_schemas, plain_schema
+
+    schemas = [part.features.arrow_schema for part in parts]
+    joined = join_schemas(schemas)
+    own = [
+        {
+            field.name: joined.field(field.name).type
+            if pa.types.is_nested(field.type) or field.type == JSON
+            else field.type
+            for field in plain_schema(schema)
+        }
+        for schema in schemas
+    ]
+    wanted = [Features.from_arrow_schema(pa.schema(list(types.items()))) for types in own]
+    return [
+        part if schema.types == list(types.values()) else part.cast(features)
+        for part, schema, types, features in zip(parts, schemas, own, wanted, strict=True)
+    ]
 
 
 def take_share(entry: DatasetConfig, seed: int) -> tuple[Dataset, Share]:

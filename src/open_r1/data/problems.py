@@ -25,7 +25,8 @@ from open_r1.data.columns import (
     PROMPT_COLUMNS,
     find_column,
     find_prompt_column,
-    is_conversation,
+    gold_text,
+    read_chat,
     require_columns,
 )
 from open_r1.data.sources import open_rows
@@ -153,7 +154,8 @@ class ProblemSet:
         """Why a row can't be asked, None where it can."""
         prompt = row.get(self.prompt_column)
         if isinstance(prompt, list):
-            if not is_conversation(prompt) or prompt[-1]["role"] != "user":
+            chat = read_chat(prompt)
+            if chat is None or chat[-1]["role"] != "user":
                 return f"has a '{self.prompt_column}' that is not a conversation ending with the user: {str(prompt)[:60]!r}"
             if self.template is not None:
                 return f"has a conversation as its '{self.prompt_column}', which a template can't be put around"
@@ -175,7 +177,7 @@ class ProblemSet:
         """The conversation that asks a row's problem."""
         prompt = row[self.prompt_column]
         if isinstance(prompt, list):
-            turns = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in prompt]
+            turns = [{"role": turn["role"], "content": turn["content"]} for turn in read_chat(prompt) or []]
             return to_messages(turns, self.source.system_prompt)
         text = str(prompt) if self.template is None else self.template.render(str(prompt), row)
         return to_messages(text, self.source.system_prompt)
@@ -274,7 +276,7 @@ def read_problem_file(name: str, prompt_column: str, gold_column: str | None) ->
         problems.append(
             Problem(
                 prompt=read_text(row, prompt_column, where),
-                gold=read_text(row, gold, where),
+                gold=read_text({gold: gold_text(row.get(gold), f"{where}: '{gold}'")}, gold, where),
                 family=str(row.get("family") or ""),
                 difficulty=read_difficulty(row.get("difficulty"), where),
                 metadata={"ordered": bool(row.get("ordered"))},
@@ -284,6 +286,7 @@ def read_problem_file(name: str, prompt_column: str, gold_column: str | None) ->
 
 
 def read_text(row: dict[str, Any], column: str, where: str) -> str:
+    """The column's value as text; DataError, with the row's place, where it is empty or of another type."""
     value = row.get(column)
     if not isinstance(value, str | int | float) or not str(value).strip():
         raise DataError(f"{where} has {value!r} as its '{column}', where text is needed; fix or remove that row.")

@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 21  # size of a chunk: about 40 ms of work. A longer line is a chunk of its own.
 BATCH_ROWS = 256  # rows of a stream that are read at a time
-SAMPLED_ROWS = 1000  # first rows of text files whose keys are the columns: rows of JSON lines may differ
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,7 @@ class LineChunk(Chunk):
     lines_before: int
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Each row, or its named columns with None for those it lacks; DataError for a line that is not JSON."""
         for number, line in enumerate(self.content.split(b"\n"), start=self.lines_before + 1):
             if line and not line.isspace():
                 row = self._parse(line, f"{self.path}:{number}")
@@ -95,6 +94,7 @@ class RowChunk(Chunk):
     content: Sequence[dict[str, Any]]
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Each row, or its named columns with None for those it lacks."""
         for row in self.content:
             yield row if columns is None else {column: row.get(column) for column in columns}
 
@@ -110,7 +110,11 @@ class TableChunk(Chunk):
         return RowChunk, (tuple(self.rows(self.needed)),)
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        yield from (self.table if columns is None else self.table.select(list(columns))).to_pylist()
+        """Each row with its JSON columns read, or the named columns alone."""
+        table = self.table if columns is None else self.table.select(list(columns))
+        of_json = [field.name for field in table.schema if getattr(field.type, "extension_name", "") == "arrow.json"]
+        for row in table.to_pylist():
+            yield row | {name: load_leniently(row[name]) for name in of_json if row[name] is not None}
 
 
 Iterate = Callable[[tuple[str, ...]], Iterator[Chunk]]
@@ -138,9 +142,9 @@ class Rows:
 
 
 def text_rows(name: str, iterate: Iterate, to_text: Callable[[Any], str | None]) -> Rows:
-    """Rows without a schema. DataError where there are none."""
+    """Rows without a schema, whose columns are the keys of all rows. DataError where there are none."""
     rows = Rows(name, (), iterate, to_text=to_text)
-    columns = tuple({column: None for row in islice(rows.read(), SAMPLED_ROWS) for column in row})
+    columns = tuple(dict.fromkeys(column for row in rows.read() for column in row))
     if not columns:
         raise DataError(f"data file '{name}' contains no rows; give a file with at least one row.")
     return replace(rows, columns=columns)

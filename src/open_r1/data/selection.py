@@ -23,13 +23,12 @@ from open_r1.data.columns import (
     batch_texts,
     completion_of,
     find_prompt_column,
-    is_conversation,
     problem_of,
+    read_chat,
     require_columns,
     text_of,
 )
 from open_r1.data.conversations import with_system_prompt
-from open_r1.data.processes import count_processes, map_in_order
 from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step, record_step, steps_behind
 from open_r1.data.row_file import check_free
@@ -38,6 +37,7 @@ from open_r1.data.sources import as_rows
 from open_r1.data.trace_choice import NGRAM, By, Candidates, choose, find_duplicates
 from open_r1.data.values import dump_row
 from open_r1.errors import ConfigError, DataError, nearest
+from open_r1.processes.pool import count_processes, map_in_order
 from open_r1.rundir import atomic_file
 from open_r1.text.loops import looping_share
 from open_r1.text.scripts import foreign_share, main_script
@@ -272,11 +272,7 @@ def narrow(rows: np.ndarray, signatures: np.ndarray | None, settings: SelectSett
 def as_messages(row: Mapping[str, Any], columns: Columns, system_prompt: str | None) -> dict[str, Any]:
     """A row with the conversation in place of the completion; its other columns stay."""
     asked = problem_of(row, columns.problems)
-    turns = (
-        [{"role": str(turn["role"]), "content": turn["content"]} for turn in asked]
-        if is_conversation(asked)
-        else [{"role": "user", "content": text_of(asked)}]
-    )
+    turns = read_chat(asked) or [{"role": "user", "content": text_of(asked)}]
     answer = completion_of(row, columns.completion) or ""
     messages = [*with_system_prompt(turns, system_prompt), {"role": "assistant", "content": answer}]
     rest = {name: value for name, value in row.items() if name not in (columns.completion, "messages")}

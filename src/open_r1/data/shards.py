@@ -104,6 +104,7 @@ def write_folder(
     `contents` says what the shards were made of. RunFolderError when the folder contains something else already.
     """
     claim(folder)
+    splits = {name: without_endpoints(rows) for name, rows in splits.items()}
     counts: dict[str, int] = {}
     for name, rows in splits.items():
         counts[name] = write_split(folder / DATA, name, rows, sum(counts.values()), progress)
@@ -111,6 +112,12 @@ def write_folder(
     write_text(folder / CARD, card(title, counts, columns_of(next(iter(splits.values()))), steps))
     write_json(folder / DONE, {"rows": counts} | ({"contents": contents} if contents else {}))
     return counts
+
+
+def without_endpoints(rows: Any) -> Any:
+    """The rows without the addresses of the servers that wrote their traces: they are of the user's own network."""
+    columns = rows.column_names or ()
+    return rows.remove_columns("endpoint") if {"endpoint", "request_samples"} <= set(columns) else rows
 
 
 def is_finished(folder: Path) -> bool:

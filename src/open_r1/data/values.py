@@ -45,7 +45,7 @@ def read_integer(text: str) -> int:
 
 def read_decimal(text: str) -> float:
     """A decimal that keeps its digits."""
-    return float(text) if len(text) <= FLOAT_DIGITS else LongDecimal(text)
+    return float(text) if len(text) <= FLOAT_DIGITS and math.isfinite(float(text)) else LongDecimal(text)
 
 
 def load(line: bytes) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from datasets import DatasetDict
+from datasets import DatasetDict, Features
 from trl import SFTTrainer
 
 from open_r1.data import get_dataset, to_conversations
@@ -88,7 +88,13 @@ def choose_loss(data: Any, tokenizer: Any, arguments: StageArguments, report: Re
     Otherwise each conversation is split before its last turn, and that one carries the loss.
     """
     training = arguments.training
-    is_conversational = "messages" in data[arguments.script.dataset_train_split].column_names
+    columns = data[arguments.script.dataset_train_split].column_names
+    is_conversational = "messages" in columns
+    if "tools" in columns and "tools" not in (tokenizer.chat_template or ""):
+        raise DataError(
+            "the data have a column 'tools', which the model's chat template doesn't show; leave that column out, or give "
+            "a chat_template that shows tools."
+        )
     if training.assistant_only_loss is None:
         training.assistant_only_loss = is_conversational
     if not (is_conversational and training.assistant_only_loss) or can_mark_turns(tokenizer):
@@ -99,7 +105,10 @@ def choose_loss(data: Any, tokenizer: Any, arguments: StageArguments, report: Re
     def split_turns(row: dict[str, Any]) -> dict[str, Any]:
         return {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
 
-    return data.map(split_turns, remove_columns=["messages"])
+    found = data[arguments.script.dataset_train_split].features
+    kept = {name: kind for name, kind in found.items() if name != "messages"}
+    features = Features({**kept, "prompt": found["messages"], "completion": found["messages"]})
+    return data.map(split_turns, remove_columns=["messages"], features=features)
 
 
 def can_mark_turns(tokenizer: Any) -> bool:

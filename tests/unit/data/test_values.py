@@ -140,10 +140,24 @@ def test_columns_that_only_some_rows_have_are_null_in_the_others(tmp_path: Path)
     ]
 
 
-@pytest.mark.parametrize("rows", [[{"a": [1]}, {"a": "x"}], [{"a": [1, "x"]}], [{"a": {"b": [1]}}, {"a": {"b": "x"}}]])
-def test_a_column_without_one_type_is_named(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
-    with pytest.raises(DataError, match="column 'a' has values of several kinds"):
-        table(tmp_path, *rows)
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"a": [1]}, {"a": "x"}],
+        [{"a": [1, "x"]}],
+        [{"a": {"b": [1]}}, {"a": {"b": "x"}}, {"a": None}],
+        [*[{"a": [1]}] * 2000, {"a": [{"b": 1}]}],
+        [{"a": None}, {"a": 100000000000008.0}, {"a": []}],
+    ],
+)
+def test_a_column_without_one_type_keeps_every_value(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    assert table(tmp_path, *rows).to_list() == rows
+
+
+@pytest.mark.parametrize("number", [2**70, 0.12345678901234567])
+def test_digits_that_json_columns_of_datasets_lose_are_refused(tmp_path: Path, number: float) -> None:
+    with pytest.raises(DataError, match="digits would be lost"):
+        table(tmp_path, {"a": [number]}, {"a": "x"})
 
 
 def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
@@ -155,6 +169,7 @@ def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.csv", "x,y\n1,2,3\n", r"a.csv:2 has more cells than there are columns"),
+        ("a.csv", "x,y,x\n1,2,3\n", "has two columns 'x'"),
         ("a.json", "[1]", "item 1 of .* is a int, not an object"),
         ("a.json", '[{"a": 1}', "is not JSON"),
         ("a.json", "[]", "contains no rows"),

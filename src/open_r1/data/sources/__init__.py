@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Any
 from open_r1.configs.references import read_source
 from open_r1.data.rows import Rows, loaded_rows
 from open_r1.data.sources.hub import FILES, load_hub
-from open_r1.data.sources.local import find_files, is_glob, is_local_name, load_files, load_folder, open_files
+from open_r1.data.sources.local import (
+    find_files,
+    find_splits,
+    is_local_name,
+    is_pattern,
+    load_files,
+    load_folder,
+    open_files,
+)
 from open_r1.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -53,6 +61,10 @@ def open_rows(
     """
     if paths := find_files(name):
         return open_files(name, paths)
+    if (folder := Path(name).expanduser()).is_dir():
+        splits = find_splits(folder, config)
+        require_split(name, list(splits), split, setting)
+        return open_files(name, splits[split])
     loaded: Any = load_splits(name, config, split, revision=revision, streaming=streaming, setting=setting)[split]
     return loaded_rows(name, loaded)
 
@@ -85,16 +97,19 @@ def load_splits(
         loaded = IterableDatasetDict({train_split: loaded})
     if not isinstance(loaded, DatasetDict | IterableDatasetDict):
         raise DataError(f"data set '{name}' can't be used as a table of rows; give a file, a folder or a Hub id.")
-    if train_split not in loaded:
-        found = [str(split) for split in loaded]
-        raise DataError(
-            f"data set '{name}' has no split '{train_split}'{nearest(train_split, found)} "
-            f"Found: {', '.join(found)}; set {setting}."
-        )
+    require_split(name, [str(split) for split in loaded], train_split, setting)
     for split, rows in loaded.items():
         if isinstance(rows, Dataset) and not len(rows):
             raise DataError(f"split '{split}' of data set '{name}' is empty; give a set with at least one row.")
     return loaded  # pyright: ignore[reportReturnType]
+
+
+def require_split(name: str, found: list[str], split: str, setting: str) -> None:
+    """DataError for a split that isn't there."""
+    if split not in found:
+        raise DataError(
+            f"data set '{name}' has no split '{split}'{nearest(split, found)} Found: {', '.join(found)}; set {setting}."
+        )
 
 
 def load_source(name: str, config: str | None = None, *, revision: str | None = None, streaming: bool = False) -> Any:
@@ -110,7 +125,7 @@ def load_source(name: str, config: str | None = None, *, revision: str | None = 
     path = Path(name).expanduser()
     if path.is_dir():
         return load_folder(path, config, streaming=streaming)
-    if path.is_file() or is_glob(name):
+    if path.is_file() or is_pattern(name):
         return load_files(name, find_files(name), streaming=streaming)
     if is_local_name(name):
         raise DataError(f"data file '{name}' does not exist; check the path (relative paths start at {Path.cwd()}).")

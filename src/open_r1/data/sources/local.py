@@ -7,16 +7,20 @@ import csv
 import glob
 import io
 import lzma
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from open_r1.data import rows as chunks
 from open_r1.data.rows import Chunk, LineChunk, RowChunk, Rows, TableChunk, batch_rows, rows_a_chunk, text_rows
 from open_r1.data.values import as_text, load_leniently, read_cell
 from open_r1.errors import DataError
+from open_r1.rundir import read_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +36,15 @@ FORMATS = {
 """Suffix -> its format, as `datasets` calls it."""
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".lz4")  # compressions that are unpacked while a file is read
+SPLITS = {
+    "train": {"train", "training"},
+    "validation": {"validation", "valid", "val", "dev"},
+    "test": {"test", "testing", "eval", "evaluation"},
+}
+"""Split -> words of the names of its files."""
+
+RECORDS = ("done.json", "identity.json", "provenance.json", "summary.json", "dataset_info.json", "dataset_infos.json")
+
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -46,16 +59,23 @@ def is_local_name(name: str) -> bool:
     return format_of(Path(name)) is not None or name.startswith((".", "/", "~"))
 
 
-def is_glob(name: str) -> bool:
-    """Whether a name is a pattern."""
-    return any(mark in name for mark in "*?[")
-
-
 def find_files(name: str) -> list[Path]:
-    """The files that a path or a pattern names, in the order of their names; none for a folder or a Hub id."""
+    """The files that a path or a pattern names, in the order of their names; none for a folder or a Hub id.
+
+    What exists means itself: only what follows the last folder that exists is a pattern.
+    """
     path = Path(name).expanduser()
-    paths = [Path(found) for found in sorted(glob.glob(str(path), recursive=True))] if is_glob(name) else []
-    return [found for found in ([path] if path.exists() else paths) if found.is_file()]
+    root = next(folder for folder in (path, *path.parents) if folder.exists())
+    pattern = str(path.relative_to(root))
+    found = (
+        [path] if root == path else [root / one for one in sorted(glob.glob(pattern, root_dir=root, recursive=True))]
+    )
+    return [one for one in found if one.is_file()]
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name that doesn't exist is a pattern."""
+    return any(mark in name for mark in "*?[")
 
 
 def open_files(name: str, paths: Sequence[Path]) -> Rows:
@@ -96,10 +116,10 @@ def csv_text(value: Any) -> str | None:
 def read_texts(paths: Sequence[Path], needed: tuple[str, ...]) -> Iterator[Chunk]:
     """The rows of JSON or CSV files."""
     for path in paths:
-        yield from read_csv(path) if format_of(path) == "csv" else read_json(path)
+        yield from read_csv(path) if format_of(path) == "csv" else read_lines(path)
 
 
-def read_json(path: Path) -> Iterator[Chunk]:
+def read_lines(path: Path) -> Iterator[Chunk]:
     """JSON lines in chunks that end at the end of a line; or one array of objects, which is read as a whole."""
     rest, num_lines = b"", 0
     with open_unpacked(path) as stream:
@@ -136,6 +156,9 @@ def read_csv(path: Path) -> Iterator[Chunk]:
     with open_unpacked(path) as stream:
         reader = csv.DictReader(io.TextIOWrapper(io.BufferedReader(stream), "utf-8-sig", newline=""))
         try:
+            names = reader.fieldnames or []
+            if twice := [name for name in names if list(names).count(name) > 1]:
+                raise DataError(f"'{path}' has two columns '{twice[0]}'; rename one of them in its first line.")
             for batch in batch_rows((read_record(path, reader, row) for row in reader), len, chunks.BATCH_ROWS):
                 yield RowChunk(batch)
         except (csv.Error, UnicodeDecodeError) as error:
@@ -150,18 +173,23 @@ def read_record(path: Path, reader: csv.DictReader[str], row: dict[str, str]) ->
 
 
 def open_tables(name: str, paths: Sequence[Path]) -> Rows:
-    """The rows of Parquet or Arrow files. DataError when they can't have one schema."""
+    """The rows of Parquet or Arrow files."""
+    import pyarrow as pa
+
     from open_r1.data.tables import join_schemas
 
     schemas = []
     for path in paths:
         with open_table(path) as (schema, _):
             schemas.append(schema)
-    common = join_schemas(schemas, name)
+    common = join_schemas(schemas)
+    if pa.float32() in common.types:
+        common = pa.schema([(one.name, pa.float64() if one.type == pa.float32() else one.type) for one in common])
     return Rows(name, tuple(common.names), partial(iterate_tables, paths, common), common)
 
 
 def iterate_tables(paths: Sequence[Path], schema: pa.Schema, needed: tuple[str, ...]) -> Iterator[Chunk]:
+    """The batches of Arrow and Parquet files as chunks of one schema."""
     import pyarrow as pa
 
     from open_r1.data.tables import fit
@@ -216,29 +244,83 @@ def slice_batch(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def load_folder(path: Path, config: str | None, *, streaming: bool = False) -> Any:
-    """The splits of a folder of data files, laid out as the Hub has them, or of one written by save_to_disk."""
+    """The splits of a folder as `datasets` has them."""
     import datasets
 
-    try:
-        if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
-            saved: Any = datasets.load_from_disk(str(path))
-            return as_stream(saved) if streaming else saved
-        builder = datasets.load_dataset_builder(str(path), config, cache_dir=cache_of(path))
-        files = {
-            str(split): [Path(file) for file in found] for split, found in (builder.config.data_files or {}).items()
-        }
-        if all(format_of(file) for found in files.values() for file in found):
-            kind = datasets.IterableDatasetDict if streaming else datasets.DatasetDict
-            return kind({split: load_files(str(path), found, streaming=streaming) for split, found in files.items()})
-        return datasets.load_dataset(str(path), config, streaming=streaming, cache_dir=cache_of(path))
-    except DataError:
-        raise
-    except Exception as error:  # noqa: BLE001 - each reader fails in its own way; all mean a broken folder
-        found = ", ".join(sorted(item.name for item in path.iterdir())[:5]) or "nothing"
+    splits = find_splits(path, config)
+    if streaming:
+        return datasets.IterableDatasetDict({n: load_files(str(path), f, streaming=True) for n, f in splits.items()})
+    loaded = {}
+    for name, files in splits.items():
+        if all((file.parent / "state.json").exists() for file in files):  # mapped from where they are
+            loaded[name] = datasets.concatenate_datasets([datasets.Dataset.from_file(str(file)) for file in files])
+        else:
+            loaded[name] = load_files(str(path), files)
+    return datasets.DatasetDict(loaded)
+
+
+def find_splits(path: Path, config: str | None = None) -> dict[str, list[Path]]:
+    """The files of each split of a folder: one of save_to_disk, one whose card lists them, or one of files named after them.
+
+    DataError where there are none.
+    """
+    if (path / "dataset_dict.json").exists():
+        return {name: saved_files(path / name) for name in read_json(path / "dataset_dict.json")["splits"]}
+    if (path / "state.json").exists():
+        return {"train": saved_files(path)}
+    listed = read_card(path, config)
+    found = {name: match_files(path, patterns) for name, patterns in listed} if listed else name_splits(path)
+    if not any(found.values()):
+        names = ", ".join(sorted(item.name for item in path.iterdir())[:5]) or "nothing"
         raise DataError(
-            f"folder '{path}' contains no data set that can be read (found {found}): {' '.join(str(error).split())}; "
-            "give a folder of data files or one written by save_to_disk."
-        ) from None
+            f"folder '{path}' contains no data set that can be read (found {names}); give a folder of data files "
+            f"({', '.join(FORMATS)}) or one written by save_to_disk."
+        )
+    return {name: files for name, files in found.items() if files}
+
+
+def saved_files(path: Path) -> list[Path]:
+    """The Arrow files that save_to_disk wrote, in their order."""
+    return [path / file["filename"] for file in read_json(path / "state.json")["_data_files"]]
+
+
+def read_card(path: Path, config: str | None) -> list[tuple[str, list[str]]]:
+    """The splits and their patterns by the head of README.md; [] where it lists none. DataError for another `config`."""
+    if not (path / "README.md").is_file():
+        return []
+    head = re.match(r"---\n(.*?)\n---", (path / "README.md").read_text("utf-8", "replace"), re.DOTALL)
+    configs = {one["config_name"]: one for one in (yaml.safe_load(head[1]) or {}).get("configs", [])} if head else {}
+    if config is not None and config not in configs:
+        raise DataError(
+            f"folder '{path}' has no configuration '{config}'; its README.md has: {', '.join(configs) or 'none'}."
+        )
+    default = [one for one in configs.values() if one.get("default")] or list(configs.values())[:1]
+    files = (configs[config] if config is not None else default[0] if default else {}).get("data_files", [])
+    if isinstance(files, list) and all(isinstance(one, dict) for one in files):
+        return [(one["split"], one["path"] if isinstance(one["path"], list) else [one["path"]]) for one in files]
+    return [("train", files if isinstance(files, list) else [files])]
+
+
+def match_files(path: Path, patterns: Iterable[str]) -> list[Path]:
+    """The files below a folder that match patterns."""
+    found = (one for pattern in patterns for one in sorted(glob.glob(pattern, root_dir=path, recursive=True)))
+    return [path / one for one in dict.fromkeys(found) if (path / one).is_file()]
+
+
+def name_splits(path: Path) -> dict[str, list[Path]]:
+    """The data files below a folder by the split that their name or folder begins or ends with; else all are `train`."""
+    files = [one for one in match_files(path, ["**"]) if format_of(one) and not is_record(one)]
+    splits: dict[str, list[Path]] = {}
+    for file in files:
+        words = re.split(r"[-._ /]", str(file.relative_to(path)).lower())
+        named = [split for split, names in SPLITS.items() if not names.isdisjoint(words)]
+        splits.setdefault(named[-1] if named else "train", []).append(file)
+    return splits
+
+
+def is_record(path: Path) -> bool:
+    """Whether a file says how others were made."""
+    return path.name in RECORDS or path.name.endswith(".steps.json")
 
 
 def load_files(name: str, paths: Sequence[Path], *, streaming: bool = False) -> Any:
@@ -251,25 +333,3 @@ def load_files(name: str, paths: Sequence[Path], *, streaming: bool = False) -> 
 
         return IterableDataset.from_generator(rows.read)
     return load_table(paths, rows)
-
-
-def cache_of(folder: Path) -> str:
-    """Where `datasets` may keep what it made of a folder: a place for this content alone.
-
-    The cache key of `datasets` for a folder whose card lists its files is the folder's name and the card: it would give
-    back rows that were there before, or those of another folder of that name.
-    """
-    from datasets import config
-
-    from open_r1.data.tables import identify
-
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return str(Path(config.HF_DATASETS_CACHE) / f"folder-{identify([folder, *files])}")
-
-
-def as_stream(saved: Any) -> Any:
-    from datasets import Dataset, IterableDatasetDict
-
-    if isinstance(saved, Dataset):
-        return saved.to_iterable_dataset()
-    return IterableDatasetDict({name: rows.to_iterable_dataset() for name, rows in saved.items()})

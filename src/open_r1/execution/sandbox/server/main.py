@@ -1,9 +1,7 @@
 """The server: shut itself in, then fork a child a job until the worker hangs up.
 
-    python -s -S -P -B -c "<trampoline>" FOLDER DESCRIPTOR CONFIG
-
-The trampoline calls `serve`, which returns in each child with the Python program to be run there; so no frame of the
-server lies beneath a program.
+The worker's trampoline calls `serve`, which returns in each child with the Python program to be run there; so no frame of
+the server lies beneath a program.
 """
 
 from __future__ import annotations
@@ -50,20 +48,20 @@ class TierA:
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
     def other_tasks(self) -> int:
-        """Processes and threads that are counted with a job's own: none, as they are counted by namespace."""
-        return 0
+        return 0  # processes and threads are counted by namespace
 
     def before(self, job: Job) -> None:
+        """Give the job an empty folder of `disk_mb` MiB and a process namespace of its own."""
         jail.fresh_box(job.disk_mb)
         jail.new_processes(self._own_processes)
 
     def after(self, job: Job) -> list[int]:
-        """What the job was to make, as a descriptor, if it did."""
         result = _open_result(job.collect) if job.collect else []
         jail.discard_box()
         return result
 
     def lock_down(self, job: Job) -> None:
+        """In the child: install the filter that fits whether the job forks and starts a program."""
         install(self._filters[job.forks, bool(job.argv)])
 
 
@@ -93,13 +91,16 @@ class TierB:
         return tasks
 
     def before(self, job: Job) -> None:
+        """OSError for a job that needs files or further processes, which this tier has no place for."""
         if job.files or job.collect or job.forks:
             raise OSError("tier B has no folder that a job could write to, and lets it start no process")
 
     def after(self, job: Job) -> list[int]:
+        """No descriptors, since a job writes nothing."""
         return []
 
     def lock_down(self, job: Job) -> None:
+        """In the child: restrict what it may read by Landlock, then install the filter."""
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # in the server it would hide it from those who count processes
         kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)  # there is no tree of processes to end it with the server
         landlock.restrict(self._readable, writable=["/dev/null"])
@@ -185,6 +186,5 @@ def _open_result(name: str) -> list[int]:
 
 
 def _address_space() -> int:
-    """Bytes of address space that the server takes, which a program has no part in."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
