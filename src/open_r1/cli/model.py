@@ -30,9 +30,11 @@ def add_options(parser: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from open_r1.pipeline.kinds.model import make_model
+    from open_r1.rundir import RunDir
     from open_r1.training.tiny_models import ModelShape
 
     tell(f"reading {arguments.texts}")
-    parameters = make_model(arguments.texts, arguments.out, read_settings(ModelShape, arguments), arguments.seed)
+    with RunDir(arguments.out).locked():
+        parameters = make_model(arguments.texts, arguments.out, read_settings(ModelShape, arguments), arguments.seed)
     show(f"{parameters:,} parameters with random weights in {arguments.out}")
     return 0
