@@ -110,7 +110,6 @@ def are_moments_equal(gold: Moment, answer: str, comparison: Comparison) -> bool
 
 
 def _hours(moment: Moment) -> tuple[int | str, ...]:
-    """The time on a clock of 24 hours."""
     hour, minute, second, half = moment.parts
     assert isinstance(hour, int)
     if half in {"am", "pm"}:
