@@ -17,7 +17,7 @@ from functools import lru_cache
 
 from open_r1.answers.choices import plain_text
 from open_r1.answers.copied import is_copied
-from open_r1.answers.extraction import extract_answer, extract_gold
+from open_r1.answers.extraction import extract_answer, extract_choice, extract_gold
 from open_r1.answers.latex import MAX_CHARS, canonical
 from open_r1.answers.reasons import SCORES, NeedsAlgebraError, Reason
 from open_r1.answers.types import compare, type_of
@@ -29,6 +29,9 @@ Gold = str | int | float | None
 """A gold as data sets have it: a text, a bare number, or nothing."""
 
 _log = logging.getLogger(__name__)
+
+MAX_ONE_CHOICE = 5
+"""A gold of several letters is longer: `(B).` has four characters."""
 
 _PREFIX = re.compile(r"(?:the\s+)?(?:final\s+|correct\s+)?answer\s*(?:is\s*:?|[:=])\s*(?=\S)", re.IGNORECASE)
 _COMMA_NUMBERS = re.compile(r"-?\d+(?:,-?\d+)+")
@@ -44,6 +47,7 @@ class Verdict:
 
     @property
     def is_correct(self) -> bool:
+        """Whether the answer was found to equal the gold."""
         return self.reason == "correct"
 
     @property
@@ -126,6 +130,8 @@ def _draft(gold_text: Gold, completion: str, ordered: bool) -> Verdict | Pair:
     extraction = extract_answer(completion)
     if not gold:
         return Verdict("unparsable_gold", extraction and extraction.text[:MAX_CHARS], None)
+    if type_of(gold) is CHOICE and len(gold) < MAX_ONE_CHOICE and (letter := extract_choice(completion)):
+        return Verdict(_compared(gold, letter, ordered), letter, gold)
     if extraction is None:
         return Verdict("no_answer", None, gold)
     return _compare_text(gold, extraction.text, ordered)

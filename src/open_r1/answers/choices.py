@@ -24,14 +24,15 @@ _SPACING = re.compile(r"\\(?:left|right)(?=[()\[\]\s])|\\q?quad(?![a-zA-Z])|\\[ 
 _DELIMITERS = re.compile(r"\\[()\[\]]|[$*{}`]")
 
 _NOUN = r"(?:option|choice|answer)"
-_ANCHOR = rf"(?:(?:the\s+)?(?:(?:final|correct|right|best)\s+){{0,2}}{_NOUN}\s*(?:choice\s+)?(?:is\s*:?|:))"
+_SAYS = r"(?:(?:is|would be|must be|should be)\s*:?|:|[-–—](?=\s))"
+_ANCHOR = rf"(?:(?:the\s+)?(?:(?:final|correct|right|best)\s+){{0,2}}{_NOUN}\s*(?:choice\s+)?{_SAYS})"
 _NAMED = r"(?:therefore|thus|hence|so)"
-_CHINESE = r"(?:(?:故|应|因此|所以)*(?:本题)?(?:正确)?(?:答案|选项|选择|选)(?:为|是)?\s*:?)"
+_CHINESE = r"(?:(?:故|应|因此|所以|我)*(?:本题)?(?:正确)?(?:答案|选项|选择|选)(?:为|是)?\s*:?)"
 _REASON = r"(?:because|since|as|for|due|given)\b"
 
 _MARKED = r"\(\s?([A-Ja-j])\s?\)|\[\s?([A-Ja-j])\s?\]"
 _ALONE = re.compile(rf"(?:([A-Ja-j])|{_MARKED})\s?[.:,;。、)]*")
-_WITH_TEXT = re.compile(rf"(?:([A-J])(?:\.(?=\s)|\s?[:)。、])|([a-j])\)|{_MARKED}).*")
+_WITH_TEXT = re.compile(rf"(?:([A-J])(?:\.(?=\s)|\s?[:)。、]|\s\((?=\w{{2}}))|([a-j])\)|{_MARKED}).*")
 _WITH_REASON = re.compile(rf"([A-J])\s?,?\s(?:{_REASON}).*", re.IGNORECASE)
 _LEAD = re.compile(
     rf"(?:(?:{_NAMED},?\s+)?(?P<anchor>{_ANCHOR})\s*(?:{_NOUN}\s+)?|(?:the\s+)?{_NOUN}\s*|{_CHINESE}\s*)(?=[(\[A-J])",
@@ -42,14 +43,27 @@ _OTHER = re.compile(
     r"|(?:^|[\s,;])\s*([B-J])\.(?=\s)"
     r"|(?:[,;、/&+]|\b(?:AND|OR|and|or)\b|和|或)\s*([A-J])(?=\s*[.,;、。]?\s*$|\s*[,;、])"
 )
-_LOOSE = re.compile(r"([A-J])\s?(?:[-–—]\s(?=\S)|,\s(?=[a-z]))(?P<rest>.*)")
+_LOOSE = re.compile(r"([A-J])\s?(?:[-–—]\s(?=\S)|,\s(?=[a-z])|(?<!I),\s(?=[A-Z][a-z]))(?P<rest>.*)")
 _LOOSE_OTHER = re.compile(
     r"(?<![\w'])[B-J](?![\w'])|(?<![\w'])A(?!\s[a-z])|\b(?:not?|wrong|or|and|rather|then|maybe|but|none|both)\b"
 )
 _SMALL_LETTERS = re.compile(r"(?<!\w)[b-j][.)](?:\s[^.)]{0,80})?(?<!\w)[b-j][.)](?:\s|$)")
 _TURNED = re.compile(r"\b(?:is|be|rather|but|choose|pick|not)\s+\(?([A-J])\)?[.\s]*$")
 _LETTERS_ALONE = re.compile(r"(?:\W+[A-J])+\W*")
-_SENTENCE = re.compile(rf"\b{_ANCHOR}\s*(?P<said>[^\n]*)", re.IGNORECASE)
+_LETTER = r"(?-i:[A-J]|\([A-Ja-j]\))"
+_SENTENCES = [
+    re.compile(pattern, re.IGNORECASE | re.MULTILINE)
+    for pattern in (
+        rf"\b{_ANCHOR}\s*(?P<said>[^\n]*)",
+        r"^[#*\s]*(?:the\s+)?(?:(?:final|correct)\s+)?(?:answer|choice)[*:]*[ \t]*\n\s*(?P<said>[^\n]+)",
+        r"\b(?:I(?:'d|'ll|\s+would|\s+will)?\s+(?:choose|pick|select|go\s+with)|my\s+(?:choice|pick)\s+is)\s+"
+        rf"(?:{_NOUN}\s+)?(?P<said>[^\n]*)",
+        rf"(?<![\w\\(])(?<!\bor )(?<!\bnor )(?<!\band )(?<!\bif )(?<!\bwhether )\**(?P<said>{_LETTER})\**\s+is\s+"
+        rf"(?:(?:the\s+)?(?:only\s+)?(?:correct|right|best)(?:\s+{_NOUN})?|the\s+answer)(?=\**\s*(?:[.,;:!]|$|because\b|since\b|as\b))",
+        r"(?:(?:答案|选项)(?:为|是)?\s*:?|(?<![不未可])选择?)\s*(?P<said>[(A-J][^\n]*)",
+    )
+]
+_NAMED_LETTER = re.compile(r"(?<![A-Za-z\\])[A-J](?![A-Za-z])")
 
 
 def read_choice(text: str) -> str | None:
@@ -78,9 +92,16 @@ def read_choice(text: str) -> str | None:
 
 
 def find_choice(text: str) -> str | None:
-    """The letter named by the last sentence like `The correct option is B.`; None where there is none."""
-    sentences = [match["said"] for match in _SENTENCE.finditer(unicodedata.normalize("NFKC", text))]
-    return read_choice(f"answer: {sentences[-1][: MAX_CHARS // 2]}") if sentences else None
+    """The letter named by the last sentence like `The correct option is B.` or `I choose B`; None where there is none."""
+    plain = unicodedata.normalize("NFKC", text)
+    sentences = [match for pattern in _SENTENCES for match in pattern.finditer(plain)]
+    last = max(sentences, key=lambda match: match.start("said"), default=None)
+    return read_choice(f"answer: {last['said'][: MAX_CHARS // 2]}") if last else None
+
+
+def names_letters(text: str) -> bool:
+    """Whether a text names letters at all, one or several."""
+    return _NAMED_LETTER.search(plain_text(text[:MAX_CHARS])) is not None
 
 
 def plain_text(text: str) -> str:

@@ -141,6 +141,7 @@ def constant_ratio(first: Node, second: Node) -> int | None:
 
 
 def at_point(node: Node, point: Mapping[str, Fraction]) -> Node:
+    """The formula with a number for each variable, and for the base of a logarithm without one."""
     if node.kind == "symbol":
         return Node("number", value=point[node.name])
     args = tuple(at_point(arg, point) for arg in node.args)

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Literal
 
 from open_r1.answers.boxes import boxed_answer
+from open_r1.answers.choices import find_choice, names_letters, read_choice
 from open_r1.answers.latex import MAX_CHARS, canonical
 from open_r1.text.tags import last_answer_block
 from open_r1.text.thinking import visible_part
@@ -89,6 +90,18 @@ def extract_answer(completion: str) -> Extraction | None:
         return found
     bare = visible.strip()
     return Extraction(bare, "bare") if block is None and _is_bare(bare) else None
+
+
+def extract_choice(completion: str) -> str | None:
+    """The one letter that a completion chooses: that of its answer, else of the last sentence that names one.
+
+    A box without a letter hides no sentence; a box with several letters does.
+    """
+    found = extract_answer(completion)
+    letter = read_choice(found.text) if found else None
+    if letter or (found and found.source == "boxed" and names_letters(found.text)):
+        return letter
+    return find_choice(visible_part(completion))
 
 
 def _found_in(text: str) -> Extraction | None:

@@ -76,6 +76,8 @@ LOG_BASE = "the base of log"
 
 
 class Token(NamedTuple):
+    """One piece of a formula's text and what kind of piece it is."""
+
     kind: str
     text: str
 
@@ -90,6 +92,7 @@ def read_formula(text: str) -> Node | None:
 
 
 def number(value: Fraction | int) -> Node:
+    """The formula that consists of this number alone."""
     return Node("number", value=Fraction(value))
 
 

@@ -31,6 +31,7 @@ class Group:
 
     @property
     def is_unordered(self) -> bool:
+        """Whether it is a set or a list without brackets, whose parts may come in any order."""
         return self.opening in {"", r"\{"}
 
 

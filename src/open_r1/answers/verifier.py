@@ -91,7 +91,7 @@ class Verifier:
         """A verdict for each pair, in order. Equal pairs are checked once. RunError when no worker can be started."""
         distinct = list(dict.fromkeys(pairs))
         with self._lock:
-            verdicts = {pair: self._last[pair] for pair in distinct if pair in self._last}
+            verdicts: dict[Pair, Reason] = {pair: self._last[pair] for pair in distinct if pair in self._last}
             left = [pair for pair in distinct if pair not in verdicts]
             jobs = self.pool.map(left, ahead=None) if left else []
             verdicts.update((pair, reason_of(job)) for pair, job in zip(left, jobs, strict=True))

@@ -30,6 +30,7 @@ when they are whole.
 
 
 def add_options(parser: Any) -> None:
+    """The options of `data decontaminate`."""
     from open_r1.data.evaluation_index import Rule
 
     add_rows(parser)
@@ -46,6 +47,7 @@ def add_options(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Write the rows without evaluation problems, and the hits; ConfigError for options that exclude each other."""
     from open_r1.data.decontamination import decontaminate
     from open_r1.data.evaluation_index import Rule
     from open_r1.data.row_file import NOWHERE, Destination

@@ -21,6 +21,7 @@ Output and report appear when they are whole. Without --output, duplicates are c
 
 
 def add_options(parser: Any) -> None:
+    """The options of `data dedup`."""
     from open_r1.data.deduplication import DedupSettings
 
     add_rows(parser)
@@ -32,6 +33,7 @@ def add_options(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Write the rows that repeat no other, and show how many do."""
     from open_r1.data.deduplication import DedupSettings, deduplicate
     from open_r1.data.row_file import NOWHERE, Destination
 

@@ -27,6 +27,7 @@ The same command again continues where it stopped. More --num_samples or more pr
 
 
 def add_options(parser: Any) -> None:
+    """The options of `data generate`."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.problems import ProblemSource
 
@@ -47,6 +48,7 @@ def add_teacher(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Sample traces into the output folder; a dry run shows the plan alone."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.problems import ProblemSource
     from open_r1.data.teacher import TeacherSettings

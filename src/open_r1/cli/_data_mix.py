@@ -29,11 +29,13 @@ done.json is written last; the same command replaces what an interrupted one lef
 
 
 def add_options(parser: Any) -> None:
+    """The options of `data mix`."""
     parser.add_argument("recipe", type=Path, help="YAML with a dataset_mixture")
     add_results(parser, "output_dir", required=True, help="new folder for the shards")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Write the mixture as shards, and show each data set's share."""
     from open_r1.data.mixtures import mix
 
     folder = None if arguments.dry_run else arguments.output_dir

@@ -49,6 +49,7 @@ class Request:
 
 
 def add_options(parser: Any) -> None:
+    """The options of `data pass-rate`, which a recipe may give too."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.pass_rate import SAMPLING, PassRateSettings
     from open_r1.data.problems import ProblemSource
@@ -84,6 +85,7 @@ def leave_out_defaults(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Sample and score every problem, keep those of medium pass rate, and push them if asked to."""
     from open_r1.data.generation import TraceSettings
     from open_r1.data.pass_rate import PassRateSettings, measure_pass_rate
     from open_r1.data.teacher import open_teacher

@@ -21,6 +21,7 @@ The token is the one that `hf auth login` keeps, or HF_TOKEN. After a failed upl
 
 
 def add_options(parser: Any) -> None:
+    """The options of `data publish`."""
     parser.add_argument("source", help="a folder of shards, a file, a pattern, a Hub id")
     add(parser, "repo_id", required=True)
     add(parser, "output_dir", help="where shards of another source are written")
@@ -30,6 +31,7 @@ def add_options(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Push a data set to the Hub, writing its shards first where the source has none."""
     options = {name: getattr(arguments, name) for name in ("revision", "private", "dry_run")}
     push(arguments.source, arguments.repo_id, arguments.output_dir, config=arguments.dataset_config, **options)
     return 0

@@ -29,6 +29,7 @@ GROUPS = {
 
 
 def add_options(parser: Any) -> None:
+    """The options of `data select`, a group for each kind of filter."""
     from open_r1.data.selection import OPTIONAL, SelectSettings
 
     add_rows(parser, "verified", "what data verify wrote, or any source with a completion per row")
@@ -40,6 +41,7 @@ def add_options(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Write the traces that pass the filters, and show how many each filter leaves out."""
     from open_r1.data.selection import SelectSettings, select
 
     output = None if arguments.dry_run else arguments.output

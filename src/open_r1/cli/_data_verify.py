@@ -21,6 +21,7 @@ continues where it stopped, and adds what has been appended to the traces since.
 
 
 def add_options(parser: Any) -> None:
+    """The options of `data verify`."""
     from open_r1.data.judge_model import JudgeSettings
     from open_r1.data.verification import VerifySettings
 
@@ -35,6 +36,7 @@ def add_options(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Write the rows with a verdict each, by rewards and by a judge model where rewards can't decide."""
     from open_r1.data.judge_model import JudgeSettings, open_judge
     from open_r1.data.verification import VerifySettings, prepare, verify
 

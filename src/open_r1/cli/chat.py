@@ -40,6 +40,7 @@ COMMANDS = """/reset            forget the conversation
 
 
 def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 chat` to the commands."""
     parser = add_verb(
         subparsers,
         "chat",
@@ -59,6 +60,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Talk in the terminal, or answer the lines of stdin as one conversation."""
     from open_r1.generation.replies import clean
     from open_r1.serving.client import ChatOptions, Conversation, find_model
     from open_r1.serving.screen import PlainScreen, TerminalScreen, counts
@@ -106,6 +108,7 @@ def _server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
 
 
 def put(conversation: Conversation, screen: Screen, question: str) -> Answer:
+    """Ask a question and show the answer as it comes; returns the whole answer."""
     from open_r1.serving.client import Answer
 
     answer = Answer()
@@ -114,6 +117,7 @@ def put(conversation: Conversation, screen: Screen, question: str) -> Answer:
 
 
 def talk(conversation: Conversation, screen: Screen, read: Callable[[str], str] = input) -> None:
+    """Read questions and commands until the user leaves, by /exit, Ctrl-D or Ctrl-C."""
     import readline  # noqa: F401 - gives `input` its history and its keys
 
     session = Session(conversation, screen)
@@ -148,6 +152,7 @@ class Session:
             tell("\nstopped; the question is forgotten")
 
     def command(self, line: str) -> None:
+        """Do what a line such as `/save FILE` asks; an unknown command gets the nearest known one as a hint."""
         name, _, rest = line[1:].partition(" ")
         act = getattr(self, f"do_{name}", None) if name.isidentifier() else None
         if act is None:
@@ -157,26 +162,32 @@ class Session:
         act(rest.strip())
 
     def do_help(self, _: str) -> None:
+        """`/help`: the list of commands."""
         show(COMMANDS)
 
     def do_exit(self, _: str) -> None:
+        """`/exit`: the end of the chat."""
         self.goes_on = False
 
     do_quit = do_exit
 
     def do_reset(self, _: str) -> None:
+        """`/reset`: all turns go, the system prompt stays."""
         self.conversation.turns.clear()
         show("the conversation is forgotten")
 
     def do_system(self, text: str) -> None:
+        """`/system TEXT`: a new system prompt; without a text, the present one."""
         if text:
             self.conversation.system = text
         show(f"system prompt: {self.conversation.system or '(none)'}")
 
     def do_thinking(self, _: str) -> None:
+        """`/thinking`: the thinking of the last answer."""
         show(self.last_thinking or "(there was none)")
 
     def do_retry(self, _: str) -> None:
+        """`/retry`: the last question again, in place of its answer."""
         if not self.last_question:
             show("nothing was asked yet")
             return
@@ -186,6 +197,7 @@ class Session:
         self.question(self.last_question)
 
     def do_temperature(self, text: str) -> None:
+        """`/temperature NUMBER`: the temperature of the answers from now on, 0 to 2."""
         try:
             self.conversation.options = replace(self.conversation.options, temperature=float(text))
             show(f"temperature {float(text):g}")
@@ -193,6 +205,7 @@ class Session:
             show(f"'{text}' is not a temperature; write a number from 0 to 2")
 
     def do_save(self, text: str) -> None:
+        """`/save FILE`: the conversation as a JSONL row of messages, in a file that does not exist yet."""
         path = Path(text).expanduser()
         if not text or path.exists():
             show(f"'{path}' exists; name another file" if text else "name a file: /save FILE")

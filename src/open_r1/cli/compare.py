@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 compare` to the commands."""
     parser = add_verb(
         subparsers,
         "compare",
@@ -34,6 +35,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Show the table of results, and each evaluation's difference from the first."""
     from open_r1.evaluation.summary import as_record
     from open_r1.evaluation.table import compare_results, read_results, render_table
 
@@ -67,6 +69,7 @@ def label(each: Sequence[Sequence[Result]], folders: Sequence[Path]) -> list[lis
 
 
 def points(difference: Estimate) -> str:
+    """The difference in percentage points, with its interval and the number of problems."""
     if math.isnan(difference.low):
         return f"- over {difference.n} problem{'' if difference.n == 1 else 's'}"
     low, high = 100 * difference.low, 100 * difference.high

@@ -52,6 +52,7 @@ class PrintableFormatter(logging.Formatter):
     """A log's format, in printable characters: a message may quote a server, a file or a model."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The log line, with characters that a terminal acts upon made visible."""
         return as_printable(super().format(record))
 
 
@@ -79,6 +80,7 @@ def table(rows: Iterable[Sequence[Any]], headings: Sequence[str] = (), indent: i
 
 
 def cell_text(cell: Any) -> str:
+    """The cell as a table shows it: a dash for None, commas in integers."""
     if cell is None:
         return "-"
     return f"{cell:,}" if type(cell) is int else str(cell)
@@ -158,6 +160,7 @@ class ProgressLine:
             self.is_open = False
 
     def write(self, text: str) -> None:
+        """Write to stderr at once."""
         sys.stderr.write(text)
         sys.stderr.flush()
 

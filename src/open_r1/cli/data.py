@@ -23,6 +23,7 @@ EXAMPLE = """examples:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add `open-r1 data` to the commands, an action for each `_data_*` module."""
     parser = subparsers.add_parser(
         "data",
         help="make, clean and mix data",

@@ -42,6 +42,7 @@ AT_LEAST_ONE = "num_gpus num_samples max_new_tokens max_model_len max_problems b
 
 
 def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 eval` to the commands."""
     parser = add_verb(
         subparsers,
         "eval",
@@ -143,6 +144,7 @@ def _list_benchmarks() -> None:
 
 
 def check_request(arguments: argparse.Namespace) -> None:
+    """ConfigError for options that are missing, out of range or exclude each other."""
     if not arguments.model:
         raise ConfigError("no model was named: open-r1 eval MODEL --benchmarks NAME.")
     check_use(arguments)
@@ -300,6 +302,7 @@ def _make_backend(arguments: argparse.Namespace) -> Backend:
 
 
 def show_summary(summary: dict[str, Any]) -> None:
+    """Show the scores of each mode with their intervals, the groups, and the shares of failed samples."""
     for name, result in summary["modes"].items():
         count = result["num_samples"]
         show(f"\n{summary['title']}: {summary['num_problems']} problems × {count} samples, {name}")
@@ -320,12 +323,14 @@ def show_summary(summary: dict[str, Any]) -> None:
 
 
 def errors(result: dict[str, Any]) -> str:
+    """The standard errors in brackets, in percentage points; empty where there are none."""
     words = {"standard_error": "standard error {:.2f} over problems", "repeat_error": "{:.2f} from sampling alone"}
     parts = [form.format(100 * result[key]) for key, form in words.items() if result[key] is not None]
     return f"  ({', '.join(parts)})" if parts else ""
 
 
 def percent(share: dict[str, Any]) -> str:
+    """The share in percent with its interval; a dash where it is unknown."""
     if share["value"] is None:
         return f"    - {'':18} n = {share['n']}"
     return f"{100 * share['value']:5.1f} %  [{100 * share['low']:5.1f}, {100 * share['high']:5.1f}]  n = {share['n']}"

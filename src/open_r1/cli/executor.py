@@ -39,6 +39,7 @@ TIER_WORDS = {
 
 
 def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 executor` to the commands, with its actions `check` and `serve`."""
     description = "The sandbox that runs a model's programs: check what this machine gives, or serve it to others."
     parser = add_verb(
         subparsers, "executor", "check the sandbox of this machine, or serve it to others", EXAMPLE, description

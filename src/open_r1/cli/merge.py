@@ -11,6 +11,7 @@ from open_r1.cli.options import add_verb
 
 
 def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 merge` to the commands."""
     parser = add_verb(
         subparsers,
         "merge",
@@ -24,6 +25,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Write the whole model that an adapter and its base make."""
     from open_r1.training.models import merge_adapter
 
     tell(f"merging '{arguments.adapter}'")

@@ -12,6 +12,7 @@ COLUMNS = ("completion", "generation", "output", "response", "text", "messages")
 
 
 def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 monitor` to the commands."""
     parser = add_verb(
         subparsers,
         "monitor",
@@ -28,6 +29,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Measure each output of the file, and show the means as JSON."""
     tell(f"reading {arguments.file}")
     from open_r1.data.columns import find_column
     from open_r1.data.sources import load_splits

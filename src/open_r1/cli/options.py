@@ -42,6 +42,7 @@ class Parser(argparse.ArgumentParser):
         return self
 
     def format_help(self) -> str:
+        """The help with all options, which are added first where no one has needed them."""
         self.complete()
         return super().format_help()
 
@@ -144,22 +145,27 @@ class Option:
 
 
 def text(help: str, *spellings: str, **settings: Any) -> Option:
+    """An option with a text as its value."""
     return Option(help, spellings, settings)
 
 
 def number(help: str, *spellings: str, **settings: Any) -> Option:
+    """An option with a float as its value."""
     return Option(help, spellings, {"type": float, **settings})
 
 
 def count(help: str, *spellings: str, **settings: Any) -> Option:
+    """An option with an integer as its value."""
     return Option(help, spellings, {"type": int, "metavar": "N", **settings})
 
 
 def path(help: str, *spellings: str, metavar: str) -> Option:
+    """An option with a path as its value."""
     return Option(help, spellings, {"type": Path, "metavar": metavar})
 
 
 def switch(help: str, *spellings: str) -> Option:
+    """An option without a value: False until it is given."""
     return Option(help, spellings, {"action": "store_true"})
 
 

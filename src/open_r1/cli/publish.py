@@ -20,6 +20,7 @@ the model's own eval folder, in the pipeline that it is part of, and in --evalua
 
 
 def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 publish` to the commands."""
     parser = add_verb(
         subparsers,
         "publish",
@@ -42,6 +43,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Push the model; a dry run prints its card and its files."""
     tell(f"checking {arguments.model}")
     from open_r1.hub import publish
 

@@ -11,6 +11,7 @@ from open_r1.cli.options import add_verb
 
 
 def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 report` to the commands."""
     parser = add_verb(
         subparsers,
         "report",
@@ -23,6 +24,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Write the report of a run, and show its path."""
     tell(f"reading {arguments.run_dir}")
     from open_r1.evaluation.table import compare_folders
     from open_r1.report import build_report

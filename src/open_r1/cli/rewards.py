@@ -28,6 +28,7 @@ TEXT_COLUMNS = ("completion", "completions", "text", "response", "messages")
 
 
 def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 rewards` to the commands, with its actions `list`, `describe` and `score`."""
     parser = add_verb(subparsers, "rewards", "list, describe and try the reward functions", EXAMPLE)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = add_verb(actions, "list", "every reward in a line", EXAMPLE)
@@ -45,6 +46,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run_list(arguments: argparse.Namespace) -> int:
+    """Show each reward's name and summary."""
     from open_r1.rewards.registry import get_spec, reward_specs
 
     specs = [get_spec(name) for name in arguments.names or reward_specs()]
@@ -56,6 +58,7 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def run_describe(arguments: argparse.Namespace) -> int:
+    """Show what one reward declares: formula, source, columns, settings."""
     from open_r1.rewards.registry import get_spec
 
     record = _spec_record(get_spec(arguments.name))
@@ -70,6 +73,7 @@ def run_describe(arguments: argparse.Namespace) -> int:
 
 
 def run_score(arguments: argparse.Namespace) -> int:
+    """Score each line of a file by the named rewards, and show the summary."""
     from open_r1.rewards.registry import build_reward
     from open_r1.rewards.settings import read_reward_settings
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 run` to the commands."""
     parser = add_verb(
         subparsers,
         "run",
@@ -32,6 +33,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the pipeline's stages that are not done; a dry run shows them."""
     tell(f"reading {arguments.pipeline}")
     from open_r1.pipeline import read_pipeline, run_pipeline
 

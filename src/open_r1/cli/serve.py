@@ -30,6 +30,7 @@ vLLM serves where it is installed, else transformers. Flags after -- go to vLLM 
 
 
 def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 serve` to the commands."""
     parser = add_verb(
         subparsers,
         "serve",
@@ -50,6 +51,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Serve the model until stopped, a LoRA adapter merged into its base; a dry run prints the server's command."""
     from open_r1.serving.backends import ServeOptions, backend_command, check_key, check_model, choose_backend
 
     if not arguments.model:

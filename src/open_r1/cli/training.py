@@ -22,6 +22,7 @@ EXAMPLE = (
 
 
 def add_parser(subparsers: Any) -> None:
+    """Add a command for each kind of training."""
     for kind, summary in SUMMARIES.items():
         description = f"{summary[0].upper()}{summary[1:]}. Any setting of the recipe can be given as --key value."
         parser = add_verb(subparsers, kind, summary, f"Example: {EXAMPLE.format(kind=kind)}", description)

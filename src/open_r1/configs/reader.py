@@ -126,6 +126,7 @@ class NodeReader:
         return replace(found, key=key, parts=parts)
 
     def read_new(self, node: yaml.Node) -> Setting:
+        """The setting of a node that is read for the first time, without its key."""
         if isinstance(node, yaml.MappingNode):
             return self.read_mapping(node)
         if isinstance(node, yaml.SequenceNode):
@@ -136,6 +137,7 @@ class NodeReader:
         return Setting("", value, self.origin(node), node.value if is_word else None)
 
     def read_mapping(self, node: yaml.MappingNode) -> Setting:
+        """The setting of a mapping; ConfigError, with both lines, for a key that occurs twice."""
         lines: dict[str, int] = {}
         for key_node, _ in node.value:
             key, line = str(key_node.value), key_node.start_mark.line + 1
@@ -159,6 +161,7 @@ class NodeReader:
         return value if isinstance(value, int | float) and not isinstance(value, bool) else str(node.value)
 
     def origin(self, node: yaml.Node) -> str:
+        """The file and line of a node, as "recipe.yaml:12"."""
         return f"{self.source}:{node.start_mark.line + 1}"
 
 

@@ -8,6 +8,7 @@ path/to/file.py:name         the same in a file that is not importable by name
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
@@ -121,14 +122,37 @@ def load_module(reference: str, kind: str, example: str) -> ModuleType:
         problem = f"the file '{error.filename}' does not exist; check the path."
         raise ConfigError(f"{kind} '{reference}': {problem}") from error
     except ModuleNotFoundError as error:
+        if place := place_of(error):
+            raise ConfigError(
+                f"{kind} '{reference}': {place} imports '{error.name}', which is not installed; install it."
+            ) from error
         problem = (
             f"no module named '{error.name}'; put {module_name.replace('.', '/')}.py into the current folder, or install "
             "the package that has it."
         )
         raise ConfigError(f"{kind} '{reference}': {problem}") from error
     except Exception as error:  # the user's code may raise anything
-        problem = f"importing '{module_name}' fails with {type(error).__name__}: {error}; correct that module."
+        problem = f"importing it fails at {place_of(error, module_name)} with {type(error).__name__}: {error}."
         raise ConfigError(f"{kind} '{reference}': {problem}") from error
+
+
+def place_of(error: Exception, otherwise: str = "") -> str:
+    """File and line of the user's own code that an error comes from; `otherwise` where none of it was running."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{shown_path(error.filename)}:{error.lineno}"
+    ours = Path(__file__).parents[1]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_file()]
+    own = [
+        frame
+        for frame in frames
+        if not {ours, Path(sys.base_prefix), Path(sys.prefix)} & {*Path(frame.filename).parents}
+    ]
+    return f"{shown_path(own[-1].filename)}:{own[-1].lineno}" if own else otherwise
+
+
+def shown_path(path: str) -> str:
+    """A path as short as it can be written in the current folder."""
+    return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
 
 
 def _import_file(path: Path) -> ModuleType:

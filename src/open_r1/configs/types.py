@@ -39,6 +39,7 @@ def options_of(hint: Any) -> list[Any]:
 
 
 def is_enum(hint: Any) -> bool:
+    """Whether the annotation is an enumeration."""
     return isinstance(hint, type) and issubclass(hint, Enum)
 
 
@@ -53,6 +54,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def fits_one(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type that is no union, its items and keys included."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
         return True
@@ -77,6 +79,7 @@ def in_words(hint: Any) -> str:
 
 
 def one_in_words(hint: Any) -> str:
+    """A type that is no union, as a message names it."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Literal or is_enum(hint):
         return " or ".join(str(getattr(choice, "value", choice)) for choice in inner or hint)
@@ -90,6 +93,7 @@ def one_in_words(hint: Any) -> str:
 
 
 def plural(hint: Any) -> str:
+    """The type's name for several values: "whole numbers"."""
     words = in_words(hint)
     return {"a number": "numbers", "a whole number": "whole numbers", "text": "texts"}.get(words, words)
 

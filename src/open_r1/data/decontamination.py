@@ -187,4 +187,5 @@ def changes_of(found: Found, index: Index, marks: Sequence[str]) -> Changes:
 
 
 def shorten(text: str) -> str:
+    """The text, cut to `MAX_QUOTED` characters."""
     return text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "…"

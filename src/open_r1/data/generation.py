@@ -240,6 +240,7 @@ class TraceRun:
             self.stop(error)
 
     async def sync_often(self) -> None:
+        """Write the traces to the disk every `sync_s` seconds; a disk that refuses stops the run."""
         while True:
             await asyncio.sleep(self.settings.sync_s)
             try:
@@ -248,6 +249,7 @@ class TraceRun:
                 self.stop(error)
 
     async def show_often(self) -> None:
+        """Show the progress every `show_every_s` seconds."""
         while True:
             await asyncio.sleep(self.show_every_s)
             self.show(self.progress)

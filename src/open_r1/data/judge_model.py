@@ -123,6 +123,7 @@ class JudgeModel:
         return asyncio.run(self.judge_all(cases)) if cases else []
 
     async def judge_all(self, cases: Sequence[Case]) -> list[bool | None]:
+        """A verdict for each case, in order; None where the judge gave none."""
         verdicts: list[bool | None] = [None] * len(cases)
         await self.completer.start()
         turns = iter(range(len(cases)))
@@ -142,6 +143,7 @@ class JudgeModel:
         return verdicts
 
     async def ask(self, case: Case) -> bool | None:
+        """The judge's verdict on one case; None, and a count in `failures`, where the reply is missing or unclear."""
         messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": make_question(case)}]
         try:
             reply = await self.completer.complete(messages, Sampling(max_new_tokens=self.max_new_tokens))

@@ -248,6 +248,7 @@ def batches(
 
 
 def read_text(traces: Any, start: int) -> str:
+    """The completion of the trace whose line begins at byte `start`."""
     traces.seek(start)
     return str(load(traces.readline())["completion"])
 

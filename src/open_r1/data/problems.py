@@ -286,6 +286,7 @@ def read_problem_file(name: str, prompt_column: str, gold_column: str | None) ->
 
 
 def read_text(row: dict[str, Any], column: str, where: str) -> str:
+    """The column's value as text; DataError, with the row's place, where it is empty or of another type."""
     value = row.get(column)
     if not isinstance(value, str | int | float) or not str(value).strip():
         raise DataError(f"{where} has {value!r} as its '{column}', where text is needed; fix or remove that row.")

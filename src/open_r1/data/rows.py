@@ -57,6 +57,7 @@ class LineChunk(Chunk):
     lines_before: int
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Each row, or its named columns with None for those it lacks; DataError for a line that is not JSON."""
         for number, line in enumerate(self.content.split(b"\n"), start=self.lines_before + 1):
             if line and not line.isspace():
                 row = self._parse(line, f"{self.path}:{number}")
@@ -93,6 +94,7 @@ class RowChunk(Chunk):
     content: Sequence[dict[str, Any]]
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Each row, or its named columns with None for those it lacks."""
         for row in self.content:
             yield row if columns is None else {column: row.get(column) for column in columns}
 
@@ -108,6 +110,7 @@ class TableChunk(Chunk):
         return RowChunk, (tuple(self.rows(self.needed)),)
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Each row with its JSON columns read, or the named columns alone."""
         table = self.table if columns is None else self.table.select(list(columns))
         of_json = [field.name for field in table.schema if getattr(field.type, "extension_name", "") == "arrow.json"]
         for row in table.to_pylist():

@@ -25,6 +25,7 @@ class TraceReward:
 
     @property
     def name(self) -> str:
+        """The reward's name in the registry."""
         return self.spec.name
 
 

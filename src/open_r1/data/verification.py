@@ -224,6 +224,7 @@ def prepare(
 
 
 def size_of(column: str, row: Mapping[str, Any]) -> int:
+    """Characters of the row's completion."""
     return len(completion_of(row, column) or "")
 
 

@@ -32,7 +32,8 @@ SCORED_AT_ONCE = 2048
 Tell = Callable[[str], None]
 
 
-def silent(_: Any) -> None: ...
+def silent(_: Any) -> None:
+    """A report that nobody reads."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Plan:
 
     @property
     def name(self) -> str:
+        """The benchmark's name."""
         return self.benchmark.name
 
     @property

@@ -64,6 +64,7 @@ class AskedProblems:
             yield TraceProblem(ordinal, problem.id, to_messages(problem.prompt, self.system_prompt), {})
 
     def locate(self) -> Locator:
+        """A locator that finds samples by the problems' keys."""
         return Locator(self.survey.keys, by_prompt=False)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from open_r1.answers.check import check_answers, extract_answer, has_readable_gold
-from open_r1.answers.choices import LETTERS, find_choice, plain_text, read_choice
+from open_r1.answers.check import check_answers, has_readable_gold
+from open_r1.answers.choices import LETTERS, plain_text
+from open_r1.answers.extraction import extract_answer, extract_choice
 from open_r1.answers.latex import MAX_CHARS
 from open_r1.records import Outcome, Problem
-from open_r1.text.thinking import visible_part
 
 MARKS = ("", "{letter}", "({letter})", "{letter})", "{letter}.", "{letter}:")
 """The forms of a letter before an option that is written out."""
@@ -44,9 +44,12 @@ def choose(completion: str, options: Sequence[str]) -> str | None:
     """The letter of the option that a completion names; None where it names none, several, or one that does not exist."""
     found = extract_answer(completion)
     text = found.text.strip() if found else ""
-    letter = _option_written(text, options) or read_choice(text)
-    if letter is None and (found is None or found.source != "boxed"):
-        letter = find_choice(visible_part(completion))
+    letter = _option_written(text, options) or extract_choice(completion)
+    said = squeezed(text)[1:].lstrip(".:,)-")
+    if letter and any(
+        said == squeezed(option) for other, option in zip(LETTERS, options, strict=False) if other != letter
+    ):
+        return None  # a letter beside the text of another option
     return letter if letter and letter in LETTERS[: len(options)] else None
 
 

@@ -124,6 +124,7 @@ def compare_results(first: Sequence[Result], second: Sequence[Result]) -> list[C
 
 
 def compare_pair(first: Result, second: Result) -> Comparison:
+    """The paired difference over the problems of both, with remarks on settings that differ."""
     one, two = problem_means(first), problem_means(second)
     shared = sorted(one.keys() & two.keys())
     most = max(len(one), len(two))

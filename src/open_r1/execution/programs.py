@@ -109,6 +109,7 @@ class Execution:
 
     @classmethod
     def unavailable(cls, reason: str, detail: str = "") -> Execution:
+        """A program that did not run, for a reason of the provider's; its score stays unknown."""
         return cls(Status.UNAVAILABLE, reason=reason, detail=detail)
 
 

@@ -88,6 +88,7 @@ _KINDS = {"index": int, **dict.fromkeys(("status", "stdout", "stderr", "reason",
 
 
 def encode_bytes(content: bytes) -> str:
+    """The bytes as base64 text, for JSON."""
     return base64.b64encode(content).decode("ascii")
 
 

@@ -81,7 +81,7 @@ class Stage(ABC):
         return str(beside) if beside.exists() else value
 
     def own_inputs(self) -> dict[str, str]:
-        """The user's own inputs by the hash of their contents; a Hub id stands for itself. ConfigError for a missing one."""
+        """The user's own inputs by the hash of their contents; a Hub id by its name. ConfigError for a missing one."""
         found = {}
         for value in (value for value in self.given() if not STAGE_NAME.fullmatch(value)):
             path = Path(self.place(value, Path()))

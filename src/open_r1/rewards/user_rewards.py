@@ -10,22 +10,25 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from open_r1.configs.references import load_module, load_object
-from open_r1.errors import ConfigError, nearest
+from open_r1.configs.references import load_module, load_object, place_of, shown_path
+from open_r1.errors import ConfigError, OpenR1Error, RunError, nearest
 from open_r1.records import Outcome
-from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction
+from open_r1.rewards.base import FROM_TRAINER, NOT_APPLICABLE, Columns, RewardFunction
 from open_r1.rewards.spec import KINDS, RewardSpec
 
 NAMED = ("reward", "my_rewards:my_reward")
 DECLARED = ("summary", "formula", "source", "settings", "example", "cases", "curve", "find_idle")
 """What a function or class may declare beside its kind and columns, as attributes of the spec's own names."""
+
+ADDED_BY_TRAINER = ("trainer_state", "log_extra", "log_metric", "environments")
 
 
 def specs_of(module: ModuleType) -> Sequence[RewardSpec]:
@@ -52,7 +55,13 @@ def _spec_of(target: Any, reference: str) -> RewardSpec:
             "`f(completions, **columns) -> list[float | None]`."
         )
     name = getattr(function, "__name__", type(function).__name__)
+    place = _place_of(function)
     needs_columns = _needs_columns(function, reference)
+    if not isinstance(function, RewardFunction):
+        needs_columns = (
+            *needs_columns,
+            *_columns_of(function, f"{reference}' ({place})", {*needs_columns, *defaults}),
+        )
 
     def build(values: Any) -> RewardFunction:
         given = {key: getattr(values, key) for key in defaults}
@@ -60,7 +69,7 @@ def _spec_of(target: Any, reference: str) -> RewardSpec:
         if isinstance(made, RewardFunction):
             return made
         call = made if inspect.isclass(target) else partial(made, **given)
-        return RewardFunction(name, _scorer_of(call, name), needs_columns)
+        return RewardFunction(name, _scorer_of(call, name, place), needs_columns)
 
     declared = {key: getattr(function, key) for key in DECLARED if hasattr(function, key)}
     declared.setdefault("summary", (inspect.getdoc(target) or "").partition("\n")[0])
@@ -110,21 +119,84 @@ def _needs_columns(function: Any, reference: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _scorer_of(function: Callable[..., Any], name: str) -> Callable[[list[str], Columns], list[Outcome]]:
+def _columns_of(function: Any, what: str, known: Collection[str]) -> list[str]:
+    """The columns that a function's parameters name; ConfigError where it can't be called with every column."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # a callable written in C may not say
+        return []
+    if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+        raise ConfigError(
+            f"reward '{what} takes no **columns, but it is called with every column of the data and with what the trainer "
+            "adds; write `def f(completions, **columns)`."
+        )
+    is_named = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+    named = [each.name for each in parameters if each.default is each.empty and each.kind in is_named]
+    return [name for name in named if name not in {*known, *FROM_TRAINER, *ADDED_BY_TRAINER}]
+
+
+def source_file(reference: str) -> Path | None:
+    """The file of a reward of the user's own, which decides what a run learns; None for one that ships."""
+    file = getattr(load_module(reference, *NAMED), "__file__", None) if ":" in reference else None
+    return Path(file) if file else None
+
+
+def _place_of(function: Any) -> str:
+    """File and line of a function, or of the class of an object."""
+    code = inspect.unwrap(function) if inspect.isroutine(function) else type(function)
+    try:
+        return f"{shown_path(inspect.getsourcefile(code) or '')}:{inspect.getsourcelines(code)[1]}"
+    except (TypeError, OSError):
+        return "source unknown"
+
+
+def _explain(error: Exception, columns: Columns) -> str:
+    """What a user's slip probably is."""
+    said = str(error)
+    if isinstance(error, KeyError) and isinstance(error.args[0], str) and error.args[0] not in columns:
+        key = error.args[0]
+        return f"; the data have no column '{key}'{nearest(key, columns).rstrip('?.').replace(';', ',')}"
+    is_chat = any(isinstance(completion, list) for completion in columns.get("completions", ()))
+    if is_chat and isinstance(error, AttributeError | TypeError) and "list" in said:
+        return "; a completion is a chat, a list of messages: its text is completion[-1]['content']"
+    return ""
+
+
+def _scorer_of(function: Callable[..., Any], name: str, place: str) -> Callable[[list[str], Columns], list[Outcome]]:
     """A user's function as a scorer: it gets completions and columns as TRL would pass them."""
 
     def score(texts: list[str], columns: Columns) -> list[Outcome]:
-        values = function(**columns)
-        if inspect.isawaitable(values):
-            values = _run_awaitable(values)
-        if values is None or len(values) != len(texts):
-            raise ConfigError(
-                f"reward '{name}' returned {'None' if values is None else f'{len(values)} values'} for {len(texts)} "
-                "completions; return one number or None for each completion."
-            )
+        try:
+            values = function(**columns)
+            if inspect.isawaitable(values):
+                values = _run_awaitable(values)
+        except OpenR1Error:
+            raise
+        except Exception as error:  # the user's code may raise anything
+            fault = f"{type(error).__name__}: {error}{_explain(error, columns)}"
+            raise RunError(f"reward '{name}' fails at {place_of(error, place)} with {fault}.") from error
+        problem = _problem_of(values, len(texts))
+        if problem:
+            raise ConfigError(f"reward '{name}' ({place}) returned {problem} or None for each completion.")
         return [_outcome_of(value) for value in values]
 
     return score
+
+
+def _problem_of(values: Any, count: int) -> str:
+    """What is wrong with the values that a user's reward returned, with the remedy; empty where nothing is."""
+    if values is None:
+        return f"None for {count} completions; return a list with one number"
+    if not hasattr(values, "__len__") or isinstance(values, str | Mapping):
+        return f"a {type(values).__name__}; return a list with one number"
+    if len(values) != count:
+        return f"{len(values)} values for {count} completions; return one number"
+    for value in values:
+        try:
+            float(0 if value is None or isinstance(value, Outcome) else value)
+        except (TypeError, ValueError):
+            return f"{value!r:.60} for a completion; return one number"
+    return ""
 
 
 def _outcome_of(value: Any) -> Outcome:

@@ -85,11 +85,11 @@ def sample_policy(trainer: Any) -> Preflight:
     )
     notes = list(find_idle_rewards(trainer, specs.values()))
     checked = examine(sample, notes)
-    if checked.wants_more and rows[wanted:]:
+    if checked.doubts and rows[wanted:]:
         seconds = (time.monotonic() - started) / len(rows[:wanted]) * len(rows[wanted:])
         trainer.report(
-            f"pre-flight: the first {wanted} problems show too little to decide; sampling {len(rows[wanted:])} more, which "
-            f"takes about {seconds:.0f} s"
+            f"pre-flight: {checked.doubts[0].text} To be sure, {len(rows[wanted:])} more problems are sampled, which takes "
+            f"about {seconds:.0f} s; preflight_prompts 0 leaves the check out"
         )
         checked = examine(sample.joined(**complete_all(trainer, rewards, rows[wanted:])), notes)
     return checked
@@ -124,11 +124,12 @@ def undisturbed(trainer: Any) -> Iterator[None]:
 
 def complete_all(trainer: Any, rewards: Sequence[RewardFunction], rows: Sequence[Row]) -> dict[str, Any]:
     """The completions and outcomes of `num_generations` completions for each row, the same in every process."""
-    records = [
-        record
-        for batch in generation_batches(trainer, rows)
-        for record in gather_object(complete(trainer, rewards, batch))
-    ]
+    records: list[Any] = []
+    started = time.monotonic()
+    for batch in generation_batches(trainer, rows):
+        records += gather_object(complete(trainer, rewards, batch))
+        if (done := len(records) // trainer.num_generations) < len(rows):
+            trainer.report(f"pre-flight: {done} of {len(rows)} problems, {time.monotonic() - started:.0f} s")
     kept = records[: len(rows) * trainer.num_generations]
     outcomes = {reward.__name__: [found[number] for _, found in kept] for number, reward in enumerate(rewards)}
     return {"completions": [completion for completion, _ in kept], "outcomes": outcomes}

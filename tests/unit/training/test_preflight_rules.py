@@ -13,6 +13,7 @@ from open_r1.rewards import get_spec
 from open_r1.training.preflight import (
     check_golds,
     choose_rows,
+    complete_all,
     find_idle_rewards,
     generation_batches,
     score_examples,
@@ -141,3 +142,15 @@ PREFILLS: Sequence[tuple[str, str]] = [
 @pytest.mark.parametrize(("written", "left"), PREFILLS)
 def test_what_the_template_has_written_is_no_part_of_the_completion(written: str, left: str) -> None:
     assert without_prefill("<think>\na\n</think>\nb", written) == left
+
+
+def test_a_look_reports_its_progress_after_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "open_r1.training.preflight.complete", lambda trainer, rewards, batch: [(row, []) for row in batch]
+    )
+    monkeypatch.setattr("open_r1.training.preflight.gather_object", list)
+    said: list[str] = []
+    sampled = trainer(0, 1, 4, 1, 4)
+    sampled.report = said.append
+    assert len(complete_all(sampled, [], [{"prompt": str(n)} for n in range(3)])["completions"]) == 12
+    assert [line.rpartition(",")[0] for line in said] == ["pre-flight: 1 of 3 problems", "pre-flight: 2 of 3 problems"]

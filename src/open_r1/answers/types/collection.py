@@ -31,6 +31,7 @@ def _ratio_parts(text: str) -> list[Node] | None:
 
 
 def are_ratios_equal(gold: tuple[str, list[Node]], answer: str, comparison: Comparison) -> bool:
+    """Whether an answer is the same ratio, scaled or not; two times of day must match part by part."""
     text, parts = gold
     found = _ratio_parts(re.sub(r"(?<=[\d})])\s*to\s*(?=[\d\\(])", ":", answer))
     if found is None and len(parts) == 2 and (fraction := read_formula(answer)) and fraction.kind == "div":
@@ -60,6 +61,7 @@ Rows = list[list[Node]]
 
 
 def read_matrix(text: str) -> Rows | None:
+    """The entries, row by row and multiplied by a factor before them; None unless all rows have the same length."""
     if match := _MATRIX.fullmatch(text):
         rows = [row.split("&") for row in _DECORATIONS.sub("", match["body"] or match["cells"] or "").split(r"\\")]
         return _scaled(_read_rows(rows), match["factor"].strip())
@@ -86,6 +88,7 @@ def _scaled(rows: Rows | None, factor: str) -> Rows | None:
 
 
 def are_matrices_equal(gold: Rows, answer: str, comparison: Comparison) -> bool:
+    """Whether an answer is a matrix of the same shape with equal entries."""
     found = read_matrix(value_of_name(answer))
     if found is None:
         raise NotOfTypeError
@@ -107,6 +110,7 @@ _COMMA_NUMBERS = re.compile(r"-?\d+(?:,-?\d+)+")
 
 
 def read_group_or_cases(gold: str) -> Group | None:
+    """The list, set or tuple; the value of a named tuple; the equations of a system as a list."""
     if match := _NAMED_TUPLE.fullmatch(gold):
         gold = match["value"]
     if match := _CASES.fullmatch(gold):
@@ -118,6 +122,7 @@ def read_group_or_cases(gold: str) -> Group | None:
 
 
 def are_groups_equal(gold: Group, answer: str, comparison: Comparison) -> bool:
+    """Whether an answer has equal parts within compatible brackets, in any order where order has no meaning."""
     found = read_group_or_cases(answer)
     if found is None and (named := split_name(answer)):
         return are_groups_equal(gold, named[1], comparison)

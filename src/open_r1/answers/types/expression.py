@@ -32,6 +32,7 @@ _UNIT_AFTER = re.compile(r"(?P<rest>.*[\d)}\]A-Za-z])\s+(?P<unit>[A-Za-z]{2,})(?
 
 
 def read_expression(text: str) -> Node | None:
+    """The formula, without a remark or unit after it; None for a word."""
     text = without_brackets(without_remark(text))
     if _LETTERS.fullmatch(text.replace(" ", "")) and not _UNKNOWNS.fullmatch(text):
         return None
@@ -89,6 +90,7 @@ class Relation:
 
 
 def read_relation(gold: str) -> Named | Relation | None:
+    """The named value for `x = 5`, the relation otherwise; None for a text without a relation sign."""
     text = without_remark(gold)
     if not _SIGN.search(text):
         return None
@@ -112,6 +114,7 @@ def _read_difference(text: str) -> Relation | None:
 
 
 def are_relations_equal(gold: Named | Relation, answer: str, comparison: Comparison) -> bool:
+    """Whether an answer is the named value, a multiple of the relation, or its right side alone."""
     answer = without_remark(answer)
     if isinstance(gold, Named):
         return _is_named_value(gold, answer, comparison)

@@ -187,4 +187,5 @@ def _read_compound(text: str) -> Measure | None:
 
 
 def unit_of(measure: Measure) -> Unit:
+    """The unit it is measured in; that of a plain count where none is written."""
     return measure.unit or COUNT

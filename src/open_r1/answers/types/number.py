@@ -24,15 +24,18 @@ ROUNDED_DECIMALS = 6
 
 
 def read_quantity(gold: str) -> Measure | None:
+    """The number with its unit, if it has one; brackets around it don't count."""
     return read_measure(without_brackets(gold))
 
 
 def read_complex(gold: str) -> Measure | None:
+    """The number, real or complex; None where it has a unit."""
     measure = read_quantity(gold)
     return measure if measure is not None and measure.unit is None else None
 
 
 def read_real(gold: str) -> Measure | None:
+    """The number; None where it has a unit or is not known to be real."""
     measure = read_complex(gold)
     return measure if measure is not None and _is_real(measure.node) else None
 

@@ -258,6 +258,7 @@ def _complement(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
 
 
 def are_equal(gold: Region, answer: str, comparison: Comparison) -> bool:
+    """Whether an answer describes the same region; NotOfTypeError where it describes none."""
     found = read_region(answer)
     if found is None:
         raise NotOfTypeError
@@ -265,6 +266,7 @@ def are_equal(gold: Region, answer: str, comparison: Comparison) -> bool:
 
 
 def are_regions_equal(gold: Region, answer: Region) -> bool:
+    """Whether both contain the same points; two different names of the variable make them different."""
     if gold.name and answer.name and gold.name != answer.name:
         return False
     try:

@@ -32,6 +32,7 @@ def _choice_letters(text: str) -> str | None:
 
 
 def are_choices_equal(gold: str, answer: str, comparison: Comparison) -> bool:
+    """Whether an answer names the same letters, in any order."""
     found = read_choice(answer) if len(gold) == 1 else _choice_letters(answer)
     if found is None:
         raise NotOfTypeError
@@ -72,6 +73,7 @@ class Moment:
 
 
 def read_moment(gold: str) -> Moment | None:
+    """The time of day if it says am or pm or has a clock's form, or else the date."""
     time = _read_time(gold)
     if time and (time.parts[3] or _PLAIN_CLOCK.fullmatch(gold)):
         return time
@@ -98,6 +100,7 @@ def _read_time(text: str) -> Moment | None:
 
 
 def are_moments_equal(gold: Moment, answer: str, comparison: Comparison) -> bool:
+    """Whether an answer is the same date, or the same time on a clock of 24 hours."""
     found = _read_time(answer) if gold.kind == "time" else _read_date(answer)
     if found is None:
         raise NotOfTypeError
@@ -129,6 +132,7 @@ def read_span(gold: str) -> tuple[str, ...] | None:
 
 
 def are_spans_equal(gold: tuple[str, ...], answer: str, comparison: Comparison) -> bool:
+    """Whether an answer has the same parts as written; `3 to 5` is `3-5`."""
     said = _SAID_SPAN.fullmatch(answer)
     parts = said.groups() if said else read_span(answer)
     if parts is None:
@@ -159,6 +163,7 @@ class Based:
 
 
 def read_based(text: str) -> Based | None:
+    """The numeral with its base; None where a digit does not belong to the base."""
     if match := _PREFIXED.fullmatch(text):
         return _checked(match["digits"], _PREFIX_BASES[match["mark"].lower()], is_literal=True)
     match = _INDEXED.fullmatch(text) or _SAID_BASE.fullmatch(text)
@@ -186,6 +191,7 @@ def _trimmed(digits: str) -> str:
 
 
 def are_based_equal(gold: Based, answer: str, comparison: Comparison) -> bool:
+    """Whether an answer has the same digits, in the same base or without one."""
     found = read_based(answer)
     if found is not None:
         return (found.digits, found.base) == (gold.digits, gold.base)
@@ -224,6 +230,7 @@ def _folded(text: str) -> str:
 
 
 def are_words_equal(gold: str, answer: str, comparison: Comparison) -> bool:
+    """Whether an answer has the same words, without figures and case."""
     if not _LETTER.search(answer):
         raise NotOfTypeError
     return _folded(_without_figures(answer)) == gold

@@ -186,6 +186,7 @@ def open_tables(name: str, paths: Sequence[Path]) -> Rows:
 
 
 def iterate_tables(paths: Sequence[Path], schema: pa.Schema, needed: tuple[str, ...]) -> Iterator[Chunk]:
+    """The batches of Arrow and Parquet files as chunks of one schema."""
     import pyarrow as pa
 
     from open_r1.data.tables import fit

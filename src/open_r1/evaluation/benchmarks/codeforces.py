@@ -9,6 +9,7 @@ from open_r1.rewards.functions.cf_code import MAY_HAVE, NEEDS
 
 
 def read(row: Row, seed: int) -> Problem:
+    """The problem of a row, named by its id and language."""
     kept = {column: row[column] for column in NEEDS} | {column: row.get(column) for column in MAY_HAVE}
     language = str(row.get("language") or "python")
     id = id_in(row, "id")

@@ -16,6 +16,7 @@ PROMPT = """Complete this Python function. Give the whole function, with the imp
 
 
 def read(row: Row, seed: int) -> Problem:
+    """The problem of a row, its prompt within the benchmark's instructions."""
     columns = {column: text_in(row, column) for column in COLUMNS}
     prompt = PROMPT.format(prompt=columns["prompt"].rstrip())
     return Problem(prompt, columns["canonical_solution"], metadata=columns, name=columns["task_id"])

@@ -143,6 +143,7 @@ def tests_of(problem: Problem) -> Tests:
 
 
 def columns_of(problem: Problem) -> Mapping[str, Any]:
+    """The problem's columns with its tests, read again from the file where the problem has only its place."""
     if PLACE not in problem.metadata:
         return problem.metadata
     path, start = problem.metadata[PLACE]
@@ -198,6 +199,7 @@ class TextUnpickler(pickle.Unpickler):
     """Reads plain values; whatever would import or call something is refused."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:
+        """UnpicklingError always: a text needs no class."""
         raise pickle.UnpicklingError(f"the pickle names {module_name}.{global_name}, but may contain only a text")
 
 
@@ -211,6 +213,7 @@ def read_object(value: Any) -> dict[str, Any]:
 
 
 def release(name: str, title: str, *files: str) -> Benchmark:
+    """The benchmark of one release, which consists of these files."""
     return Benchmark(
         name,
         title,

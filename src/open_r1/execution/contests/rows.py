@@ -36,6 +36,7 @@ class TestData:
 
     @property
     def size(self) -> int:
+        """Bytes of the input and the expected output together."""
         return len(self.input) + len(self.expected)
 
 

@@ -45,6 +45,7 @@ def call_program(program: Program, call: bytes) -> Program:
 
 @cache
 def harness_text() -> str:
+    """The source of `harness.py`, which begins every program whose function is called."""
     return Path(harness.__file__).read_text(encoding="utf-8")
 
 

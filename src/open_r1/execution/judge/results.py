@@ -119,10 +119,12 @@ class SubmissionResult:
 
     @property
     def num_passed(self) -> int:
+        """Tests that passed."""
         return sum(result.reason is Reason.PASSED for result in self.results)
 
     @property
     def num_failed(self) -> int:
+        """Tests that failed; those without a verdict don't count."""
         return sum(result.has_failed for result in self.results)
 
     @property
@@ -141,10 +143,12 @@ class SubmissionResult:
 
     @property
     def first_failed(self) -> TestResult | None:
+        """The first test that failed, or None."""
         return next((result for result in self.results if result.has_failed), None)
 
     @property
     def first_unknown(self) -> TestResult | None:
+        """The first test without a verdict, or None."""
         return next((result for result in self.results if result.reason in UNSCORED), None)
 
     @property

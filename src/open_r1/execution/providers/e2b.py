@@ -36,6 +36,7 @@ class E2BProvider(ScriptProvider):
     async def print_script(
         self, script: str, run_s: int, most: int, session: Session, clean_up: AsyncExitStack
     ) -> str:
+        """The script runs in a new sandbox without internet access, which is killed afterwards."""
         from e2b_code_interpreter import AsyncSandbox
 
         sandbox = await AsyncSandbox.create(

@@ -67,9 +67,11 @@ class ExecutorProvider(RemoteProvider):
         self._largest: Limits | None = None
 
     async def greet(self, session: Session) -> None:
+        """The executor answers with its limits; Failure if it does not."""
         await self._ask_limits(session)
 
     async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
+        """Run the program once. Failure names a limit that the executor allows less of than the program needs."""
         execution = await self._send(program, session)
         for name in LIMIT_OF.get(execution.status, ()):
             asked, largest = (

@@ -11,6 +11,7 @@ from open_r1.execution.providers.registry import ProviderSpec, setting
 
 
 def build(settings: Any, environment: Environment) -> Provider:
+    """The sandbox of this machine with the recipe's `code_packages`; ConfigError on systems without one."""
     try:
         from open_r1.execution.sandbox.local import LocalProvider
     except ImportError as error:  # Windows has none of what a sandbox is made of

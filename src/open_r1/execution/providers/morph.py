@@ -47,6 +47,7 @@ class MorphProvider(ScriptProvider):
     async def print_script(
         self, script: str, run_s: int, most: int, session: Session, clean_up: AsyncExitStack
     ) -> str:
+        """The script runs in a thread of its own, since Morph's client blocks; Failure when too many threads hang."""
         if sum(thread.name == THREAD_NAME for thread in threading.enumerate()) >= MAX_THREADS:
             raise Failure("timeout", f"{MAX_THREADS} calls of Morph's client hang", can_retry=False)
         future: Future[str] = Future()

@@ -109,6 +109,7 @@ class RemoteProvider(Provider):
         return program.limits.wall_s + COMPILE_S
 
     def check(self) -> None:
+        """Ask the service for a sign of life; ConfigError if it is set up wrongly or does not answer."""
         if self.problem:
             raise ConfigError(self.problem)
         try:
@@ -119,9 +120,11 @@ class RemoteProvider(Provider):
             ) from error
 
     def execute(self, program: Program) -> Execution:
+        """Run the program and wait for its result; `unavailable` once attempts and time are used up."""
         return self.submit(program).result()
 
     def submit(self, program: Program) -> Future[Execution]:
+        """Start the program on the shared event loop; the future never raises for a fault of the service."""
         return self._start(self._run(program))
 
     def close(self) -> None:

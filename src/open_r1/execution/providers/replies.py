@@ -81,6 +81,7 @@ def read_url(variable: str, address: str, example: str, provider: str) -> tuple[
 
 
 def bearer(token: str) -> dict[str, str]:
+    """The Authorization header with this token; no header without one."""
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
@@ -159,6 +160,7 @@ def max_reply_bytes(limits: Limits) -> int:
 
 
 def as_object(value: Any, what: str) -> Mapping[str, Any]:
+    """The value as a JSON object; GarbledReply names `what` if it is something else."""
     if not isinstance(value, Mapping):
         raise GarbledReply(f"{what} is a {type(value).__name__}, not an object")
     return value

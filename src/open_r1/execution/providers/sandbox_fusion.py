@@ -56,9 +56,11 @@ class SandboxFusionProvider(RemoteProvider):
         super().__init__(concurrency, policy, problem)
 
     async def greet(self, session: Session) -> None:
+        """The service answers a ping with JSON; Failure if it does not."""
         parse_json(*await fetch(session.http, f"{self.url}/v1/ping", {}, 4096))
 
     def refuse(self, program: Program) -> Execution | None:
+        """An `unavailable` execution for a language, arguments or files that SandboxFusion can't take."""
         toolchain = find_toolchain(program.language)
         if toolchain is None or toolchain.language not in NAMES or other_cpp_standard(program.language):
             return unsupported_language(program.language, NAMES)
@@ -68,6 +70,7 @@ class SandboxFusionProvider(RemoteProvider):
         return fault_of_text(program, "SandboxFusion") or fault_of_files(program, bool(toolchain.compile))
 
     async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
+        """Run the program once by `/run_code`. Raises Failure; a reply beyond the limit is an output limit."""
         toolchain = find_toolchain(program.language)
         assert toolchain is not None
         request = {

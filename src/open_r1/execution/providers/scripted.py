@@ -52,6 +52,7 @@ class ScriptedProvider(Provider):
         self._closed = threading.Event()
 
     def execute(self, program: Program) -> Execution:
+        """The script's answer to this program; an exception or a `Trouble` becomes an `unavailable` execution."""
         self.asked.append(program)
         try:
             answer = self._answer(program)
@@ -69,6 +70,7 @@ class ScriptedProvider(Provider):
         return bounded(answer, program.limits)
 
     def close(self) -> None:
+        """Release the programs that hang."""
         self._closed.set()
         super().close()
 

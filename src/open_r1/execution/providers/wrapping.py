@@ -70,6 +70,7 @@ class ScriptProvider(RemoteProvider):
     """A kernel that takes a script."""
 
     def refuse(self, program: Program) -> Execution | None:
+        """An `unavailable` execution for an unknown language, too many bytes, or unusable file names."""
         toolchain = find_toolchain(program.language)
         if toolchain is None:
             return unsupported_language(program.language, TOOLCHAINS)
@@ -79,6 +80,7 @@ class ScriptProvider(RemoteProvider):
         return fault_of_files(program, bool(toolchain.compile))
 
     async def attempt(self, program: Program, session: Session, clean_up: AsyncExitStack) -> Execution:
+        """Run the program once, wrapped in a script. Failure if the kernel fails or its output has no whole frame."""
         script, nonce = await asyncio.to_thread(wrap, program)
         run_s = math.ceil(self.program_s(program)) + 5
         most = 8 * 1024 * program.limits.output_kb + (1 << 18)
@@ -109,11 +111,13 @@ class RouterProvider(ScriptProvider):
         super().__init__(concurrency, policy, problem)
 
     async def greet(self, session: Session) -> None:
+        """The router answers `/health` with JSON; Failure if it does not."""
         parse_json(*await fetch(session.http, f"{self.url}/health", {}, 4096))
 
     async def print_script(
         self, script: str, run_s: int, most: int, session: Session, clean_up: AsyncExitStack
     ) -> str:
+        """The script runs by the router's `/execute_batch`; GarbledReply for an answer of another form."""
         request = {"scripts": [script], "languages": ["python"], "timeout": run_s, "request_timeout": run_s}
         results = parse_json(*await fetch(session.http, f"{self.url}/execute_batch", {}, 2 * most, request))
         if not isinstance(results, list) or len(results) != 1:
@@ -153,6 +157,7 @@ def failure_of(error: Exception | str) -> Failure:
 
 
 def unsupported_language(language: str, known: Iterable[str]) -> Execution:
+    """An `unavailable` execution that names the known languages and the nearest of them."""
     return Execution.unavailable(
         "unsupported_language", f"unknown language '{language}'{nearest(language, known)} Known: {', '.join(known)}."
     )

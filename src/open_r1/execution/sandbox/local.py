@@ -113,11 +113,13 @@ class LocalProvider(Provider):
         return self._tier or tiers.detect().require()
 
     def check(self) -> None:
+        """ConfigError if the chosen tier or a package is not available on this machine."""
         if self._tier and (obstacle := tiers.why_not(self._tier)):
             raise ConfigError(f"sandbox tier {self._tier} isn't available here: {obstacle}. {tiers.REMEDY}")
         tiers.worker_config(self.tier, self._packages)
 
     def execute(self, program: Program) -> Execution:
+        """Run the program in a sandbox worker, again if the worker dies; `unavailable` if it can't be isolated."""
         toolchain = find_toolchain(program.language)
         if toolchain is None:
             known = f"{nearest(program.language, TOOLCHAINS)} Known: {', '.join(TOOLCHAINS)}."
@@ -133,6 +135,7 @@ class LocalProvider(Provider):
             return Execution.unavailable("sandbox_failed", str(error))
 
     def close(self) -> None:
+        """End the idle workers and delete the compiled programs."""
         super().close()
         with self._lock:
             idle, self._idle = self._idle, None

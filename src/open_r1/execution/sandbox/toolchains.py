@@ -97,6 +97,7 @@ class Toolchain:
         return [*_filled((*self.compiler, *no_plugins, "-o", RESULT)), *objects, "-lm"]
 
     def run_command(self, limits: Limits) -> list[str]:
+        """The words of the command that runs the program, with its memory limit filled in."""
         return _filled(self.run, main=self.main, memory_mb=str(limits.memory_mb))
 
 

@@ -125,6 +125,8 @@ def create_app(provider: Provider, settings: ServiceSettings, languages: Mapping
 
 
 def add_open_routes(app: FastAPI, service: Service) -> None:
+    """Add `/health`, which needs no token and answers 503 while programs can't be run."""
+
     @app.get("/health")
     async def health() -> JSONResponse:
         record, is_healthy = service.health.report()
@@ -132,6 +134,8 @@ def add_open_routes(app: FastAPI, service: Service) -> None:
 
 
 def add_own_routes(router: APIRouter, service: Service) -> None:
+    """Add the service's own protocol: metrics, limits and languages, and executions as a stream of JSON lines."""
+
     @router.get("/metrics")
     async def metrics() -> Response:
         return Response(service.metrics.render(service.dispatcher.queue), media_type=CONTENT_TYPE_LATEST)
@@ -163,6 +167,7 @@ class StreamedAnswers(StreamingResponse):
 
 
 async def lines(answers: Answers) -> AsyncIterator[bytes]:
+    """Each answer as a JSON line once it is there, and an empty line every `HEARTBEAT_S` seconds in between."""
     while len(answers):
         try:
             yield encode_answer(*await answers.read(HEARTBEAT_S))
@@ -171,6 +176,7 @@ async def lines(answers: Answers) -> AsyncIterator[bytes]:
 
 
 def add_piston_routes(router: APIRouter, service: Service) -> None:
+    """Add Piston's protocol, version 2: runtimes, packages, and one program a request."""
     here = [Runtime(language, version) for language, version in service.languages.items()]
 
     @router.get("/api/v2/runtimes")
@@ -191,6 +197,8 @@ def add_piston_routes(router: APIRouter, service: Service) -> None:
 
 
 def add_router_routes(router: APIRouter, service: Service) -> None:
+    """Add the protocol of Open-R1's routers: a batch of scripts a request, each with its result."""
+
     @router.post("/execute_batch")
     async def execute_batch(request: Request) -> Response:
         mark = f"\x1enotebook {secrets.token_hex(16)} "  # what a script can't happen to write
@@ -218,6 +226,7 @@ def shown_token(request: Request) -> bytes:
 
 
 async def answer_nobody(request: Request, error: Exception) -> Response:
+    """The status that the log shows for a client that hung up before its answer."""
     return Response(status_code=CLIENT_GONE)
 
 

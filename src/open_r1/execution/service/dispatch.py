@@ -153,4 +153,5 @@ class Dispatcher:
 
 
 def output_size(execution: Execution) -> int:
+    """Bytes of standard output and standard error together."""
     return len(execution.stdout) + len(execution.stderr)

@@ -21,6 +21,7 @@ def run_self_test(provider: Provider) -> str:
 
 
 def judge_self_test(execution: Execution) -> str:
+    """What is wrong with the self-test's result, in words; empty if it is right."""
     if execution.succeeded and execution.stdout == TEST_OUTPUT:
         return ""
     if execution.status is Status.UNAVAILABLE:

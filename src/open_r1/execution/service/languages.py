@@ -28,10 +28,12 @@ class Runtime:
 
     @property
     def piston_name(self) -> str:
+        """What Piston calls this language."""
         return PISTON_NAMES.get(self.language, self.language)
 
     @property
     def aliases(self) -> list[str]:
+        """The language's other names, sorted."""
         names = ALIASES.get(self.language, frozenset()) | {self.language}
         return sorted(names - {self.piston_name})
 

@@ -32,6 +32,7 @@ class Metrics:
         self.healthy = Gauge(f"{PREFIX}_healthy", "1 if the last self-test passed", registry=registry)
 
     def count(self, program: Program, execution: Execution, seconds: float) -> None:
+        """Count a finished program by language, status and reason, and its duration in seconds."""
         language = canonical_language(program.language)
         self.programs.labels(language if language in ALIASES else "other", execution.status.value).inc()
         if execution.reason:

@@ -48,6 +48,7 @@ def evaluate(source: str, names: dict) -> object:
 
 
 def describe(error: BaseException) -> dict:
+    """An error as a notebook reports it: name, value and traceback, each cut to `MAX_TEXT` characters."""
     return {
         "name": type(error).__name__,
         "value": str(error)[:MAX_TEXT],

@@ -32,6 +32,8 @@ STATUS_WORDS = {Status.TIME_LIMIT: "TO", Status.OUTPUT_LIMIT: "OL", Status.MEMOR
 
 
 class PistonFile(BaseModel):
+    """A file of a Piston request: its content, its name, and how the content is encoded."""
+
     model_config = ConfigDict(strict=True)
 
     content: str
@@ -120,6 +122,7 @@ def chosen(name: str, value: float | None, largest: float, unlimited: float | No
 
 
 def malformed(message: str) -> Refusal:
+    """A refusal with status 400, as Piston answers a request that it can't read."""
     return Refusal(400, "malformed", message)
 
 
@@ -156,10 +159,12 @@ def answer(execution: Execution, runtime: Runtime) -> dict[str, Any]:
 
 
 def stage(stdout: str, stderr: str, code: int | None, signal_name: str | None) -> dict[str, Any]:
+    """The record of one stage, compile or run, in Piston's words."""
     return {"stdout": stdout, "stderr": stderr, "output": stdout + stderr, "code": code, "signal": signal_name}
 
 
 def name_signal(number: int) -> str:
+    """The signal's name, such as SIGKILL; SIG and the number for one that has none."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -167,4 +172,5 @@ def name_signal(number: int) -> str:
 
 
 def scaled(value: float | None, factor: int) -> int | None:
+    """The value times the factor, rounded; None if there is none."""
     return None if value is None else round(factor * value)

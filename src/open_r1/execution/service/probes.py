@@ -65,6 +65,7 @@ def expect(status: Status, output: bytes | None = None) -> Fault:
 
 
 def describe(execution: Execution) -> str:
+    """How a probe ended, in words, with the beginning of its output and the end of its errors."""
     return (
         f"ended as {execution.status.value}, exit status {execution.exit_code}, "
         f"stdout {execution.stdout[:60]!r}, stderr {execution.stderr[-200:]!r}"

@@ -44,6 +44,7 @@ class FairQueue:
 
     @property
     def num_running(self) -> int:
+        """Programs that run now, of all clients."""
         return self._running.total()
 
     @property
@@ -56,6 +57,7 @@ class FairQueue:
         return self._waiting[address]
 
     def add(self, batch: Batch) -> None:
+        """Put a batch behind its client's others; an empty batch is ignored."""
         if batch.waiting:
             self._waiting[batch.address] += len(batch.waiting)
             self._batches.setdefault(batch.client, deque()).append(batch)

@@ -135,6 +135,7 @@ class BodyReader:
 
 
 def too_much(what: str, retry_after_s: int = 5) -> Refusal:
+    """A refusal with status 429 that says after how many seconds to try again."""
     return Refusal(429, "queue_full", f"{what}; try again later.", retry_after_s)
 
 

@@ -66,6 +66,7 @@ class RouterRequest(BaseModel):
     request_timeout: Seconds = 30
 
     def to_programs(self, settings: ServiceSettings, mark: str) -> list[Program]:
+        """The scripts as programs with the request's timeout; Refusal unless each script has a language."""
         check_count(len(self.scripts), settings)
         languages = self.languages or [self.language] * len(self.scripts)
         if len(languages) != len(self.scripts):
@@ -118,6 +119,7 @@ def answer(execution: Execution, mark: str) -> dict[str, Any]:
 
 
 def failed(reason: str) -> dict[str, Any]:
+    """The result of a script that did not run, with the reason as its exception."""
     return {"execution": None, "text": None, "exception_str": reason}
 
 

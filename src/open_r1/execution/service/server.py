@@ -40,10 +40,12 @@ class ExecutorServer(Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen, and remember the event loop so that another thread can stop the server."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at the first signal, once what runs has ended; at the second, at once."""
         self.force_exit = self.should_exit
         self.stop()
 

@@ -62,14 +62,17 @@ class ServiceSettings:
 
     @property
     def max_request_bytes(self) -> int:
+        """The largest body of a request, in bytes."""
         return self.max_request_mb << 20
 
     @property
     def max_held_bytes(self) -> int:
+        """The most bytes of all requests that are in memory at once."""
         return self.max_held_mb << 20
 
     @property
     def max_unread_bytes(self) -> int:
+        """The most bytes of output that may wait for the client of one request."""
         return self.max_unread_mb << 20
 
     def client_part(self, amount: int) -> int:

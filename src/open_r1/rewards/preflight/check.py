@@ -35,9 +35,9 @@ class Preflight:
         return [found for found in self.findings if found.is_refusal and self._is_sure(found)]
 
     @property
-    def wants_more(self) -> bool:
-        """Whether a larger sample could turn a warning into a refusal."""
-        return any(found.is_refusal and not self._is_sure(found) for found in self.findings)
+    def doubts(self) -> list[Finding]:
+        """The findings that a larger sample could turn into refusals."""
+        return [found for found in self.findings if found.is_refusal and not self._is_sure(found)]
 
     def _is_sure(self, found: Finding) -> bool:
         return self.sample.is_evidence or not found.needs_evidence

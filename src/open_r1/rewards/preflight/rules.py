@@ -209,7 +209,7 @@ def find_constant(sample: PolicySample) -> Iterator[Finding]:
             continue
         values = {outcome.value for outcome in outcomes if outcome.value is not None}
         if all(outcome.reason == NOT_APPLICABLE for outcome in outcomes):
-            yield Finding("no_value", f"{name} gave no value to any completion.")
+            yield Finding("no_value", f"{name} gave no value to any completion: None says that it doesn't apply.")
         elif len(values) == 1 and not (name in sample.best and values == {sample.best[name].value}):
             value = f"{values.pop():.3g}"
             yield Finding("constant", f"{name} gave every completion {value}, and teaches nothing while that is so.")

@@ -30,18 +30,22 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def prctl(option: int, argument: int = 0) -> None:
+    """Set an attribute of this process (prctl(2)); OSError if the kernel refuses."""
     _check(_libc.prctl(option, ctypes.c_ulong(argument), 0, 0, 0), f"prctl {option}")
 
 
 def unshare(flags: int, what: str) -> None:
+    """Enter new namespaces (unshare(2)); OSError says `what` was refused."""
     _check(_libc.unshare(flags), f"unshare {what}")
 
 
 def setns(descriptor: int, flags: int) -> None:
+    """Join the namespace of an open descriptor (setns(2)); OSError if the kernel refuses."""
     _check(_libc.setns(descriptor, flags), "setns")
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """Mount a filesystem, or change a mount (mount(2)); OSError names the target."""
     words = [word.encode() for word in (source, target, kind)]
     _check(_libc.mount(*words, ctypes.c_ulong(flags), data.encode()), f"mount {target}")
 
@@ -59,6 +63,7 @@ def make_read_only(path: str) -> None:
 
 
 def pivot_root(new: str, old: str) -> None:
+    """Make `new` the root of this mount namespace and put the former root at `old` (pivot_root(2))."""
     call("pivot_root", new.encode(), old.encode())
 
 

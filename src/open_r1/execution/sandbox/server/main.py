@@ -54,6 +54,7 @@ class TierA:
         return 0
 
     def before(self, job: Job) -> None:
+        """Give the job an empty folder of `disk_mb` MiB and a process namespace of its own."""
         jail.fresh_box(job.disk_mb)
         jail.new_processes(self._own_processes)
 
@@ -64,6 +65,7 @@ class TierA:
         return result
 
     def lock_down(self, job: Job) -> None:
+        """In the child: install the filter that fits whether the job forks and starts a program."""
         install(self._filters[job.forks, bool(job.argv)])
 
 
@@ -93,13 +95,16 @@ class TierB:
         return tasks
 
     def before(self, job: Job) -> None:
+        """OSError for a job that needs files or further processes, which this tier has no place for."""
         if job.files or job.collect or job.forks:
             raise OSError("tier B has no folder that a job could write to, and lets it start no process")
 
     def after(self, job: Job) -> list[int]:
+        """No descriptors, since a job writes nothing."""
         return []
 
     def lock_down(self, job: Job) -> None:
+        """In the child: restrict what it may read by Landlock, then install the filter."""
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # in the server it would hide it from those who count processes
         kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)  # there is no tree of processes to end it with the server
         landlock.restrict(self._readable, writable=["/dev/null"])

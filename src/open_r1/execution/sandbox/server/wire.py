@@ -22,6 +22,7 @@ class Line:
         self._end = end
 
     def send(self, message: Any, descriptors: Sequence[int] = ()) -> None:
+        """Send a JSON message, and open descriptors with it."""
         socket.send_fds(self._end, [dumps(message).encode()], list(descriptors))
 
     def receive(self, timeout_s: float | None = None) -> tuple[Any, list[int]] | None:
@@ -43,12 +44,15 @@ class Line:
         return (loads(message), descriptors) if message else None
 
     def fileno(self) -> int:
+        """The socket's descriptor, so that `select` can wait for it."""
         return self._end.fileno()
 
     def close(self) -> None:
+        """Close this end; the other end then reads that the line has ended."""
         self._end.close()
 
 
 def pair() -> tuple[Line, Line]:
+    """The two ends of a new line, connected."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     return Line(ours), Line(theirs)
