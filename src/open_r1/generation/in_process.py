@@ -48,14 +48,15 @@ class TransformersGenerator(Generator):
         """Called with a prompt's place and its completions as soon as all of them are done."""
 
     @classmethod
-    def from_folder(cls, folder: Path | str, **options: Any) -> TransformersGenerator:
-        """The model and tokenizer of a local folder or Hub id, on the accelerator where there is one."""
+    def from_folder(cls, folder: Path | str, use_cpu: bool = False, **options: Any) -> TransformersGenerator:
+        """The model and tokenizer of a local folder or Hub id, on the accelerator where there is one and may be used."""
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
         check_model_path(str(folder))
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        has_accelerator = torch.accelerator.is_available() and not use_cpu
+        device = torch.accelerator.current_accelerator() if has_accelerator else None
         what = "tokenizer"
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
@@ -198,4 +199,5 @@ class SeededSampling:
 
 
 def in_order(completions: Mapping[int, Completion]) -> list[Completion]:
+    """The completions of one prompt by their indices."""
     return [completions[index] for index in sorted(completions)]

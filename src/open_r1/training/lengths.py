@@ -81,6 +81,7 @@ def leave_out_refused(data: Any, tokenizer: Any, report: Report) -> Any:
 
 
 def reason_of_refusal(tokenizer: Any, messages: Any) -> str:
+    """Why the chat template refuses the messages, in one line; empty where it takes them."""
     try:
         tokenizer.apply_chat_template(messages, tokenize=False)
     except Exception as error:  # noqa: BLE001 - Jinja and templates fail in their own ways

@@ -231,5 +231,6 @@ def align_model(model: Any, tokenizer: Any, model_args: Any) -> None:
 
 
 def one_line(error: Exception) -> str:
+    """The error's message in one line that ends in a full stop."""
     text = " ".join(str(error).split())
     return text if text.endswith(".") else f"{text}."
