@@ -87,6 +87,48 @@ def test_the_compiler_reads_what_comes_with_a_program(box_a: Box, how: str, lang
     assert b"secret is there" in said if how == "has_include" else content.lower().encode() in said, describe(ran)
 
 
+GRADER = (
+    '#include <stdio.h>\nint answer(int);\nstatic const char key[] = "{secret}";\n'
+    'int main() {{ int x; if (scanf("%d", &x) != 1) return 9; puts(answer(x) == 42 ? key : "wrong"); }}\n'
+)
+OWN_PART = {"c": "\nint answer(int x) { return x; }\n", "cpp": '\nextern "C" int answer(int x) { return x; }\n'}
+STEALING = {
+    "include": '#define main graders_main\n#include "{path}"\n#undef main\n',
+    "incbin": '__asm__(".incbin \\"{path}\\"");\n',
+    "assembler_include": '__asm__(".include \\"{path}\\"");\n',
+    "has_include": '#if __has_include("{path}")\n#error "SECRET is there"\n#endif\n',
+}
+GRADERS_PLACES = ("grader.{suffix}", "1.o", "0.o", "program", "./grader.{suffix}", "/box/grader.{suffix}", "/box/1.o")
+
+
+@pytest.mark.parametrize("language", ["c", "cpp"])
+@pytest.mark.parametrize("how", STEALING)
+def test_a_program_gets_nothing_of_the_grader_that_it_is_compiled_with(box_a: Box, how: str, language: str) -> None:
+    """A grader has the answers in it; it is compiled apart, where no text of the program is."""
+    secret = f"SECRET{os.urandom(16).hex()}"
+    grader = {f"grader.{language}": _grader(secret, language)}
+    for place in GRADERS_PLACES:
+        source = STEALING[how].format(path=place.format(suffix=language)) + OWN_PART[language]
+        ran = box_a.run(source, language=language, stdin=b"7\n", sources=grader)
+        said = (ran.stdout + ran.stderr).lower()
+        assert secret.lower().encode() not in said and b"secret is there" not in said, describe(ran)
+        expected = Status.FINISHED if how == "has_include" else Status.COMPILE_ERROR
+        assert ran.status is expected, describe(ran)
+
+
+@pytest.mark.parametrize("language", ["c", "cpp"])
+def test_a_grader_judges_what_it_is_compiled_with(box_a: Box, language: str) -> None:
+    """The control: an honest program is graded, and a header beside the grader can be included."""
+    sources = {f"grader.{language}": _grader("RIGHT", language), "given.h": b"#define OFFSET 35\n"}
+    source = '#include "given.h"\n' + OWN_PART[language].replace("return x", "return x + OFFSET")
+    assert box_a.run(source, language=language, stdin=b"7\n", sources=sources).stdout == b"RIGHT\n"
+
+
+def _grader(secret: str, language: str) -> bytes:
+    text = GRADER.format(secret=secret)
+    return (text.replace("int answer(int);", 'extern "C" int answer(int);') if language == "cpp" else text).encode()
+
+
 READING = {
     "python": """
 for path in {paths}:

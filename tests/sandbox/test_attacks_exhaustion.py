@@ -78,6 +78,9 @@ def take_memory(allowed_mb, how):
                 flags = mmap.MAP_SHARED if "shared" in how else mmap.MAP_PRIVATE
                 area = mmap.mmap(-1, 4 << 20, flags | mmap.MAP_ANONYMOUS)
                 area.write(b"x" * (4 << 20))
+                if "named" in how:  # so that its line of /proc/PID/maps is another
+                    place = ctypes.addressof(ctypes.c_char.from_buffer(area))
+                    LIBC.prctl(0x53564D41, 0, ctypes.c_ulong(place), ctypes.c_ulong(4 << 20), b"mine")
                 if "hidden" in how:
                     area.madvise(mmap.MADV_DONTNEED)
                 held.append(area)
@@ -226,7 +229,7 @@ GREEDY = [
     Greed(start_processes, (0,), (-1,)),
     *(
         Greed(take_memory, (TIGHT.memory_mb + 8, how), (-1 if "shared" in how else 16, how))
-        for how in ("heap", "small", "private", "shared", "shared and hidden")
+        for how in ("heap", "small", "private", "shared", "shared and hidden", "shared and named")
     ),
     Greed(take_page_tables, (1024,), (64,)),
     Greed(fill_memory_files, (TIGHT.memory_mb + TIGHT.disk_mb,), (-1,)),
@@ -333,6 +336,35 @@ def test_bombs_in_other_languages_end(box_a: Box, bomb: Bomb) -> None:
     if shutil.which(OTHERS[bomb.language]) is None:
         pytest.skip(f"{bomb.language.upper()} UNTESTED: {OTHERS[bomb.language]} is missing")
     expect_to_end(box_a, bomb)
+
+
+BURN_IN_CHILDREN = """command -v python3 > /dev/null || exit 3
+python3 -I -S -c '
+import os, signal, time
+if "{how}" == "ignored": signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+reader, writer = os.pipe()
+for _ in range(3):
+    if os.fork() == 0:
+        while time.process_time() < 0.5: pass
+        os.write(writer, b"x")
+        if "{how}" == "left": time.sleep(60)
+        os._exit(0)
+if "{how}" == "left": [os.read(reader, 1) for _ in range(3)]
+try:
+    while "{how}" != "left": os.wait()
+except ChildProcessError: pass
+'
+echo done"""
+"""Each of three children takes half a second of the processor."""
+
+
+@pytest.mark.parametrize("how", ["waited for", "ignored", "left"])
+def test_processor_time_of_children_counts_whatever_becomes_of_them(box_a: Box, how: str) -> None:
+    limits = Limits(wall_s=60, cpu_s=1.2)
+    ran = box_a.run(BURN_IN_CHILDREN.format(how=how), language="bash", limits=limits)
+    if ran.exit_code == 3:
+        pytest.skip("NO PYTHON3 ON THIS MACHINE'S PATH")
+    assert ran.status is Status.TIME_LIMIT and ran.cpu_s > 1.4, describe(ran)
 
 
 def test_a_thread_bomb_takes_no_threads_from_a_neighbour(two_workers: Box) -> None:

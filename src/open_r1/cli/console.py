@@ -20,6 +20,7 @@ from typing import Any
 
 from open_r1.printable import as_printable, is_harmless
 from open_r1.processes.ranks import is_main_process
+from open_r1.text.secrets import hide_secrets
 
 EVERY_ON_TERMINAL_S = 0.5
 EVERY_S = 10.0
@@ -32,7 +33,7 @@ CLEAR_LINE = "\r\x1b[K"
 def tell(line: str) -> None:
     """One line on stderr, from the first process of a distributed launch."""
     if is_main_process():
-        print(as_printable(line), file=sys.stderr, flush=True)
+        print(as_printable(hide_secrets(line)), file=sys.stderr, flush=True)
 
 
 def show(text: str = "") -> None:
@@ -52,8 +53,8 @@ class PrintableFormatter(logging.Formatter):
     """A log's format, in printable characters: a message may quote a server, a file or a model."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The log line, with characters that a terminal acts upon made visible."""
-        return as_printable(super().format(record))
+        """The log line, with characters that a terminal acts upon made visible, and without secrets."""
+        return as_printable(hide_secrets(super().format(record)))
 
 
 def show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -88,7 +89,7 @@ def cell_text(cell: Any) -> str:
 
 def fail(message: str, status: int) -> int:
     """Print an error in one line on stderr; returns the exit status."""
-    line = LINE_BREAK.sub(" ", message.strip())
+    line = LINE_BREAK.sub(" ", hide_secrets(message.strip()))
     print(f"open-r1: {as_printable(line)}", file=sys.stderr)
     return status
 

@@ -12,6 +12,7 @@ if __name__ == "__main__" and not sys.flags.safe_path:
         0
     ]  # `python -m` puts the working folder there, whose yaml.py or logging.py would run in a library's place
 
+import errno
 import importlib
 import io
 import logging
@@ -25,10 +26,16 @@ from open_r1 import __version__, cli
 from open_r1.cli.console import PrintableFormatter, fail, show_traceback
 from open_r1.cli.options import Parser
 from open_r1.errors import OpenR1Error, nearest
-from open_r1.text.secrets import hide_secrets
 
 DEBUG = "OPEN_R1_DEBUG"
 """Environment variable that makes errors show their traceback."""
+
+REMEDIES = {
+    "free some space there, or choose another place": (errno.ENOSPC, errno.EDQUOT),
+    "choose a place that you may write to": (errno.EACCES, errno.EPERM, errno.EROFS),
+    "choose another place": (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),
+}
+"""What to do about a place that the user named; any other fault of the system's is ours."""
 
 EXTRA_OF = dict.fromkeys(("torch", "transformers", "trl", "accelerate", "peft", "tokenizers"), "train") | {
     "vllm": "vllm",
@@ -91,7 +98,7 @@ def run_parsed(parsed: Any) -> int:
     except OpenR1Error as error:
         if os.environ.get(DEBUG):
             raise
-        return fail(hide_secrets(str(error)), error.exit_status)
+        return fail(str(error), error.exit_status)
     except ModuleNotFoundError as error:
         if error.name not in EXTRA_OF or os.environ.get(DEBUG):
             raise
@@ -102,6 +109,12 @@ def run_parsed(parsed: Any) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        remedy = next((remedy for remedy, numbers in REMEDIES.items() if error.errno in numbers), None)
+        if remedy is None or os.environ.get(DEBUG):
+            raise
+        place = error.filename or getattr(parsed, "output_dir", None) or getattr(parsed, "output", None)
+        return fail(f"{error.strerror}{f': {str(place)!r}' if place else ''}; {remedy}.", 1)
 
 
 def quieten_libraries() -> None:

@@ -76,16 +76,14 @@ def unapplied_settings(model: str) -> dict[str, Any]:
     return {key: config[key] for key, neutral in NEUTRAL.items() if config.get(key) not in (None, *neutral)}
 
 
-def transformers_backend(model: str, batch_size: int) -> Backend:
+def transformers_backend(model: str, batch_size: int, use_cpu: bool = False) -> Backend:
     """A transformers model in this process, `batch_size` samples at once."""
     from open_r1.generation.in_process import TransformersGenerator
 
-    generator = TransformersGenerator.from_folder(model, batch_size=batch_size)
+    generator = TransformersGenerator.from_folder(model, use_cpu, batch_size=batch_size)
     context = getattr(generator.model.config.get_text_config(), "max_position_embeddings", None)
     in_flight = IN_FLIGHT * batch_size  # what waits takes the place of what is done
-    return of_model(
-        generator, model, in_flight, context, lambda messages: len(generator.encode(messages)), "transformers"
-    )
+    return of_model(generator, model, in_flight, context, generator.count_tokens, "transformers")
 
 
 def vllm_backend(

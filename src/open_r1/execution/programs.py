@@ -1,6 +1,4 @@
-"""What is run, what happened, and who runs it.
-
-    Program   -> Provider.execute ->   Execution   -> judge ->   SubmissionResult (see `judge`)
+"""What is run, what happened, and who runs it: Program → Provider.execute → Execution → the judge's SubmissionResult.
 
 A provider never sees an expected output, and never raises for a failure of its own machinery: that is an `Execution` whose
 status is `unavailable`, which judges turn into *unscored*.
@@ -114,15 +112,12 @@ class Execution:
 
 
 class Provider(ABC):
-    """Something that runs programs: this machine's sandbox, or a service. Safe to use from any thread.
-
-    Attributes:
-        name: As settings name it.
-        concurrency: How many programs it is worth giving it at once.
-    """
+    """Something that runs programs: this machine's sandbox, or a service. Safe to use from any thread."""
 
     name: str
+    """As settings name it."""
     concurrency: int = 1
+    """How many programs it is worth giving it at once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -86,6 +86,7 @@ class RewardWeights:
 
     @property
     def are_constant(self) -> bool:
+        """Whether no weight changes while training."""
         return all(schedule.kind == "constant" for schedule in self.schedules)
 
 

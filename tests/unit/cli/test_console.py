@@ -6,12 +6,15 @@ import json
 import logging
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from open_r1.cli import console
-from open_r1.cli.main import quieten_libraries
+from open_r1.cli.main import main, quieten_libraries
 
+TOKEN = "hf_abcdefghijklmnop"
 ESCAPES = "\x1b[31mred\x1b[0m \x07 \x9b2J \u202eturned \x7f"
 
 
@@ -156,3 +159,12 @@ def test_log_lines_and_tracebacks_carry_no_control_characters(
     assert "WARNING: the server said ␛[2J<U+202E>evil␇" in said
     assert "ValueError: ␛]0;owned␇" in said
     assert not set("\x1b\x07\u202e") & set(said)
+
+
+@pytest.mark.parametrize("change", [f"sft.overrides.hub_tokn={TOKEN}", f"sft.model=https://me:{TOKEN}@host/x"])
+def test_a_dry_run_of_a_pipeline_shows_no_token(change: str, repo: Path, tmp_path: Path, capsys: Any) -> None:
+    recipe = str(repo / "recipes" / "tiny" / "pipeline.yaml")
+    main(["run", recipe, "--dry-run", "--output_dir", str(tmp_path), "--set", change])
+    said = capsys.readouterr()
+    assert said.out or "hub_tok" in said.err or "host" in said.err
+    assert TOKEN not in said.out + said.err

@@ -18,7 +18,11 @@ def guide(repo: Path) -> str:
 
 
 def test_its_commands_parse(guide: str) -> None:
-    lines = [line for block in guide.split("```bash\n")[1:] for line in block.split("```")[0].splitlines()]
+    lines = [
+        line
+        for block in guide.replace("\\\n", " ").split("```bash\n")[1:]
+        for line in block.split("```")[0].splitlines()
+    ]
     found = [shlex.split(line)[1:] for line in lines if line.startswith("open-r1 ")]
     assert {words[0] for words in found} == {"eval", "compare"}
     for words in found:

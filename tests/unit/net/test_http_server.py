@@ -93,8 +93,9 @@ def test_clients_are_told_an_address_that_they_can_use(host: str, shown: str) ->
 
 
 def test_a_free_port_can_be_listened_on() -> None:
-    with bind("127.0.0.1", free_port()):
-        pass
+    port = free_port()
+    with bind("127.0.0.1", port) as sock:
+        assert sock.getsockname() == ("127.0.0.1", port)
 
 
 def test_an_address_with_too_many_connections_is_told_so_and_may_open_another_when_one_is_closed() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from open_r1.errors import ConfigError
 from open_r1.pipeline import read_pipeline, runner
+from open_r1.pipeline.kinds.evaluate import EvaluationStage
 from open_r1.pipeline.stage import KINDS, Context, Stage, StageName, naming_stage, setting_names
 
 RECIPE = """
@@ -142,6 +143,33 @@ def test_a_refusal_names_its_stage_once() -> None:
             naming_stage("a"),
         ):
             raise ConfigError(message)
+
+
+def test_the_demonstration_computes_on_the_cpu_wherever_it_is(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a GPU, or on a Mac: its figures are the README's."""
+    import torch
+
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    stages = {stage.name: stage for stage in read_pipeline(repo / "recipes/tiny/pipeline.yaml", tmp_path).stages}
+    prepared = [stages[name].prepare(tmp_path, 0).training.use_cpu for name in ("sft", "grpo")]
+    assert prepared == [True, True]
+    evaluations = [stage for stage in stages.values() if isinstance(stage, EvaluationStage)]
+    assert [stage.use_cpu for stage in evaluations] == [True] * 3
+
+
+def test_an_evaluation_on_the_cpu_loads_its_model_there(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from open_r1.evaluation.backends import transformers_backend
+
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("meta"))
+    generators: list[Any] = [
+        transformers_backend(str(tiny_model), 1, use_cpu=use_cpu).completer.generator for use_cpu in (False, True)
+    ]
+    assert [generator.model.device.type for generator in generators] == ["meta", "cpu"]
 
 
 @pytest.mark.parametrize("key", ["model_name_or_path", "dataset_name", "output_dir", "seed", "dataset_mixture"])

@@ -18,6 +18,7 @@ from open_r1.text.secrets import hide_secrets
         ("run_name: hf_abcdefghijklmnop", "run_name: <hidden>"),
         ("key sk-0123456789abcdef here", "key <hidden> here"),
         ("hf_short", "hf_short"),
+        ("--set sft.overrides.hub_token=abc: is no", "--set sft.overrides.hub_token=<hidden>: is no"),
         ("http://me:secret@host:80/v1", "http://me:<hidden>@host:80/v1"),
         ("vllm_server_base_url: https://:pw@host/x", "vllm_server_base_url: https://:<hidden>@host/x"),
         ("http://host:80/a@b", "http://host:80/a@b"),

@@ -41,7 +41,7 @@ def fault_of(program: Program) -> Execution | None:
 
 def compile_job(toolchain: Toolchain, command: Sequence[str], files: Mapping[str, bytes]) -> Job:
     """The job in which a compiler makes `RESULT` of files."""
-    return _job(toolchain, COMPILE_LIMITS, command, files, forks=True, collect=RESULT)
+    return _job(toolchain, COMPILE_LIMITS, command, files)._replace(forks=True, collect=RESULT)
 
 
 def run_job(program: Program, toolchain: Toolchain, content: bytes) -> tuple[Job, Mapping[str, bytes]]:
@@ -51,42 +51,27 @@ def run_job(program: Program, toolchain: Toolchain, content: bytes) -> tuple[Job
     files = dict(program.files)
     if command:
         files[RESULT if toolchain.compile else toolchain.main] = content
-    job = _job(
-        toolchain,
-        program.limits,
-        [RESULT] if is_binary else command,
-        files,
-        arguments=[str(word) for word in program.args],  # numbers and words that are no more than that: they travel
-        is_binary=is_binary,
-        stdin=len(program.stdin) if "/dev/stdin" in program.source and not is_graded(program, toolchain) else None,
-        forks=toolchain.forks,
-    )
+    needs_file = "/dev/stdin" in program.source and not is_graded(program, toolchain)
+    job = _job(toolchain, program.limits, [RESULT] if is_binary else command, files, len(program.stdin) * needs_file)
+    arguments = [str(word) for word in program.args]  # numbers and words that are no more than that: they travel
+    job = job._replace(arguments=arguments, is_binary=is_binary, stdin_file=needs_file)
     return job, files
 
 
 def _job(
-    toolchain: Toolchain,
-    limits: Limits,
-    argv: Sequence[str],
-    files: Mapping[str, bytes],
-    *,
-    forks: bool,
-    arguments: Sequence[str] = (),
-    is_binary: bool = False,
-    stdin: int | None = None,
-    collect: str = "",
+    toolchain: Toolchain, limits: Limits, argv: Sequence[str], files: Mapping[str, bytes], stdin_bytes: int = 0
 ) -> Job:
-    """The job; `stdin` is the size of standard input where that is wanted as a file too. What it is given takes no room."""
-    given_bytes = sum(size + PAGE_BYTES for size in (stdin or 0, *map(len, files.values())) if size)
+    """A job with further files of some size; what it is given takes no room of its own."""
+    given_bytes = sum(size + PAGE_BYTES for size in (stdin_bytes, *map(len, files.values())) if size)
     return Job(
         argv=list(argv),
-        arguments=list(arguments),
+        arguments=[],
         environment=toolchain.environment(),
-        is_binary=is_binary,
+        is_binary=False,
         files=[str(name) for name in files],
-        stdin_file=stdin is not None,
-        collect=collect,
-        forks=forks,
+        stdin_file=False,
+        collect="",
+        forks=toolchain.forks,
         limits_address_space=toolchain.limits_address_space,
         wall_s=float(limits.wall_s),
         cpu_s=float(limits.cpu_s),

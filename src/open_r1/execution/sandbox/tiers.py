@@ -41,7 +41,7 @@ _SWITCHES = {
     "/proc/sys/kernel/unprivileged_userns_clone": "0",
     "/proc/sys/user/max_user_namespaces": "0",
 }
-"""Settings of the system, and the value at which each keeps ordinary users, or all, from making user namespaces."""
+"""Settings of the system, and the value at which each forbids user namespaces."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,6 @@ def why_not(tier: str) -> str:
 
 
 def _switched_off() -> list[str]:
-    """The system's settings that forbid user namespaces."""
     found = []
     for path, value in _SWITCHES.items():
         with suppress(OSError, ValueError):
@@ -104,20 +103,10 @@ def worker_config(tier: str, packages: Sequence[str] = ()) -> WorkerConfig:
     libraries = [str(path) for pattern in ("python3*", "*.so*") for path in sorted(library.glob(pattern))]
     folders, entries = package_files(packages)
     readable = [*SHOWN_ALWAYS, *SYSTEM_FILES, interpreter, *libraries, *shown_files(), *entries]
-    return WorkerConfig(
-        tier=tier,
-        interpreter=interpreter,
-        readable=tuple(dict.fromkeys(readable)),
-        hidden=tuple(_site_folders()),
-        packages=folders,
-        preload=tuple(name for package in packages for name in import_names(package)),
-    )
-
-
-def _site_folders() -> list[str]:
-    """Where installed packages lie: they are hidden, as answers may lie there too."""
     roots = [Path(sys.base_prefix), Path("/usr"), Path("/usr/local")]
-    return sorted({str(path) for root in roots for path in root.glob("lib/python3*/*-packages") if path.is_dir()})
+    hidden = {str(path) for root in roots for path in root.glob("lib/python3*/*-packages") if path.is_dir()}
+    preload = tuple(name for package in packages for name in import_names(package))
+    return WorkerConfig(tier, interpreter, tuple(dict.fromkeys(readable)), tuple(sorted(hidden)), folders, preload)
 
 
 def package_files(packages: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

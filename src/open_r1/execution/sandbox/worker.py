@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from json import dumps
 from pathlib import Path
+from typing import Any
 
 import open_r1
 from open_r1.execution.sandbox.memory import resident_mb
@@ -50,25 +51,19 @@ class WorkerLost(Exception):
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What a server is started with.
-
-    Args:
-        tier: "A" or "B".
-        interpreter: The Python that runs the server and what it forks.
-        readable: Paths that jobs may read.
-        hidden: Folders within them that appear empty, but for what `readable` names below them.
-        packages: Folders to import from, beside the standard library.
-        preload: Modules to import once, before any job.
-        user: Whom to become when started by root.
-    """
+    """What a server is started with."""
 
     tier: str
     interpreter: str
     readable: tuple[str, ...]
+    """Paths that jobs may read."""
     hidden: tuple[str, ...] = ()
+    """Folders within them that appear empty, but for what `readable` names below them."""
     packages: tuple[str, ...] = ()
+    """Folders to import from, beside the standard library."""
     preload: tuple[str, ...] = ()
     user: int = 65534
+    """Whom to become when started by root."""
 
 
 @dataclass
@@ -89,7 +84,7 @@ class Worker:
 
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[Any] | None = None
         self._line: wire.Line | None = None
 
     @property
@@ -102,16 +97,9 @@ class Worker:
         ours, theirs = wire.pair()
         folder = str(Path(open_r1.__file__).parent.parent)
         command = [self.config.interpreter, "-s", "-S", "-P", "-B", "-c", _TRAMPOLINE, folder, str(theirs.fileno())]
-        self._process = subprocess.Popen(
-            [*command, dumps(asdict(self.config))],
-            pass_fds=[theirs.fileno()],
-            env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            start_new_session=True,
-        )
+        streams: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        options: Any = {"cwd": "/", "env": ENVIRONMENT, "pass_fds": [theirs.fileno()], "start_new_session": True}
+        self._process = subprocess.Popen([*command, dumps(asdict(self.config))], **streams, **options)
         theirs.close()
         self._line = ours
         outcome, _ = self._receive(ours, START_LIMIT_S)
@@ -215,7 +203,6 @@ class Worker:
         return Result(stdout, stderr, outcome, output_exceeded, memory_exceeded, collected)
 
     def _end_job(self, line: wire.Line) -> None:
-        """Ask the server to end the job at hand; its answer comes as for any other."""
         with suppress(OSError):
             line.send(wire.END)
 
@@ -232,7 +219,6 @@ class Worker:
 
 
 def _readable(descriptors: Iterable[int], timeout_s: float) -> list[int]:
-    """Those that can be read from, or are at their end, within a time."""
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)

@@ -13,6 +13,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("it is read from /proc", allow_module_level=True)
 
+from open_r1.execution.sandbox import memory
 from open_r1.execution.sandbox.memory import resident_mb
 
 WAIT = "print(flush=True); input()"
@@ -52,3 +53,30 @@ def test_memory_of_every_kind_counts(kind: str) -> None:
     before = resident_mb(os.getpid())
     with running(MEGABYTES[kind]):
         assert resident_mb(os.getpid()) - before > 40
+
+
+NESTED = "import os, subprocess, sys; subprocess.run([sys.executable, '-I', '-S', '-c', {!r}])"
+WAIT_IN_A_FORK = f"import os\nif os.fork(): os.wait()\nelse:\n    {WAIT}"
+
+
+@pytest.mark.parametrize(
+    ("source", "is_over"),
+    [
+        ("pass", False),  # the server's or the first process of a job's tree: theirs can't be read
+        (NESTED.format(NESTED.format(WAIT)), True),
+        (NESTED.format(WAIT_IN_A_FORK), False),  # about to become the program
+    ],
+)
+def test_memory_of_a_program_that_can_not_be_read_is_over_every_limit(
+    monkeypatch: pytest.MonkeyPatch, source: str, is_over: bool
+) -> None:
+    read = memory._read
+
+    def refuse(pid: int | str, name: str) -> bytes:
+        if name == "maps":
+            raise PermissionError
+        return read(pid, name)
+
+    monkeypatch.setattr(memory, "_read", refuse)
+    with running(source):
+        assert (resident_mb(os.getpid()) == float("inf")) == is_over

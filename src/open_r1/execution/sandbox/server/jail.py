@@ -4,8 +4,8 @@
     /box        a tmpfs of limited size and number of files, writable, new for each job
     /dev        null, random, urandom; a file of zeros; and stdin where a program asks for it by name
 
-The order differs for root: it builds the root first, while it can read every path, and becomes an ordinary user before
-the user namespace is made. An ordinary user needs the user namespace to be allowed to mount at all.
+Root builds the new root first, while it can read every path, and becomes an ordinary user before the user namespace is
+made. An ordinary user needs the user namespace to be allowed to mount at all.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def enter(readable: list[str], hidden: list[str], user: int) -> int:
     if not is_root:
         build_root(readable, hidden)
     if os.fork():
-        _wait_for_server()
+        os.closerange(0, MAX_DESCRIPTOR)
+        os.wait()  # outside the new process tree; the server goes with this process when it is killed
+        os._exit(0)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
     kernel.drop_bounding_capabilities()
     return os.pidfd_open(os.getpid())
@@ -124,7 +126,6 @@ def build_root(readable: list[str], hidden: list[str]) -> None:
 
 
 def _show(path: str) -> None:
-    """Bind a path of the old root into the new one; a symbolic link is made again."""
     if os.path.lexists(STAGE + path) or not os.path.lexists(path):
         return
     os.makedirs(os.path.dirname(STAGE + path), exist_ok=True)
@@ -151,10 +152,3 @@ def _write(folder: int, name: str, text: str) -> None:
         raise OSError(error.errno, f"write {name} of the user namespace: {error.strerror}") from error
     finally:
         os.close(descriptor)
-
-
-def _wait_for_server() -> None:
-    """The process that stays outside the new process tree: it waits, and takes the server with it when it is killed."""
-    os.closerange(0, MAX_DESCRIPTOR)
-    os.wait()
-    os._exit(0)

@@ -12,13 +12,14 @@ import select
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from open_r1.execution.sandbox.server import jail, kernel, wire
 from open_r1.execution.sandbox.server.script import ENVIRONMENT
 
 MAX_TIMERS = 256
-"""Timers and queued signals, which the kernel counts as one."""
+"""And queued signals: the kernel counts them as one."""
 
 OWN_PROCESSES = 4
 """The server, the one that waits for it, and a job's first two: they count as well where processes are counted."""
@@ -139,11 +140,14 @@ def _start_under_init(report: int) -> None:
         return
     kernel.drop_capabilities()
     os.closerange(0, 3)
-    while True:
-        ended, status = os.wait()
-        if ended == pid:
-            os.write(report, f"S{status}".encode())
-            os._exit(0)
+    with suppress(ChildProcessError):
+        while True:  # also for those that the program has left: only the time of children waited for is counted
+            ended, status = os.wait()
+            if ended == pid:
+                os.write(report, f"S{status}".encode())
+                with suppress(ProcessLookupError):
+                    os.kill(-1, signal.SIGKILL)
+    os._exit(0)
 
 
 def reserve_places() -> None:

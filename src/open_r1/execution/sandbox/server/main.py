@@ -1,9 +1,7 @@
 """The server: shut itself in, then fork a child a job until the worker hangs up.
 
-    python -s -S -P -B -c "<trampoline>" FOLDER DESCRIPTOR CONFIG
-
-The trampoline calls `serve`, which returns in each child with the Python program to be run there; so no frame of the
-server lies beneath a program.
+The worker's trampoline calls `serve`, which returns in each child with the Python program to be run there; so no frame of
+the server lies beneath a program.
 """
 
 from __future__ import annotations
@@ -50,8 +48,7 @@ class TierA:
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
     def other_tasks(self) -> int:
-        """Processes and threads that are counted with a job's own: none, as they are counted by namespace."""
-        return 0
+        return 0  # processes and threads are counted by namespace
 
     def before(self, job: Job) -> None:
         """Give the job an empty folder of `disk_mb` MiB and a process namespace of its own."""
@@ -59,7 +56,6 @@ class TierA:
         jail.new_processes(self._own_processes)
 
     def after(self, job: Job) -> list[int]:
-        """What the job was to make, as a descriptor, if it did."""
         result = _open_result(job.collect) if job.collect else []
         jail.discard_box()
         return result
@@ -190,6 +186,5 @@ def _open_result(name: str) -> list[int]:
 
 
 def _address_space() -> int:
-    """Bytes of address space that the server takes, which a program has no part in."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")

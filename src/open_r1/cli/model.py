@@ -1,0 +1,41 @@
+"""`open-r1 model new TEXTS OUT`: a tiny model with random weights, and a tokenizer made from texts."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from open_r1.cli.console import show, tell
+from open_r1.cli.options import add, add_settings, add_verb, read_settings
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 model` to the commands, with its action `new`."""
+    parser = subparsers.add_parser("model", help="make a tiny model", description="Make a tiny model.")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    example = "Example: open-r1 model new traces.jsonl tiny --hidden_size 64 --num_layers 2"
+    described = "Make a tokenizer from the texts of a file, and a small model with random weights, as a model folder."
+    new = add_verb(actions, "new", "make a tiny model from texts", example, described, fill=add_options)
+    new.set_defaults(run=run)
+
+
+def add_options(parser: Any) -> None:
+    """The options of `model new`, the model's shape among them."""
+    from open_r1.training.tiny_models import ModelShape
+
+    parser.add_argument("texts", help="a file of rows: messages, or any columns of text")
+    parser.add_argument("out", type=Path, help="folder for the model")
+    add(parser, "seed", default=0, help="seed of the weights")
+    add_settings(parser, ModelShape)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the model and its tokenizer, and show its number of parameters."""
+    from open_r1.pipeline.kinds.model import make_model
+    from open_r1.training.tiny_models import ModelShape
+
+    tell(f"reading {arguments.texts}")
+    parameters = make_model(arguments.texts, arguments.out, read_settings(ModelShape, arguments), arguments.seed)
+    show(f"{parameters:,} parameters with random weights in {arguments.out}")
+    return 0
