@@ -19,9 +19,8 @@ from open_r1.cli._data_decontaminate import show_summary
 from open_r1.cli._data_publish import push
 from open_r1.cli.console import ProgressLine, fail
 from open_r1.cli.main import quieten_libraries
-from open_r1.data.decontamination import decontaminate
+from open_r1.data.decontamination import KNOWN_SETS, decontaminate
 from open_r1.data.evaluation_index import Rule
-from open_r1.data.evaluation_sets import KNOWN_SETS
 from open_r1.data.row_file import Destination
 from open_r1.data.sources import open_rows
 from open_r1.errors import OpenR1Error

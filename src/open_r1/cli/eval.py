@@ -301,7 +301,7 @@ def _make_backend(arguments: argparse.Namespace) -> Backend:
 
 
 def show_summary(summary: dict[str, Any]) -> None:
-    """Show the scores of each mode with their intervals, the groups, and the shares of failed samples."""
+    """Show each mode's scores with intervals, by group too, and the shares of truncated, missing and unscored answers."""
     for name, result in summary["modes"].items():
         count = result["num_samples"]
         show(f"\n{summary['title']}: {summary['num_problems']} problems × {count} samples, {name}")

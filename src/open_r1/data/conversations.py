@@ -195,9 +195,12 @@ def without_images(rows: Dataset, where: str) -> Dataset:
     """The rows without columns of images that are null in every row. DataError for images: models here read text."""
     found = [name for name in IMAGES if name in rows.column_names]
     for name in found:
-        values = rows.data.column(name)
-        if any(value is not None and value != [] for value in values.to_pylist()):
-            raise DataError(f"data set '{where}' has images in '{name}', which models here don't read; leave it out.")
+        values = (value for part in rows.data.column(name).chunks for value in part.to_pylist())
+        if any(value is not None and value != [] for value in values):
+            raise DataError(
+                f"data set '{where}' has images in '{name}', which models here don't read; rename that column by "
+                "dataset_column_map to train on the text alone."
+            )
     return rows.remove_columns(found)
 
 

@@ -1,6 +1,7 @@
 """Decontamination of a source: the rows that contain evaluation items, with evidence, and the others.
 
-One pass in several processes, hits in the order of the rows. Output and report appear when both are whole.
+One pass in several processes, hits in the order of the rows. Output and report appear when both are whole. An evaluation set
+is a file, a Hub id or a name of `KNOWN_SETS`, with options: `gsm8k_test.jsonl?column=question&name=gsm8k`.
 """
 
 from __future__ import annotations
@@ -9,20 +10,75 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
+from open_r1.configs.references import read_source
 from open_r1.data.columns import find_text_columns, read_texts
 from open_r1.data.evaluation_index import COVERAGE, EvalSet, Hit, Index, Rule
-from open_r1.data.evaluation_sets import load_sets
-from open_r1.data.processes import count_processes, map_in_order
 from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step, record_step
-from open_r1.data.row_file import NOWHERE, Destination, check_destination, open_results, write_records
+from open_r1.data.row_file import NOWHERE, Destination, check_destination, open_results
 from open_r1.data.rows import Changes, Chunk, Rows
-from open_r1.data.sources import as_rows
+from open_r1.data.sources import as_rows, open_rows
+from open_r1.errors import ConfigError, DataError
+from open_r1.processes.pool import count_processes, map_in_order
+from open_r1.rundir.jsonl import encode_row
 
 MAX_QUOTED = 400  # characters of a row and of an item that the report quotes
 MARK = "contaminated_{}"
 """Column that says whether a row contains an item of a set, where rows are marked instead of dropped."""
+
+
+KNOWN_SETS = {
+    "aime24": "HuggingFaceH4/aime_2024?column=problem",
+    "aime25": "yentinglin/aime_2025?column=problem",
+    "math_500": "HuggingFaceH4/MATH-500?split=test&column=problem",
+    "gpqa": "Idavidrein/gpqa?config=gpqa_diamond&column=Question",
+    "lcb": "hf://datasets/livecodebench/code_generation_lite/test[45].jsonl?column=question_content",
+}
+"""The sets that Open-R1's script searches for; of LiveCodeBench the problems of versions 4 and 5."""
+
+OPTIONS = ("column", "config", "split", "name")
+
+
+@dataclass(frozen=True)
+class SetSource:
+    """Where an evaluation set is."""
+
+    source: str
+    name: str
+    column: str | None = None
+    config: str | None = None
+    split: str = "train"
+
+
+def parse_set(spec: str) -> SetSource:
+    """A set as it is named on the command line. ConfigError for an option that isn't known."""
+    reference = read_source(KNOWN_SETS.get(spec, spec), "evaluation set", OPTIONS)
+    name = spec if spec in KNOWN_SETS else reference.name.rstrip("/").rpartition("/")[2].partition(".")[0]
+    return SetSource(reference.name, **{"name": name, **reference.options})
+
+
+def load_sets(sets: Sequence[str | EvalSet]) -> list[EvalSet]:
+    """The texts of every set. DataError when one is missing, empty or has no such column; ConfigError for equal names."""
+    sources = [parse_set(one) if isinstance(one, str) else one for one in sets]
+    names = [source.name for source in sources]
+    for source in sources:
+        if names.count(source.name) > 1:
+            where = source.source if isinstance(source, SetSource) else "SET"
+            example = f"{where}?{urlencode({'name': 'another'})}"
+            raise ConfigError(f"two evaluation sets are called '{source.name}'; name one of them: {example}")
+    return [load_set(source) if isinstance(source, SetSource) else source for source in sources]
+
+
+def load_set(source: SetSource) -> EvalSet:
+    """The texts of one set. DataError when it has none."""
+    rows = open_rows(source.source, source.config, source.split, streaming=source.source.startswith("hf:"))
+    columns = find_text_columns(rows, [source.column] if source.column else None, "?column= after its name")
+    texts = [text for chunk in rows.chunks(columns) for batch in read_texts(chunk, columns) for text in batch]
+    if not any(text.strip() for text in texts):
+        raise DataError(f"evaluation set '{source.source}' has no text in {columns[0]}; name another with ?column=.")
+    return EvalSet(source.name, texts)
 
 
 class Found(NamedTuple):
@@ -93,7 +149,7 @@ def decontaminate(
 ) -> Summary:
     """Find the rows that contain items of evaluation sets, report them, and write the others (or all, marked).
 
-    `against` names sets (see `evaluation_sets`) or has their texts; `destination` is nowhere by default, and rows are
+    `against` names sets (see the module) or has their texts; `destination` is nowhere by default, and rows are
     counted; the summary has the first `num_examples` records of the report.
     """
     rows = as_rows(source)
@@ -109,7 +165,7 @@ def decontaminate(
             records = list(counts.add(found))
             counts.examples += records[: max(0, num_examples - len(counts.examples))]
             if report:
-                write_records(report, records)
+                report.writelines(map(encode_row, records))
             if output:
                 output.write(chunk, changes_of(found, index, marks))
             progress(counts.rows, None)

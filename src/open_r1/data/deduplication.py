@@ -21,12 +21,13 @@ from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import Range
 from open_r1.data.columns import find_text_columns, read_texts
 from open_r1.data.minhash import NUM_HASHES, sign, similarities
-from open_r1.data.processes import count_processes, map_in_order
 from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step, record_step
-from open_r1.data.row_file import NOWHERE, Destination, RowFile, check_destination, open_results, write_records
+from open_r1.data.row_file import NOWHERE, Destination, RowFile, check_destination, open_results
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
+from open_r1.processes.pool import count_processes, map_in_order
+from open_r1.rundir.jsonl import encode_row
 from open_r1.text.ngrams import WITH_DRAWINGS, Hashes, Places, Words, operators
 
 CANDIDATE_SHARE = 0.995  # share of the pairs at the threshold that are to be compared
@@ -230,7 +231,7 @@ def deduplicate(
         duplicates = find_duplicates(fingerprints, file, settings)
     with open_results(destination, rows) as (report, output):
         if report:
-            write_records(report, [asdict(duplicate) for duplicate in duplicates])
+            report.writelines(encode_row(asdict(duplicate)) for duplicate in duplicates)
         if output:
             write_kept(output, rows, [len(part) for part in parts], duplicates)
     kinds = Counter(duplicate.kind for duplicate in duplicates)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO
 
 from open_r1.data.rows import Changes, Chunk, Rows, TableChunk
 from open_r1.data.sources.local import find_files
 from open_r1.errors import ConfigError, RunFolderError
 from open_r1.rundir import atomic_file
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from pyarrow.parquet import ParquetWriter
 
 
 @dataclass(frozen=True)
@@ -36,15 +31,20 @@ class RowFile:
     """Writes the rows that are kept to an open file, in the format that `path` names."""
 
     def __init__(self, file: IO[bytes], path: Path, rows: Rows, marks: Sequence[str] = ()) -> None:
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetWriter
+
         check_output(path, rows)
         self.file = file
-        self.is_parquet = path.suffix == ".parquet"
-        self.schema = with_marks(rows.schema, marks) if rows.schema is not None else None
-        self.writer: ParquetWriter | None = None
+        self.writer = self.schema = None
+        if path.suffix == ".parquet" and rows.schema is not None:
+            fields = [*rows.schema, *(pa.field(column, pa.bool_()) for column in marks)]
+            self.schema = pa.schema(fields) if marks else rows.schema  # what `datasets` noted is of the old columns
+            self.writer = ParquetWriter(file, self.schema, compression="zstd")
 
     def write(self, chunk: Chunk, changes: Changes) -> None:
         """Write the rows of a chunk that are kept."""
-        if not self.is_parquet:
+        if self.writer is None:
             self.file.writelines(chunk.lines(changes))
             return
         assert isinstance(chunk, TableChunk), "check_output has seen to it"
@@ -53,20 +53,12 @@ class RowFile:
             table = table.append_column(column, [[number in rows for number in numbers]])
         if changes.dropped:
             table = table.filter([number not in changes.dropped for number in numbers])
-        self._open().write_table(table.cast(self.schema))
-
-    def _open(self) -> ParquetWriter:
-        from pyarrow.parquet import ParquetWriter
-
-        if self.writer is None:
-            assert self.schema is not None, "check_output has seen to it"
-            self.writer = ParquetWriter(self.file, self.schema, compression="zstd")
-        return self.writer
+        self.writer.write_table(table.cast(self.schema))
 
     def close(self) -> None:
         """Finish the file; one of Parquet is a table also when no row was written."""
-        if self.is_parquet:
-            self._open().close()
+        if self.writer is not None:
+            self.writer.close()
 
 
 @contextlib.contextmanager
@@ -93,15 +85,6 @@ def check_output(path: Path, rows: Rows) -> None:
         raise ConfigError(f"--output {path}: rows of JSON and CSV files are copied as they are; end it in .jsonl.")
 
 
-def with_marks(schema: pa.Schema, marks: Sequence[str]) -> pa.Schema:
-    """The schema with boolean columns added, and then without what `datasets` noted about the old one."""
-    import pyarrow as pa
-
-    for column in marks:
-        schema = schema.append(pa.field(column, pa.bool_()))
-    return schema.remove_metadata() if marks else schema
-
-
 def check_destination(destination: Destination, rows: Rows, marks: Sequence[str] = ()) -> None:
     """ConfigError, RunFolderError for results that can't be written where they are meant to go."""
     if destination.output:
@@ -120,14 +103,8 @@ def check_free(path: Path, source: str, overwrite: bool) -> None:
     """ConfigError for a path that is among what is read; RunFolderError for a file that exists and must stay."""
     read = Path(source).expanduser()
     is_in_folder = read.is_dir() and path.resolve().parent == read.resolve()
-    is_matched = path.resolve().match(str(read.absolute()))
+    is_matched = not read.exists() and path.resolve().match(str(read.absolute()))
     if is_in_folder or is_matched or path.resolve() in {found.resolve() for found in find_files(source)}:
         raise ConfigError(f"'{source}' is what is read; write the result to another file.")
     if path.exists() and not overwrite:
         raise RunFolderError(f"'{path}' already exists; give another name, or replace it with --overwrite.")
-
-
-def write_records(file: IO[bytes], records: Sequence[dict[str, Any]]) -> None:
-    """Write records as JSON lines."""
-    for record in records:
-        file.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n")

@@ -29,7 +29,6 @@ from open_r1.data.columns import (
     text_of,
 )
 from open_r1.data.conversations import with_system_prompt
-from open_r1.data.processes import count_processes, map_in_order
 from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step, record_step, steps_behind
 from open_r1.data.row_file import check_free
@@ -38,6 +37,7 @@ from open_r1.data.sources import as_rows
 from open_r1.data.trace_choice import NGRAM, By, Candidates, choose, find_duplicates
 from open_r1.data.values import dump_row
 from open_r1.errors import ConfigError, DataError, nearest
+from open_r1.processes.pool import count_processes, map_in_order
 from open_r1.rundir import atomic_file
 from open_r1.text.loops import looping_share
 from open_r1.text.scripts import foreign_share, main_script

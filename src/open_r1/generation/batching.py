@@ -33,9 +33,11 @@ class BatchedGenerator:
             generator.on_tokens = self.count_tokens  # type: ignore[attr-defined]
 
     def count_tokens(self, count: int) -> None:
+        """Add so many tokens to those of the batch that is being generated."""
         self.tokens_in_flight += count
 
     async def start(self) -> list[str]:
+        """Begin with an empty queue and a new thread, so that it can start again after `close`; no notices."""
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
         self.queue, self.batches = [], None
         return []

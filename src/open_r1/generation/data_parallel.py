@@ -30,6 +30,7 @@ class DataParallelGenerator(Generator):
         self.ask([("is_ready", ())] * num_processes)
 
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
+        """The completions of each prompt, in order; process i generates every n-th prompt from the i-th on."""
         count = self.pool.workers
         shares = [(prompts[i::count], samplings[i::count]) for i in range(min(count, len(prompts)))]
         done: list[list[Completion]] = [[] for _ in prompts]
@@ -38,9 +39,11 @@ class DataParallelGenerator(Generator):
         return done
 
     def context_length(self) -> int:
+        """Tokens of prompt and completion together that the model takes."""
         return self.ask([("context_length", ())])[0]
 
     def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens of the prompt, rendered by the chat template."""
         return self.ask([("count_tokens", (prompt,))])[0]
 
     def ask(self, jobs: Sequence[Job]) -> list[Any]:
@@ -56,6 +59,7 @@ class DataParallelGenerator(Generator):
         return [outcome.value for outcome in outcomes]
 
     def close(self) -> None:
+        """End the processes."""
         self.pool.close()
 
 
@@ -76,10 +80,12 @@ class GeneratorProcess:
 
 
 def make_vllm(model: str, options: Mapping[str, Any]) -> Any:
+    """A vLLM generator, made in the process that calls this; `options` are its constructor's."""
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
     return VLLMGenerator(model, **options)
 
 
 def describe(error: BaseException | None) -> str:
+    """The error's type and message in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -74,6 +74,7 @@ class FakeServer:
         self.server = Server(_make_app(self), log_level="critical")
 
     def stop(self) -> None:
+        """Stop to listen and break off every connection, as a killed server does."""
         for listening in self.server.servers:
             listening.close()
         for connection in list(self.server.server_state.connections):
@@ -81,6 +82,7 @@ class FakeServer:
         self.server.should_exit = self.server.force_exit = True
 
     async def complete(self, request: Request) -> Response:
+        """The reply to a request for chat completions, or a fault, chosen by its share."""
         settings = self.settings
         if settings.key is not None and request.headers.get("authorization") != f"Bearer {settings.key}":
             return error(401, "Incorrect API key provided", code="invalid_api_key")
@@ -149,6 +151,7 @@ def _make_app(fake: FakeServer) -> FastAPI:
 
 
 def error(status: int, message: str, headers: Mapping[str, str] | None = None, **words: Any) -> JSONResponse:
+    """An error as OpenAI's API reports it."""
     return JSONResponse({"error": {"message": message, **words}}, status, dict(headers or {}))
 
 
@@ -179,6 +182,7 @@ async def _misbehave(fault: str, request: Request, reply: dict[str, Any]) -> Res
 
 
 async def half(whole: bytes, transport: asyncio.Transport) -> AsyncIterator[bytes]:
+    """The first half of a body, then the connection closed."""
     yield whole[: len(whole) // 2]
     transport.close()
     await asyncio.Event().wait()
@@ -193,6 +197,7 @@ class Running(NamedTuple):
 
 @contextlib.contextmanager
 def running_fake(settings: FakeSettings | None = None, port: int = 0) -> Iterator[Running]:
+    """A fake that a thread serves on loopback until the context ends; port 0 takes a free one."""
     fake = FakeServer(settings or FakeSettings())
     with bind("127.0.0.1", port) as sock, running_in_thread(fake.server, sock):
         yield Running(f"http://127.0.0.1:{sock.getsockname()[1]}/v1", fake)
@@ -200,6 +205,7 @@ def running_fake(settings: FakeSettings | None = None, port: int = 0) -> Iterato
 
 
 def main() -> int:
+    """Serve until interrupted; the address is printed first."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="fake", help="name of the model (default: fake)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")

@@ -157,6 +157,7 @@ class OpenAIServer:
             await asyncio.sleep(pause)
 
     def make_body(self, messages: Sequence[Message], sampling: Sampling) -> bytes:
+        """The JSON body of a request; fields without a value are left out."""
         content: dict[str, Any] = {
             "model": self.model,
             "messages": to_messages(messages, self.settings.system_prompt),
@@ -191,6 +192,7 @@ class OpenAIServer:
         self.mean_tokens = latest if self.mean_tokens is None else 0.98 * self.mean_tokens + 0.02 * latest
 
     async def close(self) -> None:
+        """Close the pool of endpoints and the connections to them."""
         self.pool.close()
         await self.client.close()
 
@@ -217,6 +219,7 @@ def refusal_of(response: Response) -> Refusal:
 
 
 def bearer(key: str) -> dict[str, str]:
+    """The Authorization header with this key; no header without one."""
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 

@@ -19,9 +19,11 @@ class ScriptedCompleter:
         self.asked = 0
 
     async def start(self) -> list[str]:
+        """Nothing to check; no notices."""
         return []
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """What the script answers to the last turn, for each sample's seed, after `latency_s` seconds."""
         self.asked += 1
         await asyncio.sleep(self.latency_s)
         completions = []
@@ -32,4 +34,5 @@ class ScriptedCompleter:
         tokens = sum(completion.num_tokens for completion in completions)
         return Reply(tuple(completions), 1, tokens, self.model, "scripted", sampling.seed, self.latency_s, 1)
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Nothing to close."""

@@ -146,6 +146,7 @@ class SlotEngine:
         self.choose(slots, torch.stack([logits[slot] for slot in slots]))
 
     def generator_of(self, sampling: Sampling) -> torch.Generator | None:
+        """The random numbers of a request by its seed; None where it is greedy."""
         return torch.Generator(self.device).manual_seed(sampling.seed) if sampling.temperature > 0 else None
 
     def prefill(self, prompts: Sequence[tuple[int, ...]], slots_of: dict[tuple[int, ...], list[int]]) -> torch.Tensor:
@@ -176,6 +177,7 @@ class SlotEngine:
         self.choose(range(len(self.active)), logits[:, -1])
 
     def forward(self, ids: torch.Tensor, **options: Any) -> torch.Tensor:
+        """Logits for token ids of shape (rows, tokens), keys and values stored in the cache."""
         return self.model(input_ids=ids, past_key_values=self.cache, use_cache=True, **options).logits
 
     def choose(self, slots: Sequence[int], logits: torch.Tensor) -> None:

@@ -53,6 +53,8 @@ class OwnSampling:
 
 
 class ChatHandler(OwnSampling, chat_completion.ChatCompletionHandler):
+    """Chat requests with a sampling of their own."""
+
     async def handle_request(self, body: dict[str, Any], request_id: str) -> Any:
         """transformers' answer; 400 where the template can't render the messages."""
         try:
@@ -61,7 +63,8 @@ class ChatHandler(OwnSampling, chat_completion.ChatCompletionHandler):
             raise HTTPException(400, f"the model's chat template can't render these messages: {error}") from None
 
 
-class CompletionHandler(OwnSampling, completion.CompletionHandler): ...
+class CompletionHandler(OwnSampling, completion.CompletionHandler):
+    """Requests to continue a text, with a sampling of their own."""
 
 
 class OwnSamplingManager(utils.CBGenerateManager):
@@ -86,6 +89,7 @@ class OwnSamplingManager(utils.CBGenerateManager):
         engine.start()
 
     def add_with_sampling(self, *arguments: Any, **options: Any) -> str:
+        """The engine's `add_request` with the request's own sampling; 503 while the server stops."""
         wanted, sampling = (
             self.wanted,
             {"temperature": 1.0, "top_k": 1, "top_p": 1.0},
@@ -143,6 +147,7 @@ ORIGINAL_PARSER, ORIGINAL_SERVER = chat_completion.build_response_parser, server
 
 
 def main() -> None:
+    """Serve one model over HTTP until stopped, every request with its own sampling."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--host", default="127.0.0.1")

@@ -67,9 +67,11 @@ class VLLMGenerator(Generator):
         return open_thinking(self.engine.get_tokenizer().decode(tail)) if tail else ""
 
     def context_length(self) -> int:
+        """Tokens of prompt and completion together that the engine takes."""
         return self.engine.llm_engine.model_config.max_model_len
 
     def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens of the prompt, rendered by the chat template with the system prompt."""
         tokenizer: Any = self.engine.get_tokenizer()
         messages = to_messages(prompt, self.system_prompt)
         return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])

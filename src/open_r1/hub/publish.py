@@ -61,8 +61,6 @@ def publish(
         UsageError: The name, an evaluation, the card, the folder, its weights or its run can't be used.
         RunError: The Hub refuses or can't be reached; everything stays where it is.
     """
-    from huggingface_hub.utils import filter_repo_objects
-
     folder = folder.expanduser()
     check_repo_id(repo_id)
     parameters = check_folder(folder)
@@ -71,13 +69,9 @@ def publish(
         report(f"a LoRA adapter of {base}; `open-r1 merge` would make a whole model of it")
     text = make_card(folder, repo_id, tags, evaluations, report, base) if card is None else read_card(card)
     path, left_out = folder / CARD, files_left_out(folder)
-    if not overwrite_card and is_foreign(path) and path.read_text(encoding="utf-8", errors="replace") != text:
-        raise ConfigError(
-            f"'{path}' was not written by open-r1, and the new card would replace it; publish it as it is with "
-            f"--card '{path}', move it away, or replace it with --overwrite_card."
-        )
-    names = {CARD, *(str(found.relative_to(folder)) for found in folder.rglob("*") if found.is_file())}
-    files = sorted(filter_repo_objects(names, ignore_patterns=left_out))
+    if not overwrite_card:
+        check_card(path, text)
+    files = files_to_push(folder, left_out)
     size = sum((folder / name).stat().st_size for name in files if (folder / name).is_file())
     report(f"{parameters:,} parameters, all of them finite; {len(files)} files, {size / 1e6:,.1f} MB")
     if not dry_run:
@@ -85,6 +79,23 @@ def publish(
         message, options = "Model and card by open-r1 publish", {"revision": revision, "private": private or None}
         push_folder(folder, repo_id, message, left_out=left_out, api=api, **options)
     return Publication(text, tuple(files), size, parameters)
+
+
+def check_card(path: Path, text: str) -> None:
+    """ConfigError where `text` would replace another card that open-r1 did not write."""
+    if is_foreign(path) and path.read_text(encoding="utf-8", errors="replace") != text:
+        raise ConfigError(
+            f"'{path}' was not written by open-r1, and the new card would replace it; publish it as it is with "
+            f"--card '{path}', move it away, or replace it with --overwrite_card."
+        )
+
+
+def files_to_push(folder: Path, left_out: Sequence[str]) -> list[str]:
+    """Names of the card and of the folder's files that no pattern leaves out, sorted."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    names = {CARD, *(str(found.relative_to(folder)) for found in folder.rglob("*") if found.is_file())}
+    return sorted(filter_repo_objects(names, ignore_patterns=list(left_out)))
 
 
 def check_base(folder: Path) -> str:
@@ -108,6 +119,7 @@ def make_card(
     report: Callable[[str], None],
     base: str,
 ) -> str:
+    """The card by the model's lineage and results; `report` gets a notice when there is no evaluation."""
     measured = read_measured(find_evaluations(folder, evaluations))
     if not measured:
         report("no evaluation of this model was found; name its folder with --evaluations")

@@ -83,4 +83,5 @@ def check_numbers(path: Path, header: Mapping[str, Any]) -> None:
 
 
 def damaged(path: Path, what: str) -> ModelError:
+    """The error for a weight file that is damaged; `what` says in which way."""
     return ModelError(f"'{path}' is damaged: {what}; copy or save the model again.")

@@ -76,6 +76,7 @@ class LimitedProtocol(H11Protocol):
         self.quota = quota
 
     def connection_made(self, transport: Any) -> None:
+        """Count the connection to its address; one above the limit is answered 429 and closed."""
         super().connection_made(transport)
         address = self.client[0] if self.client else "unknown"
         if self.quota.take(address):
@@ -86,10 +87,12 @@ class LimitedProtocol(H11Protocol):
             transport.close()
 
     def data_received(self, data: bytes) -> None:
+        """Pass the bytes on, then start or stop the timer for headers."""
         super().data_received(data)
         self.watch_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timer, and give the connection's place back to its address."""
         super().connection_lost(exc)
         self.stop_timer()
         if self.counted_as is not None:
@@ -103,6 +106,7 @@ class LimitedProtocol(H11Protocol):
             self.timer = self.loop.call_later(HEADER_LIMIT_S, self.transport.abort)
 
     def stop_timer(self) -> None:
+        """Stop the timer for headers, if it runs."""
         if self.timer is not None:
             self.timer.cancel()
         self.timer = None
@@ -132,6 +136,7 @@ class Server(uvicorn.Server):
         self.on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept connections, then call `on_ready`."""
         await super().startup(sockets)
         self.on_ready()
 

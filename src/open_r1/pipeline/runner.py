@@ -33,11 +33,13 @@ class Progress:
         ]
 
     def mark(self, index: int, status: str, seconds: float) -> None:
+        """Record a stage's status and duration in seconds in `pipeline.json`."""
         self.stages[index] |= {"status": status, "seconds": round(seconds, 1)}
         content = {"name": self.pipeline.name, "seed": self.pipeline.seed, "stages": self.stages}
         write_json(self.pipeline.output_dir / "pipeline.json", content)
 
     def tell(self, index: int, line: str) -> None:
+        """Report a line with the stage's number and name before it."""
         self.report(f"[{index + 1}/{len(self.stages)} {self.stages[index]['name']}] {line}")
 
 
@@ -71,6 +73,7 @@ def run_pipeline(pipeline: Pipeline, report: Report, overwrite: bool = False) ->
 
 
 def is_done(pipeline: Pipeline, stage: Stage) -> bool:
+    """Whether the stage has finished and is not one that always runs."""
     return RunDir(pipeline.output_dir / stage.name).is_done() and not stage.always
 
 

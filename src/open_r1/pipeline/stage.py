@@ -44,6 +44,7 @@ class Context:
     prepared: Any = None
 
     def folder(self, stage: str) -> Path:
+        """The folder of a stage of this pipeline."""
         return self.root / stage
 
 

@@ -216,7 +216,7 @@ def limit_process(memory_bytes: int | None) -> None:
 
 
 def nothing() -> None:
-    pass
+    """What happens where the work has no `prepare` or `begin`."""
 
 
 def describe(error: BaseException) -> str:
@@ -227,6 +227,7 @@ def describe(error: BaseException) -> str:
 
 
 def send_message(line: socket.socket, message: Any) -> None:
+    """Send a pickled message, with its length in 8 bytes before it."""
     content = pickle.dumps(message)
     line.sendall(len(content).to_bytes(8, "little") + content)
 

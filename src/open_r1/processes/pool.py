@@ -18,15 +18,16 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from open_r1.errors import RunError
+from open_r1.errors import ConfigError, RunError
 from open_r1.processes.fork_server import ForkServer, ForkServerLost, Limits, Work
+from open_r1.processes.ranks import usable_cores
 
 START_LIMIT_S = 120.0
 """Loading a library takes seconds; a fork server or worker that is not ready for so long is stuck."""
@@ -40,6 +41,10 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 """A process a core is enough: libraries need no threads of their own beside."""
 
 DEFAULT_LIMITS = Limits()
+PARTS_IN_FLIGHT = 3  # parts of a stream that are handed out at a time, for each process
+PART_LIMIT_S = 600  # a part takes a fraction of a second; a process that has not answered for so long is stuck
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 Kind = Literal["done", "raised", "timeout", "died"]
 
 
@@ -175,6 +180,38 @@ class Pool:
             if self.server is server:
                 self.server = None
                 server.end()
+
+
+def count_processes(asked: int | None) -> int:
+    """How many processes to use: as many as were asked for, or one a core."""
+    if asked is None:
+        return usable_cores()
+    if asked < 1:
+        raise ConfigError(f"--processes must be at least 1, but is {asked}; leave it out for one a core.")
+    return asked
+
+
+def map_in_order(
+    work: Callable[[Part], Result], parts: Iterable[Part], processes: int
+) -> Iterator[tuple[Part, Result]]:
+    """Each part with what `work` makes of it. With one process everything happens here.
+
+    RunError when a process dies or doesn't answer; errors of `work` are raised as they are.
+    """
+    if processes == 1:
+        for part in parts:
+            yield part, work(part)
+        return
+    taken: deque[Part] = deque()
+
+    def take() -> Iterator[Part]:
+        for part in parts:
+            taken.append(part)
+            yield part
+
+    with Pool(work, processes, Limits(wall_s=PART_LIMIT_S)) as pool:
+        for outcome in pool.map(take(), PARTS_IN_FLIGHT):
+            yield taken.popleft(), outcome.unwrap()
 
 
 class Slot:

@@ -44,6 +44,8 @@ class Line:
 
 
 class Tick(NamedTuple):
+    """A mark on an axis: its place in the chart's box, and what is written there."""
+
     at: float
     label: str
 
@@ -60,6 +62,8 @@ class Chart:
 
 
 class IntervalBar(NamedTuple):
+    """An interval on a bar, in percent of the bar: where it begins, the value in it, and its width."""
+
     low: float
     value: float
     width: float

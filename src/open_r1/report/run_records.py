@@ -15,6 +15,8 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Stage:
+    """A pipeline's stage as its record has it; None for a duration or folder that is not there."""
+
     name: str
     kind: str
     status: str
@@ -52,6 +54,8 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Sample:
+    """One sample of an evaluation; a score of None is unscored, with its reason."""
+
     prompt: str
     gold: str
     group: str

@@ -86,6 +86,7 @@ class RewardWeights:
 
     @property
     def are_constant(self) -> bool:
+        """Whether no weight changes while training."""
         return all(schedule.kind == "constant" for schedule in self.schedules)
 
 
@@ -102,7 +103,6 @@ def _by_position(weights: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
 
 
 def _read_schedule(weight: Any, name: str) -> Schedule:
-    """A number, or a mapping with the key `schedule`; ConfigError names reward and fault."""
     if isinstance(weight, int | float) and not isinstance(weight, bool):
         weight = {"value": weight}
     if not isinstance(weight, Mapping):

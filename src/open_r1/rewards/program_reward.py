@@ -82,21 +82,24 @@ class ProgramScorer(ABC, Generic[Problem]):
     _judge: Any = field(default=None, init=False)
 
     @abstractmethod
-    def make_judge(self, provider: Provider) -> Any: ...
+    def make_judge(self, provider: Provider) -> Any:
+        """A judge that runs its programs on this provider."""
 
     @abstractmethod
     def read(self, row: Row) -> Problem | Outcome:
         """A row's problem, or its completions' outcome. ProblemError or UnusableTestsError where it can't be judged."""
 
     @abstractmethod
-    def language_of(self, problem: Problem, row: Row) -> str: ...
+    def language_of(self, problem: Problem, row: Row) -> str:
+        """The language in which a row's program is to be written."""
 
     @abstractmethod
     def size_of(self, problem: Problem) -> int:
         """Bytes of a problem's tests."""
 
     @abstractmethod
-    def score(self, judge: Any, samples: Sequence[Submitted[Problem]]) -> list[Outcome]: ...
+    def score(self, judge: Any, samples: Sequence[Submitted[Problem]]) -> list[Outcome]:
+        """An outcome for each program, in order."""
 
     @property
     def judge(self) -> Any:

@@ -60,6 +60,7 @@ class RewardSetting:
 
     @property
     def annotation(self) -> Any:
+        """The type that values must fit."""
         return self.type or type(self.default)
 
 
@@ -71,6 +72,7 @@ class Example:
     columns: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def score(self, reward: RewardFunction) -> Outcome:
+        """What the reward gives this example."""
         return score_examples(reward, [self])[0]
 
 
@@ -141,6 +143,7 @@ class RewardSpec:
 
     @property
     def options(self) -> tuple[str, ...]:
+        """The keys of recipes that the reward reads."""
         return tuple(setting.key for setting in self.settings)
 
     @property

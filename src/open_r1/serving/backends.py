@@ -55,10 +55,12 @@ class ServeOptions:
 
     @property
     def known_names(self) -> tuple[str, ...]:
+        """The names that clients may call the model by; MODEL as written where none is given."""
         return self.names or (self.model,)
 
 
 def has_vllm() -> bool:
+    """Whether vLLM can be imported here."""
     return importlib.util.find_spec("vllm") is not None
 
 
@@ -124,6 +126,7 @@ def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[
 
 
 def is_installed(distribution: str) -> bool:
+    """Whether a distribution of this name is installed."""
     return next(iter(metadata.distributions(name=distribution)), None) is not None
 
 

@@ -61,6 +61,7 @@ class ChildServer:
         return self
 
     def read_output(self) -> None:
+        """Keep and report the server's lines until its output ends, our own probes left out."""
         for raw in self.process.stdout or ():
             line = raw.decode("utf-8", "replace").rstrip()
             if line and PROBED not in line:
@@ -91,12 +92,14 @@ class ChildServer:
         return reply.status == 200 and self.process.poll() is None
 
     def how_it_ended(self) -> str:
+        """The signal or exit status, as the end of a sentence."""
         status = self.process.poll()
         if status is not None and status < 0:
             return f"was killed by {signal.Signals(-status).name}"
         return f"ended with status {status}"
 
     def last_words(self) -> str:
+        """The server's last lines, as the end of a message."""
         self.reader.join(timeout=1 if self.process.poll() is not None else 0)
         return "; the last it said:\n  " + "\n  ".join(self.lines) if self.lines else "; it said nothing."
 

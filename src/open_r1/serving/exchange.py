@@ -110,6 +110,7 @@ class Exchange:
                 yield {**event, "choices": [], "usage": usage}
 
     async def complete(self) -> dict[str, Any]:
+        """The whole answer, thinking separated; ApiError when the model's server refuses or does not answer."""
         if self.is_transformers:
             try:
                 async with asyncio.TaskGroup() as group:

@@ -47,23 +47,28 @@ class Gateway:
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Open the client's connections while the application runs."""
         async with self.client:
             await asyncio.to_thread(prefills_thinking, self.settings.template)  # known before the first request
             yield
 
     async def models(self, request: Request) -> Response:
+        """`GET /v1/models`: all names of the model."""
         self.check_key(request)
         return JSONResponse({"object": "list", "data": [self.describe_model(name) for name in self.settings.names]})
 
     async def model(self, request: Request) -> Response:
+        """`GET /v1/models/NAME`: one name; ApiError 404 for one that this server does not have."""
         self.check_key(request)
         return JSONResponse(self.describe_model(check_model_name(request.path_params["name"], self.settings.names)))
 
     def describe_model(self, name: str) -> dict[str, Any]:
+        """A model as OpenAI's API describes it, with its context in tokens where it is known."""
         context = {"max_model_len": self.settings.max_model_len} if self.settings.max_model_len else {}
         return {"id": name, "object": "model", "created": self.started, "owned_by": "open-r1"} | context
 
     async def health(self, _: Request) -> Response:
+        """`GET /health`: 200 while the model's server answers, else 503 with the reason."""
         said = "the model's server has failed"
         try:
             reply = await self.client.request("GET", f"{self.settings.upstream}/health", timeout_s=HEALTH_LIMIT_S)
@@ -74,6 +79,7 @@ class Gateway:
         return JSONResponse({"status": said}, 503)
 
     async def answer(self, request: Request) -> Response:
+        """Either POST route: check the request, pass it on, and answer whole or as a stream of events."""
         self.check_key(request)
         settings, is_chat = self.settings, request.url.path.endswith("/chat/completions")
 
@@ -107,16 +113,19 @@ class Gateway:
         return client
 
     def leave(self, client: str) -> None:
+        """A request of this client has ended."""
         self.in_flight -= 1
         self.quota.give_back(client)
 
     def check_key(self, request: Request) -> None:
+        """ApiError 401 unless the request shows the key, where there is one."""
         key = self.settings.api_key
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         if key and not (scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), key.encode())):
             raise ApiError(401, "Incorrect API key provided: send Authorization: Bearer KEY.", "invalid_api_key")
 
     async def read_body(self, request: Request) -> bytes:
+        """The body of a request; ApiError 413 for one that is too large, 408 for one that is too slow."""
         most, body = self.settings.max_body_bytes, bytearray()
         declared = request.headers.get("content-length", "")
         too_large = f"the request is larger than {most >> 20} MiB; shorten the messages."
@@ -160,6 +169,7 @@ async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
 
 
 async def wait_until_gone(request: Request) -> None:
+    """Returns when the client hangs up."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

@@ -64,6 +64,7 @@ class ApiError(Exception):
             self.headers["WWW-Authenticate"] = "Bearer"
 
     def as_object(self) -> dict[str, Any]:
+        """The error as the JSON object of OpenAI's API."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         kind = {401: "authentication_error", 429: "rate_limit_error"}.get(self.status, kind)
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
@@ -76,18 +77,25 @@ class Fields(BaseModel):
 
 
 class Function(Fields):
+    """The function of a tool or a call; `arguments` are a call's, as a JSON text."""
+
     name: str
     arguments: Any = None
 
 
 class Tool(Fields):
+    """A tool that the model may call."""
+
     function: Function
 
 
 class Call(Tool):
+    """A call of a tool in an earlier turn."""
+
     @field_validator("function")
     @classmethod
     def check_arguments(cls, function: Function) -> Function:
+        """ValueError unless the arguments are a JSON object, as such or as text."""
         with contextlib.suppress(orjson.JSONDecodeError, TypeError):
             if isinstance(function.arguments, dict) or isinstance(orjson.loads(function.arguments), dict):
                 return function
@@ -95,6 +103,8 @@ class Call(Tool):
 
 
 class Message(Fields):
+    """One turn of a conversation."""
+
     role: str
     content: Any = Field(None, validate_default=True)
     tool_calls: list[Call] | None = None
@@ -102,6 +112,7 @@ class Message(Fields):
     @field_validator("content")
     @classmethod
     def check_content(cls, content: Any, info: ValidationInfo) -> Any:
+        """ValueError for a missing content, or a part that this server can't take."""
         parts = content if isinstance(content, list) else []
         may_be_missing = info.data.get("role") in ("assistant", "tool")
         if not (isinstance(content, str | list) or (content is None and may_be_missing)):
@@ -117,6 +128,8 @@ class Message(Fields):
 
 
 class Body(Fields):
+    """The fields that both routes share, each within its range."""
+
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     max_tokens: Tokens | None = None
@@ -132,21 +145,27 @@ class Body(Fields):
     @field_validator("chat_template_kwargs")
     @classmethod
     def check_options(cls, options: dict[str, Any] | None, info: ValidationInfo) -> Any:
+        """ValueError for an option of the chat template that the server sets itself."""
         if info.context == "transformers" and (taken := sorted(TAKEN_BY_TEMPLATE & (options or {}).keys())):
             raise ValueError(f"may not contain {taken[0]!r}, which the server sets itself; leave it out")
         return options
 
 
 class ChatBody(Body):
+    """The body of a request for a chat completion."""
+
     messages: Annotated[list[Message], Field(min_length=1)]
 
 
 class TextBody(Body):
+    """The body of a request to continue a text."""
+
     prompt: Any
 
     @field_validator("prompt")
     @classmethod
     def check_prompt(cls, prompt: Any) -> Any:
+        """ValueError for a prompt that is empty, or neither a string nor a list."""
         if not isinstance(prompt, str | list):
             raise ValueError("must be a string")
         if not prompt or any(part in ("", []) for part in prompt):
@@ -168,6 +187,7 @@ class ChatRequest:
 
     @property
     def template_options(self) -> dict[str, Any]:
+        """The request's own options of the chat template."""
         return self.body.get("chat_template_kwargs") or {}
 
 
@@ -291,5 +311,6 @@ def bad(param: str, what: str) -> ApiError:
 
 
 def shown(value: Any) -> str:
+    """The value as a message quotes it, cut to 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"

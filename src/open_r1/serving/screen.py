@@ -43,6 +43,8 @@ class PlainScreen:
 
 
 class TerminalScreen:
+    """A terminal, where thinking is dimmed and folded once the answer begins."""
+
     def __init__(self, thinking: bool) -> None:
         from rich.console import Console
         from rich.text import Text

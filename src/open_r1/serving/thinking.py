@@ -72,4 +72,5 @@ def _renders_thinking(job: tuple[str, str]) -> bool:
 
 
 def refuse(message: str) -> str:
+    """ValueError with the message: a chat template's `raise_exception`."""
     raise ValueError(message)

@@ -18,6 +18,7 @@ EQUATION = re.compile(r"Solve: (\d+)x ([+-]) (\d+) = (?:(\d+)x ([+-]) (\d+)|(-?\
 
 
 def sample(rng: random.Random, difficulty: int) -> Problem:
+    """An equation whose solution is a whole number; its forms and numbers grow with the difficulty."""
     max_a, max_x, max_b = RANGES[difficulty]
     a, x, b = rng.randint(2, max_a), rng.randint(1, max_x), rng.randint(1, max_b)
     if difficulty >= 3 and rng.random() < 0.5:
@@ -43,6 +44,7 @@ def parse(prompt: str) -> tuple[int, int, int, int]:
 
 
 def signed(number: int) -> str:
+    """The number with its sign and a blank before it, as in "+ 3"."""
     return f"{'+' if number >= 0 else '-'} {abs(number)}"
 
 
@@ -52,6 +54,7 @@ def moved(number: int) -> str:
 
 
 def work(problem: Problem) -> Worked:
+    """The solution: gather x, move the constant, divide."""
     a, b, c, d = parse(problem.prompt)
     rest = a - c
     x = (d - b) // rest

@@ -9,16 +9,19 @@ from open_r1.tasks.base import Family, Step, Worked
 
 
 def sample(rng: random.Random, difficulty: int) -> Problem:
+    """One number more than the difficulty, all different, below 100."""
     numbers = rng.sample(range(1, 100), difficulty + 1)
     prompt, gold = f"Sort {' '.join(map(str, numbers))}", join(sorted(numbers))
     return Problem(prompt, gold, "sorting", difficulty, {"ordered": True})
 
 
 def join(numbers: list[int]) -> str:
+    """The numbers as an answer writes them."""
     return ", ".join(map(str, numbers))
 
 
 def work(problem: Problem) -> Worked:
+    """The solution: take the smallest number that is left, again and again."""
     numbers = left = [int(word) for word in problem.prompt.split()[1:]]
     steps = []
     while len(left) > 1:

@@ -16,6 +16,7 @@ LARGEST_TOTAL = 20
 
 
 def sample(rng: random.Random, difficulty: int) -> Problem:
+    """A sum and difference of digits with as many signs as the difficulty; no total on the way is negative."""
     first, *rest = rng.sample(range(1, 10), difficulty + 1)
     total, expression = first, str(first)
     for number in rest:
@@ -27,6 +28,7 @@ def sample(rng: random.Random, difficulty: int) -> Problem:
 
 
 def work(problem: Problem) -> Worked:
+    """The solution: from left to right, with the total after each term."""
     first, *rest = re.findall(r"[+-]?\d+", problem.prompt)
     total = int(first)
     steps = []

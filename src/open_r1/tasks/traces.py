@@ -23,11 +23,13 @@ SLIP_SHARE = 0.5
 
 
 def write_structured(worked: Worked, rng: random.Random) -> list[str]:
+    """The plan, then a numbered line for each step."""
     numbered = [f"Step {number}: {step.line}" for number, step in enumerate(worked.steps, start=1)]
     return [worked.plan, *numbered]
 
 
 def write_deep(worked: Worked, rng: random.Random) -> list[str]:
+    """The analysis and the plan, then each step broken further down."""
     lines = [worked.analysis, worked.plan]
     for number, step in enumerate(worked.steps, start=1):
         lines += [f"Step {number}:", *(f"- {detail}" for detail in step.detail), f"- {step.line}"]
@@ -35,6 +37,7 @@ def write_deep(worked: Worked, rng: random.Random) -> list[str]:
 
 
 def write_verified(worked: Worked, rng: random.Random) -> list[str]:
+    """The plan and the steps, at times with a mistake that is found and corrected, then a check."""
     slipped = rng.randrange(len(worked.steps)) if rng.random() < SLIP_SHARE else None
     lines = [worked.plan]
     for index, step in enumerate(worked.steps):

@@ -15,6 +15,7 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def sample(rng: random.Random, difficulty: int) -> Problem:
+    """A weekday and as many moves forth or back as the difficulty, each of 1 to 6 days."""
     start = rng.choice(DAYS)
     moves = [rng.choice((1, -1)) * count for count in rng.sample(range(1, 7), difficulty)]
     walk = "".join(f"{move:+d}" for move in moves)
@@ -22,6 +23,7 @@ def sample(rng: random.Random, difficulty: int) -> Problem:
 
 
 def day_after(start: str, days: int) -> str:
+    """The weekday so many days later; a negative number goes back."""
     return DAYS[(DAYS.index(start) + days) % len(DAYS)]
 
 
@@ -32,6 +34,7 @@ def parse(prompt: str) -> tuple[str, list[int]]:
 
 
 def work(problem: Problem) -> Worked:
+    """The solution: one move after the other, counted day by day."""
     start, moves = parse(problem.prompt)
     today = start
     steps = []

@@ -22,6 +22,7 @@ class MetricsCallback(TrainerCallback):
         self.run = run
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
+        """Append a row of metrics with its step; NaN and infinity are written as null."""
         if state.is_world_process_zero and logs:
             is_finite = {key: not isinstance(value, float) or math.isfinite(value) for key, value in logs.items()}
             row = {key: value if is_finite[key] else None for key, value in logs.items()}
@@ -45,9 +46,11 @@ class ProgressCallback(TrainerCallback):
         self.started = self.last_shown = 0.0
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Remember the first step and the time, from which the rest is estimated."""
         self.first_step, self.started = state.global_step, time.monotonic()
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
+        """Report the step, the figures and the seconds left, once in `SECONDS_BETWEEN` and at the last step."""
         now = time.monotonic()
         found = {key: value for key in self.shown if isinstance(value := (logs or {}).get(key), int | float)}
         numbers = [f"{key.removesuffix('/mean').rpartition('/')[2]} {value:.3g}" for key, value in found.items()]
@@ -78,6 +81,7 @@ class StopCallback(TrainerCallback):
         self.report("stopping with a checkpoint after this step; interrupt again to stop at once")
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Save and stop at the next whole period once any process was asked to stop."""
         is_asked = self.is_asked
         if self.accelerator.num_processes > 1:
             asked = torch.tensor([float(is_asked)], device=self.accelerator.device)

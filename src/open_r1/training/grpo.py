@@ -51,6 +51,7 @@ class EpochSampler(RepeatSampler):
     """
 
     def set_epoch(self, epoch: int) -> None:
+        """Make the order of this epoch depend on the seed and the epoch alone."""
         if self.shuffle:
             self.generator.manual_seed((self.seed or 0) + epoch)
 
@@ -71,11 +72,13 @@ class RolloutTrainer(ResumableTrainer, TokenBudgetTrainer, SlotRolloutTrainer):
     preflight: Preflight | None = None
 
     def check_before_training(self) -> None:
+        """Run the pre-flight check; an error where it finds that training can't succeed."""
         self.preflight = check_before_training(self)
         if self.preflight is not None and self.opened is not None:
             self.preflight.refuse_hopeless()
 
     def begin(self, opened: OpenRun) -> None:
+        """Begin the run, and write the result of the pre-flight check into its folder."""
         super().begin(opened)
         if self.preflight is not None:
             write_json(self.run.preflight, self.preflight.record())

@@ -50,6 +50,7 @@ class MicroBatch:
 
 
 def count_samples(batch: Mapping[str, Any]) -> int:
+    """Samples in the batch."""
     return len(batch["prompt_ids"])
 
 
@@ -77,6 +78,7 @@ def take(batch: Mapping[str, Any], rows: Sequence[int], multiple: int | None = N
 
 
 def rounded(width: int, multiple: int | None, most: int) -> int:
+    """The width rounded up to a multiple, and `most` at most; as it is without a multiple."""
     return min(most, -(-int(width) // multiple) * multiple if multiple else int(width))
 
 
@@ -96,6 +98,7 @@ def join(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def pad_to(value: torch.Tensor, width: int, left: bool) -> torch.Tensor:
+    """The tensor (samples, tokens) padded with 0 to this width, on the left or the right."""
     missing = width - value.size(1)
     return torch.nn.functional.pad(value, (missing, 0) if left else (0, missing))
 

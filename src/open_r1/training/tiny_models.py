@@ -62,6 +62,7 @@ class ModelShape:
 
     @property
     def head_size(self) -> int:
+        """Size of an attention head: `head_dim`, or an equal part of the hidden size."""
         return self.head_dim or self.hidden_size // self.num_heads
 
 

@@ -272,4 +272,5 @@ def padded_size(batch: dict[str, Any]) -> int:
 
 
 def on_cpu(value: torch.Tensor | None) -> torch.Tensor | None:
+    """The tensor in main memory; None stays None."""
     return None if value is None else value.cpu()

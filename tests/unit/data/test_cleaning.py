@@ -11,9 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import open_r1.data.rows as rows_module
-from open_r1.data.decontamination import Summary, decontaminate
+from open_r1.data.decontamination import Summary, decontaminate, load_sets, parse_set
 from open_r1.data.evaluation_index import EvalSet, Rule
-from open_r1.data.evaluation_sets import load_sets, parse_set
 from open_r1.data.provenance import Step, record_step, steps_behind
 from open_r1.data.row_file import Destination
 from open_r1.errors import ConfigError, DataError

@@ -117,6 +117,8 @@ def plain(value: Any) -> Any:
 
 def same(found: Any, written: Any, is_csv: bool) -> bool:
     """Whether a value is the written one: itself, or its writing where its column is text."""
+    if is_csv and type(found) is float and isinstance(written, int):  # a column of both kinds of numbers
+        return found == written
     if is_csv:
         return ("" if found is None else str(found)) == ("" if written is None else str(written))
     if plain(found) == plain(written) and isinstance(found, bool) == isinstance(written, bool):

@@ -169,6 +169,7 @@ def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.csv", "x,y\n1,2,3\n", r"a.csv:2 has more cells than there are columns"),
+        ("a.csv", "x,y,x\n1,2,3\n", "has two columns 'x'"),
         ("a.json", "[1]", "item 1 of .* is a int, not an object"),
         ("a.json", '[{"a": 1}', "is not JSON"),
         ("a.json", "[]", "contains no rows"),

@@ -156,6 +156,9 @@ def read_csv(path: Path) -> Iterator[Chunk]:
     with open_unpacked(path) as stream:
         reader = csv.DictReader(io.TextIOWrapper(io.BufferedReader(stream), "utf-8-sig", newline=""))
         try:
+            names = reader.fieldnames or []
+            if twice := [name for name in names if list(names).count(name) > 1]:
+                raise DataError(f"'{path}' has two columns '{twice[0]}'; rename one of them in its first line.")
             for batch in batch_rows((read_record(path, reader, row) for row in reader), len, chunks.BATCH_ROWS):
                 yield RowChunk(batch)
         except (csv.Error, UnicodeDecodeError) as error:

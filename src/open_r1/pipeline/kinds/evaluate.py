@@ -47,16 +47,19 @@ class EvaluationStage(Stage):
     use_cpu: bool = setting(False, "Evaluate on the CPU, also beside an accelerator.")
 
     def given(self) -> list[str]:
+        """The model, the problems unless a benchmark has them, and the baseline."""
         named = (self.model, self.baseline) if self.benchmark else (self.model, self.problems, self.baseline)
         return [stage for stage in named if stage]
 
     def check(self) -> None:
+        """ConfigError for a mode of sampling that the benchmark or the settings don't allow."""
         from open_r1.evaluation.engine import choose_modes
 
         with naming_stage(self.name):
             choose_modes(self._find_benchmark(Path()), self._settings(0))
 
     def prepare(self, root: Path, seed: int) -> None:
+        """Plan the evaluation, where its problems are there before the pipeline runs."""
         if self.benchmark or self.problems not in self.needs():
             self.plan(root, seed)
 
@@ -83,6 +86,7 @@ class EvaluationStage(Stage):
         return plan_evaluation(self._find_benchmark(root), self._settings(seed), data)
 
     def run(self, context: Context) -> dict[str, Any]:
+        """Score the model, and compare it with the baseline; returns each mode's accuracy."""
         from open_r1.evaluation import run_evaluation
         from open_r1.evaluation.backends import transformers_backend
         from open_r1.evaluation.sampling import at_most_every

@@ -29,6 +29,7 @@ class ModelStage(Stage):
     shape: dict[str, Any] = setting({}, "The model's shape; see the table of its keys.")
 
     def prepare(self, root: Path, seed: int) -> Any:
+        """The shape of the model; ConfigError, with the line, for one that is not possible."""
         from open_r1.training.tiny_models import ModelShape
 
         shape = self.setting("shape") or as_setting("shape", self.shape, "")
@@ -36,6 +37,7 @@ class ModelStage(Stage):
             return read_record(ModelShape, shape.parts, f"stage '{self.name}': shape", shape.origin)
 
     def run(self, context: Context) -> dict[str, Any]:
+        """Write a model with random weights and a tokenizer made of the traces' texts."""
         source = self.place(self.traces, context.root, "traces.jsonl")
         parameters = make_model(source, context.run.path, context.prepared, context.seed)
         context.report(f"{parameters:,} parameters with random weights")

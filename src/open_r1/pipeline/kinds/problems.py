@@ -33,12 +33,15 @@ class ProblemsStage(Stage):
     held_out: int | str = setting(500, "Problems in held_out.jsonl, or a file of your own.", COUNT)
 
     def given(self) -> list[str]:
+        """The user's own files, for the parts that are not sampled."""
         return [value for part in PARTS if isinstance(value := getattr(self, part), str)]
 
     def needs(self) -> list[str]:
+        """No stage: problems come from families and files."""
         return []
 
     def check(self) -> None:
+        """ConfigError for a part without a source, an unknown family, or a difficulty outside its family's range."""
         if not self.families and len(self.given()) < len(PARTS):
             raise ConfigError(
                 f"stage '{self.name}': families is empty; name at least one, as 'sums: [2, 6]', or give files of your own "
@@ -54,6 +57,7 @@ class ProblemsStage(Stage):
                 )
 
     def run(self, context: Context) -> dict[str, Any]:
+        """Write the problems for SFT, for RL and for evaluation, a JSONL file each."""
         for part, split, salt in (("sft", "train", 0), ("rl", "train", 1), ("held_out", "held_out", 2)):
             count = getattr(self, part)
             is_own = isinstance(count, str)

@@ -16,6 +16,7 @@ class ReportStage(Stage):
     always: ClassVar[bool] = True
 
     def run(self, context: Context) -> dict[str, Any]:
+        """Write the report of the whole pipeline; returns the name of its file."""
         from open_r1.evaluation.table import compare_folders
         from open_r1.report import build_report
 

@@ -33,6 +33,7 @@ class TracesStage(Stage):
     )
 
     def check(self) -> None:
+        """ConfigError for an unknown style, or a share outside 0 to 1."""
         if self.style not in STYLES:
             raise ConfigError(
                 f"stage '{self.name}': unknown style '{self.style}'{nearest(self.style, STYLES)} "
@@ -43,6 +44,7 @@ class TracesStage(Stage):
                 raise ConfigError(f"stage '{self.name}': lazy_share[{difficulty}] must be 0 to 1, but is {share}.")
 
     def run(self, context: Context) -> dict[str, Any]:
+        """Write a trace for each SFT problem, of which `lazy_share` skip the steps; returns both counts."""
         rng = random.Random(f"traces/{context.seed}")
         rows = []
         for problem in read_problems(context.folder(self.problems) / "sft.jsonl"):

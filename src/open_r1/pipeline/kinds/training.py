@@ -47,6 +47,7 @@ class TrainingStage(Stage):
         return read_recipe(path)
 
     def check(self) -> None:
+        """ConfigError, with the line, for an override of what the stage sets itself."""
         overrides = self.setting("overrides") or as_setting("overrides", self.overrides, f"stage {self.name}")
         for part in (part for part in overrides.parts if part.key.replace("-", "_") in (*SET_HERE, "dataset_mixture")):
             raise ConfigError(
@@ -67,6 +68,7 @@ class TrainingStage(Stage):
         return arguments
 
     def run(self, context: Context) -> dict[str, Any]:
+        """Train, or continue an interrupted training; returns the number of steps."""
         arguments = replace(context.prepared)  # made again: an earlier stage has used the process's devices
         stage = run_training(arguments, context.report, {"fingerprint": context.fingerprint})
         return {"steps": stage.steps}

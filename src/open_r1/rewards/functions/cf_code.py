@@ -47,22 +47,28 @@ class CodeforcesScorer(programs.ProgramScorer[CodeforcesProblem]):
 
     @cached_property
     def tests(self) -> GeneratedTests | None:
+        """Where generated tests come from; None where neither the caller nor the environment names a place."""
         return self.given_tests or GeneratedTests.from_environment()
 
     def make_judge(self, provider: Provider) -> CodeforcesJudge:
+        """The judge of Codeforces problems, with the time that each language is given."""
         return CodeforcesJudge(provider, time_factors=self.time_factors)
 
     def read(self, row: programs.Row) -> CodeforcesProblem:
+        """The row's problem with its tests, generated ones included."""
         return CodeforcesProblem.from_row(row, self.tests)
 
     def language_of(self, problem: CodeforcesProblem, row: programs.Row) -> str:
+        """The row's language, or else the reward's, as Codeforces distinguishes them."""
         language = row.get("language")
         return submission_language(self.language if language is None else str(language))
 
     def size_of(self, problem: CodeforcesProblem) -> int:
+        """Bytes of the problem's tests."""
         return problem.size
 
     def score(self, judge: CodeforcesJudge, samples: Sequence[programs.Submitted[CodeforcesProblem]]) -> list[Outcome]:
+        """Each program's value by the scoring mode, with its tests' results."""
         results = judge.score(samples, self.mode, self.test_batch_size)
         return [
             Outcome(result.value(self.mode), result.reason, {"tests": programs.list_tests(result.judged)})

@@ -27,9 +27,11 @@ class CodeScorer(programs.ProgramScorer[Verification]):
     needs = NEEDS
 
     def make_judge(self, provider: Provider) -> Judge:
+        """The provider's judge, which other rewards use too."""
         return shared_judge(provider)
 
     def read(self, row: programs.Row) -> Verification | Outcome:
+        """The row's tests; an outcome without a value for a row without tests or in an unknown language."""
         verification = read_verification(row["verification_info"])
         if verification is None:
             return Outcome(None, NOT_APPLICABLE)
@@ -38,21 +40,26 @@ class CodeScorer(programs.ProgramScorer[Verification]):
         return verification
 
     def language_of(self, problem: Verification, row: programs.Row) -> str:
+        """The language that the problem asks for."""
         return problem.language
 
     def size_of(self, problem: Verification) -> int:
+        """Bytes of the problem's inputs and expected outputs."""
         return sum(len(test.input) + len(test.expected) for test in problem.tests)
 
     def score(self, judge: Judge, samples: Sequence[programs.Submitted[Verification]]) -> list[Outcome]:
+        """Each program's value, with its tests' results."""
         results = judge.judge(
             [self.submission(Program(code, language), problem) for problem, code, language in samples]
         )
         return [Outcome(*self.value(judged), {"tests": programs.list_tests(judged)}) for judged in results]
 
     def submission(self, program: Program, problem: Verification) -> Submission:
+        """The program with all tests of its problem."""
         return Submission(program, problem.tests)
 
     def value(self, judged: SubmissionResult) -> tuple[float | None, str]:
+        """The share of tests passed, None if it is unknown, and the reason."""
         return judged.share, judged.reason
 
 
@@ -60,6 +67,7 @@ class BinaryCodeScorer(CodeScorer):
     """1 where a program passes more than `BINARY_THRESHOLD` of the tests, else 0; no more tests run than decide it."""
 
     def submission(self, program: Program, problem: Verification) -> Submission:
+        """The program with its tests, which run in batches until too many have failed."""
         count = len(problem.tests)
         size = self.test_batch_size if self.test_batch_size > 0 else count
         return Submission(program, problem.tests, max_failures=allowed_failures(count), batch_size=size)

@@ -31,21 +31,27 @@ class IoiScorer(programs.ProgramScorer[Subtask]):
 
     @cached_property
     def tests(self) -> IoiTests:
+        """Where the tests come from that a row lacks: the caller's, a folder's or the Hub's."""
         return self.given_tests or IoiTests.from_environment()
 
     def make_judge(self, provider: Provider) -> IoiJudge:
+        """The judge of IOI subtasks."""
         return IoiJudge(provider)
 
     def read(self, row: programs.Row) -> Subtask:
+        """The row's subtask with its tests."""
         return Subtask.from_row(row, lambda year, problem, names: self.tests.load(year, problem, names))
 
     def language_of(self, problem: Subtask, row: programs.Row) -> str:
+        """The one language in which IOI problems are solved here."""
         return LANGUAGE
 
     def size_of(self, problem: Subtask) -> int:
+        """Bytes of the subtask's tests."""
         return problem.size
 
     def score(self, judge: IoiJudge, samples: Sequence[programs.Submitted[Subtask]]) -> list[Outcome]:
+        """Each program's score of its subtask, with its tests' results."""
         results = judge.score([(subtask, code) for subtask, code, _ in samples], self.test_batch_size)
         return [Outcome(result.score, result.reason, {"tests": list_tests(result)}) for result in results]
 

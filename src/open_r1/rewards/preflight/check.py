@@ -44,6 +44,7 @@ class Preflight:
 
     @cached_property
     def summaries(self) -> dict[str, RewardSummary]:
+        """What each reward gave over the whole sample, by its name."""
         return {name: summarise(found, self.sample.group_size) for name, found in self.sample.outcomes.items()}
 
     def lines(self) -> list[str]:

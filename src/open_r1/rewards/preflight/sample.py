@@ -37,6 +37,7 @@ class GoldCheck:
 
     @property
     def share(self) -> float:
+        """Share of the checked gold answers that can't be read; 0 where none was checked."""
         return len(self.unreadable) / self.num_checked if self.num_checked else 0.0
 
 
@@ -76,10 +77,12 @@ class PolicySample:
         return replace(self, completions=[*self.completions, *completions], outcomes=both)
 
     def of_kind(self, *kinds: Kind) -> list[str]:
+        """Names of the rewards of these kinds, in their order."""
         return [name for name in self.outcomes if self.specs[name].kind in kinds]
 
     @property
     def num_prompts(self) -> int:
+        """Prompts in the sample, each with `group_size` completions."""
         return len(self.completions) // self.group_size
 
     @property
@@ -89,10 +92,12 @@ class PolicySample:
 
     @cached_property
     def mean_tokens(self) -> float:
+        """Mean length of a completion, in tokens."""
         return sum(completion.num_tokens for completion in self.completions) / len(self.completions)
 
     @cached_property
     def truncated_share(self) -> float:
+        """Share of the completions that are cut off."""
         return sum(completion.is_truncated for completion in self.completions) / len(self.completions)
 
     @cached_property

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from open_r1.data import processes
-from open_r1.data.processes import count_processes, map_in_order
 from open_r1.errors import ConfigError, DataError, RunError
+from open_r1.processes import pool as processes
+from open_r1.processes.pool import count_processes, map_in_order
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def test_a_process_that_is_killed_is_reported() -> None:
 
 
 def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "LIMIT_S", 3)
+    monkeypatch.setattr(processes, "PART_LIMIT_S", 3)
     started = time.monotonic()
     with pytest.raises(RunError, match="has not finished"):
         list(map_in_order(Work(0, "hang"), range(4), 2))
@@ -58,7 +58,7 @@ def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_script_without_a_main_guard_can_use_them(tmp_path: Path) -> None:
-    script = "import operator\nfrom open_r1.data.processes import map_in_order\n"
+    script = "import operator\nfrom open_r1.processes.pool import map_in_order\n"
     script += "print([result for _, result in map_in_order(operator.neg, range(5), 2)])\n"
     (tmp_path / "script.py").write_text(script)
     ran = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, timeout=60)
@@ -84,7 +84,7 @@ def test_parts_are_taken_as_they_are_needed() -> None:
 
     results = map_in_order(Work(), parts(), 2)
     assert next(results) == (0, 0)
-    assert len(taken) <= processes.IN_FLIGHT * 2
+    assert len(taken) <= processes.PARTS_IN_FLIGHT * 2
     results.close()
 
 
