@@ -198,7 +198,7 @@ def test_two_benchmarks_from_a_server_in_one_table(
     assert (tmp_path / "out" / "table.md").read_text() in ran.out
     assert set(read_json(tmp_path / "out" / "results.json")["benchmarks"]) == {"aime24", "numbers"}
     row = read_jsonl(tmp_path / "out" / "numbers" / "samples.jsonl")[0]
-    assert row["completion"].startswith("<think>") and row["reason"] == "wrong" and row["answer"]
+    assert row["completion"].startswith("<think>") and row["reason"] == "wrong" and row["extracted_answer"]
 
 
 def test_a_server_that_is_down_is_told(open_r1: Command, numbers: Path, tmp_path: Path) -> None:

@@ -125,7 +125,6 @@ def _blamed(reason: Reason, is_gold_sound: bool) -> Reason:
 
 
 def _draft(gold_text: Gold, completion: str, ordered: bool) -> Verdict | Pair:
-    """The verdict as far as the gold's type can tell; a pair where algebra is needed."""
     gold = None if gold_text is None else _canonical_gold(str(gold_text))
     extraction = extract_answer(completion)
     if not gold:

@@ -117,7 +117,6 @@ def plain_text(text: str) -> str:
 
 
 def _letters_in(text: str) -> set[str]:
-    """The letters that a text names as choices, such as `, B` at its end, or `(C)`."""
     if _LETTERS_ALONE.fullmatch(text):
         return {letter for letter in text if letter.isalpha()}
     if _SMALL_LETTERS.search(text):

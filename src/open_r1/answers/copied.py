@@ -65,7 +65,6 @@ def _squeezed(spelled: str) -> str:
 
 
 def _stands_in(sought: str, formula: str) -> bool:
-    """Whether `sought` is `formula` or a part of it that ends where numerals and names end."""
     start = formula.find(sought)
     while start >= 0:
         before, after = formula[start - 1 : start], formula[start + len(sought) : start + len(sought) + 1]

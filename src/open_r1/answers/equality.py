@@ -49,7 +49,6 @@ def are_equal_at(first: Node, second: Node, point: Mapping[str, Fraction]) -> tu
 
 
 def _agree(first: Value, second: Value, digits: int, spread: int) -> bool:
-    """Whether two values are the same, as far as so many digits can tell."""
     mp = arithmetic(digits)
     first, second = (mp.mpf(v.numerator) / v.denominator if isinstance(v, Fraction) else v for v in (first, second))
     larger = max(abs(first), abs(second))

@@ -181,7 +181,6 @@ def _exact_power(base: Fraction, exponent: Fraction) -> Fraction | None:
 
 
 def _exact_root(value: int, degree: int) -> int | None:
-    """The whole root of a natural number, if it has one."""
     mp = arithmetic(20 + value.bit_length() // degree // 3)
     root = int(mp.nint(mp.root(value, degree)))
     return root if root**degree == value else None

@@ -112,7 +112,6 @@ def _found_in(text: str) -> Extraction | None:
 
 
 def _without_end_of_turn(text: str) -> str:
-    """`text` without the tokens that end a turn, such as `<|im_end|>`, where a server leaves them in."""
     if not text.rstrip().endswith(_END_OF_TURN_MARKS):
         return text
     tail = text[-_MARKS_OF_TURN:]
@@ -157,13 +156,11 @@ def _is_phrase(text: str) -> bool:
 
 
 def _only_formula(text: str) -> str | None:
-    """The one formula of a text, however often it occurs; None when there are several or none."""
     formulas = {_math_of(match) for match in _ANY_MATH.finditer(text)}
     return formulas.pop() if len(formulas) == 1 else None
 
 
 def _extract_anchored(text: str) -> str | None:
-    """What follows the last anchor that something readable follows."""
     anchors = list(_ANCHOR.finditer(text))[-MAX_ANCHORS:]
     for anchor in reversed(anchors):
         following = _AFTER_ANCHOR.match(text, anchor.end(), anchor.end() + MAX_CHARS)

@@ -113,8 +113,6 @@ def _tokens(text: str) -> list[Token]:
 
 
 class _Reader:
-    """Recursive descent over the tokens."""
-
     def __init__(self, tokens: list[Token]) -> None:
         self._tokens = [*tokens, Token("end", "")]
         self._position = self._depth = self._bars = 0
@@ -137,7 +135,6 @@ class _Reader:
         return terms[0] if len(terms) == 1 else Node("add", tuple(terms))
 
     def _read_signed(self, read: Callable[[], Node]) -> Node:
-        """What `read` gives, with the signs before it."""
         sign = 1
         while self._is("+", "-"):
             sign = -sign if self._take().text == "-" else sign
@@ -346,7 +343,6 @@ class _Reader:
         return self._next.text in texts
 
     def _accept(self, *texts: str) -> bool:
-        """Whether the next token is one of these, which is then read."""
         is_next = self._is(*texts)
         self._position += is_next
         return is_next

@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     from open_r1.data.decontamination import decontaminate
     from open_r1.data.evaluation_index import Rule
     from open_r1.data.row_file import NOWHERE, Destination
+    from open_r1.rundir import hold_outputs
 
     if arguments.mark and not arguments.output:
         raise ConfigError("--mark adds columns to the rows that are written; say where with --output.")
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     destination = Destination(arguments.output, report, arguments.mark, arguments.overwrite)
     destination = NOWHERE if arguments.dry_run else destination
     rows, named = read_rows(arguments), {"columns": arguments.columns, "processes": arguments.processes}
-    with ProgressLine() as line:
+    with hold_outputs(destination.output, destination.report), ProgressLine() as line:
         progress = line.counting("rows")
         summary = decontaminate(rows, arguments.against, destination, rule, **named, num_examples=3, progress=progress)
     if arguments.json:

@@ -36,12 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the rows that repeat no other, and show how many do."""
     from open_r1.data.deduplication import DedupSettings, deduplicate
     from open_r1.data.row_file import NOWHERE, Destination
+    from open_r1.rundir import hold_outputs
 
     output, report = arguments.output, arguments.report
     destination = NOWHERE if arguments.dry_run else Destination(output, report, overwrite=arguments.overwrite)
     rows, settings = read_rows(arguments), read_settings(DedupSettings, arguments)
     named = {"columns": arguments.columns, "processes": arguments.processes}
-    with ProgressLine() as line:
+    with hold_outputs(destination.output, destination.report), ProgressLine() as line:
         summary = deduplicate(rows, destination, settings, **named, progress=line.counting("rows"))
     if arguments.json:
         show_json(summary.record())

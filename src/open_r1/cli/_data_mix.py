@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,11 @@ def add_options(parser: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the mixture as shards, and show each data set's share."""
     from open_r1.data.mixtures import mix
+    from open_r1.rundir import RunDir
 
     folder = None if arguments.dry_run else arguments.output_dir
     mixture, recipe, overwrite = read_mixture(arguments.recipe), str(arguments.recipe), arguments.overwrite
-    with ProgressLine() as line:
+    with RunDir(folder).locked() if folder else nullcontext(), ProgressLine() as line:
         mixed = mix(mixture, folder, recipe=recipe, overwrite=overwrite, progress=line.counting("rows"))
     if arguments.json:
         show_json(mixed.record())

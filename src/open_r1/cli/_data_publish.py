@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
 def push(source: str, repo_id: str, output_dir: Path | None, *, dry_run: bool = False, **options: Any) -> None:
     """Publish, and say so."""
     from open_r1.data.shards import publish
+    from open_r1.rundir import RunDir
 
-    with ProgressLine() as line:
+    with RunDir(output_dir).locked() if output_dir else nullcontext(), ProgressLine() as line:
         options |= {"dry_run": dry_run, "report": tell, "progress": line.counting("rows")}
         folder = publish(source, repo_id, output_dir, **options)
     if dry_run:

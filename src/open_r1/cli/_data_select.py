@@ -43,11 +43,12 @@ def add_options(parser: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the traces that pass the filters, and show how many each filter leaves out."""
     from open_r1.data.selection import SelectSettings, select
+    from open_r1.rundir import hold_outputs
 
     output = None if arguments.dry_run else arguments.output
     rows, settings = read_rows(arguments, arguments.verified), read_settings(SelectSettings, arguments)
     named = {"overwrite": arguments.overwrite, "processes": arguments.processes}
-    with ProgressLine() as line:
+    with hold_outputs(output), ProgressLine() as line:
         counts = select(rows, output, settings, **named, progress=line.counting("traces"))
     if arguments.json:
         show_json(counts)

@@ -254,13 +254,12 @@ def run_plans(plans: Sequence[Plan], arguments: argparse.Namespace, folder: Path
     RunDir(folder).create()
     folders = {plan.name: folder / _folder_name(plan.name) for plan in plans}
     backend = _make_backend(arguments)
-    if arguments.overwrite:  # now that the new run is known to be possible
-        for path in folders.values():
-            if (path / COMPLETIONS).is_dir():  # and nothing that isn't an evaluation
-                RunDir(path).clear()
     summaries = {}
     for plan in plans:
-        with ProgressLine() as line:
+        run_dir = RunDir(folders[plan.name])
+        with run_dir.locked(), ProgressLine() as line:
+            if arguments.overwrite and (run_dir.path / COMPLETIONS).is_dir():  # and nothing that isn't an evaluation
+                run_dir.clear()
             summaries[plan.name] = run_evaluation(plan, backend, folders[plan.name], line.show, tell, command_line())
     model, kept = backend.completer.model, {}
     results = [result for path in folders.values() for result in read_modes(path)]
@@ -302,7 +301,7 @@ def _make_backend(arguments: argparse.Namespace) -> Backend:
 
 
 def show_summary(summary: dict[str, Any]) -> None:
-    """Show the scores of each mode with their intervals, the groups, and the shares of failed samples."""
+    """Show each mode's scores with intervals, by group too, and the shares of truncated, missing and unscored answers."""
     for name, result in summary["modes"].items():
         count = result["num_samples"]
         show(f"\n{summary['title']}: {summary['num_problems']} problems × {count} samples, {name}")

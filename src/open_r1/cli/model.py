@@ -11,6 +11,7 @@ from open_r1.cli.options import add, add_settings, add_verb, read_settings
 
 
 def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 model` to the commands, with its action `new`."""
     parser = subparsers.add_parser("model", help="make a tiny model", description="Make a tiny model.")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     example = "Example: open-r1 model new traces.jsonl tiny --hidden_size 64 --num_layers 2"
@@ -20,6 +21,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def add_options(parser: Any) -> None:
+    """The options of `model new`, the model's shape among them."""
     from open_r1.training.tiny_models import ModelShape
 
     parser.add_argument("texts", help="a file of rows: messages, or any columns of text")
@@ -29,10 +31,13 @@ def add_options(parser: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Write the model and its tokenizer, and show its number of parameters."""
     from open_r1.pipeline.kinds.model import make_model
+    from open_r1.rundir import RunDir
     from open_r1.training.tiny_models import ModelShape
 
     tell(f"reading {arguments.texts}")
-    parameters = make_model(arguments.texts, arguments.out, read_settings(ModelShape, arguments), arguments.seed)
+    with RunDir(arguments.out).locked():
+        parameters = make_model(arguments.texts, arguments.out, read_settings(ModelShape, arguments), arguments.seed)
     show(f"{parameters:,} parameters with random weights in {arguments.out}")
     return 0

@@ -11,6 +11,7 @@ from open_r1.cli.options import add_verb
 
 
 def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 new` to the commands."""
     parser = add_verb(
         subparsers,
         "new",
@@ -23,6 +24,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Write the folder, and show its files and the command to run next."""
     from open_r1.pipeline.skeleton import write_skeleton
 
     for path in write_skeleton(arguments.name):

@@ -14,9 +14,10 @@ from open_r1.errors import ConfigError, nearest
 
 Record = TypeVar("Record")
 
-SWITCHES = dict.fromkeys(("yes", "y", "t", "true", "1", "on"), True) | dict.fromkeys(
-    ("no", "n", "f", "false", "0", "off"), False
-)
+SWITCHES: dict[str, bool] = {
+    **dict.fromkeys("yes y t true 1 on".split(), True),
+    **dict.fromkeys("no n f false 0 off".split(), False),
+}
 """What a switch may be called beside YAML's true and false."""
 
 PLAIN_WORDS = {

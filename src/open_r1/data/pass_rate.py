@@ -154,18 +154,18 @@ def measure_pass_rate(
     problems = as_problems(problems)
     scorer, used = settings.scorer(problems)
     folder = output_dir / "traces"
-    generated = generate_traces(
-        problems, folder, completer, sampling, identity=identity, overwrite=overwrite, progress=progress,
-        progress_every_s=progress_every_s, command=command,
-    )  # fmt: skip
-    if generated["samples_missing"] and not settings.allow_missing:
-        raise RunError(
-            f"{describe_missing(generated, folder)}; the same command tries them again, --allow_missing goes on without "
-            f"them: {command}"
-        )
-    return score_problems(
-        output_dir, problems, sampling.num_samples, scorer, settings, used, rescore or overwrite, scored
-    )
+    with RunDir(output_dir).locked():
+        generated = generate_traces(
+            problems, folder, completer, sampling, identity=identity, overwrite=overwrite, progress=progress,
+            progress_every_s=progress_every_s, command=command,
+        )  # fmt: skip
+        if generated["samples_missing"] and not settings.allow_missing:
+            raise RunError(
+                f"{describe_missing(generated, folder)}; the same command tries them again, --allow_missing goes on "
+                f"without them: {command}"
+            )
+        rescore = rescore or overwrite
+        return score_problems(output_dir, problems, sampling.num_samples, scorer, settings, used, rescore, scored)
 
 
 def score_problems(
@@ -184,34 +184,33 @@ def score_problems(
     """
     run_dir, path, traces = RunDir(folder), folder / PROBLEMS, folder / "traces" / TRACES
     unscored: Counter[str] = Counter()
-    with run_dir.locked():
-        run_dir.done.unlink(missing_ok=True)
-        places = find_samples(traces, problems, num_samples)
-        num_found = int((places >= 0).sum())
-        if num_found < places.size and not settings.allow_missing:
-            raise RunError(
-                f"{places.size - num_found:,} of {places.size:,} samples are missing in '{traces.parent}'; run the same "
-                "command again to generate them, or score without them by --allow_missing."
-            )
-        step = Step("pass-rate", problems.source.name, {**used, "num_samples": num_samples, "samples": num_found})
-        with resume_file(path, step, rescore, "--rescore") as lines, traces.open("rb") as file:
-            done = 0
-            new = lines.new_rows((problem, own_row(problem)) for problem in problems)
-            for batch in batches(new, places, num_samples, file):
-                lines.add((own_row(problem), added) for problem, added in rate_problems(batch, scorer, unscored))
-                done += len(batch)
-                progress(done, problems.survey.num_problems)
-        summary: dict[str, Any] = {
-            "problems_left_out": problems.survey.unusable,
-            **keep_window(path, folder / KEPT, settings),
-            "min": settings.min,
-            "max": settings.max,
-            "unscored_now": dict(unscored.most_common()),
-        }
-        for written in (path, folder / KEPT):
-            record_step(written, dataclasses.replace(step, counts=summary))
-        write_json(folder / SUMMARY, summary)
-        write_json(run_dir.done, {"problems": summary["problems"], "kept": summary["kept"]})
+    run_dir.done.unlink(missing_ok=True)
+    places = find_samples(traces, problems, num_samples)
+    num_found = int((places >= 0).sum())
+    if num_found < places.size and not settings.allow_missing:
+        raise RunError(
+            f"{places.size - num_found:,} of {places.size:,} samples are missing in '{traces.parent}'; run the same "
+            "command again to generate them, or score without them by --allow_missing."
+        )
+    step = Step("pass-rate", problems.source.name, {**used, "num_samples": num_samples, "samples": num_found})
+    with resume_file(path, step, rescore, "--rescore") as lines, traces.open("rb") as file:
+        done = 0
+        new = lines.new_rows((problem, own_row(problem)) for problem in problems)
+        for batch in batches(new, places, num_samples, file):
+            lines.add((own_row(problem), added) for problem, added in rate_problems(batch, scorer, unscored))
+            done += len(batch)
+            progress(done, problems.survey.num_problems)
+    summary: dict[str, Any] = {
+        "problems_left_out": problems.survey.unusable,
+        **keep_window(path, folder / KEPT, settings),
+        "min": settings.min,
+        "max": settings.max,
+        "unscored_now": dict(unscored.most_common()),
+    }
+    for written in (path, folder / KEPT):
+        record_step(written, dataclasses.replace(step, counts=summary))
+    write_json(folder / SUMMARY, summary)
+    write_json(run_dir.done, {"problems": summary["problems"], "kept": summary["kept"]})
     return summary
 
 

@@ -134,7 +134,7 @@ def claim(folder: Path, overwrite: bool = False) -> None:
         (folder / DONE).unlink()
     if (folder / DONE).exists():
         raise RunFolderError(f"'{folder}' contains a finished data set; remove it, or choose another folder.")
-    own = (DATA, CARD, "provenance.json")
+    own = (DATA, CARD, "provenance.json", ".lock")
     foreign = [path.name for path in folder.iterdir() if path.name not in own] if folder.is_dir() else []
     if foreign:
         raise RunFolderError(f"'{folder}' contains other files ({', '.join(foreign[:3])}); choose an empty folder.")

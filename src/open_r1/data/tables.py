@@ -136,7 +136,14 @@ def find_types(rows: Rows) -> dict[str, pa.DataType]:
                 kind = pa.string()  # 4 is not written 4.0 for the sake of a 2.5 elsewhere
             seen.setdefault(name, set()).update(map(type, values))
             types[name] = merge(types[name], kind) if name in types else kind
-    return types
+    return {name: JSON if has_no_fields(kind) else kind for name, kind in types.items()}
+
+
+def has_no_fields(kind: pa.DataType) -> bool:
+    """Whether a type has an object without keys, which Parquet can't write."""
+    if pa.types.is_struct(kind):
+        return not kind.num_fields or any(has_no_fields(field.type) for field in kind)
+    return pa.types.is_list(kind) and has_no_fields(kind.value_type)
 
 
 def type_of(values: list[Any]) -> pa.DataType:

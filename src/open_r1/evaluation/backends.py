@@ -83,9 +83,7 @@ def transformers_backend(model: str, batch_size: int, use_cpu: bool = False) -> 
     generator = TransformersGenerator.from_folder(model, use_cpu, batch_size=batch_size)
     context = getattr(generator.model.config.get_text_config(), "max_position_embeddings", None)
     in_flight = IN_FLIGHT * batch_size  # what waits takes the place of what is done
-    return of_model(
-        generator, model, in_flight, context, lambda messages: len(generator.encode(messages)), "transformers"
-    )
+    return of_model(generator, model, in_flight, context, generator.count_tokens, "transformers")
 
 
 def vllm_backend(

@@ -19,6 +19,7 @@ from open_r1.rundir import iter_rows, read_json
 from open_r1.text.thinking import visible_part
 
 SUMMARY, SAMPLES = "summary.json", "samples.jsonl"
+EXTRACTED = "extracted_answer"  # the column of `data.verification` too: `answer` is a gold's
 
 MOST_VOTES = 16  # maj@k is computed for powers of two up to this many samples, and for all samples
 Row = Mapping[str, Any]
@@ -38,7 +39,7 @@ def sample_row(problem: Problem, mode: str, row: Row, outcome: Outcome) -> dict[
         "group": next(iter(problem.groups.values()), ""),
         "groups": dict(problem.groups),
         "completion": text,
-        "answer": outcome.details.get("answer"),
+        EXTRACTED: outcome.details.get("answer"),
         "score": outcome.value,
         "reason": outcome.reason,
         "finish_reason": row["finish_reason"],
@@ -76,7 +77,7 @@ def summarise_mode(samples: Sequence[Row], sampling: Sampling, votes: bool) -> d
     kinds = list(dict.fromkeys(kind for sample in samples for kind in sample["groups"]))
     by = {kind: _estimate_groups(samples, kind) for kind in kinds}
     count = sampling.num_samples
-    votes_each = [[(sample["answer"], sample["score"]) for sample in each] for each in scored]
+    votes_each = [[(sample[EXTRACTED], sample["score"]) for sample in each] for each in scored]
     sizes = sorted({*(2**power for power in range(count.bit_length())), count})
     few = [k for k in sizes if k <= MOST_VOTES or k == count]
 
@@ -95,7 +96,7 @@ def summarise_mode(samples: Sequence[Row], sampling: Sampling, votes: bool) -> d
         "groups": by[kinds[0]] if kinds else {},
         "by": by,
         "truncated_share": mean([sample["finish_reason"] == "length" for sample in samples]),
-        "no_answer_share": mean([sample["answer"] is None for sample in samples]),
+        "no_answer_share": mean([sample[EXTRACTED] is None for sample in samples]),
         "unscored_share": mean([sample["score"] is None for sample in samples]),
         "mean_tokens": number(mean([one["num_tokens"] for one in samples if one["num_tokens"] is not None])),
         "mean_thinking_tokens": number(

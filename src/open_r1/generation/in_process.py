@@ -104,7 +104,17 @@ class TransformersGenerator(Generator):
                 yield from zip((request.key for request in batch), self.complete_batch(batch, cancelled), strict=True)
 
     def encode(self, prompt: Prompt) -> list[int]:
-        """The token ids of a prompt by the chat template. ModelError where the template or the model refuses it."""
+        """The token ids of a prompt. ModelError where the template refuses it, or where the context leaves no room."""
+        ids, limit = self.apply_template(prompt), getattr(self.model.config, "max_position_embeddings", None)
+        if limit and len(ids) >= limit:
+            raise ModelError(f"the prompt has {len(ids):,} tokens, and the model takes {limit:,} with its completion.")
+        return ids
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        return len(self.apply_template(prompt))
+
+    def apply_template(self, prompt: Prompt) -> list[int]:
+        """The token ids of a prompt by the chat template, however many. ModelError where the template refuses it."""
         try:
             messages = to_messages(prompt)
             encoded: Any = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
@@ -113,10 +123,7 @@ class TransformersGenerator(Generator):
             raise ModelError(
                 f"the chat template refuses the prompt: {said}; leave out the turns it refuses."
             ) from None
-        ids, limit = encoded["input_ids"], getattr(self.model.config, "max_position_embeddings", None)
-        if limit and len(ids) >= limit:
-            raise ModelError(f"the prompt has {len(ids):,} tokens, and the model takes {limit:,} with its completion.")
-        return ids
+        return encoded["input_ids"]
 
     def opened_by(self, encoded: Sequence[int]) -> str:
         """The opening `<think>` that a prompt ends with; empty where it doesn't."""

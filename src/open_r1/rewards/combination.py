@@ -103,7 +103,6 @@ def _by_position(weights: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
 
 
 def _read_schedule(weight: Any, name: str) -> Schedule:
-    """A number, or a mapping with the key `schedule`; ConfigError names reward and fault."""
     if isinstance(weight, int | float) and not isinstance(weight, bool):
         weight = {"value": weight}
     if not isinstance(weight, Mapping):

@@ -85,7 +85,6 @@ def read_reward_settings(words: Sequence[str], names: Sequence[str]) -> dict[str
 
 
 def _read_value(key: str, text: str, hint: Any) -> Any:
-    """The value by the setting's type; items of a list are separated by commas, or the list is JSON."""
     if fits(text, hint):
         return text
     try:

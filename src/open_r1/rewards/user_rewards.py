@@ -108,7 +108,6 @@ def _kind(function: Any, reference: str) -> Any:
 
 
 def _needs_columns(function: Any, reference: str) -> tuple[str, ...]:
-    """What a user's reward declares as `needs_columns`: names, or a name alone."""
     declared = getattr(function, "needs_columns", ())
     names = [declared] if isinstance(declared, str) else declared
     if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
@@ -163,8 +162,6 @@ def _explain(error: Exception, columns: Columns) -> str:
 
 
 def _scorer_of(function: Callable[..., Any], name: str, place: str) -> Callable[[list[str], Columns], list[Outcome]]:
-    """A user's function as a scorer: it gets completions and columns as TRL would pass them."""
-
     def score(texts: list[str], columns: Columns) -> list[Outcome]:
         try:
             values = function(**columns)

@@ -1,6 +1,6 @@
 """A run on disk: its paths, the only ways in which its files are written, and whose an output folder is."""
 
-from open_r1.rundir.claim import describe_changes, hold_file
+from open_r1.rundir.claim import describe_changes, hold_file, hold_outputs
 from open_r1.rundir.files import (
     atomic_file,
     hash_files,
@@ -31,6 +31,7 @@ __all__ = [
     "describe_changes",
     "hash_files",
     "hold_file",
+    "hold_outputs",
     "index_rows",
     "iter_lines",
     "iter_rows",

@@ -68,6 +68,15 @@ def hold_file(path: Path, alternative: str = "another file") -> Iterator[None]:
             lock.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def hold_outputs(*files: Path | None) -> Iterator[None]:
+    """Hold every file of a command's results; see `hold_file`."""
+    with contextlib.ExitStack() as stack:
+        for file in filter(None, files):
+            stack.enter_context(hold_file(file))
+        yield
+
+
 def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What differs between two identities, `seed was 0 and is now 1`; of contents only the name. Empty for nothing."""
     changed = [key for key in {**now, **before} if before.get(key) != now.get(key)]

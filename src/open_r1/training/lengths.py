@@ -91,12 +91,14 @@ def reason_of_refusal(tokenizer: Any, messages: Any) -> str:
 
 def drop_long_prompts(data: Any, tokenizer: Any, max_tokens: int | None, report: Report) -> Any:
     """Leave out problems whose prompt is longer than `max_tokens`; says how many."""
+    if max_tokens is None:
+        return data
 
     def fits(row: dict[str, Any]) -> bool:
         encoded = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=True)
         return len(encoded["input_ids"]) <= max_tokens
 
-    return data if max_tokens is None else leave_out(data, fits, "problems", "max_prompt_length", max_tokens, report)
+    return leave_out(data, fits, "problems", "max_prompt_length", max_tokens, report)
 
 
 def leave_out(

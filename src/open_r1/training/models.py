@@ -163,23 +163,26 @@ def new_adapter(model: Any, model_args: Any) -> Any:
     from peft import PeftModel
     from trl import get_peft_config
 
-    adapter = None if isinstance(model, PeftModel) else get_peft_config(model_args)
-    targets = adapter.target_modules if adapter is not None else None
-    if isinstance(targets, str) and targets != "all-linear":  # TRL makes a pattern of the whole path of a single name
-        targets = [targets]
-    modules = [name for name, _ in model.named_modules()]
-    for target in targets if isinstance(targets, list | set) else ():
-        if not any(name.endswith(f".{target}") or re.fullmatch(target, name) for name in ("", *modules)):
-            leaves = sorted(
-                {name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "weight")}
-            )
+    adapter: Any = None if isinstance(model, PeftModel) else get_peft_config(model_args)
+    if adapter is not None and model_args.lora_target_modules not in (None, "all-linear"):
+        adapter.target_modules = known_targets(model, model_args.lora_target_modules)
+    return adapter
+
+
+def known_targets(model: Any, wanted: str | list[str]) -> str | set[str]:
+    """The modules that LoRA changes, by the end of their names; one text may be a pattern of whole names."""
+    modules = dict(model.named_modules())
+    if isinstance(wanted, str) and any(re.fullmatch(wanted, name) for name in modules):
+        return wanted
+    targets = {wanted} if isinstance(wanted, str) else set(wanted)
+    for target in sorted(targets):
+        if not any(f".{name}".endswith(f".{target}") for name in modules):
+            leaves = sorted({name.rpartition(".")[2] for name, module in modules.items() if hasattr(module, "weight")})
             raise ModelError(
                 f"lora_target_modules names '{target}', which the model does not have{nearest(target, leaves)} "
                 f"It has: {', '.join(leaves)}; all-linear takes every linear layer."
             )
-        if adapter.target_modules == target and any(name.endswith(f".{target}") for name in modules):
-            adapter.target_modules = {target}
-    return adapter
+    return targets
 
 
 def report_trainable(model: Any, report: Any) -> None:

@@ -84,9 +84,9 @@ def test_a_module_of_the_current_folder_is_found(folder: Path) -> None:
     ("text", "name", "message"),
     [
         ("other = 1", "othr", "callback 'mine_{n}:othr': mine_{n} has no 'othr'; did you mean 'other'"),
-        ("import no_such_thing", "x", "no module named 'no_such_thing'; put mine_{n}.py into the current folder"),
-        ("def f(:", "x", "importing 'mine_{n}' fails with SyntaxError"),
-        ("1 / 0", "x", "importing 'mine_{n}' fails with ZeroDivisionError: division by zero; correct that module."),
+        ("import no_such_thing", "x", "mine_{n}.py:1 imports 'no_such_thing', which is not installed; install it"),
+        ("def f(:", "x", "importing it fails at mine_{n}.py:1 with SyntaxError"),
+        ("1 / 0", "x", "importing it fails at mine_{n}.py:1 with ZeroDivisionError: division by zero."),
     ],
 )
 def test_an_object_that_cannot_be_loaded_is_refused_with_the_cause(

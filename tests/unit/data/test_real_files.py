@@ -137,3 +137,11 @@ def test_published_rows_do_not_name_the_servers_that_wrote_them(tmp_path: Path) 
     own = write(tmp_path / "own.jsonl", {"endpoint": "a city"})
     write_folder(tmp_path / "own", load_splits(own), [], "set")
     assert trained_on(str(tmp_path / "own")) == [{"endpoint": "a city"}]
+
+
+def test_an_object_without_keys_is_kept_and_can_be_published(tmp_path: Path) -> None:
+    rows = [{"a": {}, "b": [{"c": {}}]}, {"a": None, "b": []}]
+    source = write(tmp_path / "a.jsonl", *rows)
+    assert trained_on(source) == rows
+    write_folder(tmp_path / "out", load_splits(source), [], "set")
+    assert list(open_rows(str(tmp_path / "out")).read()) == rows

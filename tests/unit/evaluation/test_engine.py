@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from open_r1.data.columns import GOLD_COLUMNS
+from open_r1.data.verification import OWN_COLUMNS
 from open_r1.errors import ConfigError, RunError, RunFolderError
 from open_r1.evaluation import (
     Benchmark,
@@ -431,7 +433,8 @@ def test_an_evaluation_takes_rewards_of_the_users_own_greedy_and_sampled_with_in
     pairs = compare_folders(tmp_path / "one", tmp_path / "two")["modes"]
     assert pairs.keys() == {"greedy", "sampled"} and pairs["greedy"]["difference"]["value"] == 0.0
     (row, *_) = read_jsonl(tmp_path / "one" / "samples.jsonl")
-    assert (row["score"], row["answer"]) == (0.0, "7")
+    assert (row["score"], row["extracted_answer"]) == (0.0, "7")
+    assert "extracted_answer" in OWN_COLUMNS and not set(GOLD_COLUMNS) & row.keys()  # one name; a gold has another
 
 
 def test_an_edited_reward_is_another_evaluation(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_every_sample_is_kept_with_its_answer_and_reason(plan: Plan, tmp_path: P
     assert [(row["problem_id"], row["sample"]) for row in rows] == [
         (question.id, sample) for question in plan.problems for sample in range(4)
     ]
-    assert {(row["answer"], row["reason"]) for row in rows if row["gold"] in "2357"} == {
+    assert {(row["extracted_answer"], row["reason"]) for row in rows if row["gold"] in "2357"} == {
         (None, "no_answer"), ("3", "correct"), ("5", "correct"), ("7", "correct")
     }  # fmt: skip
     assert len({row["seed"] for row in rows}) == 80

@@ -100,7 +100,7 @@ def _samples(model: str, index: int) -> list[dict[str, Any]]:
                 "completion": completion,
                 "num_tokens": 96 if model == "base" else len(completion) // 2,
                 "finish_reason": "length" if model == "base" else "stop",
-                "answer": None if model == "base" else str(answer),
+                "extracted_answer": None if model == "base" else str(answer),
                 "score": 1.0 if is_right else 0.0,
                 "reason": "no answer" if model == "base" else "",
             }
@@ -121,7 +121,7 @@ def _summarize(samples: list[dict[str, Any]], mode: str, num_problems: int) -> d
         "groups": groups,
         "mean_tokens": mean([row["num_tokens"] for row in rows]),
         "truncated_share": mean([float(row["finish_reason"] == "length") for row in rows]),
-        "no_answer_share": mean([float(row["answer"] is None) for row in rows]),
+        "no_answer_share": mean([float(row["extracted_answer"] is None) for row in rows]),
         "seconds": 2.5,
     }
 

@@ -201,7 +201,13 @@ def plant_everywhere(run_dir: Path, text: str) -> None:
     for model in ("base", "sft", "grpo"):
         folder = run_dir / f"evaluate_{model}"
         edit_samples(
-            folder / "samples.jsonl", prompt=text, completion=text, gold=text, group=text, answer=text, reason=text
+            folder / "samples.jsonl",
+            prompt=text,
+            completion=text,
+            gold=text,
+            group=text,
+            extracted_answer=text,
+            reason=text,
         )
         modes = json.loads((folder / "summary.json").read_text("utf-8"))["modes"]
         modes["greedy"]["groups"] = {text: modes["greedy"]["accuracy"]}

@@ -79,7 +79,6 @@ def compare(gold: str, answer: str, ordered: bool = False) -> Reason:
 
 
 def _has_value(gold: Any) -> bool:
-    """Whether a gold that was read can be compared with anything."""
     node = gold.node if isinstance(gold, Measure) else gold
     try:
         return not isinstance(node, Node) or are_values_equal(node, Node("add", (node, Node("number"))))

@@ -192,7 +192,6 @@ def _match_in_any_order(gold: Sequence[str], answer: Sequence[str], comparison: 
 
 
 def _verdict(gold: str, answer: str, comparison: Comparison) -> bool | None:
-    """Whether two parts are equal; None where only algebra can tell."""
     try:
         return gold == answer or comparison.same(gold, answer)
     except NotOfTypeError:

@@ -70,6 +70,7 @@ def _has_steps(node: Node) -> bool:
 
 EXPRESSION = AnswerType("expression with variables", read_expression, are_expressions_equal)
 
+_INDEX = re.compile(r"_\{?\d\}?$")
 _FUNCTION_NAME = re.compile(r"[A-Za-z](?:_\{\w+\})?\([A-Za-z](?:,[A-Za-z])*\)")
 
 
@@ -128,7 +129,9 @@ def _is_named_value(gold: Named, answer: str, comparison: Comparison) -> bool:
         if _SIGN.search(answer) and not _SIGN.search(gold.value):
             raise NotOfTypeError
         return comparison.same(gold.value, answer)
-    if named[0] != gold.name and not (_FUNCTION_NAME.fullmatch(gold.name) and named[0] == "y"):
+    if gold.name not in {named[0], _INDEX.sub("", named[0])} and not (
+        _FUNCTION_NAME.fullmatch(gold.name) and named[0] == "y"
+    ):
         return False
     return comparison.same(gold.value, named[1])
 

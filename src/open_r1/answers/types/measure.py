@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from open_r1.answers.formula import Node, number, read_formula
-from open_r1.answers.units import COUNT, CURRENCIES, UNITS, Unit, read_unit
+from open_r1.answers.units import CURRENCIES, UNITS, Unit, read_unit
 from open_r1.answers.words import NOT_UNITS, SCALES, read_number_words
 
 MAX_LONG_DIGITS = 4000
@@ -184,8 +184,3 @@ def _read_compound(text: str) -> Measure | None:
         return None
     total = sum((value * unit.factor for value, unit in parts if unit), Fraction(0))
     return Measure(number(total / first.factor), first, is_compound=True)
-
-
-def unit_of(measure: Measure) -> Unit:
-    """The unit it is measured in; that of a plain count where none is written."""
-    return measure.unit or COUNT

@@ -216,7 +216,6 @@ def _between(match: re.Match[str]) -> Region | None:
 
 
 def _order(first: Cut, second: Cut) -> int:
-    """-1, 0 or 1 as the first cut is left of the second."""
     if first == second:
         return 0
     if first.node is None or second.node is None:

@@ -12,7 +12,7 @@ from open_r1.answers.words import read_number_words
 
 _ONE_CHOICE = re.compile(r"([A-J])[).:]?|\(([A-Ja-j])\)")
 _SEVERAL_CHOICES = re.compile(r"\(?[A-J]\)?(?:\s*(?:,|;|&|/|\band\b|和|\s)?\s*\(?[A-J]\)?){1,9}")
-_JOINTS = re.compile(r"[\s,;&()]|\band\b|和|\\&")
+_JOINTS = re.compile(r"[\s,;&()]|\band\b|和|\\&|\.$")
 
 
 def read_choices(gold: str) -> str | None:
@@ -110,7 +110,6 @@ def are_moments_equal(gold: Moment, answer: str, comparison: Comparison) -> bool
 
 
 def _hours(moment: Moment) -> tuple[int | str, ...]:
-    """The time on a clock of 24 hours."""
     hour, minute, second, half = moment.parts
     assert isinstance(hour, int)
     if half in {"am", "pm"}:
