@@ -23,6 +23,7 @@ from open_r1.training.models import (
     get_tokenizer,
     merge_adapter,
     new_adapter,
+    report_trainable,
 )
 from open_r1.training.tiny_models import ModelShape, make_model_folder, make_tokenizer
 
@@ -252,3 +253,17 @@ def test_a_target_of_lora_that_the_model_lacks_is_one_sentence(tiny_model: Path)
         new_adapter(model, ModelConfig(use_peft=True, lora_target_modules=["all-linear"])).target_modules
         == "all-linear"
     )
+
+
+def test_the_share_of_the_parameters_that_are_trained_is_reported_where_it_is_not_all(tiny_model: Path) -> None:
+    model_args, training_args = settings_for(tiny_model)
+    model, said = get_model(model_args, training_args), []
+    report_trainable(model, said.append)
+    assert said == []
+    for parameter in list(model.parameters())[1:]:
+        parameter.requires_grad_(False)
+    report_trainable(model, said.append)
+    trained = next(model.parameters()).numel()
+    assert said == [
+        f"{trained:,} of {model.num_parameters():,} parameters are trained ({trained / model.num_parameters():.2%})"
+    ]
