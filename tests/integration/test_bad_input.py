@@ -183,7 +183,7 @@ CHANGES = {
     "evaluate.temperature=hot": "temperature must be a number or null, but is 'hot'",
     "grpo.overrides.reward_funcs=[acuracy]": "did you mean 'accuracy'?",
     "grpo.overrides.callbacks=[mine]": "not of the form module:name",
-    "sft.overrides.seed=[1]": "seed must be a whole number",
+    "sft.overrides.seed=[1]": "seed can't be overridden, since the stage sets it",
 }
 
 

@@ -7,6 +7,7 @@ fails in its batch (an empty prompt) ends the batch for everybody. vLLM's client
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -242,8 +243,9 @@ def refusal_of(error: ValidationError) -> ApiError:
     param = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     is_missing = first["type"] == "missing"
     found = "" if is_missing else f", but is {shown(first['input'])}"
-    said = "is missing" if is_missing else first["msg"].removeprefix("Value error, ").replace("Input should", "must")
-    return bad(param, f"{said}{found}")
+    said = first["msg"].removeprefix("Value error, ").partition(" after validation")[0]
+    said = re.sub("^(Input|List|String) should", "must", said)
+    return bad(param, "is missing" if is_missing else f"{said}{found}")
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
