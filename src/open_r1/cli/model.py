@@ -12,9 +12,9 @@ from open_r1.cli.options import add, add_settings, add_verb, read_settings
 
 def add_parser(subparsers: Any) -> None:
     """Add `open-r1 model` to the commands, with its action `new`."""
-    parser = subparsers.add_parser("model", help="make a tiny model", description="Make a tiny model.")
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     example = "Example: open-r1 model new traces.jsonl tiny --hidden_size 64 --num_layers 2"
+    parser = subparsers.add_parser("model", help="make a tiny model", description="Make a tiny model.", epilog=example)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     described = "Make a tokenizer from the texts of a file, and a small model with random weights, as a model folder."
     new = add_verb(actions, "new", "make a tiny model from texts", example, described, fill=add_options)
     new.set_defaults(run=run)
