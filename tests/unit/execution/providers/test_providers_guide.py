@@ -39,7 +39,7 @@ def test_every_provider_can_be_chosen() -> None:
 def test_every_reason_is_explained(guide: str) -> None:
     found = set(re.findall(r'(?:Failure|unavailable)\(\s*"([a-z_]+)"', SOURCES))
     found |= {
-        reason for text in re.findall(r"REASONS = \{([^}]*)\}", SOURCES) for reason in re.findall(r'"(\w+)"', text)
+        reason for text in re.findall(r"REASONS = \{([^}]*)\}", SOURCES) for reason in re.findall(r': "(\w+)"', text)
     }
     assert {"connection_failed", "limit_too_low", "too_large", "provider_down"} <= found
     for reason in found - {"unscripted"}:
