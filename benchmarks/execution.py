@@ -6,7 +6,7 @@ All take turns in one run on one machine, as many programs at once as there are 
 round are shown. One training step's worth is 256 programs with 10 tests each, by the judge, beside one `python -c` a
 test. The programs are this file's own and harmless: nothing here needs isolation, so that subprocesses can be compared.
 
-Exit status 1 if the sandbox runs fewer than 350 trivial programs a second, or fewer than 5 times what `python -c` does.
+Exit status 1 if the sandbox runs fewer than 250 trivial programs a second, or fewer than 3 times what `python -c` does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from open_r1.execution.programs import Program, Provider
 from open_r1.execution.providers.executor import ExecutorProvider
 from open_r1.execution.sandbox.local import LocalProvider
 
-MIN_PER_S, MIN_RATIO = 350.0, 5.0
+MIN_PER_S, MIN_RATIO = 250.0, 3.0
 LIMIT_S = 60.0
 
 MODULES = (
