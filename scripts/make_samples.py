@@ -406,7 +406,7 @@ def word_problems() -> Iterator[dict[str, str]]:
 
 
 def solve(question: str, numbers: Numbers, steps: Steps, name: str, other: str) -> dict[str, str] | None:
-    """A row in GSM8K's form, or None where a result is no whole number above 0."""
+    """A row in GSM8K's form, or None where a result is not a whole number above 0."""
     asked = question.format(**numbers, name=name, other=other)
     known = dict(numbers)
     lines = []

@@ -124,7 +124,7 @@ def extract_gold(gold: str) -> str | None:
     """The answer in a gold text: a published solution, `#### 72`, `$x$`, or the bare answer; None if there is none.
 
     A box wins, then an anchor; a short text is the answer itself; in longer prose a single formula is. A phrase after an
-    anchor ("the answer is forty three") is no gold that could be checked.
+    anchor ("the answer is forty three") is not a gold that can be checked.
     """
     visible = visible_part(gold)
     if (boxed := boxed_answer(visible)) is not None:

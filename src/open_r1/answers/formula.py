@@ -1,6 +1,6 @@
 r"""Reading a formula: canonical text (see `latex`) as a tree of operations.
 
-Text that is read in two ways, such as `1/2x`, and whatever is not in the grammar (sums, integrals, limits) is no formula.
+Text that is read in two ways, such as `1/2x`, and whatever is not in the grammar (sums, integrals, limits) is not a formula.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def as_setting(key: str, value: Any, origin: str) -> Setting:
 
 
 def read_recipe(path: Path) -> list[Setting]:
-    """The settings of a recipe file, in its order; ConfigError, with the line, for what is no YAML mapping."""
+    """The settings of a recipe file, in its order; ConfigError, with the line, for what is not a YAML mapping."""
     try:
         loader = Loader(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()

@@ -54,7 +54,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def fits_one(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type that is no union, its items and keys included."""
+    """Whether a value is of a type that is not a union, its items and keys included."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
         return True
@@ -79,7 +79,7 @@ def in_words(hint: Any) -> str:
 
 
 def one_in_words(hint: Any) -> str:
-    """A type that is no union, as a message names it."""
+    """A type that is not a union, as a message names it."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Literal or is_enum(hint):
         return " or ".join(str(getattr(choice, "value", choice)) for choice in inner or hint)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,21 +12,10 @@ import pytest
 from open_r1.data.sources import open_rows
 from open_r1.data.sources.samples import FOLDER
 from open_r1.errors import ConfigError, DataError
-from open_r1.execution.programs import Provider
 from open_r1.execution.sandbox.local import LocalProvider
 from open_r1.rewards import get_code_reward
 
 SAMPLES = {"word_problems": "question", "code": "problem"}
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Provider]:
-    with LocalProvider() as provider:
-        try:
-            provider.check()
-        except ConfigError as error:
-            pytest.skip(f"SANDBOX ABSENT: {error}")
-        yield provider
 
 
 @pytest.mark.parametrize(("name", "column"), SAMPLES.items())
@@ -58,10 +46,10 @@ def test_every_calculation_of_a_word_problem_is_right_and_the_last_is_the_answer
         assert row["answer"].endswith(f"\n#### {calculations[-1][1]}")
 
 
-def test_every_program_passes_its_tests_and_another_does_not(sandbox: Provider) -> None:
+def test_every_program_passes_its_tests_and_another_does_not(local: LocalProvider) -> None:
     rows = list(open_rows("samples:code").read())
     tests = [row["verification_info"] for row in rows]
-    code = get_code_reward(provider=sandbox)
+    code = get_code_reward(provider=local)
     right = [[{"role": "assistant", "content": row["solution"]}] for row in rows]
     wrong = [[{"role": "assistant", "content": "```python\nprint(input())\n```"}]] * len(rows)
     assert code(right, verification_info=tests) == [1.0] * 100

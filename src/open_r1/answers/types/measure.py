@@ -17,7 +17,7 @@ from open_r1.answers.words import NOT_UNITS, SCALES, read_number_words
 
 MAX_LONG_DIGITS = 4000
 MAX_WORDED_CHARS = 300
-"""A number with its unit or in words is no longer."""
+"""The most characters of a number with its unit or in words."""
 
 _DECIMAL = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)")
 _NUMERAL = r"[-+]?(?:\d+\.?\d*|\.\d+)"
@@ -94,7 +94,7 @@ def _read_number(text: str) -> Measure | None:
 
 
 def has_words(text: str) -> bool:
-    """Whether text has a run of letters that is no product of variables, so that it can't be a formula."""
+    """Whether text has a run of letters that is not a product of variables, so that it can't be a formula."""
     return any(len(run) > 3 for run in re.findall(r"(?<![\\A-Za-z])[A-Za-z]+", re.sub(_FUNCTION_RUN, " ", text)))
 
 

@@ -24,7 +24,7 @@ _UNREADABLE = (ValueError, TypeError, KeyError, RecursionError)
 
 
 class UnreadableResultError(Exception):
-    """What came out of the box is no frame, or no JSON in it."""
+    """What came out of the box is not a frame, or its content is not JSON."""
 
 
 def encode_call(function: str, readings: list[list[Any]]) -> bytes:
@@ -75,7 +75,7 @@ def result_difference(expected: bytes, output: bytes, comparison: Comparison) ->
 def value_difference(expected: Any, actual: Any, comparison: Comparison, place: str = "result") -> str | None:
     """Where two values of the wire differ, in words; None where they are equal.
 
-    By "exact" they are equal as Python has it (1 == 1.0 == True, a list is no tuple). By any other mode a tuple is a
+    By "exact" they are equal as Python has it (1 == 1.0 == True, a list is not a tuple). By any other mode a tuple is a
     list, an object's keys are text, and floats may differ by the tolerance; integers are compared exactly.
     """
     if isinstance(expected, int | float) and isinstance(actual, int | float):

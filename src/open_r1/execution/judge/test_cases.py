@@ -52,7 +52,7 @@ class Verification:
 
 
 def read_verification(info: Any) -> Verification | None:
-    """A row's `verification_info`; None for a row that is no programming problem. UnusableTestsError says what is wrong."""
+    """A row's `verification_info`; None for a row that is not a programming problem. UnusableTestsError names faults."""
     info = _parse_json(info)
     if info is None or info == {} or (isinstance(info, Mapping) and all(value is None for value in info.values())):
         return None

@@ -167,7 +167,7 @@ def as_object(value: Any, what: str) -> Mapping[str, Any]:
 
 
 def _field(record: Mapping[str, Any], key: str, kinds: tuple[type, ...], what: str, most: float = math.inf) -> Any:
-    """A value that may be missing or null; a number is no larger than `most` either way."""
+    """A value that may be missing or null; a number is at most `most` in size."""
     value = record.get(key)
     if value is None:
         return None

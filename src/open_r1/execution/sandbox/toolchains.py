@@ -181,7 +181,7 @@ _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "rustc": ("lib/rustlib", "lib/*.so*"),
 }
 """What a tool needs beside itself, in the folder that it was installed to. Where that is a home or `.local`, so is much that
-is no program's business."""
+no program may read."""
 
 
 @cache
