@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attacks import describe
@@ -95,22 +98,38 @@ class Surroundings:
     """What a sandbox could leave behind."""
 
     processes: frozenset[int]
-    threads: int
-    descriptors: int
-    mounts: str
-    files: tuple[str, ...]
-    shared_memory: str
+    threads: frozenset[int | None]
+    descriptors: Counter[str]
+    mounts: frozenset[str]
+    files: frozenset[str]
+    shared_memory: frozenset[str]
 
     @classmethod
     def look(cls, folder: Path) -> Surroundings:
         return cls(
             processes=frozenset(process.pid for process in family(os.getpid())),
-            threads=threading.active_count(),
-            descriptors=len(os.listdir("/proc/self/fd")),
-            mounts=Path("/proc/self/mountinfo").read_text(),
-            files=tuple(sorted(map(str, folder.rglob("*")))),
-            shared_memory=Path("/proc/sysvipc/shm").read_text() if os.path.exists("/proc/sysvipc/shm") else "",
+            threads=frozenset(thread.ident for thread in threading.enumerate()),
+            descriptors=Counter(_open_descriptors()),
+            mounts=frozenset(Path("/proc/self/mountinfo").read_text().splitlines()),
+            files=frozenset(map(str, folder.rglob("*"))),
+            shared_memory=frozenset(_lines_of(Path("/proc/sysvipc/shm"))),
         )
+
+    def left_since(self, before: Surroundings) -> dict[str, Any]:
+        """What is there now and was not; what other tests left and has gone since does not count."""
+        left = {name: getattr(self, name) - getattr(before, name) for name in self.__dataclass_fields__}
+        return {name: new for name, new in left.items() if new}
+
+
+def _open_descriptors() -> Iterator[str]:
+    """What each open descriptor refers to."""
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the descriptor that lists them
+            yield os.readlink(f"/proc/self/fd/{number}")
+
+
+def _lines_of(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def run_mixed_cases(tier: str, count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +153,7 @@ def run_mixed_cases(tier: str, count: int, folder: Path, monkeypatch: pytest.Mon
     unscored = [ran for _, ran in wrong if ran.status is Status.UNAVAILABLE]
     assert len(unscored) <= 1, [describe(ran) for ran in unscored]
     assert len(wrong) == len(unscored), [(case.program.source, describe(ran)) for case, ran in wrong][:5]
-    assert Surroundings.look(folder) == before
+    assert not Surroundings.look(folder).left_since(before)
 
 
 @pytest.mark.parametrize("tier", ["A", "B"])
@@ -160,15 +179,21 @@ def test_what_is_left_behind_is_seen(tmp_path: Path) -> None:
 
     before = Surroundings.look(tmp_path)
     sleeper = subprocess.Popen(["sleep", "5"])
-    assert Surroundings.look(tmp_path) != before
+    assert "processes" in Surroundings.look(tmp_path).left_since(before)
     sleeper.kill()
     sleeper.wait()
-    assert Surroundings.look(tmp_path) == before
+    assert not Surroundings.look(tmp_path).left_since(before)
     (tmp_path / "left").touch()
-    assert Surroundings.look(tmp_path) != before
+    assert "files" in Surroundings.look(tmp_path).left_since(before)
     (tmp_path / "left").unlink()
     with (tmp_path / "held").open("w"):
-        assert Surroundings.look(tmp_path).descriptors == before.descriptors + 1
+        assert sum(Surroundings.look(tmp_path).left_since(before)["descriptors"].values()) == 1
+    ends = threading.Event()
+    thread = threading.Thread(target=ends.wait)
+    thread.start()
+    assert "threads" in Surroundings.look(tmp_path).left_since(before)
+    ends.set()
+    thread.join()
 
 
 def test_a_wrong_answer_is_seen() -> None:

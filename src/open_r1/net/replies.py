@@ -16,11 +16,14 @@ SHOWN = 300
 def load_json(body: bytes) -> Any:
     """JSON, fast; what only the lenient reader understands (half a surrogate pair, NaN, long integers) by that one.
 
-    ValueError or RecursionError for what is not JSON.
+    ValueError or RecursionError for what is not JSON. Too deep a nesting is refused by the fast reader, which does not
+    recurse in Python: near its recursion limit, finalizers of unrelated objects would fail.
     """
     try:
         return orjson.loads(body)
-    except orjson.JSONDecodeError:
+    except orjson.JSONDecodeError as error:
+        if "depth limit" in error.msg:
+            raise
         return json.loads(body)
 
 
