@@ -1,7 +1,8 @@
 """What vLLM's CPU build needs: other defaults, and weights that reach a running engine. Imports neither torch nor vLLM.
 
 Left to itself, vLLM 0.30 takes 92 % of the machine's memory for its cache, or refuses to start, and compiles the model for
-one to two minutes, by a C++ compiler that a bare machine lacks.
+one to two minutes, by a C++ compiler that a bare machine lacks. A request with a seed ends its engine as soon as the prompts
+of a batch don't fit in one pass ("CPU Generator does not use offset"): they are therefore never cut.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def is_cpu_build() -> bool:
 def cpu_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     """Options of `vllm.LLM` for a CPU where `given` says nothing else; VLLM_CPU_KVCACHE_SPACE goes before all."""
     has_memory = any(given.get(name) is not None for name in MEMORY_SETTINGS)
-    return {"enforce_eager": True} | ({} if has_memory else {"kv_cache_memory_bytes": KV_CACHE_BYTES})
+    return {"enforce_eager": True, "enable_chunked_prefill": False} | (
+        {} if has_memory else {"kv_cache_memory_bytes": KV_CACHE_BYTES}
+    )
 
 
 class WeightLoader:

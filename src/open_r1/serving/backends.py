@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,8 +129,10 @@ def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[
 
 def engine_flags(options: Mapping[str, Any]) -> list[str]:
     """Options of `vllm.LLM` as flags of its server."""
-    pairs = ([f"--{name}"] if value is True else [f"--{name}", str(value)] for name, value in options.items())
-    return list(chain.from_iterable(pairs))
+    flags: list[str] = []
+    for name, value in options.items():
+        flags += [f"--{'' if value else 'no-'}{name}"] if isinstance(value, bool) else [f"--{name}", str(value)]
+    return flags
 
 
 def is_installed(distribution: str) -> bool:
