@@ -1,4 +1,4 @@
-"""GRPO with rollouts from a real vLLM on a CPU: its engine samples from the policy that is trained, to 1e-4, and ends with it."""
+"""GRPO with rollouts from a real vLLM on a CPU: its engine has the trainer's policy, to 1e-4, and ends with it."""
 
 from __future__ import annotations
 

@@ -27,9 +27,8 @@ def is_cpu_build() -> bool:
 def cpu_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     """Options of `vllm.LLM` for a CPU where `given` says nothing else; VLLM_CPU_KVCACHE_SPACE goes before all."""
     has_memory = any(given.get(name) is not None for name in MEMORY_SETTINGS)
-    return {"enforce_eager": True, "enable_chunked_prefill": False} | (
-        {} if has_memory else {"kv_cache_memory_bytes": KV_CACHE_BYTES}
-    )
+    memory = {} if has_memory else {"kv_cache_memory_bytes": KV_CACHE_BYTES}
+    return {"enforce_eager": True, "enable_chunked_prefill": False, **memory}
 
 
 class WeightLoader:
