@@ -108,7 +108,7 @@ def read_problems(source: ProblemSource) -> ProblemSet:
 
 def check_template(problems: ProblemSet, teacher: TeacherSettings) -> None:
     """ModelError where the template of a model in this process refuses every prompt; a notice where it refuses some."""
-    from open_r1.hub.templates import check_turns
+    from open_r1.generation.templates import check_turns
 
     turns = problems.survey.turns
     refused = check_turns(str(teacher.model), turns) if teacher.backend != "server" else {}

@@ -33,7 +33,7 @@ from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.generation import Message
 from open_r1.generation.protocol import to_messages
-from open_r1.hub.templates import Turns
+from open_r1.generation.templates import Turns
 from open_r1.records import Problem
 
 SHOWN_ROWS = 3  # unusable rows that a message quotes

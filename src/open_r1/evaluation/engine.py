@@ -22,7 +22,7 @@ from open_r1.evaluation.sampling import Mode, OnProgress, hash_problems, read_sa
 from open_r1.evaluation.summary import SAMPLES, SUMMARY, read_scored, read_summary, sample_row, summarise_mode
 from open_r1.generation import Sampling
 from open_r1.generation.protocol import to_messages
-from open_r1.hub.templates import check_turns
+from open_r1.generation.templates import check_turns
 from open_r1.records import Problem
 from open_r1.rundir import RunDir, write_json, write_jsonl
 

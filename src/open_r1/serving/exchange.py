@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from open_r1.hub.templates import prefills_thinking
+from open_r1.generation.templates import prefills_thinking
 from open_r1.net.client import HttpClient, Stream, TransportError
 from open_r1.net.replies import find_message, load_json, shorten
 from open_r1.serving.backends import Backend

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from open_r1.hub.templates import prefills_thinking
+from open_r1.generation.templates import prefills_thinking
 from open_r1.net.client import HttpClient, TransportError
 from open_r1.net.http_server import Quota, parse_body
 from open_r1.serving.exchange import Exchange, GatewaySettings

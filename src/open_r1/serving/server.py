@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from open_r1.errors import RunError
-from open_r1.hub.templates import find_template
+from open_r1.generation.templates import find_template
 from open_r1.net.client import HttpClient, TransportError
 from open_r1.net.http_server import Server, bind, client_address, free_port, running_in_thread
 from open_r1.serving.backends import Backend, ServeOptions, backend_command, backend_environment, check_key
