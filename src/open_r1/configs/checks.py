@@ -42,6 +42,11 @@ def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
     else:
         check_checkpoints(training)
         check_reward_weights(script, training)
+        if training.hard_threshold >= training.easy_threshold:
+            raise ConfigError(
+                f"hard_threshold = {training.hard_threshold:g} must be below easy_threshold = "
+                f"{training.easy_threshold:g}; problems between them are sampled in every epoch."
+            )
 
 
 def check_packing(training: Any) -> None:
