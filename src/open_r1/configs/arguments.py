@@ -66,6 +66,14 @@ class StageSettings:
     wandb_entity: str | None = setting(None, "Weights & Biases entity.")
     wandb_project: str | None = setting(None, "Weights & Biases project.")
     wandb_run_group: str | None = setting(None, "Weights & Biases run group.")
+    guards: Literal["warn", "stop", "off"] = setting(
+        "warn",
+        "What an alarm of the logged numbers does (loss spike, KL, entropy, reward up while held-out accuracy is flat …): "
+        "report it, also end the run where it means ruin, or nothing.",
+    )
+    early_stopping_patience: int | None = setting(
+        None, "Stop when metric_for_best_model has not improved for so many evaluations.", COUNT
+    )
     overwrite_output_dir: bool = setting(False, "Start over in a folder that contains a run: remove the old one.")
 
 
@@ -79,6 +87,11 @@ class SFTConfig(StageSettings, trl.SFTConfig):
     overlong_samples: Literal["truncate", "drop"] = setting(
         "truncate", "What becomes of samples of more than max_length tokens."
     )
+
+    def __post_init__(self) -> None:
+        if self.early_stopping_patience:
+            self.metric_for_best_model = self.metric_for_best_model or "loss"
+        super().__post_init__()
 
 
 @dataclass
@@ -104,6 +117,8 @@ class GRPOConfig(StageSettings, trl.GRPOConfig):
     num_completions_to_print: int | None = setting(0, "Completions shown in the terminal at each logged step.")
 
     def __post_init__(self) -> None:
+        if self.load_best_model_at_end or self.early_stopping_patience:
+            self.metric_for_best_model = self.metric_for_best_model or "accuracy"
         super().__post_init__()
         self.log_unique_prompts = self.log_unique_prompts or self.wandb_log_unique_prompts
         self.log_completions = self.log_completions or bool(self.num_completions_to_print)
