@@ -16,7 +16,9 @@ from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT, SHARE, Range
 from open_r1.errors import ConfigError
 
-__all__ = ["GRPOConfig", "ModelConfig", "SFTConfig", "ScriptArguments"]
+__all__ = ["GRPOConfig", "ModelConfig", "PresetName", "SFTConfig", "ScriptArguments"]
+
+PresetName = Literal["grpo", "dapo", "dr_grpo", "gspo", "cispo"]
 
 
 @dataclass
@@ -83,6 +85,12 @@ class SFTConfig(StageSettings, trl.SFTConfig):
 class GRPOConfig(StageSettings, trl.GRPOConfig):
     """TRL's GRPOConfig with Open R1's settings."""
 
+    preset: PresetName | None = setting(
+        None,
+        "The settings of a paper's algorithm: loss, clipping, KL, reward scale. grpo: arXiv:2402.03300; dapo: "
+        "arXiv:2503.14476; dr_grpo: arXiv:2503.20783; gspo: arXiv:2507.18071; cispo: arXiv:2506.13585. Keys that are given "
+        "beside it win.",
+    )
     wandb_log_unique_prompts: bool = setting(True, "Log each prompt once in the table of completions.")
     max_unscored_share: float = setting(
         0.5, "Stop when a reward could not score more than this share of recent samples.", SHARE
