@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from open_r1.cli._data_generate import add_teacher, read_problems, show_plan
+from open_r1.cli._data_generate import add_teacher, check_template, read_problems, show_plan
 from open_r1.cli._data_publish import push
 from open_r1.cli.console import ProgressLine, command_line, show, show_json, tell
 from open_r1.cli.options import add, add_results, add_reward_choice, add_settings, read_settings
@@ -97,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = read_settings(PassRateSettings, request, reward_weights=weights, reward_settings=reward_settings)
     sampling = read_settings(TraceSettings, request)
     problems = read_problems(read_source(request))
+    check_template(problems, teacher)
     if request.dry_run:
         _, used = settings.scorer(problems)
         show_plan(request.output_dir, problems, sampling)

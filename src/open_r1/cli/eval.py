@@ -196,7 +196,7 @@ def make_plans(arguments: argparse.Namespace) -> list[Plan]:
     for name in (name for name, path in data.items() if not path):
         raise ConfigError(f"--data {name} does not have the form NAME=FILE, as math_500=math500.jsonl.")
     plans = [
-        plan_evaluation(benchmark, settings, data.pop(name, None), tell)
+        plan_evaluation(benchmark, settings, data.pop(name, None), tell, "" if arguments.server else arguments.model)
         for name, benchmark in _choose_benchmarks(arguments).items()
     ]
     if data:

@@ -33,6 +33,7 @@ from open_r1.rundir import RunDir, write_json
 from open_r1.rundir.rollouts import rollout_table, write_rollouts
 from open_r1.training.callbacks import Report
 from open_r1.training.dynamic_sampling import DynamicSamplingTrainer
+from open_r1.training.held_out import HeldOutTrainer, check_held_out
 from open_r1.training.lengths import drop_long_prompts, leave_out_refused
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter, report_trainable
 from open_r1.training.parse import StageArguments
@@ -59,7 +60,7 @@ class EpochSampler(RepeatSampler):
             self.generator.manual_seed((self.seed or 0) + epoch)
 
 
-class RolloutTrainer(ResumableTrainer, DynamicSamplingTrainer, TokenBudgetTrainer, SlotRolloutTrainer):
+class RolloutTrainer(ResumableTrainer, HeldOutTrainer, DynamicSamplingTrainer, TokenBudgetTrainer, SlotRolloutTrainer):
     """TRL's GRPOTrainer that keeps its rollouts, leaves unscored samples out, and resumes in any epoch.
 
     Leans on private things of TRL 1.16: `_logs` and `_metrics` of the last generation batch, `_calculate_rewards`,
@@ -209,6 +210,8 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     weights = RewardWeights.read(training.reward_weights, script.reward_funcs)
     trl_settings = copy.copy(training)  # TRL takes numbers; the settings of the run keep their schedules
     trl_settings.reward_weights = weights.at(0.0)
+    specs = [get_spec(name) for name in script.reward_funcs]
+    check_held_out(training, specs, train_rows.column_names)
     trainer = RolloutTrainer(
         model=model,
         reward_funcs=rewards,  # type: ignore[arg-type]
@@ -220,10 +223,10 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     )
     report_trainable(trainer.model, report)
     trainer.adapters, trainer.weights = rewards, weights
-    trainer.specs = [get_spec(name) for name in script.reward_funcs]
+    trainer.specs = specs
     trainer.stream = stream
     trainer.max_rounds = training.dynamic_sampling_max_rounds if training.dynamic_sampling else 1
-    trainer.rate_of = partial(pass_rate_of, [spec.function_name for spec in trainer.specs if spec.is_judge])
+    trainer.rate_of = partial(pass_rate_of, [spec.function_name for spec in specs if spec.is_judge])
     prepare_trainer(trainer, arguments, run, report)
     return trainer, tokenizer
 

@@ -128,6 +128,7 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
     ConfigError, with file and line, for anything that can't be understood or contradicts itself.
     """
     from open_r1.training.arguments import stage_classes  # loads TRL
+    from open_r1.training.presets import notice_changed_defaults, preset_settings
 
     flags = read_flags(arguments)
     if any(flag.key == "config" and not flag.value for flag in flags):
@@ -139,12 +140,13 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
     hints, given = hints_of(classes), defaults_of(classes)
     origins = dict.fromkeys(given, "default")
     settings, notices = translate(raw, given)
-    for setting in settings:
+    for setting in [*preset_settings(settings), *settings]:
         if setting.key == "dataset_mixture" and isinstance(setting.value, dict):
             DatasetMixtureConfig.read(setting)
         given[setting.key] = as_float(read_value(setting, hints[setting.key]), hints[setting.key])
         origins[setting.key] = setting.origin
     notices += notice_idle_vllm(given, origins)
+    notices += notice_changed_defaults(given, origins, has_recipe=bool(recipes))
     if given.get("packing") and given["packing_strategy"] == "wrapped":
         notices.append(
             "packing_strategy is wrapped: samples are cut anywhere and see each other; bfd keeps them apart."

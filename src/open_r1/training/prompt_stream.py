@@ -149,6 +149,6 @@ def make_stream(rows: Any, training: Any) -> PromptStream | None:
 
 
 def pass_rate_of(judges: Sequence[str], rewards: Mapping[str, float]) -> float | None:
-    """A sample's pass rate: the mean of the rewards that tell right from wrong, within 0 and 1; None without any."""
+    """A sample's pass rate: the mean of the rewards that judge answers, within 0 and 1; None without any."""
     values = [min(1.0, max(0.0, rewards[name])) for name in judges if not math.isnan(rewards[name])]
     return sum(values) / len(values) if values else None

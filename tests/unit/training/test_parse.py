@@ -469,5 +469,5 @@ def test_sampling_settings_that_do_nothing_or_contradict_are_refused(words: list
 def test_pass_rates_need_a_reward_that_tells_right_from_wrong(setting: str) -> None:
     words = [*BASE, f"--{setting}", "true", "--reward_funcs"]
     check_arguments(parse_stage("grpo", [*words, "format", "accuracy"]))
-    with pytest.raises(ConfigError, match=r"none of reward_funcs \(format\) tells right from wrong"):
+    with pytest.raises(ConfigError, match=r"none of reward_funcs \(format\) separates right answers from wrong ones"):
         check_arguments(parse_stage("grpo", [*words, "format"]))

@@ -83,7 +83,9 @@ class EvaluationStage(Stage):
 
         beside = self.base / self.data if self.data else None
         data = str(beside) if beside is not None and beside.exists() else self.data
-        return plan_evaluation(self._find_benchmark(root), self._settings(seed), data)
+        return plan_evaluation(
+            self._find_benchmark(root), self._settings(seed), data, model=self.place(self.model, root)
+        )
 
     def run(self, context: Context) -> dict[str, Any]:
         """Score the model, and compare it with the baseline; returns each mode's accuracy."""
