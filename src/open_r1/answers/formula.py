@@ -287,8 +287,11 @@ class _Reader:
             if name not in {"sin", "cos", "tan", "cot", "sec", "csc"}:
                 raise UnreadableError
             name, exponent = f"arc{name}", None
-        is_bracket = self._is(*BRACKETS, "|")
-        argument = self._read_signed(self._read_power if is_bracket else self._read_factors)
+        is_round, is_bracket = self._is("("), self._is(*BRACKETS, "|")
+        read = self._read_postfix if is_round else self._read_power if is_bracket else self._read_factors
+        argument = self._read_signed(read)
+        if is_round and exponent is None and self._accept("^"):
+            exponent = self._read_argument()  # \\sin(x)^2 is the square of \\sin(x)
         node = Node("fn", (argument,) if base is None else (argument, base), name=name)
         return node if exponent is None else Node("pow", (node, exponent))
 

@@ -29,7 +29,8 @@ from open_r1.processes.ranks import is_main_process, world_size
 from open_r1.rewards.user_rewards import source_file
 from open_r1.rundir import RunDir, hash_files, read_json, write_json, write_text
 from open_r1.text.secrets import hide_secrets
-from open_r1.training.callbacks import MetricsCallback, ProgressCallback, Report, StopCallback
+from open_r1.training.callbacks import EarlyStopCallback, MetricsCallback, ProgressCallback, Report, StopCallback
+from open_r1.training.guards import GuardCallback
 from open_r1.training.parse import StageArguments, plain
 
 logger = logging.getLogger(__name__)
@@ -194,7 +195,11 @@ def prepare_trainer(trainer: Any, arguments: StageArguments, run: RunDir, report
         trainer.remove_callback(callback_class)
     judges = [spec.function_name for spec in getattr(trainer, "specs", ()) if spec.is_judge]
     own = [load_object(name, "callback", "my_callbacks:MyCallback")() for name in trainer.args.callbacks]
-    for callback in (MetricsCallback(run), ProgressCallback(report, judges), *own):
+    settings = arguments.training
+    watch = [] if settings.guards == "off" else [GuardCallback(trainer, run, settings.guards == "stop", report)]
+    patience = settings.early_stopping_patience
+    stop = [EarlyStopCallback(patience, report)] if patience else []
+    for callback in (MetricsCallback(run), ProgressCallback(report, judges), *watch, *stop, *own):
         trainer.add_callback(callback)
 
 

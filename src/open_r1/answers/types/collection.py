@@ -12,6 +12,7 @@ from open_r1.answers.reasons import NeedsAlgebraError, NotOfTypeError
 from open_r1.answers.structure import Group, read_group, split_top
 from open_r1.answers.types.base import AnswerType, Comparison
 from open_r1.answers.types.region import are_regions_equal, read_region
+from open_r1.answers.types.written import are_moments_equal, read_moment
 
 _CLOCK = re.compile(r"\d{1,2}:[0-5]\d")
 _LEADING_ZERO = re.compile(r"(?:^|:)0\d")
@@ -33,6 +34,8 @@ def _ratio_parts(text: str) -> list[Node] | None:
 def are_ratios_equal(gold: tuple[str, list[Node]], answer: str, comparison: Comparison) -> bool:
     """Whether an answer is the same ratio, scaled or not; two times of day must match part by part."""
     text, parts = gold
+    if _CLOCK.fullmatch(text) and (moment := read_moment(answer)):
+        return are_moments_equal(moment, text, comparison)
     found = _ratio_parts(re.sub(r"(?<=[\d})])\s*to\s*(?=[\d\\(])", ":", answer))
     if found is None and len(parts) == 2 and (fraction := read_formula(answer)) and fraction.kind == "div":
         found = list(fraction.args)
@@ -118,7 +121,10 @@ def read_group_or_cases(gold: str) -> Group | None:
             return None
         parts = [part.strip().rstrip(",").strip() for part in match["rows"].split(r"\\")]
         return Group("", tuple(filter(None, parts)), "")
-    return read_group(gold)
+    group = read_group(gold)
+    if group and group.opening == r"\{" and len(group.parts) == 1:
+        return read_group_or_cases(group.parts[0]) or group  # a set of one tuple
+    return group
 
 
 def are_groups_equal(gold: Group, answer: str, comparison: Comparison) -> bool:
