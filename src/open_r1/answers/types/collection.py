@@ -109,7 +109,6 @@ _CASES = re.compile(
 )
 _NAMED_TUPLE = re.compile(r"\(\s*[A-Za-z](?:_\{\w+\})?(?:,[A-Za-z](?:_\{\w+\})?)+\s*\)=(?P<value>\(.*\))")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|in)(?![a-z])")
-_COMMA_NUMBERS = re.compile(r"-?\d+(?:,-?\d+)+")
 
 
 def read_group_or_cases(gold: str) -> Group | None:
