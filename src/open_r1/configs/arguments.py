@@ -114,6 +114,23 @@ class GRPOConfig(StageSettings, trl.GRPOConfig):
         Range(0),
     )
     max_prompt_length: int | None = setting(None, "Leave out problems whose prompt has more tokens than this.", COUNT)
+    dynamic_sampling: bool = setting(
+        False, "Replace groups whose samples all earn the same by groups of further problems (DAPO)."
+    )
+    dynamic_sampling_max_rounds: int = setting(
+        10, "Rounds of sampling for one generation at most; verl's max_num_gen_batches.", Range(2)
+    )
+    difficulty_pools: bool = setting(
+        False, "Sample easy and hard problems, by the pass rate measured last, in few epochs only."
+    )
+    easy_threshold: float = setting(1.0, "difficulty_pools: problems from this pass rate on are easy.", SHARE)
+    hard_threshold: float = setting(0.0, "difficulty_pools: problems up to this pass rate are hard.", SHARE)
+    pool_fraction: float = setting(
+        0.1, "difficulty_pools: the share of epochs in which an easy or hard problem is sampled.", SHARE
+    )
+    no_positive_resampling: bool = setting(
+        False, "Leave problems that training has solved, at a pass rate of 0.9 or more, out of later epochs (ScaleRL)."
+    )
     num_completions_to_print: int | None = setting(0, "Completions shown in the terminal at each logged step.")
 
     def __post_init__(self) -> None:
