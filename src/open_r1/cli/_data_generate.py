@@ -83,7 +83,8 @@ def generate(
     with ProgressLine(is_paced=True) as line:
         given |= {"progress": line.show, "progress_every_s": line.every_s}
         summary = generate_traces(problems, folder, completer, settings, **given)
-    tell(describe_end(summary, folder))
+    is_done = not summary["samples_missing"] and not summary["last_run"]["samples"]
+    tell(f"already done in {folder}" if is_done else describe_end(summary, folder))
     if json:
         show_json(summary)
     if summary["samples_missing"]:
@@ -92,6 +93,7 @@ def generate(
 
 def read_problems(source: ProblemSource) -> ProblemSet:
     """The problems, with notices about rows that are left out or repeat a prompt."""
+    tell(f"reading {source.name}")
     from open_r1.data.problems import ProblemSet
 
     problems = ProblemSet(source)

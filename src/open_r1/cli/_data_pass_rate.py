@@ -87,8 +87,10 @@ def leave_out_defaults(parser: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Sample and score every problem, keep those of medium pass rate, and push them if asked to."""
     from open_r1.data.generation import TraceSettings
+    from open_r1.data.pass_rate import SUMMARY as SUMMARY_FILE
     from open_r1.data.pass_rate import PassRateSettings, measure_pass_rate
     from open_r1.data.teacher import open_teacher
+    from open_r1.rundir import read_json
 
     request, reward_settings = merge(arguments)
     check_request(request)
@@ -110,7 +112,11 @@ def run(arguments: argparse.Namespace) -> int:
     given["identity"] = teacher.identity() | {"engine_options": dict(teacher.engine_options)}
     with ProgressLine(is_paced=True) as line, ProgressLine() as scored:
         given |= {"progress": line.show, "progress_every_s": line.every_s, "scored": scored.counting("problems")}
+        path = request.output_dir / SUMMARY_FILE
+        earlier = read_json(path) if path.is_file() else {}
         summary = measure_pass_rate(problems, request.output_dir, completer, sampling, settings, **given)
+    if earlier and earlier | {"unscored_now": {}} == summary:
+        tell(f"already done in {request.output_dir}")
     if request.json:
         show_json(summary)
     else:

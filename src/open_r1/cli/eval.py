@@ -112,6 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.lighteval:
         _print_lighteval(arguments, folder)
         return 0
+    tell(f"reading the problems of {arguments.problems or ', '.join(arguments.benchmarks)}")
     plans = make_plans(arguments)
     if arguments.dry_run:
         _show_plans(plans, folder, arguments.json)

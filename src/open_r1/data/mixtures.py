@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from open_r1.configs.datasets import DatasetMixtureConfig
 from open_r1.data.columns import rename_columns, require_columns
 from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step
-from open_r1.data.shards import claim, write_folder
+from open_r1.data.shards import claim, is_finished_by, write_folder
 from open_r1.data.sources import load_splits
 from open_r1.errors import ConfigError, DataError
 
@@ -113,20 +113,27 @@ def mix(
     recipe: str = "mixture",
     overwrite: bool = False,
     progress: CountProgress = no_progress,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Mixed:
     """Write a mixture as Parquet shards with a card (see `shards`); the folder is whole when `done.json` is there.
 
     `mixture` is as `dataset_mixture` of a recipe, `recipe` its name in the record. Without `output_dir` rows are counted.
+    A folder that is already done is left as it is, and `tell` says so.
     """
     checked = DatasetMixtureConfig.from_mapping(dict(mixture))
-    if output_dir:
+    step = Step("mix", recipe, mixture)
+    sources = [entry.id for entry in checked.datasets]
+    is_done = output_dir is not None and not overwrite and is_finished_by(output_dir, step, *sources)
+    if output_dir and not is_done:
         claim(output_dir, overwrite)
     splits, shares = mix_shares(checked)
     mixed = Mixed({str(name): len(rows) for name, rows in splits.items()}, shares)
-    if output_dir:
+    if is_done:
+        tell(f"already done in {output_dir}")
+    elif output_dir:
         counts = {"rows": mixed.rows, **{str(number): str(share) for number, share in enumerate(shares)}}
         named = {str(name): rows for name, rows in splits.items()}
-        write_folder(output_dir, named, [Step("mix", recipe, mixture, counts)], output_dir.name, progress=progress)
+        write_folder(output_dir, named, [replace(step, counts=counts)], output_dir.name, progress=progress)
     return mixed
 
 

@@ -162,6 +162,7 @@ def run_evaluation(
     plan = fit_context(plan, backend, tell)
     settings = _settings_of(plan, backend, model_name or backend.completer.model)
     if (finished := _read_finished(folder, settings)) is not None:
+        tell(f"{plan.name}: already done in {folder}")
         return finished
     for key, value in backend.not_applied.items():
         tell(f"notice: generation_config.json asks for {key} {value}, which is not applied")

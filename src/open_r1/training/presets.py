@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from open_r1.configs.arguments import PresetName
 from open_r1.configs.reader import Setting
@@ -43,7 +43,7 @@ PRESETS: dict[PresetName, Preset] = {
             "scale_rewards": "group",
         },
     ),
-    # DAPO, sections 3.1 to 3.4: clip higher, no KL, a mean over tokens, truncated samples left out.
+    # DAPO, sections 3.1 to 3.4: clip higher, no KL, a mean over tokens, truncated samples left out, dull groups replaced.
     "dapo": Preset(
         ("2503.14476",),
         {
@@ -54,6 +54,7 @@ PRESETS: dict[PresetName, Preset] = {
             "scale_rewards": "group",
             "importance_sampling_level": "token",
             "mask_truncated_completions": True,
+            "dynamic_sampling": True,
         },
     ),
     # Dr. GRPO, section 3.2: no division by the group's standard deviation nor by a sample's length.
@@ -93,8 +94,8 @@ def preset_settings(given: Sequence[Setting]) -> list[Setting]:
     """The settings of the preset that was asked for last, each with the preset as its origin; none without one."""
     asked = [setting for setting in given if setting.key == "preset"]
     name = read_value(asked[-1], PresetName | None) if asked else None
-    values = PRESETS[name].values if name in get_args(PresetName) else {}
-    return [Setting(key, value, f"preset {name}") for key, value in values.items()]
+    chosen = PRESETS.get(name) if name else None
+    return [Setting(key, value, f"preset {name}") for key, value in chosen.values.items()] if chosen else []
 
 
 CHANGED = {

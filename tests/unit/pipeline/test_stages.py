@@ -53,6 +53,14 @@ def test_a_change_reaches_the_stages_that_depend_on_it_and_no_other(recipe: Path
     assert {name for name in before if before[name] != again[name]} == {"sft"}
 
 
+@pytest.mark.parametrize("change", ["save_steps=7", "report_to=none", "logging-steps=3", "save_total_limit=2"])
+def test_what_does_not_change_the_model_leaves_a_stage_done(recipe: Path, change: str) -> None:
+    before = runner.fingerprint_stages(read_pipeline(recipe))
+    assert runner.fingerprint_stages(read_pipeline(recipe, changes=[f"sft.overrides.{change}"])) == before
+    (recipe.parent / "sft.yaml").write_text(f"seed: 1\nbf16: false\n{change.replace('-', '_').replace('=', ': ')}\n")
+    assert runner.fingerprint_stages(read_pipeline(recipe)) == before
+
+
 def test_flags_win_over_the_recipe(recipe: Path) -> None:
     pipeline = read_pipeline(recipe, "elsewhere", 7, ["problems.sft=2", "base.shape.head_dim=32"])
     assert (pipeline.output_dir, pipeline.seed, pipeline.threads, pipeline.name) == (

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from open_r1.configs.checks import MAY_CHANGE
 from open_r1.configs.fields import setting
 from open_r1.configs.reader import Setting, as_setting, read_recipe
 from open_r1.errors import ConfigError
@@ -32,9 +33,14 @@ class TrainingStage(Stage):
     overrides: dict[str, Any] = setting({}, "Settings in place of the recipe's.")
 
     def settings(self) -> dict[str, Any]:
-        """Recipe and overrides as values, so that the fingerprint follows what they say, not where they are."""
-        values = {setting.key: setting.value for setting in self.recipe_settings}
-        return {"stage": self.given(), **values, **self.overrides}
+        """Recipe and overrides as values, so that the fingerprint follows what they say, not where they are.
+
+        What doesn't change the model, as how often it is saved, is left out.
+        """
+        values = {setting.key: setting.value for setting in self.recipe_settings} | self.overrides
+        return {"stage": self.given()} | {
+            key: values[key] for key in values if key.replace("-", "_") not in MAY_CHANGE
+        }
 
     @cached_property
     def recipe_settings(self) -> list[Setting]:
