@@ -149,7 +149,8 @@ def test_a_run_that_was_moved_knows_its_best_checkpoint(
 
 def test_training_that_took_no_step_is_an_error_and_never_done(tmp_path: Path) -> None:
     """A generation batch larger than the data trained nothing, wrote done.json with 0 steps, and exited with 0."""
-    args = SimpleNamespace(main_process_first=lambda local: nullcontext(), resume_from_checkpoint=None, gradient_accumulation_steps=1)
+    args = SimpleNamespace(resume_from_checkpoint=None, gradient_accumulation_steps=1)
+    args.main_process_first = lambda local: nullcontext()
     trainer = SimpleNamespace(
         args=args,
         accelerator=SimpleNamespace(num_processes=1),
