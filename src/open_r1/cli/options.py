@@ -275,7 +275,7 @@ def add_rows(parser: Any, source: str = "source", help: str = ROWS) -> None:
 
 def read_rows(arguments: argparse.Namespace, source: str | None = None) -> Any:
     """The rows that the options of `add_rows` name."""
-    source = source or arguments.source
+    source = str(source or arguments.source)
     tell(f"reading {source}")
     from open_r1.data.sources import open_rows
 
