@@ -86,26 +86,33 @@ def make_cases(names: list[str], seed: int, made: Path) -> list[Case]:
     return cases
 
 
-def run_with_kills(case: Case, folder: Path, kills: int, longest: float, rng: random.Random) -> list[float]:
-    """Kill after a random time, start again, until the kills are used up; then let it end. Returns the moments."""
+def run_with_kills(
+    case: Case, folder: Path, kills: int, longest: float, rng: random.Random
+) -> tuple[list[float], list[Path]]:
+    """Kill after a random time and start again, until the kills are used up; then let it end.
+
+    A run that ends before its next kill is followed by another one. Returns the moments, and the folders of all runs.
+    """
     moments: list[float] = []
+    folders = [folder / "killed-1"]
     while True:
-        process = case.start(folder)
-        if len(moments) < kills:
+        process = case.start(folders[-1])
+        try:
             moment = rng.uniform(1, longest)
-            try:
-                process.wait(timeout=moment)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                moments.append(moment)
-                print(f"{case.name}: killed after {moment:.1f} s ({len(moments)}/{kills})", flush=True)
-                continue
-        if process.wait() != 0:
+            process.wait(timeout=moment if len(moments) < kills else None)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            moments.append(moment)
+            print(f"{case.name}: killed after {moment:.1f} s ({len(moments)}/{kills})", flush=True)
+            continue
+        if process.returncode != 0:
             raise SystemExit(
                 f"{case.name}: a rerun after {len(moments)} kills failed with status {process.returncode}"
             )
-        return moments
+        if len(moments) == kills:
+            return moments, folders
+        folders.append(folder / f"killed-{len(folders) + 1}")
 
 
 def compare(case: Case, folder: Path, arguments: argparse.Namespace, rng: random.Random) -> tuple[str, bool]:
@@ -114,15 +121,16 @@ def compare(case: Case, folder: Path, arguments: argparse.Namespace, rng: random
     if not arguments.unbroken and case.start(unbroken).wait():
         raise SystemExit(f"{case.name}: the unbroken run failed")
     longest = arguments.longest or time.monotonic() - started
-    moments = run_with_kills(case, folder / "killed", arguments.kills, longest, rng)
-    expected, found = case.hashes(unbroken), case.hashes(folder / "killed")
+    moments, folders = run_with_kills(case, folder, arguments.kills, longest, rng)
+    expected, found = case.hashes(unbroken), [case.hashes(one) for one in folders]
+    rows = [(name, expected[name], one[name]) for one in found for name in expected]
     lines = [
-        f"## {case.name}, killed {len(moments)} times\n",
+        f"## {case.name}, killed {len(moments)} times in {len(folders)} runs\n",
         "SIGKILL after " + ", ".join(f"{moment:.1f}" for moment in moments) + " s of each start.\n",
         "| file | unbroken | killed | same |\n|---|---|---|---|",
-        *(f"| {n} | {expected[n]} | {found[n]} | {'yes' if expected[n] == found[n] else 'NO'} |" for n in expected),
+        *(f"| {name} | {first} | {second} | {'yes' if first == second else 'NO'} |" for name, first, second in rows),
     ]
-    return "\n".join(lines), expected == found
+    return "\n".join(lines), all(one == expected for one in found)
 
 
 def main() -> int:

@@ -116,6 +116,7 @@ class RewardSpec:
         find_idle: What in a training keeps it from having an effect, as a sentence with the remedy; None where nothing.
         scores_alone: Whether a sample's outcome depends on that sample alone and takes long, so that it is worth scoring
             while other samples are still being generated.
+        place: File and line of a reward of the user's own.
         verifies: Columns of a set of traces any of which lets `data verify` and `data pass-rate` choose it.
     """
 
@@ -135,6 +136,7 @@ class RewardSpec:
     scores_alone: bool = False
     is_default: bool = False
     verifies: tuple[str, ...] = ()
+    place: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "function_name", self.function_name or f"{self.name}_reward")

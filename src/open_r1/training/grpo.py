@@ -37,6 +37,7 @@ from open_r1.training.held_out import HeldOutTrainer, check_held_out
 from open_r1.training.lengths import drop_long_prompts, leave_out_refused
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter, report_trainable
 from open_r1.training.parse import StageArguments
+from open_r1.training.phases import PhaseTrainer
 from open_r1.training.preflight import check_before_training
 from open_r1.training.prompt_stream import make_stream, pass_rate_of
 from open_r1.training.resuming import ResumableTrainer
@@ -60,7 +61,9 @@ class EpochSampler(RepeatSampler):
             self.generator.manual_seed((self.seed or 0) + epoch)
 
 
-class RolloutTrainer(ResumableTrainer, HeldOutTrainer, DynamicSamplingTrainer, TokenBudgetTrainer, SlotRolloutTrainer):
+class RolloutTrainer(
+    ResumableTrainer, PhaseTrainer, HeldOutTrainer, DynamicSamplingTrainer, TokenBudgetTrainer, SlotRolloutTrainer
+):
     """TRL's GRPOTrainer that keeps its rollouts, leaves unscored samples out, and resumes in any epoch.
 
     Leans on private things of TRL 1.16: `_logs` and `_metrics` of the last generation batch, `_calculate_rewards`,

@@ -43,7 +43,7 @@ PRESETS: dict[PresetName, Preset] = {
             "scale_rewards": "group",
         },
     ),
-    # DAPO, sections 3.1 to 3.4: clip higher, no KL, a mean over tokens, truncated samples left out.
+    # DAPO, sections 3.1 to 3.4: clip higher, no KL, a mean over tokens, truncated samples left out, dull groups replaced.
     "dapo": Preset(
         ("2503.14476",),
         {
@@ -54,6 +54,7 @@ PRESETS: dict[PresetName, Preset] = {
             "scale_rewards": "group",
             "importance_sampling_level": "token",
             "mask_truncated_completions": True,
+            "dynamic_sampling": True,
         },
     ),
     # Dr. GRPO, section 3.2: no division by the group's standard deviation nor by a sample's length.

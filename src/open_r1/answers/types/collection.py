@@ -109,7 +109,6 @@ _CASES = re.compile(
 )
 _NAMED_TUPLE = re.compile(r"\(\s*[A-Za-z](?:_\{\w+\})?(?:,[A-Za-z](?:_\{\w+\})?)+\s*\)=(?P<value>\(.*\))")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|in)(?![a-z])")
-_COMMA_NUMBERS = re.compile(r"-?\d+(?:,-?\d+)+")
 
 
 def read_group_or_cases(gold: str) -> Group | None:
@@ -141,7 +140,8 @@ def are_groups_equal(gold: Group, answer: str, comparison: Comparison) -> bool:
     if not _have_compatible_brackets(gold, found) or len(gold.parts) != len(found.parts):
         return False
     gold_named, answer_named = _by_name(gold.parts), _by_name(found.parts)
-    if gold.is_unordered and not comparison.ordered and not gold_named:
+    is_tuple = found.opening == "("  # in which an order is stated
+    if gold.is_unordered and not is_tuple and not comparison.ordered and not gold_named:
         return _match_in_any_order(gold.parts, found.parts, comparison)
     pairs = list(zip(gold_named or gold.parts, answer_named or found.parts, strict=True))
     return _all_equal(pairs, comparison)
