@@ -140,3 +140,15 @@ def test_vllm_is_reached_on_a_cpu_where_its_parts_are_replaced() -> None:
     settings = source(VLLMGeneration.generate)
     for name in ("repetition_penalty", "temperature", "top_p", "top_k", "min_p", "max_tokens"):
         assert settings.count(f'"{name}":') == 2, f"{name}: a model's own would be applied unseen"
+
+
+def test_dynamic_sampling_finds_what_it_samples_and_scores_with() -> None:
+    text = source(trl.GRPOTrainer._generate_and_score_completions)
+    assert "rewards_per_func = self._calculate_rewards(inputs, prompts, completions, completion_ids_list)" in text
+    assert '"advantages": advantages,' in text
+    assert (
+        "return prompt_ids, completion_ids, tool_mask, completions, logprobs, extra_fields, images, tool_images"
+        in (source(trl.GRPOTrainer._generate))
+    )
+    assert "self._pending_extra_logs[column].extend(values)" in source(trl.GRPOTrainer._log_completion_extra)
+    assert "advantages / (std_rewards + 1e-4)" in text, "why a mean's rounding becomes an advantage"

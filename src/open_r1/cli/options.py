@@ -17,7 +17,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from open_r1.cli.console import fail
+from open_r1.cli.console import fail, tell
 from open_r1.errors import nearest
 
 Settings = TypeVar("Settings")
@@ -275,9 +275,11 @@ def add_rows(parser: Any, source: str = "source", help: str = ROWS) -> None:
 
 def read_rows(arguments: argparse.Namespace, source: str | None = None) -> Any:
     """The rows that the options of `add_rows` name."""
+    source = str(source or arguments.source)
+    tell(f"reading {source}")
     from open_r1.data.sources import open_rows
 
-    return open_rows(source or arguments.source, arguments.dataset_config, arguments.split)
+    return open_rows(source, arguments.dataset_config, arguments.split)
 
 
 def add_reward_choice(parser: Any, rewards: str) -> None:
@@ -287,19 +289,6 @@ def add_reward_choice(parser: Any, rewards: str) -> None:
     group = parser.add_argument_group("rewards")
     add_settings(group, RewardChoice, "rewards", "solution_column", rewards={"help": rewards})
     add(group, "set", help="a setting of the rewards; may be repeated")
-
-
-def add_sampling(parser: Any, **defaults: Any) -> None:
-    """How completions are sampled; `defaults` by name, None where a benchmark or server has its own."""
-    group = parser.add_argument_group("sampling")
-    for name in ("num_samples", "temperature", "top_p", "max_new_tokens", "seed"):
-        add(group, name, **({"default": defaults[name]} if name in defaults else {}))
-
-
-def add_rewards(parser: Any, **settings: Any) -> None:
-    """Which rewards, and their settings: --rewards --set."""
-    add(parser, "rewards", **settings)
-    add(parser, "set", help="a setting of the rewards; may be repeated")
 
 
 def add_results(parser: Any, *names: str, **settings: Any) -> None:

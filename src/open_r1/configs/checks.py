@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 from open_r1.configs.references import split_object
 from open_r1.errors import ConfigError, nearest
 
-EVALUATED = ("loss", "mean_token_accuracy", "entropy", "num_tokens", "reward", "reward_std", "frac_reward_zero_std", "kl",
-             "aux_loss", "runtime", "samples_per_second", "steps_per_second")  # fmt: skip
+MAY_CHANGE = frozenset(
+    """overwrite_output_dir output_dir resume_from_checkpoint logging_steps logging_strategy logging_first_step
+    report_to run_name project log_level log_level_replica disable_tqdm save_total_limit save_steps
+    push_to_hub push_to_hub_revision hub_token hub_model_id hub_strategy hub_private_repo hub_model_revision
+    hub_revision hub_always_push overwrite_hub_revision wandb_entity wandb_project wandb_run_group
+    preflight_prompts wandb_log_unique_prompts log_completions num_completions_to_print trackio_space_id trackio_bucket_id
+    vllm_server_base_url vllm_server_host vllm_server_port vllm_server_timeout vllm_group_port
+    trackio_static_space_id benchmarks local_rank dataset_num_proc""".split()
+)
+"""Settings that don't change the weights a run ends with: a resumed run may change them, and a finished stage stays done."""
+
+EVALUATED = ("loss", "accuracy", "mean_token_accuracy", "entropy", "num_tokens", "reward", "reward_std",
+             "frac_reward_zero_std", "kl", "aux_loss", "runtime", "samples_per_second", "steps_per_second")  # fmt: skip
 """What an evaluation while training reports."""
 
 
@@ -36,12 +48,23 @@ def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
             "save_only_model leaves the optimizer out of checkpoints, so a run could not go on from one; "
             "set save_only_model false, or save_strategy no."
         )
+    if (model.load_in_4bit or model.load_in_8bit) and not model.use_peft:
+        bits = "load_in_4bit" if model.load_in_4bit else "load_in_8bit"
+        raise ConfigError(
+            f"{bits} is set but use_peft is not, and quantized weights can't be trained; set use_peft true (QLoRA)."
+        )
     check_best_metric(training)
+    check_early_stop(training)
     if kind == "sft":
         check_packing(training)
     else:
         check_checkpoints(training)
         check_reward_weights(script, training)
+        if training.hard_threshold >= training.easy_threshold:
+            raise ConfigError(
+                f"hard_threshold = {training.hard_threshold:g} must be below easy_threshold = "
+                f"{training.easy_threshold:g}; problems between them are sampled in every epoch."
+            )
 
 
 def check_packing(training: Any) -> None:
@@ -50,6 +73,12 @@ def check_packing(training: Any) -> None:
         raise ConfigError(f"max_length must be at least 1 token or null, but is {training.max_length}.")
     if training.packing and training.max_length is None:
         raise ConfigError("packing fills sequences of max_length tokens, but max_length is null; give a number.")
+    context_parallel = int(os.environ.get("PARALLELISM_CONFIG_CP_SIZE") or 1)
+    if context_parallel > 1 and (training.packing or training.eval_packing):
+        raise ConfigError(
+            "packing keeps samples apart by a mask, which context parallelism (parallelism_config_cp_size "
+            f"{context_parallel} in accelerate's file) drops; set packing false, or parallelism_config_cp_size 1."
+        )
     if training.padding_free and not training.packing and training.max_length is not None:
         raise ConfigError(
             f"padding_free without packing does not keep to max_length = {training.max_length}; set packing true, or "
@@ -65,6 +94,14 @@ def check_best_metric(training: Any) -> None:
         raise ConfigError(
             f"metric_for_best_model = '{name}' is not a metric that an evaluation reports{nearest(name, EVALUATED)} "
             f"It reports: {', '.join(EVALUATED)}, and in GRPO rewards/NAME/mean."
+        )
+
+
+def check_early_stop(training: Any) -> None:
+    """ConfigError for an early stop without evaluations."""
+    if training.early_stopping_patience is not None and training.eval_strategy == "no":
+        raise ConfigError(
+            "early_stopping_patience counts evaluations, but eval_strategy is no; set eval_strategy steps and eval_steps."
         )
 
 

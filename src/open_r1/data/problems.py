@@ -25,7 +25,6 @@ from open_r1.data.columns import (
     PROMPT_COLUMNS,
     find_column,
     find_prompt_column,
-    gold_text,
     read_chat,
     require_columns,
 )
@@ -33,6 +32,7 @@ from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.generation import Message
 from open_r1.generation.protocol import to_messages
+from open_r1.generation.templates import Turns
 from open_r1.records import Problem
 
 SHOWN_ROWS = 3  # unusable rows that a message quotes
@@ -72,12 +72,16 @@ class TraceProblem:
 
 @dataclass
 class Survey:
-    """What a first pass over the problems found; `keys` are 64 bits of each id, `repeated` has those of several rows."""
+    """What a first pass over the problems found; `keys` are 64 bits of each id, `repeated` has those of several rows.
+
+    `turns` counts the prompts by their roles.
+    """
 
     keys: array[int] = field(default_factory=lambda: array("Q"))
     unusable: int = 0
     examples: list[str] = field(default_factory=list)
     repeated: dict[int, int] = field(default_factory=dict)
+    turns: Counter[Turns] = field(default_factory=Counter)
 
     @property
     def num_problems(self) -> int:
@@ -108,6 +112,7 @@ class ProblemSet:
             trouble = self.find_trouble(row)
             if trouble is None:
                 survey.keys.append(key_of(self.base_id(row)))
+                survey.turns[self.turns_of(row)] += 1
                 continue
             survey.unusable += 1
             if len(survey.examples) < SHOWN_ROWS:
@@ -172,6 +177,12 @@ class ProblemSet:
         prompt = row[self.prompt_column]
         words = json.dumps(prompt, sort_keys=True) if isinstance(prompt, list) else str(prompt)
         return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    def turns_of(self, row: dict[str, Any]) -> Turns:
+        """The roles of the conversation that asks a row's problem."""
+        prompt = row[self.prompt_column]
+        turns = read_chat(prompt) or [] if isinstance(prompt, list) else ""
+        return tuple(message["role"] for message in to_messages(turns, self.source.system_prompt))
 
     def make_messages(self, row: dict[str, Any]) -> list[Message]:
         """The conversation that asks a row's problem."""
@@ -262,21 +273,23 @@ def split_id(name: str) -> tuple[str, int]:
     return (base, int(number)) if dash and number.isdecimal() and len(number) < 10 else (name, 0)
 
 
-def read_problem_file(name: str, prompt_column: str, gold_column: str | None) -> list[Problem]:
-    """Every row as a Problem, with its `family` and `difficulty` where those columns exist.
+def read_problem_file(name: str) -> list[Problem]:
+    """Every row as a Problem, its columns found by name, with its `family` and `difficulty` where it has them.
 
     DataError names the first row without a problem or an answer, or whose difficulty is not a number.
     """
     rows = open_rows(name)
-    require_columns(rows.columns, [prompt_column], name, "--prompt_column")
-    gold = find_column(rows.columns, gold_column, GOLD_COLUMNS, name, "--solution_column", "answers")
+    prompt, gold = (
+        find_column(rows.columns, None, known, name, "a column of that name", what)
+        for known, what in ((PROMPT_COLUMNS, "problems"), (GOLD_COLUMNS, "answers"))
+    )
     problems = []
     for number, row in enumerate(rows.read(), start=1):
         where = f"row {number} of data set '{name}'"
         problems.append(
             Problem(
-                prompt=read_text(row, prompt_column, where),
-                gold=read_text({gold: gold_text(row.get(gold), f"{where}: '{gold}'")}, gold, where),
+                prompt=read_text(row, prompt, where),
+                gold=read_text({gold: rows.to_text(row.get(gold))}, gold, where),
                 family=str(row.get("family") or ""),
                 difficulty=read_difficulty(row.get("difficulty"), where),
                 metadata={"ordered": bool(row.get("ordered"))},
