@@ -4,8 +4,9 @@
 
 Lengths are log-normal with the mean of Mixture-of-Thoughts (2.1 billion tokens in 349,317 rows: 6,000) and a spread of 0.8,
 cut at 32,768, all divided by `--scale`. Each side trains on the same samples, in batches of `--batch_size`; the packed one
-in sequences of the longest length, one at a time, as many an update as have about as many tokens as the others' padded batch.
-Useful tokens are those of the samples. On a CPU the time is that of the processor, which other work on the machine changes least.
+in sequences of the longest length, one at a time, as many an update as have about as many tokens as the others' padded
+batch. Useful tokens are those of the samples. On a CPU the time is that of the processor, which other work on the machine
+changes least.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import torch
 from datasets import Dataset
 from demo import REPO, describe_machine
 from grpo_step import SHAPES, TOKENIZER, Watch, make_model
+from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from open_r1.training.sft import TraceTrainer
@@ -77,6 +79,7 @@ def measure(
             processing_class=TOKENIZER,
             callbacks=[watch],
         )
+        trainer.remove_callback(PrinterCallback)
         watch.on_pre_optimizer_step = lambda *_, **__: None  # type: ignore[method-assign]  # keeps no gradients
         if arguments.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
