@@ -18,7 +18,7 @@ DEVELOPER = {"VLLM_SERVER_DEV_MODE": "1"}  # without it a server has no endpoint
 
 @contextmanager
 def rollout_servers(report: Callable[[str], None]) -> Iterator[Callable[[str, str, Any], str]]:
-    """A function that starts a server of a model for a stage and gives its address; the server is stopped when the block ends."""
+    """A function that starts a server of a model for a stage and gives its address; it is stopped when the block ends."""
     with ExitStack() as running:
 
         def open_server(model: str, dtype: str, arguments: Any) -> str:
