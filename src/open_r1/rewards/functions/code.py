@@ -27,7 +27,7 @@ class CodeScorer(programs.ProgramScorer[Verification]):
     needs = NEEDS
 
     def read(self, row: programs.Row) -> tuple[Verification, str] | Outcome:
-        """The row's tests and their language; an outcome without a value where there are none, or the language is unknown."""
+        """The tests and their language; an outcome without a value where there are none or the language is unknown."""
         verification = read_verification(row["verification_info"])
         if verification is None:
             return Outcome(None, NOT_APPLICABLE)
