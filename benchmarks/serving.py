@@ -22,8 +22,8 @@ from pathlib import Path
 
 from demo import describe_machine
 
+from open_r1.estimates import estimate_share
 from open_r1.evaluation.scoring import score_answers
-from open_r1.evaluation.statistics import estimate_share
 from open_r1.generation import Generator, Sampling
 from open_r1.generation.in_process import TransformersGenerator
 from open_r1.generation.openai_server import OpenAIServer, ServerSettings

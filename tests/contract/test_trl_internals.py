@@ -126,3 +126,15 @@ def test_rollouts_are_sampled_where_the_engine_takes_over() -> None:
     parameters = list(inspect.signature(trl.GRPOTrainer._generate_single_turn).parameters)
     assert parameters[:3] == ["self", "prompt_ids", "images"]
     assert "return completion_ids, logprobs" in source(trl.GRPOTrainer._generate_single_turn)
+
+
+def test_dynamic_sampling_finds_what_it_samples_and_scores_with() -> None:
+    text = source(trl.GRPOTrainer._generate_and_score_completions)
+    assert "rewards_per_func = self._calculate_rewards(inputs, prompts, completions, completion_ids_list)" in text
+    assert '"advantages": advantages,' in text
+    assert (
+        "return prompt_ids, completion_ids, tool_mask, completions, logprobs, extra_fields, images, tool_images"
+        in (source(trl.GRPOTrainer._generate))
+    )
+    assert "self._pending_extra_logs[column].extend(values)" in source(trl.GRPOTrainer._log_completion_extra)
+    assert "advantages / (std_rewards + 1e-4)" in text, "why a mean's rounding becomes an advantage"

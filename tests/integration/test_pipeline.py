@@ -124,7 +124,7 @@ def test_running_it_again_skips_every_finished_stage(finished_run: Path, open_r1
     before = fingerprint_of_results(finished_run)
     ran = open_r1("run", finished_run.parent / "recipe" / "pipeline.yaml")
     assert ran.status == 0
-    assert ran.err.count("already done, skipped") == 8
+    assert ran.err.count("already done in") == 8
     assert fingerprint_of_results(finished_run) == before
 
 
@@ -143,7 +143,7 @@ def test_other_settings_are_refused_and_made_anew_only_when_asked(
     assert typo.status == 2 and "did you mean 'max_steps'" in typo.err  # type: ignore[attr-defined]
     assert fingerprint_of_results(copy) == before
     made = open_r1(*changed, "--overwrite")
-    assert made.status == 0 and made.err.count("already done, skipped") == 6  # type: ignore[attr-defined]
+    assert made.status == 0 and made.err.count("already done in") == 6  # type: ignore[attr-defined]
     assert read_json(copy / "grpo" / "done.json")["steps"] == 4
     assert fingerprint_of_results(copy)["sft"] == before["sft"]
 

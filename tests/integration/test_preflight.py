@@ -38,7 +38,8 @@ def other(completions, **columns):
     meeting.wait()
     return [0.5] * len(completions)
 """
-OF_THE_CLOCK = ("step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second")
+OF_THE_CLOCK = ("step_time", "memory_gb", "tokens_per_second", "train_runtime", "train_samples_per_second",
+                "train_steps_per_second")  # fmt: skip
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def results(out: Path) -> dict[str, Any]:
     import pyarrow.parquet
 
     rows = [
-        {key: value for key, value in row.items() if key not in OF_THE_CLOCK}
+        {key: value for key, value in row.items() if key not in OF_THE_CLOCK and not key.startswith("seconds/")}
         for row in read_jsonl(out / "metrics.jsonl")
     ]
     rollouts = [pyarrow.parquet.read_table(path).to_pylist() for path in sorted((out / "rollouts").iterdir())]

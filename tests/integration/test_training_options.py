@@ -15,6 +15,7 @@ import pytest
 from transformers import TrainerCallback
 
 from open_r1.rundir import read_json, read_jsonl
+from open_r1.rundir.rollouts import read_rollouts
 
 SEEN: list[int] = []
 
@@ -458,3 +459,40 @@ def test_too_few_problems_are_refused_before_anything_is_trained(
     ran = open_r1(*words("grpo", tiny_model, few, tmp_path / "out"))
     assert ran.status == 2 and "a generation takes 2 problems (4 completions, 2 a problem), but there are 1" in ran.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("lora", [(), ("--use_peft", "true", "--lora_target_modules", "q_proj", "v_proj")])
+def test_sampling_by_pass_rates_resumes_exactly_and_rollouts_name_the_round(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path, lora: tuple[str, ...]
+) -> None:
+    out = tmp_path / "out"
+    sampling = ["--dynamic_sampling", "true", "--difficulty_pools", "true", "--no_positive_resampling", "true"]
+    reward = ["--reward_funcs", f"{__name__}:sometimes_right", "--preflight_prompts", "0", "--max_samples", "20"]
+    command = words("grpo", tiny_model, data, out, *sampling, *reward, *lora, "--max_steps", "6")
+    sys.modules.setdefault(__name__, sys.modules[__name__])
+    ran = open_r1(*command)
+    assert ran.status == 0, ran.err
+    unbroken, metrics = read_json(out / "done.json")["weights"], read_jsonl(out / "metrics.jsonl")
+    assert read_json(out / "checkpoint-6" / "prompt_stream.json")["epoch"] > 0
+    assert max(row.get("difficulty_pools/hard", 0) for row in metrics) > 0
+    rounds = [row["sampling_round"] for row in read_rollouts(out / "rollouts" / "step-000001.parquet").rows]
+    assert len(rounds) == 4
+    for step in (4, 6):
+        shutil.rmtree(out / f"checkpoint-{step}")
+    (out / "done.json").unlink()
+    assert open_r1(*command).status == 0
+    assert read_json(out / "done.json")["weights"] == unbroken
+    again = read_jsonl(out / "metrics.jsonl")
+    timed = ("step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second", "train_loss")
+    assert [{k: v for k, v in row.items() if k not in timed} for row in again] == [
+        {k: v for k, v in row.items() if k not in timed} for row in metrics
+    ]
+
+
+def sometimes_right(completions: Any, solution: Any, **_: Any) -> list[float]:
+    """Never right for even answers, and for the others by the completion's letters."""
+    texts = [completion[-1]["content"] for completion in completions]
+    return [float(sum(map(ord, text)) % 2 and int(gold) % 2) for text, gold in zip(texts, solution, strict=True)]
+
+
+sometimes_right.kind = "answer"  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -365,6 +366,31 @@ def test_processor_time_of_children_counts_whatever_becomes_of_them(box_a: Box, 
     if ran.exit_code == 3:
         pytest.skip("NO PYTHON3 ON THIS MACHINE'S PATH")
     assert ran.status is Status.TIME_LIMIT and ran.cpu_s > 1.4, describe(ran)
+
+
+LOOK_FOR_WHAT_IS_NOT_THERE = """
+import os, sys, time
+mark = time.time_ns()  # the names of an earlier run may be remembered
+for number in range(20_000):
+    for folder in sys.argv[1:]:
+        os.path.exists(f"{folder}/nothing {mark} {number}")
+print("done")
+"""
+DENTRIES = Path("/proc/sys/fs/dentry-state")
+
+
+def names_remembered(box: Box, *folders: str) -> int:
+    """By how many names that aren't there the kernel's memory of names grows."""
+    before = int(DENTRIES.read_text().split()[4])
+    ran = box.run(LOOK_FOR_WHAT_IS_NOT_THERE, args=folders)
+    assert ran.stdout == b"done\n", describe(ran)
+    return int(DENTRIES.read_text().split()[4]) - before
+
+
+def test_names_that_are_not_there_leave_nothing_in_the_folders_of_the_box(box_a: Box) -> None:
+    """No limit counts what the kernel remembers of them. It gives it up when memory is short."""
+    assert names_remembered(box_a, "/box", "/dev", "/etc", "") < 10_000
+    assert names_remembered(box_a, "/usr/lib") > 15_000, "the kernel doesn't count them, so this proves nothing"
 
 
 def test_a_thread_bomb_takes_no_threads_from_a_neighbour(two_workers: Box) -> None:

@@ -17,6 +17,8 @@ from processes import family
 from open_r1.execution.programs import Execution, Limits, Program, Status
 
 NOBODY = 65534
+UNUSED_USERS = range(60578, 61184)
+"""Between the users that systemd maps homes to and its dynamic ones; 65534 is `nobody`, as whom services run."""
 BRIEF = Limits(wall_s=5, cpu_s=5)
 
 
@@ -295,6 +297,7 @@ def test_the_kernel_says_that_a_program_has_no_rights(box: Box) -> None:
     assert "0" not in status["Uid"].split() + status["Gid"].split()
     if os.getuid() == 0:
         assert not status["Groups"].split() or status["Groups"].split() == status["Gid"].split()[:1]
+        assert {int(word) for word in status["Uid"].split()} < set(UNUSED_USERS)
 
 
 def test_the_kernel_says_otherwise_of_others() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
@@ -96,6 +96,14 @@ def number(value: Fraction | int) -> Node:
     return Node("number", value=Fraction(value))
 
 
+def quotient(top: Node, bottom: Node, name: str = "") -> Node:
+    r"""`top` over `bottom`; `\log a/\log b`, which is the same in every base, in natural logarithms."""
+    args = (top, bottom)
+    if all(part.name == "log" and len(part.args) == 1 for part in args):
+        args = tuple(replace(part, name="ln") for part in args)
+    return Node("div", args, name=name)
+
+
 def _tokens(text: str) -> list[Token]:
     tokens: list[Token] = []
     position = 0
@@ -149,7 +157,7 @@ class _Reader:
             if self._accept("cdot"):
                 node, is_divided = Node("mul", (node, self._read_signed(self._read_power))), False
             elif self._accept("/", "div"):
-                node, is_divided = Node("div", (node, self._read_signed(self._read_power))), True
+                node, is_divided = quotient(node, self._read_signed(self._read_power)), True
             elif self._starts_factor():
                 if is_divided:
                     raise UnreadableError  # 1/2x is read in two ways
@@ -270,7 +278,7 @@ class _Reader:
             return Node("constant", name="pi")
         if name in {"frac", "binom"}:
             args = (self._read_braced(), self._read_braced())
-            return Node("div", args, name="frac") if name == "frac" else Node("binom", args)
+            return quotient(*args, name="frac") if name == "frac" else Node("binom", args)
         if name == "sqrt":
             degree = self._read_until("]") if self._accept("[") else number(2)
             return Node("root", (self._read_braced() if self._is("{") else self._read_postfix(), degree))
@@ -287,8 +295,11 @@ class _Reader:
             if name not in {"sin", "cos", "tan", "cot", "sec", "csc"}:
                 raise UnreadableError
             name, exponent = f"arc{name}", None
-        is_bracket = self._is(*BRACKETS, "|")
-        argument = self._read_signed(self._read_power if is_bracket else self._read_factors)
+        is_round, is_bracket = self._is("("), self._is(*BRACKETS, "|")
+        read = self._read_postfix if is_round else self._read_power if is_bracket else self._read_factors
+        argument = self._read_signed(read)
+        if is_round and exponent is None and self._accept("^"):
+            exponent = self._read_argument()  # \\sin(x)^2 is the square of \\sin(x)
         node = Node("fn", (argument,) if base is None else (argument, base), name=name)
         return node if exponent is None else Node("pow", (node, exponent))
 

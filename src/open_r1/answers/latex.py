@@ -81,6 +81,9 @@ _MARKS = {
 }
 _COMMANDS = _rules(
     (rf"\{{([^{{}}]*)\\over{_END}([^{{}}]*)\}}", r"\\frac{\1}{\2}"),
+    (rf"\{{([^{{}}]*)\\choose{_END}([^{{}}]*)\}}", r"\\binom{\1}{\2}"),
+    (r"(?:\{\}|(?<![A-Za-z0-9}]))_\s*\{?(\d+)\}?\s*C_\s*\{?(\d+)\}?", r"\\binom{\1}{\2}"),
+    (r"(?<![A-Za-z\\])C_\s*\{?(\d+)\}?\s*\^\s*\{?(\d+)\}?", r"\\binom{\1}{\2}"),
     (r"\\[dtc]frac" + _END, r"\\frac"),
     (r"\\[dt]binom" + _END, r"\\binom"),
     (rf"\\(?:cdot|times|ast){_END}|\*(?!\*)(?<!\*\*)", r"\\cdot "),

@@ -19,7 +19,7 @@ _POINTS = (
     r"(?:\\(?:angle|triangle|overline|overrightarrow|widehat|vec|measuredangle|arc)\s*)*\{?[A-Z](?:\s*[A-Z]){1,4}\}?"
 )
 NAME = re.compile(
-    rf"{_LETTER}(?:\([^()=]{{0,40}}\))?"
+    rf"{_LETTER}(?:(?:\^\{{-1\}})?\([^()=]{{0,40}}\))?|\\frac\{{d[A-Za-z]?\}}\{{d[A-Za-z]\}}"
     rf"|\|?(?:{_POINTS})\|?|\\angle\s*[A-Z]|m\s*\\angle\s*[A-Z]+"
     rf"|[A-Z]{{1,2}}{_INDEX}|S_\{{[^{{}}]*\}}|\|[A-Za-z](?:_\{{\w+\}})?\|"
     rf"|\(\s*[A-Za-z]{_INDEX}?(?:,[A-Za-z]{_INDEX}?)+\s*\)"

@@ -99,7 +99,8 @@ def _matching_end(text: str) -> str | None:
 def without_brackets(text: str) -> str:
     r"""`\left(42\right)` as `42`: brackets around a single thing say nothing."""
     for _ in range(MAX_BRACKETS):
-        if not text.startswith("(") or "," in text or _matching_end(text) != ")":
+        opening = next((bracket for bracket in ("(", r"\{") if text.startswith(bracket)), None)
+        if opening is None or "," in text or _matching_end(text) != BRACKETS[opening]:
             break
-        text = text[1:-1].strip()
+        text = text[len(opening) : -len(opening)].strip()
     return text

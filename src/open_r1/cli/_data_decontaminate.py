@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.cli.console import ProgressLine, show, show_json
+from open_r1.cli.console import ProgressLine, show, show_json, tell
 from open_r1.cli.options import add, add_results, add_rows, add_settings, read_rows, read_settings
 from open_r1.errors import ConfigError
 
@@ -67,8 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     destination = NOWHERE if arguments.dry_run else destination
     rows, named = read_rows(arguments), {"columns": arguments.columns, "processes": arguments.processes}
     with hold_outputs(destination.output, destination.report), ProgressLine() as line:
-        progress = line.counting("rows")
-        summary = decontaminate(rows, arguments.against, destination, rule, **named, num_examples=3, progress=progress)
+        named |= {"num_examples": 3, "progress": line.counting("rows"), "tell": tell}
+        summary = decontaminate(rows, arguments.against, destination, rule, **named)
     if arguments.json:
         show_json(summary.record())
     else:

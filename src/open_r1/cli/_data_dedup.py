@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from open_r1.cli.console import ProgressLine, show, show_json
+from open_r1.cli.console import ProgressLine, show, show_json, tell
 from open_r1.cli.options import add, add_results, add_rows, add_settings, read_rows, read_settings
 
 SUMMARY = "remove exact and near duplicates"
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     rows, settings = read_rows(arguments), read_settings(DedupSettings, arguments)
     named = {"columns": arguments.columns, "processes": arguments.processes}
     with hold_outputs(destination.output, destination.report), ProgressLine() as line:
-        summary = deduplicate(rows, destination, settings, **named, progress=line.counting("rows"))
+        summary = deduplicate(rows, destination, settings, **named, progress=line.counting("rows"), tell=tell)
     if arguments.json:
         show_json(summary.record())
         return 0

@@ -57,7 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     settings = read_settings(TraceSettings, arguments)
     source = read_settings(ProblemSource, arguments, name=arguments.source)
     if arguments.dry_run:
-        return show_plan(arguments.output_dir, read_problems(source), settings)
+        problems = read_problems(source)
+        check_template(problems, teacher)
+        return show_plan(arguments.output_dir, problems, settings)
     generate(source, arguments.output_dir, teacher, settings, arguments.overwrite, arguments.json)
     return 0
 
@@ -75,12 +77,14 @@ def generate(
     from open_r1.data.teacher import open_teacher
 
     problems, command = read_problems(source), command_line()
+    check_template(problems, teacher)
     completer = open_teacher(teacher, None if overwrite else folder, tell)
     given: dict[str, Any] = {"identity": teacher.identity(), "overwrite": overwrite, "command": command}
     with ProgressLine(is_paced=True) as line:
         given |= {"progress": line.show, "progress_every_s": line.every_s}
         summary = generate_traces(problems, folder, completer, settings, **given)
-    tell(describe_end(summary, folder))
+    is_done = not summary["samples_missing"] and not summary["last_run"]["samples"]
+    tell(f"already done in {folder}" if is_done else describe_end(summary, folder))
     if json:
         show_json(summary)
     if summary["samples_missing"]:
@@ -89,6 +93,7 @@ def generate(
 
 def read_problems(source: ProblemSource) -> ProblemSet:
     """The problems, with notices about rows that are left out or repeat a prompt."""
+    tell(f"reading {source.name}")
     from open_r1.data.problems import ProblemSet
 
     problems = ProblemSet(source)
@@ -101,6 +106,17 @@ def read_problems(source: ProblemSource) -> ProblemSet:
             "of its own (open-r1 data dedup removes repeated ones)"
         )
     return problems
+
+
+def check_template(problems: ProblemSet, teacher: TeacherSettings) -> None:
+    """ModelError where the template of a model in this process refuses every prompt; a notice where it refuses some."""
+    from open_r1.generation.templates import check_turns
+
+    turns = problems.survey.turns
+    refused = check_turns(str(teacher.model), turns) if teacher.backend != "server" else {}
+    for roles, reason in refused.items():
+        said = f"{turns[roles]:,} prompts ({', then '.join(roles)}) will fail"
+        tell(f"notice: {said}, since the chat template refuses them: {reason}")
 
 
 def show_plan(folder: Path, problems: ProblemSet, settings: TraceSettings) -> int:

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from open_r1.cli.console import ProgressLine, show, show_json
+from open_r1.cli.console import ProgressLine, show, show_json, tell
 from open_r1.cli.options import add_results
 from open_r1.errors import ConfigError
 
@@ -37,13 +37,15 @@ def add_options(parser: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the mixture as shards, and show each data set's share."""
+    tell(f"reading {arguments.recipe}")
     from open_r1.data.mixtures import mix
     from open_r1.rundir import RunDir
 
     folder = None if arguments.dry_run else arguments.output_dir
     mixture, recipe, overwrite = read_mixture(arguments.recipe), str(arguments.recipe), arguments.overwrite
     with RunDir(folder).locked() if folder else nullcontext(), ProgressLine() as line:
-        mixed = mix(mixture, folder, recipe=recipe, overwrite=overwrite, progress=line.counting("rows"))
+        callbacks: dict[str, Any] = {"progress": line.counting("rows"), "tell": tell}
+        mixed = mix(mixture, folder, recipe=recipe, overwrite=overwrite, **callbacks)
     if arguments.json:
         show_json(mixed.record())
         return 0

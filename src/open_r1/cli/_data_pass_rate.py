@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from open_r1.cli._data_generate import add_teacher, read_problems, show_plan
+from open_r1.cli._data_generate import add_teacher, check_template, read_problems, show_plan
 from open_r1.cli._data_publish import push
 from open_r1.cli.console import ProgressLine, command_line, show, show_json, tell
 from open_r1.cli.options import add, add_results, add_reward_choice, add_settings, read_settings
@@ -87,8 +87,10 @@ def leave_out_defaults(parser: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Sample and score every problem, keep those of medium pass rate, and push them if asked to."""
     from open_r1.data.generation import TraceSettings
+    from open_r1.data.pass_rate import SUMMARY as SUMMARY_FILE
     from open_r1.data.pass_rate import PassRateSettings, measure_pass_rate
     from open_r1.data.teacher import open_teacher
+    from open_r1.rundir import read_json
 
     request, reward_settings = merge(arguments)
     check_request(request)
@@ -97,6 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = read_settings(PassRateSettings, request, reward_weights=weights, reward_settings=reward_settings)
     sampling = read_settings(TraceSettings, request)
     problems = read_problems(read_source(request))
+    check_template(problems, teacher)
     if request.dry_run:
         _, used = settings.scorer(problems)
         show_plan(request.output_dir, problems, sampling)
@@ -109,7 +112,11 @@ def run(arguments: argparse.Namespace) -> int:
     given["identity"] = teacher.identity() | {"engine_options": dict(teacher.engine_options)}
     with ProgressLine(is_paced=True) as line, ProgressLine() as scored:
         given |= {"progress": line.show, "progress_every_s": line.every_s, "scored": scored.counting("problems")}
+        path = request.output_dir / SUMMARY_FILE
+        earlier = read_json(path) if path.is_file() else {}
         summary = measure_pass_rate(problems, request.output_dir, completer, sampling, settings, **given)
+    if earlier and earlier | {"unscored_now": {}} == summary:
+        tell(f"already done in {request.output_dir}")
     if request.json:
         show_json(summary)
     else:

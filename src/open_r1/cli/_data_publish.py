@@ -40,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def push(source: str, repo_id: str, output_dir: Path | None, *, dry_run: bool = False, **options: Any) -> None:
     """Publish, and say so."""
+    tell(f"reading {source}")
     from open_r1.data.shards import publish
     from open_r1.rundir import RunDir
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from open_r1.cli.console import ProgressLine, show, show_json, table
+from open_r1.cli.console import ProgressLine, show, show_json, table, tell
 from open_r1.cli.options import add, add_results, add_rows, add_settings, read_rows, read_settings
 
 SUMMARY = "the traces worth training on, the best of each problem"
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     rows, settings = read_rows(arguments, arguments.verified), read_settings(SelectSettings, arguments)
     named = {"overwrite": arguments.overwrite, "processes": arguments.processes}
     with hold_outputs(output), ProgressLine() as line:
-        counts = select(rows, output, settings, **named, progress=line.counting("traces"))
+        counts = select(rows, output, settings, **named, progress=line.counting("traces"), tell=tell)
     if arguments.json:
         show_json(counts)
         return 0

@@ -50,10 +50,13 @@ def run(arguments: argparse.Namespace) -> int:
     with ProgressLine() as line:
         progress = line.counting("traces")
         record = verify(rows, output, settings, judge=judge, overwrite=arguments.overwrite, progress=progress)
+    is_done = record["earlier"] == record["traces"]
+    if is_done:
+        tell(f"already done in {output}")
     if arguments.json:
         show_json(record)
         return 0
-    earlier = f" ({record['earlier']:,} of them in an earlier run)" if record["earlier"] else ""
+    earlier = f" ({record['earlier']:,} of them in an earlier run)" if record["earlier"] and not is_done else ""
     show(
         f"{record['traces']:,} traces{earlier}: {record['verified']:,} verified, {record['refuted']:,} refuted, "
         f"{record['undecided']:,} undecided"

@@ -93,6 +93,7 @@ def _server_of(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     from open_r1.net.addresses import parse_api_address
 
     if is_address(arguments.model):
+        tell(f"asking {arguments.model}")
         yield parse_api_address(arguments.model).url, os.environ.get("OPENAI_API_KEY", "").strip()
         return
     from open_r1.serving.backends import ServeOptions, check_model, choose_backend

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.cli.console import show, show_json
+from open_r1.cli.console import show, show_json, tell
 from open_r1.cli.options import add, add_verb
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the table of results, and each evaluation's difference from the first."""
+    tell(f"reading {', '.join(map(str, arguments.folders))}")
     from open_r1.evaluation.summary import as_record
     from open_r1.evaluation.table import compare_results, read_results, render_table
 

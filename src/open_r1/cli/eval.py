@@ -112,6 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.lighteval:
         _print_lighteval(arguments, folder)
         return 0
+    tell(f"reading the problems of {arguments.problems or ', '.join(arguments.benchmarks)}")
     plans = make_plans(arguments)
     if arguments.dry_run:
         _show_plans(plans, folder, arguments.json)
@@ -196,7 +197,7 @@ def make_plans(arguments: argparse.Namespace) -> list[Plan]:
     for name in (name for name, path in data.items() if not path):
         raise ConfigError(f"--data {name} does not have the form NAME=FILE, as math_500=math500.jsonl.")
     plans = [
-        plan_evaluation(benchmark, settings, data.pop(name, None), tell)
+        plan_evaluation(benchmark, settings, data.pop(name, None), tell, "" if arguments.server else arguments.model)
         for name, benchmark in _choose_benchmarks(arguments).items()
     ]
     if data:

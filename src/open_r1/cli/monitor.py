@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from open_r1.cli.console import show_json, tell
+from open_r1.cli.console import ProgressLine, show_json, tell
 from open_r1.cli.options import add, add_verb
 
 COLUMNS = ("completion", "generation", "output", "response", "text", "messages")
@@ -32,15 +32,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure each output of the file, and show the means as JSON."""
     tell(f"reading {arguments.file}")
     from open_r1.data.columns import find_column
-    from open_r1.data.sources import load_splits
+    from open_r1.data.sources import open_rows
     from open_r1.evaluation.monitor import measure, summarise_quality
     from open_r1.rewards.base import text_of
     from open_r1.rundir import write_jsonl
 
-    rows: Any = load_splits(arguments.file, None, arguments.split)[arguments.split]
-    found = list(rows.column_names)
-    column = find_column(found, arguments.column, COLUMNS, arguments.file, "--column", "outputs")
-    measured = [measure(text_of(row[column] or "")) for row in rows.select_columns([column])]
+    rows = open_rows(arguments.file, None, arguments.split)
+    column = find_column(list(rows.columns), arguments.column, COLUMNS, arguments.file, "--column", "outputs")
+    measured: list[dict[str, Any]] = []
+    with ProgressLine() as line:
+        show = line.counting("outputs")
+        for row in rows.read([column]):
+            measured.append(measure(text_of(row.get(column) or "")))
+            show(len(measured), None)
     if arguments.output:
         write_jsonl(arguments.output, measured)
     show_json(summarise_quality(measured))

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from open_r1.cli.console import fail
+from open_r1.cli.console import fail, tell
 from open_r1.errors import nearest
 
 Settings = TypeVar("Settings")
@@ -275,9 +275,11 @@ def add_rows(parser: Any, source: str = "source", help: str = ROWS) -> None:
 
 def read_rows(arguments: argparse.Namespace, source: str | None = None) -> Any:
     """The rows that the options of `add_rows` name."""
+    source = str(source or arguments.source)
+    tell(f"reading {source}")
     from open_r1.data.sources import open_rows
 
-    return open_rows(source or arguments.source, arguments.dataset_config, arguments.split)
+    return open_rows(source, arguments.dataset_config, arguments.split)
 
 
 def add_reward_choice(parser: Any, rewards: str) -> None:

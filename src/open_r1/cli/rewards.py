@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.cli.console import show, show_json, table
+from open_r1.cli.console import show, show_json, table, tell
 from open_r1.cli.options import add, add_verb
 from open_r1.errors import DataError
 
@@ -74,6 +74,7 @@ def run_describe(arguments: argparse.Namespace) -> int:
 
 def run_score(arguments: argparse.Namespace) -> int:
     """Score each line of a file by the named rewards, and show the summary."""
+    tell(f"reading {arguments.file}")
     from open_r1.rewards.registry import build_reward
     from open_r1.rewards.settings import read_reward_settings
 

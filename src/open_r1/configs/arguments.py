@@ -16,7 +16,9 @@ from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT, SHARE, Range
 from open_r1.errors import ConfigError
 
-__all__ = ["GRPOConfig", "ModelConfig", "SFTConfig", "ScriptArguments"]
+__all__ = ["GRPOConfig", "ModelConfig", "PresetName", "SFTConfig", "ScriptArguments"]
+
+PresetName = Literal["grpo", "dapo", "dr_grpo", "gspo", "cispo"]
 
 
 @dataclass
@@ -64,6 +66,14 @@ class StageSettings:
     wandb_entity: str | None = setting(None, "Weights & Biases entity.")
     wandb_project: str | None = setting(None, "Weights & Biases project.")
     wandb_run_group: str | None = setting(None, "Weights & Biases run group.")
+    guards: Literal["warn", "stop", "off"] = setting(
+        "warn",
+        "What an alarm of the logged numbers does (loss spike, KL, entropy, reward up while held-out accuracy is flat …): "
+        "report it, also end the run where it means ruin, or nothing.",
+    )
+    early_stopping_patience: int | None = setting(
+        None, "Stop when metric_for_best_model has not improved for so many evaluations.", COUNT
+    )
     overwrite_output_dir: bool = setting(False, "Start over in a folder that contains a run: remove the old one.")
 
 
@@ -78,11 +88,22 @@ class SFTConfig(StageSettings, trl.SFTConfig):
         "truncate", "What becomes of samples of more than max_length tokens."
     )
 
+    def __post_init__(self) -> None:
+        if self.early_stopping_patience:
+            self.metric_for_best_model = self.metric_for_best_model or "loss"
+        super().__post_init__()
+
 
 @dataclass
 class GRPOConfig(StageSettings, trl.GRPOConfig):
     """TRL's GRPOConfig with Open R1's settings."""
 
+    preset: PresetName | None = setting(
+        None,
+        "The settings of a paper's algorithm: loss, clipping, KL, reward scale. grpo: arXiv:2402.03300; dapo: "
+        "arXiv:2503.14476; dr_grpo: arXiv:2503.20783; gspo: arXiv:2507.18071; cispo: arXiv:2506.13585. Keys that are given "
+        "beside it win.",
+    )
     wandb_log_unique_prompts: bool = setting(True, "Log each prompt once in the table of completions.")
     max_unscored_share: float = setting(
         0.5, "Stop when a reward could not score more than this share of recent samples.", SHARE
@@ -93,9 +114,28 @@ class GRPOConfig(StageSettings, trl.GRPOConfig):
         Range(0),
     )
     max_prompt_length: int | None = setting(None, "Leave out problems whose prompt has more tokens than this.", COUNT)
+    dynamic_sampling: bool = setting(
+        False, "Replace groups whose samples all earn the same by groups of further problems (DAPO)."
+    )
+    dynamic_sampling_max_rounds: int = setting(
+        10, "Rounds of sampling for one generation at most; verl's max_num_gen_batches.", Range(2)
+    )
+    difficulty_pools: bool = setting(
+        False, "Sample easy and hard problems, by the pass rate measured last, in few epochs only."
+    )
+    easy_threshold: float = setting(1.0, "difficulty_pools: problems from this pass rate on are easy.", SHARE)
+    hard_threshold: float = setting(0.0, "difficulty_pools: problems up to this pass rate are hard.", SHARE)
+    pool_fraction: float = setting(
+        0.1, "difficulty_pools: the share of epochs in which an easy or hard problem is sampled.", SHARE
+    )
+    no_positive_resampling: bool = setting(
+        False, "Leave problems that training has solved, at a pass rate of 0.9 or more, out of later epochs (ScaleRL)."
+    )
     num_completions_to_print: int | None = setting(0, "Completions shown in the terminal at each logged step.")
 
     def __post_init__(self) -> None:
+        if self.load_best_model_at_end or self.early_stopping_patience:
+            self.metric_for_best_model = self.metric_for_best_model or "accuracy"
         super().__post_init__()
         self.log_unique_prompts = self.log_unique_prompts or self.wandb_log_unique_prompts
         self.log_completions = self.log_completions or bool(self.num_completions_to_print)

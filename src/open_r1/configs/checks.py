@@ -8,8 +8,18 @@ from typing import Any
 from open_r1.configs.references import split_object
 from open_r1.errors import ConfigError, nearest
 
-EVALUATED = ("loss", "mean_token_accuracy", "entropy", "num_tokens", "reward", "reward_std", "frac_reward_zero_std", "kl",
-             "aux_loss", "runtime", "samples_per_second", "steps_per_second")  # fmt: skip
+MAY_CHANGE = frozenset(
+    """overwrite_output_dir output_dir resume_from_checkpoint logging_steps logging_strategy logging_first_step
+    report_to run_name project log_level log_level_replica disable_tqdm save_total_limit save_steps
+    push_to_hub push_to_hub_revision hub_token hub_model_id hub_strategy hub_private_repo hub_model_revision
+    hub_revision hub_always_push overwrite_hub_revision wandb_entity wandb_project wandb_run_group
+    preflight_prompts wandb_log_unique_prompts log_completions num_completions_to_print trackio_space_id trackio_bucket_id
+    trackio_static_space_id benchmarks local_rank dataset_num_proc""".split()
+)
+"""Settings that don't change the weights a run ends with: a resumed run may change them, and a finished stage stays done."""
+
+EVALUATED = ("loss", "accuracy", "mean_token_accuracy", "entropy", "num_tokens", "reward", "reward_std",
+             "frac_reward_zero_std", "kl", "aux_loss", "runtime", "samples_per_second", "steps_per_second")  # fmt: skip
 """What an evaluation while training reports."""
 
 
@@ -37,11 +47,17 @@ def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
             "set save_only_model false, or save_strategy no."
         )
     check_best_metric(training)
+    check_early_stop(training)
     if kind == "sft":
         check_packing(training)
     else:
         check_checkpoints(training)
         check_reward_weights(script, training)
+        if training.hard_threshold >= training.easy_threshold:
+            raise ConfigError(
+                f"hard_threshold = {training.hard_threshold:g} must be below easy_threshold = "
+                f"{training.easy_threshold:g}; problems between them are sampled in every epoch."
+            )
 
 
 def check_packing(training: Any) -> None:
@@ -65,6 +81,14 @@ def check_best_metric(training: Any) -> None:
         raise ConfigError(
             f"metric_for_best_model = '{name}' is not a metric that an evaluation reports{nearest(name, EVALUATED)} "
             f"It reports: {', '.join(EVALUATED)}, and in GRPO rewards/NAME/mean."
+        )
+
+
+def check_early_stop(training: Any) -> None:
+    """ConfigError for an early stop without evaluations."""
+    if training.early_stopping_patience is not None and training.eval_strategy == "no":
+        raise ConfigError(
+            "early_stopping_patience counts evaluations, but eval_strategy is no; set eval_strategy steps and eval_steps."
         )
 
 

@@ -14,11 +14,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl
 
 from open_r1.errors import ConfigError, nearest
+
+
+def modules_in(package: str) -> list[ModuleType]:
+    """Every module of a package, imported: how what is one file each is found."""
+    return [import_module(f"{package}.{info.name}") for info in iter_modules(import_module(package).__path__)]
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ is a file, a Hub id or a name of `KNOWN_SETS`, with options: `gsm8k_test.jsonl?c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -16,7 +16,7 @@ from open_r1.configs.references import read_source
 from open_r1.data.columns import find_text_columns, read_texts
 from open_r1.data.evaluation_index import COVERAGE, EvalSet, Hit, Index, Rule
 from open_r1.data.progress import CountProgress, no_progress
-from open_r1.data.provenance import Step, record_step
+from open_r1.data.provenance import Step, finished_counts, record_step
 from open_r1.data.row_file import NOWHERE, Destination, check_destination, open_results
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows, open_rows
@@ -146,16 +146,33 @@ def decontaminate(
     processes: int | None = None,
     num_examples: int = 0,
     progress: CountProgress = no_progress,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Summary:
     """Find the rows that contain items of evaluation sets, report them, and write the others (or all, marked).
 
     `against` names sets (see the module) or has their texts; `destination` is nowhere by default, and rows are
-    counted; the summary has the first `num_examples` records of the report.
+    counted; the summary has the first `num_examples` records of the report. An output that is already done is left as it is,
+    and `tell` says so.
     """
     rows = as_rows(source)
     columns = find_text_columns(rows, columns, "--columns")
     processes = count_processes(processes)
     sets = load_sets(against)
+    named = {
+        "columns": list(columns),
+        **asdict(rule),
+        "against": [one.name for one in sets],
+        "marks": destination.marks,
+    }
+    step, files = (
+        Step("decontaminate", rows.name, named),
+        [parse_set(one).source for one in against if isinstance(one, str)],
+    )
+    may_be_done = not destination.overwrite and len(files) == len(against)  # texts in memory have no file to go by
+    if may_be_done and (counts := finished_counts(step, destination.output, destination.report, *files)):
+        tell(f"already done in {destination.output}")
+        found = {name: SetSummary(**of_set) for name, of_set in counts["sets"].items()}
+        return Summary(rows.name, columns, rule, **{**counts, "sets": found})
     marks = [MARK.format(one.name) for one in sets] if destination.marks else []
     check_destination(destination, rows, marks)
     index = Index(sets, rule)
@@ -171,9 +188,8 @@ def decontaminate(
             progress(counts.rows, None)
     summary = counts.summary(rows, columns)
     if destination.output:
-        settings = {"columns": list(columns), **asdict(rule), "against": [one.name for one in sets]}
-        counted = {key: value for key, value in summary.record().items() if key in ("rows", "contaminated", "sets")}
-        record_step(destination.output, Step("decontaminate", rows.name, settings, counted))
+        counted = {name: summary.record()[name] for name in ("rows", "empty", "contaminated", "sets")}
+        record_step(destination.output, replace(step, counts=counted))
     return summary
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import IO, Any, Literal
 
@@ -22,7 +22,7 @@ from open_r1.configs.ranges import Range
 from open_r1.data.columns import find_text_columns, read_texts
 from open_r1.data.minhash import NUM_HASHES, sign, similarities
 from open_r1.data.progress import CountProgress, no_progress
-from open_r1.data.provenance import Step, record_step
+from open_r1.data.provenance import Step, finished_counts, record_step
 from open_r1.data.row_file import NOWHERE, Destination, RowFile, check_destination, open_results
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
@@ -211,10 +211,18 @@ def deduplicate(
     columns: Sequence[str] | None = None,
     processes: int | None = None,
     progress: CountProgress = no_progress,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> DedupSummary:
-    """Find duplicate rows by the text of `columns`, report them, and write the others. The source is read twice."""
+    """Find duplicate rows by the text of `columns`, report them, and write the others. The source is read twice.
+
+    An output that is already done is left as it is, and `tell` says so.
+    """
     rows = as_rows(source)
     columns = find_text_columns(rows, columns, "--columns")
+    step = Step("dedup", rows.name, {"columns": list(columns), **settings.record()})
+    if not destination.overwrite and (counts := finished_counts(step, destination.output, destination.report)):
+        tell(f"already done in {destination.output}")
+        return DedupSummary(rows.name, columns, settings, **{"empty": 0, **counts})
     check_destination(destination, rows)
     folder = destination.output.parent if destination.output else None
     if folder:
@@ -238,9 +246,8 @@ def deduplicate(
     num_empty = int(np.count_nonzero(~fingerprints["exact"].any(axis=1)))
     summary = DedupSummary(rows.name, columns, settings, len(fingerprints), num_empty, kinds["exact"], kinds["near"])
     if destination.output:
-        counted = {"rows": summary.rows, "exact": summary.exact, "near": summary.near}
-        recorded = {"columns": list(columns), **settings.record()}
-        record_step(destination.output, Step("dedup", rows.name, recorded, counted))
+        counted = {name: getattr(summary, name) for name in ("rows", "empty", "exact", "near")}
+        record_step(destination.output, replace(step, counts=counted))
     return summary
 
 

@@ -43,6 +43,9 @@ PRICE = Range(0, 1e12, open_high=True)
 
 COUNTS_ON_CARD = "problems samples samples_missing finish_reasons prompt_tokens completion_tokens cost".split()
 
+REFUSALS = frozenset(("refused", "too_large", "refused_prompt"))
+"""Reasons that a prompt fails for by itself: the server, the template or the model doesn't take it."""
+
 TRACES, FAILED, SUMMARY, DONE = "traces.jsonl", "failed.jsonl", "summary.json", "done.json"
 
 
@@ -101,9 +104,13 @@ class TraceRun:
             max_new_tokens=settings.max_new_tokens,
         )
         self.stopped_by: RunError | None = None
+        self.refused_by = ""
 
     def run(self) -> dict[str, Any]:
-        """Generate what is missing; returns the summary. RunError when the work ends before everything is there."""
+        """Generate what is missing; returns the summary.
+
+        RunError when the work ends before everything is there, ConfigError when every single prompt was refused.
+        """
         progress = self.progress
         self.traces, self.failed = LineAppender(self.folder / TRACES), LineAppender(self.folder / FAILED)
         self.done = self.survey_traces()
@@ -116,6 +123,11 @@ class TraceRun:
             self.traces.close()
             self.failed.close()
             summary = self.write_summary()
+        if progress.failures and not progress.done and REFUSALS.issuperset(progress.failures):
+            raise ConfigError(
+                f"every prompt is refused ({self.refused_by}); change what is refused (system_prompt, turns, or more tokens "
+                "than the model takes) and start again."
+            )
         if self.stopped_by is not None:
             command = f": {self.command}" if self.command else "."
             raise RunError(
@@ -229,6 +241,7 @@ class TraceRun:
         for sample in samples:
             self.failed.add(to_line({"problem_id": problem.id, "sample": sample, **why}, {}))
             self.progress.failures[failure.reason] += 1
+        self.refused_by = failure.detail.rstrip(".")
         self.flush()
 
     def flush(self) -> None:
@@ -311,6 +324,7 @@ def generate_traces(
     Raises:
         RunFolderError: The folder is in use or has traces of other settings.
         RunError: The work ended before everything was tried; the message says how to go on.
+        ConfigError: Every single prompt was refused.
     """
     problems = as_problems(problems)
     common = identity_of(problems, settings, completer)

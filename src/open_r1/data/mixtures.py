@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.configs.datasets import DatasetMixtureConfig
-from open_r1.data.columns import rename_columns, require_columns
+from open_r1.data.columns import GOLD_COLUMNS, rename_columns, require_columns
 from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step
-from open_r1.data.shards import claim, write_folder
+from open_r1.data.shards import claim, is_finished_by, write_folder
 from open_r1.data.sources import load_splits
 from open_r1.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset, DatasetDict
 
     from open_r1.configs import DatasetConfig, ScriptArguments
@@ -113,27 +114,35 @@ def mix(
     recipe: str = "mixture",
     overwrite: bool = False,
     progress: CountProgress = no_progress,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Mixed:
     """Write a mixture as Parquet shards with a card (see `shards`); the folder is whole when `done.json` is there.
 
     `mixture` is as `dataset_mixture` of a recipe, `recipe` its name in the record. Without `output_dir` rows are counted.
+    A folder that is already done is left as it is, and `tell` says so.
     """
     checked = DatasetMixtureConfig.from_mapping(dict(mixture))
-    if output_dir:
+    step = Step("mix", recipe, mixture)
+    sources = [entry.id for entry in checked.datasets]
+    is_done = output_dir is not None and not overwrite and is_finished_by(output_dir, step, *sources)
+    if output_dir and not is_done:
         claim(output_dir, overwrite)
     splits, shares = mix_shares(checked)
     mixed = Mixed({str(name): len(rows) for name, rows in splits.items()}, shares)
-    if output_dir:
+    if is_done:
+        tell(f"already done in {output_dir}")
+    elif output_dir:
         counts = {"rows": mixed.rows, **{str(number): str(share) for number, share in enumerate(shares)}}
         named = {str(name): rows for name, rows in splits.items()}
-        write_folder(output_dir, named, [Step("mix", recipe, mixture, counts)], output_dir.name, progress=progress)
+        write_folder(output_dir, named, [replace(step, counts=counts)], output_dir.name, progress=progress)
     return mixed
 
 
 def with_one_type(parts: list[Dataset]) -> list[Dataset]:
     """The parts, each column of chats or the like in a type that all parts can have: keys and their order may differ.
 
-    Text is text in whatever form a file has it. Numbers and text are left as they are, for `describe_misfit`.
+    Text is text in whatever form a file has it; numbers are text, as their file has them, where another part has text.
+    Other pairs of types are left as they are, for `describe_misfit`.
     """
     import pyarrow as pa
     from datasets import Features
@@ -142,6 +151,11 @@ def with_one_type(parts: list[Dataset]) -> list[Dataset]:
 
     schemas = [part.features.arrow_schema for part in parts]
     joined = join_schemas(schemas)
+    for name in set(joined.names).intersection(GOLD_COLUMNS):
+        if {pa.int64(), pa.float64()} == {schema.field(name).type for schema in schemas if name in schema.names}:
+            joined = joined.set(joined.names.index(name), pa.field(name, pa.string()))  # 4 is not written 4.0
+    parts = [numbers_as_text(part, joined) for part in parts]
+    schemas = [part.features.arrow_schema for part in parts]
     own = [
         {
             field.name: joined.field(field.name).type
@@ -156,6 +170,31 @@ def with_one_type(parts: list[Dataset]) -> list[Dataset]:
         part if schema.types == list(types.values()) else part.cast(features)
         for part, schema, types, features in zip(parts, schemas, own, wanted, strict=True)
     ]
+
+
+def numbers_as_text(part: Dataset, joined: pa.Schema) -> Dataset:
+    """A part whose columns of numbers are text where the `joined` schema has text, each number as its file has it."""
+    import pyarrow as pa
+    from datasets import Features, Value
+
+    from open_r1.data.values import as_text
+
+    schema = part.features.arrow_schema
+    kinds = {name: schema.field(name).type for name in schema.names if joined.field(name).type == pa.string()}
+    numbers = [name for name, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
+    if not numbers:
+        return part
+
+    def convert(table: pa.Table) -> pa.Table:
+        for name in numbers:
+            column = table[name]
+            is_short = column.type == pa.float32()  # whose shortest writing is not that of the 64 bits
+            texts = column.cast(pa.string()) if is_short else pa.array(map(as_text, column.to_pylist()), pa.string())
+            table = table.set_column(table.column_names.index(name), name, texts)
+        return table
+
+    features = Features({**part.features, **dict.fromkeys(numbers, Value("string"))})
+    return part.with_format("arrow").map(convert, batched=True, features=features).with_format(None)
 
 
 def take_share(entry: DatasetConfig, seed: int) -> tuple[Dataset, Share]:

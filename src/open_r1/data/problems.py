@@ -33,6 +33,7 @@ from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.generation import Message
 from open_r1.generation.protocol import to_messages
+from open_r1.generation.templates import Turns
 from open_r1.records import Problem
 
 SHOWN_ROWS = 3  # unusable rows that a message quotes
@@ -72,12 +73,16 @@ class TraceProblem:
 
 @dataclass
 class Survey:
-    """What a first pass over the problems found; `keys` are 64 bits of each id, `repeated` has those of several rows."""
+    """What a first pass over the problems found; `keys` are 64 bits of each id, `repeated` has those of several rows.
+
+    `turns` counts the prompts by their roles.
+    """
 
     keys: array[int] = field(default_factory=lambda: array("Q"))
     unusable: int = 0
     examples: list[str] = field(default_factory=list)
     repeated: dict[int, int] = field(default_factory=dict)
+    turns: Counter[Turns] = field(default_factory=Counter)
 
     @property
     def num_problems(self) -> int:
@@ -108,6 +113,7 @@ class ProblemSet:
             trouble = self.find_trouble(row)
             if trouble is None:
                 survey.keys.append(key_of(self.base_id(row)))
+                survey.turns[self.turns_of(row)] += 1
                 continue
             survey.unusable += 1
             if len(survey.examples) < SHOWN_ROWS:
@@ -172,6 +178,12 @@ class ProblemSet:
         prompt = row[self.prompt_column]
         words = json.dumps(prompt, sort_keys=True) if isinstance(prompt, list) else str(prompt)
         return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    def turns_of(self, row: dict[str, Any]) -> Turns:
+        """The roles of the conversation that asks a row's problem."""
+        prompt = row[self.prompt_column]
+        turns = read_chat(prompt) or [] if isinstance(prompt, list) else ""
+        return tuple(message["role"] for message in to_messages(turns, self.source.system_prompt))
 
     def make_messages(self, row: dict[str, Any]) -> list[Message]:
         """The conversation that asks a row's problem."""

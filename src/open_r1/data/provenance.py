@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import open_r1
+from open_r1.data.sources.local import find_files
 from open_r1.data.values import dump_row, load
 from open_r1.errors import ConfigError, DataError, RunFolderError
 from open_r1.rundir import LineAppender, describe_changes, hold_file, read_json, write_json
@@ -154,6 +155,36 @@ def resume_file(path: Path, step: Step, overwrite: bool, flag: str = "--overwrit
             lines.file.close()
 
 
+def changes_between(held: Step, step: Step) -> str:
+    """How a step differs from the one that made a file, in words; empty where it would do the same."""
+    before: dict[str, Any] = {"action": held.action, "source": held.source, **held.settings}
+    now: dict[str, Any] = {"action": step.action, "source": step.source, **json.loads(dump_row(step.settings))}
+    return describe_changes(before, now)
+
+
+def finished_counts(
+    step: Step, output: Path | None, report: Path | None = None, *read: str
+) -> Mapping[str, Any] | None:
+    """The counts of the same step as its output has them: it is already done. None where there is something to do.
+
+    That is where the output, or the `report`, is not there, was made by another step, or is older than the source or one of
+    the other sources that were `read`.
+    """
+    if output is None or not all(path.is_file() for path in (output, report) if path):
+        return None
+    made = read_steps(steps_file(output))
+    is_same = made and made[-1].counts and not changes_between(made[-1], step)
+    return made[-1].counts if is_same and is_newer(output, step.source, *read) else None
+
+
+def is_newer(path: Path, *sources: str) -> bool:
+    """Whether a file was written after every local file of the sources was written, or put where it is."""
+    paths = [Path(source).expanduser() for source in sources]
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else find_files(str(path)))]
+    made_at = path.stat().st_ctime_ns
+    return all(file.stat().st_ctime_ns <= made_at for file in files)
+
+
 def check_same(path: Path, step: Step, flag: str) -> None:
     """RunFolderError when a file isn't the beginning of this work."""
     made = read_steps(steps_file(path))
@@ -161,10 +192,7 @@ def check_same(path: Path, step: Step, flag: str) -> None:
         raise RunFolderError(
             f"'{path}' already exists and has no record beside it; give another name, or replace it with {flag}."
         )
-    held = made[-1]
-    before: dict[str, Any] = {"action": held.action, "source": held.source, **held.settings}
-    now: dict[str, Any] = {"action": step.action, "source": step.source, **json.loads(dump_row(step.settings))}
-    if changes := describe_changes(before, now):
+    if changes := changes_between(made[-1], step):
         raise RunFolderError(
             f"'{path}' was made with other settings: {changes}; give another name, or replace it with {flag}."
         )

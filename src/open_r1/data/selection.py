@@ -30,7 +30,7 @@ from open_r1.data.columns import (
 )
 from open_r1.data.conversations import with_system_prompt
 from open_r1.data.progress import CountProgress, no_progress
-from open_r1.data.provenance import Step, record_step, steps_behind
+from open_r1.data.provenance import Step, finished_counts, record_step, steps_behind
 from open_r1.data.row_file import check_free
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
@@ -287,15 +287,21 @@ def select(
     overwrite: bool = False,
     processes: int | None = None,
     progress: CountProgress = no_progress,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Write the traces that are worth training on to a JSON lines file, which appears when it is whole.
 
-    `output` None counts and writes nothing. `processes` is by default one a core; the result is the same.
+    `output` None counts and writes nothing. `processes` is by default one a core; the result is the same. An output that is
+    already done is left as it is, and `tell` says so.
 
     Returns:
         The counts: traces, kept, problems, problems_kept, and left_out by reason.
     """
     rows = as_rows(source)
+    step = Step("select", rows.name, settings.record())
+    if not overwrite and (counts := finished_counts(step, output)):
+        tell(f"already done in {output}")
+        return dict(counts)
     if output:
         if output.suffix != ".jsonl":
             raise ConfigError(f"--output {output} has an unknown format; end it in .jsonl.")
@@ -307,7 +313,7 @@ def select(
     counts = count_kept(found)
     if output:
         write_kept(rows, output, found["reason"], columns, settings)
-        record_step(output, Step("select", rows.name, settings.record(), counts))
+        record_step(output, dataclasses.replace(step, counts=counts))
     return counts
 
 

@@ -22,6 +22,7 @@ from open_r1.evaluation.sampling import Mode, OnProgress, hash_problems, read_sa
 from open_r1.evaluation.summary import SAMPLES, SUMMARY, read_scored, read_summary, sample_row, summarise_mode
 from open_r1.generation import Sampling
 from open_r1.generation.protocol import to_messages
+from open_r1.generation.templates import check_turns
 from open_r1.records import Problem
 from open_r1.rundir import RunDir, write_json, write_jsonl
 
@@ -96,16 +97,26 @@ def evaluate(
     where the folder contains another evaluation, RunError where not every sample could be generated.
     """
     known = get_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
-    plan = plan_evaluation(known, settings or EvaluationSettings(), data, tell)
-    backend = model if isinstance(model, Backend) else transformers_backend(str(model), batch_size)
+    name = "" if isinstance(model, Backend) else str(model)
+    plan = plan_evaluation(known, settings or EvaluationSettings(), data, tell, name)
+    backend = model if isinstance(model, Backend) else transformers_backend(name, batch_size)
     return run_evaluation(plan, backend, Path(folder), on_progress, tell)
 
 
 def plan_evaluation(
-    benchmark: Benchmark, settings: EvaluationSettings, data: str | None = None, tell: Tell = silent
+    benchmark: Benchmark,
+    settings: EvaluationSettings,
+    data: str | None = None,
+    tell: Tell = silent,
+    model: str = "",
 ) -> Plan:
-    """Load and check everything that needs no model. DataError lists the problems that can't be scored."""
+    """Load and check everything that needs no loaded model; `model` is one in this process, whose template is read.
+
+    DataError lists the problems that can't be scored; ModelError says why the template refuses to ask them.
+    """
     modes = choose_modes(benchmark, settings)
+    if model:
+        check_turns(model, [tuple(message["role"] for message in to_messages("", settings.system_prompt))])
     benchmark = with_rewards(benchmark, settings.rewards) if settings.rewards else benchmark
     benchmark.check()
     problems = benchmark.load(data, settings.max_problems, settings.seed)
@@ -151,13 +162,15 @@ def run_evaluation(
     plan = fit_context(plan, backend, tell)
     settings = _settings_of(plan, backend, model_name or backend.completer.model)
     if (finished := _read_finished(folder, settings)) is not None:
+        tell(f"{plan.name}: already done in {folder}")
         return finished
     for key, value in backend.not_applied.items():
         tell(f"notice: generation_config.json asks for {key} {value}, which is not applied")
     completions = RunDir(folder / COMPLETIONS)
     with completions.claimed(identity_of(settings)):
+        refused: set[str] = set()
         for mode in plan.modes:
-            sample_problems(
+            refused |= sample_problems(
                 completions.path / mode.name,
                 plan.problems,
                 mode,
@@ -165,7 +178,13 @@ def run_evaluation(
                 plan.settings.system_prompt,
                 lambda progress, mode=mode: on_progress(f"{plan.name}, {mode.name}: {progress.line()}"),
                 command,
+                plan.settings.skip_unusable,
             )
+    if refused:
+        tell(
+            f"notice: {plan.name}: {len(refused):,} of {len(plan.problems):,} problems are left out: the model refuses them"
+        )
+        plan = replace(plan, problems=[problem for problem in plan.problems if problem.id not in refused])
     tell(f"{plan.name}: scoring {len(plan.problems) * plan.num_samples:,} samples")
     write_jsonl(folder / SAMPLES, score_samples(plan, completions.path))
     rows = read_scored(folder / SAMPLES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from open_r1.evaluation.statistics import mean
+from open_r1.estimates import mean
 from open_r1.rewards.functions.reasoning_steps import count_steps
 from open_r1.text.tags import THINK_CLOSE, THINK_OPEN
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from open_r1.answers.check import extract_answer
 from open_r1.configs.references import load_object
+from open_r1.estimates import mean
 from open_r1.evaluation.benchmarks.base import PLACE, Benchmark, Row
-from open_r1.evaluation.statistics import mean
 from open_r1.records import Outcome, Problem
 from open_r1.rewards import build_reward
 

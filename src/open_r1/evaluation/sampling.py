@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from open_r1.data.generation import TRACES, TraceRun, TraceSettings
+from open_r1.data.generation import FAILED, REFUSALS, TRACES, TraceRun, TraceSettings
 from open_r1.data.problems import Locator, Survey, TraceProblem, key_of
 from open_r1.data.progress import Progress
 from open_r1.errors import RunError
@@ -22,7 +22,7 @@ from open_r1.evaluation.benchmarks.base import PLACE
 from open_r1.generation import Completer, Sampling
 from open_r1.generation.protocol import to_messages
 from open_r1.records import Problem
-from open_r1.rundir import index_rows, read_row
+from open_r1.rundir import index_rows, read_jsonl, read_row
 
 SHOW_EVERY_S = 1.0  # how often progress is reported; whoever shows it may leave reports out
 
@@ -76,19 +76,26 @@ def sample_problems(
     system_prompt: str | None,
     show: Callable[[Progress], None],
     command: str = "",
-) -> None:
-    """Generate the samples that are missing in `folder`, which is locked; RunError when some failed."""
+    skip_refused: bool = False,
+) -> set[str]:
+    """Generate the samples that are missing in `folder`, which is locked; RunError when some failed.
+
+    Returns the ids of the problems that the template, the model or the server refused, where these are to be skipped.
+    """
     wanted, settings = mode.sampling, TraceSettings(**asdict(mode.sampling))
     folder.mkdir(exist_ok=True)
     asked: Any = AskedProblems(problems, system_prompt)
     summary = TraceRun(folder, asked, settings, completer, show, SHOW_EVERY_S, command).run()
+    if skip_refused and REFUSALS.issuperset(summary["failed"]):
+        return {row["problem_id"] for row in read_jsonl(folder / FAILED)}
     if summary["samples_missing"]:
         reasons = ", ".join(f"{reason} × {count}" for reason, count in summary["failed"].items())
         again = f": {command}" if command else "."
         raise RunError(
             f"{summary['samples_missing']} of {len(problems) * wanted.num_samples} samples could not be generated "
-            f"({reasons}): see '{folder / 'failed.jsonl'}'. Fix that; the same command generates only those{again}"
+            f"({reasons}): see '{folder / FAILED}'. Fix that; the same command generates only those{again}"
         )
+    return set()
 
 
 def read_samples(folder: Path, problems: Sequence[Problem], num_samples: int) -> Iterator[list[dict[str, Any]]]:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from open_r1.estimates import estimate_share, mean
 from open_r1.evaluation.monitor import measure, summarise_quality
-from open_r1.evaluation.statistics import clustered_error, estimate_share, majority_at_k, mean, pass_at_k, repeat_error
+from open_r1.evaluation.statistics import clustered_error, majority_at_k, pass_at_k, repeat_error
 from open_r1.generation import Sampling
 from open_r1.records import Estimate, Outcome, Problem
 from open_r1.rundir import iter_rows, read_json

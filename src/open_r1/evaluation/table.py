@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.errors import DataError
+from open_r1.estimates import estimate_difference, mean
 from open_r1.evaluation.benchmarks import benchmarks
-from open_r1.evaluation.statistics import estimate_difference, mean
 from open_r1.evaluation.summary import SAMPLES, SUMMARY, as_record, from_record, read_summary
 from open_r1.records import Estimate
 from open_r1.rundir import read_jsonl

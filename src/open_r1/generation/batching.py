@@ -16,6 +16,7 @@ from open_r1.records import Completion
 
 LINGER_S = 0.02  # how long a batch that isn't full waits for more requests
 IN_FLIGHT = 4  # requests for each sequence that a model computes at once: those that wait take the places that end
+REFUSED = "refused_prompt"
 Waiting = tuple[Sequence[Message], Sampling, "asyncio.Future[Reply]"]
 
 
@@ -50,7 +51,7 @@ class BatchedGenerator:
         try:
             getattr(self.generator, "encode", list)(messages)
         except ModelError as error:
-            raise RequestFailed("refused_prompt", str(error), "in-process", 1) from None
+            raise RequestFailed(REFUSED, str(error), "in-process", 1) from None
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.queue.append((messages, sampling, future))
         if self.batches is None or self.batches.done():
@@ -82,6 +83,9 @@ class BatchedGenerator:
 
         def answer(place: int, completions: Sequence[Completion]) -> None:
             _, sampling, future = batch[place]
+            if not completions and not future.done():
+                refusal = "the chat template or the model's context refuses the prompt"
+                future.set_exception(RequestFailed(REFUSED, refusal, "in-process"))
             if not future.done():
                 tokens = sum(completion.num_tokens for completion in completions)
                 made = self.model, "in-process", sampling.seed, time.monotonic() - started, 1

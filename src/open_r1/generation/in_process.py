@@ -18,7 +18,7 @@ import torch
 from transformers import GenerationConfig
 
 from open_r1.errors import ModelError, RunError
-from open_r1.generation.protocol import Generator, Prompt, Sampling, to_messages
+from open_r1.generation.protocol import Generator, Prompt, Sampling, encode_messages, to_messages
 from open_r1.generation.slots import Request, SlotEngine, sample_scores, supports
 from open_r1.hub.folders import check_model_path, without_template
 from open_r1.records import Completion
@@ -105,25 +105,12 @@ class TransformersGenerator(Generator):
 
     def encode(self, prompt: Prompt) -> list[int]:
         """The token ids of a prompt. ModelError where the template refuses it, or where the context leaves no room."""
-        ids, limit = self.apply_template(prompt), getattr(self.model.config, "max_position_embeddings", None)
-        if limit and len(ids) >= limit:
-            raise ModelError(f"the prompt has {len(ids):,} tokens, and the model takes {limit:,} with its completion.")
-        return ids
+        limit = getattr(self.model.config, "max_position_embeddings", None)
+        return encode_messages(self.tokenizer, to_messages(prompt), limit)
 
     def count_tokens(self, prompt: Prompt) -> int:
-        return len(self.apply_template(prompt))
-
-    def apply_template(self, prompt: Prompt) -> list[int]:
-        """The token ids of a prompt by the chat template, however many. ModelError where the template refuses it."""
-        try:
-            messages = to_messages(prompt)
-            encoded: Any = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-        except Exception as error:  # noqa: BLE001 - Jinja and templates fail in their own ways
-            said = " ".join(str(error).split()).rstrip(".")
-            raise ModelError(
-                f"the chat template refuses the prompt: {said}; leave out the turns it refuses."
-            ) from None
-        return encoded["input_ids"]
+        """Tokens of the prompt, however many. ModelError where the template refuses it."""
+        return len(encode_messages(self.tokenizer, to_messages(prompt)))
 
     def opened_by(self, encoded: Sequence[int]) -> str:
         """The opening `<think>` that a prompt ends with; empty where it doesn't."""

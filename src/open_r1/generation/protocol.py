@@ -7,11 +7,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT, Range
-from open_r1.errors import ConfigError, RunError
+from open_r1.errors import ConfigError, ModelError, RunError
 from open_r1.records import Completion
 
 Message = dict[str, str]  # one turn of a conversation: `role` and `content`
@@ -39,7 +39,10 @@ class Generator(Protocol):
     """Completes prompts with a chat model."""
 
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
-        """The completions of each prompt by its own sampling, in order; a sample depends on its seed, not on its batch."""
+        """The completions of each prompt by its own sampling, in order; a sample depends on its seed, not on its batch.
+
+        None of a prompt that the chat template or the model refuses, where that could not be asked before (`encode`).
+        """
         ...
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
@@ -97,3 +100,19 @@ def to_messages(prompt: Prompt, system_prompt: str | None = None) -> list[Messag
     if system_prompt is not None and (not messages or messages[0]["role"] != "system"):
         messages.insert(0, {"role": "system", "content": system_prompt})
     return messages
+
+
+def encode_messages(tokenizer: Any, messages: Sequence[Message], limit: int | None = None) -> list[int]:
+    """The token ids of a conversation by the chat template, ready for the answer.
+
+    ModelError where the template refuses it, or where it leaves no room within `limit` tokens.
+    """
+    try:
+        encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+    except Exception as error:  # noqa: BLE001 - Jinja and templates fail in their own ways
+        said = " ".join(str(error).split()).rstrip(".")
+        raise ModelError(f"the chat template refuses the prompt: {said}; leave out the turns it refuses.") from None
+    ids = encoded["input_ids"]
+    if limit and len(ids) >= limit:
+        raise ModelError(f"the prompt has {len(ids):,} tokens, and the model takes {limit:,} with its completion.")
+    return ids

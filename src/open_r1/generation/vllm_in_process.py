@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 from open_r1.errors import ModelError
-from open_r1.generation.protocol import Generator, Prompt, Sampling, to_messages
+from open_r1.generation.protocol import Generator, Prompt, Sampling, encode_messages, to_messages
 from open_r1.hub.folders import check_model_path, without_template
 from open_r1.records import Completion
 from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
@@ -31,11 +32,13 @@ class VLLMGenerator(Generator):
             raise without_template(model)
 
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
-        """Each prompt by its own sampling and seed, whatever else is in the batch."""
+        """Each prompt by its own sampling and seed, whatever else is in the batch; one that is refused gets none."""
         from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
 
-        if not prompts:
-            return []
+        taken = [self.takes(prompt) for prompt in prompts]
+        samplings = list(compress(samplings, taken))
+        if not samplings:
+            return [[] for _ in prompts]
         wanted = [
             SamplingParams(
                 n=sampling.num_samples,
@@ -46,20 +49,34 @@ class VLLMGenerator(Generator):
             )
             for sampling in samplings
         ]
-        conversations: Any = [to_messages(prompt, self.system_prompt) for prompt in prompts]
+        conversations: Any = [to_messages(prompt, self.system_prompt) for prompt in compress(prompts, taken)]
         outputs = self.engine.chat(conversations, wanted, use_tqdm=False)
         opened = [self.opened_by(output.prompt_token_ids) for output in outputs]
-        return [  # anything but a stop counts as cut off
+        completed = (
             [
                 Completion(
                     with_opening(sample.text, tag),
                     len(sample.token_ids),
-                    "stop" if sample.finish_reason == "stop" else "length",
+                    "stop" if sample.finish_reason == "stop" else "length",  # anything but a stop counts as cut off
                 )
                 for sample in output.outputs
             ]
             for output, tag in zip(outputs, opened, strict=True)
-        ]
+        )
+        return [next(completed) if is_taken else [] for is_taken in taken]
+
+    def takes(self, prompt: Prompt) -> bool:
+        """Whether the chat template and the context take a prompt; vLLM would end the batch for one they don't."""
+        try:
+            self.encode(prompt)
+        except ModelError:
+            return False
+        return True
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """The token ids of a prompt. ModelError where the template refuses it, or where the context leaves no room."""
+        messages = to_messages(prompt, self.system_prompt)
+        return encode_messages(self.engine.get_tokenizer(), messages, self.context_length())
 
     def opened_by(self, prompt_token_ids: Sequence[int] | None) -> str:
         """The opening `<think>` that a prompt ends with; empty where it doesn't."""
@@ -72,6 +89,4 @@ class VLLMGenerator(Generator):
 
     def count_tokens(self, prompt: Prompt) -> int:
         """Tokens of the prompt, rendered by the chat template with the system prompt."""
-        tokenizer: Any = self.engine.get_tokenizer()
-        messages = to_messages(prompt, self.system_prompt)
-        return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
+        return len(encode_messages(self.engine.get_tokenizer(), to_messages(prompt, self.system_prompt)))

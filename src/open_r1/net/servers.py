@@ -32,7 +32,7 @@ EASING_GAP_S = 1.0
 
 REPORT_GAP_S = 60.0
 
-REFUSALS_TO_EXCLUDE = 20
+REFUSALS_TO_EXCLUDE = 1000
 """Requests refused one after another before any was answered: then the way of asking is wrong."""
 
 

@@ -105,7 +105,7 @@ def run_stage(pipeline: Pipeline, index: int, fingerprint: str, prepared: Any, p
     run = RunDir(pipeline.output_dir / stage.name)
     if is_done(pipeline, stage):
         _check_made(run, stage)
-        progress.tell(index, "already done, skipped")
+        progress.tell(index, f"already done in {run.path}")
         progress.mark(index, "done", read_json(run.done).get("seconds", 0.0))
         return
     progress.tell(index, "continues" if run.identity.exists() and stage.resumes else "starts")

@@ -29,7 +29,9 @@ def check_arguments(arguments: StageArguments) -> None:
     if arguments.kind == "grpo":
         from open_r1.rewards import check_recipe
 
-        check_recipe(arguments.script, arguments.training.reward_weights)
+        training = arguments.training
+        needs_judge = training.difficulty_pools or training.no_positive_resampling
+        check_recipe(arguments.script, training.reward_weights, needs_judge)
 
 
 def run_training(

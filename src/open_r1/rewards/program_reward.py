@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from open_r1.execution.contests.rows import BYTES_PER_MB, ProblemError, Row
+from open_r1.execution.judge.judge import Judge, shared_judge
 from open_r1.execution.judge.results import SubmissionResult
 from open_r1.execution.judge.test_cases import UnusableTestsError
 from open_r1.execution.programs import Provider
@@ -79,11 +80,7 @@ class ProgramScorer(ABC, Generic[Problem]):
     provider: str | Provider = "local"
     settings: Any = None
     test_batch_size: int = 1
-    _judge: Any = field(default=None, init=False)
-
-    @abstractmethod
-    def make_judge(self, provider: Provider) -> Any:
-        """A judge that runs its programs on this provider."""
+    _judge: Judge | None = field(default=None, init=False)
 
     @abstractmethod
     def read(self, row: Row) -> Problem | Outcome:
@@ -98,15 +95,14 @@ class ProgramScorer(ABC, Generic[Problem]):
         """Bytes of a problem's tests."""
 
     @abstractmethod
-    def score(self, judge: Any, samples: Sequence[Submitted[Problem]]) -> list[Outcome]:
+    def score(self, judge: Judge, samples: Sequence[Submitted[Problem]]) -> list[Outcome]:
         """An outcome for each program, in order."""
 
     @property
-    def judge(self) -> Any:
-        """The judge on the provider, which is found when it is first needed; the process shares a named one."""
+    def judge(self) -> Judge:
+        """The provider's judge, which other rewards use too; a named provider is found when it is first needed."""
         provider = get_provider(self.provider, self.settings) if isinstance(self.provider, str) else self.provider
-        if self._judge is None or self._judge.provider is not provider:
-            self._judge = self.make_judge(provider)
+        self._judge = shared_judge(provider)
         return self._judge
 
     def __call__(self, texts: list[str], columns: Columns) -> list[Outcome]:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from importlib import import_module
-from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
-import open_r1.rewards.functions as functions
+from open_r1.configs.references import modules_in
 from open_r1.errors import ConfigError, nearest
 from open_r1.rewards.base import FROM_TRAINER, RewardFunction
 from open_r1.rewards.spec import RewardSpec
@@ -22,7 +20,7 @@ from open_r1.rewards.user_rewards import specs_of, user_spec
 @cache
 def reward_modules() -> tuple[ModuleType, ...]:
     """The files of `functions/`."""
-    return tuple(import_module(f"{functions.__name__}.{info.name}") for info in iter_modules(functions.__path__))
+    return tuple(modules_in("open_r1.rewards.functions"))
 
 
 @cache

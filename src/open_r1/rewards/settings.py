@@ -53,10 +53,11 @@ def readers_of(specs: Iterable[RewardSpec]) -> dict[str, tuple[RewardSetting, li
     return found
 
 
-def check_recipe(script_args: Any, reward_weights: Any) -> None:
+def check_recipe(script_args: Any, reward_weights: Any, needs_judge: bool = False) -> None:
     """ConfigError for a recipe whose rewards or weights can't be used.
 
-    A reward isn't known or can't be built, two have one name, or a weight or schedule can't be read.
+    A reward isn't known or can't be built, two have one name, a weight or schedule can't be read, or none separates right
+    answers from wrong ones where problems are sampled by their pass rates (`needs_judge`).
     """
     counts = Counter(reward.__name__ for reward in get_reward_funcs(script_args))
     if equal := [name for name, count in counts.items() if count > 1]:
@@ -65,6 +66,12 @@ def check_recipe(script_args: Any, reward_weights: Any) -> None:
             "reward; rename one."
         )
     RewardWeights.read(reward_weights, reward_names(script_args))
+    if needs_judge and not any(get_spec(name).is_judge for name in script_args.reward_funcs):
+        raise ConfigError(
+            "difficulty_pools and no_positive_resampling go by pass rates, but none of reward_funcs "
+            f"({', '.join(script_args.reward_funcs)}) separates right answers from wrong ones; add one that does, for "
+            "example accuracy, or declare kind = 'answer' on a reward of your own."
+        )
 
 
 def read_reward_settings(words: Sequence[str], names: Sequence[str]) -> dict[str, Any]:

@@ -114,6 +114,7 @@ class RewardSpec:
         example: What satisfies it: no completion is worth more, up to its length.
         cases, curve: Completions that show what it gives, for the documentation's page.
         find_idle: What in a training keeps it from having an effect, as a sentence with the remedy; None where nothing.
+        place: File and line of a reward of the user's own.
         verifies: Columns of a set of traces any of which lets `data verify` and `data pass-rate` choose it.
     """
 
@@ -132,6 +133,7 @@ class RewardSpec:
     find_idle: Callable[[Setup], str | None] = lambda setup: None
     is_default: bool = False
     verifies: tuple[str, ...] = ()
+    place: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "function_name", self.function_name or f"{self.name}_reward")

@@ -74,7 +74,7 @@ def _spec_of(target: Any, reference: str) -> RewardSpec:
     declared = {key: getattr(function, key) for key in DECLARED if hasattr(function, key)}
     declared.setdefault("summary", (inspect.getdoc(target) or "").partition("\n")[0])
     kind = _kind(function, reference)
-    return RewardSpec(reference, build, kind, name, needs_columns=needs_columns, **declared)
+    return RewardSpec(reference, build, kind, name, needs_columns=needs_columns, place=place, **declared)
 
 
 def _instance(target: Any, reference: str, settings: dict[str, Any]) -> Any:

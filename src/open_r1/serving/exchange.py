@@ -17,11 +17,11 @@ from typing import Any
 
 import orjson
 
+from open_r1.generation.templates import prefills_thinking
 from open_r1.net.client import HttpClient, Stream, TransportError
 from open_r1.net.replies import find_message, load_json, shorten
 from open_r1.serving.backends import Backend
 from open_r1.serving.requests import ApiError, ChatRequest
-from open_r1.serving.thinking import prefills_thinking
 from open_r1.text.thinking import Part, ThinkingSplitter
 
 SILENCE_LIMIT_S = 1800.0

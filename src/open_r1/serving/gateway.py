@@ -21,11 +21,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from open_r1.generation.templates import prefills_thinking
 from open_r1.net.client import HttpClient, TransportError
 from open_r1.net.http_server import Quota, parse_body
 from open_r1.serving.exchange import Exchange, GatewaySettings
 from open_r1.serving.requests import ApiError, check_model_name, check_request
-from open_r1.serving.thinking import prefills_thinking
 
 BODY_LIMIT_S = 60.0
 HEALTH_LIMIT_S = 10.0

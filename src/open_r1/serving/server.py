@@ -18,12 +18,12 @@ from types import FrameType
 from typing import Any
 
 from open_r1.errors import RunError
+from open_r1.generation.templates import find_template
 from open_r1.net.client import HttpClient, TransportError
 from open_r1.net.http_server import Server, bind, client_address, free_port, running_in_thread
 from open_r1.serving.backends import Backend, ServeOptions, backend_command, backend_environment, check_key
 from open_r1.serving.child import ChildServer
 from open_r1.serving.gateway import GatewaySettings, create_app
-from open_r1.serving.thinking import find_template
 
 KEEP_ALIVE_S = 30
 ENDING_LIMIT_S = 3  # seconds for answers that are under way when the server is asked to stop

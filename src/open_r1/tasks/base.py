@@ -11,10 +11,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import Literal
 
+from open_r1.configs.references import modules_in
 from open_r1.errors import ConfigError, nearest
 from open_r1.records import Problem
 
@@ -65,9 +64,7 @@ class Family:
 @cache
 def families() -> dict[str, Family]:
     """Every family in this folder, by name."""
-    package = import_module("open_r1.tasks")
-    modules = (import_module(f"open_r1.tasks.{info.name}") for info in iter_modules(package.__path__))
-    found = [module.FAMILY for module in modules if hasattr(module, "FAMILY")]
+    found = [module.FAMILY for module in modules_in("open_r1.tasks") if hasattr(module, "FAMILY")]
     return {family.name: family for family in sorted(found, key=lambda family: family.name)}
 
 

@@ -88,3 +88,28 @@ class StopCallback(TrainerCallback):
             is_asked = bool(self.accelerator.reduce(asked, "sum").item())
         if is_asked and state.global_step % self.period == 0 and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = self.has_stopped = True
+
+
+class EarlyStopCallback(TrainerCallback):
+    """Ends training when the metric of the best model has not improved for `patience` evaluations.
+
+    It counts in the trainer's log, which checkpoints contain: a resumed run stops where an unbroken one does.
+    """
+
+    def __init__(self, patience: int, report: Report) -> None:
+        self.patience, self.report = patience, report
+
+    def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Stop after an evaluation that is the last of `patience` without improvement."""
+        name = f"eval_{args.metric_for_best_model.removeprefix('eval_')}"
+        values = [row[name] for row in state.log_history if row.get(name) is not None]
+        sign = 1 if args.greater_is_better else -1
+        best = max(range(len(values)), key=lambda place: sign * values[place], default=0)
+        if len(values) - 1 - best >= self.patience and not control.should_training_stop:
+            control.should_training_stop = True
+            if state.is_world_process_zero:
+                bound = "exceeded" if sign > 0 else "fallen below"
+                self.report(
+                    f"step {state.global_step}: stopping early, {name} has not {bound} {values[best]:.4g} for "
+                    f"{self.patience} evaluations"
+                )

@@ -10,6 +10,7 @@ import importlib.util
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,14 @@ from open_r1.rewards.spec import RewardSpec
 from open_r1.rundir import RunDir, write_json
 from open_r1.rundir.rollouts import rollout_table, write_rollouts
 from open_r1.training.callbacks import Report
+from open_r1.training.dynamic_sampling import DynamicSamplingTrainer
+from open_r1.training.held_out import HeldOutTrainer, check_held_out
 from open_r1.training.lengths import drop_long_prompts, leave_out_refused
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter, report_trainable
 from open_r1.training.parse import StageArguments
+from open_r1.training.phases import PhaseTrainer
 from open_r1.training.preflight import check_before_training
+from open_r1.training.prompt_stream import make_stream, pass_rate_of
 from open_r1.training.resuming import ResumableTrainer
 from open_r1.training.reward_adapter import RewardAdapter, add_metrics, reward_metrics
 from open_r1.training.sft import cut_training_split, pick_eval_split
@@ -56,7 +61,9 @@ class EpochSampler(RepeatSampler):
             self.generator.manual_seed((self.seed or 0) + epoch)
 
 
-class RolloutTrainer(ResumableTrainer, TokenBudgetTrainer, SlotRolloutTrainer):
+class RolloutTrainer(
+    ResumableTrainer, PhaseTrainer, HeldOutTrainer, DynamicSamplingTrainer, TokenBudgetTrainer, SlotRolloutTrainer
+):
     """TRL's GRPOTrainer that keeps its rollouts, leaves unscored samples out, and resumes in any epoch.
 
     Leans on private things of TRL 1.16: `_logs` and `_metrics` of the last generation batch, `_calculate_rewards`,
@@ -97,6 +104,8 @@ class RolloutTrainer(ResumableTrainer, TokenBudgetTrainer, SlotRolloutTrainer):
         would then teach format alone. A row of NaN is left out of its group's mean and has no advantage.
         """
         rewards = super()._calculate_rewards(*args, **kwargs)
+        if self.sampled is not None:  # these were scored before
+            return rewards
         for adapter in self.adapters:
             adapter.log()
         failed = [any(of_sample) for of_sample in zip(*(adapter.has_failed for adapter in self.adapters), strict=True)]
@@ -197,12 +206,15 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     align_model(model, tokenizer, arguments.model)
     adapter = new_adapter(model, arguments.model)
     train_rows = data[script.dataset_train_split]
-    check_generations(len(train_rows), training, report)
+    stream = make_stream(train_rows, training)
+    check_generations(len(train_rows), training, report, leaves_out=stream is None)
     names = ", ".join(script.reward_funcs)
     report(f"{len(train_rows)} problems, {model.num_parameters():,} parameters, rewards {names}")
     weights = RewardWeights.read(training.reward_weights, script.reward_funcs)
     trl_settings = copy.copy(training)  # TRL takes numbers; the settings of the run keep their schedules
     trl_settings.reward_weights = weights.at(0.0)
+    specs = [get_spec(name) for name in script.reward_funcs]
+    check_held_out(training, specs, train_rows.column_names)
     trainer = RolloutTrainer(
         model=model,
         reward_funcs=rewards,  # type: ignore[arg-type]
@@ -214,13 +226,19 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     )
     report_trainable(trainer.model, report)
     trainer.adapters, trainer.weights = rewards, weights
-    trainer.specs = [get_spec(name) for name in script.reward_funcs]
+    trainer.specs = specs
+    trainer.stream = stream
+    trainer.max_rounds = training.dynamic_sampling_max_rounds if training.dynamic_sampling else 1
+    trainer.rate_of = partial(pass_rate_of, [spec.function_name for spec in specs if spec.is_judge])
     prepare_trainer(trainer, arguments, run, report)
     return trainer, tokenizer
 
 
-def check_generations(num_problems: int, training: Any, report: Report) -> None:
-    """DataError where the problems don't fill one generation: TRL leaves incomplete ones out, and would train nothing."""
+def check_generations(num_problems: int, training: Any, report: Report, leaves_out: bool = True) -> None:
+    """DataError where the problems don't fill one generation.
+
+    TRL leaves incomplete ones out (`leaves_out`), and would train nothing.
+    """
     batch, group = training.generation_batch_size, training.num_generations
     taken = batch // group
     if num_problems < taken:
@@ -228,7 +246,7 @@ def check_generations(num_problems: int, training: Any, report: Report) -> None:
             f"a generation takes {taken} problems ({batch} completions, {group} a problem), but there are {num_problems}; "
             f"give more problems, or a generation_batch_size of at most {num_problems * group}."
         )
-    if left := num_problems % taken:
+    if (left := num_problems % taken) and leaves_out:
         report(f"a generation takes {taken} problems: each epoch leaves out {left} of {num_problems}")
 
 

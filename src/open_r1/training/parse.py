@@ -128,6 +128,7 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
     ConfigError, with file and line, for anything that can't be understood or contradicts itself.
     """
     from open_r1.training.arguments import stage_classes  # loads TRL
+    from open_r1.training.presets import notice_changed_defaults, preset_settings
 
     flags = read_flags(arguments)
     if any(flag.key == "config" and not flag.value for flag in flags):
@@ -139,19 +140,20 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
     hints, given = hints_of(classes), defaults_of(classes)
     origins = dict.fromkeys(given, "default")
     settings, notices = translate(raw, given)
-    for setting in settings:
+    for setting in [*preset_settings(settings), *settings]:
         if setting.key == "dataset_mixture" and isinstance(setting.value, dict):
             DatasetMixtureConfig.read(setting)
         given[setting.key] = as_float(read_value(setting, hints[setting.key]), hints[setting.key])
         origins[setting.key] = setting.origin
     notices += notice_idle_vllm(given, origins)
+    notices += notice_changed_defaults(given, origins, has_recipe=bool(recipes))
     if given.get("packing") and given["packing_strategy"] == "wrapped":
         notices.append(
             "packing_strategy is wrapped: samples are cut anywhere and see each other; bfd keeps them apart."
         )
     replaced, adaptations = adapt_to_machine(given, origins)
     check_ranges(given, origins, {name: limits for cls in classes for name, limits in limits_of(cls).items()})
-    refuse_idle_lora(given, defaults_of(classes), origins)
+    refuse_idle_settings(given, defaults_of(classes), origins)
     if kind == "grpo":
         check_batch(given, world_size())
     return StageArguments(kind, classes, given, origins, tuple(notices), tuple(adaptations), replaced)
@@ -194,14 +196,23 @@ def build(classes: Sequence[type], values: dict[str, Any]) -> list[Any]:
         raise ConfigError(f"a file that a setting names can't be read: {error}; check that path.") from None
 
 
-def refuse_idle_lora(values: dict[str, Any], defaults: dict[str, Any], origins: dict[str, str]) -> None:
-    """ConfigError for settings of LoRA without use_peft, which would train the whole model."""
-    set_here = [key for key in values if key.startswith("lora_") and values[key] != defaults[key]]
-    if set_here and not values["use_peft"]:
-        raise ConfigError(
-            f"{origins[set_here[0]]}: {set_here[0]} is set but use_peft is not, so the whole model would be trained; set "
-            "use_peft true, or leave it out."
-        )
+IDLE = {
+    "use_peft": ("lora_", "so the whole model would be trained"),
+    "dynamic_sampling": ("dynamic_sampling_", "so no group is replaced"),
+    "difficulty_pools": (("easy_threshold", "hard_threshold", "pool_fraction"), "so there are no pools"),
+}
+"""Switches, how the settings begin that do nothing without them, and what would happen instead."""
+
+
+def refuse_idle_settings(values: dict[str, Any], defaults: dict[str, Any], origins: dict[str, str]) -> None:
+    """ConfigError for settings of something that is not switched on."""
+    for switch, (starts, instead) in IDLE.items():
+        set_here = [key for key in values if key.startswith(starts) and values[key] != defaults[key]]
+        if set_here and not values[switch]:
+            raise ConfigError(
+                f"{origins[set_here[0]]}: {set_here[0]} is set but {switch} is not, {instead}; set {switch} true, or "
+                "leave it out."
+            )
 
 
 def check_scheduler(training: Any) -> None:

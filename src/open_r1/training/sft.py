@@ -21,6 +21,7 @@ from open_r1.training.callbacks import Report
 from open_r1.training.lengths import fit_lengths, leave_out_refused
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter, report_trainable
 from open_r1.training.parse import StageArguments
+from open_r1.training.phases import PhaseTrainer
 from open_r1.training.resuming import ResumableTrainer
 from open_r1.training.stage import FinishedStage, prepare_trainer, run_stage
 
@@ -30,8 +31,8 @@ def run_sft(arguments: StageArguments, report: Report, identity: dict[str, Any] 
     return run_stage(arguments, build_trainer, report, identity)
 
 
-class TraceTrainer(ResumableTrainer, SFTTrainer):
-    """TRL's SFTTrainer, resumable."""
+class TraceTrainer(ResumableTrainer, PhaseTrainer, SFTTrainer):
+    """TRL's SFTTrainer, resumable, that logs where its time goes."""
 
 
 def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tuple[TraceTrainer, Any]:

@@ -21,7 +21,7 @@ import torch
 import transformers
 
 from open_r1 import __version__
-from open_r1.configs.checks import steps_of_generation
+from open_r1.configs.checks import MAY_CHANGE, steps_of_generation
 from open_r1.configs.references import load_object
 from open_r1.errors import ConfigError, OpenR1Error, RunError, RunFolderError
 from open_r1.hub.push import check_hub, export_tracker_settings, push_revision
@@ -29,20 +29,11 @@ from open_r1.processes.ranks import is_main_process, world_size
 from open_r1.rewards.user_rewards import source_file
 from open_r1.rundir import RunDir, hash_files, read_json, write_json, write_text
 from open_r1.text.secrets import hide_secrets
-from open_r1.training.callbacks import MetricsCallback, ProgressCallback, Report, StopCallback
+from open_r1.training.callbacks import EarlyStopCallback, MetricsCallback, ProgressCallback, Report, StopCallback
+from open_r1.training.guards import GuardCallback
 from open_r1.training.parse import StageArguments, plain
 
 logger = logging.getLogger(__name__)
-
-MAY_CHANGE = frozenset(
-    """overwrite_output_dir output_dir resume_from_checkpoint logging_steps logging_strategy logging_first_step
-    report_to run_name project log_level log_level_replica disable_tqdm save_total_limit save_steps
-    push_to_hub push_to_hub_revision hub_token hub_model_id hub_strategy hub_private_repo hub_model_revision
-    hub_revision hub_always_push overwrite_hub_revision wandb_entity wandb_project wandb_run_group
-    preflight_prompts wandb_log_unique_prompts log_completions num_completions_to_print trackio_space_id trackio_bucket_id
-    trackio_static_space_id benchmarks local_rank dataset_num_proc""".split()
-)
-"""Settings that a resumed run may change, because they don't change the weights it ends with."""
 
 INPUT_SUFFIXES = frozenset(".safetensors .bin .json .jinja .model .txt .jsonl .parquet .csv .arrow .py".split())
 """Files of a model or data folder whose contents count, but for the records of the run that made it."""
@@ -204,7 +195,11 @@ def prepare_trainer(trainer: Any, arguments: StageArguments, run: RunDir, report
         trainer.remove_callback(callback_class)
     judges = [spec.function_name for spec in getattr(trainer, "specs", ()) if spec.is_judge]
     own = [load_object(name, "callback", "my_callbacks:MyCallback")() for name in trainer.args.callbacks]
-    for callback in (MetricsCallback(run), ProgressCallback(report, judges), *own):
+    settings = arguments.training
+    watch = [] if settings.guards == "off" else [GuardCallback(trainer, run, settings.guards == "stop", report)]
+    patience = settings.early_stopping_patience
+    stop = [EarlyStopCallback(patience, report)] if patience else []
+    for callback in (MetricsCallback(run), ProgressCallback(report, judges), *watch, *stop, *own):
         trainer.add_callback(callback)
 
 

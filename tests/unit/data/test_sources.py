@@ -132,10 +132,10 @@ def test_a_mixture_can_be_split(tmp_path: Path) -> None:
 
 
 def test_a_mixture_of_columns_of_two_types_names_the_column(tmp_path: Path) -> None:
-    first = jsonl(tmp_path / "first.jsonl", [{"problem": "p", "solution": 1}])
+    first = jsonl(tmp_path / "first.jsonl", [{"problem": "p", "solution": True}])
     second = jsonl(tmp_path / "second.jsonl", [{"problem": "p", "solution": "1"}])
     with pytest.raises(
-        DataError, match=r"column 'solution' is .*int64.* in '.*first.jsonl' but .*string.* in '.*second"
+        DataError, match=r"column 'solution' is .*bool.* in '.*first.jsonl' but .*string.* in '.*second"
     ):
         get_dataset(arguments(mixture={"datasets": [{"id": str(first)}, {"id": str(second)}]}))
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from open_r1.errors import ConfigError, DataError, RunError, RunFolderError
+from open_r1.estimates import mean
 from open_r1.evaluation import EvaluationSettings, Plan, plan_evaluation, run_evaluation
 from open_r1.evaluation.backends import Backend, estimate_tokens
 from open_r1.evaluation.benchmarks import get_benchmark
-from open_r1.evaluation.statistics import mean
 from open_r1.evaluation.summary import thinking_tokens
 from open_r1.generation import Reply, RequestFailed, Sampling, ScriptedCompleter
 from open_r1.rundir import read_json, read_jsonl

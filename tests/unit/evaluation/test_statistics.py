@@ -13,16 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from open_r1.evaluation.statistics import (
-    clustered_error,
-    estimate_difference,
-    estimate_share,
-    majority_at_k,
-    pass_at_k,
-    repeat_error,
-    t_quantile,
-    variance_of_mean,
-)
+from open_r1.estimates import estimate_difference, estimate_share, t_quantile, variance_of_mean
+from open_r1.evaluation.statistics import clustered_error, majority_at_k, pass_at_k, repeat_error
 
 
 def test_wilson_agrees_with_its_textbook_values() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from open_r1.estimates import estimate_share
 from open_r1.evaluation.monitor import measure, summarise_quality
-from open_r1.evaluation.statistics import estimate_share
 from open_r1.evaluation.table import Result, compare_pair, read_results, render_table
 from open_r1.records import Estimate
 from open_r1.rundir import read_jsonl, write_json, write_jsonl

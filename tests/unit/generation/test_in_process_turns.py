@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from open_r1.errors import ModelError, RunError
 from open_r1.generation import Sampling
+from open_r1.generation.batching import BatchedGenerator
 from open_r1.generation.in_process import TransformersGenerator
 from open_r1.generation.slots import Request
 from open_r1.generation.vllm_in_process import VLLMGenerator
@@ -74,12 +76,21 @@ class Engine:
 
     tail, chat_template = "", "a template"
 
+    llm_engine = SimpleNamespace(model_config=SimpleNamespace(max_model_len=100))
+
     def __init__(self, model: str, **options: Any) -> None: ...
 
     def get_tokenizer(self) -> Any:
         return SimpleNamespace(
-            chat_template=self.chat_template, decode=lambda ids: "".join(map(chr, ids)), apply_chat_template=None
+            chat_template=self.chat_template,
+            decode=lambda ids: "".join(map(chr, ids)),
+            apply_chat_template=self.encode,
         )
+
+    def encode(self, messages: Any, **options: Any) -> Any:
+        if messages[0]["role"] == "system":
+            raise ValueError("System role not supported")
+        return {"input_ids": [ord(letter) for message in messages for letter in message["content"]]}
 
     def chat(self, conversations: Any, wanted: Any, use_tqdm: bool) -> list[Any]:
         ids = [ord(letter) for letter in f"<|User|>{'?' * 40}<|Assistant|>{self.tail}"]
@@ -105,6 +116,24 @@ def test_vllm_in_this_process_gets_the_tag_back_too(engine: type[Engine], tail: 
     ((completion,),) = VLLMGenerator("org/model").generate(["What is 7?"], Sampling(max_new_tokens=3))
     assert completion.text == opened + "7 is \\boxed{7} so"
     assert (completion.num_tokens, completion.finish_reason) == (3, "length")
+
+
+def test_vllm_in_this_process_refuses_a_prompt_and_not_its_batch(engine: type[Engine]) -> None:
+    """vLLM itself would end the whole batch: the template's error, or a prompt without room in the context."""
+    completer = BatchedGenerator(VLLMGenerator("org/model"), "org/model", 8)
+    user = {"role": "user", "content": "What is 7?"}
+    prompts = [[user], [{"role": "system", "content": "Think."}, user], [user | {"content": "7" * 100}], [user]]
+
+    async def ask() -> list[Any]:
+        await completer.start()
+        asked = (completer.complete(prompt, Sampling(max_new_tokens=3)) for prompt in prompts)
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    first, refused, too_long, last = asyncio.run(ask())
+    assert first.completions == last.completions != ()
+    assert (refused.reason, too_long.reason) == ("refused_prompt", "refused_prompt")
+    assert "System role not supported" in refused.detail and "has 100 tokens" in too_long.detail
+    assert [len(each) for each in completer.generator.generate(prompts, Sampling(max_new_tokens=3))] == [1, 0, 0, 1]
 
 
 def test_vllm_without_a_chat_template_is_refused(engine: type[Engine]) -> None:

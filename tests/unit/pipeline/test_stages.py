@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from open_r1.errors import ConfigError
+from open_r1.errors import ConfigError, DataError
 from open_r1.pipeline import read_pipeline, runner
 from open_r1.pipeline.kinds.evaluate import EvaluationStage
 from open_r1.pipeline.stage import KINDS, Context, Stage, StageName, naming_stage, setting_names
@@ -51,6 +51,14 @@ def test_a_change_reaches_the_stages_that_depend_on_it_and_no_other(recipe: Path
     (recipe.parent / "sft.yaml").write_text("seed: 1\nbf16: true\n")
     again = runner.fingerprint_stages(read_pipeline(recipe))
     assert {name for name in before if before[name] != again[name]} == {"sft"}
+
+
+@pytest.mark.parametrize("change", ["save_steps=7", "report_to=none", "logging-steps=3", "save_total_limit=2"])
+def test_what_does_not_change_the_model_leaves_a_stage_done(recipe: Path, change: str) -> None:
+    before = runner.fingerprint_stages(read_pipeline(recipe))
+    assert runner.fingerprint_stages(read_pipeline(recipe, changes=[f"sft.overrides.{change}"])) == before
+    (recipe.parent / "sft.yaml").write_text(f"seed: 1\nbf16: false\n{change.replace('-', '_').replace('=', ': ')}\n")
+    assert runner.fingerprint_stages(read_pipeline(recipe)) == before
 
 
 def test_flags_win_over_the_recipe(recipe: Path) -> None:
@@ -221,6 +229,35 @@ def test_other_contents_of_the_users_own_files_are_another_run(own: Path) -> Non
         file.write('{"question": "9+1?", "answer": 10}\n')
     after = runner.fingerprint_stages(read_pipeline(own))
     assert {name for name in before if before[name] != after[name]} == {"problems", "grpo", "after"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "sft.traces=problems",
+            r"stage 'sft': traces is stage 'problems', which does not make traces.jsonl; .*: traces",
+        ),
+        ("sft.model=traces", r"stage 'sft': model is stage 'traces', which does not make model.safetensors; .*: base"),
+        (
+            "problems.sft=mine.jsonl",
+            r"stage 'traces': traces are written for problems of task families, .*'mine.jsonl'",
+        ),
+    ],
+)
+def test_a_stage_that_does_not_make_what_a_later_one_reads_is_named_before_anything_runs(
+    recipe: Path, change: str, message: str
+) -> None:
+    (recipe.parent / "mine.jsonl").write_text('{"question": "1+1?", "answer": 2}\n')
+    with pytest.raises(ConfigError, match=message):
+        read_pipeline(recipe, changes=[change])
+
+
+def test_problems_without_answers_are_named_before_anything_runs(recipe: Path) -> None:
+    (recipe.parent / "mine.jsonl").write_text('{"question": "1+1?"}\n')
+    stages = read_pipeline(recipe, changes=["problems.held_out=mine.jsonl"]).stages
+    with pytest.raises(DataError, match="no column of answers"):
+        stages[0].prepare(Path("out"), 0)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import yaml
 
 from open_r1.configs.checks import check_batch
 from open_r1.errors import ConfigError
+from open_r1.pipeline.training import check_arguments
 from open_r1.training.parse import StageKind, parse_stage
 
 BASE = ["--model_name_or_path", "m", "--dataset_name", "d", "--output_dir", "out"]
@@ -444,3 +445,29 @@ def test_a_resolved_recipe_with_loras_defaults_is_not_taken_for_lora(tmp_path: P
     text = parse_stage("sft", BASE).as_yaml()
     assert "lora_r: 16" in text
     assert not parse_stage("sft", recipe(tmp_path, text)).model.use_peft
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dynamic_sampling_max_rounds", "5"], "is set but dynamic_sampling is not, so no group is replaced"),
+        (["--dynamic_sampling", "true", "--dynamic_sampling_max_rounds", "1"], "must be at least 2, but is 1"),
+        (["--pool_fraction", "0.5"], "pool_fraction is set but difficulty_pools is not, so there are no pools"),
+        (["--difficulty_pools", "true", "--pool_fraction", "2"], "pool_fraction must be at least 0 and at most 1"),
+        (
+            ["--difficulty_pools", "true", "--hard_threshold", "1"],
+            "hard_threshold = 1 must be below easy_threshold = 1",
+        ),
+    ],
+)
+def test_sampling_settings_that_do_nothing_or_contradict_are_refused(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_stage("grpo", [*BASE, *words])
+
+
+@pytest.mark.parametrize("setting", ["difficulty_pools", "no_positive_resampling"])
+def test_pass_rates_need_a_reward_that_tells_right_from_wrong(setting: str) -> None:
+    words = [*BASE, f"--{setting}", "true", "--reward_funcs"]
+    check_arguments(parse_stage("grpo", [*words, "format", "accuracy"]))
+    with pytest.raises(ConfigError, match=r"none of reward_funcs \(format\) separates right answers from wrong ones"):
+        check_arguments(parse_stage("grpo", [*words, "format"]))

@@ -12,6 +12,7 @@ from open_r1.answers.reasons import NeedsAlgebraError, NotOfTypeError
 from open_r1.answers.structure import Group, read_group, split_top
 from open_r1.answers.types.base import AnswerType, Comparison
 from open_r1.answers.types.region import are_regions_equal, read_region
+from open_r1.answers.types.written import are_moments_equal, read_moment
 
 _CLOCK = re.compile(r"\d{1,2}:[0-5]\d")
 _LEADING_ZERO = re.compile(r"(?:^|:)0\d")
@@ -33,6 +34,8 @@ def _ratio_parts(text: str) -> list[Node] | None:
 def are_ratios_equal(gold: tuple[str, list[Node]], answer: str, comparison: Comparison) -> bool:
     """Whether an answer is the same ratio, scaled or not; two times of day must match part by part."""
     text, parts = gold
+    if _CLOCK.fullmatch(text) and (moment := read_moment(answer)):
+        return are_moments_equal(moment, text, comparison)
     found = _ratio_parts(re.sub(r"(?<=[\d})])\s*to\s*(?=[\d\\(])", ":", answer))
     if found is None and len(parts) == 2 and (fraction := read_formula(answer)) and fraction.kind == "div":
         found = list(fraction.args)
@@ -106,7 +109,6 @@ _CASES = re.compile(
 )
 _NAMED_TUPLE = re.compile(r"\(\s*[A-Za-z](?:_\{\w+\})?(?:,[A-Za-z](?:_\{\w+\})?)+\s*\)=(?P<value>\(.*\))")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|in)(?![a-z])")
-_COMMA_NUMBERS = re.compile(r"-?\d+(?:,-?\d+)+")
 
 
 def read_group_or_cases(gold: str) -> Group | None:
@@ -118,7 +120,10 @@ def read_group_or_cases(gold: str) -> Group | None:
             return None
         parts = [part.strip().rstrip(",").strip() for part in match["rows"].split(r"\\")]
         return Group("", tuple(filter(None, parts)), "")
-    return read_group(gold)
+    group = read_group(gold)
+    if group and group.opening == r"\{" and len(group.parts) == 1:
+        return read_group_or_cases(group.parts[0]) or group  # a set of one tuple
+    return group
 
 
 def are_groups_equal(gold: Group, answer: str, comparison: Comparison) -> bool:
@@ -135,7 +140,8 @@ def are_groups_equal(gold: Group, answer: str, comparison: Comparison) -> bool:
     if not _have_compatible_brackets(gold, found) or len(gold.parts) != len(found.parts):
         return False
     gold_named, answer_named = _by_name(gold.parts), _by_name(found.parts)
-    if gold.is_unordered and not comparison.ordered and not gold_named:
+    is_tuple = found.opening == "("  # in which an order is stated
+    if gold.is_unordered and not is_tuple and not comparison.ordered and not gold_named:
         return _match_in_any_order(gold.parts, found.parts, comparison)
     pairs = list(zip(gold_named or gold.parts, answer_named or found.parts, strict=True))
     return _all_equal(pairs, comparison)

@@ -7,6 +7,7 @@ with a variable, an equation other than `name = value`, a list or a relation.
 from __future__ import annotations
 
 import math
+import re
 from fractions import Fraction
 
 from open_r1.answers.equality import are_equal as are_values_equal
@@ -21,6 +22,8 @@ from open_r1.answers.units import UNITS, agree
 
 ROUNDED_DECIMALS = 6
 """A number without a finite decimal form equals itself rounded or cut off after so many decimals, and not after fewer."""
+
+_BASE_TEN = re.compile(r"(?<=\d)_\{(?:10|ten)\}$")
 
 
 def read_quantity(gold: str) -> Measure | None:
@@ -47,7 +50,7 @@ def _is_real(node: Node) -> bool:
 
 def are_equal(gold: Measure, answer: str, comparison: Comparison) -> bool:
     """Whether an answer is the number, with a unit that agrees where both have one."""
-    found = read_quantity(value_of_name(answer))
+    found = read_quantity(_BASE_TEN.sub("", value_of_name(answer)))
     if found is None:
         raise NotOfTypeError
     if _is_undone(found.node, gold.node):

@@ -19,20 +19,20 @@ def read_choices(gold: str) -> str | None:
     """The letters, in order."""
     if match := _ONE_CHOICE.fullmatch(gold):
         return (match[1] or match[2]).upper()
-    letters = _choice_letters(gold) if _SEVERAL_CHOICES.fullmatch(gold) else None
-    is_word = gold.isalpha() and gold != letters  # BCAD is an order, and not a choice of four
-    return None if is_word else letters
+    return _choice_letters(gold) if _SEVERAL_CHOICES.fullmatch(gold) else None
 
 
 def _choice_letters(text: str) -> str | None:
     joined = _JOINTS.sub("", text)
     if not joined.isalpha() or not joined.isascii() or not joined.isupper() or max(joined) > "J":
         return None
-    return "".join(sorted(joined)) if len(set(joined)) == len(joined) > 1 else None
+    letters = "".join(sorted(joined))
+    is_word = text.isalpha() and text != letters  # BCAD is an order, and not a choice of four
+    return letters if len(set(joined)) == len(joined) > 1 and not is_word else None
 
 
 def are_choices_equal(gold: str, answer: str, comparison: Comparison) -> bool:
-    """Whether an answer names the same letters, in any order."""
+    """Whether an answer names the same letters; in any order where something separates them."""
     found = read_choice(answer) if len(gold) == 1 else _choice_letters(answer)
     if found is None:
         raise NotOfTypeError
@@ -61,7 +61,7 @@ _TIME = re.compile(
     r"(?P<hour>\d{1,2})(?::(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d))?)?\s*(?P<half>[ap]m|noon|midnight)?",
     re.IGNORECASE,
 )
-_PLAIN_CLOCK = re.compile(r"0\d:\d\d|\d{1,2}:\d\d:\d\d")
+_PLAIN_CLOCK = re.compile(r"0\d:\d\d|\d{1,2}:0\d|\d{1,2}:\d\d:\d\d")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from open_r1.evaluation.benchmarks.base import Benchmark, Row, Source, text_in
 from open_r1.evaluation.programs import Tests, provider, score_programs
-from open_r1.execution.judge.humaneval import COLUMNS, HumanEvalProblem, complete_program, record_tests
+from open_r1.execution.judge.humaneval import COLUMNS, complete_program, record_tests
 from open_r1.execution.judge.test_cases import read_verification
 from open_r1.records import Outcome, Problem
 
@@ -24,7 +24,7 @@ def read(row: Row, seed: int) -> Problem:
 
 def score(completions: Sequence[str], problems: Sequence[Problem]) -> list[Outcome]:
     """Each function against the calls that the problem's own `check` makes."""
-    functions = {problem.id: HumanEvalProblem(**dict(problem.metadata)) for problem in problems}
+    functions = {problem.id: problem.metadata for problem in problems}
     infos = dict(zip(functions, record_tests(list(functions.values()), provider()), strict=True))
 
     def tests_of(problem: Problem) -> Tests:

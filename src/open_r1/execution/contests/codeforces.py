@@ -1,7 +1,7 @@
 """Codeforces problems, as in `open-r1/codeforces`: official tests in the row, generated ones in files, maybe a checker.
 
     problem = CodeforcesProblem.from_row(row, GeneratedTests.from_environment())
-    result = CodeforcesJudge(provider).score([(problem, code, "cpp")], "partial")[0]
+    result = score_programs(shared_judge(provider), [(problem, code, "cpp")], "partial")[0]
     result.judged.passed, result.value("partial")
 
 Interactive problems, and those that the card of `open-r1/codeforces` calls not executable, are `unsupported`.
@@ -10,7 +10,7 @@ Interactive problems, and those that the card of `open-r1/codeforces` calls not 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -29,8 +29,8 @@ from open_r1.execution.contests.rows import (
 )
 from open_r1.execution.judge.checkers import ProgramChecker
 from open_r1.execution.judge.comparison import Comparison
-from open_r1.execution.judge.judge import Judge, Reason, Submission, SubmissionResult, Test, TestResult, shared_judge
-from open_r1.execution.programs import Program, Provider
+from open_r1.execution.judge.judge import Judge, Reason, Submission, SubmissionResult, Test, TestResult
+from open_r1.execution.programs import Program
 from open_r1.text.languages import canonical_language
 
 ScoringMode = Literal["weighted_sum", "pass_fail", "partial"]
@@ -78,15 +78,12 @@ class CodeforcesProblem:
         """Bytes of its tests."""
         return sum(test.size for test in self.tests)
 
-    def submission(
-        self, code: str, language: str, mode: ScoringMode, batch_size: int, time_factors: Mapping[str, float]
-    ) -> Submission:
+    def submission(self, code: str, language: str, mode: ScoringMode, batch_size: int) -> Submission:
         """What the judge is to run: all tests, or until one fails where only passing all of them counts."""
         language = submission_language(language)
         source = _JUDGE_DEFINES + code if language in ("c", "cpp") else code
         program = Program(source, language)
-        time_s = self.time_s * time_factors.get(language, 1.0)
-        tests = tuple(self._test(data, time_s) for data in self.tests)
+        tests = tuple(map(self._test, self.tests))
         return Submission(
             in_file_mode(program) if self.has_files else program,
             tests,
@@ -94,13 +91,13 @@ class CodeforcesProblem:
             batch_size=batch_size if batch_size >= 1 else len(tests),
         )
 
-    def _test(self, data: TestData, time_s: float) -> Test:
+    def _test(self, data: TestData) -> Test:
         test = Test(
             data.input,
             data.expected,
             comparison=comparison_for(data.expected),
             checker=self.checker,
-            limits=contest_limits(time_s, self.memory_mb, data),
+            limits=contest_limits(self.time_s, self.memory_mb, data),
         )
         return replace(test, input=b"", files={INPUT_FILE: data.input}) if self.has_files else test
 
@@ -136,47 +133,35 @@ class CodeforcesResult:
         return float(share == 1.0) + SHARE_WEIGHT * share
 
 
-class CodeforcesJudge:
-    """Scores submissions. `time_factors` say by how much a language's time limit is stretched."""
+def score_programs(
+    judge: Judge,
+    entries: Sequence[tuple[CodeforcesProblem, str, str]],
+    mode: ScoringMode = "weighted_sum",
+    batch_size: int = 1,
+) -> list[CodeforcesResult]:
+    """A result for each (problem, code, language), in order. Never raises for what is wrong with one of them."""
+    results: dict[int, SubmissionResult] = {}
+    submissions: dict[int, Submission] = {}
+    is_readonly = any(problem.has_files for problem, _, _ in entries) and can_write_files(judge) is False
+    for place, (problem, code, language) in enumerate(entries):
+        try:
+            if problem.has_files and is_readonly:
+                raise _no_files(problem)
+            submissions[place] = problem.submission(code, language, mode, batch_size)
+        except ProblemError as error:
+            unknown = TestResult(Reason.UNAVAILABLE, detail=str(error), cause=error.reason)
+            results[place] = SubmissionResult((unknown,) * len(problem.tests))
+    judged = judge.judge(list(submissions.values()))
+    results |= dict(zip(submissions, judged, strict=True))
+    return [CodeforcesResult(problem, results[place]) for place, (problem, _, _) in enumerate(entries)]
 
-    def __init__(
-        self, provider: Provider, judge: Judge | None = None, time_factors: Mapping[str, float] | None = None
-    ) -> None:
-        self.provider = provider
-        self._judge = judge or shared_judge(provider)
-        self._time_factors = time_factors or {}
-        self._can_write: bool | None = None
 
-    def score(
-        self,
-        entries: Sequence[tuple[CodeforcesProblem, str, str]],
-        mode: ScoringMode = "weighted_sum",
-        batch_size: int = 1,
-    ) -> list[CodeforcesResult]:
-        """A result for each (problem, code, language), in order. Never raises for what is wrong with one of them."""
-        results: dict[int, SubmissionResult] = {}
-        submissions: dict[int, Submission] = {}
-        for place, (problem, code, language) in enumerate(entries):
-            try:
-                self._check_files(problem)
-                submissions[place] = problem.submission(code, language, mode, batch_size, self._time_factors)
-            except ProblemError as error:
-                unknown = TestResult(Reason.UNAVAILABLE, detail=str(error), cause=error.reason)
-                results[place] = SubmissionResult((unknown,) * len(problem.tests))
-        judged = self._judge.judge(list(submissions.values()))
-        results |= dict(zip(submissions, judged, strict=True))
-        return [CodeforcesResult(problem, results[place]) for place, (problem, _, _) in enumerate(entries)]
-
-    def _check_files(self, problem: CodeforcesProblem) -> None:
-        if not problem.has_files or self._can_write:
-            return
-        self._can_write = can_write_files(self.provider)
-        if self._can_write is False:
-            raise ProblemError(
-                "unsupported",
-                f"problem '{problem.id}' is to be written to {OUTPUT_FILE}, but programs can't write files on this provider "
-                "(for the local one, see `open-r1 executor check`); leave out rows whose input_mode is file.",
-            )
+def _no_files(problem: CodeforcesProblem) -> ProblemError:
+    return ProblemError(
+        "unsupported",
+        f"problem '{problem.id}' is to be written to {OUTPUT_FILE}, but programs can't write files on this provider "
+        "(for the local one, see `open-r1 executor check`); leave out rows whose input_mode is file.",
+    )
 
 
 def check_scoring_mode(mode: str) -> ScoringMode:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from open_r1.execution.contests.rows import ProblemError
-from open_r1.execution.programs import Program, Provider, Status
+from open_r1.execution.judge.judge import Judge
+from open_r1.execution.judge.results import Submission, Test
+from open_r1.execution.programs import Program
 
 INPUT_FILE, OUTPUT_FILE = "input.txt", "output.txt"
 SUBMISSION_FILE = "submission.py"
@@ -94,13 +96,12 @@ __attribute__((destructor)) static void file_mode_end(void) { file_mode_show(); 
 _PROBE = 'open("probe.txt", "w").write("written"); print(open("probe.txt").read())'
 
 
-def can_write_files(provider: Provider) -> bool | None:
-    """Whether programs have a folder to write to there, found by a harmless one; None when that is not known now.
+def can_write_files(judge: Judge) -> bool | None:
+    """Whether programs have a folder to write to, found by a harmless one; None when that is not known now.
 
     Asked of a program of ours, since a submission that says so may only want not to be judged.
     """
-    execution = provider.execute(Program(_PROBE))
-    return None if execution.status is Status.UNAVAILABLE else execution.stdout.strip() == b"written"
+    return judge.judge([Submission(Program(_PROBE), [Test(expected=b"written")])])[0].passed
 
 
 def in_file_mode(program: Program) -> Program:

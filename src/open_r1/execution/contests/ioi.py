@@ -1,7 +1,7 @@
 """IOI subtasks, as in `open-r1/ioi`: one row a subtask, the graders with it, the tests in a set of their own.
 
     subtask = Subtask.from_row(row, tests)
-    result = IoiJudge(provider).score([(subtask, code)])[0]
+    result = score_subtasks(shared_judge(provider), [(subtask, code)])[0]
     result.score, result.points, result.status       # 0.4, 7.2, "PA"
 
 Statuses are the field's: AC, WA, PA (some points), TLE, MLE, RE, CE; SKIPPED, and UNSCORED where the judge knows nothing.
@@ -32,8 +32,8 @@ from open_r1.execution.contests.rows import (
     value_of,
 )
 from open_r1.execution.judge.checkers import ProgramChecker
-from open_r1.execution.judge.judge import Judge, Reason, Submission, Test, TestResult, shared_judge
-from open_r1.execution.programs import Program, Provider
+from open_r1.execution.judge.judge import Judge, Reason, Submission, Test, TestResult
+from open_r1.execution.programs import Program
 
 LANGUAGE = "cpp"
 BATCH = "Batch"
@@ -146,21 +146,13 @@ class SubtaskResult:
         return next(self.results[name].code for name, status in self.statuses.items() if status == self.status)
 
 
-class IoiJudge:
-    """Scores submissions. A test of several subtasks runs once for the same submission."""
-
-    def __init__(self, provider: Provider, judge: Judge | None = None) -> None:
-        self.provider = provider
-        self._judge = judge or shared_judge(provider)
-
-    def score(self, entries: Sequence[tuple[Subtask, str]], batch_size: int = 1) -> list[SubtaskResult]:
-        """A result for each (subtask, code), in order."""
-        submissions = [subtask.submission(code, batch_size) for subtask, code in entries]
-        results = self._judge.judge(submissions)
-        return [
-            SubtaskResult(subtask, dict(zip(subtask.tests, judged.results, strict=True)))
-            for (subtask, _), judged in zip(entries, results, strict=True)
-        ]
+def score_subtasks(judge: Judge, entries: Sequence[tuple[Subtask, str]], batch_size: int = 1) -> list[SubtaskResult]:
+    """A result for each (subtask, code), in order. A test of several subtasks runs once for the same submission."""
+    results = judge.judge([subtask.submission(code, batch_size) for subtask, code in entries])
+    return [
+        SubtaskResult(subtask, dict(zip(subtask.tests, judged.results, strict=True)))
+        for (subtask, _), judged in zip(entries, results, strict=True)
+    ]
 
 
 def check_kind(row: Row, problem: str) -> None:

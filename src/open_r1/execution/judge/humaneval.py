@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from open_r1.errors import DataError, RunError
+from open_r1.errors import RunError
 from open_r1.execution.judge.function_call import UnreadableResultError, harness_text, result_in
 from open_r1.execution.programs import Limits, Program, Provider
 
 COLUMNS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
+"""`prompt` ends in the function's head and docstring, `test` defines `check(candidate)`."""
+
+Row = Mapping[str, Any]
 
 RECORDING_LIMITS = Limits(wall_s=60.0, cpu_s=30.0, memory_mb=1024, output_kb=8192)
 
@@ -66,66 +67,36 @@ RULES: Mapping[str, Mapping[str, Any]] = {
 """What a problem's `check` accepts, where that isn't one value alone; 33 and 37 make a tuple of any sequence."""
 
 
-@dataclass(frozen=True)
-class HumanEvalProblem:
-    """A row of HumanEval: `prompt` ends in the function's head and docstring, `test` defines `check(candidate)`."""
-
-    task_id: str
-    prompt: str
-    entry_point: str
-    canonical_solution: str
-    test: str
-
-
-def read_problems(path: Path) -> list[HumanEvalProblem]:
-    """The problems of a JSONL file in HumanEval's columns; DataError names the line that is none."""
-    problems = []
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # U+2028 ends no line of JSONL
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} can't be read: {error}.") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            problems.append(HumanEvalProblem(**{column: str(row[column]) for column in COLUMNS}))
-        except (ValueError, KeyError, TypeError) as error:
-            columns = ", ".join(COLUMNS)
-            raise DataError(f"{path}:{number} is not a problem of HumanEval, which has {columns}: {error}.") from error
-    return problems
-
-
-def complete_program(problem: HumanEvalProblem, completion: str) -> str:
+def complete_program(problem: Row, completion: str) -> str:
     """The program that a completion makes: the prompt with the function's body after it, or with the whole function."""
-    is_whole = re.search(rf"^(async )?def {re.escape(problem.entry_point)}\b", completion, re.MULTILINE)
-    return f"{problem.prompt}\n\n{completion}" if is_whole else f"{problem.prompt}{completion}"
+    is_whole = re.search(rf"^(async )?def {re.escape(problem['entry_point'])}\b", completion, re.MULTILINE)
+    return f"{problem['prompt']}\n\n{completion}" if is_whole else f"{problem['prompt']}{completion}"
 
 
-def record_tests(problems: Sequence[HumanEvalProblem], provider: Provider) -> list[dict[str, Any]]:
+def record_tests(problems: Sequence[Row], provider: Provider) -> list[dict[str, Any]]:
     """A `verification_info` for each problem. RunError when a reference doesn't run, or fails its own check."""
     infos = []
     for problem, execution in zip(problems, provider.run([_recording(problem) for problem in problems]), strict=True):
-        kind = {"fn_name": problem.entry_point, "type": "function_call"}
+        kind = {"fn_name": problem["entry_point"], "type": "function_call"}
         cases = [{**kind, "input": given, "output": result} for given, result in _calls(problem, execution)]
-        rules = RULES.get(problem.task_id, {"comparison": EXACT})
+        rules = RULES.get(problem["task_id"], {"comparison": EXACT})
         infos.append({"language": "python", **rules, "test_cases": cases})
     return infos
 
 
-def _recording(problem: HumanEvalProblem) -> Program:
-    source = "\n".join([complete_program(problem, problem.canonical_solution), problem.test])
-    recorder = f"{harness_text()}\n{RECORDER}\nrecord({source!r}, {problem.entry_point!r})\n"
+def _recording(problem: Row) -> Program:
+    source = "\n".join([complete_program(problem, problem["canonical_solution"]), problem["test"]])
+    recorder = f"{harness_text()}\n{RECORDER}\nrecord({source!r}, {problem['entry_point']!r})\n"
     return Program(recorder, limits=RECORDING_LIMITS)
 
 
-def _calls(problem: HumanEvalProblem, execution: Any) -> list[tuple[str, str]]:
+def _calls(problem: Row, execution: Any) -> list[tuple[str, str]]:
     try:
         calls = json.loads(result_in(execution.stdout)) if execution.succeeded else []
     except UnreadableResultError:
         calls = []
     if not calls:
         said = execution.detail or execution.stderr[-500:].decode("utf-8", "replace")
-        what = f"the reference solution of {problem.task_id} could not be recorded ({execution.status})"
+        what = f"the reference solution of {problem['task_id']} could not be recorded ({execution.status})"
         raise RunError(f"{what}: {said}")
     return calls

@@ -15,12 +15,12 @@ import os
 from typing import Any
 
 from open_r1.configs.references import load_object
-from open_r1.errors import ConfigError, nearest
+from open_r1.errors import ConfigError
 from open_r1.execution.environment import check_one_source, read_environment
 from open_r1.execution.programs import Provider
 from open_r1.execution.providers.registry import ProviderSpec, get_spec, provider_specs
 
-__all__ = ["ProviderSpec", "close_providers", "get_provider", "nearest", "provider_specs"]
+__all__ = ["ProviderSpec", "close_providers", "get_provider", "provider_specs"]
 
 _shared: dict[tuple[Any, ...], Provider] = {}
 """By process first: a forked child makes its own, since its parent's have threads and connections that it lacks."""

@@ -10,10 +10,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from open_r1.execution.environment import explain_missing
-from open_r1.execution.providers.registry import ProviderSpec, setting
 from open_r1.execution.providers.remote import RetryPolicy, Session
 from open_r1.execution.providers.replies import Failure, GarbledReply
-from open_r1.execution.providers.wrapping import ScriptProvider, build_router
+from open_r1.execution.providers.wrapping import ScriptProvider, cloud_spec
 
 START_S = 30
 """What starting a sandbox may take."""
@@ -64,17 +63,4 @@ class OutputMeter:
             raise GarbledReply("the sandbox prints more than a result can come to")
 
 
-PROVIDER = ProviderSpec(
-    name="e2b",
-    build=lambda settings, environment: (
-        build_router("e2b", settings)
-        or E2BProvider(
-            environment.get("E2B_API_KEY", ""),
-            setting(settings, "parallel_code_exec_per_proc", 2),
-            environment.get("E2B_DOMAIN", ""),
-        )
-    ),
-    summary="E2B's cloud sandboxes: an account, or a router to one.",
-    settings=("e2b_router_url", "parallel_code_exec_per_proc"),
-    variables=("E2B_API_KEY", "E2B_DOMAIN"),
-)
+PROVIDER = cloud_spec("e2b", E2BProvider, "E2B", ("E2B_API_KEY", "E2B_DOMAIN"))

@@ -14,10 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from open_r1.execution.environment import explain_missing
-from open_r1.execution.providers.registry import ProviderSpec, setting
 from open_r1.execution.providers.remote import RetryPolicy, Session
 from open_r1.execution.providers.replies import Failure
-from open_r1.execution.providers.wrapping import ScriptProvider, build_router, failure_of
+from open_r1.execution.providers.wrapping import ScriptProvider, cloud_spec, failure_of
 
 START_S = 60
 """What starting a sandbox may take."""
@@ -85,17 +84,4 @@ def _installed() -> str:
         return "none"
 
 
-PROVIDER = ProviderSpec(
-    name="morph",
-    build=lambda settings, environment: (
-        build_router("morph", settings)
-        or MorphProvider(
-            environment.get("MORPH_API_KEY", ""),
-            setting(settings, "parallel_code_exec_per_proc", 2),
-            environment.get("MORPH_BASE_URL", ""),
-        )
-    ),
-    summary="Morph's cloud sandboxes: an account, or a router to one.",
-    settings=("morph_router_url", "parallel_code_exec_per_proc"),
-    variables=("MORPH_API_KEY", "MORPH_BASE_URL"),
-)
+PROVIDER = cloud_spec("morph", MorphProvider, "Morph", ("MORPH_API_KEY", "MORPH_BASE_URL"))

@@ -51,16 +51,12 @@ from open_r1.processes import ranks
 
 DEFAULT_PATH = "/api/v2"
 
-NAMES: Mapping[str, tuple[str, ...]] = {
+NAMES = {
     "python": ("python", "python3"),
     "cpp": ("c++", "cpp", "c++17"),
-    "c": ("c",),
     "javascript": ("javascript", "node"),
-    "bash": ("bash",),
-    "java": ("java",),
-    "rust": ("rust",),
 }
-"""What Piston's packages may call our languages."""
+"""What Piston's packages may call a language, where it isn't by our name alone."""
 
 RETRY_ENDPOINT_S = 15.0
 """How long an endpoint that failed is left out; doubled with every further failure, up to `MAX_RETRY_ENDPOINT_S`."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any
 
+from open_r1.configs.references import modules_in
 from open_r1.errors import ConfigError, nearest
 from open_r1.execution.environment import Environment
 from open_r1.execution.programs import Provider
@@ -37,9 +36,7 @@ class ProviderSpec:
 @cache
 def provider_specs() -> dict[str, ProviderSpec]:
     """Every provider of this package, by name."""
-    package = import_module("open_r1.execution.providers")
-    modules = (import_module(f"{package.__name__}.{info.name}") for info in iter_modules(package.__path__))
-    specs = [module.PROVIDER for module in modules if hasattr(module, "PROVIDER")]
+    specs = [module.PROVIDER for module in modules_in("open_r1.execution.providers") if hasattr(module, "PROVIDER")]
     return {spec.name: spec for spec in sorted(specs, key=lambda spec: spec.name)}
 
 

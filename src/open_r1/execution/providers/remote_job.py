@@ -21,8 +21,8 @@ import tempfile
 import time
 import zlib
 
-FIRST_USER = 61000
-"""From here on, 3,000 users that no system gives out; one a job, so that each has its count of processes to itself."""
+FIRST_USER, NUM_USERS = 60578, 606
+"""Users that no system gives out; one a job, so that each has its count of processes to itself."""
 ENVIRONMENT = {"LANG": "C.UTF-8", "PYTHONINTMAXSTRDIGITS": "0", "MALLOC_ARENA_MAX": "1"}
 MEMORY_MESSAGES = (b"MemoryError", b"std::bad_alloc", b"out of memory", b"OutOfMemoryError")
 
@@ -48,7 +48,7 @@ def run_in(folder, job):
     for command in (job["compile"], job["run"]):
         if command and not command[0].startswith(".") and not shutil.which(command[0]):
             return record("unavailable", reason="unsupported_language", detail=f"the sandbox has no {command[0]}")
-    owner = FIRST_USER + os.getpid() % 3000 if can_give_up_root() else None
+    owner = FIRST_USER + os.getpid() % NUM_USERS if can_give_up_root() else None
     if owner is not None:
         give_away(folder, owner)
     if job["compile"]:

@@ -22,7 +22,7 @@ import re
 import secrets
 import zlib
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from functools import cache, reduce
@@ -30,7 +30,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from open_r1.errors import nearest
+from open_r1.execution.environment import Environment
 from open_r1.execution.programs import Execution, Limits, Program
+from open_r1.execution.providers.registry import ProviderSpec, setting
 from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy, Session
 from open_r1.execution.providers.replies import (
     Failure,
@@ -259,7 +261,19 @@ def _script() -> str:
     return Path(__file__).with_name("remote_job.py").read_text(encoding="utf-8")
 
 
-def build_router(name: str, settings: Any) -> RouterProvider | None:
-    """The router that the settings name, if they do."""
-    address = getattr(settings, f"{name}_router_url", None)
-    return RouterProvider(name, address) if address else None
+def cloud_spec(
+    name: str, account: Callable[[str, int, str], RemoteProvider], title: str, variables: tuple[str, str]
+) -> ProviderSpec:
+    """The spec of a cloud of sandboxes: a router where the settings name one, else `account` (key, concurrency, address).
+
+    `variables` are those of the account's key and address.
+    """
+
+    def build(settings: Any, environment: Environment) -> RemoteProvider:
+        if router := setting(settings, f"{name}_router_url", None):
+            return RouterProvider(name, router)
+        key, address = (environment.get(variable, "") for variable in variables)
+        return account(key, setting(settings, "parallel_code_exec_per_proc", 2), address)
+
+    summary = f"{title}'s cloud sandboxes: an account, or a router to one."
+    return ProviderSpec(name, build, summary, (f"{name}_router_url", "parallel_code_exec_per_proc"), variables)

@@ -27,7 +27,7 @@ from open_r1.execution.sandbox.jobs import (
     run_job,
 )
 from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, TOOLCHAINS, Toolchain, find_toolchain
-from open_r1.execution.sandbox.worker import Worker, WorkerLost
+from open_r1.execution.sandbox.worker import Worker, WorkerLost, user_of
 from open_r1.processes import ranks
 
 MAX_WORKERS = 64
@@ -229,8 +229,7 @@ class LocalProvider(Provider):
         with self._lock:
             if self._idle is None:
                 assert config is not None
-                # As root, each becomes a user of its own: the kernel counts threads by user.
-                users = range(config.user, config.user - self.workers, -1)
+                users = map(user_of, range(self.workers))
                 self._workers_made = tuple(Worker(replace(config, user=user)) for user in users)
                 self._idle = queue.LifoQueue()
                 for worker in self._workers_made:

@@ -34,6 +34,9 @@ SERVER_MB = 64
 """What the server and a job's first process have in RAM themselves."""
 
 READ_BYTES = 1 << 16
+FIRST_USER, NUM_USERS = 60578, 606
+"""Users that no system gives out: between those of systemd's homes and its dynamic ones (its page UIDS-GIDS)."""
+
 ENVIRONMENT = {"LD_BIND_NOW": "1", "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """All that a server gets. The hash seed keeps sets in the same order in every run of a program."""
 
@@ -62,7 +65,7 @@ class WorkerConfig:
     packages: tuple[str, ...] = ()
     """Folders to import from, beside the standard library."""
     preload: tuple[str, ...] = ()
-    user: int = 65534
+    user: int = FIRST_USER
     """Whom to become when started by root."""
 
 
@@ -216,6 +219,11 @@ class Worker:
         except (OSError, ValueError, TypeError) as error:
             self.close()
             raise WorkerLost(f"the sandbox server did not answer: {error}") from error
+
+
+def user_of(number: int) -> int:
+    """Whom a provider's worker of this number becomes when root starts it; the kernel counts threads by user."""
+    return FIRST_USER + number % NUM_USERS
 
 
 def _readable(descriptors: Iterable[int], timeout_s: float) -> list[int]:

@@ -93,7 +93,7 @@ class Service:
             "concurrency": getattr(self.provider, "workers", self.provider.concurrency),
             "languages": self.languages,
             "max_programs": self.settings.max_programs,
-            "max_request_bytes": self.settings.max_request_bytes,
+            "max_request_bytes": self.settings.max_request_mb << 20,
             "max_limits": asdict(self.settings.max_limits),
         }
 

@@ -42,7 +42,7 @@ class Answers:
         if self._is_cancelled:
             return
         settings = self._dispatcher.settings
-        if self._unread_bytes + output_size(execution) > settings.max_unread_bytes:
+        if self._unread_bytes + output_size(execution) > settings.max_unread_mb << 20:
             execution = Execution.unavailable(
                 "output_not_read", f"the outputs of this request add up to more than {settings.max_unread_mb} MiB"
             )

@@ -89,8 +89,9 @@ class BodyReader:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
+        self._most, self._most_held = settings.max_request_mb << 20, settings.max_held_mb << 20
         self.held_bytes = 0
-        self._quota = Quota(max(settings.max_request_bytes, settings.client_part(settings.max_held_bytes)))
+        self._quota = Quota(max(self._most, settings.client_part(self._most_held)))
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[bytearray]:
@@ -104,7 +105,7 @@ class BodyReader:
                             raise too_much("too much of your address is waiting here already")
                         size += len(chunk)
                         self.held_bytes += len(chunk)
-                        if self.held_bytes > self._settings.max_held_bytes:
+                        if self.held_bytes > self._most_held:
                             raise too_much("too much is waiting here already")
                         body += chunk
             except TimeoutError as error:
@@ -121,15 +122,15 @@ class BodyReader:
         declared = request.headers.get("content-length", "")
         size = int(declared) if declared.isdecimal() and len(declared) < 20 else 0
         received, is_read = 0, False
-        while max(size, received) <= self._settings.max_request_bytes and not is_read:
+        while max(size, received) <= self._most and not is_read:
             message = await request.receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             request.state.is_read = is_read = not message.get("more_body")
             received += len(message.get("body", b""))
-            if received <= self._settings.max_request_bytes:
+            if received <= self._most:
                 yield message.get("body", b"")
-        if max(size, received) > self._settings.max_request_bytes:
+        if max(size, received) > self._most:
             limit = self._settings.max_request_mb
             raise Refusal(413, "request_too_large", f"the body is larger than {limit} MiB. Send several requests.")
 

@@ -60,21 +60,6 @@ class ServiceSettings:
         if not is_valid:
             raise ConfigError(f"{name} must be {valid}; got {getattr(self, name)}.")
 
-    @property
-    def max_request_bytes(self) -> int:
-        """The largest body of a request, in bytes."""
-        return self.max_request_mb << 20
-
-    @property
-    def max_held_bytes(self) -> int:
-        """The most bytes of all requests that are in memory at once."""
-        return self.max_held_mb << 20
-
-    @property
-    def max_unread_bytes(self) -> int:
-        """The most bytes of output that may wait for the client of one request."""
-        return self.max_unread_mb << 20
-
     def client_part(self, amount: int) -> int:
         """Of an amount that all clients share, what one address may take; at least 1."""
         return max(1, int(amount * self.max_client_share))

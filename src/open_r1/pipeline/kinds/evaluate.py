@@ -7,13 +7,14 @@ math: {kind: benchmark, model: grpo, benchmark: math_500, data: math500.jsonl, b
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT
-from open_r1.pipeline.stage import KINDS, Context, Stage, StageName, naming_stage
+from open_r1.pipeline.stage import KINDS, WEIGHTS, Context, Stage, StageName, naming_stage
 from open_r1.rundir import write_json
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class EvaluationStage(Stage):
     kind: ClassVar[str] = "evaluate"
     makes: ClassVar[tuple[str, ...]] = ("summary.json", "samples.jsonl")
     resumes: ClassVar[bool] = True
+    reads: ClassVar[Mapping[str, str]] = {"model": WEIGHTS, "problems": "held_out.jsonl", "baseline": "summary.json"}
 
     model: StageName = setting(MISSING, "The stage with the model, or a folder or Hub id.")
     problems: StageName = setting(
@@ -83,7 +85,9 @@ class EvaluationStage(Stage):
 
         beside = self.base / self.data if self.data else None
         data = str(beside) if beside is not None and beside.exists() else self.data
-        return plan_evaluation(self._find_benchmark(root), self._settings(seed), data)
+        return plan_evaluation(
+            self._find_benchmark(root), self._settings(seed), data, model=self.place(self.model, root)
+        )
 
     def run(self, context: Context) -> dict[str, Any]:
         """Score the model, and compare it with the baseline; returns each mode's accuracy."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,12 +13,13 @@ from open_r1.execution.contests.codeforces import (
     COMPILE_ERROR,
     NO_CODE_VALUE,
     SHARE_WEIGHT,
-    CodeforcesJudge,
     CodeforcesProblem,
     ScoringMode,
     check_scoring_mode,
+    score_programs,
     submission_language,
 )
+from open_r1.execution.judge.judge import Judge
 from open_r1.execution.programs import Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import RewardFunction
@@ -43,16 +44,11 @@ class CodeforcesScorer(programs.ProgramScorer[CodeforcesProblem]):
     mode: ScoringMode = "weighted_sum"
     language: str = "python"
     given_tests: GeneratedTests | None = None
-    time_factors: Mapping[str, float] | None = None
 
     @cached_property
     def tests(self) -> GeneratedTests | None:
         """Where generated tests come from; None where neither the caller nor the environment names a place."""
         return self.given_tests or GeneratedTests.from_environment()
-
-    def make_judge(self, provider: Provider) -> CodeforcesJudge:
-        """The judge of Codeforces problems, with the time that each language is given."""
-        return CodeforcesJudge(provider, time_factors=self.time_factors)
 
     def read(self, row: programs.Row) -> CodeforcesProblem:
         """The row's problem with its tests, generated ones included."""
@@ -67,9 +63,9 @@ class CodeforcesScorer(programs.ProgramScorer[CodeforcesProblem]):
         """Bytes of the problem's tests."""
         return problem.size
 
-    def score(self, judge: CodeforcesJudge, samples: Sequence[programs.Submitted[CodeforcesProblem]]) -> list[Outcome]:
+    def score(self, judge: Judge, samples: Sequence[programs.Submitted[CodeforcesProblem]]) -> list[Outcome]:
         """Each program's value by the scoring mode, with its tests' results."""
-        results = judge.score(samples, self.mode, self.test_batch_size)
+        results = score_programs(judge, samples, self.mode, self.test_batch_size)
         return [
             Outcome(result.value(self.mode), result.reason, {"tests": programs.list_tests(result.judged)})
             for result in results
@@ -83,7 +79,6 @@ def get_cf_code_reward(
     scoring_mode: str = "weighted_sum",
     language: str = "python",
     tests: GeneratedTests | None = None,
-    time_factors: Mapping[str, float] | None = None,
 ) -> RewardFunction:
     """The reward with other settings: `programs.ProgramScorer`'s and these.
 
@@ -91,9 +86,8 @@ def get_cf_code_reward(
         scoring_mode: weighted_sum, pass_fail or partial.
         language: Of samples without a `language` column.
         tests: Where generated tests come from; by default CF_TESTS_FOLDER.
-        time_factors: Language -> by how much a problem's time limit is stretched, such as {"python": 3}.
     """
-    options = (check_scoring_mode(scoring_mode), language, tests, time_factors)
+    options = (check_scoring_mode(scoring_mode), language, tests)
     return RewardFunction("cf_code_reward", CodeforcesScorer(provider, settings, test_batch_size, *options), NEEDS)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import open_r1.rewards.program_reward as programs
-from open_r1.execution.judge.judge import Judge, Submission, SubmissionResult, shared_judge
+from open_r1.execution.judge.judge import Judge, Submission, SubmissionResult
 from open_r1.execution.judge.test_cases import Verification, read_verification
 from open_r1.execution.programs import Program, Provider
 from open_r1.records import Outcome
@@ -25,10 +25,6 @@ class CodeScorer(programs.ProgramScorer[Verification]):
     """The share of the tests that a program passes."""
 
     needs = NEEDS
-
-    def make_judge(self, provider: Provider) -> Judge:
-        """The provider's judge, which other rewards use too."""
-        return shared_judge(provider)
 
     def read(self, row: programs.Row) -> Verification | Outcome:
         """The row's tests; an outcome without a value for a row without tests or in an unknown language."""

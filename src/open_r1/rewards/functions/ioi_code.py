@@ -9,7 +9,8 @@ from typing import Any
 
 import open_r1.rewards.program_reward as programs
 from open_r1.execution.contests.case_files import IoiTests
-from open_r1.execution.contests.ioi import LANGUAGE, IoiJudge, Subtask, SubtaskResult
+from open_r1.execution.contests.ioi import LANGUAGE, Subtask, SubtaskResult, score_subtasks
+from open_r1.execution.judge.judge import Judge
 from open_r1.execution.programs import Provider
 from open_r1.records import Outcome
 from open_r1.rewards.base import RewardFunction
@@ -34,10 +35,6 @@ class IoiScorer(programs.ProgramScorer[Subtask]):
         """Where the tests come from that a row lacks: the caller's, a folder's or the Hub's."""
         return self.given_tests or IoiTests.from_environment()
 
-    def make_judge(self, provider: Provider) -> IoiJudge:
-        """The judge of IOI subtasks."""
-        return IoiJudge(provider)
-
     def read(self, row: programs.Row) -> Subtask:
         """The row's subtask with its tests."""
         return Subtask.from_row(row, lambda year, problem, names: self.tests.load(year, problem, names))
@@ -50,9 +47,9 @@ class IoiScorer(programs.ProgramScorer[Subtask]):
         """Bytes of the subtask's tests."""
         return problem.size
 
-    def score(self, judge: IoiJudge, samples: Sequence[programs.Submitted[Subtask]]) -> list[Outcome]:
+    def score(self, judge: Judge, samples: Sequence[programs.Submitted[Subtask]]) -> list[Outcome]:
         """Each program's score of its subtask, with its tests' results."""
-        results = judge.score([(subtask, code) for subtask, code, _ in samples], self.test_batch_size)
+        results = score_subtasks(judge, [(subtask, code) for subtask, code, _ in samples], self.test_batch_size)
         return [Outcome(result.score, result.reason, {"tests": list_tests(result)}) for result in results]
 
 

@@ -8,13 +8,14 @@ import pytest
 from open_r1.errors import ConfigError
 from open_r1.execution.contests.codeforces import (
     SCORING_MODES,
-    CodeforcesJudge,
     CodeforcesProblem,
     check_scoring_mode,
     comparison_for,
+    score_programs,
     submission_language,
 )
 from open_r1.execution.contests.rows import ProblemError
+from open_r1.execution.judge.judge import shared_judge
 from open_r1.execution.programs import Execution, Program, Status
 from open_r1.execution.providers.scripted import ScriptedProvider, Trouble
 
@@ -25,8 +26,8 @@ DOUBLE = CodeforcesProblem.from_row(tasks.double_row(), None)
 
 def values(provider, problem, code, language="python"):
     """The value in each scoring mode."""
-    judge = CodeforcesJudge(provider)
-    return [judge.score([(problem, code, language)], mode)[0].value(mode) for mode in SCORING_MODES]
+    judge = shared_judge(provider)
+    return [score_programs(judge, [(problem, code, language)], mode)[0].value(mode) for mode in SCORING_MODES]
 
 
 @pytest.mark.parametrize(
@@ -43,14 +44,14 @@ def values(provider, problem, code, language="python"):
 )
 def test_a_program_gets_what_the_mode_says(sandbox, code, language, share, passes, reason):
     assert values(sandbox, SUM, code, language) == [pytest.approx(passes + 0.1 * share), passes, share]
-    assert CodeforcesJudge(sandbox).score([(SUM, code, language)])[0].reason == reason
+    assert score_programs(shared_judge(sandbox), [(SUM, code, language)])[0].reason == reason
 
 
 def test_a_slow_program_fails_at_the_problem_s_time_limit(sandbox):
     quick = CodeforcesProblem.from_row(
         tasks.cf_row(time_limit=0.2, official_tests=[{"input": "1 2", "output": "3"}]), None
     )
-    result = CodeforcesJudge(sandbox).score([(quick, tasks.SUM_SLOW, "python")])[0]
+    result = score_programs(shared_judge(sandbox), [(quick, tasks.SUM_SLOW, "python")])[0]
     assert (result.reason, result.judged.share) == ("time_limit", 0.0)
 
 
@@ -60,7 +61,7 @@ def test_a_slow_program_fails_at_the_problem_s_time_limit(sandbox):
 )
 def test_what_does_not_compile_is_worth_the_same_in_every_mode(sandbox, code, language):
     assert values(sandbox, SUM, code, language) == [-0.1, -0.1, -0.1]
-    assert CodeforcesJudge(sandbox).score([(SUM, code, language)])[0].reason == "compile_error"
+    assert score_programs(shared_judge(sandbox), [(SUM, code, language)])[0].reason == "compile_error"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_what_does_not_compile_is_worth_the_same_in_every_mode(sandbox, code, la
     ids=["right", "right-too", "wrong", "breaks-the-checker"],
 )
 def test_a_checker_decides_where_several_outputs_are_right(sandbox, code, passed):
-    result = CodeforcesJudge(sandbox).score([(PAIR, code, "python")])[0]
+    result = score_programs(shared_judge(sandbox), [(PAIR, code, "python")])[0]
     assert result.judged.passed is passed
     assert values(sandbox, PAIR, code) == [1.1, 1.0, 1.0] if passed else [0.0, 0.0, 0.0]
 
@@ -100,21 +101,21 @@ def test_a_checker_decides_where_several_outputs_are_right(sandbox, code, passed
     "bad-exit wrong cpp-wrong".split(),
 )  # fmt: skip
 def test_in_file_mode_output_txt_counts_and_nothing_else(sandbox, code, language, passed):
-    result = CodeforcesJudge(sandbox).score([(DOUBLE, code, language)])[0]
+    result = score_programs(shared_judge(sandbox), [(DOUBLE, code, language)])[0]
     assert result.judged.passed is passed, result.judged
 
 
 def test_file_mode_is_unscored_where_programs_can_t_write_or_the_language_isn_t_known():
     readonly = ScriptedProvider(lambda program: Execution(Status.FINISHED, exit_code=1, stderr=b"PermissionError"))
-    results = CodeforcesJudge(readonly).score(
-        [(DOUBLE, tasks.DOUBLE_RIGHT, "python"), (SUM, tasks.SUM_RIGHT, "python")]
+    results = score_programs(
+        shared_judge(readonly), [(DOUBLE, tasks.DOUBLE_RIGHT, "python"), (SUM, tasks.SUM_RIGHT, "python")]
     )
     assert [(result.judged.share, result.reason) for result in results] == [
         (None, "unsupported"),
         (0.0, "runtime_error"),
     ]
     writable = ScriptedProvider(lambda program: b"written")
-    results = CodeforcesJudge(writable).score([(DOUBLE, "code", "rust"), (SUM, "code", "rust")])
+    results = score_programs(shared_judge(writable), [(DOUBLE, "code", "rust"), (SUM, "code", "rust")])
     assert [result.reason for result in results] == ["unsupported", "wrong_answer"]
 
 
@@ -195,7 +196,9 @@ def test_a_row_that_can_t_be_judged_says_what_is_wrong(generated, changes, reaso
 )
 def test_a_checker_that_is_broken_leaves_the_sample_unscored(sandbox, checker, reason):
     problem = CodeforcesProblem.from_row(tasks.pair_row(generated_checker=checker), None)
-    results = CodeforcesJudge(sandbox).score([(problem, tasks.PAIR_RIGHT, "python"), (SUM, tasks.SUM_RIGHT, "python")])
+    results = score_programs(
+        shared_judge(sandbox), [(problem, tasks.PAIR_RIGHT, "python"), (SUM, tasks.SUM_RIGHT, "python")]
+    )
     assert [results[0].reason, results[1].reason] == [reason, "passed"]
     assert (results[0].judged.share is None) == (reason == "checker_error")
 
@@ -208,8 +211,10 @@ def test_an_unscored_test_is_a_zero_only_where_another_has_failed_for_certain():
 
     codes = ["always 4", "the sum"]
     for mode, expected in (("pass_fail", [0.0, None]), ("partial", [None, None]), ("weighted_sum", [None, None])):
-        judge = CodeforcesJudge(ScriptedProvider(script))
-        results = judge.score([(SUM, code, "python") for code in codes], check_scoring_mode(mode), batch_size=-1)
+        judge = shared_judge(ScriptedProvider(script))
+        results = score_programs(
+            judge, [(SUM, code, "python") for code in codes], check_scoring_mode(mode), batch_size=-1
+        )
         assert [result.value(mode) for result in results] == expected
 
 
@@ -218,22 +223,25 @@ def test_an_unscored_test_is_a_zero_only_where_another_has_failed_for_certain():
 )
 def test_tests_end_early_only_where_the_rest_can_t_matter(mode, batch_size, asked):
     provider = ScriptedProvider(lambda program: b"wrong")
-    CodeforcesJudge(provider).score([(SUM, "code", "python")], mode, batch_size)
+    score_programs(shared_judge(provider), [(SUM, "code", "python")], mode, batch_size)
     assert len(provider.asked) == asked
 
 
 def test_a_memory_limit_leaves_room_for_the_language_s_libraries(sandbox):
     small = CodeforcesProblem.from_row(tasks.cf_row(memory_limit=4.0), None)
-    results = CodeforcesJudge(sandbox).score([(small, tasks.SUM_RIGHT_CPP, "cpp"), (small, tasks.SUM_RIGHT, "python")])
+    results = score_programs(
+        shared_judge(sandbox), [(small, tasks.SUM_RIGHT_CPP, "cpp"), (small, tasks.SUM_RIGHT, "python")]
+    )
     assert [result.judged.passed for result in results] == [True, True]
 
 
-def test_limits_are_the_problem_s_and_stretched_where_asked():
+def test_limits_are_the_problem_s():
     provider = ScriptedProvider(lambda program: b"wrong")
-    judge = CodeforcesJudge(provider, time_factors={"python": 3.0})
-    judge.score([(SUM, "code", "PyPy 3-64"), (SUM, "code", "C++17 (GCC 7-32)")], "pass_fail")
+    score_programs(
+        shared_judge(provider), [(SUM, "code", "PyPy 3-64"), (SUM, "code", "C++17 (GCC 7-32)")], "pass_fail"
+    )
     limits = {program.language: program.limits for program in provider.asked}
-    assert (limits["python"].cpu_s, limits["cpp"].cpu_s) == (3.0, 1.0)
+    assert (limits["python"].cpu_s, limits["cpp"].cpu_s) == (1.0, 1.0)
     assert limits["cpp"].memory_mb == 256 and limits["cpp"].wall_s > 1.0
 
 
@@ -304,7 +312,7 @@ for path in found:
 @pytest.mark.parametrize("problem", [SUM, PAIR], ids=["compared", "checked"])
 def test_tricks_gain_nothing(sandbox, attack, problem):
     """Harmless ones: each writes, looks for or prints what a careless judge would take for a verdict."""
-    result = CodeforcesJudge(sandbox).score([(problem, ATTACKS[attack], "python")])[0]
+    result = score_programs(shared_judge(sandbox), [(problem, ATTACKS[attack], "python")])[0]
     assert (result.judged.share, result.reason) == (0.0, "wrong_answer")
 
 
@@ -318,7 +326,7 @@ def test_a_file_left_by_one_submission_is_not_there_for_its_checker_or_the_next(
     leave = "open('left.txt', 'w').write('1 1')\nprint('0 0')\n"
     look = "import os\nprint(open('left.txt').read() if os.path.exists('left.txt') else '0 0')\n"
     problem = CodeforcesProblem.from_row(tasks.pair_row(official_tests=[{"input": "2", "output": "1 1"}]), None)
-    results = CodeforcesJudge(sandbox).score([(problem, leave, "python"), (problem, look, "python")])
+    results = score_programs(shared_judge(sandbox), [(problem, leave, "python"), (problem, look, "python")])
     assert [result.judged.share for result in results] == [0.0, 0.0]
 
 

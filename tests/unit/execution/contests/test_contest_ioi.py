@@ -5,9 +5,9 @@ from __future__ import annotations
 import contest_tasks as tasks
 import pytest
 
-from open_r1.execution.contests.ioi import IoiJudge, Subtask, memory_in_mb, prepare_code
+from open_r1.execution.contests.ioi import Subtask, memory_in_mb, prepare_code, score_subtasks
 from open_r1.execution.contests.rows import ProblemError
-from open_r1.execution.judge.judge import Judge
+from open_r1.execution.judge.judge import Judge, shared_judge
 from open_r1.execution.programs import Execution, Program, Status
 from open_r1.execution.providers.scripted import ScriptedProvider, Trouble
 
@@ -23,7 +23,7 @@ def halves(ioi_tests):
 
 
 def score(provider, subtask, code, batch_size=1):
-    return IoiJudge(provider).score([(subtask, code)], batch_size)[0]
+    return score_subtasks(shared_judge(provider), [(subtask, code)], batch_size)[0]
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_a_test_in_several_subtasks_runs_once(ioi_tests):
     provider = ScriptedProvider(lambda program: b"beefcafe\nOK\n6\n")
     small = Subtask.from_row(tasks.ioi_row(subtask="01-small", score=30, test_names=["1-01"]), ioi_tests.load)
     full = Subtask.from_row(tasks.ioi_row(), ioi_tests.load)
-    judge = IoiJudge(provider, Judge(provider))
-    results = judge.score([(small, "code"), (full, "code")])
-    again = judge.score([(full, "code")])
+    judge = Judge(provider)
+    results = score_subtasks(judge, [(small, "code"), (full, "code")])
+    again = score_subtasks(judge, [(full, "code")])
     assert [result.score for result in [*results, *again]] == [1.0, 0.0, 0.0]
     assert len(provider.asked) == 2  # 1-01, and 1-02 which fails
 
@@ -95,7 +95,7 @@ def test_trouble_leaves_exactly_that_subtask_unscored_unless_a_zero_is_certain(t
         return {given.encode(): right.encode() for given, right in tasks.TOTAL_TESTS.values()}[program.stdin]
 
     codes = ["fine", "// broken service", "// broken service, but wrong anyway", "fine again"]
-    results = IoiJudge(ScriptedProvider(script)).score([(total, code) for code in codes], batch_size=-1)
+    results = score_subtasks(shared_judge(ScriptedProvider(script)), [(total, code) for code in codes], batch_size=-1)
     assert [(result.score, result.status) for result in results] == [
         (1.0, "AC"),
         (None, "UNSCORED"),

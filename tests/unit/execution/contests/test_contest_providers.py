@@ -14,8 +14,9 @@ import pytest
 from protocol_servers import Fault, PistonServer, RouterServer, always
 from service_thread import serving
 
-from open_r1.execution.contests.codeforces import CodeforcesJudge, CodeforcesProblem
-from open_r1.execution.contests.ioi import IoiJudge, Subtask
+from open_r1.execution.contests.codeforces import CodeforcesProblem, score_programs
+from open_r1.execution.contests.ioi import Subtask, score_subtasks
+from open_r1.execution.judge.judge import shared_judge
 from open_r1.execution.programs import Provider
 from open_r1.execution.providers.executor import ExecutorProvider
 from open_r1.execution.providers.piston import PistonProvider
@@ -70,7 +71,7 @@ def test_ioi_subtasks(provider, ioi_tests):
     ]
     if provider.name == "morph":  # compiles once a test
         cases = [cases[1], cases[4]]
-    results = IoiJudge(provider).score([(subtask, code) for subtask, code, *_ in cases])
+    results = score_subtasks(shared_judge(provider), [(subtask, code) for subtask, code, *_ in cases])
     assert [(result.score, result.status) for result in results] == [(value, status) for *_, value, status in cases]
 
 
@@ -90,7 +91,9 @@ def test_codeforces_problems(provider, generated):
     ]
     if provider.name == "morph":
         cases = [case for case in cases if case[1] != tasks.SUM_RIGHT_CPP]
-    results = CodeforcesJudge(provider).score([(problem, code, language) for problem, code, language, *_ in cases])
+    results = score_programs(
+        shared_judge(provider), [(problem, code, language) for problem, code, language, *_ in cases]
+    )
     assert [(result.judged.share, result.reason) for result in results] == [
         (share, reason) for *_, share, reason in cases
     ]
@@ -102,6 +105,6 @@ def test_a_service_that_fails_on_one_program_leaves_that_one_unscored(sandbox, m
     codes = [tasks.SUM_RIGHT, f"# poison\n{tasks.SUM_RIGHT}", tasks.SUM_PARTIAL]
     with ExitStack() as stack:
         provider = stack.enter_context(make(sandbox, stack))
-        results = CodeforcesJudge(provider).score([(problem, code, "python") for code in codes])
+        results = score_programs(shared_judge(provider), [(problem, code, "python") for code in codes])
     assert [result.judged.share for result in results] == [1.0, None, 0.75]
     assert results[1].reason in ("server_error", "provider_down")

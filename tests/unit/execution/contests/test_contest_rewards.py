@@ -175,9 +175,6 @@ def test_problems_are_read_once_a_group_and_judged_together_up_to_a_size():
     class Scorer(ProgramScorer):
         needs = ("id",)
 
-        def make_judge(self, provider):
-            return SimpleNamespace(provider=provider)
-
         def read(self, row):
             reads.append(row["id"])
             if row["id"] == "bad":

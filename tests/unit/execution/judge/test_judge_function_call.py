@@ -8,7 +8,6 @@ import json
 import math
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +22,6 @@ from open_r1.execution.judge.function_call import (
     result_difference,
     result_in,
 )
-from open_r1.execution.judge.humaneval import read_problems
 from open_r1.execution.judge.test_cases import read_arguments
 
 LENIENT, EXACT = Comparison(), Comparison("exact")
@@ -279,9 +277,3 @@ def test_a_forged_frame_is_a_wrong_result_and_no_fault(text: str, expected: Any)
 def test_only_a_line_feed_ends_a_line() -> None:
     separated = '"one\u2028still one"\r\n["two\x85"]'
     assert read_arguments(separated) == [["one\u2028still one", ["two\x85"]]]
-
-
-def test_problems_of_a_file_are_split_at_line_feeds_alone(tmp_path: Path) -> None:
-    row = {"task_id": "t/0", "prompt": "p\u2028\x85", "entry_point": "e", "canonical_solution": "c", "test": "x"}
-    (tmp_path / "rows.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\r\n\n", encoding="utf-8", newline="")
-    assert [problem.prompt for problem in read_problems(tmp_path / "rows.jsonl")] == ["p\u2028\x85"]

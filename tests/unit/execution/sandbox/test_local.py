@@ -14,7 +14,7 @@ import pytest
 from open_r1.errors import ConfigError
 from open_r1.execution.programs import Execution, Limits, Program, Status
 from open_r1.execution.sandbox import tiers
-from open_r1.execution.sandbox.local import LocalProvider
+from open_r1.execution.sandbox.local import LocalProvider, user_of
 from open_r1.execution.sandbox.toolchains import find_toolchain
 from open_r1.execution.sandbox.worker import WorkerLost
 
@@ -255,6 +255,13 @@ def _parent(pid: str) -> int:
             return int(file.read().rpartition(")")[2].split()[1])
     except OSError:
         return 0
+
+
+@pytest.mark.parametrize("workers", [1, 64, 5000])
+def test_every_worker_becomes_a_user_that_nobody_else_is(workers):
+    users = [user_of(number) for number in range(workers)]
+    assert len(set(users)) == min(workers, 606)
+    assert min(users) >= 60578 and max(users) < 61184
 
 
 def test_closing_leaves_no_process_and_no_descriptor():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from open_r1.serving.thinking import find_template, prefills_thinking
+from open_r1.generation.templates import find_template, prefills_thinking
 
 PREFILLS = [
     ("{{ messages[0].content }}{% if add_generation_prompt %}<|a|><think>\n{% endif %}", {}, True),
