@@ -291,19 +291,6 @@ def add_reward_choice(parser: Any, rewards: str) -> None:
     add(group, "set", help="a setting of the rewards; may be repeated")
 
 
-def add_sampling(parser: Any, **defaults: Any) -> None:
-    """How completions are sampled; `defaults` by name, None where a benchmark or server has its own."""
-    group = parser.add_argument_group("sampling")
-    for name in ("num_samples", "temperature", "top_p", "max_new_tokens", "seed"):
-        add(group, name, **({"default": defaults[name]} if name in defaults else {}))
-
-
-def add_rewards(parser: Any, **settings: Any) -> None:
-    """Which rewards, and their settings: --rewards --set."""
-    add(parser, "rewards", **settings)
-    add(parser, "set", help="a setting of the rewards; may be repeated")
-
-
 def add_results(parser: Any, *names: str, **settings: Any) -> None:
     """What every verb that writes has: `names` of output or output_dir, then --overwrite --dry-run --json."""
     for name in names:

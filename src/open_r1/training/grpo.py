@@ -114,6 +114,19 @@ class RolloutTrainer(
         everywhere: Any = self.accelerator.gather(torch.tensor(failed, device=rewards.device))
         return rewards.masked_fill(everywhere.unsqueeze(1), torch.nan)
 
+    def on_completed(self, place: int, ids: Sequence[int]) -> None:
+        """Score a completion by the rewards that take long and need no other, while the others are sampled."""
+        adapters = [one for one, spec in zip(self.adapters, self.specs, strict=True) if spec.scores_alone]
+        if not (adapters and self.rows_sampled) or has_response_template(self.processing_class):
+            return
+        row = self.rows_sampled[place]
+        tokenizer: Any = self.processing_class
+        text = tokenizer.decode(list(ids), skip_special_tokens=True)  # as TRL, which then makes the same chat
+        sample = {**row, "prompts": row["prompt"], "completions": [{"role": "assistant", "content": text}]}
+        del sample["prompt"]
+        for adapter in adapters:
+            adapter.score_early(place, {**sample, "completion_ids": list(ids)})
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if self.model is not None and self.model.training:
             self.weigh_rewards(self.state.global_step / self.state.max_steps)
@@ -141,6 +154,11 @@ class RolloutTrainer(
             self.rollout_step, self.rollouts = step, ()
         self.rollouts = [*self.rollouts, to_rollouts(step, self._logs)]
         write_rollouts(self.run.rollout_file(step), self.rollouts)
+
+
+def has_response_template(tokenizer: Any) -> bool:
+    """Whether TRL reads completions by a template of the tokenizer's, as for tool calls, rather than as text."""
+    return any(getattr(tokenizer, name, None) is not None for name in ("response_template", "response_schema"))
 
 
 def reward_tuples(rewards: Mapping[str, Sequence[float]]) -> list[tuple[float | None, ...]]:
