@@ -52,11 +52,9 @@ def test_a_real_model_takes_two_steps_of_r1_zero(repo: Path, pretrained: Path, t
     assert (tmp_path / "run" / "evaluate_grpo" / "comparison.json").is_file()
 
 
-@pytest.mark.parametrize(("name", "last"), [("r1_zero", "grpo"), ("sft_grpo", "grpo")])
-def test_the_recipes_are_pipelines_that_measure_the_gain_over_the_model_before(
-    repo: Path, name: str, last: str
-) -> None:
+@pytest.mark.parametrize("name", ["r1_zero", "sft_grpo"])
+def test_the_recipes_measure_the_gain_over_the_model_before(repo: Path, name: str) -> None:
     pipeline = read_pipeline(repo / "recipes" / "SmolLM2-135M-Instruct" / f"{name}.yaml")
     evaluations = {stage.model: stage for stage in pipeline.stages if isinstance(stage, EvaluationStage)}
-    assert evaluations[last].baseline in {stage.name for stage in evaluations.values()}
+    assert evaluations["grpo"].baseline in {stage.name for stage in evaluations.values()}
     assert len({(one.max_new_tokens, one.system_prompt, one.temperature) for one in evaluations.values()}) == 1
