@@ -3,7 +3,8 @@
 #
 #     benchmarks/first_hour/own_data_lora.sh
 #
-# Needs the demonstration's model, `make demo`. Ends with a line: minutes, commands, lines that the user writes.
+# Starts from an empty folder, with the model that `open-r1 new` trains. Ends with a line: minutes, commands, lines that the
+# user writes.
 set -euo pipefail
 . "$(dirname "$0")/count.sh"
 
@@ -17,9 +18,11 @@ with open("mine.jsonl", "w") as file:
             answer = f"<think>\n{steps}\n</think>\n<answer>\n\\boxed{{{2 * a + b}}}\n</answer>"
             file.write(json.dumps({"prompt": f"Compute {a}+{b}+{a}", "completion": answer}) + "\n")
 DATA
-train=(open-r1 sft --model_name_or_path "$REPO/runs/tiny/sft" --dataset_name mine.jsonl
+train=(open-r1 sft --model_name_or_path sums/run/sft --dataset_name mine.jsonl
     --use_peft --lora_r 16 --lora_target_modules all-linear --learning_rate 1e-3 --gradient_checkpointing false
     --per_device_train_batch_size 16 --max_steps 60 --save_steps 20 --logging_steps 2 --output_dir runs/mine)
+run open-r1 new sums
+run open-r1 run sums/pipeline.yaml --set grpo.overrides.max_steps=2
 run python3 make_data.py
 stop_when 'step 16/' "${train[@]}"
 stop_when 'step 36/' "${train[@]}"

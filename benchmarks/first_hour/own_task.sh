@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A first hour: a task of one's own, from its problems to a served model that answers a curl.
+# A first hour: a task of one's own, from an empty folder and `open-r1 new` to a served model that answers a curl.
 #
 #     benchmarks/first_hour/own_task.sh
 #
@@ -7,54 +7,43 @@
 set -euo pipefail
 . "$(dirname "$0")/count.sh"
 
+run open-r1 new digits
 write make_task.py <<'TASK'
 import json, random
 
-rng = random.Random(0)
-numbers = rng.sample(range(100, 100_000), 9000)
+numbers = random.Random(0).sample(range(100, 100_000), 9000)
 
 def solve(number):
-    digits, steps = [int(digit) for digit in str(number)], []
-    for place in range(1, len(digits)):
-        steps.append(f"{sum(digits[:place])}+{digits[place]}={sum(digits[:place + 1])}")
-    return "\n".join(steps), sum(digits)
+    digits = [int(digit) for digit in str(number)]
+    sums = [sum(digits[:place]) for place in range(1, len(digits) + 1)]
+    return "\n".join(f"{a}+{digit}={b}" for a, digit, b in zip(sums, digits[1:], sums[1:])), sums[-1]
 
-def write(path, rows):
-    with open(path, "w") as file:
+def write(name, rows):
+    with open(f"digits/{name}.jsonl", "w") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
 
-write("traces.jsonl", [{"messages": [
-    {"role": "user", "content": f"Digits of {number}"},
-    {"role": "assistant", "content": f"<think>\n{solve(number)[0]}\n</think>\n<answer>\n\\boxed{{{solve(number)[1]}}}\n</answer>"},
-]} for number in numbers[:8000]])
-for name, part in (("rl", numbers[8000:8700]), ("held_out", numbers[8700:])):
-    write(f"{name}.jsonl", [{"prompt": f"Digits of {number}", "solution": str(solve(number)[1])} for number in part])
-TASK
-write pipeline.yaml <<TASK
-name: digits
-output_dir: runs/digits
-threads: 1
-stages:
-  problems: {kind: problems, sft: rl.jsonl, rl: rl.jsonl, held_out: held_out.jsonl}
-  base: {kind: model, traces: traces.jsonl, shape: {architecture: qwen3, hidden_size: 96, num_layers: 2}}
-  sft: {kind: sft, model: base, traces: traces.jsonl, recipe: $REPO/recipes/tiny/sft.yaml, overrides: {max_steps: 500}}
-  evaluate_sft: {kind: evaluate, model: sft, max_new_tokens: 64}
-  grpo: {kind: grpo, model: sft, recipe: $REPO/recipes/tiny/grpo.yaml, overrides: {max_steps: 10}}
-  evaluate_grpo: {kind: evaluate, model: grpo, baseline: evaluate_sft, max_new_tokens: 64}
-  report: {kind: report}
+def chat(number):
+    steps, total = solve(number)
+    answer = f"<think>\n{steps}\n</think>\n<answer>\n\\boxed{{{total}}}\n</answer>"
+    return [{"role": "user", "content": f"Digits of {number}"}, {"role": "assistant", "content": answer}]
+
+write("traces", [{"messages": chat(number)} for number in numbers[:8000]])
+for name, part in (("problems", numbers[8000:8700]), ("held_out", numbers[8700:])):
+    write(name, [{"prompt": f"Digits of {number}", "solution": str(solve(number)[1])} for number in part])
 TASK
 run python3 make_task.py
-run open-r1 run pipeline.yaml
+run open-r1 run digits/pipeline.yaml --set before.max_new_tokens=64 after.max_new_tokens=64 base.shape.hidden_size=96 \
+    grpo.overrides.max_completion_length=64
 num_commands=$((num_commands + 1))
-echo "\$ open-r1 serve runs/digits/grpo" >&2
-open-r1 serve runs/digits/grpo --port 8123 >serve.log 2>&1 &
+echo "\$ open-r1 serve digits/run/grpo" >&2
+open-r1 serve digits/run/grpo --port 8123 >serve.log 2>&1 &
 server=$!
 trap 'kill $server' EXIT
 until grep -q '^serving' serve.log; do kill -0 $server && sleep 0.5; done
 run curl -sS -H 'Content-Type: application/json' \
-    -d '{"model": "runs/digits/grpo", "messages": [{"role": "user", "content": "Digits of 4827"}], "temperature": 0}' \
+    -d '{"model": "digits/run/grpo", "messages": [{"role": "user", "content": "Digits of 4827"}], "temperature": 0}' \
     http://localhost:8123/v1/chat/completions >answer.json
-grep -q 'boxed{21}' answer.json
 cat answer.json
 echo
+grep -q 'boxed{21}' answer.json
 finish "an own task, served"

@@ -37,3 +37,15 @@ def picture(character: str) -> str:
     """What is shown for a character: its picture, else its number."""
     code = ord(character)
     return PICTURES.get(code) or f"<U+{code:04X}>"
+
+
+def duration(seconds: float) -> str:
+    """A duration in its two largest units."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // (24 * 3600)} days {whole % (24 * 3600) // 3600} h"

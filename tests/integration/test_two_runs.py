@@ -30,6 +30,7 @@ FOLDERS = {
     "pass_rate": "data pass-rate rows.jsonl --output_dir out --backend transformers --model {model} --max_new_tokens 4",
     "run": "run recipe/pipeline.yaml --output_dir out",
     "model": "model new texts.jsonl out",
+    "publish": "data publish rows.jsonl --repo_id me/rows --output_dir out --dry-run",
 }
 EVALUATION = "eval --model {model} --problems rows.jsonl --output_dir out --max_new_tokens 4"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from open_r1.printable import as_printable, is_harmless
+from open_r1.printable import as_printable, duration, is_harmless
 from open_r1.processes.ranks import is_main_process
 from open_r1.text.secrets import hide_secrets
 
@@ -97,14 +97,6 @@ def fail(message: str, status: int) -> int:
 def command_line() -> str:
     """The command as it was given, to be given again."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
-def duration(seconds: float) -> str:
-    """A duration in its two largest units, as "3 min 20 s"."""
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60:,} h {minutes % 60} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def count_line(done: int, total: int | None, unit: str, seconds: float) -> str:

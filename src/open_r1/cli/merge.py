@@ -8,6 +8,8 @@ from typing import Any
 
 from open_r1.cli.console import tell
 from open_r1.cli.options import add_verb
+from open_r1.hub.folders import model_files
+from open_r1.rundir import RunDir, hash_files, read_json
 
 
 def add_parser(subparsers: Any) -> None:
@@ -26,9 +28,13 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the whole model that an adapter and its base make."""
+    tell(f"merging '{arguments.adapter}'")
+    done = RunDir(arguments.out).done
+    if done.is_file() and read_json(done).get("merged") == hash_files(model_files(str(arguments.adapter))):
+        tell(f"already done in {arguments.out}")
+        return 0
     from open_r1.training.models import merge_adapter
 
-    tell(f"merging '{arguments.adapter}'")
     merge_adapter(arguments.adapter, arguments.out)
     tell(f"the merged model is in '{arguments.out}'")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,27 @@ def add_options(parser: Any) -> None:
     parser.add_argument("texts", help="a file of rows: messages, or any columns of text")
     parser.add_argument("out", type=Path, help="folder for the model")
     add(parser, "seed", default=0, help="seed of the weights")
+    add(parser, "overwrite", help="replace the model that is there")
     add_settings(parser, ModelShape)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the model and its tokenizer, and show its number of parameters."""
+    from open_r1.data.sources.local import find_files
     from open_r1.pipeline.kinds.model import make_model
-    from open_r1.rundir import RunDir
+    from open_r1.rundir import RunDir, hash_files, read_json, write_json
     from open_r1.training.tiny_models import ModelShape
 
     tell(f"reading {arguments.texts}")
-    with RunDir(arguments.out).locked():
-        parameters = make_model(arguments.texts, arguments.out, read_settings(ModelShape, arguments), arguments.seed)
+    shape, run_dir = read_settings(ModelShape, arguments), RunDir(arguments.out)
+    contents = hash_files(find_files(arguments.texts))
+    identity = {"contents of the texts": contents, "seed": arguments.seed, **asdict(shape)}
+    with run_dir.claimed(identity, arguments.overwrite):
+        if run_dir.is_done():
+            tell(f"already done in {arguments.out}")
+        else:
+            parameters = make_model(arguments.texts, arguments.out, shape, arguments.seed)
+            write_json(run_dir.done, {"parameters": parameters})
+        parameters = read_json(run_dir.done)["parameters"]
     show(f"{parameters:,} parameters with random weights in {arguments.out}")
     return 0

@@ -275,7 +275,7 @@ def add_rows(parser: Any, source: str = "source", help: str = ROWS) -> None:
 
 def read_rows(arguments: argparse.Namespace, source: str | None = None) -> Any:
     """The rows that the options of `add_rows` name."""
-    source = source or arguments.source
+    source = str(source or arguments.source)
     tell(f"reading {source}")
     from open_r1.data.sources import open_rows
 
@@ -289,19 +289,6 @@ def add_reward_choice(parser: Any, rewards: str) -> None:
     group = parser.add_argument_group("rewards")
     add_settings(group, RewardChoice, "rewards", "solution_column", rewards={"help": rewards})
     add(group, "set", help="a setting of the rewards; may be repeated")
-
-
-def add_sampling(parser: Any, **defaults: Any) -> None:
-    """How completions are sampled; `defaults` by name, None where a benchmark or server has its own."""
-    group = parser.add_argument_group("sampling")
-    for name in ("num_samples", "temperature", "top_p", "max_new_tokens", "seed"):
-        add(group, name, **({"default": defaults[name]} if name in defaults else {}))
-
-
-def add_rewards(parser: Any, **settings: Any) -> None:
-    """Which rewards, and their settings: --rewards --set."""
-    add(parser, "rewards", **settings)
-    add(parser, "set", help="a setting of the rewards; may be repeated")
 
 
 def add_results(parser: Any, *names: str, **settings: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 from open_r1.configs.references import split_object
@@ -14,6 +15,7 @@ MAY_CHANGE = frozenset(
     push_to_hub push_to_hub_revision hub_token hub_model_id hub_strategy hub_private_repo hub_model_revision
     hub_revision hub_always_push overwrite_hub_revision wandb_entity wandb_project wandb_run_group
     preflight_prompts wandb_log_unique_prompts log_completions num_completions_to_print trackio_space_id trackio_bucket_id
+    vllm_server_base_url vllm_server_host vllm_server_port vllm_server_timeout vllm_group_port
     trackio_static_space_id benchmarks local_rank dataset_num_proc""".split()
 )
 """Settings that don't change the weights a run ends with: a resumed run may change them, and a finished stage stays done."""
@@ -46,6 +48,11 @@ def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
             "save_only_model leaves the optimizer out of checkpoints, so a run could not go on from one; "
             "set save_only_model false, or save_strategy no."
         )
+    if (model.load_in_4bit or model.load_in_8bit) and not model.use_peft:
+        bits = "load_in_4bit" if model.load_in_4bit else "load_in_8bit"
+        raise ConfigError(
+            f"{bits} is set but use_peft is not, and quantized weights can't be trained; set use_peft true (QLoRA)."
+        )
     check_best_metric(training)
     check_early_stop(training)
     if kind == "sft":
@@ -66,6 +73,12 @@ def check_packing(training: Any) -> None:
         raise ConfigError(f"max_length must be at least 1 token or null, but is {training.max_length}.")
     if training.packing and training.max_length is None:
         raise ConfigError("packing fills sequences of max_length tokens, but max_length is null; give a number.")
+    context_parallel = int(os.environ.get("PARALLELISM_CONFIG_CP_SIZE") or 1)
+    if context_parallel > 1 and (training.packing or training.eval_packing):
+        raise ConfigError(
+            "packing keeps samples apart by a mask, which context parallelism (parallelism_config_cp_size "
+            f"{context_parallel} in accelerate's file) drops; set packing false, or parallelism_config_cp_size 1."
+        )
     if training.padding_free and not training.packing and training.max_length is not None:
         raise ConfigError(
             f"padding_free without packing does not keep to max_length = {training.max_length}; set packing true, or "

@@ -30,11 +30,12 @@ import numpy as np
 from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT, Range
 from open_r1.data.problems import ProblemSet, ProblemSource, TraceProblem, as_problems
-from open_r1.data.progress import Prices, Progress, in_words
+from open_r1.data.progress import Prices, Progress
 from open_r1.data.provenance import Step, steps_behind, write_steps
 from open_r1.data.traces import locate_traces, read_heads, share_out, to_line
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import Completer, EndpointsGone, Reply, RequestFailed, Sampling
+from open_r1.printable import duration
 from open_r1.rundir import LineAppender, RunDir, read_json, read_jsonl, write_json, write_jsonl
 
 logger = logging.getLogger(__name__)
@@ -362,7 +363,7 @@ def describe_end(summary: dict[str, Any], folder: Path) -> str:
     last = summary["last_run"]
     return (
         f"{summary['samples']:,} traces of {summary['problems']:,} problems in {folder / TRACES} "
-        f"({last['samples']:,} generated now in {in_words(last['seconds'])}; {summary['completion_tokens']:,} tokens{cost})"
+        f"({last['samples']:,} generated now in {duration(last['seconds'])}; {summary['completion_tokens']:,} tokens{cost})"
     )
 
 

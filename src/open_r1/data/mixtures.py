@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.configs.datasets import DatasetMixtureConfig
-from open_r1.data.columns import rename_columns, require_columns
+from open_r1.data.columns import GOLD_COLUMNS, rename_columns, require_columns
 from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step
 from open_r1.data.shards import claim, is_finished_by, write_folder
@@ -21,6 +21,7 @@ from open_r1.data.sources import load_splits
 from open_r1.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset, DatasetDict
 
     from open_r1.configs import DatasetConfig, ScriptArguments
@@ -140,7 +141,8 @@ def mix(
 def with_one_type(parts: list[Dataset]) -> list[Dataset]:
     """The parts, each column of chats or the like in a type that all parts can have: keys and their order may differ.
 
-    Text is text in whatever form a file has it. Numbers and text are left as they are, for `describe_misfit`.
+    Text is text in whatever form a file has it; numbers are text, as their file has them, where another part has text.
+    Other pairs of types are left as they are, for `describe_misfit`.
     """
     import pyarrow as pa
     from datasets import Features
@@ -149,6 +151,11 @@ def with_one_type(parts: list[Dataset]) -> list[Dataset]:
 
     schemas = [part.features.arrow_schema for part in parts]
     joined = join_schemas(schemas)
+    for name in set(joined.names).intersection(GOLD_COLUMNS):
+        if {pa.int64(), pa.float64()} == {schema.field(name).type for schema in schemas if name in schema.names}:
+            joined = joined.set(joined.names.index(name), pa.field(name, pa.string()))  # 4 is not written 4.0
+    parts = [numbers_as_text(part, joined) for part in parts]
+    schemas = [part.features.arrow_schema for part in parts]
     own = [
         {
             field.name: joined.field(field.name).type
@@ -163,6 +170,31 @@ def with_one_type(parts: list[Dataset]) -> list[Dataset]:
         part if schema.types == list(types.values()) else part.cast(features)
         for part, schema, types, features in zip(parts, schemas, own, wanted, strict=True)
     ]
+
+
+def numbers_as_text(part: Dataset, joined: pa.Schema) -> Dataset:
+    """A part whose columns of numbers are text where the `joined` schema has text, each number as its file has it."""
+    import pyarrow as pa
+    from datasets import Features, Value
+
+    from open_r1.data.values import as_text
+
+    schema = part.features.arrow_schema
+    kinds = {name: schema.field(name).type for name in schema.names if joined.field(name).type == pa.string()}
+    numbers = [name for name, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
+    if not numbers:
+        return part
+
+    def convert(table: pa.Table) -> pa.Table:
+        for name in numbers:
+            column = table[name]
+            is_short = column.type == pa.float32()  # whose shortest writing is not that of the 64 bits
+            texts = column.cast(pa.string()) if is_short else pa.array(map(as_text, column.to_pylist()), pa.string())
+            table = table.set_column(table.column_names.index(name), name, texts)
+        return table
+
+    features = Features({**part.features, **dict.fromkeys(numbers, Value("string"))})
+    return part.with_format("arrow").map(convert, batched=True, features=features).with_format(None)
 
 
 def take_share(entry: DatasetConfig, seed: int) -> tuple[Dataset, Share]:

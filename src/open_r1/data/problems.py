@@ -25,7 +25,6 @@ from open_r1.data.columns import (
     PROMPT_COLUMNS,
     find_column,
     find_prompt_column,
-    gold_text,
     read_chat,
     require_columns,
 )
@@ -274,21 +273,23 @@ def split_id(name: str) -> tuple[str, int]:
     return (base, int(number)) if dash and number.isdecimal() and len(number) < 10 else (name, 0)
 
 
-def read_problem_file(name: str, prompt_column: str, gold_column: str | None) -> list[Problem]:
-    """Every row as a Problem, with its `family` and `difficulty` where those columns exist.
+def read_problem_file(name: str) -> list[Problem]:
+    """Every row as a Problem, its columns found by name, with its `family` and `difficulty` where it has them.
 
     DataError names the first row without a problem or an answer, or whose difficulty is not a number.
     """
     rows = open_rows(name)
-    require_columns(rows.columns, [prompt_column], name, "--prompt_column")
-    gold = find_column(rows.columns, gold_column, GOLD_COLUMNS, name, "--solution_column", "answers")
+    prompt, gold = (
+        find_column(rows.columns, None, known, name, "a column of that name", what)
+        for known, what in ((PROMPT_COLUMNS, "problems"), (GOLD_COLUMNS, "answers"))
+    )
     problems = []
     for number, row in enumerate(rows.read(), start=1):
         where = f"row {number} of data set '{name}'"
         problems.append(
             Problem(
-                prompt=read_text(row, prompt_column, where),
-                gold=read_text({gold: gold_text(row.get(gold), f"{where}: '{gold}'")}, gold, where),
+                prompt=read_text(row, prompt, where),
+                gold=read_text({gold: rows.to_text(row.get(gold))}, gold, where),
                 family=str(row.get("family") or ""),
                 difficulty=read_difficulty(row.get("difficulty"), where),
                 metadata={"ordered": bool(row.get("ordered"))},

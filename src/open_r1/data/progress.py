@@ -7,6 +7,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from open_r1.printable import duration
+
 CountProgress = Callable[[int, int | None], None]
 """Called with how many rows are done, and of how many; None where that is not known."""
 
@@ -16,7 +18,6 @@ def no_progress(done: int, total: int | None) -> None:
 
 
 WINDOW_S = 60.0  # the rate is that of about the last minute
-HOUR_S, MINUTE_S = 3600, 60
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Progress:
             parts.append(f"cost {self.cost:,.2f} of about {self.expected_cost():,.2f}")
         if self.left > 0:
             most = "" if self.done else "at most "
-            parts.append("time left unknown" if left is None else f"{most}{in_words(left)} left")
+            parts.append("time left unknown" if left is None else f"{most}{duration(left)} left")
         if self.retries:
             parts.append(f"{self.retries:,} asked again")
         if self.failures:
@@ -133,15 +134,3 @@ class Progress:
     def expected_cost(self) -> float:
         """What everything will have cost at the mean so far."""
         return (self.cost or 0.0) * self.wanted / max(1, self.done)
-
-
-def in_words(seconds: float) -> str:
-    """A duration in its two largest units."""
-    whole = int(seconds)
-    if whole < MINUTE_S:
-        return f"{whole} s"
-    if whole < HOUR_S:
-        return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
-    if whole < 48 * HOUR_S:
-        return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"
-    return f"{whole // (24 * HOUR_S)} days {whole % (24 * HOUR_S) // HOUR_S} h"

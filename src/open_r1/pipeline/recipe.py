@@ -13,7 +13,7 @@ from open_r1.configs.reader import Setting, changed, read_changes, read_recipe
 from open_r1.configs.types import read_record
 from open_r1.errors import ConfigError, nearest
 from open_r1.pipeline import kinds as _kinds  # noqa: F401 - importing it registers the kinds
-from open_r1.pipeline.stage import KINDS, STAGE_NAME, Stage
+from open_r1.pipeline.stage import KINDS, STAGE_NAME, Stage, naming_stage
 
 SEED = Range(0, 2**30 - 1)
 
@@ -56,14 +56,16 @@ def read_pipeline(
         raise ConfigError(f"--seed must be {SEED.in_words()}, but is {chosen_seed}.")
     entries = next(entry.parts for entry in written if entry.key == "stages")
     stages = tuple(_build_stage(entry, path.parent) for entry in entries)
-    before: list[str] = []
+    before: dict[str, Stage] = {}
     for stage in stages:
         for needed in (name for name in stage.needs() if name not in before):
             raise ConfigError(
                 f"{path}: stage '{stage.name}' needs '{needed}', which is not a stage before it"
                 f"{nearest(needed, before)} Stages before it: {', '.join(before) or 'none'}."
             )
-        before.append(stage.name)
+        with naming_stage(stage.name):
+            stage.check_needs(before)
+        before[stage.name] = stage
     for stage in stages:
         stage.check()
         stage.own_inputs()

@@ -29,6 +29,8 @@ STAGE_NAME = re.compile(
     r"[A-Za-z0-9_-]+"
 )  # a stage's name is its folder's; what has a dot or a slash is the user's own
 
+WEIGHTS = "model.safetensors"  # what every stage that makes a model makes
+
 KINDS: dict[str, type[Stage]] = {}  # every kind of stage by its name in a recipe
 
 
@@ -58,6 +60,8 @@ class Stage(ABC):
     kind: ClassVar[str]
     makes: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[Mapping[str, str]] = {}
+    """Setting that names a stage -> the file that is read of its folder."""
     resumes: ClassVar[bool] = False
     always: ClassVar[bool] = False
 
@@ -105,6 +109,18 @@ class Stage(ABC):
 
     def check(self) -> None:  # noqa: B027 - a kind without checks needs none
         """Cheap checks, made when the recipe is read; ConfigError for what can't work."""
+
+    def check_needs(self, before: Mapping[str, Stage]) -> None:
+        """ConfigError for an input that the stage it names does not make; `before` are the stages before this one."""
+        needed = self.needs()
+        for key, file in self.reads.items():
+            name = getattr(self, key)
+            if name in needed and file not in before[name].makes:
+                fitting = [stage.name for stage in before.values() if file in stage.makes]
+                raise ConfigError(
+                    f"stage '{self.name}': {key} is stage '{name}', which does not make {file}; name one that does: "
+                    f"{', '.join(fitting) or 'none of the stages before it'}."
+                )
 
     def prepare(self, root: Path, seed: int) -> Any:  # noqa: B027 - as above
         """Checks that may import heavy libraries, made before the first stage runs; `run` gets what it returns."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.errors import ModelError, RunFolderError, nearest
-from open_r1.hub.folders import base_of_adapter, check_model_path
+from open_r1.hub.folders import base_of_adapter, check_model_path, model_files
 from open_r1.rundir import RunDir, hash_files, read_json, write_json
 from open_r1.text.tags import TAGS, render_completion
 
@@ -213,7 +213,11 @@ def merge_adapter(folder: Path, output_dir: Path) -> None:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, output_dir / name)
         record = read_json(folder / "done.json") if (folder / "done.json").is_file() else {}
-        write_json(output.done, {**record, "weights": hash_files(output_dir.glob("*.safetensors"))})
+        merged = {
+            "weights": hash_files(output_dir.glob("*.safetensors")),
+            "merged": hash_files(model_files(str(folder))),
+        }
+        write_json(output.done, record | merged)
 
 
 def align_model(model: Any, tokenizer: Any, model_args: Any) -> None:

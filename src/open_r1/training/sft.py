@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from datasets import DatasetDict, Features
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTTrainer
 
 from open_r1.data import get_dataset, to_conversations
@@ -18,8 +19,9 @@ from open_r1.errors import DataError, ModelError
 from open_r1.rundir import RunDir
 from open_r1.text.tags import THINK_OPEN
 from open_r1.training.callbacks import Report
-from open_r1.training.lengths import fit_lengths, leave_out_refused
+from open_r1.training.lengths import MEASURED, fit_lengths, leave_out_refused
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter, report_trainable
+from open_r1.training.packing import EpochLengthSampler, describe_packing, describe_padding, refuse_contamination
 from open_r1.training.parse import StageArguments
 from open_r1.training.phases import PhaseTrainer
 from open_r1.training.resuming import ResumableTrainer
@@ -32,7 +34,19 @@ def run_sft(arguments: StageArguments, report: Report, identity: dict[str, Any] 
 
 
 class TraceTrainer(ResumableTrainer, PhaseTrainer, SFTTrainer):
-    """TRL's SFTTrainer, resumable, that logs where its time goes."""
+    """TRL's SFTTrainer, resumable, that logs where its time goes and keeps packed samples apart."""
+
+    def check_before_training(self) -> None:
+        """Refuse packing where the model lets samples see each other."""
+        settings: Any = self.args
+        if settings.packing and settings.packing_strategy != "wrapped":
+            refuse_contamination(self)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        sampler = super()._get_train_sampler(train_dataset)
+        if isinstance(sampler, LengthGroupedSampler):
+            sampler.__class__, sampler.seed = EpochLengthSampler, self.args.seed  # type: ignore[attr-defined]
+        return sampler
 
 
 def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tuple[TraceTrainer, Any]:
@@ -56,6 +70,10 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     )
     report_trainable(trainer.model, report)
     kept: Any = trainer.train_dataset
+    if "seq_lengths" in kept.column_names:
+        report(describe_packing(kept, training.max_length))
+    elif padding := describe_padding([len(ids) for ids in kept[: 2 * MEASURED]["input_ids"]], training):
+        report(padding)
     if not training.packing and len(kept) < len(train_rows):
         report(
             f"left out {len(train_rows) - len(kept):,} samples: max_length = {training.max_length:,} ends before the answer"

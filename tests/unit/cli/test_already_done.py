@@ -91,3 +91,30 @@ def test_other_settings_are_not_already_done(verb: str, folder: Path, open_r1: C
     ran = open_r1(*words, *more)
     assert ran.status == 2 and "already exists; give another name, or replace it with --overwrite" in ran.err
     assert open_r1(*words, *more, "--overwrite").status == 0
+
+
+def test_a_model_from_texts_is_already_done_and_never_in_place_of_another(
+    folder: Path, tiny_model: Path, open_r1: Command
+) -> None:
+    words = ["model", "new", "rows.jsonl", "tiny", "--hidden_size", "32", "--num_layers", "1"]
+    assert open_r1(*words).status == 0
+    weights = (folder / "tiny" / "model.safetensors").read_bytes()
+    again = open_r1(*words)
+    assert again.status == 0 and "already done in tiny" in again.err
+    ran = open_r1(*words, "--seed", "1")
+    assert ran.status == 2 and "seed was 0 and is now 1" in ran.err and "--overwrite" in ran.err
+    assert (folder / "tiny" / "model.safetensors").read_bytes() == weights
+    ran = open_r1("model", "new", "rows.jsonl", tiny_model)
+    assert ran.status == 2 and "is not empty" in ran.err
+
+
+def test_a_merged_adapter_is_already_done(folder: Path, tiny_model: Path, open_r1: Command) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    get_peft_model(model, LoraConfig(target_modules="all-linear")).save_pretrained("adapter")
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained("adapter")
+    assert open_r1("merge", "adapter", "whole").status == 0
+    again = open_r1("merge", "adapter", "whole")
+    assert again.status == 0 and "already done in whole" in again.err

@@ -74,6 +74,7 @@ def test_a_table_aligns_numbers_to_the_right_and_words_to_the_left() -> None:
         (3599, "59 min 59 s"),
         (3600, "1 h 0 min"),
         (90061, "25 h 1 min"),
+        (200_000, "2 days 7 h"),
     ],
 )
 def test_a_duration_is_told_in_its_two_largest_units(seconds: float, words: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from open_r1.cli.main import build_parser
-from open_r1.cli.options import VOCABULARY, Parser, add, add_model, add_results, add_rewards, add_rows, add_sampling
+from open_r1.cli.options import VOCABULARY, Parser, add, add_model, add_results, add_rows
 
 
 def make_parser(**defaults: Any) -> Parser:
@@ -16,8 +16,10 @@ def make_parser(**defaults: Any) -> Parser:
     actions = parser.add_subparsers(dest="verb")
     verb = actions.add_parser("try")
     add_rows(verb)
-    add_sampling(verb, num_samples=4, temperature=0.6)
-    add_rewards(verb)
+    for name, default in {"num_samples": 4, "temperature": 0.6, "top_p": None, "max_new_tokens": None}.items():
+        add(verb, name, default=default)
+    add(verb, "rewards")
+    add(verb, "set")
     add_results(verb, "output_dir", required=True)
     verb.set_defaults(**defaults)
     return parser

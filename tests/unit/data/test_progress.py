@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from open_r1.data.progress import Prices, Progress, in_words
+from open_r1.data.progress import Prices, Progress
 
 
 def test_rate_cost_and_time_left_are_those_of_this_run() -> None:
@@ -44,13 +44,6 @@ def test_failures_and_retries_are_told_and_no_price_no_cost() -> None:
     assert "cost" not in progress.line()
     assert Prices().cost(1, 1) is None
     assert Prices(completion=2.0).cost(10**6, 10**6) == 2.0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (3700, "1 h 1 min"), (200_000, "2 days 7 h")]
-)
-def test_durations_in_words(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words
 
 
 def test_the_rate_and_a_bound_of_the_time_are_there_before_the_first_sample_ends() -> None:

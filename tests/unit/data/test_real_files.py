@@ -145,3 +145,25 @@ def test_an_object_without_keys_is_kept_and_can_be_published(tmp_path: Path) -> 
     assert trained_on(source) == rows
     write_folder(tmp_path / "out", load_splits(source), [], "set")
     assert list(open_rows(str(tmp_path / "out")).read()) == rows
+
+
+def test_numbers_mix_with_text_as_their_file_has_them(tmp_path: Path) -> None:
+    """Golds of one set are numbers, of another text: a mixture has both as written."""
+    golds: list[list[Any]] = [["0.7", "x+1"], [12, 2**60 + 1], [0.7, 1.0], [None, 4]]
+    for number, column in enumerate(golds):
+        rows = [json.dumps({"problem": "p", "solution": gold}) for gold in column]
+        (tmp_path / f"{number}.jsonl").write_text("\n".join(rows))
+    pq.write_table(pa.table({"problem": ["p"], "solution": pa.array([0.1], pa.float32())}), tmp_path / "4.parquet")
+    names = [*(f"{number}.jsonl" for number in range(4)), "4.parquet"]
+    mixture = DatasetMixtureConfig.from_mapping({"datasets": [{"id": str(tmp_path / name)} for name in names]})
+    golds_read = mix_shares(mixture)[0]["train"]["solution"]
+    assert sorted(map(str, golds_read)) == sorted(
+        ["0.7", "x+1", "12", "1152921504606846977", "0.7", "1.0", "None", "4", "0.1"]
+    )
+    assert {type(gold) for gold in golds_read} == {str, type(None)}
+
+
+def test_whole_and_broken_golds_of_two_sets_are_as_written(tmp_path: Path) -> None:
+    sources = [write(tmp_path / "a.jsonl", {"answer": 4}), write(tmp_path / "b.jsonl", {"answer": 2.5})]
+    mixture = DatasetMixtureConfig.from_mapping({"datasets": [{"id": source} for source in sources]})
+    assert sorted(mix_shares(mixture)[0]["train"]["answer"]) == ["2.5", "4"]

@@ -112,7 +112,7 @@ def test_golds_and_dates_stay_whole_on_every_way_in(tmp_path: Path, suffix: str)
     assert (str(row["answer"]), row["when"]) == (str(LONG), "2024-01-01")
     (problem,) = ProblemSet(ProblemSource(str(path)))
     assert str(problem.columns["answer"]) == str(LONG)
-    (record,) = read_problem_file(str(path), "prompt", None)
+    (record,) = read_problem_file(str(path))
     assert record.gold == str(LONG)
 
 

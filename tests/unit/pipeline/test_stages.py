@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from open_r1.errors import ConfigError
+from open_r1.errors import ConfigError, DataError
 from open_r1.pipeline import read_pipeline, runner
 from open_r1.pipeline.kinds.evaluate import EvaluationStage
 from open_r1.pipeline.stage import KINDS, Context, Stage, StageName, naming_stage, setting_names
@@ -229,6 +229,35 @@ def test_other_contents_of_the_users_own_files_are_another_run(own: Path) -> Non
         file.write('{"question": "9+1?", "answer": 10}\n')
     after = runner.fingerprint_stages(read_pipeline(own))
     assert {name for name in before if before[name] != after[name]} == {"problems", "grpo", "after"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "sft.traces=problems",
+            r"stage 'sft': traces is stage 'problems', which does not make traces.jsonl; .*: traces",
+        ),
+        ("sft.model=traces", r"stage 'sft': model is stage 'traces', which does not make model.safetensors; .*: base"),
+        (
+            "problems.sft=mine.jsonl",
+            r"stage 'traces': traces are written for problems of task families, .*'mine.jsonl'",
+        ),
+    ],
+)
+def test_a_stage_that_does_not_make_what_a_later_one_reads_is_named_before_anything_runs(
+    recipe: Path, change: str, message: str
+) -> None:
+    (recipe.parent / "mine.jsonl").write_text('{"question": "1+1?", "answer": 2}\n')
+    with pytest.raises(ConfigError, match=message):
+        read_pipeline(recipe, changes=[change])
+
+
+def test_problems_without_answers_are_named_before_anything_runs(recipe: Path) -> None:
+    (recipe.parent / "mine.jsonl").write_text('{"question": "1+1?"}\n')
+    stages = read_pipeline(recipe, changes=["problems.held_out=mine.jsonl"]).stages
+    with pytest.raises(DataError, match="no column of answers"):
+        stages[0].prepare(Path("out"), 0)
 
 
 @pytest.mark.parametrize(

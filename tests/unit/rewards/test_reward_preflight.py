@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from open_r1.rewards import accuracy_reward, format_reward, tag_count_reward
 from open_r1.rewards.base import NOT_APPLICABLE
 from open_r1.rewards.preflight.check import examine
 from open_r1.rewards.preflight.sample import MIN_COMPLETIONS, MIN_PROMPTS, GoldCheck, PolicyCompletion, PolicySample
-from open_r1.rewards.registry import reward_specs
+from open_r1.rewards.registry import get_spec, reward_specs
 from open_r1.rewards.spec import RewardSpec
 from open_r1.text.tags import render_completion
 
@@ -195,6 +196,22 @@ def test_a_reward_that_has_nothing_to_say_is_no_failure() -> None:
     assert kinds(with_reward(sample_of(MIXED), "code_only", outcomes)) == set()
     silent = [Outcome(None, NOT_APPLICABLE)] * 256
     assert kinds(with_reward(sample_of(MIXED), "silent", silent)) == {"no_value"}
+
+
+def test_none_everywhere_names_the_file_and_line_and_is_refused_where_no_other_reward_speaks() -> None:
+    sample = with_reward(sample_of(MIXED), "own.py:f", [Outcome(None, NOT_APPLICABLE)] * 256)
+    sample = replace(sample, specs=sample.specs | {"own.py:f": replace(OWN, place="own.py:3")})
+    (found,) = examine(sample).findings
+    assert found.text.startswith("own.py:f (own.py:3) gave None to every completion")
+    assert not found.is_refusal
+    alone = replace(sample, outcomes={"own.py:f": sample.outcomes["own.py:f"]}, weighted=frozenset({"own.py:f"}))
+    assert "no_value" in refused(alone)
+
+
+def test_the_place_of_a_reward_of_the_users_own_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quiet.py").write_text("\ndef f(completions, **columns):\n    return [None for _ in completions]\n")
+    assert get_spec("quiet.py:f").place == "quiet.py:2"
 
 
 def test_golds_that_can_t_be_read_are_listed_and_refused_when_they_are_too_many() -> None:

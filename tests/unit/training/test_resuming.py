@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 from accelerate.data_loader import BatchSamplerShard, SkipBatchSampler
 from torch.utils.data import BatchSampler
 
+from open_r1.errors import RunError
 from open_r1.rundir import RunDir
 from open_r1.training.grpo import EpochSampler
 from open_r1.training.resuming import ResumableTrainer, nested_samplers
+from open_r1.training.stage import train_and_save
 
 
 class FakeTrainer:
@@ -142,3 +145,21 @@ def test_a_run_that_was_moved_knows_its_best_checkpoint(
     trainer.run = RunDir(tmp_path)
     assert trainer._init_training_state(4, 4, 1, str(tmp_path / "checkpoint-4"), None) == (0, 0)
     assert trainer.state.best_model_checkpoint == (expected and str(tmp_path / expected))
+
+
+def test_training_that_took_no_step_is_an_error_and_never_done(tmp_path: Path) -> None:
+    """A generation batch larger than the data trained nothing, wrote done.json with 0 steps, and exited with 0."""
+    args = SimpleNamespace(resume_from_checkpoint=None, gradient_accumulation_steps=1)
+    args.main_process_first = lambda local: nullcontext()
+    trainer = SimpleNamespace(
+        args=args,
+        accelerator=SimpleNamespace(num_processes=1),
+        state=SimpleNamespace(global_step=0),
+        add_callback=lambda callback: None,
+        train=lambda resume_from_checkpoint: None,
+    )
+    run = RunDir(tmp_path)
+    opened: Any = SimpleNamespace(folder=run, starts_over=lambda: False)
+    with pytest.raises(RunError, match="training ended without a step, so there is no model; give more data"):
+        train_and_save(trainer, None, opened, print)
+    assert not run.done.exists()

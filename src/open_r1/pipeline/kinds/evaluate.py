@@ -7,13 +7,14 @@ math: {kind: benchmark, model: grpo, benchmark: math_500, data: math500.jsonl, b
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT
-from open_r1.pipeline.stage import KINDS, Context, Stage, StageName, naming_stage
+from open_r1.pipeline.stage import KINDS, WEIGHTS, Context, Stage, StageName, naming_stage
 from open_r1.rundir import write_json
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class EvaluationStage(Stage):
     kind: ClassVar[str] = "evaluate"
     makes: ClassVar[tuple[str, ...]] = ("summary.json", "samples.jsonl")
     resumes: ClassVar[bool] = True
+    reads: ClassVar[Mapping[str, str]] = {"model": WEIGHTS, "problems": "held_out.jsonl", "baseline": "summary.json"}
 
     model: StageName = setting(MISSING, "The stage with the model, or a folder or Hub id.")
     problems: StageName = setting(
@@ -43,6 +45,7 @@ class EvaluationStage(Stage):
     temperature: float | None = setting(None, "Temperature of the samples; 0 is greedy.")
     max_new_tokens: int | None = setting(None, "Most tokens of a completion.", COUNT)
     max_problems: int | None = setting(None, "Only the first so many problems.", COUNT)
+    system_prompt: str | None = setting(None, "System prompt put before every problem.")
     batch_size: int | None = setting(None, "Sequences at once (default: 1024, and 256 of a benchmark).", COUNT)
     use_cpu: bool = setting(False, "Evaluate on the CPU, also beside an accelerator.")
 
@@ -74,7 +77,7 @@ class EvaluationStage(Stage):
     def _settings(self, seed: int) -> EvaluationSettings:
         from open_r1.evaluation import EvaluationSettings
 
-        names = ("num_samples", "temperature", "max_new_tokens", "max_problems")
+        names = ("num_samples", "temperature", "max_new_tokens", "max_problems", "system_prompt")
         return EvaluationSettings(seed=seed, **{name: getattr(self, name) for name in names})
 
     def plan(self, root: Path, seed: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,7 @@ from open_r1.configs.reader import as_setting
 from open_r1.configs.types import read_record
 from open_r1.data.sources import open_rows
 from open_r1.errors import DataError
-from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage
+from open_r1.pipeline.stage import WEIGHTS, Context, Stage, StageName, naming_stage
 
 MAX_ROWS = 2000  # traces that the tokenizer is made from
 
@@ -22,8 +23,9 @@ class ModelStage(Stage):
     """Makes a tokenizer from the traces and a small model with random weights: the base model of the demonstration."""
 
     kind: ClassVar[str] = "model"
-    makes: ClassVar[tuple[str, ...]] = ("model.safetensors", "tokenizer.json")
+    makes: ClassVar[tuple[str, ...]] = (WEIGHTS, "tokenizer.json")
     inputs: ClassVar[tuple[str, ...]] = ("traces",)
+    reads: ClassVar[Mapping[str, str]] = {"traces": "traces.jsonl"}
 
     traces: StageName = setting(StageName("traces"), "The stage with the traces, or a file.")
     shape: dict[str, Any] = setting({}, "The model's shape; see the table of its keys.")

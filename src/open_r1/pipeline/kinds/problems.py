@@ -77,19 +77,16 @@ class ProblemsStage(Stage):
             context.report(f"{len(rows)} problems in {part}.jsonl")
         return {part: getattr(self, part) for part in PARTS}
 
+    def prepare(self, root: Path, seed: int) -> None:
+        """DataError for a file of the user's own without problems or answers, or a row without one."""
+        for file in self.given():
+            self.read_own(file)
+
     def read_own(self, file: str) -> list[Problem]:
         """The problems of a file, their columns found by name."""
-        from open_r1.data.columns import GOLD_COLUMNS, PROMPT_COLUMNS, find_column
-        from open_r1.data.sources import open_rows
+        from open_r1.data.problems import read_problem_file
 
-        rows = open_rows(self.place(file, Path()))
-        prompt, gold = (
-            find_column(rows.columns, None, known, file, "a column of that name", what)
-            for known, what in ((PROMPT_COLUMNS, "problems"), (GOLD_COLUMNS, "answers"))
-        )
-        return [
-            Problem(row[prompt], rows.to_text(row[gold]) or "", str(row.get("family") or "")) for row in rows.read()
-        ]
+        return read_problem_file(self.place(file, Path()))
 
     def sample(self, count: int, split: Any, seed: int) -> list[Problem]:
         """`count` problems, the families taking turns, in a seeded order."""

@@ -25,6 +25,7 @@ class TracesStage(Stage):
     kind: ClassVar[str] = "traces"
     makes: ClassVar[tuple[str, ...]] = ("traces.jsonl",)
     inputs: ClassVar[tuple[str, ...]] = ("problems",)
+    reads: ClassVar[Mapping[str, str]] = {"problems": "sft.jsonl"}
 
     problems: StageName = setting(StageName("problems"), "The stage with the problems.")
     style: str = setting("terse", f"How careful traces are written: {', '.join(STYLES)}.")
@@ -42,6 +43,16 @@ class TracesStage(Stage):
         for difficulty, share in self.lazy_share.items():
             if not 0 <= share <= 1:
                 raise ConfigError(f"stage '{self.name}': lazy_share[{difficulty}] must be 0 to 1, but is {share}.")
+
+    def check_needs(self, before: Mapping[str, Stage]) -> None:
+        """ConfigError, too, for problems of the user's own, whose solutions only the user knows."""
+        super().check_needs(before)
+        own = getattr(before.get(self.problems), "sft", None)
+        if isinstance(own, str):
+            raise ConfigError(
+                f"stage '{self.name}': traces are written for problems of task families, but stage '{self.problems}' takes "
+                f"sft from '{own}'; give the stage sft your own traces as `traces: FILE`, and leave this stage out."
+            )
 
     def run(self, context: Context) -> dict[str, Any]:
         """Write a trace for each SFT problem, of which `lazy_share` skip the steps; returns both counts."""

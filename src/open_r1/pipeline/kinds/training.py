@@ -5,6 +5,7 @@ The pipeline gives them the model, the data, the seed and the folder.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from open_r1.configs.checks import MAY_CHANGE
 from open_r1.configs.fields import setting
 from open_r1.configs.reader import Setting, as_setting, read_recipe
 from open_r1.errors import ConfigError
-from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage
+from open_r1.pipeline.stage import WEIGHTS, Context, Stage, StageName, naming_stage
 from open_r1.pipeline.training import check_arguments, run_training
 from open_r1.training.parse import StageArguments, parse_stage
 
@@ -25,10 +26,8 @@ SET_HERE = ("model_name_or_path", "dataset_name", "output_dir", "seed")  # what 
 class TrainingStage(Stage):
     """What the stages `sft` and `grpo` share."""
 
-    makes: ClassVar[tuple[str, ...]] = ("model.safetensors",)
+    makes: ClassVar[tuple[str, ...]] = (WEIGHTS,)
     resumes: ClassVar[bool] = True
-    reads: ClassVar[str] = ""
-
     recipe: str = setting("", "The recipe of the stage, by its path from the pipeline's.")
     overrides: dict[str, Any] = setting({}, "Settings in place of the recipe's.")
 
@@ -64,7 +63,12 @@ class TrainingStage(Stage):
     def prepare(self, root: Path, seed: int) -> StageArguments:
         """The settings as the command would resolve them; ConfigError for what it would refuse."""
         model, data = self.given()
-        places = self.place(model, root), self.place(data, root, self.reads), str(root / self.name), seed
+        places = (
+            self.place(model, root),
+            self.place(data, root, self.reads[self.inputs[1]]),
+            str(root / self.name),
+            seed,
+        )
         of_pipeline = [Setting(key, value, "pipeline") for key, value in zip(SET_HERE, places, strict=True)]
         overrides = self.setting("overrides") or as_setting("overrides", self.overrides, f"stage {self.name}")
         settings = [*self.recipe_settings, *overrides.parts, *of_pipeline]
@@ -86,7 +90,7 @@ class SFTStage(TrainingStage):
 
     kind: ClassVar[str] = "sft"
     inputs: ClassVar[tuple[str, ...]] = ("model", "traces")
-    reads: ClassVar[str] = "traces.jsonl"
+    reads: ClassVar[Mapping[str, str]] = {"model": WEIGHTS, "traces": "traces.jsonl"}
 
     model: StageName = setting(StageName("model"), "The stage with the model, or a folder or Hub id.")
     traces: StageName = setting(StageName("traces"), "The stage with the traces, or a file.")
@@ -98,7 +102,7 @@ class GRPOStage(TrainingStage):
 
     kind: ClassVar[str] = "grpo"
     inputs: ClassVar[tuple[str, ...]] = ("model", "problems")
-    reads: ClassVar[str] = "rl.jsonl"
+    reads: ClassVar[Mapping[str, str]] = {"model": WEIGHTS, "problems": "rl.jsonl"}
 
     model: StageName = setting(StageName("sft"), "The stage with the model, or a folder or Hub id.")
     problems: StageName = setting(StageName("problems"), "The stage with the problems, or a file.")

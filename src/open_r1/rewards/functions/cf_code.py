@@ -97,6 +97,7 @@ REWARD = RewardSpec(
         tests=GeneratedTests.from_environment(),
     ),
     kind="contest",
+    scores_alone=True,
     summary="a Codeforces problem's tests: all passed, or the share of them, or both weighted",
     formula=f"weighted_sum: pass + {SHARE_WEIGHT}·share; pass_fail: 1 or 0; partial: share; no code {NO_CODE_VALUE:g}; "
     f"compile error {COMPILE_ERROR:g}",

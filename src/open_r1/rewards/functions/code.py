@@ -89,6 +89,7 @@ binary_code_reward = get_binary_code_reward()
 
 _BOTH = {
     "kind": "program",
+    "scores_alone": True,
     "source": "Open-R1; data as in open-r1/verifiable-coding-problems-python",
     "needs_columns": NEEDS,
     "example": Example(

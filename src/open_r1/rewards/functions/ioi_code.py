@@ -75,6 +75,7 @@ REWARD = RewardSpec(
         tests=IoiTests.from_environment(),
     ),
     kind="contest",
+    scores_alone=True,
     summary="an IOI subtask's score: the least points of its tests",
     formula="r = min over tests, 0 to 1; no code 0",
     source="IOI; data as in open-r1/ioi",
