@@ -8,6 +8,8 @@
     │   └── RunFolderError    an output folder that can't be used for this run
     └── RunError              something failed while running; exit status 1
 
+    Terminated                SIGTERM ended a training, which the same command goes on with; exit status 75
+
 A message says what is wrong, gives the value, says what is valid, and ends with what to do. The command line
 prints it as one line; a traceback means that Open R1 itself has a fault.
 """
@@ -48,6 +50,16 @@ class RunFolderError(UsageError):
 
 class RunError(OpenR1Error):
     """A failure while running: what was finished before stays, and the same command goes on from there."""
+
+
+REQUEUE_STATUS = 75
+"""EX_TEMPFAIL of sysexits.h, "try again later": a scheduler that starts the command again finishes the work."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a scheduler sends it before it takes a machine away, ended a training that can go on."""
+
+    exit_status = REQUEUE_STATUS
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

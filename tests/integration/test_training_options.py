@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 import pytest
 from transformers import TrainerCallback
 
+from open_r1.errors import REQUEUE_STATUS
 from open_r1.rundir import read_json, read_jsonl
 from open_r1.rundir.rollouts import read_rollouts
+from open_r1.training.grpo import RolloutTrainer
 
 SEEN: list[int] = []
 
@@ -441,7 +444,7 @@ def test_a_stopped_run_keeps_a_checkpoint_and_goes_on_with_other_save_steps(
             process.terminate()
             break
     said = process.stderr.read()
-    assert process.wait(timeout=120) == 130, said
+    assert process.wait(timeout=120) == REQUEUE_STATUS == 75, said
     assert "stopping with a checkpoint after this step" in said
     (kept,) = out.glob("checkpoint-*")
     assert f"the same command goes on from {kept.name}" in said
@@ -496,3 +499,42 @@ def sometimes_right(completions: Any, solution: Any, **_: Any) -> list[float]:
 
 
 sometimes_right.kind = "answer"  # type: ignore[attr-defined]
+
+
+STARTED: list[float] = []
+"""When the reward was called."""
+
+
+def slow_letters(completions: Any, **_: Any) -> list[float]:
+    """A reward that takes a while for each sample."""
+    STARTED.append(time.monotonic())
+    time.sleep(0.005 * len(completions))
+    return [float(sum(map(ord, completion[-1]["content"])) % 3) for completion in completions]
+
+
+def test_rewards_that_score_alone_run_beside_generation_and_change_nothing(
+    open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sys.modules.setdefault(__name__, sys.modules[__name__])
+    generated, found = [], []
+    sample = RolloutTrainer._generate_single_turn
+
+    def timed(self: Any, *args: Any, **more: Any) -> Any:
+        made = sample(self, *args, **more)
+        generated.append(time.monotonic())
+        return made
+
+    monkeypatch.setattr(RolloutTrainer, "_generate_single_turn", timed)
+    for scores_alone in (True, False):
+        monkeypatch.setattr(slow_letters, "scores_alone", scores_alone, raising=False)
+        STARTED.clear()
+        generated.clear()
+        out = tmp_path / str(scores_alone)
+        reward = ["--reward_funcs", f"{__name__}:slow_letters", "tag_count", "--preflight_prompts", "0"]
+        length = ["--max_completion_length", "64", "--temperature", "2", "--per_device_train_batch_size", "16"]
+        ran = open_r1(*words("grpo", tiny_model, data, out, *reward, *length, "--dynamic_sampling", "true"))
+        assert ran.status == 0, ran.err
+        assert (min(STARTED) < generated[0]) is scores_alone
+        rollouts = [read_rollouts(path).rows for path in sorted((out / "rollouts").iterdir())]
+        found.append((read_json(out / "done.json")["weights"], rollouts))
+    assert found[0] == found[1]

@@ -1,6 +1,7 @@
 """The command `open-r1`: finds the verb, runs it, turns errors into one sentence and an exit status.
 
-Exit status: 0 done; 2 the request can't be carried out; 1 a failure while running; 130 interrupted.
+Exit status: 0 done; 2 the request can't be carried out; 1 a failure while running; 130 interrupted; 75 ended by
+SIGTERM, and the same command goes on (`errors.REQUEUE_STATUS`).
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ def run_parsed(parsed: Any) -> int:
         extra_name = EXTRA_OF[error.name]
         return fail(f"'{error.name}' is not installed; run in the checkout: pip install -e '.[{extra_name}]'.", 2)
     except KeyboardInterrupt as error:
-        return fail(str(error) or "interrupted; run the same command again to go on.", 130)
+        status = getattr(error, "exit_status", 130)  # of errors.Terminated
+        return fail(str(error) or "interrupted; run the same command again to go on.", status)
     except BrokenPipeError:
         sys.stderr.close()
         return 0

@@ -114,6 +114,8 @@ class RewardSpec:
         example: What satisfies it: no completion is worth more, up to its length.
         cases, curve: Completions that show what it gives, for the documentation's page.
         find_idle: What in a training keeps it from having an effect, as a sentence with the remedy; None where nothing.
+        scores_alone: Whether a sample's outcome depends on that sample alone and takes long, so that it is worth scoring
+            while other samples are still being generated.
         place: File and line of a reward of the user's own.
         verifies: Columns of a set of traces any of which lets `data verify` and `data pass-rate` choose it.
     """
@@ -131,6 +133,7 @@ class RewardSpec:
     cases: Mapping[str, Example] = field(default_factory=dict, hash=False)
     curve: Curve | None = None
     find_idle: Callable[[Setup], str | None] = lambda setup: None
+    scores_alone: bool = False
     is_default: bool = False
     verifies: tuple[str, ...] = ()
     place: str = ""

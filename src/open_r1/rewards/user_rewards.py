@@ -25,7 +25,7 @@ from open_r1.rewards.base import FROM_TRAINER, NOT_APPLICABLE, Columns, RewardFu
 from open_r1.rewards.spec import KINDS, RewardSpec
 
 NAMED = ("reward", "my_rewards:my_reward")
-DECLARED = ("summary", "formula", "source", "settings", "example", "cases", "curve", "find_idle")
+DECLARED = ("summary", "formula", "source", "settings", "example", "cases", "curve", "find_idle", "scores_alone")
 """What a function or class may declare beside its kind and columns, as attributes of the spec's own names."""
 
 ADDED_BY_TRAINER = ("trainer_state", "log_extra", "log_metric", "environments")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -66,15 +67,16 @@ class ProgressCallback(TrainerCallback):
 class StopCallback(TrainerCallback):
     """Ends training with a checkpoint after a step at which a generation ends, once a signal asks for it.
 
-    A second signal stops at once. The processes of a launch agree on the step.
+    A second signal stops at once. The processes of a launch agree on the step, and on whether SIGTERM asked.
     """
 
     def __init__(self, accelerator: Any, period: int, report: Report) -> None:
         self.accelerator, self.period, self.report = accelerator, period, report
-        self.is_asked = self.has_stopped = False
+        self.is_asked = self.is_terminated = self.has_stopped = False
 
-    def ask(self, *_: Any) -> None:
+    def ask(self, number: int = signal.SIGINT, *_: Any) -> None:
         """Handle a signal. KeyboardInterrupt for a second one."""
+        self.is_terminated |= number == signal.SIGTERM
         if self.is_asked:
             raise KeyboardInterrupt
         self.is_asked = True
@@ -84,8 +86,8 @@ class StopCallback(TrainerCallback):
         """Save and stop at the next whole period once any process was asked to stop."""
         is_asked = self.is_asked
         if self.accelerator.num_processes > 1:
-            asked = torch.tensor([float(is_asked)], device=self.accelerator.device)
-            is_asked = bool(self.accelerator.reduce(asked, "sum").item())
+            asked = torch.tensor([is_asked, self.is_terminated], dtype=torch.float, device=self.accelerator.device)
+            is_asked, self.is_terminated = map(bool, self.accelerator.reduce(asked, "sum").tolist())
         if is_asked and state.global_step % self.period == 0 and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = self.has_stopped = True
 

@@ -78,10 +78,15 @@ class DynamicSamplingTrainer(GRPOTrainer):
     sampled: SampledGroups | None = None
     """The groups that TRL is to go on with, while it does."""
     report: Report
+    rows_sampled: Sequence[Mapping[str, Any]] = ()
+    """The rows of the data whose completions are sampled, while they are; of this process."""
     _has_warned = _has_warned_of_pools = False
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        if self.stream is None or self.model is None or not self.model.training:
+        if self.model is None or not self.model.training:
+            return super()._generate_and_score_completions(inputs)
+        if self.stream is None:
+            self.rows_sampled = inputs
             return super()._generate_and_score_completions(inputs)
         self.sampled = self._sample_groups(self.stream, len(inputs))
         try:
@@ -125,6 +130,7 @@ class DynamicSamplingTrainer(GRPOTrainer):
         every = [problem for problem in problems for _ in range(group_size)]
         rows = [dict(self.train_dataset[problem]) for problem in every[first : first + share]]  # type: ignore[index]
         prompts = [row["prompt"] for row in rows]
+        self.rows_sampled = rows
         generated = self._generate(prompts)
         rewards = self._calculate_rewards(rows, prompts, generated[3], generated[1]).tolist()
         samples = self._everywhere(self._take_samples(generated, len(rows)))
@@ -226,7 +232,9 @@ class DynamicSamplingTrainer(GRPOTrainer):
             )
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
-        return super()._generate(prompts) if self.sampled is None else self.sampled.generated
+        generated = super()._generate(prompts) if self.sampled is None else self.sampled.generated
+        self.rows_sampled = ()
+        return generated
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         return super()._calculate_rewards(*args, **kwargs) if self.sampled is None else self.sampled.rewards

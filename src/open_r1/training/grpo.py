@@ -9,7 +9,7 @@ import copy
 import importlib.util
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -23,6 +23,7 @@ from trl.trainer.utils import RepeatSampler
 
 from open_r1.data import get_dataset, to_prompts
 from open_r1.errors import ConfigError, DataError
+from open_r1.processes.ranks import is_main_process
 from open_r1.records import Outcome
 from open_r1.rewards.base import RewardFunction
 from open_r1.rewards.combination import RewardWeights, zero_variance_share
@@ -46,6 +47,10 @@ from open_r1.training.sft import cut_training_split, pick_eval_split
 from open_r1.training.slot_rollouts import SlotRolloutTrainer
 from open_r1.training.stage import FinishedStage, OpenRun, prepare_trainer, run_stage
 from open_r1.training.token_budget import TokenBudgetTrainer
+from open_r1.training.vllm_on_cpu import check_server_model, dtype_name, reaching_vllm, wants_own_server
+
+OpenServer = Callable[[StageArguments, str], str]
+"""Starts a vLLM server of a stage's model in a dtype, which takes new weights as it runs; gives its address."""
 
 
 class EpochSampler(RepeatSampler):
@@ -114,6 +119,19 @@ class RolloutTrainer(
         everywhere: Any = self.accelerator.gather(torch.tensor(failed, device=rewards.device))
         return rewards.masked_fill(everywhere.unsqueeze(1), torch.nan)
 
+    def on_completed(self, place: int, ids: Sequence[int]) -> None:
+        """Score a completion by the rewards that take long and need no other, while the others are sampled."""
+        adapters = [one for one, spec in zip(self.adapters, self.specs, strict=True) if spec.scores_alone]
+        if not (adapters and self.rows_sampled) or has_response_template(self.processing_class):
+            return
+        row = self.rows_sampled[place]
+        tokenizer: Any = self.processing_class
+        text = tokenizer.decode(list(ids), skip_special_tokens=True)  # as TRL, which then makes the same chat
+        sample = {**row, "prompts": row["prompt"], "completions": [{"role": "assistant", "content": text}]}
+        del sample["prompt"]
+        for adapter in adapters:
+            adapter.score_early(place, {**sample, "completion_ids": list(ids)})
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if self.model is not None and self.model.training:
             self.weigh_rewards(self.state.global_step / self.state.max_steps)
@@ -143,6 +161,11 @@ class RolloutTrainer(
         write_rollouts(self.run.rollout_file(step), self.rollouts)
 
 
+def has_response_template(tokenizer: Any) -> bool:
+    """Whether TRL reads completions by a template of the tokenizer's, as for tool calls, rather than as text."""
+    return any(getattr(tokenizer, name, None) is not None for name in ("response_template", "response_schema"))
+
+
 def reward_tuples(rewards: Mapping[str, Sequence[float]]) -> list[tuple[float | None, ...]]:
     """Each sample's rewards, None for one without a value.
 
@@ -169,26 +192,33 @@ def to_rollouts(step: int, logs: Mapping[str, Any]) -> pyarrow.Table:
     )
 
 
-def run_grpo(arguments: StageArguments, report: Report, identity: dict[str, Any] | None = None) -> FinishedStage:
+def run_grpo(
+    arguments: StageArguments,
+    report: Report,
+    identity: dict[str, Any] | None = None,
+    open_server: OpenServer | None = None,
+) -> FinishedStage:
     """Carry out a GRPO stage; a stage that is already done is left as it is."""
-    return run_stage(arguments, build_trainer, report, identity)
+    return run_stage(arguments, partial(build_trainer, open_server=open_server), report, identity)
 
 
-def preflight_grpo(arguments: StageArguments, report: Report) -> Preflight:
+def preflight_grpo(arguments: StageArguments, report: Report, open_server: OpenServer | None = None) -> Preflight:
     """The pre-flight check alone, as training would begin with it; nothing is trained, and nothing left behind."""
     if not arguments.training.preflight_prompts:
         raise ConfigError("preflight_prompts is 0, so there is nothing to check; give it, for example 8.")
     with tempfile.TemporaryDirectory(prefix="open-r1-preflight-") as folder:
         arguments.training.output_dir = folder
         transformers.set_seed(arguments.training.seed)
-        trainer, _ = build_trainer(arguments, RunDir(Path(folder)), report)
+        trainer, _ = build_trainer(arguments, RunDir(Path(folder)), report, open_server)
         trainer.state.max_steps = max(1, arguments.training.max_steps)
         trainer._prepare_for_training(trainer.state.max_steps, trainer.get_train_dataloader(), None)
     assert trainer.preflight is not None
     return trainer.preflight
 
 
-def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tuple[RolloutTrainer, Any]:
+def build_trainer(
+    arguments: StageArguments, run: RunDir, report: Report, open_server: OpenServer | None = None
+) -> tuple[RolloutTrainer, Any]:
     """TRL's trainer over our prompts, rewards, model and tokenizer."""
     script, training = arguments.script, arguments.training
     if training.use_vllm and importlib.util.find_spec("vllm") is None:
@@ -215,15 +245,19 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     trl_settings.reward_weights = weights.at(0.0)
     specs = [get_spec(name) for name in script.reward_funcs]
     check_held_out(training, specs, train_rows.column_names)
-    trainer = RolloutTrainer(
-        model=model,
-        reward_funcs=rewards,  # type: ignore[arg-type]
-        args=trl_settings,
-        train_dataset=train_rows,
-        eval_dataset=pick_eval_split(data, arguments),
-        peft_config=adapter,
-        processing_class=tokenizer,
-    )
+    if wants_own_server(training) and open_server is not None and is_main_process():
+        trl_settings.vllm_server_base_url = open_server(arguments, dtype_name(model))
+    with reaching_vllm(training, model):
+        trainer = RolloutTrainer(
+            model=model,
+            reward_funcs=rewards,  # type: ignore[arg-type]
+            args=trl_settings,
+            train_dataset=train_rows,
+            eval_dataset=pick_eval_split(data, arguments),
+            peft_config=adapter,
+            processing_class=tokenizer,
+        )
+    check_server_model(trainer, str(arguments.model.model_name_or_path))
     report_trainable(trainer.model, report)
     trainer.adapters, trainer.weights = rewards, weights
     trainer.specs = specs

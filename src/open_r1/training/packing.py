@@ -1,6 +1,6 @@
 """SFT's batches: how much of them is padding, samples of one length together, packed samples that don't see each other.
 
-TRL packs by best fit (`packing: true`) into sequences of `max_length` without padding, and tells the model where each sample
+TRL packs by best fit (`packing: true`) into sequences of `max_length` without padding, and marks where each sample
 begins by `position_ids`. FlashAttention reads them; for `sdpa`, `eager` and `flex_attention` transformers makes the mask
 from them. A model whose code does neither would train on samples that attend to each other, which
 `refuse_contamination` finds out.

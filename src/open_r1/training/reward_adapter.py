@@ -42,6 +42,8 @@ class RewardAdapter:
         self.has_failed: list[bool] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self.__name__)
         self._calls: list[Callable[[], None]] = []
+        self._waiting: deque[tuple[int, Mapping[str, Any]]] = deque()
+        self._early: dict[int, tuple[Mapping[str, Any], Outcome]] = {}
         self._detail_names: set[str] = set()
         self._warned: set[str] = set()
 
@@ -49,11 +51,51 @@ class RewardAdapter:
         loggers: dict[str, Any] = {name: columns[name] for name in LOGGERS}
         self._calls = []
         columns |= {name: partial(self._call_later, log) for name, log in loggers.items()}
-        score = partial(self.reward.score, **columns)
+        score = partial(self._score_all, columns)
         outcomes = await asyncio.get_running_loop().run_in_executor(self._thread, score)
         self.has_failed = list(map(has_failed, outcomes))
         self._calls.append(partial(self._log_outcomes, outcomes, *loggers.values()))
         return [outcome.value for outcome in outcomes]
+
+    def score_early(self, place: int, sample: Mapping[str, Any]) -> None:
+        """Score a sample in the reward's thread while others are generated; the next call takes its outcome.
+
+        Samples that end while the thread is busy are scored together. `sample` has a value for each column, among them
+        prompts, completions and completion_ids; `place` is its place in the next call.
+        """
+        self._waiting.append((place, sample))
+        self._thread.submit(self._score_waiting)
+
+    def _score_waiting(self) -> None:
+        count = len(self._waiting)  # others may be added meanwhile
+        samples = [self._waiting.popleft() for _ in range(count)]
+        if not samples:
+            return
+        columns = {name: [sample[name] for _, sample in samples] for name in samples[0][1]}
+        columns |= dict.fromkeys(LOGGERS, _ignore)
+        outcomes = self.reward.score(**columns)
+        for (place, sample), outcome in zip(samples, outcomes, strict=True):
+            self._early[place] = (sample, outcome)
+
+    def _score_all(self, columns: dict[str, Any]) -> list[Outcome]:
+        """An outcome for each sample, those that are known already as they are. In the reward's thread."""
+        early, self._early = self._early, {}
+        self._waiting.clear()
+        ids = columns.get("completion_ids") or []
+        known = {
+            place: outcome for place, (sample, outcome) in early.items() if ids[place] == sample["completion_ids"]
+        }
+        if not known:
+            return self.reward.score(**columns)
+        rest = [place for place in range(len(ids)) if place not in known]
+        if rest:
+            size = len(ids)
+            part = {
+                name: [value[place] for place in rest] if isinstance(value, list) and len(value) == size else value
+                for name, value in columns.items()
+            }
+            known |= zip(rest, self.reward.score(**part), strict=True)
+        return [known[place] for place in range(len(ids))]
 
     def log(self) -> None:
         """Log the last call's outcomes, and what the reward itself logged. RunError if too much stays unscored.
@@ -85,6 +127,10 @@ class RewardAdapter:
         self.recent.extend(outcomes)
         if len(self.recent) == RECENT_OUTCOMES:
             check_unscored_share(self.__name__, list(self.recent), self.max_unscored_share)
+
+
+def _ignore(*_: Any) -> None:
+    """What a reward logs of some samples is logged when all are there; those scored early don't log."""
 
 
 def detail_text(outcome: Outcome, name: str) -> str | None:

@@ -42,8 +42,14 @@ class SlotRolloutTrainer(GRPOTrainer):
             self.model_wrapped, self.accelerator, gradient_checkpointing_kwargs=checkpointing
         ) as model:
             engine = SlotEngine(model, self.eos_token_ids, len(requests), lambda count: None)
-            done = dict(engine.complete(requests, threading.Event()))
+            done: dict[int, list[int]] = {}
+            for place, ids in engine.complete(requests, threading.Event()):
+                done[place] = ids
+                self.on_completed(place, ids)
         return [done[place] for place in range(len(requests))], None
+
+    def on_completed(self, place: int, ids: Sequence[int]) -> None:
+        """Called for each completion as it ends, with its place among the prompts; the others are still sampled."""
 
     def _sampling(self, seed: int) -> Sampling:
         longest: Any = self.max_completion_length

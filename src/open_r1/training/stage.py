@@ -23,7 +23,7 @@ import transformers
 from open_r1 import __version__
 from open_r1.configs.checks import MAY_CHANGE, steps_of_generation
 from open_r1.configs.references import load_object
-from open_r1.errors import ConfigError, OpenR1Error, RunError, RunFolderError
+from open_r1.errors import ConfigError, OpenR1Error, RunError, RunFolderError, Terminated
 from open_r1.hub.push import check_hub, export_tracker_settings, push_revision
 from open_r1.processes.ranks import is_main_process, world_size
 from open_r1.rewards.user_rewards import source_file
@@ -233,7 +233,10 @@ def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report
 
 @contextmanager
 def stopping_with_checkpoint(trainer: Any, run: RunDir, report: Report) -> Iterator[None]:
-    """SIGINT and SIGTERM end training with a checkpoint; KeyboardInterrupt says what is kept, and what is lost."""
+    """SIGINT and SIGTERM end training with a checkpoint; KeyboardInterrupt says what is kept, and what is lost.
+
+    It is Terminated after SIGTERM, whose exit status a scheduler can requeue on.
+    """
     stop = StopCallback(trainer.accelerator, steps_of_generation(trainer.args), report)
     trainer.add_callback(stop)
     is_main_thread = threading.current_thread() is threading.main_thread()
@@ -247,11 +250,10 @@ def stopping_with_checkpoint(trainer: Any, run: RunDir, report: Report) -> Itera
             signal.signal(number, handler)
     if stop.has_stopped:
         kept, step = run.checkpoints(), trainer.state.global_step
+        kind = Terminated if stop.is_terminated else KeyboardInterrupt
         if not kept:
-            raise KeyboardInterrupt(
-                f"stopped before the first checkpoint: {step} steps are lost; run the command again."
-            )
-        raise KeyboardInterrupt(f"stopped at step {step}; the same command goes on from {kept[-1].name}.")
+            raise kind(f"stopped before the first checkpoint: {step} steps are lost; run the command again.")
+        raise kind(f"stopped at step {step}; the same command goes on from {kept[-1].name}.")
 
 
 def refuse_nan(model: Any) -> None:

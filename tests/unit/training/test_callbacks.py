@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from open_r1.errors import RunError
+from open_r1.errors import RunError, Terminated
 from open_r1.rundir import RunDir
 from open_r1.training.callbacks import MetricsCallback, ProgressCallback, StopCallback
 from open_r1.training.stage import find_resume_point, refuse_nan, stopping_with_checkpoint
@@ -149,8 +149,9 @@ def test_a_stopped_run_says_what_is_kept_or_lost(tmp_path: Path, number: int) ->
             os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt, match="stopped before the first checkpoint: 3 steps are lost"):
+    with pytest.raises(KeyboardInterrupt, match="stopped before the first checkpoint: 3 steps are lost") as ended:
         stop_twice(RunDir(tmp_path / "none"))
+    assert isinstance(ended.value, Terminated) == (number == signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt, match="stopped at step 3; the same command goes on from checkpoint-2"):
         stop_twice(run_with_checkpoints(tmp_path / "run", 2))
     assert signal.getsignal(number) is before

@@ -145,3 +145,46 @@ def test_why_samples_are_unscored_is_told_once_a_reason(caplog: pytest.LogCaptur
     down, slow = caplog.messages
     assert "reward_0 leaves samples unscored (provider_down)" in down and "the service is gone" in down
     assert "(timeout)" in slow
+
+
+def early_sample(text: str) -> dict[str, Any]:
+    return {"completions": text, "completion_ids": list(map(ord, text)), "prompts": "p"}
+
+
+def call(adapter: RewardAdapter, texts: list[str]) -> list[float | None]:
+    columns = {"completions": texts, "completion_ids": [list(map(ord, text)) for text in texts]}
+    columns |= {"prompts": ["p"] * len(texts), "log_extra": lambda *_: None, "log_metric": lambda *_: None}
+    return asyncio.run(adapter(**columns))
+
+
+def test_samples_scored_early_are_scored_once_and_stand_in_their_places() -> None:
+    scored: list[str] = []
+
+    def scorer(texts: list[str], columns: Any) -> list[Outcome]:
+        scored.extend(texts)
+        return [Outcome(float(len(text)), text) for text in texts]
+
+    adapter = RewardAdapter(RewardFunction("lengths", scorer), 1.0)
+    for place, text in ((2, "ccc"), (0, "a")):
+        adapter.score_early(place, early_sample(text))
+    assert call(adapter, ["a", "bb", "ccc"]) == [1.0, 2.0, 3.0]
+    assert sorted(scored) == ["a", "bb", "ccc"]
+    assert call(adapter, ["a", "dddd"]) == [1.0, 4.0], "what was scored early counts for one call"
+
+
+def test_an_early_outcome_of_another_completion_does_not_count() -> None:
+    adapter = RewardAdapter(
+        RewardFunction("lengths", lambda texts, _: [Outcome(float(len(t)), "r") for t in texts]), 1.0
+    )
+    adapter.score_early(0, early_sample("aaaa"))
+    assert call(adapter, ["b"]) == [1.0]
+
+
+def test_an_error_while_scoring_early_is_raised_where_all_are_scored() -> None:
+    def scorer(texts: list[str], columns: Any) -> list[Outcome]:
+        raise RunError("the service is down")
+
+    adapter = RewardAdapter(RewardFunction("broken", scorer), 1.0)
+    adapter.score_early(0, early_sample("a"))
+    with pytest.raises(RunError, match="the service is down"):
+        call(adapter, ["a"])
