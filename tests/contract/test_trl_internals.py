@@ -128,6 +128,20 @@ def test_rollouts_are_sampled_where_the_engine_takes_over() -> None:
     assert "return completion_ids, logprobs" in source(trl.GRPOTrainer._generate_single_turn)
 
 
+def test_vllm_is_reached_on_a_cpu_where_its_parts_are_replaced() -> None:
+    from trl.generation.vllm_generation import VLLMGeneration
+    from trl.trainer import grpo_trainer
+
+    assert "self.vllm_generation = VLLMGeneration(" in source(grpo_trainer.GRPOTrainer.__init__)
+    start, sync = source(VLLMGeneration._init_vllm), source(VLLMGeneration.sync_weights)
+    assert "self.llm = LLM(" in start and "self.vllm_client.init_communicator(" in start
+    assert "model_runner.model.load_weights([(name, param)])" in sync and "self._iter_named_params()" in sync
+    assert "model.unmerge_adapter()" in source(VLLMGeneration._iter_named_params)
+    settings = source(VLLMGeneration.generate)
+    for name in ("repetition_penalty", "temperature", "top_p", "top_k", "min_p", "max_tokens"):
+        assert settings.count(f'"{name}":') == 2, f"{name}: a model's own would be applied unseen"
+
+
 def test_dynamic_sampling_finds_what_it_samples_and_scores_with() -> None:
     text = source(trl.GRPOTrainer._generate_and_score_completions)
     assert "rewards_per_func = self._calculate_rewards(inputs, prompts, completions, completion_ids_list)" in text

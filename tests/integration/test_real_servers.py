@@ -1,7 +1,8 @@
-"""Traces from real engines with a tiny model: `transformers serve`, vLLM's server, vLLM in this process."""
+"""Traces from real engines with a tiny model: `transformers serve`, vLLM in the command's process."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -17,8 +18,6 @@ import pytest
 
 from open_r1.rundir import read_json, read_jsonl
 
-pytestmark = pytest.mark.slow
-
 
 @dataclass(frozen=True)
 class Ran:
@@ -29,7 +28,6 @@ class Ran:
     err: str
 
 
-VLLM_ON_CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 START_LIMIT_S = 240
 
 
@@ -47,6 +45,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     shape = ModelShape(hidden_size=128, num_layers=1, intermediate_size=128)
     make_model_folder(folder, ["Compute 7+5", "<think>\n7+5=12\n</think>\n\\boxed{12}"] * 20, shape, seed=0)
+    own = folder / "generation_config.json"
+    own.write_text(json.dumps(json.loads(own.read_text()) | {"repetition_penalty": 1.7}))
     return folder
 
 
@@ -56,7 +56,7 @@ def serving(*words: object) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     command = [sys.executable, *map(str, words), "--port", str(port)]
-    environment = os.environ | VLLM_ON_CPU | {"HF_HUB_OFFLINE": "1"}
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield f"http://127.0.0.1:{port}/v1"
@@ -83,6 +83,7 @@ def draw(open_r1: Callable[..., Any], out: Path, *words: object) -> list[dict[st
     return rows
 
 
+@pytest.mark.slow
 def test_transformers_serve(open_r1: Callable[..., Any], tmp_path: Path, model: Path) -> None:
     skip_without("transformers", "openai", "fastapi", "uvicorn")
     with serving(
@@ -92,25 +93,25 @@ def test_transformers_serve(open_r1: Callable[..., Any], tmp_path: Path, model: 
     assert all(row["prompt_tokens"] > 0 for row in rows)
 
 
-def test_vllm_serve(open_r1: Callable[..., Any], tmp_path: Path, model: Path) -> None:
-    skip_without("vllm")
-    words = ["--enforce-eager", "--dtype", "float32", "--max-model-len", 256, "--served-model-name", "tiny"]
-    with serving("-m", "vllm.entrypoints.openai.api_server", "--model", model, *words) as url:
-        further = ["--server", url, "--wait_for_server", START_LIMIT_S, "--extra_body", '{"seed": null}']
-        rows = draw(open_r1, tmp_path / "out", *further, "--samples_per_request", 3)
-    assert {row["model"] for row in rows} == {"tiny"}
-    assert {row["request_samples"] for row in rows} == {3}
-
-
-def test_vllm_in_the_commands_own_process(tmp_path: Path, model: Path) -> None:
+@pytest.mark.vllm
+def test_vllm_in_the_commands_own_process(open_r1: Callable[..., Any], tmp_path: Path, model: Path) -> None:
     skip_without("vllm")
 
     def run(*words: object) -> Ran:
         command = [sys.executable, "-m", "open_r1.cli.main", *map(str, words)]
-        ran = subprocess.run(
-            command, env=os.environ | VLLM_ON_CPU, capture_output=True, text=True, timeout=START_LIMIT_S, check=False
-        )
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=START_LIMIT_S, check=False)
         return Ran(ran.returncode, ran.stdout, ran.stderr)
 
-    options = '{"enforce_eager": true, "dtype": "float32", "max_model_len": 256}'
-    draw(run, tmp_path / "out", "--backend", "vllm", "--model", model, "--engine_options", options)
+    by_vllm = ["--backend", "vllm", "--model", model, "--engine_options", '{"dtype": "float32", "max_model_len": 256}']
+    greedily = [
+        "data", "generate", "tasks:linear_equations?level=1&n=20&seed=1", "--max_new_tokens", 12, "--temperature", 0,
+        "--num_samples", 1,
+    ]  # fmt: skip
+    assert run(*greedily, "--output_dir", tmp_path / "vllm", *by_vllm).status == 0
+    here = ["--backend", "transformers", "--model", model]
+    assert open_r1(*greedily, "--output_dir", tmp_path / "here", *here).status == 0
+    by_both = [
+        {row["problem_id"]: row["completion"] for row in read_jsonl(tmp_path / name / "traces.jsonl")}
+        for name in ("vllm", "here")
+    ]
+    assert by_both[0] == by_both[1], "no penalty of generation_config.json is applied"

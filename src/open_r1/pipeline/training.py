@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.hub.card import write_own_card
+from open_r1.pipeline.rollout_server import rollout_servers
 from open_r1.processes.ranks import is_main_process
 
 if TYPE_CHECKING:
@@ -38,13 +39,16 @@ def run_training(
     arguments: StageArguments, report: Callable[[str], None], identity: dict[str, Any] | None = None
 ) -> Any:
     """Train, then run the benchmarks that the settings name; `identity` is what the run's folder is known by."""
-    if arguments.kind == "sft":
-        from open_r1.training.sft import run_sft as train
-    else:
-        from open_r1.training.grpo import run_grpo as train
-
     plans = _plan_benchmarks(arguments.training, report)
-    stage = train(arguments, report, *([identity] if identity else []))
+    if arguments.kind == "sft":
+        from open_r1.training.sft import run_sft
+
+        stage = run_sft(arguments, report, identity)
+    else:
+        from open_r1.training.grpo import run_grpo
+
+        with rollout_servers(report) as open_server:
+            stage = run_grpo(arguments, report, identity, open_server)
     _evaluate_trained(plans, stage.folder, arguments.training.per_device_eval_batch_size, report)
     return stage
 

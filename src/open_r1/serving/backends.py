@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT, Range
 from open_r1.errors import ConfigError
+from open_r1.generation.vllm_on_cpu import cpu_defaults, is_cpu_build
 from open_r1.hub.folders import base_of_adapter, check_model_path, is_adapter
 from open_r1.net.addresses import is_loopback
 from open_r1.processes.python import child_environment, python_command
@@ -114,6 +115,7 @@ def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[
         names = ["tensor_parallel_size", "data_parallel_size", *names]
         given += ["--served-model-name", *options.known_names]
         given += ["--override-generation-config", '{"repetition_penalty": 1.0}']  # off unless a request asks for it
+        given += engine_flags(cpu_defaults(vars(options)) if is_cpu_build() else {})
         command = python_command("-m", "vllm.entrypoints.openai.api_server", "--model", options.model)
         script = Path(sys.executable).with_name("vllm")
         if is_installed("vllm") and script.is_file():
@@ -123,6 +125,14 @@ def backend_command(backend: Backend, options: ServeOptions, port: int) -> list[
     if backend == "vllm":  # whose flags have hyphens
         given = [word.replace("_", "-") if word.startswith("--") else word for word in given]
     return [*command, *given, *options.extra]
+
+
+def engine_flags(options: Mapping[str, Any]) -> list[str]:
+    """Options of `vllm.LLM` as flags of its server."""
+    flags: list[str] = []
+    for name, value in options.items():
+        flags += [f"--{'' if value else 'no-'}{name}"] if isinstance(value, bool) else [f"--{name}", str(value)]
+    return flags
 
 
 def is_installed(distribution: str) -> bool:

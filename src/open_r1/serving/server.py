@@ -12,7 +12,7 @@ import json
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,6 +21,7 @@ from open_r1.errors import RunError
 from open_r1.generation.templates import find_template
 from open_r1.net.client import HttpClient, TransportError
 from open_r1.net.http_server import Server, bind, client_address, free_port, running_in_thread
+from open_r1.processes.python import child_environment
 from open_r1.serving.backends import Backend, ServeOptions, backend_command, backend_environment, check_key
 from open_r1.serving.child import ChildServer
 from open_r1.serving.gateway import GatewaySettings, create_app
@@ -103,9 +104,16 @@ def served_in_background(
 
 @contextlib.contextmanager
 def model_server(
-    options: ServeOptions, backend: Backend, startup_limit_s: float, report: Callable[[str], None] | None
+    options: ServeOptions,
+    backend: Backend,
+    startup_limit_s: float,
+    report: Callable[[str], None] | None,
+    trainer: Mapping[str, str] | None = None,
 ) -> Iterator[ChildServer]:
-    """The model's own server, ready, until the block ends; SIGTERM interrupts as Ctrl-C does, so that it is stopped."""
+    """The model's own server, ready, until the block ends; SIGTERM interrupts as Ctrl-C does, so that it is stopped.
+
+    Only the gateway may ask it, unless it is for a `trainer`: then that is further environment, and no key is needed.
+    """
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -114,7 +122,8 @@ def model_server(
     try:
         secret, port = secrets.token_urlsafe(24), free_port()
         command = backend_command(backend, options, port)
-        with ChildServer(command, backend_environment(backend, secret), port, secret, report) as child:
+        environment = child_environment(trainer) if trainer else backend_environment(backend, secret)
+        with ChildServer(command, environment, port, secret, report) as child:
             child.wait_until_ready(startup_limit_s)
             yield child
     finally:

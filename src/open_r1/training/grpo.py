@@ -9,7 +9,7 @@ import copy
 import importlib.util
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -23,6 +23,7 @@ from trl.trainer.utils import RepeatSampler
 
 from open_r1.data import get_dataset, to_prompts
 from open_r1.errors import ConfigError, DataError
+from open_r1.processes.ranks import is_main_process
 from open_r1.records import Outcome
 from open_r1.rewards.base import RewardFunction
 from open_r1.rewards.combination import RewardWeights, zero_variance_share
@@ -46,6 +47,10 @@ from open_r1.training.sft import cut_training_split, pick_eval_split
 from open_r1.training.slot_rollouts import SlotRolloutTrainer
 from open_r1.training.stage import FinishedStage, OpenRun, prepare_trainer, run_stage
 from open_r1.training.token_budget import TokenBudgetTrainer
+from open_r1.training.vllm_on_cpu import check_server_model, dtype_name, reaching_vllm, wants_own_server
+
+OpenServer = Callable[[StageArguments, str], str]
+"""Starts a vLLM server of a stage's model in a dtype, which takes new weights as it runs; gives its address."""
 
 
 class EpochSampler(RepeatSampler):
@@ -187,26 +192,33 @@ def to_rollouts(step: int, logs: Mapping[str, Any]) -> pyarrow.Table:
     )
 
 
-def run_grpo(arguments: StageArguments, report: Report, identity: dict[str, Any] | None = None) -> FinishedStage:
+def run_grpo(
+    arguments: StageArguments,
+    report: Report,
+    identity: dict[str, Any] | None = None,
+    open_server: OpenServer | None = None,
+) -> FinishedStage:
     """Carry out a GRPO stage; a stage that is already done is left as it is."""
-    return run_stage(arguments, build_trainer, report, identity)
+    return run_stage(arguments, partial(build_trainer, open_server=open_server), report, identity)
 
 
-def preflight_grpo(arguments: StageArguments, report: Report) -> Preflight:
+def preflight_grpo(arguments: StageArguments, report: Report, open_server: OpenServer | None = None) -> Preflight:
     """The pre-flight check alone, as training would begin with it; nothing is trained, and nothing left behind."""
     if not arguments.training.preflight_prompts:
         raise ConfigError("preflight_prompts is 0, so there is nothing to check; give it, for example 8.")
     with tempfile.TemporaryDirectory(prefix="open-r1-preflight-") as folder:
         arguments.training.output_dir = folder
         transformers.set_seed(arguments.training.seed)
-        trainer, _ = build_trainer(arguments, RunDir(Path(folder)), report)
+        trainer, _ = build_trainer(arguments, RunDir(Path(folder)), report, open_server)
         trainer.state.max_steps = max(1, arguments.training.max_steps)
         trainer._prepare_for_training(trainer.state.max_steps, trainer.get_train_dataloader(), None)
     assert trainer.preflight is not None
     return trainer.preflight
 
 
-def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tuple[RolloutTrainer, Any]:
+def build_trainer(
+    arguments: StageArguments, run: RunDir, report: Report, open_server: OpenServer | None = None
+) -> tuple[RolloutTrainer, Any]:
     """TRL's trainer over our prompts, rewards, model and tokenizer."""
     script, training = arguments.script, arguments.training
     if training.use_vllm and importlib.util.find_spec("vllm") is None:
@@ -233,15 +245,19 @@ def build_trainer(arguments: StageArguments, run: RunDir, report: Report) -> tup
     trl_settings.reward_weights = weights.at(0.0)
     specs = [get_spec(name) for name in script.reward_funcs]
     check_held_out(training, specs, train_rows.column_names)
-    trainer = RolloutTrainer(
-        model=model,
-        reward_funcs=rewards,  # type: ignore[arg-type]
-        args=trl_settings,
-        train_dataset=train_rows,
-        eval_dataset=pick_eval_split(data, arguments),
-        peft_config=adapter,
-        processing_class=tokenizer,
-    )
+    if wants_own_server(training) and open_server is not None and is_main_process():
+        trl_settings.vllm_server_base_url = open_server(arguments, dtype_name(model))
+    with reaching_vllm(training, model):
+        trainer = RolloutTrainer(
+            model=model,
+            reward_funcs=rewards,  # type: ignore[arg-type]
+            args=trl_settings,
+            train_dataset=train_rows,
+            eval_dataset=pick_eval_split(data, arguments),
+            peft_config=adapter,
+            processing_class=tokenizer,
+        )
+    check_server_model(trainer, str(arguments.model.model_name_or_path))
     report_trainable(trainer.model, report)
     trainer.adapters, trainer.weights = rewards, weights
     trainer.specs = specs

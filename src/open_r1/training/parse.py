@@ -145,7 +145,7 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
             DatasetMixtureConfig.read(setting)
         given[setting.key] = as_float(read_value(setting, hints[setting.key]), hints[setting.key])
         origins[setting.key] = setting.origin
-    notices += notice_idle_vllm(given, origins)
+    notices += [*notice_idle_vllm(given, origins), *notice_dropout(given)]
     notices += notice_changed_defaults(given, origins, has_recipe=bool(recipes))
     if given.get("packing") and given["packing_strategy"] == "wrapped":
         notices.append(
@@ -246,6 +246,16 @@ def notice_idle_vllm(values: dict[str, Any], origins: dict[str, str]) -> list[st
     ]
 
 
+def notice_dropout(values: dict[str, Any]) -> list[str]:
+    """A notice when the engine that samples and the model that is trained differ by LoRA's dropout."""
+    if not (values.get("use_vllm") and values["use_peft"] and values["lora_dropout"]) or values["disable_dropout"]:
+        return []
+    return [
+        f"lora_dropout is {values['lora_dropout']}: the trainer computes log-probabilities with dropout, vLLM samples "
+        "without, and importance sampling corrects for the difference; set lora_dropout 0 to have none."
+    ]
+
+
 def adapt_to_machine(values: dict[str, Any], origins: dict[str, str]) -> tuple[dict[str, Setting], list[str]]:
     """Change what a recipe needs changed to run on this machine; returns what was asked for, and a line a change."""
     import torch
@@ -270,8 +280,8 @@ def adapt_to_machine(values: dict[str, Any], origins: dict[str, str]) -> tuple[d
             change("use_cpu", True, why)
         if values["bf16"] is None:
             change("bf16", False, why)
-        for key in ("use_liger_kernel", "dataloader_pin_memory"):
-            if values[key]:
+        for key in ("use_liger_kernel", "dataloader_pin_memory", "vllm_enable_sleep_mode"):
+            if values.get(key):
                 change(key, False, why)
     wants_flash = str(values["attn_implementation"] or "").startswith("flash_attention")
     if wants_flash and not (has_accelerator and importlib.util.find_spec("flash_attn")):

@@ -447,6 +447,18 @@ def test_a_resolved_recipe_with_loras_defaults_is_not_taken_for_lora(tmp_path: P
     assert not parse_stage("sft", recipe(tmp_path, text)).model.use_peft
 
 
+def test_dropout_that_only_the_trainer_has_is_noticed_once_vllm_samples() -> None:
+    words = [*BASE, "--use_vllm", "true", "--use_peft", "true"]
+    assert any("lora_dropout is 0.05" in notice for notice in parse_stage("grpo", words).notices)
+    for without in (["--lora_dropout", "0"], ["--disable_dropout", "true"]):
+        assert not any("lora_dropout is" in notice for notice in parse_stage("grpo", [*words, *without]).notices)
+
+
+def test_sleep_mode_reaches_trl_where_there_is_a_device_to_free_and_not_on_a_cpu() -> None:
+    parsed = parse_stage("grpo", [*BASE, "--use_vllm", "true", "--vllm_enable_sleep_mode", "true"])
+    assert parsed.training.vllm_enable_sleep_mode is not parsed.training.use_cpu
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
