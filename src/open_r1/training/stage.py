@@ -220,7 +220,7 @@ def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.config.use_cache = True
     refuse_nan(model)
-    trainer.save_model(str(run.path))
+    trainer.save_model(str(run.path), _internal_call=True)  # which pushes nothing
     trainer.create_model_card()
     steps, weights = trainer.state.global_step, ""
     if is_main_process():
@@ -228,6 +228,7 @@ def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report
         weights = hash_files(run.path.glob("*.safetensors"))
         seconds = round(time.monotonic() - started, 1)
         write_json(run.done, {"steps": steps, "weights": weights, "seconds": seconds, "resumed": point is not None})
+    trainer.push_finished()
     return FinishedStage(run.path, steps, weights)
 
 
