@@ -4,7 +4,7 @@
 
 A small model learns the tiny recipe's tasks by SFT. Its pass rates on the problems for GRPO are measured, and as many that
 are solved sometimes are put together with as many that are always or never solved. GRPO then trains on them by
-recipes/tiny/grpo.yaml, first without dynamic sampling, then with it, until as many tokens were sampled, prompts included.
+recipes/tiny/grpo.yaml with the reward `accuracy` alone, first without dynamic sampling, then with it for as many tokens.
 Prints held-out accuracy by samples at temperature 1, with 95 % intervals clustered by problem, and the paired difference
 over all seeds. `--quick` is too short to learn from; it shows that everything runs.
 """
@@ -33,10 +33,11 @@ TINY = REPO / "recipes" / "tiny"
 
 
 class StopAtTokens(TrainerCallback):
-    """Ends training once as many tokens were sampled as the environment says."""
+    """Ends training where one more step like those so far would sample more tokens than the environment says."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.num_input_tokens_seen >= float(os.environ.get(BUDGET, "inf")):
+        seen = state.num_input_tokens_seen
+        if seen + seen / state.global_step > float(os.environ.get(BUDGET, "inf")):
             control.should_training_stop = True
 
 
@@ -69,8 +70,9 @@ def make_model(folder: Path, seed: int, quick: bool) -> None:
 def make_problems(folder: Path, seed: int) -> dict[str, int]:
     """`mixed.jsonl`: as many problems that are solved sometimes as always or never; returns how many of each."""
     source, rated = folder / "problems" / "rl.jsonl", folder / "rated"
-    run("data", "pass-rate", source, "--model", folder / "sft", "--num_samples", 8, "--max_new_tokens", 64,
-        "--temperature", 1.0, "--seed", seed, "--batch_size", 256, "--output_dir", rated)  # fmt: skip
+    sampling = ["--num_samples", 8, "--max_new_tokens", 64, "--temperature", 1.0, "--seed", seed, "--batch_size", 256]
+    model = ["--backend", "transformers", "--model", folder / "sft"]
+    run("data", "pass-rate", source, *model, *sampling, "--output_dir", rated)
     pools: dict[str, list[Any]] = defaultdict(list)
     for row in read_jsonl(rated / "problems.jsonl"):
         rate = row["pass_rate"]
@@ -91,7 +93,7 @@ def train(folder: Path, seed: int, arm: str, words: list[str], tokens: float) ->
     out = folder / arm
     run("grpo", "--config", TINY / "grpo.yaml", "--model_name_or_path", folder / "sft", "--dataset_name",
         folder / "mixed.jsonl", "--output_dir", out, "--seed", seed, "--callbacks", "dynamic_sampling:StopAtTokens",
-        "--preflight_prompts", 0, *words, tokens=tokens)  # fmt: skip
+        "--preflight_prompts", 0, "--reward_funcs", "accuracy", "--reward_weights", 1.0, *words, tokens=tokens)  # fmt: skip
     run("eval", out, "--problems", folder / "problems" / "held_out.jsonl", "--batch_size", 256, "--seed", seed,
         "--output_dir", folder / f"{arm}-eval")  # fmt: skip
     (samples,) = (folder / f"{arm}-eval").rglob("samples.jsonl")

@@ -149,6 +149,8 @@ def _compare_text(gold: str, answer_text: str, ordered: bool) -> Verdict | Pair:
         return Verdict(_compared(gold, answer, ordered), answer, gold)
     except NeedsAlgebraError:
         return Pair(gold, answer, ordered)
+    except RecursionError:  # nested deeper than any answer is
+        return Verdict("unparsable_answer", answer, gold)
     except Exception:  # noqa: BLE001  a fault of ours must neither end a training run nor be worth more than a wrong answer
         _log.exception("the answer %r could not be compared with the gold %r", answer, gold)
         return Verdict("unparsable_answer", answer, gold)

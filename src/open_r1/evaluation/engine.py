@@ -17,7 +17,7 @@ from open_r1 import __version__
 from open_r1.errors import ConfigError, DataError
 from open_r1.evaluation.backends import Backend, transformers_backend
 from open_r1.evaluation.benchmarks import Benchmark, get_benchmark
-from open_r1.evaluation.own_rewards import hash_rewards, with_rewards
+from open_r1.evaluation.own_rewards import describe_rewards, hash_rewards, with_rewards
 from open_r1.evaluation.sampling import Mode, OnProgress, hash_problems, read_samples, sample_problems
 from open_r1.evaluation.summary import SAMPLES, SUMMARY, read_scored, read_summary, sample_row, summarise_mode
 from open_r1.generation import Sampling
@@ -200,6 +200,9 @@ def run_evaluation(
         },
     }
     write_json(folder / SUMMARY, summary)
+    if not any(row["score"] is not None for row in rows):
+        reasons = ", ".join(sorted({str(row["reason"]) for row in rows}))
+        tell(f"notice: {plan.name}: no sample has a score ({reasons}){describe_rewards(plan.settings.rewards or ())}")
     return summary
 
 

@@ -15,6 +15,7 @@ from open_r1.estimates import mean
 from open_r1.evaluation.benchmarks.base import PLACE, Benchmark, Row
 from open_r1.records import Outcome, Problem
 from open_r1.rewards import build_reward
+from open_r1.rewards.registry import get_spec
 
 ROW = "row"  # metadata of a problem: all columns of its row, which a reward may need
 NOT_FROM_DATA = ("prompts", "completions", PLACE)
@@ -50,6 +51,12 @@ def combine(outcomes: Sequence[Outcome], completion: str) -> Outcome:
     value = mean(values) if len(values) == len(outcomes) else None
     lacking = [outcome.reason for outcome in outcomes if outcome.value is None or outcome.value < 1]
     return Outcome(value, (lacking or [outcomes[0].reason])[0] or "reward", {"answer": found.text if found else None})
+
+
+def describe_rewards(names: Sequence[str]) -> str:
+    """The rewards with file and line of the user's own, as the end of a sentence; empty for none."""
+    named = [f"{name} ({place})" if (place := get_spec(name).place) else name for name in names]
+    return f"; scored by {', '.join(named)}" if named else ""
 
 
 def hash_rewards(names: Sequence[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from open_r1.execution.contests.rows import BYTES_PER_MB, ProblemError, Row
 from open_r1.execution.judge.judge import Judge, shared_judge
@@ -51,7 +51,17 @@ TEST_BATCH_SIZE = RewardSetting(
     "code_eval_test_batch_size", 1, "tests that run together before their results are looked at; -1: all"
 )
 
-Problem = TypeVar("Problem")
+
+class Judged(Protocol):
+    """A problem as its scorer reads it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of its tests."""
+        ...
+
+
+Problem = TypeVar("Problem", bound=Judged)
 
 
 class Submitted(NamedTuple, Generic[Problem]):
@@ -83,16 +93,11 @@ class ProgramScorer(ABC, Generic[Problem]):
     _judge: Judge | None = field(default=None, init=False)
 
     @abstractmethod
-    def read(self, row: Row) -> Problem | Outcome:
-        """A row's problem, or its completions' outcome. ProblemError or UnusableTestsError where it can't be judged."""
+    def read(self, row: Row) -> tuple[Problem, str] | Outcome:
+        """A row's problem and the language to solve it in, or its completions' outcome.
 
-    @abstractmethod
-    def language_of(self, problem: Problem, row: Row) -> str:
-        """The language in which a row's program is to be written."""
-
-    @abstractmethod
-    def size_of(self, problem: Problem) -> int:
-        """Bytes of a problem's tests."""
+        ProblemError or UnusableTestsError where it can't be judged.
+        """
 
     @abstractmethod
     def score(self, judge: Judge, samples: Sequence[Submitted[Problem]]) -> list[Outcome]:
@@ -110,16 +115,16 @@ class ProgramScorer(ABC, Generic[Problem]):
         waiting: dict[int, Submitted[Problem]] = {}
         size = 0
         for row, places in groups_of(rows_of(columns, (*self.needs, *self.may_have), len(texts))):
-            problem = self._read(row)
-            if isinstance(problem, Outcome):
-                outcomes |= dict.fromkeys(places, problem)
+            found = self._read(row)
+            if isinstance(found, Outcome):
+                outcomes |= dict.fromkeys(places, found)
                 continue
-            added = self.size_of(problem)
+            problem, language = found
+            added = problem.size
             if waiting and size + added > BATCH_BYTES:
                 outcomes |= self._judge_all(waiting)
                 waiting, size = {}, 0
             size += added
-            language = self.language_of(problem, row)
             for place in places:
                 code = extract_code(visible_part(texts[place]), language)
                 if code.strip():
@@ -129,7 +134,7 @@ class ProgramScorer(ABC, Generic[Problem]):
         outcomes |= self._judge_all(waiting)
         return [outcomes[place] for place in range(len(texts))]
 
-    def _read(self, row: Row) -> Problem | Outcome:
+    def _read(self, row: Row) -> tuple[Problem, str] | Outcome:
         if all(row.get(name) is None for name in self.needs):
             return Outcome(None, NOT_APPLICABLE)
         try:

@@ -227,7 +227,8 @@ class Watch:
                 self.history.by_problem.append(list(by_problem))
             rules = RULES_OF_EVALUATION
         elif "loss" in row:
-            self.history.rows.append(row)
+            of_all = row.get("dynamic_sampling/reward")  # `reward` is then of the groups that were kept
+            self.history.rows.append(row if of_all is None else {**row, "reward": of_all})
             rules = (*RULES, *RULES_OF_EVALUATION)
         else:
             return []

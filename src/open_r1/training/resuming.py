@@ -15,11 +15,12 @@ from open_r1.hub.card import write_own_card
 from open_r1.processes.ranks import is_main_process
 from open_r1.rundir import RunDir, read_json
 from open_r1.training.callbacks import Report
+from open_r1.training.hub_pushes import PushingTrainer
 from open_r1.training.parse import StageArguments
 from open_r1.training.stage import OpenRun
 
 
-class ResumableTrainer:
+class ResumableTrainer(PushingTrainer):
     """A trainer that claims its folder when all checks have passed, whose checkpoints are marked when whole, and whose
     data order depends on the epoch alone."""
 

@@ -301,3 +301,11 @@ def test_pathological_answers_cost_their_limit_and_change_no_other_value():
     assert together[: len(others)] == alone
     assert not any(verdict.is_correct for verdict in together[len(others) :])
     verifier.close()
+
+
+@pytest.mark.parametrize("gold", ["5 km", "x^2", "(1,2)", "y=x", "[0,1]"])
+@pytest.mark.parametrize("piece", ["x ", "(", "1/", "-", "f(", "2^", "|", "\\sqrt{"])
+def test_an_answer_nested_without_end_is_wrong_and_fills_no_log(verifier, caplog, gold, piece):
+    verdict = check_answer(gold, rf"\boxed{{{piece * 500}}}", verifier)
+    assert verdict.outcome.value == 0.0
+    assert not caplog.records

@@ -450,5 +450,8 @@ def test_an_edited_reward_is_another_evaluation(tmp_path: Path) -> None:
 def test_a_reward_that_fails_leaves_its_samples_unscored(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def silent(completions, **kwargs):\n    return [None for _ in completions]\n")
     settings = EvaluationSettings(num_samples=2, rewards=(f"{tmp_path / 'mine.py'}:silent", "format"))
-    summary = evaluate(own_problems(tmp_path), backend_of(lambda prompt, seed: "x"), tmp_path / "out", settings)
+    told: list[str] = []
+    backend = backend_of(lambda prompt, seed: "x")
+    summary = evaluate(own_problems(tmp_path), backend, tmp_path / "out", settings, tell=told.append)
     assert summary["modes"]["sampled"]["unscored_share"] == 1.0
+    assert "no sample has a score (not_applicable); scored by " in told[-1] and "mine.py:1), format" in told[-1]

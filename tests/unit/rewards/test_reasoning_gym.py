@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,36 @@ def test_an_answer_that_a_scorer_evaluates_reaches_nothing() -> None:
     assert entry["question"]
     outcome = build_reward("reasoning_gym").score(completions=[chat(attack)], reasoning_gym=[row["reasoning_gym"]])[0]
     assert outcome.value is None or outcome.value < 1
+
+
+BREAKS = {
+    "never ends": "9**9**9**9",
+    "leaves": "__import__('os')._exit(3)",
+    "dies": "__import__('os').abort()",
+    "writes a score": "__import__('os').write(1, b'1.0\\n') and __import__('os')._exit(0)",
+    "writes something else": "__import__('os').write(1, b'nan\\n') and __import__('os')._exit(0)",
+    "is no text": "\ud800\x00",
+    "is deep": "(" * 5000,
+    "is long": "1+" * 200_000 + "1",
+}
+
+
+@needs_gym
+def test_an_answer_on_which_the_scorer_fails_is_wrong_and_not_unscored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIMITS", replace(module.LIMITS, wall_s=6.0, cpu_s=4.0))
+    row = load_splits("reasoning_gym:countdown?size=1&seed=1", None, "train")["train"][0]
+    columns = [row["reasoning_gym"]] * (len(BREAKS) + 1)
+    answers = [chat(answer) for answer in (*BREAKS.values(), row["solution"])]
+    outcomes = build_reward("reasoning_gym").score(completions=answers, reasoning_gym=columns)
+    values = dict(zip((*BREAKS, "is right"), (outcome.value for outcome in outcomes), strict=True))
+    assert {name: value for name, value in values.items() if value is None or value > 0.5} == {"is right": 1.0}
+
+
+@needs_gym
+def test_a_scorer_that_fails_whatever_the_answer_leaves_it_unscored() -> None:
+    broken = {"task": "no such task", "entry": {"answer": "1", "metadata": {}}}
+    outcome = build_reward("reasoning_gym").score(completions=[chat("1")], reasoning_gym=[broken])[0]
+    assert (outcome.value, outcome.reason) == (None, "scorer_failed")
 
 
 def test_without_the_library_the_reward_says_how_to_get_it(monkeypatch) -> None:

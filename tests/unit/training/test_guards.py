@@ -35,6 +35,7 @@ def kinds(**metrics: list[Any]) -> dict[str, int]:
         ({"loss": [3.0, 2.0, 1.9, 6.1]}, {"loss_spike": 4}),
         ({"loss": [3.0, 2.0, 1.5, 1.9, 1.4]}, {}),
         ({"reward": [0.5, 0.6, 0.5, 0.6, 0.1, 0.05]}, {"reward_fall": 6}),
+        ({"reward": [0.5] * 6, "dynamic_sampling/reward": [0.5, 0.6, 0.5, 0.6, 0.1, 0.05]}, {"reward_fall": 6}),
         ({"reward": [0.1, 0.3, 0.2, 0.4, 0.3, 0.5]}, {}),
         ({"reward": [0.1] * 5, "entropy": [2.0, 2.0, 2.0, 0.1, 0.1]}, {"entropy": 5}),
         ({"reward": [0.1] * 5, "entropy": [0.5, 0.5, 0.5, 3.0, 3.0]}, {"entropy": 5}),

@@ -47,7 +47,7 @@ TYPES = (
 """Every type, in the order in which a gold is tried as them."""
 
 
-_RANGE = re.compile(r"[\s,;(]*(?:where\s+)?[A-Za-z]\\in\s*(?:\\mathbb\{[ZNQ]\}|[ZNQ])\^?[+*]?\)?$")
+_RANGE = re.compile(r"[\s,;(]*(?:where\s+)?[A-Za-z]\\in\s*(?:\\mathbb\{[ZNQR]\}|[ZNQR])\^?[+*]?\)?$")
 
 
 def without_range(text: str) -> str:

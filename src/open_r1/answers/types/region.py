@@ -24,6 +24,7 @@ _VARIABLE = r"[A-Za-z](?:_\{\w+\})?|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|om
 _SIGN = r"<|>|\\le(?![a-z])|\\ge(?![a-z])|\\ne(?![a-z])"
 _BOUND = r"(?:(?!\\[lgn]e(?![a-z])|\\in(?![a-z]))[^<>=])+?"
 _HALF = re.compile(rf"(?P<left>{_VARIABLE})\s*(?P<sign>{_SIGN})\s*(?P<right>{_BOUND})")
+_POINT = re.compile(rf"(?P<left>{_VARIABLE})\s*=\s*(?P<right>{_BOUND})")
 _TURNED = re.compile(rf"(?P<right>{_BOUND})\s*(?P<sign>{_SIGN})\s*(?P<left>{_VARIABLE})")
 _BETWEEN = re.compile(
     rf"(?P<low>{_BOUND})\s*(?P<first><|>|\\[lg]e(?![a-z]))\s*(?P<name>{_VARIABLE})\s*(?P<second><|>|\\[lg]e(?![a-z]))\s*(?P<high>{_BOUND})"
@@ -162,6 +163,10 @@ def _read_piece(text: str) -> Region | None:
     for pattern in (_HALF, _TURNED):
         if match := pattern.fullmatch(text):
             return _half_line(match, is_turned=pattern is _TURNED)
+    if match := _POINT.fullmatch(text):
+        node = read_formula(match["right"])
+        is_number = node is not None and not node.symbols()
+        return Region(((Cut(node, False), Cut(node, True)),), match["left"]) if is_number else None
     group = read_group(text)
     if group is None:
         return None

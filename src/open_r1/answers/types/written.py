@@ -122,11 +122,14 @@ MOMENT = AnswerType("date or time", read_moment, are_moments_equal)
 
 _SPAN = re.compile(r"\d+(?:\.\d+)?(?:\s*-{1,3}\s*\d+(?:\.\d+)?)+")
 _SAID_SPAN = re.compile(r"(?:from\s+)?(\d+(?:\.\d+)?)\s*(?:to|through|~|\\sim)\s*(\d+(?:\.\d+)?)")
+_REMAINDER = re.compile(r"(\d+)\s*,?\s*(?:remainder(?: of)?|[Rr])\s*(\d+)")
 _HYPHENS = re.compile(r"\s*-{1,3}\s*")
 
 
 def read_span(gold: str) -> tuple[str, ...] | None:
-    """The parts as they are written."""
+    """The parts as they are written; of `7 R 2` the quotient and the remainder."""
+    if match := _REMAINDER.fullmatch(gold):
+        return (match[1], "remainder", match[2])
     return tuple(_HYPHENS.split(gold)) if _SPAN.fullmatch(gold) else None
 
 

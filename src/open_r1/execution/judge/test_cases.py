@@ -50,6 +50,11 @@ class Verification:
     language: str
     tests: tuple[Test, ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of the inputs and expected outputs."""
+        return sum(len(test.input) + len(test.expected) for test in self.tests)
+
 
 def read_verification(info: Any) -> Verification | None:
     """A row's `verification_info`; None for a row that is not a programming problem. UnusableTestsError names faults."""

@@ -45,6 +45,7 @@ class EvaluationStage(Stage):
     temperature: float | None = setting(None, "Temperature of the samples; 0 is greedy.")
     max_new_tokens: int | None = setting(None, "Most tokens of a completion.", COUNT)
     max_problems: int | None = setting(None, "Only the first so many problems.", COUNT)
+    system_prompt: str | None = setting(None, "System prompt put before every problem.")
     batch_size: int | None = setting(None, "Sequences at once (default: 1024, and 256 of a benchmark).", COUNT)
     use_cpu: bool = setting(False, "Evaluate on the CPU, also beside an accelerator.")
 
@@ -76,7 +77,7 @@ class EvaluationStage(Stage):
     def _settings(self, seed: int) -> EvaluationSettings:
         from open_r1.evaluation import EvaluationSettings
 
-        names = ("num_samples", "temperature", "max_new_tokens", "max_problems")
+        names = ("num_samples", "temperature", "max_new_tokens", "max_problems", "system_prompt")
         return EvaluationSettings(seed=seed, **{name: getattr(self, name) for name in names})
 
     def plan(self, root: Path, seed: int) -> Any:

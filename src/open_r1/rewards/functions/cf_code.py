@@ -50,18 +50,11 @@ class CodeforcesScorer(programs.ProgramScorer[CodeforcesProblem]):
         """Where generated tests come from; None where neither the caller nor the environment names a place."""
         return self.given_tests or GeneratedTests.from_environment()
 
-    def read(self, row: programs.Row) -> CodeforcesProblem:
-        """The row's problem with its tests, generated ones included."""
-        return CodeforcesProblem.from_row(row, self.tests)
-
-    def language_of(self, problem: CodeforcesProblem, row: programs.Row) -> str:
-        """The row's language, or else the reward's, as Codeforces distinguishes them."""
+    def read(self, row: programs.Row) -> tuple[CodeforcesProblem, str]:
+        """The row's problem with its tests, generated ones included, and the row's language, or else the reward's."""
         language = row.get("language")
-        return submission_language(self.language if language is None else str(language))
-
-    def size_of(self, problem: CodeforcesProblem) -> int:
-        """Bytes of the problem's tests."""
-        return problem.size
+        name = submission_language(self.language if language is None else str(language))
+        return CodeforcesProblem.from_row(row, self.tests), name
 
     def score(self, judge: Judge, samples: Sequence[programs.Submitted[CodeforcesProblem]]) -> list[Outcome]:
         """Each program's value by the scoring mode, with its tests' results."""

@@ -26,22 +26,14 @@ class CodeScorer(programs.ProgramScorer[Verification]):
 
     needs = NEEDS
 
-    def read(self, row: programs.Row) -> Verification | Outcome:
-        """The row's tests; an outcome without a value for a row without tests or in an unknown language."""
+    def read(self, row: programs.Row) -> tuple[Verification, str] | Outcome:
+        """The tests and their language; an outcome without a value where there are none or the language is unknown."""
         verification = read_verification(row["verification_info"])
         if verification is None:
             return Outcome(None, NOT_APPLICABLE)
         if canonical_language(verification.language) not in ALIASES:
             return Outcome(None, "unknown_language", {"problem": f"no language is called '{verification.language}'"})
-        return verification
-
-    def language_of(self, problem: Verification, row: programs.Row) -> str:
-        """The language that the problem asks for."""
-        return problem.language
-
-    def size_of(self, problem: Verification) -> int:
-        """Bytes of the problem's inputs and expected outputs."""
-        return sum(len(test.input) + len(test.expected) for test in problem.tests)
+        return verification, verification.language
 
     def score(self, judge: Judge, samples: Sequence[programs.Submitted[Verification]]) -> list[Outcome]:
         """Each program's value, with its tests' results."""

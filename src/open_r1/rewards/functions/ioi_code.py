@@ -35,17 +35,9 @@ class IoiScorer(programs.ProgramScorer[Subtask]):
         """Where the tests come from that a row lacks: the caller's, a folder's or the Hub's."""
         return self.given_tests or IoiTests.from_environment()
 
-    def read(self, row: programs.Row) -> Subtask:
-        """The row's subtask with its tests."""
-        return Subtask.from_row(row, lambda year, problem, names: self.tests.load(year, problem, names))
-
-    def language_of(self, problem: Subtask, row: programs.Row) -> str:
-        """The one language in which IOI problems are solved here."""
-        return LANGUAGE
-
-    def size_of(self, problem: Subtask) -> int:
-        """Bytes of the subtask's tests."""
-        return problem.size
+    def read(self, row: programs.Row) -> tuple[Subtask, str]:
+        """The row's subtask with its tests, and the one language in which IOI problems are solved here."""
+        return Subtask.from_row(row, lambda year, problem, names: self.tests.load(year, problem, names)), LANGUAGE
 
     def score(self, judge: Judge, samples: Sequence[programs.Submitted[Subtask]]) -> list[Outcome]:
         """Each program's score of its subtask, with its tests' results."""

@@ -179,13 +179,7 @@ def test_problems_are_read_once_a_group_and_judged_together_up_to_a_size():
             reads.append(row["id"])
             if row["id"] == "bad":
                 raise ProblemError("bad_row", "no good")
-            return row["id"]
-
-        def language_of(self, problem, row):
-            return "python"
-
-        def size_of(self, problem):
-            return 120 << 20
+            return SimpleNamespace(size=120 << 20), "python"
 
         def score(self, judge, samples):
             judged.append([sample.code for sample in samples])
