@@ -61,3 +61,15 @@ def test_sampling_that_the_engine_does_not_know_stays_with_trl(
 ) -> None:
     ours = sample(make_trainer(SlotRolloutTrainer, tiny_model, tmp_path, **changes), PROMPTS)
     assert ours == sample(make_trainer(GRPOTrainer, tiny_model, tmp_path, **changes), PROMPTS)
+
+
+@pytest.mark.parametrize("changes", [{}, {"top_k": 5}], ids=["engine", "trl"])
+def test_settings_of_the_models_own_change_no_sample(
+    tiny_model: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    plain = sample(make_trainer(SlotRolloutTrainer, tiny_model, tmp_path, **changes), PROMPTS)
+    trainer = make_trainer(SlotRolloutTrainer, tiny_model, tmp_path, **changes)
+    own = trainer.model.generation_config
+    own.update(no_repeat_ngram_size=1, repetition_penalty=1.7, min_p=0.9, suppress_tokens=[ids[0] for ids in plain])
+    assert sample(trainer, PROMPTS) == plain
+    assert trainer.model.generation_config is own, "the saved model keeps them"
