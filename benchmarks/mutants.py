@@ -228,20 +228,20 @@ def measure_coverage(folder: Path, areas: Sequence[str]) -> Coverage:
     settings.write_text("[run]\nsource = src/open_r1\ndynamic_context = test_function\nconcurrency = thread\n")
     executed: Coverage = {}
     for area in areas:
-        data, contexts = folder / ".coverage", folder / "coverage.json"
+        data, shown = folder / ".coverage", folder / "coverage.json"
         environment = os.environ | {"PYTHONPATH": str(folder / "src"), "COVERAGE_FILE": str(data)}
         command = [sys.executable, "-m", "coverage"]
         tests = ["-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *test_files(area)]
         for arguments in (
             ["run", f"--rcfile={settings}", *tests],
-            ["json", "-q", "--show-contexts", "-o", str(contexts)],
+            ["json", "-q", "--show-contexts", "-o", str(shown)],
         ):
             subprocess.run([*command, *arguments], cwd=folder, env=environment, capture_output=True)
-        files = json.loads(contexts.read_text(encoding="utf-8"))["files"] if contexts.exists() else {}
+        files = json.loads(shown.read_text(encoding="utf-8"))["files"] if shown.exists() else {}
         executed[area] = {
             name: {int(line): set(names) for line, names in file["contexts"].items()} for name, file in files.items()
         }
-        contexts.unlink(missing_ok=True)
+        shown.unlink(missing_ok=True)
         print(f"{area}: coverage is measured", file=sys.stderr, flush=True)
     return executed
 

@@ -293,7 +293,11 @@ def adapt_to_machine(values: dict[str, Any], origins: dict[str, str]) -> tuple[d
             known = sorted(INTEGRATION_TO_CALLBACK)
             raise ConfigError(f"report_to names the unknown tracker '{name}'{nearest(name, known)} "
                               f"Trackers: {', '.join(known)}, or none.")  # fmt: skip
-    usable = ("all", "none", *get_available_reporting_integrations())
+    available = get_available_reporting_integrations()
+    if origins["report_to"] == "default" and "trackio" in available:
+        names = ["trackio"]
+        change("report_to", names, "trackio is installed here; none switches it off")
+    usable = ("all", "none", *available)
     if missing := [name for name in names if name not in usable]:
         verb = "is" if len(missing) == 1 else "are"
         why = f"{' and '.join(missing)} {verb} not installed here: pip install {' '.join(missing)}"

@@ -8,10 +8,11 @@ import platform
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -212,7 +213,7 @@ def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report
         report(f"going on from {point.name}")
     started = time.monotonic()
     trainer.opened = opened
-    with stopping_with_checkpoint(trainer, run, report):
+    with stopping_with_checkpoint(trainer, run, report), trackers_on_stderr(trainer.args):
         trainer.train(resume_from_checkpoint=str(point) if point else None)
     if trainer.state.global_step < 1:
         raise RunError("training ended without a step, so there is no model; give more data, or a smaller batch.")
@@ -230,6 +231,13 @@ def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report
         write_json(run.done, {"steps": steps, "weights": weights, "seconds": seconds, "resumed": point is not None})
     trainer.push_finished()
     return FinishedStage(run.path, steps, weights)
+
+
+@contextmanager
+def trackers_on_stderr(training: Any) -> Iterator[None]:
+    """trackio says on stdout, which is for data, where its dashboard is."""
+    with redirect_stdout(sys.stderr) if "trackio" in (getattr(training, "report_to", None) or ()) else nullcontext():
+        yield
 
 
 @contextmanager

@@ -214,6 +214,19 @@ def test_a_tracker_that_is_not_installed_is_left_out_and_told(monkeypatch: pytes
     assert parse_stage("sft", [*BASE, "--report_to", "none"]).training.report_to == []
 
 
+def test_trackio_keeps_the_metrics_where_it_is_installed_and_nothing_else_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = "transformers.integrations.integration_utils.get_available_reporting_integrations"
+    monkeypatch.setattr(place, lambda: ["trackio"])
+    parsed = parse_stage("sft", BASE)
+    assert parsed.training.report_to == ["trackio"]
+    assert "report_to" not in yaml.safe_load(parsed.as_yaml()), "another machine may not have it"
+    assert parse_stage("sft", [*BASE, "--report_to", "none"]).training.report_to == []
+    monkeypatch.setattr(place, list)
+    assert parse_stage("sft", BASE).training.report_to == []
+
+
 @pytest.mark.parametrize("missing", ["--model_name_or_path", "--dataset_name", "--output_dir"])
 def test_what_a_run_cannot_do_without_is_asked_for(missing: str) -> None:
     at = BASE.index(missing)

@@ -83,3 +83,15 @@ def test_mixed_precision_casts_the_weights_once_a_generation(tiny_model: Path, t
     with WeightCasts(trainer.model.model.layers[0].mlp.down_proj.weight.shape) as casts:
         sample(trainer, PROMPTS)
     assert casts.count == 1
+
+
+@pytest.mark.parametrize("changes", [{}, {"top_k": 5}], ids=["engine", "trl"])
+def test_settings_of_the_models_own_change_no_sample(
+    tiny_model: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    plain = sample(make_trainer(SlotRolloutTrainer, tiny_model, tmp_path, **changes), PROMPTS)
+    trainer = make_trainer(SlotRolloutTrainer, tiny_model, tmp_path, **changes)
+    own = trainer.model.generation_config
+    own.update(no_repeat_ngram_size=1, repetition_penalty=1.7, min_p=0.9, suppress_tokens=[ids[0] for ids in plain])
+    assert sample(trainer, PROMPTS) == plain
+    assert trainer.model.generation_config is own, "the saved model keeps them"
