@@ -80,7 +80,11 @@ class GeneratorProcess:
 
 
 def make_vllm(model: str, options: Mapping[str, Any]) -> Any:
-    """A vLLM generator, made in the process that calls this; `options` are its constructor's."""
+    """A vLLM generator, made in the process that calls this; `options` are its constructor's.
+
+    Its engine lives in that process: one of its own, vLLM's default, outlives a process that is killed, and keeps its GPU.
+    """
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     from open_r1.generation.vllm_in_process import VLLMGenerator
 
     return VLLMGenerator(model, **options)

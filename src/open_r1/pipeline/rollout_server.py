@@ -17,12 +17,12 @@ DEVELOPER = {"VLLM_SERVER_DEV_MODE": "1"}  # without it a server has no endpoint
 
 
 @contextmanager
-def rollout_servers(report: Callable[[str], None]) -> Iterator[Callable[[Any, str], str]]:
-    """A function that starts a server of a stage's model and gives its address; it is stopped when the block ends."""
+def rollout_servers(report: Callable[[str], None]) -> Iterator[Callable[[str, str, Any], str]]:
+    """A function that starts a server of a model for a stage and gives its address; it is stopped when the block ends."""
     with ExitStack() as running:
 
-        def open_server(arguments: Any, dtype: str) -> str:
-            training, model = arguments.training, str(arguments.model.model_name_or_path)
+        def open_server(model: str, dtype: str, arguments: Any) -> str:
+            training = arguments.training
             options = ServeOptions(
                 model,
                 extra=FLAGS,

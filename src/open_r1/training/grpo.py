@@ -49,8 +49,8 @@ from open_r1.training.stage import FinishedStage, OpenRun, prepare_trainer, run_
 from open_r1.training.token_budget import TokenBudgetTrainer
 from open_r1.training.vllm_on_cpu import check_server_model, dtype_name, reaching_vllm, wants_own_server
 
-OpenServer = Callable[[StageArguments, str], str]
-"""Starts a vLLM server of a stage's model in a dtype, which takes new weights as it runs; gives its address."""
+OpenServer = Callable[[str, str, StageArguments], str]
+"""Starts a vLLM server of a model, in a dtype, for a stage; it takes new weights as it runs. Gives its address."""
 
 
 class EpochSampler(RepeatSampler):
@@ -246,7 +246,7 @@ def build_trainer(
     specs = [get_spec(name) for name in script.reward_funcs]
     check_held_out(training, specs, train_rows.column_names)
     if wants_own_server(training) and open_server is not None and is_main_process():
-        trl_settings.vllm_server_base_url = open_server(arguments, dtype_name(model))
+        trl_settings.vllm_server_base_url = open_server(model.name_or_path, dtype_name(model), arguments)
     with reaching_vllm(training, model):
         trainer = RolloutTrainer(
             model=model,
@@ -257,7 +257,7 @@ def build_trainer(
             peft_config=adapter,
             processing_class=tokenizer,
         )
-    check_server_model(trainer, str(arguments.model.model_name_or_path))
+    check_server_model(trainer, model.name_or_path)
     report_trainable(trainer.model, report)
     trainer.adapters, trainer.weights = rewards, weights
     trainer.specs = specs

@@ -8,11 +8,13 @@ stays for sharded weights, images, models with windows, and sampling that the en
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
+from transformers import GenerationConfig
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
@@ -23,6 +25,23 @@ WHOLE_WEIGHTS = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.
 """Ways of distributing in which each process has the whole model."""
 
 
+@contextmanager
+def without_own_sampling(model: Any) -> Iterator[None]:
+    """What generation_config.json asks for has no say here: transformers fills in whatever TRL leaves open.
+
+    A `no_repeat_ngram_size` of the model's would shape the samples, and not the log-probabilities that they are trained by.
+    """
+    owners = [module for module in model.modules() if "generation_config" in vars(module)]
+    own = [module.generation_config for module in owners]
+    for module in owners:
+        module.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        for module, config in zip(owners, own, strict=True):
+            module.generation_config = config
+
+
 class SlotRolloutTrainer(GRPOTrainer):
     """TRL's GRPOTrainer whose samples leave the batch as they end."""
 
@@ -30,7 +49,8 @@ class SlotRolloutTrainer(GRPOTrainer):
         """Token ids of each prompt's completion, up to the end-of-turn token, and no log-probabilities."""
         unwrapped = self.accelerator.unwrap_model(self.model_wrapped)
         if images is not None or not self._samples_plainly or not supports(unwrapped):
-            return super()._generate_single_turn(prompt_ids, images, *rest, **more)
+            with without_own_sampling(unwrapped):
+                return super()._generate_single_turn(prompt_ids, images, *rest, **more)
         seeds = torch.randint(2**31 - 1, (len(prompt_ids),)).tolist()
         requests = [
             Request(place, tuple(prompt), self._sampling(seed))
@@ -38,9 +58,10 @@ class SlotRolloutTrainer(GRPOTrainer):
         ]
         args: Any = self.args
         checkpointing = args.gradient_checkpointing_kwargs
-        with unwrap_model_for_generation(
+        whole = unwrap_model_for_generation(
             self.model_wrapped, self.accelerator, gradient_checkpointing_kwargs=checkpointing
-        ) as model:
+        )
+        with whole as model, self.accelerator.autocast():  # around all steps, so that the weights are cast once
             engine = SlotEngine(model, self.eos_token_ids, len(requests), lambda count: None)
             done: dict[int, list[int]] = {}
             for place, ids in engine.complete(requests, threading.Event()):

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from open_r1.errors import RunError
-from open_r1.generation import Sampling
-from open_r1.generation.data_parallel import DataParallelGenerator
+from open_r1.generation import Sampling, vllm_in_process
+from open_r1.generation.data_parallel import DataParallelGenerator, make_vllm
 from open_r1.generation.protocol import Prompt, to_messages
 from open_r1.records import Completion
 
@@ -75,3 +75,10 @@ def test_a_process_that_dies_is_reported(parallel: DataParallelGenerator) -> Non
 def test_a_model_that_cannot_be_loaded_is_reported() -> None:
     with pytest.raises(RunError, match="failed: ValueError: no such model"):
         DataParallelGenerator(make_nothing, (), 1)
+
+
+def test_vllms_engine_ends_with_the_process_that_made_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    monkeypatch.setattr(vllm_in_process, "VLLMGenerator", lambda model, **options: (model, options))
+    assert make_vllm("m", {"max_model_len": 8}) == ("m", {"max_model_len": 8})
+    assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
