@@ -58,9 +58,10 @@ class SlotRolloutTrainer(GRPOTrainer):
         ]
         args: Any = self.args
         checkpointing = args.gradient_checkpointing_kwargs
-        with unwrap_model_for_generation(
+        whole = unwrap_model_for_generation(
             self.model_wrapped, self.accelerator, gradient_checkpointing_kwargs=checkpointing
-        ) as model:
+        )
+        with whole as model, self.accelerator.autocast():  # around all steps, so that the weights are cast once
             engine = SlotEngine(model, self.eos_token_ids, len(requests), lambda count: None)
             done: dict[int, list[int]] = {}
             for place, ids in engine.complete(requests, threading.Event()):

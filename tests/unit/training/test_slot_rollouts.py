@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
@@ -61,6 +62,27 @@ def test_sampling_that_the_engine_does_not_know_stays_with_trl(
 ) -> None:
     ours = sample(make_trainer(SlotRolloutTrainer, tiny_model, tmp_path, **changes), PROMPTS)
     assert ours == sample(make_trainer(GRPOTrainer, tiny_model, tmp_path, **changes), PROMPTS)
+
+
+class WeightCasts(TorchDispatchMode):
+    """Counts the copies of a weight, known by its shape, into another dtype."""
+
+    def __init__(self, shape: torch.Size) -> None:
+        super().__init__()
+        self.shape, self.count = shape, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._to_copy.default and args[0].shape == self.shape:
+            self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_mixed_precision_casts_the_weights_once_a_generation(tiny_model: Path, tmp_path: Path) -> None:
+    trainer = make_trainer(SlotRolloutTrainer, tiny_model, tmp_path, bf16=True)
+    trainer.model_wrapped = trainer.accelerator.prepare_model(trainer.model)
+    with WeightCasts(trainer.model.model.layers[0].mlp.down_proj.weight.shape) as casts:
+        sample(trainer, PROMPTS)
+    assert casts.count == 1
 
 
 @pytest.mark.parametrize("changes", [{}, {"top_k": 5}], ids=["engine", "trl"])
