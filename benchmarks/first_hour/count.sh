@@ -25,7 +25,7 @@ stop_when() {
     kill -INT "$pid" 2>/dev/null || true
     wait "$pid" || true
     tail -n 2 "$log" >&2
-    ! grep -q Traceback "$log"
+    grep -q "stopped at step" "$log" && ! grep -q Traceback "$log"
 }
 
 # write FILE: what a user writes, from standard input; blank lines don't count.

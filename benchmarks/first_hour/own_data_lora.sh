@@ -20,12 +20,12 @@ with open("mine.jsonl", "w") as file:
 DATA
 train=(open-r1 sft --model_name_or_path sums/run/sft --dataset_name mine.jsonl
     --use_peft --lora_r 16 --lora_target_modules all-linear --learning_rate 1e-3 --gradient_checkpointing false
-    --per_device_train_batch_size 16 --max_steps 60 --save_steps 20 --logging_steps 2 --output_dir runs/mine)
+    --per_device_train_batch_size 16 --max_steps 300 --save_steps 20 --logging_steps 2 --output_dir runs/mine)
 run open-r1 new sums
 run open-r1 run sums/pipeline.yaml --set grpo.overrides.max_steps=2
 run python3 make_data.py
-stop_when 'step 16/' "${train[@]}"
-stop_when 'step 36/' "${train[@]}"
+stop_when "step [1-9]" "${train[@]}"
+stop_when "step [1-9]" "${train[@]}"
 run "${train[@]}"
 run open-r1 merge runs/mine runs/mine-merged
 run open-r1 eval runs/mine-merged --benchmarks 'tasks:sums?level=3&n=100&split=held_out' --max_new_tokens 64 \
