@@ -105,14 +105,14 @@ class Progress:
     def seconds_left(self, samples_per_s: float, tokens_per_s: float) -> float | None:
         """The time that the rest takes; None while nothing has been generated.
 
-        While no sample ends, it follows from the tokens: as many a sample as so far, or the limit before the first.
+        It follows from the samples that end, and is not longer than if each reached the limit of its tokens: the first
+        to end of many say little. While none ends, it follows from the tokens of the samples so far, or from the limit.
         """
-        if samples_per_s > 0:
-            return self.left / samples_per_s
-        per_sample = self.completion_tokens / self.done if self.done else self.max_new_tokens
-        if not tokens_per_s > 0 or not per_sample:
-            return None
-        return max(0.0, self.left * per_sample - self.in_flight()) / tokens_per_s
+        per_sample = self.completion_tokens / self.done if self.done and not samples_per_s else self.max_new_tokens
+        estimates = [self.left / samples_per_s] if samples_per_s > 0 else []
+        if tokens_per_s > 0 and per_sample:
+            estimates.append(max(0.0, self.left * per_sample - self.in_flight()) / tokens_per_s)
+        return min(estimates, default=None)
 
     def line(self) -> str:
         """All of it in a line."""

@@ -71,3 +71,12 @@ def test_the_time_of_a_long_batch_follows_from_the_length_of_the_samples_before_
     assert "at most" not in progress.line()
     in_flight[0] = 400
     assert progress.seconds_left(0.0, 5.0) == 0
+
+
+def test_the_first_of_many_to_end_do_not_stretch_the_time_beyond_the_limit_of_the_tokens() -> None:
+    now, in_flight = [0.0], [0]
+    progress = Progress(32, clock=lambda: now[0], in_flight=lambda: in_flight[0], max_new_tokens=100)
+    progress.begin()
+    progress.count(5, 50, "stop")
+    now[0], in_flight[0] = 40.0, 31 * 50
+    assert progress.seconds_left(*progress.rates()) == (31 * 100 - 31 * 50) / 40  # by samples: 31 * 40 s
