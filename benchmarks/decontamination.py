@@ -204,7 +204,7 @@ def run_ours(
     path: Path, sets: Sequence[EvalSet], folder: Path, rule: Rule, processes: int
 ) -> tuple[Summary, list[Any]]:
     report = folder / "hits.jsonl"
-    destination = Destination(folder / "clean.jsonl", report)
+    destination = Destination(folder / "clean.jsonl", report, overwrite=True)
     summary = decontaminate(str(path), sets, destination, rule, columns=["text"], processes=processes)
     with report.open(encoding="utf-8") as lines:
         return summary, [json.loads(line) for line in lines]
