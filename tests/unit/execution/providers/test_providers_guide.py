@@ -65,4 +65,4 @@ def test_the_languages_are_the_codes(guide: str) -> None:
     (row,) = re.findall(r"^\| languages \|.*", guide, re.MULTILINE)
     said = {name.strip() for name in row.split("|")[4].split(",")}
     assert said == set(sandbox_fusion.NAMES)
-    assert set(sandbox_fusion.NAMES) <= set(TOOLCHAINS) and set(piston.NAMES) == set(TOOLCHAINS)
+    assert set(sandbox_fusion.NAMES) | set(piston.NAMES) <= set(TOOLCHAINS)
