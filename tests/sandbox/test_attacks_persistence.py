@@ -47,7 +47,9 @@ def describe_surroundings():
         "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
         "pending": sorted(signal.sigpending()),
         "limits": [
-            resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")
+            resource.getrlimit(getattr(resource, name))
+            for name in dir(resource)
+            if name.startswith("RLIMIT_") and name != "RLIMIT_NPROC"  # makes room for what else its user runs by then
         ],
         "cores": sorted(os.sched_getaffinity(0)),
         "alarm": signal.getitimer(signal.ITIMER_REAL),
