@@ -50,7 +50,22 @@ def read_decimal(text: str) -> float:
 
 def load(line: bytes) -> Any:
     """The value of a piece of JSON. ValueError when it is not JSON that orjson knows (see `load_leniently`)."""
-    return load_leniently(line.decode()) if LONG_NUMBER.search(line) else orjson.loads(line)
+    value = orjson.loads(line)
+    return load_leniently(line.decode()) if _may_be_rounded(value) and LONG_NUMBER.search(line) else value
+
+
+def _may_be_rounded(value: Any) -> bool:
+    """Whether a number in it may have lost digits: a float, or an integer beyond 64 bits. Cheaper than the text's search."""
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+        elif isinstance(value, float) or (isinstance(value, int) and not -INTEGER_LIMIT <= value < INTEGER_LIMIT):
+            return True
+    return False
 
 
 def load_leniently(text: str) -> Any:
