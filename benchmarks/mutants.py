@@ -94,11 +94,11 @@ def find_modules(areas: Sequence[str] | None) -> Iterator[Path]:
     """Files of the package whose area has unit tests."""
     for path in sorted((REPO / "src" / "open_r1").rglob("*.py")):
         name = path.relative_to(REPO / "src" / "open_r1").parts[0].removesuffix(".py")
-        if path.name != "__init__.py" and (name in areas if areas else bool(test_files(name))):
+        if path.name != "__init__.py" and (name in areas if areas else bool(tests_for(name))):
             yield path
 
 
-def test_files(area: str) -> list[str]:
+def tests_for(area: str) -> list[str]:
     """The area's unit tests, and those elsewhere that stand for them."""
     folders = [f"tests/unit/{area}", *OTHER_TESTS.get(area, [])]
     found = [path for folder in folders for path in find_tests(REPO / folder)]
@@ -231,7 +231,7 @@ def measure_coverage(folder: Path, areas: Sequence[str]) -> Coverage:
         data, shown = folder / ".coverage", folder / "coverage.json"
         environment = os.environ | {"PYTHONPATH": str(folder / "src"), "COVERAGE_FILE": str(data)}
         command = [sys.executable, "-m", "coverage"]
-        tests = ["-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *test_files(area)]
+        tests = ["-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *tests_for(area)]
         for arguments in (
             ["run", f"--rcfile={settings}", *tests],
             ["json", "-q", "--show-contexts", "-o", str(shown)],
@@ -248,7 +248,7 @@ def measure_coverage(folder: Path, areas: Sequence[str]) -> Coverage:
 
 def tests_of(mutant: Mutant, executed: Coverage) -> list[list[str]]:
     """pytest's arguments, run by run: the tests that execute the mutant's line; all of the area where it is imported."""
-    files = {Path(name).stem: name for name in test_files(mutant.area)}
+    files = {Path(name).stem: name for name in tests_for(mutant.area)}
     contexts = [name.split(".") for name in executed[mutant.area].get(mutant.module, {}).get(mutant.line, {""})]
     nodes = sorted("::".join([files[module], *names]) for module, *names in contexts if module in files)
     runs = [nodes[start : start + TESTS_A_RUN] for start in range(0, len(nodes), TESTS_A_RUN)]

@@ -158,16 +158,9 @@ def decontaminate(
     columns = find_text_columns(rows, columns, "--columns")
     processes = count_processes(processes)
     sets = load_sets(against)
-    named = {
-        "columns": list(columns),
-        **asdict(rule),
-        "against": [one.name for one in sets],
-        "marks": destination.marks,
-    }
-    step, files = (
-        Step("decontaminate", rows.name, named),
-        [parse_set(one).source for one in against if isinstance(one, str)],
-    )
+    settings = {"columns": list(columns), **asdict(rule), "against": [one.name for one in sets]}
+    step = Step("decontaminate", rows.name, {**settings, "marks": destination.marks})
+    files = [parse_set(one).source for one in against if isinstance(one, str)]
     may_be_done = not destination.overwrite and len(files) == len(against)  # texts in memory have no file to go by
     if may_be_done and (counts := finished_counts(step, destination.output, destination.report, *files)):
         tell(f"already done in {destination.output}")

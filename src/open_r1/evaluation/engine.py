@@ -168,18 +168,7 @@ def run_evaluation(
         tell(f"notice: generation_config.json asks for {key} {value}, which is not applied")
     completions = RunDir(folder / COMPLETIONS)
     with completions.claimed(identity_of(settings)):
-        refused: set[str] = set()
-        for mode in plan.modes:
-            refused |= sample_problems(
-                completions.path / mode.name,
-                plan.problems,
-                mode,
-                backend.completer,
-                plan.settings.system_prompt,
-                lambda progress, mode=mode: on_progress(f"{plan.name}, {mode.name}: {progress.line()}"),
-                command,
-                plan.settings.skip_unusable,
-            )
+        refused = _sample_modes(plan, backend, completions.path, on_progress, command)
     if refused:
         tell(
             f"notice: {plan.name}: {len(refused):,} of {len(plan.problems):,} problems are left out: the model refuses them"
@@ -204,6 +193,23 @@ def run_evaluation(
         reasons = ", ".join(sorted({str(row["reason"]) for row in rows}))
         tell(f"notice: {plan.name}: no sample has a score ({reasons}){describe_rewards(plan.settings.rewards or ())}")
     return summary
+
+
+def _sample_modes(plan: Plan, backend: Backend, folder: Path, on_progress: OnProgress, command: str) -> set[str]:
+    """Sample what is missing of each mode; the ids of the problems that the model refuses."""
+    refused: set[str] = set()
+    for mode in plan.modes:
+        refused |= sample_problems(
+            folder / mode.name,
+            plan.problems,
+            mode,
+            backend.completer,
+            plan.settings.system_prompt,
+            lambda progress, mode=mode: on_progress(f"{plan.name}, {mode.name}: {progress.line()}"),
+            command,
+            plan.settings.skip_unusable,
+        )
+    return refused
 
 
 def fit_context(plan: Plan, backend: Backend, tell: Tell) -> Plan:

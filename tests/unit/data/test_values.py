@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from open_r1.data.problems import ProblemSet, ProblemSource, read_problem_file
 from open_r1.data.sources import load_splits, open_rows
-from open_r1.data.values import as_text, dump, dump_row, load, load_leniently, read_cell
+from open_r1.data.values import LongInteger, as_text, dump, dump_row, load, load_leniently, read_cell
 from open_r1.errors import DataError
 
 LONG = 123456789012345678901234567891
@@ -188,3 +188,11 @@ def test_a_cell_may_be_longer_than_a_page_and_contain_lines(tmp_path: Path) -> N
         csv.writer(file).writerows([["text", "n"], *([text, number] for number in range(2500))][:4])
     rows = load_splits(str(tmp_path / "a.csv"))["train"]
     assert (rows["text"][2], rows["n"][:]) == (text, [0, 1, 2])
+
+
+@pytest.mark.parametrize("text", ["9223372036854775808", "18446744073709551615", "-9223372036854775809", "1" * 40])
+def test_integers_beyond_64_bits_are_known_as_such_however_deep(text: str) -> None:
+    line = f'{{"a":[{{"b":{text}}}]}}'.encode()
+    value = load(line)
+    assert type(value["a"][0]["b"]) is LongInteger and str(value["a"][0]["b"]) == text
+    assert dump(value) == line
