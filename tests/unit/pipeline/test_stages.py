@@ -273,3 +273,11 @@ def test_a_file_of_the_users_own_that_is_not_there_is_named(own: Path, change: s
         ConfigError, match=f"stage '{change.partition('.')[0]}': '{missing}' does not exist, neither beside"
     ):
         read_pipeline(own, changes=[change])
+
+
+def test_more_problems_than_a_family_has_are_refused_before_the_first_stage(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text("output_dir: out\nstages:\n  few: {kind: problems, families: {sums: [1, 2]}, held_out: 200}\n")
+    (stage,) = read_pipeline(path).stages
+    with pytest.raises(ConfigError, match=r"stage 'few': .*about 91 distinct held_out problems.*200 were asked for"):
+        stage.prepare(tmp_path, 0)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT
 from open_r1.errors import ConfigError
-from open_r1.pipeline.stage import Context, Stage
+from open_r1.pipeline.stage import Context, Stage, naming_stage
 from open_r1.records import Problem
 from open_r1.rundir import read_jsonl, write_jsonl
 from open_r1.tasks import draw_problems, get_family
@@ -58,10 +58,7 @@ class ProblemsStage(Stage):
 
     def run(self, context: Context) -> dict[str, Any]:
         """Write the problems for SFT, for RL and for evaluation, a JSONL file each."""
-        for part, split, salt in (("sft", "train", 0), ("rl", "train", 1), ("held_out", "held_out", 2)):
-            count = getattr(self, part)
-            is_own = isinstance(count, str)
-            sampled = self.read_own(count) if is_own else self.sample(count, split, 3 * context.seed + salt)
+        for part in PARTS:
             rows = [
                 {
                     "id": problem.id,
@@ -71,16 +68,25 @@ class ProblemsStage(Stage):
                     "difficulty": problem.difficulty,
                     "ordered": bool(problem.metadata.get("ordered")),
                 }
-                for problem in sampled
+                for problem in self.part(part, context.seed)
             ]
             write_jsonl(context.run.path / f"{part}.jsonl", rows)
             context.report(f"{len(rows)} problems in {part}.jsonl")
         return {part: getattr(self, part) for part in PARTS}
 
     def prepare(self, root: Path, seed: int) -> None:
-        """DataError for a file of the user's own without problems or answers, or a row without one."""
-        for file in self.given():
-            self.read_own(file)
+        """DataError for a file of the user's own that has no problems; ConfigError for more problems than a family has."""
+        with naming_stage(self.name):
+            for part in PARTS:
+                self.part(part, seed)
+
+    def part(self, part: str, seed: int) -> list[Problem]:
+        """The problems of a part: those of the user's own file, or as many as are asked for of the families."""
+        count = getattr(self, part)
+        if isinstance(count, str):
+            return self.read_own(count)
+        split = "held_out" if part == "held_out" else "train"
+        return self.sample(count, split, len(PARTS) * seed + PARTS.index(part))
 
     def read_own(self, file: str) -> list[Problem]:
         """The problems of a file, their columns found by name."""
