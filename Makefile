@@ -18,10 +18,10 @@ demo: $(VENV)/.train  ## problems -> traces -> SFT -> GRPO -> report, from scrat
 	$(BIN)/open-r1 run recipes/tiny/pipeline.yaml
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow and not vllm"
+	$(BIN)/python -m pytest -m "not slow and not vllm" --durations=10
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "slow and not vllm" --ignore tests/sandbox
+	$(BIN)/python -m pytest -m "slow and not vllm" --ignore tests/sandbox --durations=20
 
 test-sandbox: $(VENV)/.dev  ## the whole attack suite, slow parts too; as both kinds of user where root starts it
 	$(BIN)/python tests/sandbox/both_users.py
