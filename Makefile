@@ -21,10 +21,10 @@ install: $(VENV)/.dev  ## .venv with everything that training needs here; with v
 	@if command -v nvidia-smi >/dev/null; then $(PIP) install -q -c constraints.txt -e '.[dev,deepspeed,vllm]'; fi
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow and not vllm"
+	$(BIN)/python -m pytest -m "not slow and not vllm" --durations=10
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "slow and not vllm" --ignore tests/sandbox
+	$(BIN)/python -m pytest -m "slow and not vllm" --ignore tests/sandbox --durations=20
 
 test-sandbox: $(VENV)/.dev  ## the whole attack suite, slow parts too; as both kinds of user where root starts it
 	$(BIN)/python tests/sandbox/both_users.py
