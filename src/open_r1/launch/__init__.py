@@ -1,0 +1,1 @@
+"""Before and around a training: what it needs, and how it is started on one machine or many. Without torch."""
