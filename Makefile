@@ -12,16 +12,19 @@ OPTIONS ?=
 PARALLEL ?=
 NUM_GPUS ?= 1
 
-.PHONY: demo test test-slow test-sandbox test-vllm quality style evaluate clean
+.PHONY: install demo test test-slow test-sandbox test-vllm quality style evaluate clean
 
 demo: $(VENV)/.train  ## problems -> traces -> SFT -> GRPO -> report, from scratch on two CPU cores
 	$(BIN)/open-r1 run recipes/tiny/pipeline.yaml
 
+install: $(VENV)/.dev  ## .venv with everything that training needs here; with vLLM, Liger and bitsandbytes where there is a GPU
+	@if command -v nvidia-smi >/dev/null; then $(PIP) install -q -c constraints.txt -e '.[dev,deepspeed,vllm]'; fi
+
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow and not vllm"
+	$(BIN)/python -m pytest -m "not slow and not vllm" --durations=10
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "slow and not vllm" --ignore tests/sandbox
+	$(BIN)/python -m pytest -m "slow and not vllm" --ignore tests/sandbox --durations=20
 
 test-sandbox: $(VENV)/.dev  ## the whole attack suite, slow parts too; as both kinds of user where root starts it
 	$(BIN)/python tests/sandbox/both_users.py

@@ -43,11 +43,6 @@ def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
         raise ConfigError(
             f"save_steps must be at least 1, or below 1 for a share of all steps, but is {training.save_steps}; raise it."
         )
-    if training.save_only_model and training.save_strategy != "no":
-        raise ConfigError(
-            "save_only_model leaves the optimizer out of checkpoints, so a run could not go on from one; "
-            "set save_only_model false, or save_strategy no."
-        )
     if (model.load_in_4bit or model.load_in_8bit) and not model.use_peft:
         bits = "load_in_4bit" if model.load_in_4bit else "load_in_8bit"
         raise ConfigError(

@@ -145,7 +145,7 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
             DatasetMixtureConfig.read(setting)
         given[setting.key] = as_float(read_value(setting, hints[setting.key]), hints[setting.key])
         origins[setting.key] = setting.origin
-    notices += [*notice_idle_vllm(given, origins), *notice_dropout(given)]
+    notices += [*notice_idle_vllm(given, origins), *notice_dropout(given), *notice_no_resume(given)]
     notices += notice_changed_defaults(given, origins, has_recipe=bool(recipes))
     if given.get("packing") and given["packing_strategy"] == "wrapped":
         notices.append(
@@ -253,6 +253,16 @@ def notice_dropout(values: dict[str, Any]) -> list[str]:
     return [
         f"lora_dropout is {values['lora_dropout']}: the trainer computes log-probabilities with dropout, vLLM samples "
         "without, and importance sampling corrects for the difference; set lora_dropout 0 to have none."
+    ]
+
+
+def notice_no_resume(values: dict[str, Any]) -> list[str]:
+    """A notice when a run will not be able to go on after an interruption."""
+    if not values["save_only_model"] or values["save_strategy"] == "no":
+        return []
+    return [
+        "save_only_model is set: checkpoints lack the optimizer's states, so a run that is interrupted can't go on from one "
+        "and starts over; set save_only_model false to resume."
     ]
 
 

@@ -204,12 +204,23 @@ def prepare_trainer(trainer: Any, arguments: StageArguments, run: RunDir, report
         trainer.add_callback(callback)
 
 
+def refuse_model_only(checkpoint: Path) -> None:
+    """RunFolderError for a checkpoint of `save_only_model`, from which no run can go on."""
+    if not any(checkpoint.glob("rng_state*.pth")):
+        raise RunFolderError(
+            f"'{checkpoint}' contains the model only (save_only_model), and a run can't go on without the optimizer's "
+            "states; start over with --resume_from_checkpoint false, or begin a new run from it: another output_dir with "
+            f"--model_name_or_path {checkpoint}."
+        )
+
+
 def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report) -> FinishedStage:
     """Train from the resume point to the end; save model, tokenizer and generation config; write the marker last."""
     run = opened.folder
     with trainer.args.main_process_first(local=False):
         point = find_resume_point(run, trainer.args, opened.starts_over())
     if point is not None:
+        refuse_model_only(point)
         report(f"going on from {point.name}")
     started = time.monotonic()
     trainer.opened = opened
@@ -262,6 +273,10 @@ def stopping_with_checkpoint(trainer: Any, run: RunDir, report: Report) -> Itera
         kind = Terminated if stop.is_terminated else KeyboardInterrupt
         if not kept:
             raise kind(f"stopped before the first checkpoint: {step} steps are lost; run the command again.")
+        if trainer.args.save_only_model:
+            raise kind(
+                f"stopped at step {step}; {kept[-1].name} contains the model only: the run can't go on from it."
+            )
         raise kind(f"stopped at step {step}; the same command goes on from {kept[-1].name}.")
 
 
