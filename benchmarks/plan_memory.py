@@ -31,7 +31,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], int]] = {
     "bf16 over float32, checkpointing": ("sft", SHAPE, {**SFT, "bf16": True, "gradient_checkpointing": True}, 1),
     "bfloat16 weights": ("sft", SHAPE, {**SFT, "dtype": "bfloat16"}, 1),
     "Qwen3, 4 × 512": ("sft", WIDE, {**SFT, "per_device_train_batch_size": 4, "max_length": 512}, 1),
-    "Qwen3, 2 × 256, 2 micro-batches": ("sft", WIDE, {**SFT, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}, 1),
+    "Qwen3, 2 × 256, 2 micro-batches": ("sft", WIDE, {**SFT, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}, 1),  # noqa: E501
     "LoRA": ("sft", SHAPE, {**SFT, "use_peft": True, "lora_target_modules": ["all-linear"]}, 1),
     "LoRA, checkpointing": ("sft", SHAPE, {**SFT, "use_peft": True, "gradient_checkpointing": True}, 1),
     "GRPO": ("grpo", SHAPE, GRPO, 1),
@@ -58,7 +58,7 @@ def make_inputs(folder: Path, shape: dict[str, Any], length: int) -> None:
 
 
 def measure(kind: str, folder: Path, settings: dict[str, Any]) -> None:
-    """Train three steps in this process, and write the peak of its allocations beside the results."""
+    """Train two steps in this process, and write the peak of its allocations beside the results."""
     import torch
     from torch.profiler import ProfilerActivity, profile
     from transformers import Trainer
@@ -159,7 +159,7 @@ def main() -> None:
 
 HEADING = """# Memory: plan and measurement
 
-`{command}`: {count} trainings of three steps on a CPU; MiB.
+`{command}`: {count} trainings of two steps on a CPU; MiB.
 
 | training | measured | plan | difference | fullest at | parts |
 |---|---|---|---|---|---|

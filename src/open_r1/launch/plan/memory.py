@@ -265,12 +265,24 @@ def layer_bytes(work: Workload) -> float:
     if not settings.use_peft:
         copies = 5 if work.casts else 2
         return total + c * (a.hidden_size * copies + a.intermediate_size)
-    size = c if work.is_mixed else FLOAT
-    for inputs, _ in work.targets.values():
-        total += size * inputs + FLOAT * settings.lora_r
-        if settings.lora_dropout:
-            total += inputs * (1 if work.on_gpu else max(size, stream))
-    return total
+    return total + lora_bytes(work)
+
+
+def lora_bytes(work: Workload) -> float:
+    """Bytes that LoRA's modules keep of a token in one layer: their inputs, what comes between the two matrices, dropout.
+
+    Each has a copy of its input where that is cast or dropped; else queries, keys and values share one, gate and up another,
+    and the output module's is kept by attention.
+    """
+    a, settings, names = work.architecture, work.settings, set(work.targets)
+    size = work.compute_bytes if work.is_mixed else FLOAT
+    total = float(FLOAT * settings.lora_r * len(names))
+    if not (settings.lora_dropout or work.is_mixed or work.weight_bytes < FLOAT):
+        shared = bool(names & {"q_proj", "k_proj", "v_proj"}) + bool(names & {"gate_proj", "up_proj"})
+        return total + size * (a.hidden_size * shared + a.intermediate_size * ("down_proj" in names))
+    inputs = sum(width for width, _ in work.targets.values())
+    mask = 0 if not settings.lora_dropout else 1 if work.on_gpu else FLOAT
+    return total + inputs * (size + mask)
 
 
 def attention_bytes(work: Workload) -> float:
