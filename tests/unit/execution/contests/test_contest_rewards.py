@@ -237,3 +237,20 @@ def test_patch_code_adds_what_submissions_leave_out(sandbox, code, language):
     reward = get_cf_code_reward(sandbox)
     assert reward([tasks.fenced(code, language)], **columns_of([row])) != [pytest.approx(1.1)]
     assert reward([tasks.fenced(code, language)], **columns_of([row]), patch_code=True) == [pytest.approx(1.1)]
+
+
+def test_open_r1s_scoring_functions_score_rows_as_its_users_call_them(sandbox):
+    import asyncio
+
+    from open_r1.utils.competitive_programming import add_includes, score_submission, score_subtask
+
+    case = {"test_name": "01", "input": "1 2", "output": "3"}
+    row = {"id": "sum", "subtask": "01", "test_names": ["01"], "time_limit": 2.0, "memory_limit": 256, "grader_files": []}
+    code = "int main() { int a, b; cin >> a >> b; cout << a + b; }"
+    result = asyncio.run(score_subtask(sandbox, row | {"test_cases": [case]}, code, test_batch_size=-1))
+    assert (result.score, result.status) == (1.0, "AC")
+    row = tasks.cf_row(official_tests=[{"input": "2 2", "output": "4"}])
+    assert asyncio.run(score_submission(sandbox, row, tasks.SUM_RIGHT, submission_language="python")) == 1.1
+    assert asyncio.run(score_submission(sandbox, row, "")) == -1.0
+    assert '#include "aliens.h"' in add_includes("int f();", "aliens")
+    assert add_includes("", "aliens") == ""
