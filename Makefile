@@ -44,10 +44,10 @@ style: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-evaluate: $(VENV)/.train  ## MODEL=folder TASK=aime24 [PARALLEL=data|tensor NUM_GPUS=8], or TASK=problems.jsonl
+evaluate: $(VENV)/.train  ## MODEL=folder TASK=aime24 [PARALLEL=data|tensor NUM_GPUS=8], or TASK=problems.jsonl; by vLLM where it is
 	$(if $(filter-out data tensor,$(PARALLEL)),$(error PARALLEL=$(PARALLEL) is unknown: data or tensor, or leave it out))
 	$(if $(PARALLEL),,$(if $(filter-out 1,$(NUM_GPUS)),$(error NUM_GPUS=$(NUM_GPUS) has no use without PARALLEL: data or tensor)))
-	$(BIN)/open-r1 eval '$(MODEL)' \
+	$(BIN)/python scripts/run_benchmarks.py '$(MODEL)' \
 		$(if $(filter %.jsonl %.json %.parquet %.csv,$(TASK)),--problems,--benchmarks) '$(TASK)' \
 		$(if $(PARALLEL),--backend vllm --parallel $(PARALLEL) --num_gpus $(NUM_GPUS)) $(OPTIONS)
 

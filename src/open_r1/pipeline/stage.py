@@ -29,7 +29,11 @@ STAGE_NAME = re.compile(
     r"[A-Za-z0-9_-]+"
 )  # a stage's name is its folder's; what has a dot or a slash is the user's own
 
+COMMON = ("written", "after")  # fields of every stage that have no part in what it makes
+
 WEIGHTS = "model.safetensors"  # what every stage that makes a model makes
+
+AFTER = "Stages, such as gates, that must be done before this one, which reads nothing of them."
 
 KINDS: dict[str, type[Stage]] = {}  # every kind of stage by its name in a recipe
 
@@ -52,11 +56,15 @@ class Context:
 
 @dataclass(frozen=True)
 class Stage(ABC):
-    """Base of all kinds; `base` is the recipe's folder, `written` the settings with lines, other fields settings."""
+    """Base of all kinds; `base` is the recipe's folder, `written` the settings with lines, other fields settings.
+
+    `after` orders stages of which none reads the other, so it is no part of the fingerprint.
+    """
 
     name: str
     base: Path
     written: tuple[Setting, ...] = field(default=(), kw_only=True, repr=False, compare=False)
+    after: list[str] = field(default_factory=list, kw_only=True, metadata={"help": AFTER})
     kind: ClassVar[str]
     makes: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[tuple[str, ...]] = ()
@@ -64,6 +72,8 @@ class Stage(ABC):
     """Setting that names a stage -> the file that is read of its folder."""
     resumes: ClassVar[bool] = False
     always: ClassVar[bool] = False
+    reads_all: ClassVar[bool] = False
+    """Whether it reads the folders of all stages before it."""
 
     def __init_subclass__(cls) -> None:
         if "kind" in vars(cls):  # a base that several kinds share has none of its own
@@ -139,7 +149,7 @@ class Stage(ABC):
 
 def setting_names(kind: type[Stage]) -> list[str]:
     """The settings that a stage of this kind takes in a recipe."""
-    return [one.name for one in fields(kind) if one.name not in ("name", "base", "written")]
+    return [one.name for one in fields(kind) if one.name not in ("name", "base", *COMMON)]
 
 
 @contextmanager

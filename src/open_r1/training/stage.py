@@ -23,7 +23,6 @@ import transformers
 
 from open_r1 import __version__
 from open_r1.configs.checks import MAY_CHANGE, steps_of_generation
-from open_r1.configs.references import load_object
 from open_r1.errors import ConfigError, OpenR1Error, RunError, RunFolderError, Terminated
 from open_r1.hub.push import check_hub, export_tracker_settings, push_revision
 from open_r1.processes.ranks import is_main_process, world_size
@@ -32,6 +31,7 @@ from open_r1.rundir import RunDir, hash_files, read_json, write_json, write_text
 from open_r1.text.secrets import hide_secrets
 from open_r1.training.callbacks import EarlyStopCallback, MetricsCallback, ProgressCallback, Report, StopCallback
 from open_r1.training.guards import GuardCallback
+from open_r1.training.named_callbacks import make_callbacks
 from open_r1.training.parse import StageArguments, plain
 
 logger = logging.getLogger(__name__)
@@ -195,7 +195,7 @@ def prepare_trainer(trainer: Any, arguments: StageArguments, run: RunDir, report
     for callback_class in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(callback_class)
     judges = [spec.function_name for spec in getattr(trainer, "specs", ()) if spec.is_judge]
-    own = [load_object(name, "callback", "my_callbacks:MyCallback")() for name in trainer.args.callbacks]
+    own = make_callbacks(trainer.args.callbacks, report)
     settings = arguments.training
     watch = [] if settings.guards == "off" else [GuardCallback(trainer, run, settings.guards == "stop", report)]
     patience = settings.early_stopping_patience

@@ -129,7 +129,7 @@ def test_resolved_yaml_tells_origins_and_keeps_secrets(tmp_path: Path) -> None:
         (["--max_samples", "-3"], "max_samples must be at least 1"),
         (["--dataset_streaming", "true"], "dataset_streaming is not supported here yet"),
         (["--dataset_num_proc", "0"], "dataset_num_proc must be at least 1"),
-        (["--callbacks", "mine"], "'mine' is not of the form module:name"),
+        (["--callbacks", "mine"], "'mine', which is not a known callback"),
         (["--callbacks", "mine:"], "not of the form module:name"),
         (
             ["--chat_template", "You are a helpful assistant."],
