@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": "doctor",
     "executor": "executor check --url http://127.0.0.1:1",
     "grpo": "grpo --model_name_or_path ./gone --dataset_name p.jsonl --output_dir out",
+    "launch": "launch --model gone --task sft --config x",
     "merge": "merge gone out",
     "model": "model new p.jsonl out",
     "monitor": "monitor p.jsonl",
