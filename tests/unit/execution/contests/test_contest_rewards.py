@@ -245,7 +245,14 @@ def test_open_r1s_scoring_functions_score_rows_as_its_users_call_them(sandbox):
     from open_r1.utils.competitive_programming import add_includes, score_submission, score_subtask
 
     case = {"test_name": "01", "input": "1 2", "output": "3"}
-    row = {"id": "sum", "subtask": "01", "test_names": ["01"], "time_limit": 2.0, "memory_limit": 256, "grader_files": []}
+    row = {
+        "id": "sum",
+        "subtask": "01",
+        "test_names": ["01"],
+        "time_limit": 2.0,
+        "memory_limit": 256,
+        "grader_files": [],
+    }
     code = "int main() { int a, b; cin >> a >> b; cout << a + b; }"
     result = asyncio.run(score_subtask(sandbox, row | {"test_cases": [case]}, code, test_batch_size=-1))
     assert (result.score, result.status) == (1.0, "AC")
