@@ -26,7 +26,7 @@ from open_r1.configs.checks import MAY_CHANGE, steps_of_generation
 from open_r1.errors import ConfigError, OpenR1Error, RunError, RunFolderError, Terminated
 from open_r1.hub.push import check_hub, export_tracker_settings, push_revision
 from open_r1.processes.ranks import is_main_process, world_size
-from open_r1.rewards.user_rewards import source_file
+from open_r1.rewards.registry import source_of
 from open_r1.rundir import RunDir, hash_files, read_json, write_json, write_text
 from open_r1.text.secrets import hide_secrets
 from open_r1.training.callbacks import EarlyStopCallback, MetricsCallback, ProgressCallback, Report, StopCallback
@@ -148,7 +148,7 @@ def run_identity(arguments: StageArguments) -> dict[str, Any]:
     """The settings and local inputs that decide what a run ends with."""
     identity = {key: value for key, value in arguments.values().items() if key not in MAY_CHANGE}
     inputs = {f"contents of {name}": fingerprint_input(Path(name)) for name in local_inputs(arguments)}
-    sources = {name: source_file(name) for name in getattr(arguments.script, "reward_funcs", ())}
+    sources = {name: source_of(name) for name in getattr(arguments.script, "reward_funcs", ())}
     inputs |= {f"contents of {name}": fingerprint_input(file) for name, file in sources.items() if file}
     return {"stage": arguments.kind, "processes": str(world_size()), **identity, **inputs}
 
