@@ -227,16 +227,19 @@ def test_grpo_by_the_recipe(checkout: Path, tiny_model: Path, problems: Path, mo
 
 
 @line("grpo_nodes")
-def test_the_line_for_slurm_names_a_recipe_and_an_accelerator_that_are_there(checkout: Path) -> None:
+def test_the_line_for_slurm_is_a_job_that_trains_on_one_node_and_serves_rollouts_on_the_other(
+    checkout: Path, open_r1: Callable[..., Any]
+) -> None:
     typed = type_line(GUIDE["grpo_nodes"], checkout, "sbatch")
     assert typed.words[:2] == ["--nodes=2", "slurm/train.slurm"]
-    given = dict(zip(typed.words[2::2], typed.words[3::2], strict=True))
-    recipe = REPO / "recipes" / given["--model"] / given["--task"] / f"config_{given['--config']}.yaml"
-    assert recipe.is_file()
-    assert (REPO / "recipes" / "accelerate_configs" / f"{given['--accelerator']}.yaml").is_file()
-    assert (given["--dp"], given["--tp"]) == ("8", "1")
-    if not (REPO / "slurm" / "train.slurm").is_file():
-        pytest.skip("NOT RUN: slurm/train.slurm is missing in this checkout")
+    asked = open_r1("launch", *typed.words[2:], "--nodes", 2, "--gpus", 8, "--slurm", "--dry-run")
+    assert asked.status == 0, asked.err
+    words = asked.out.split()
+    assert words[:2] == ["sbatch", "--nodes=2"]
+    script = next(number for number, word in enumerate(words) if word.endswith("slurm/train.slurm"))
+    assert words[script + 1 :] == typed.words[2:]
+    assert "--num_processes 8" in asked.err and "grpo/config_demo.yaml" in asked.err
+    print("NOT RUN: a cluster; tests/integration/test_slurm_training.py trains by this script on a Slurm of its own")
 
 
 # --- programs -------------------------------------------------------------------------------------------------------
