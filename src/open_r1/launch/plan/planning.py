@@ -128,6 +128,7 @@ def plan(
     architecture: Architecture | None = None,
     rows: int | None = None,
     mean_tokens: int | None = None,
+    prompt_tokens: int | None = None,
     mfu: float = MFU,
     name: str = "",
 ) -> Plan:
@@ -143,11 +144,14 @@ def plan(
         architecture: The model's; by default that of model_name_or_path.
         rows: Rows of the data; by default those of a local file or a published set.
         mean_tokens: Mean tokens of a sample (SFT) or completion (GRPO); by default the most that the recipe allows.
+        prompt_tokens: Tokens of a GRPO prompt; by default the recipe's max_prompt_length.
 
     Raises:
         UsageError: An unknown GPU or accelerate file, settings that contradict each other, a model of unknown size.
     """
     written = [*(read_recipe(Path(recipe)) if recipe else []), *settings, *read_changes(changes)]
+    if prompt_tokens is not None:
+        written.append(Setting("max_prompt_length", prompt_tokens, "prompt_tokens"))
     read = read_settings(kind or kind_of(written), written)
     model = read.values.model_name_or_path
     if architecture is None and not model:
@@ -257,10 +261,18 @@ def mean_length(work: Workload, mean_tokens: int | None) -> tuple[float, str]:
     if work.kind == "grpo":
         completion = mean_tokens or values.max_completion_length or 0
         said = "" if mean_tokens else ", the most that the recipe allows (--mean_tokens N)"
-        return work.length - (values.max_completion_length or 0) + completion, (
-            f"Completions have {completion:,} tokens on average{said}.")  # fmt: skip
+        prompt = work.length - (values.max_completion_length or 0)
+        assumed = "" if values.max_prompt_length else ", as assumed (--prompt_tokens N)"
+        return prompt + completion, (
+            f"Prompts have {prompt:,} tokens{assumed}; completions {completion:,} on average{said}.")  # fmt: skip
     mean = min(mean_tokens or known or work.length, work.length)
-    said = "" if mean_tokens else " as published" if known else ", the most that the recipe allows (--mean_tokens N)"
+    said = (
+        ""
+        if mean_tokens
+        else " as in the published set"
+        if known
+        else ", the most that the recipe allows (--mean_tokens N)"
+    )
     return mean, f"Samples have {mean:,} tokens on average{said}."
 
 

@@ -48,7 +48,7 @@ class Sharding:
 def read_accelerator(name: str | Path | None) -> tuple[Mapping[str, Any], str]:
     """The settings of an accelerate file and its place; of a name, the file of recipes/accelerate_configs.
 
-    None is no file: data parallel. UsageError for a name that is neither a file nor known.
+    None is no file: data parallel. UsageError for a name that is neither.
     """
     if name is None:
         return {}, "no accelerate file"
@@ -62,7 +62,7 @@ def read_accelerator(name: str | Path | None) -> tuple[Mapping[str, Any], str]:
             return {"distributed_type": "DEEPSPEED", "deepspeed_config": {"zero_stage": word[-1]}}, word
         return {"distributed_type": "FSDP" if "fsdp" in word else "MULTI_GPU"}, word
     raise UsageError(
-        f"--accelerator '{word}' is not a file and not a name that is known{nearest(word, NAMES)} "
+        f"--accelerator '{word}' is neither a file nor a known name{nearest(word, NAMES)} "
         f"Names: {', '.join(NAMES)}; or give an accelerate file."
     )
 
