@@ -19,6 +19,7 @@ COMMANDS = {
     "eval": "eval gone/model --problems p.jsonl --output_dir out",
     "executor": "executor check --url http://127.0.0.1:1",
     "grpo": "grpo --model_name_or_path ./gone --dataset_name p.jsonl --output_dir out",
+    "launch": "launch --model gone --task sft --config x",
     "merge": "merge gone out",
     "model": "model new p.jsonl out",
     "monitor": "monitor p.jsonl",
