@@ -14,6 +14,7 @@ from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError
 from open_r1.gpus import GPU, read_gpus
 from open_r1.hub.folders import looks_local
+from open_r1.launch.accelerate import find_accelerate_file
 from open_r1.launch.plan.architectures import Architecture, read_architecture
 from open_r1.launch.plan.durations import (
     DATA_SETS,
@@ -26,7 +27,7 @@ from open_r1.launch.plan.durations import (
 )
 from open_r1.launch.plan.memory import Memory, Workload, plan_memory
 from open_r1.launch.plan.settings import Kind, ReadSettings, RecipeSettings, kind_of, read_settings
-from open_r1.launch.plan.sharding import Sharding, check_agreement, make_sharding, read_accelerator
+from open_r1.launch.plan.sharding import Sharding, check_agreement, make_sharding
 
 USABLE = 0.92
 """Share of a GPU's memory that a training gets: the rest is the CUDA context's, NCCL's and lost between blocks."""
@@ -159,9 +160,10 @@ def plan(
     found = architecture or read_architecture(str(model), read.values.model_revision)
     per_node, gpu = read_gpus(gpus)
     machine = Machine(None) if read.values.use_cpu else Machine(gpu, per_node, nodes)
-    file, place = read_accelerator(None if read.values.use_cpu else accelerator)
-    check_agreement(file, place, read, nodes)
-    sharding = make_sharding(file, place, machine.processes)
+    file = find_accelerate_file(str(accelerator)) if accelerator and not read.values.use_cpu else None
+    if file is not None:
+        check_agreement(file, read, nodes)
+    sharding = make_sharding(file, machine.processes)
     name = name or (str(recipe) if recipe else read.kind)
     return make_plan(name, read, found, machine, sharding, rows or count_rows(read.values), mean_tokens, mfu)
 
