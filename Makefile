@@ -12,16 +12,20 @@ OPTIONS ?=
 PARALLEL ?=
 NUM_GPUS ?= 1
 
-.PHONY: demo test test-slow test-sandbox test-vllm quality style evaluate clean
+.PHONY: install demo test test-slow test-sandbox test-vllm quality style evaluate clean
 
 demo: $(VENV)/.train  ## problems -> traces -> SFT -> GRPO -> report, from scratch on two CPU cores
 	$(BIN)/open-r1 run recipes/tiny/pipeline.yaml
 
+install: $(VENV)/.dev  ## .venv with everything that training needs here; with vLLM, Liger and bitsandbytes where there is a GPU
+	@if command -v nvidia-smi >/dev/null; then $(PIP) install -q -c constraints.txt -e '.[dev,deepspeed,vllm]'; fi
+	-$(BIN)/open-r1 doctor
+
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow and not vllm"
+	$(BIN)/python -m pytest -m "not slow and not vllm" --durations=10
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "slow and not vllm" --ignore tests/sandbox
+	$(BIN)/python -m pytest -m "slow and not vllm" --ignore tests/sandbox --durations=20
 
 test-sandbox: $(VENV)/.dev  ## the whole attack suite, slow parts too; as both kinds of user where root starts it
 	$(BIN)/python tests/sandbox/both_users.py
@@ -40,10 +44,10 @@ style: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-evaluate: $(VENV)/.train  ## MODEL=folder TASK=aime24 [PARALLEL=data|tensor NUM_GPUS=8], or TASK=problems.jsonl
+evaluate: $(VENV)/.train  ## MODEL=folder TASK=aime24 [PARALLEL=data|tensor NUM_GPUS=8], or TASK=problems.jsonl; by vLLM where it is
 	$(if $(filter-out data tensor,$(PARALLEL)),$(error PARALLEL=$(PARALLEL) is unknown: data or tensor, or leave it out))
 	$(if $(PARALLEL),,$(if $(filter-out 1,$(NUM_GPUS)),$(error NUM_GPUS=$(NUM_GPUS) has no use without PARALLEL: data or tensor)))
-	$(BIN)/open-r1 eval '$(MODEL)' \
+	$(BIN)/python scripts/run_benchmarks.py '$(MODEL)' \
 		$(if $(filter %.jsonl %.json %.parquet %.csv,$(TASK)),--problems,--benchmarks) '$(TASK)' \
 		$(if $(PARALLEL),--backend vllm --parallel $(PARALLEL) --num_gpus $(NUM_GPUS)) $(OPTIONS)
 

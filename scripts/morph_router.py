@@ -12,7 +12,7 @@ from open_r1.cli.executor import router_parser
 from open_r1.cli.main import run_parsed
 
 if __name__ == "__main__":
-    parser = router_parser("morph", "max_num_sandboxes")
+    parser = router_parser("morph", 8001)
     parser.add_argument("--api_key", help="the account's key (default: MORPH_API_KEY)")
     arguments = parser.parse_args()
     if arguments.api_key:

@@ -7,6 +7,7 @@
     │   ├── ModelError        a model folder, a tokenizer, a template
     │   └── RunFolderError    an output folder that can't be used for this run
     └── RunError              something failed while running; exit status 1
+        └── GateNotMet        a pipeline's gate, whose condition does not hold; exit status 3
 
     Terminated                SIGTERM ended a training, which the same command goes on with; exit status 75
 
@@ -50,6 +51,12 @@ class RunFolderError(UsageError):
 
 class RunError(OpenR1Error):
     """A failure while running: what was finished before stays, and the same command goes on from there."""
+
+
+class GateNotMet(RunError):
+    """A pipeline stops where the condition of a gate does not hold."""
+
+    exit_status = 3
 
 
 REQUEUE_STATUS = 75

@@ -127,7 +127,7 @@ PIPELINES = {
     "name: x\noutput_dir: out\nstages: {}\n": "'stages' must be a mapping",
     "output_dir: out\nstages:\n  a: {kind: problem}\n": "did you mean 'problems'",
     "output_dir: out\nstages:\n  a: {kind: training}\n": "unknown kind 'training'",
-    "output_dir: out\nstages:\n  a: {kind: traces, problems: b}\n": "needs 'b', which is not a stage before it",
+    "output_dir: out\nstages:\n  a: {kind: traces, problems: b}\n": "needs 'b', which is not a stage of this pipeline",
     "output_dir: out\nstages:\n  a: {kind: problems, familes: {sums: [1, 2]}}\n": "did you mean 'families'",
     "output_dir: out\nstages:\n  a: {kind: problems, families: {sum: [1, 2]}}\n": "did you mean 'sums'",
     "output_dir: out\nstages:\n  a: {kind: problems, families: {sums: [0, 99]}}\n": "within [1, 8]",

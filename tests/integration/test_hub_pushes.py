@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 
 from open_r1.rundir import read_json
 
@@ -21,6 +22,7 @@ class FakeHub:
 
     def __init__(self, fails: str = "") -> None:
         self.fails, self.commits = fails, []
+        self.uploaded: set[str] = set()
 
     def whoami(self) -> dict[str, str]:
         return {"name": "me"}
@@ -31,8 +33,18 @@ class FakeHub:
     def create_repo(self, repo_id: str, **_: Any) -> Any:
         return SimpleNamespace(repo_id=repo_id)
 
-    def upload_folder(self, *, commit_message: str, folder_path: Any, run_as_future: bool = False, **_: Any) -> Any:
+    def upload_folder(
+        self,
+        *,
+        commit_message: str,
+        folder_path: Any,
+        run_as_future: bool = False,
+        ignore_patterns: Any = (),
+        **_: Any,
+    ) -> Any:
         self.commits.append(commit_message)
+        files = [str(file.relative_to(folder_path)) for file in Path(folder_path).rglob("*") if file.is_file()]
+        self.uploaded |= set(filter_repo_objects(files, ignore_patterns=list(ignore_patterns)))
         error = ConnectionError("no network\nat all") if self.fails else None
         if error is not None and (self.fails == "now" or not run_as_future):
             raise error
@@ -72,6 +84,9 @@ def test_checkpoints_go_to_the_hub_in_the_background_and_the_model_when_all_is_w
     assert ran.status == 0, ran.err
     assert hub.commits == ["Training in progress, step 2", "Training in progress, step 4", "Model save"]
     assert read_json(tmp_path / "out" / "done.json")["steps"] == STEPS
+    assert {"model.safetensors", "config.json", "README.md", "resolved.yaml"} <= hub.uploaded
+    assert (tmp_path / "out" / "identity.json").exists()
+    assert not {"identity.json", ".lock", "training_args.bin"} & hub.uploaded
 
 
 @pytest.mark.parametrize("fails", ["now", "later"])

@@ -38,6 +38,41 @@ def test_the_guides_flags(script: ModuleType, real_data: Path, tmp_path: Path) -
     assert results["aime24"]["settings"]["system_prompt"] == "Think."
 
 
+def test_the_originals_flags_reach_whoever_answers(
+    script: ModuleType,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    from open_r1.evaluation import backends
+
+    given: dict[str, object] = {}
+
+    def load(
+        model: str, batch_size: int, parallel: object = None, num_gpus: int = 1, **options: object
+    ) -> backends.Backend:
+        given.update(options, model=model, parallel=parallel)
+        return backends.transformers_backend(str(tiny_model), batch_size)
+
+    monkeypatch.setattr(backends, "vllm_backend", load)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: name == "vllm" or None)
+    numbers = tmp_path / "numbers.jsonl"
+    numbers.write_text(json.dumps({"problem": "1?", "answer": 1}) + "\n")
+    command = ["--model-id", "me/model", "--model-revision", "v1", "--trust-remote-code"]
+    monkeypatch.chdir(tmp_path)
+    assert script.run([*command, "--benchmarks", str(numbers), "--n", "1", "--max_new_tokens", "4"]) == 0
+    assert given == {
+        "model": "me/model", "revision": "v1", "tokenizer_revision": "v1", "trust_remote_code": True, "parallel": None
+    }  # fmt: skip
+    assert (tmp_path / "data" / "evals" / "me" / "model@v1" / "results.json").exists()
+    capsys.readouterr()
+    assert script.run([*command, "--benchmarks", "aime24", "--lighteval", "print"]) == 0
+    assert "model_name=me/model,revision=v1,trust_remote_code=True,dtype=bfloat16" in capsys.readouterr().out
+    assert script.run(["--model-id", str(tiny_model), "--model-revision", "v1", "--benchmarks", "aime24"]) == 2
+    assert "--model_revision v1 has no use with a folder" in capsys.readouterr().err
+
+
 def test_the_list(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert script.run(["--list"]) == 0
     assert "GPQA Diamond" in capsys.readouterr().out
@@ -79,7 +114,8 @@ def make(repo: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_make_evaluate_as_in_the_guide(repo: Path, parallel: str) -> None:
     ran = make(repo, "MODEL=M", "TASK=aime24", f"PARALLEL={parallel}", "NUM_GPUS=8")
     line = " ".join(ran.stdout.replace("\\\n", " ").splitlines()[-1].split())
-    assert line.endswith(f"open-r1 eval 'M' --benchmarks 'aime24' --backend vllm --parallel {parallel} --num_gpus 8")
+    words = f"'M' --benchmarks 'aime24' --backend vllm --parallel {parallel} --num_gpus 8"
+    assert line.endswith(f"bin/python scripts/run_benchmarks.py {words}")
     assert "unknown: data or tensor" in make(repo, "PARALLEL=both").stderr
 
 
@@ -131,3 +167,18 @@ def test_the_slurm_script_evaluates(repo: Path, tmp_path: Path) -> None:
         )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     assert (tmp_path / "out" / "results.json").exists()
+
+
+@pytest.mark.parametrize(("gpus", "shared"), [("8", "2"), ("1", "1"), ("6", "2")])
+def test_the_gpus_that_share_a_model_divide_its_attention_heads(
+    repo: Path, tmp_path: Path, gpus: str, shared: str
+) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "qwen2", "num_attention_heads": 14, "hidden_size": 896})
+    )
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).touch()
+    script = [sys.executable, repo / "scripts" / "get_tensor_parallel_size.py"]
+    words = [*script, "--model_name", tmp_path, "--revision", "main", "--default_tp", gpus]
+    ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    assert (ran.returncode, ran.stdout.strip()) == (0, shared), ran.stderr

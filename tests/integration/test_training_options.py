@@ -318,12 +318,23 @@ def test_a_first_sample_that_is_cut_off_does_not_stop_the_run_but_all_of_them_do
     assert "each of the first 5 samples has max_length = 64 tokens or more" in ran.err
 
 
-def test_checkpoints_that_could_not_be_resumed_from_are_refused(
+def test_a_run_that_saves_the_model_only_trains_and_says_before_and_after_that_it_cannot_go_on(
     open_r1: Callable[..., Any], tiny_model: Path, data: Path, tmp_path: Path
 ) -> None:
-    ran = open_r1(*words("sft", tiny_model, data, tmp_path / "out", "--save_only_model", "true"))
-    assert ran.status == 2
-    assert "leaves the optimizer out of checkpoints" in ran.err
+    out = tmp_path / "out"
+    command = words("sft", tiny_model, data, out, "--save_only_model", "true")
+    ran = open_r1(*command)
+    assert ran.status == 0, ran.err
+    assert "can't go on from one and starts over" in ran.err
+    checkpoint = out / "checkpoint-4"
+    assert (checkpoint / "model.safetensors").exists() and not (checkpoint / "optimizer.pt").exists()
+    weights = read_json(out / "done.json")["weights"]
+    (out / "done.json").unlink()
+    ran = open_r1(*command)
+    assert ran.status != 0
+    assert "checkpoint-4' contains the model only" in ran.err and "--resume_from_checkpoint false" in ran.err
+    assert open_r1(*command, "--resume_from_checkpoint", "false").status == 0
+    assert read_json(out / "done.json")["weights"] == weights
 
 
 @pytest.mark.parametrize(("iterations", "per_generation", "accumulation"), [(2, 1, 1), (1, 4, 2), (1, 1, 2)])

@@ -22,8 +22,8 @@ continues where it stopped, and adds what has been appended to the traces since.
 
 def add_options(parser: Any) -> None:
     """The options of `data verify`."""
-    from open_r1.data.judge_model import JudgeSettings
     from open_r1.data.verification import VerifySettings
+    from open_r1.generation.judge_model import JudgeSettings
 
     add_rows(parser, "traces", "what data generate wrote, or any source with a completion per row")
     add_settings(parser, VerifySettings, "completion_column", "threshold")
@@ -37,8 +37,8 @@ def add_options(parser: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the rows with a verdict each, by rewards and by a judge model where rewards can't decide."""
-    from open_r1.data.judge_model import JudgeSettings, open_judge
     from open_r1.data.verification import VerifySettings, prepare, verify
+    from open_r1.generation.judge_model import JudgeSettings, open_judge
 
     rows, settings = read_rows(arguments, arguments.traces), read_settings(VerifySettings, arguments)
     output = arguments.output

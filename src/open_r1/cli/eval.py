@@ -83,6 +83,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_backend_and_results(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("who answers")
+    add(group, "model_revision", metavar="NAME", help="branch, tag or commit of a model on the Hub (default: main)")
+    add(group, "trust_remote_code", action="store_true", help="run the code that comes with a model on the Hub")
     add(group, "backend", help="default: transformers, or server where one is named")
     add(group, "server")
     add(group, "concurrency", default=64)
@@ -108,7 +110,10 @@ def run(arguments: argparse.Namespace) -> int:
         _list_benchmarks()
         return 0
     check_request(arguments)
-    folder = arguments.output_dir or FOLDER / arguments.model.strip("./").replace(":", "-")
+    from open_r1.evaluation.backends import name_at
+
+    named = name_at(arguments.model, arguments.model_revision)
+    folder = arguments.output_dir or FOLDER / named.strip("./").replace(":", "-")
     if arguments.lighteval:
         _print_lighteval(arguments, folder)
         return 0
@@ -170,7 +175,12 @@ def check_use(arguments: argparse.Namespace) -> None:
     is_lighteval = arguments.lighteval and not arguments.problems
     rules: list[tuple[Any, tuple[str, ...], str]] = [
         (is_lighteval, NOT_WITH_LIGHTEVAL, "with --lighteval, whose settings are the guide's"),
-        (arguments.server, ("num_gpus", "max_model_len", "batch_size"), "with --server, which decides that itself"),
+        (
+            arguments.server,
+            ("num_gpus", "max_model_len", "batch_size", "model_revision", "trust_remote_code"),
+            "with --server, which decides that itself",
+        ),
+        (Path(arguments.model).is_dir(), ("model_revision",), "with a folder, which has no revisions"),
         (arguments.problems, ("lighteval", "data"), "with --problems"),
         (
             not arguments.problems,
@@ -294,11 +304,19 @@ def _make_backend(arguments: argparse.Namespace) -> Backend:
         return backends.server_backend(settings, tell)
     batch_size = arguments.batch_size or 256
     if arguments.backend == "vllm":
-        options = {"max_model_len": arguments.max_model_len} if arguments.max_model_len else {}
+        options = hub_options(arguments)
+        options |= {"tokenizer_revision": options["revision"]} if "revision" in options else {}
+        options |= {"max_model_len": arguments.max_model_len} if arguments.max_model_len else {}
         return backends.vllm_backend(
             arguments.model, batch_size, arguments.parallel, arguments.num_gpus or 1, **options
         )
-    return backends.transformers_backend(arguments.model, batch_size)
+    return backends.transformers_backend(arguments.model, batch_size, hub=hub_options(arguments))
+
+
+def hub_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What to load of a model on the Hub, and whether its code may run, where that was asked for."""
+    revision = {"revision": arguments.model_revision} if arguments.model_revision else {}
+    return revision | ({"trust_remote_code": True} if arguments.trust_remote_code else {})
 
 
 def show_summary(summary: dict[str, Any]) -> None:
@@ -340,6 +358,6 @@ def _print_lighteval(arguments: argparse.Namespace, folder: Path) -> None:
     from open_r1.evaluation.benchmarks import split_names
     from open_r1.evaluation.lighteval import command_line
 
-    parallel = arguments.parallel, arguments.num_gpus or 1, arguments.system_prompt
-    lines = [command_line(arguments.model, name, folder, *parallel) for name in split_names(arguments.benchmarks)]
+    options = arguments.parallel, arguments.num_gpus or 1, arguments.system_prompt, hub_options(arguments)
+    lines = [command_line(arguments.model, name, folder, *options) for name in split_names(arguments.benchmarks)]
     show("\n".join(lines))

@@ -92,16 +92,25 @@ def _add_sandbox_options(parser: Parser) -> None:
     )
 
 
-def router_parser(provider: str, sandboxes: str) -> Parser:
-    """The command line of a router: the service before one account's sandboxes, `sandboxes` of them at once."""
+def router_parser(provider: str, port: int) -> Parser:
+    """The command line of a router, the service before one account's sandboxes, with the original's flags."""
     parser = Parser(
         description=f"A router before one account of {provider}, which many trainers share. Clients ask POST "
         "/execute_batch; GET /health says whether it works.",
         epilog="Beyond this machine clients must show the token in OPEN_R1_EXECUTOR_TOKEN.",
     )
     add(parser, "host", default=None, help="address to listen on (default: 0.0.0.0 with a token, 127.0.0.1 without)")
-    add(parser, "port", default=8001)
-    add(parser, sandboxes, dest="concurrency", type=int, default=20, metavar="N", help="sandboxes at once")
+    add(parser, "port", default=port)
+    add(
+        parser,
+        "max_num_sandboxes",
+        "--num_sandboxes",
+        dest="concurrency",
+        type=int,
+        default=20,
+        metavar="N",
+        help="sandboxes at once",
+    )
     parser.set_defaults(run=run_serve, provider=provider)
     return parser
 

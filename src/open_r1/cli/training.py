@@ -62,11 +62,14 @@ def dry_run(parsed: StageArguments, shows_all: bool) -> int:
     """Show the settings as resolved.yaml would have them, those that were set alone unless asked; open the data."""
     from open_r1.hub.folders import check_model_path
     from open_r1.text.secrets import hide_secrets
+    from open_r1.training.library_checks import NO_VLLM, lacks_vllm
 
     check_model_path(parsed.model.model_name_or_path)
     show(hide_secrets(parsed.as_yaml(shows_all)).rstrip())
     if not shows_all:
         tell(f"{len(parsed.origins)} settings can be used; those that are not shown have their defaults (--all)")
+    if lacks_vllm(parsed.training):
+        tell(f"notice: training would be refused on this machine: {NO_VLLM}")
     tell("opening the data")
     if parsed.kind == "sft":
         from open_r1.training.sft import load_conversations as load

@@ -6,7 +6,7 @@ Whatever TRL's own SFTConfig, GRPOConfig and ModelConfig offer is a key here too
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import trl
 from trl import ModelConfig
@@ -23,7 +23,7 @@ PresetName = Literal["grpo", "dapo", "dr_grpo", "gspo", "cispo"]
 
 @dataclass
 class ScriptArguments(trl.ScriptArguments):
-    """What to train on, for either stage."""
+    """What to train on, for either stage. `dataset_mixture` is a `DatasetMixtureConfig` once it is made."""
 
     dataset_mixture: dict[str, Any] | None = setting(
         None,
@@ -42,6 +42,9 @@ class ScriptArguments(trl.ScriptArguments):
     dataset_response_format: Literal["plain", "r1"] = setting(
         "plain", "plain: the response as it is; r1: worked steps become the thinking, the final answer goes in a box."
     )
+    env: dict[str, str] | None = setting(
+        None, "Environment variables to set before anything is loaded, as in TRL's recipes."
+    )
     max_samples: int | None = setting(None, "Use only the first so many rows of the training split.", COUNT)
 
     def __post_init__(self) -> None:
@@ -49,15 +52,25 @@ class ScriptArguments(trl.ScriptArguments):
             raise ConfigError(
                 "Either `dataset_name` or `dataset_mixture` must be provided: name a Hub id, a local file or a folder."
             )
-        self.mixture = DatasetMixtureConfig.from_mapping(self.dataset_mixture) if self.dataset_mixture else None
+        if self.dataset_mixture:
+            self.dataset_mixture = cast(Any, DatasetMixtureConfig.from_mapping(self.dataset_mixture))
+
+    @property
+    def mixture(self) -> DatasetMixtureConfig | None:
+        """`dataset_mixture` as it is once the dataclass is made."""
+        return cast("DatasetMixtureConfig | None", self.dataset_mixture)
 
 
 @dataclass
 class StageSettings:
     """What Open R1 adds to the training settings of either stage."""
 
-    benchmarks: list[str] = setting([], "Benchmarks to run when training ends.")
-    callbacks: list[str] = setting([], "Trainer callbacks of your own, as 'module:Class'.")
+    benchmarks: list[str] = setting([], "Benchmarks to run when training ends; all: those of Open-R1.")
+    callbacks: list[str] = setting(
+        [],
+        "Trainer callbacks: push_to_hub_revision (each checkpoint goes to a branch of its own, "
+        "`<hub_model_revision>-step-<step>`), or 'module:Class' for one of your own.",
+    )
     chat_template: str | None = setting(None, "Jinja chat template to use instead of the tokenizer's own.")
     system_prompt: str | None = setting(None, "System prompt put before every conversation that has none.")
     hub_model_revision: str = setting("main", "Hub branch that push_to_hub_revision pushes to.")

@@ -16,9 +16,13 @@ MAY_CHANGE = frozenset(
     hub_revision hub_always_push overwrite_hub_revision wandb_entity wandb_project wandb_run_group
     preflight_prompts wandb_log_unique_prompts log_completions num_completions_to_print trackio_space_id trackio_bucket_id
     vllm_server_base_url vllm_server_host vllm_server_port vllm_server_timeout vllm_group_port
-    trackio_static_space_id benchmarks local_rank dataset_num_proc""".split()
+    trackio_static_space_id benchmarks env local_rank dataset_num_proc""".split()
 )
 """Settings that don't change the weights a run ends with: a resumed run may change them, and a finished stage stays done."""
+
+PUSH_REVISION = "push_to_hub_revision"
+CALLBACK_NAMES = (PUSH_REVISION,)
+"""Callbacks that Open-R1 knows by name."""
 
 EVALUATED = ("loss", "accuracy", "mean_token_accuracy", "entropy", "num_tokens", "reward", "reward_std",
              "frac_reward_zero_std", "kl", "aux_loss", "runtime", "samples_per_second", "steps_per_second")  # fmt: skip
@@ -30,8 +34,7 @@ def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
     if not model.model_name_or_path:
         raise ConfigError("model_name_or_path is not set; give a local folder or a Hub id.")
     check_data(script, training)
-    for name in training.callbacks:
-        split_object(name, "callback", "my_callbacks:MyCallback")
+    check_callbacks(training)
     template = training.chat_template
     if template is not None and "{%" not in template and "{{" not in template:
         start = template if len(template) <= 60 else f"{template[:60]}…"
@@ -42,11 +45,6 @@ def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
     if training.save_strategy == "steps" and not training.save_steps > 0:
         raise ConfigError(
             f"save_steps must be at least 1, or below 1 for a share of all steps, but is {training.save_steps}; raise it."
-        )
-    if training.save_only_model and training.save_strategy != "no":
-        raise ConfigError(
-            "save_only_model leaves the optimizer out of checkpoints, so a run could not go on from one; "
-            "set save_only_model false, or save_strategy no."
         )
     if (model.load_in_4bit or model.load_in_8bit) and not model.use_peft:
         bits = "load_in_4bit" if model.load_in_4bit else "load_in_8bit"
@@ -65,6 +63,22 @@ def check_settings(kind: str, script: Any, training: Any, model: Any) -> None:
                 f"hard_threshold = {training.hard_threshold:g} must be below easy_threshold = "
                 f"{training.easy_threshold:g}; problems between them are sampled in every epoch."
             )
+
+
+def check_callbacks(training: Any) -> None:
+    """ConfigError for a callback that is neither known by name nor written module:Class, or lacks what it needs."""
+    for name in training.callbacks:
+        if ":" not in name and name not in CALLBACK_NAMES:
+            raise ConfigError(
+                f"callbacks names '{name}', which is not a known callback{nearest(name, CALLBACK_NAMES)} Known: "
+                f"{', '.join(CALLBACK_NAMES)}; one of your own is written module:Class, for example my_callbacks:MyCallback."
+            )
+        if ":" in name:
+            split_object(name, "callback", "my_callbacks:MyCallback")
+    if PUSH_REVISION in training.callbacks and not training.hub_model_id:
+        raise ConfigError(
+            f"callbacks names {PUSH_REVISION}, but hub_model_id is not set; name the repository as 'user/model'."
+        )
 
 
 def check_packing(training: Any) -> None:

@@ -18,7 +18,7 @@ class DatasetConfig:
 
     id: str = setting(MISSING, "A Hub id, a file or a folder.")
     config: str | None = setting(None, "Configuration of a Hub data set.")
-    split: str = setting("train", "Split of a folder or Hub data set.")
+    split: str = setting("train", "Split, or a part or sum of splits: train[:1000], train[10%:], train+test.")
     columns: list[str] | None = setting(None, "Columns to keep, by their names after column_map; null for all.")
     weight: float | None = setting(
         None,
@@ -42,7 +42,7 @@ class DatasetMixtureConfig:
     @classmethod
     def from_mapping(cls, mapping: Any) -> DatasetMixtureConfig:
         """The mixture written as `dataset_mixture:` in a recipe, checked; ConfigError names the entry at fault."""
-        return cls.read(as_setting("dataset_mixture", mapping, ""))
+        return mapping if isinstance(mapping, cls) else cls.read(as_setting("dataset_mixture", mapping, ""))
 
     @classmethod
     def read(cls, mixture: Setting) -> DatasetMixtureConfig:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from open_r1.configs.reader import COMMAND_LINE, Setting
+from open_r1.configs.reader import COMMAND_LINE, Setting, as_setting
 from open_r1.configs.types import read_value
 from open_r1.errors import ConfigError, nearest
 
@@ -18,12 +18,13 @@ from open_r1.errors import ConfigError, nearest
 class Rename:
     """`new` None means that the setting has no successor; `why` then says what applies instead.
 
-    `values` are the successor's for true and false, where the old name was a switch and the new one is not.
+    `values` are the successor's for true and false, where the old name was a switch and the new one is not; None leaves the
+    successor as it is.
     """
 
     new: str | None
     why: str = ""
-    values: tuple[str, str] | None = None
+    values: tuple[Any, Any] | None = None
 
 
 SHORT = {
@@ -35,6 +36,10 @@ SHORT = {
 """What other tools call a setting, for the hint of a refusal."""
 
 VLLM_PLACEMENT = "vLLM is placed by vllm_mode, vllm_tensor_parallel_size and CUDA_VISIBLE_DEVICES"
+PRECISION = "mixed precision is PyTorch's own, by bf16 or fp16"
+TPU = "accelerate's file describes a TPU"
+FSDP = "accelerate's file or fsdp_config says what FSDP wraps"
+DROPPED = "transformers dropped it"
 
 RENAMES: dict[str, Rename] = {
     "max_seq_length": Rename("max_length"),
@@ -55,9 +60,35 @@ RENAMES: dict[str, Rename] = {
     "vllm_enable_prefix_caching": Rename(None, "vLLM caches prefixes by itself"),
     "save_safetensors": Rename(None, "checkpoints are always safetensors"),
     "logging_dir": Rename(None, "trackers keep their own folders; metrics.jsonl is in output_dir"),
-    "jit_mode_eval": Rename(None, "transformers dropped it"),
     "model_code_revision": Rename(None, "model_revision covers the code too"),
+    "provider_type": Rename("code_provider"),
+    "use_liger_loss": Rename("use_liger_kernel"),
+    "vllm_guided_decoding_regex": Rename("vllm_structured_outputs_regex"),
+    "push_to_hub_model_id": Rename("hub_model_id"),
+    "push_to_hub_token": Rename("hub_token"),
+    "push_to_hub_organization": Rename(None, "hub_model_id names the organization too, as organization/model"),
+    "torchdynamo": Rename("torch_compile_backend"),
+    "adafactor": Rename("optim", values=("adafactor", None)),
+    "include_inputs_for_metrics": Rename("include_for_metrics", values=(["inputs"], None)),
+    "gradient_checkpointing_use_reentrant": Rename(
+        "gradient_checkpointing_kwargs", values=({"use_reentrant": True}, {"use_reentrant": False})
+    ),
+    "include_tokens_per_second": Rename(None, "metrics.jsonl has the tokens a second"),
+    "fsdp_min_num_params": Rename(None, FSDP),
+    "fsdp_transformer_layer_cls_to_wrap": Rename(None, FSDP),
+    "use_mps_device": Rename(None, "an Apple GPU is used where there is one; use_cpu switches it off"),
+    "use_ipex": Rename(None, "PyTorch itself optimizes for Intel processors"),
+    **dict.fromkeys(("half_precision_backend", "fp16_backend", "fp16_opt_level"), Rename(None, PRECISION)),
+    **dict.fromkeys(("tpu_num_cores", "tpu_metrics_debug"), Rename(None, TPU)),
+    **dict.fromkeys(
+        "jit_mode_eval past_index use_legacy_prediction_loop mp_parameters ray_scope".split(), Rename(None, DROPPED)
+    ),
+    **dict.fromkeys(
+        "dataset_batch_size num_of_sequences chars_per_token".split(),
+        Rename(None, "packing measures the samples by itself"),
+    ),
 }
+"""What TrainingArguments of transformers 4.52 and the dataclasses of TRL 0.18 and before had, and the present ones lack."""
 
 
 def translate(settings: Iterable[Setting], known: Collection[str]) -> tuple[list[Setting], list[str]]:
@@ -79,8 +110,9 @@ def translate(settings: Iterable[Setting], known: Collection[str]) -> tuple[list
                 raise ConfigError(unknown_key_message(setting, known))
         if rename is None or rename.new in known:
             present = setting if rename is None else renamed(setting, rename)
-            refuse_two_names(written, setting, present)
-            translated.append(present)
+            if present is not None:
+                refuse_two_names(written, setting, present)
+                translated.append(present)
         if rename is not None:
             became = f"is now '{rename.new}'" if rename.new in known else f"(now '{rename.new}') has no meaning here"
             notices.append(
@@ -89,12 +121,12 @@ def translate(settings: Iterable[Setting], known: Collection[str]) -> tuple[list
     return translated, notices
 
 
-def renamed(setting: Setting, rename: Rename) -> Setting:
-    """The setting under its present name, in the present name's terms."""
+def renamed(setting: Setting, rename: Rename) -> Setting | None:
+    """The setting under its present name, in the present name's terms; None where it leaves that as it is."""
     if rename.values is None:
-        return replace(setting, key=rename.new)
-    is_on = read_value(setting, bool)
-    return Setting(str(rename.new), rename.values[0 if is_on else 1], setting.origin)
+        return replace(setting, key=str(rename.new))
+    value = rename.values[0 if read_value(setting, bool) else 1]
+    return None if value is None else as_setting(str(rename.new), value, setting.origin)
 
 
 def refuse_two_names(written: dict[tuple[str, str], Setting], setting: Setting, present: Setting) -> None:

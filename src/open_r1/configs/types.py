@@ -117,10 +117,14 @@ def by_type(setting: Setting, hint: Any) -> Any:
     value, text, options = setting.value, setting.text, options_of(hint)
     item, pair = structure_of(hint, list), structure_of(hint, dict)
     if setting.origin == COMMAND_LINE:
+        if isinstance(value, list) and len(value) == 1 and (item or pair) and is_structure(value[0]):
+            read = by_type(read_text(value[0], "on the command line"), hint)
+            if fits(read, hint):
+                return read
         if isinstance(value, list) and len(value) < 2 and (item is None or (value and str in options)):
             only = setting.parts[0] if value else Setting(setting.key, bool in options or value, "")
             return by_type(replace(only, origin=COMMAND_LINE), hint)
-        if isinstance(value, str) and (item or pair) and value.startswith(("{", "[")):
+        if is_structure(value) and (item or pair):
             return by_type(read_text(value, "on the command line"), hint)
         if value is None and str in options:
             return text
@@ -133,6 +137,11 @@ def by_type(setting: Setting, hint: Any) -> Any:
     if bool in options and str(value).lower() in SWITCHES:
         return SWITCHES[str(value).lower()]
     return text if None not in (text, value) and fits(text, hint) else value
+
+
+def is_structure(word: Any) -> bool:
+    """Whether a word of the command line is written as a list or a mapping: '[0.4, 0.3]', '{"accuracy": 0.4}'."""
+    return isinstance(word, str) and word.startswith(("{", "["))
 
 
 def read_record(record: type[Record], settings: Sequence[Setting], what: str, origin: str, **given: Any) -> Record:

@@ -14,7 +14,6 @@ _EXPORTS = {
     "deduplication": ("DedupSettings", "deduplicate"),
     "evaluation_index": ("Rule",),
     "generation": ("TraceSettings", "generate_traces"),
-    "judge_model": ("JudgeSettings", "open_judge"),
     "mixtures": ("get_dataset", "mix"),
     "pass_rate": ("PassRateSettings", "measure_pass_rate"),
     "problems": ("ProblemSource",),

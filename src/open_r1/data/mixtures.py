@@ -18,6 +18,7 @@ from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step
 from open_r1.data.shards import claim, is_finished_by, write_folder
 from open_r1.data.sources import load_splits
+from open_r1.data.sources.slices import is_slice, take_slice
 from open_r1.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class Share:
 
 def get_dataset(args: ScriptArguments) -> DatasetDict:
     """The data set or mixture that the settings name, as a DatasetDict of splits."""
-    if args.mixture is not None:
-        return mix_shares(args.mixture)[0]
+    if (mixture := getattr(args, "mixture", None)) is not None:
+        return mix_shares(mixture)[0]
     name = str(args.dataset_name)
     splits = load_splits(
         name,
@@ -60,6 +61,9 @@ def get_dataset(args: ScriptArguments) -> DatasetDict:
         revision=getattr(args, "dataset_revision", None),
         streaming=getattr(args, "dataset_streaming", False),
     )
+    test_split = getattr(args, "dataset_test_split", "")
+    if is_slice(test_split) and test_split not in splits:
+        splits[test_split] = take_slice(name, splits, test_split)
     for split, rows in splits.items():
         splits[split] = rename_columns(
             rows, getattr(args, "dataset_column_map", None) or {}, name, "dataset_column_map"

@@ -17,7 +17,6 @@ from typing import Any
 
 from open_r1.configs.fields import setting
 from open_r1.data.columns import completion_of, gold_of, problem_of, require_columns, text_of
-from open_r1.data.judge_model import SCOPES, Case, JudgeModel
 from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step, record_step, resume_file
 from open_r1.data.row_file import check_free
@@ -26,6 +25,7 @@ from open_r1.data.sources import as_rows
 from open_r1.data.trace_rewards import RewardChoice, TraceReward, to_columns
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import EndpointsGone
+from open_r1.generation.judge_model import SCOPES, Case, JudgeModel
 from open_r1.records import Outcome
 from open_r1.rewards.answer_reward import AnswerReward
 from open_r1.rewards.base import NOT_APPLICABLE

@@ -55,12 +55,13 @@ def of_model(
     context: int | None,
     count_tokens: CountTokens,
     name: BackendName,
+    named: str,
 ) -> Backend:
-    """The backend of a model in this process; the versions of its libraries that are installed."""
+    """The backend of a model in this process, `named` in results; the versions of its libraries that are installed."""
     installed = [library for library in ("torch", name) if next(iter(metadata.distributions(name=library)), None)]
     versions = {library: metadata.version(library) for library in installed}
     files = model_files(model)
-    completer = BatchedGenerator(generator, model, batch_size)
+    completer = BatchedGenerator(generator, named, batch_size)
     model_hash = hash_files(files) if files else ""
     return Backend(completer, context, count_tokens, name, model_hash, versions, unapplied_settings(model))
 
@@ -76,14 +77,22 @@ def unapplied_settings(model: str) -> dict[str, Any]:
     return {key: config[key] for key, neutral in NEUTRAL.items() if config.get(key) not in (None, *neutral)}
 
 
-def transformers_backend(model: str, batch_size: int, use_cpu: bool = False) -> Backend:
-    """A transformers model in this process, `batch_size` samples at once."""
+def name_at(model: str, revision: str | None) -> str:
+    """How results call a model: by its folder or Hub id, and its revision where that isn't the main one."""
+    return model if revision in (None, "main") else f"{model}@{revision}"
+
+
+def transformers_backend(
+    model: str, batch_size: int, use_cpu: bool = False, hub: Mapping[str, Any] | None = None
+) -> Backend:
+    """A transformers model in this process, `batch_size` samples at once; `hub` may have revision, trust_remote_code."""
     from open_r1.generation.in_process import TransformersGenerator
 
-    generator = TransformersGenerator.from_folder(model, use_cpu, batch_size=batch_size)
+    generator = TransformersGenerator.from_folder(model, use_cpu, hub, batch_size=batch_size)
     context = getattr(generator.model.config.get_text_config(), "max_position_embeddings", None)
     in_flight = IN_FLIGHT * batch_size  # what waits takes the place of what is done
-    return of_model(generator, model, in_flight, context, generator.count_tokens, "transformers")
+    named = name_at(model, (hub or {}).get("revision"))
+    return of_model(generator, model, in_flight, context, generator.count_tokens, "transformers", named)
 
 
 def vllm_backend(
@@ -100,7 +109,8 @@ def vllm_backend(
     else:
         sizes = {"tensor_parallel_size": num_gpus} if parallel == "tensor" else {}
         generator = VLLMGenerator(model, **sizes, **options)
-    return of_model(generator, model, batch_size, generator.context_length(), generator.count_tokens, "vllm")
+    context, named = generator.context_length(), name_at(model, options.get("revision"))
+    return of_model(generator, model, batch_size, context, generator.count_tokens, "vllm", named)
 
 
 def server_backend(settings: Any, report: Callable[[str], None]) -> Backend:

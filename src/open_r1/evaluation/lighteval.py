@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from open_r1.errors import ConfigError, nearest
 
@@ -27,8 +28,9 @@ def command_line(
     parallel: str | None = None,
     num_gpus: int = 1,
     system_prompt: str | None = None,
+    hub: Mapping[str, Any] | None = None,
 ) -> str:
-    """The guide's line for a benchmark. ConfigError for one that lighteval lacks."""
+    """The guide's line for a benchmark; `hub` as for `backends`. ConfigError for one that lighteval lacks."""
     if benchmark not in TASKS:
         raise ConfigError(
             f"lighteval has no task for '{benchmark}'{nearest(benchmark, TASKS)} It has: {', '.join(TASKS)}."
@@ -36,6 +38,7 @@ def command_line(
     arguments = [f"model_name={model}", "dtype=bfloat16", "max_model_length=32768", "gpu_memory_utilization=0.8"]
     if parallel:
         arguments.insert(2, f"{parallel}_parallel_size={num_gpus}")
+    arguments[1:1] = [f"{key}={value}" for key, value in (hub or {}).items()]
     arguments.append("generation_parameters={max_new_tokens:32768,temperature:0.6,top_p:0.95}")
     words = ["lighteval", "vllm", ",".join(arguments), TASKS[benchmark], "--use-chat-template"]
     words += ["--system-prompt", system_prompt] if system_prompt else []

@@ -13,9 +13,12 @@ from open_r1.answers.check import extract_answer
 from open_r1.configs.references import load_object
 from open_r1.estimates import mean
 from open_r1.evaluation.benchmarks.base import PLACE, Benchmark, Row
+from open_r1.hub.folders import model_files
 from open_r1.records import Outcome, Problem
 from open_r1.rewards import build_reward
-from open_r1.rewards.registry import get_spec
+from open_r1.rewards.model_rewards import is_model_reward
+from open_r1.rewards.registry import get_spec, source_of
+from open_r1.rundir import hash_files
 
 ROW = "row"  # metadata of a problem: all columns of its row, which a reward may need
 NOT_FROM_DATA = ("prompts", "completions", PLACE)
@@ -63,6 +66,10 @@ def hash_rewards(names: Sequence[str]) -> dict[str, str]:
     """Each reward by the hash of the file that it is in, where it is the user's own: an edited one is another."""
     hashes = {}
     for name in names:
+        if is_model_reward(name):
+            folder = source_of(name)
+            hashes[name] = hash_files(model_files(str(folder))) if folder else ""
+            continue
         file = inspect.getsourcefile(load_object(name, "reward", "my.py:f")) if ":" in name else None
         hashes[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else ""
     return hashes

@@ -48,8 +48,13 @@ class TransformersGenerator(Generator):
         """Called with a prompt's place and its completions as soon as all of them are done."""
 
     @classmethod
-    def from_folder(cls, folder: Path | str, use_cpu: bool = False, **options: Any) -> TransformersGenerator:
-        """The model and tokenizer of a local folder or Hub id, on the accelerator where there is one and may be used."""
+    def from_folder(
+        cls, folder: Path | str, use_cpu: bool = False, hub: Mapping[str, Any] | None = None, **options: Any
+    ) -> TransformersGenerator:
+        """The model and tokenizer of a local folder or Hub id, on the accelerator where there is one and may be used.
+
+        `hub` are transformers' settings of what is loaded: revision, trust_remote_code.
+        """
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils.logging import disable_progress_bar
 
@@ -59,11 +64,11 @@ class TransformersGenerator(Generator):
         device = torch.accelerator.current_accelerator() if has_accelerator else None
         what = "tokenizer"
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **(hub or {}))
             if not tokenizer.chat_template:
                 raise without_template(str(folder))
             what = "model"
-            model = AutoModelForCausalLM.from_pretrained(folder, device_map=device)
+            model = AutoModelForCausalLM.from_pretrained(folder, device_map=device, **(hub or {}))
         except ModelError:
             raise
         except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.request import getproxies
@@ -22,10 +23,18 @@ MODEL_FILES = (
 
 
 def looks_local(name: str) -> bool:
-    """Whether a name is meant as a path: it is written as one, exists, or lies in a folder that does."""
+    """Whether a name is meant as a path: it is written as one, exists, or seems to misname a folder beside it.
+
+    `open-r1/MODEL` is a Hub id beside a folder `open-r1`, unless that folder has runs, or a folder with nearly this name.
+    """
     path = Path(name).expanduser()
-    in_a_folder_here = path.parent != Path() and path.parent.is_dir()
-    return name.startswith((".", "/", "~")) or path.exists() or name.count("/") > 1 or in_a_folder_here
+    if name.startswith((".", "/", "~")) or path.exists() or name.count("/") > 1:
+        return True
+    if path.parent == Path() or not path.parent.is_dir():
+        return False
+    beside = [folder.name for folder in path.parent.iterdir() if folder.is_dir()]
+    has_runs = any(next(path.parent.glob(f"{below}/resolved.yaml"), None) for below in ("*", "*/*"))
+    return has_runs or bool(get_close_matches(path.name, beside, 1, cutoff=0.8))
 
 
 def check_hub_proxy() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from open_r1.configs.checks import PUSH_REVISION
 from open_r1.errors import ConfigError, RunError
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,8 @@ def check_hub(training_args: Any, api: Any = None) -> None:
 
     ConfigError when the Hub can't be reached, knows no token, or already has the branch.
     """
-    if not training_args.push_to_hub and not training_args.push_to_hub_revision:
+    is_pushed = training_args.push_to_hub or training_args.push_to_hub_revision
+    if not is_pushed and PUSH_REVISION not in getattr(training_args, "callbacks", ()):
         return
     repo, branch = training_args.hub_model_id, training_args.hub_model_revision
     if training_args.push_to_hub_revision and not repo:

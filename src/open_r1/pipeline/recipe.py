@@ -13,6 +13,7 @@ from open_r1.configs.reader import Setting, changed, read_changes, read_recipe
 from open_r1.configs.types import read_record
 from open_r1.errors import ConfigError, nearest
 from open_r1.pipeline import kinds as _kinds  # noqa: F401 - importing it registers the kinds
+from open_r1.pipeline.graph import order_stages
 from open_r1.pipeline.stage import KINDS, STAGE_NAME, Stage, naming_stage
 
 SEED = Range(0, 2**30 - 1)
@@ -22,6 +23,7 @@ SEED = Range(0, 2**30 - 1)
 class Pipeline:
     """A checked pipeline: its stages in the order in which they run, and the CPU threads that torch computes with."""
 
+    path: Path
     name: str
     output_dir: Path
     seed: int
@@ -33,7 +35,7 @@ class Pipeline:
 class PipelineSettings:
     """The keys of a pipeline's recipe."""
 
-    stages: dict[str, Any] = setting({}, "The stages by name, in the order in which they run.")
+    stages: dict[str, Any] = setting({}, "The stages by name. A stage runs after those that it needs.")
     name: str = setting("", "What to call the run; by default the file's name.")
     output_dir: str = setting("", "Folder for the run.")
     seed: int = setting(0, "Seed of everything that is random.", SEED)
@@ -55,21 +57,17 @@ def read_pipeline(
     if chosen_seed not in SEED:
         raise ConfigError(f"--seed must be {SEED.in_words()}, but is {chosen_seed}.")
     entries = next(entry.parts for entry in written if entry.key == "stages")
-    stages = tuple(_build_stage(entry, path.parent) for entry in entries)
+    stages = order_stages([_build_stage(entry, path.parent) for entry in entries], str(path))
     before: dict[str, Stage] = {}
     for stage in stages:
-        for needed in (name for name in stage.needs() if name not in before):
-            raise ConfigError(
-                f"{path}: stage '{stage.name}' needs '{needed}', which is not a stage before it"
-                f"{nearest(needed, before)} Stages before it: {', '.join(before) or 'none'}."
-            )
         with naming_stage(stage.name):
             stage.check_needs(before)
         before[stage.name] = stage
     for stage in stages:
         stage.check()
+        stage.read_resources()
         stage.own_inputs()
-    return Pipeline(settings.name or path.stem, Path(folder), chosen_seed, settings.threads, stages)
+    return Pipeline(path, settings.name or path.stem, Path(folder), chosen_seed, settings.threads, stages)
 
 
 def _apply_changes(settings: Sequence[Setting], words: Sequence[str]) -> list[Setting]:

@@ -1,6 +1,7 @@
 """Running a pipeline: each stage once, in order; finished stages are skipped, an interrupted one continues.
 
-A stage's folder has `identity.json` (its fingerprint) from its start and `done.json` at its end.
+A stage's folder has `identity.json` (its fingerprint) from its start and `done.json` at its end. Processes that run one
+stage each may work on the same pipeline: the stage's folder is locked, and `pipeline.json` follows from all folders.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 from open_r1 import __version__
-from open_r1.errors import RunFolderError
+from open_r1.errors import ConfigError, RunFolderError
+from open_r1.pipeline.graph import Selection, edges_of
 from open_r1.pipeline.recipe import Pipeline
 from open_r1.pipeline.stage import Context, Stage
-from open_r1.rundir import RunDir, hash_files, read_json, write_json
+from open_r1.processes.ranks import is_main_process
+from open_r1.rundir import RunDir, hash_files, hold_file, read_json, write_json
 
 Report = Callable[[str], None]
+ALL_STAGES = Selection()
 
 
 class Progress:
@@ -27,54 +32,125 @@ class Progress:
 
     def __init__(self, pipeline: Pipeline, report: Report) -> None:
         self.pipeline, self.report = pipeline, report
+        self.path = pipeline.output_dir / "pipeline.json"
         self.stages: list[dict[str, Any]] = [
             {"name": stage.name, "kind": stage.kind, "folder": stage.name, "status": "pending", "seconds": 0.0}
             for stage in pipeline.stages
         ]
+        self.marked: set[int] = set()
 
-    def mark(self, index: int, status: str, seconds: float) -> None:
-        """Record a stage's status and duration in seconds in `pipeline.json`."""
-        self.stages[index] |= {"status": status, "seconds": round(seconds, 1)}
+    def mark(self, index: int, status: str, seconds: float = 0.0, **more: Any) -> None:
+        """Record a stage's status and duration in seconds in `pipeline.json`, and what others have done meanwhile."""
+        earlier = read_json(self.path).get("stages", []) if self.path.exists() else []
+        by_name = {entry["name"]: entry for entry in earlier}
+        own = by_name.get(self.stages[index]["name"], {})
+        if own.get("job") == os.environ.get("SLURM_JOB_ID", ""):
+            more |= {"job": own["job"], "log": own["log"]}
+        self.stages[index] |= {"status": status, "seconds": round(seconds, 1), **more}
+        self.marked.add(index)
+        for other in (stage for at, stage in enumerate(self.stages) if at not in self.marked):
+            other |= by_name.get(other["name"], {}) | {"kind": other["kind"]}
+            done = RunDir(self.pipeline.output_dir / other["name"]).done
+            if done.exists():
+                other |= {"status": "done", "seconds": read_json(done).get("seconds", 0.0)}
+            elif other["status"] == "done":  # and removed since, to be made again
+                other |= {"status": "pending", "seconds": 0.0}
         content = {"name": self.pipeline.name, "seed": self.pipeline.seed, "stages": self.stages}
-        write_json(self.pipeline.output_dir / "pipeline.json", content)
+        write_json(self.path, content)
 
     def tell(self, index: int, line: str) -> None:
         """Report a line with the stage's number and name before it."""
         self.report(f"[{index + 1}/{len(self.stages)} {self.stages[index]['name']}] {line}")
 
 
-def run_pipeline(pipeline: Pipeline, report: Report, overwrite: bool = False) -> None:
-    """Run every stage that isn't done; RunFolderError when the folder contains another pipeline's stages."""
-    root = RunDir(pipeline.output_dir)
-    fingerprints = fingerprint_stages(pipeline)
+def run_pipeline(
+    pipeline: Pipeline, report: Report, overwrite: bool = False, selection: Selection = ALL_STAGES
+) -> None:
+    """Run every chosen stage that isn't done; RunFolderError when the folder contains another pipeline's stages."""
     if pipeline.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(pipeline.threads)
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(pipeline.threads)
-    root.refuse_foreign("pipeline.json", "pipeline's run")
-    with root.locked():
-        held = {stage.name: _held_fingerprint(pipeline, stage) for stage in pipeline.stages}
-        changed = [name for name, fingerprint in held.items() if fingerprint not in (None, fingerprints[name])]
-        waiting = [stage for stage in pipeline.stages if stage.name in changed or not is_done(pipeline, stage)]
-        if waiting:  # what can't work is refused before anything is spent or removed
-            report(f"checking {len(waiting)} stages of {pipeline.name}")
-        prepared = {stage.name: stage.prepare(pipeline.output_dir, pipeline.seed) for stage in waiting}
-        if changed and not overwrite:
-            raise RunFolderError(
-                f"'{pipeline.output_dir}' contains a different run: the settings, seed or inputs of "
-                f"{', '.join(changed)} have changed since; choose another --output_dir, "
-                "or run these stages again with --overwrite."
-            )
-        for name in changed:
-            shutil.rmtree(pipeline.output_dir / name)
+    root = RunDir(pipeline.output_dir)
+    with root.locked() if selection.only is None else nullcontext():
+        prepared = prepare_run(pipeline, selection, report, overwrite)
+        chosen, fingerprints = selection.choose(pipeline.stages), fingerprint_stages(pipeline)
         progress = Progress(pipeline, report)
         for index, stage in enumerate(pipeline.stages):
-            run_stage(pipeline, index, fingerprints[stage.name], prepared.pop(stage.name, None), progress)
+            if stage.name in chosen:
+                run_stage(pipeline, index, fingerprints[stage.name], prepared.pop(stage.name, None), progress)
 
 
-def is_done(pipeline: Pipeline, stage: Stage) -> bool:
-    """Whether the stage has finished and is not one that always runs."""
-    return RunDir(pipeline.output_dir / stage.name).is_done() and not stage.always
+def prepare_run(pipeline: Pipeline, selection: Selection, report: Report, overwrite: bool) -> dict[str, Any]:
+    """Check all that is going to run, then remove what is made again; returns what each stage prepared.
+
+    What can't work is refused before anything is spent or removed.
+    """
+    chosen, forced = selection.choose(pipeline.stages), selection.forced(pipeline.stages)
+    RunDir(pipeline.output_dir).refuse_foreign("pipeline.json", "pipeline's run")
+    states = read_states(pipeline)
+    if left_out := [name for name in states if name in forced - chosen and states[name] != "to do"]:
+        raise ConfigError(
+            f"--force {' '.join(selection.force)} also runs {', '.join(left_out)} again, which read what it makes; choose "
+            "these stages too."
+        )
+    outdated = {name for name in chosen if states[name] == "changed"}
+    waiting = [stage for stage in pipeline.stages if stage.name in chosen and states[stage.name] != "done"]
+    waiting += [stage for stage in pipeline.stages if stage.name in forced and stage not in waiting]
+    if waiting:
+        report(f"checking {len(waiting)} stages of {pipeline.name}")
+    prepared = {stage.name: stage.prepare(pipeline.output_dir, pipeline.seed) for stage in waiting}
+    changed = [stage.name for stage in pipeline.stages if stage.name in outdated - forced]
+    if changed and not overwrite:
+        raise RunFolderError(
+            f"'{pipeline.output_dir}' contains a different run: the settings, seed or inputs of "
+            f"{', '.join(changed)} have changed since; choose another --output_dir, "
+            "or run these stages again with --overwrite."
+        )
+    _check_awaited(pipeline, chosen, states)
+    for name in outdated | forced:
+        remove_stage(pipeline, name)
+    return prepared
+
+
+def _check_awaited(pipeline: Pipeline, chosen: set[str], states: dict[str, str]) -> None:
+    for name, awaited in edges_of(pipeline.stages).items():
+        stage = next(stage for stage in pipeline.stages if stage.name == name)
+        for other in (other for other in awaited if name in chosen and other not in chosen and not stage.reads_all):
+            is_done = RunDir(pipeline.output_dir / other).is_done()
+            if not is_done or states[other] == "changed":
+                found = "whose settings, seed or inputs have changed since" if is_done else "which is not done"
+                raise RunFolderError(f"stage '{name}' needs '{other}', {found}; run it first, by --until {other}.")
+
+
+def remove_stage(pipeline: Pipeline, name: str) -> None:
+    """Remove what a stage has made; RunFolderError while another process runs it."""
+    folder = pipeline.output_dir / name
+    if folder.exists():
+        with hold_file(folder, "another --output_dir"):
+            shutil.rmtree(folder)
+
+
+def read_states(pipeline: Pipeline) -> dict[str, str]:
+    """Each stage's state: done, changed (made by other settings), failed, started, every run, or to do."""
+    path = pipeline.output_dir / "pipeline.json"
+    entries = read_json(path).get("stages", []) if path.exists() else []
+    failed = {entry["name"] for entry in entries if entry.get("status") == "failed"}
+    fingerprints = fingerprint_stages(pipeline)
+
+    def state_of(stage: Stage) -> str:
+        held = _held_fingerprint(pipeline, stage)
+        if held not in (None, fingerprints[stage.name]):
+            return "every run" if stage.always else "changed"
+        if stage.name in failed:
+            return "failed"
+        if stage.always:
+            return "every run"
+        if held is None:
+            return "to do"
+        return "done" if RunDir(pipeline.output_dir / stage.name).is_done() else "started"
+
+    return {stage.name: state_of(stage) for stage in pipeline.stages}
 
 
 def fingerprint_stages(pipeline: Pipeline) -> dict[str, str]:
@@ -100,29 +176,47 @@ def _held_fingerprint(pipeline: Pipeline, stage: Stage) -> str | None:
 
 
 def run_stage(pipeline: Pipeline, index: int, fingerprint: str, prepared: Any, progress: Progress) -> None:
-    """Run a stage in its folder, or continue it, or skip it when it is done."""
+    """Run a stage in its folder, or continue it, or skip it when it is done.
+
+    Where several processes train one stage together, the first of them alone keeps the records.
+    """
     stage = pipeline.stages[index]
     run = RunDir(pipeline.output_dir / stage.name)
-    if is_done(pipeline, stage):
-        _check_made(run, stage)
-        progress.tell(index, f"already done in {run.path}")
-        progress.mark(index, "done", read_json(run.done).get("seconds", 0.0))
+    report = partial(progress.tell, index)
+    context = Context(pipeline.output_dir, pipeline.seed, run, fingerprint, report, prepared)
+    if not is_main_process():
+        stage.run(context)
         return
-    progress.tell(index, "continues" if run.identity.exists() and stage.resumes else "starts")
-    progress.mark(index, "running", 0.0)
+    run.path.parent.mkdir(parents=True, exist_ok=True)
+    with hold_file(run.path, "another --output_dir"):
+        if run.is_done() and not stage.always:
+            _check_made(run, stage)
+            report(f"already done in {run.path}")
+            progress.mark(index, "done", read_json(run.done).get("seconds", 0.0))
+            return
+        try:
+            _run_and_record(stage, context, partial(progress.mark, index))
+        except Exception:
+            progress.mark(index, "failed")
+            raise
+
+
+def _run_and_record(stage: Stage, context: Context, mark: Callable[..., None]) -> None:
+    run = context.run
+    context.report("continues" if run.identity.exists() and stage.resumes else "starts")
+    mark("running")
     if not stage.resumes and run.path.exists():
         run.clear()
     run.create()
-    run.claim({"fingerprint": fingerprint})
+    run.claim({"fingerprint": context.fingerprint})
     started = time.monotonic()
-    report = partial(progress.tell, index)
-    facts = stage.run(Context(pipeline.output_dir, pipeline.seed, run, fingerprint, report, prepared))
+    facts = stage.run(context)
     seconds = time.monotonic() - started
     if not stage.resumes:
         write_json(run.done, {"seconds": round(seconds, 1), **facts})
     write_json(run.path / MADE, _hash_made(run, stage))
-    progress.mark(index, "done", seconds)
-    progress.tell(index, f"done in {seconds:.1f} s")
+    mark("done", seconds)
+    context.report(f"done in {seconds:.1f} s")
 
 
 MADE = "made.json"  # hashes of what a finished stage made, so that a file changed afterwards is noticed

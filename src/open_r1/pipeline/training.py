@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from open_r1.errors import ConfigError
 from open_r1.hub.card import write_own_card
 from open_r1.pipeline.rollout_server import rollout_servers
 from open_r1.processes.ranks import is_main_process
 
 if TYPE_CHECKING:
     from open_r1.evaluation import Plan
+    from open_r1.evaluation.benchmarks import Benchmark
     from open_r1.training.parse import StageArguments
 
 FOLDER = "eval"
@@ -26,7 +28,11 @@ SHOW_EVERY_S = 10.0
 
 
 def check_arguments(arguments: StageArguments) -> None:
-    """ConfigError for rewards that can't be built with these settings."""
+    """ConfigError for rewards that can't be built with these settings, and for unknown benchmarks and callbacks."""
+    from open_r1.training.named_callbacks import make_callbacks
+
+    find_benchmarks(arguments.training.benchmarks)
+    make_callbacks(arguments.training.callbacks)
     if arguments.kind == "grpo":
         from open_r1.rewards import check_recipe
 
@@ -56,17 +62,26 @@ def run_training(
 def _plan_benchmarks(training: Any, tell: Callable[[str], None]) -> list[Plan]:
     if not training.benchmarks or not is_main_process():
         return []
-    from open_r1.evaluation import EvaluationSettings, benchmarks, get_benchmark, plan_evaluation
-    from open_r1.evaluation.benchmarks import split_names
+    from open_r1.evaluation import EvaluationSettings, plan_evaluation
 
-    plans = []
-    for word in split_names(training.benchmarks):
+    settings = EvaluationSettings(seed=training.seed, system_prompt=training.system_prompt)
+    return [plan_evaluation(one, settings, file, tell) for one, file in find_benchmarks(training.benchmarks)]
+
+
+def find_benchmarks(words: Sequence[str]) -> list[tuple[Benchmark, str | None]]:
+    """Each benchmark of the setting `benchmarks`, with its file where one is named. ConfigError for an unknown one."""
+    if not words:
+        return []
+    from open_r1.evaluation.benchmarks import benchmarks, get_benchmark, split_names
+
+    found = []
+    for word in split_names(words):
         name, has_file, file = word.partition("=")
         is_with_file = bool(has_file) and name in benchmarks()
-        settings = EvaluationSettings(seed=training.seed, system_prompt=training.system_prompt)
-        benchmark = get_benchmark(name if is_with_file else word)
-        plans.append(plan_evaluation(benchmark, settings, file if is_with_file else None, tell))
-    return plans
+        if is_with_file and not Path(file).expanduser().exists():
+            raise ConfigError(f"benchmarks names '{word}', but the file '{file}' does not exist; check the path.")
+        found.append((get_benchmark(name if is_with_file else word), file if is_with_file else None))
+    return found
 
 
 def _evaluate_trained(plans: Sequence[Plan], model: Path, batch_size: int, tell: Callable[[str], None]) -> None:

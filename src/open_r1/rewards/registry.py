@@ -1,20 +1,29 @@
 """Finding rewards by name, and building those that a recipe asks for.
 
-A recipe names rewards of `functions/` (`accuracy`), or one of the user's own as `module:name` (`user_rewards`).
+A recipe names rewards of `functions/` (`accuracy`), one of the user's own as `module:name` (`user_rewards`), or a model as
+`model:FOLDER` or `judge:ADDRESS` (`model_rewards`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from open_r1.configs.references import modules_in
 from open_r1.errors import ConfigError, nearest
 from open_r1.rewards.base import FROM_TRAINER, RewardFunction
+from open_r1.rewards.model_rewards import (
+    is_model_reward,
+    local_folder,
+    model_reward_spec,
+    scores_open_rows,
+    with_solutions,
+)
 from open_r1.rewards.spec import RewardSpec
-from open_r1.rewards.user_rewards import specs_of, user_spec
+from open_r1.rewards.user_rewards import source_file, specs_of, user_spec
 
 
 @cache
@@ -37,6 +46,8 @@ def default_rewards() -> tuple[str, ...]:
 
 def get_spec(name: str) -> RewardSpec:
     """The reward called `name`, or one of the user's own; ConfigError names the nearest and all known ones."""
+    if is_model_reward(name):
+        return model_reward_spec(name)
     if ":" in name:
         return user_spec(name)
     known = reward_specs()
@@ -48,12 +59,22 @@ def get_spec(name: str) -> RewardSpec:
     return known[name]
 
 
+def source_of(name: str) -> Path | None:
+    """What decides beside the settings what a reward gives: a file of the user's own, or a model's folder; None else."""
+    return local_folder(name) if is_model_reward(name) else source_file(name)
+
+
 def get_reward_funcs(script_args: Any) -> list[RewardFunction]:
     """The rewards that `script_args.reward_funcs` names, built with its settings, in that order.
 
-    `script_args` is a `GRPOScriptArguments` or any object with some of its attributes; what it lacks has the default.
+    `script_args` is a `GRPOScriptArguments` or any object with some of its attributes; what it lacks has the default. Where
+    a model scores the rows without a solution (`rows=open`), the others leave those rows out.
     """
-    return [build_reward(name, script_args) for name in reward_names(script_args)]
+    names = reward_names(script_args)
+    rewards = [build_reward(name, script_args) for name in names]
+    if not any(map(scores_open_rows, names)):
+        return rewards
+    return [with_solutions(one) if "solution" in one.needs_columns else one for one in rewards]
 
 
 def reward_names(script_args: Any) -> Sequence[str]:

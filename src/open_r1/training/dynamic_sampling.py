@@ -63,8 +63,6 @@ class SampledGroups:
     rows: list[dict[str, Any]]
     generated: tuple[Any, ...]
     rewards: torch.Tensor
-    has_advantage: torch.Tensor
-    """For each sample of this process, whether its group has."""
 
 
 class DynamicSamplingTrainer(GRPOTrainer):
@@ -87,13 +85,27 @@ class DynamicSamplingTrainer(GRPOTrainer):
             return super()._generate_and_score_completions(inputs)
         if self.stream is None:
             self.rows_sampled = inputs
-            return super()._generate_and_score_completions(inputs)
+            return self._without_rounding(super()._generate_and_score_completions(inputs))
         self.sampled = self._sample_groups(self.stream, len(inputs))
         try:
-            output = super()._generate_and_score_completions(self.sampled.rows)
-            output["advantages"] = output["advantages"].masked_fill(~self.sampled.has_advantage, 0.0)
+            return self._without_rounding(super()._generate_and_score_completions(self.sampled.rows))
         finally:
             self.sampled = None
+
+    def _without_rounding(self, output: dict[str, Any]) -> dict[str, Any]:
+        """Sets the advantages of groups that have none to exactly 0, so that they cost no forward and backward."""
+        group_size, logged = int(self.num_generations or 1), self._logs["advantages"]  # of all processes
+        rewards = list(zip(*self._logs["rewards"].values(), strict=True))
+        here = output["advantages"]
+        first = self.accelerator.process_index * len(here)
+        for start in range(0, len(rewards), group_size):
+            group = rewards[start : start + group_size]
+            if has_advantage(group, self._weights, [True] * len(group), self.multi_objective_aggregation):
+                continue
+            for place in range(start, start + len(group)):
+                logged[place] = 0.0
+                if 0 <= place - first < len(here):
+                    here[place - first] = 0.0
         return output
 
     def _sample_groups(self, stream: PromptStream, share: int) -> SampledGroups:
@@ -193,7 +205,6 @@ class DynamicSamplingTrainer(GRPOTrainer):
                 [],
             ),
             rewards=torch.tensor([rewards for group in groups for rewards in group.rewards], device=device),
-            has_advantage=torch.tensor([group.has_advantage for group, _ in mine], device=device),
         )
 
     def _log_sampling(self, wanted: int, kept: Sequence[Group], rest: Sequence[Group]) -> None:

@@ -6,7 +6,6 @@ open-r1 grpo --config recipes/tiny/grpo.yaml --model_name_or_path DIR --dataset_
 from __future__ import annotations
 
 import copy
-import importlib.util
 import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +35,7 @@ from open_r1.training.callbacks import Report
 from open_r1.training.dynamic_sampling import DynamicSamplingTrainer
 from open_r1.training.held_out import HeldOutTrainer, check_held_out
 from open_r1.training.lengths import drop_long_prompts, leave_out_refused
+from open_r1.training.library_checks import NO_VLLM, lacks_vllm
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter, report_trainable
 from open_r1.training.parse import StageArguments
 from open_r1.training.phases import PhaseTrainer
@@ -221,10 +221,8 @@ def build_trainer(
 ) -> tuple[RolloutTrainer, Any]:
     """TRL's trainer over our prompts, rewards, model and tokenizer."""
     script, training = arguments.script, arguments.training
-    if training.use_vllm and importlib.util.find_spec("vllm") is None:
-        raise ConfigError(
-            "use_vllm is true but vllm isn't installed here; run in the checkout: pip install -e '.[vllm]'."
-        )
+    if lacks_vllm(training):
+        raise ConfigError(NO_VLLM)
     data = load_prompts(arguments)
     functions = get_reward_funcs(script)
     check_scorable(data[script.dataset_train_split], functions, script)

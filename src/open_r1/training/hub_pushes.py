@@ -3,14 +3,19 @@
 transformers uploads a checkpoint in the background, says nothing when that fails, and stops training where the Hub refuses
 to begin, or, at the end, before the run is marked as done. Here a failure is one line; training goes on and the next save
 tries again. The last push comes after everything is written; when it fails, the run is done and RunError says what is left.
-It leans on `_push_from_checkpoint` and `push_in_progress` of transformers' Trainer.
+It leans on `_push_from_checkpoint`, `push_in_progress` and `hf_api` of transformers' Trainer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import transformers.trainer
+
 from open_r1.errors import RunError
+from open_r1.hub.push import MODEL_LEFT_OUT
 from open_r1.training.callbacks import Report
 
 
@@ -24,7 +29,8 @@ class PushingTrainer:
         trainer: Any = self
         self._report_background_failures()
         try:
-            super()._push_from_checkpoint(checkpoint_folder)  # type: ignore[misc]
+            with leaving_out_records():
+                super()._push_from_checkpoint(checkpoint_folder)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - network and access fail in many ways
             self._report_failure(f"the checkpoint of step {trainer.state.global_step}", error)
 
@@ -34,7 +40,8 @@ class PushingTrainer:
         if not trainer.args.push_to_hub:
             return
         try:
-            trainer.push_to_hub(commit_message="Model save", revision=trainer.args.hub_revision)
+            with leaving_out_records():
+                trainer.push_to_hub(commit_message="Model save", revision=trainer.args.hub_revision)
         except Exception as error:  # noqa: BLE001 - network and access fail in many ways
             folder, name = trainer.args.output_dir, trainer.hub_model_id or trainer.args.hub_model_id or "USER/MODEL"
             raise RunError(
@@ -55,6 +62,34 @@ class PushingTrainer:
         self.report(
             f"{what} was not pushed to the Hub: {reason_of(error)}; training goes on, and the next save tries again"
         )
+
+
+class FilteringHub:
+    """The Hub's client, which leaves the records of a run out of what is uploaded of a model."""
+
+    def __init__(self, hub: Any) -> None:
+        self.hub = hub
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.hub, name)
+
+    def upload_folder(self, **options: Any) -> Any:
+        """As the client's; a checkpoint to resume from, which is uploaded without patterns, stays whole."""
+        if options.get("ignore_patterns"):
+            options["ignore_patterns"] = [*options["ignore_patterns"], *MODEL_LEFT_OUT]
+        return self.hub.upload_folder(**options)
+
+
+@contextmanager
+def leaving_out_records() -> Iterator[None]:
+    """While it lasts, transformers' trainer uploads no lock, identity or rollouts."""
+    module: Any = transformers.trainer
+    make = module.hf_api
+    module.hf_api = lambda *words, **options: FilteringHub(make(*words, **options))
+    try:
+        yield
+    finally:
+        module.hf_api = make
 
 
 def reason_of(error: BaseException) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib.util
-import inspect
 import json
 import math
+import os
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from typing import Any, Literal, get_type_hints
 import yaml
 
 from open_r1.configs.checks import check_batch, check_settings
+from open_r1.configs.choices import choices_of
 from open_r1.configs.datasets import DatasetMixtureConfig
 from open_r1.configs.fields import limits_of
 from open_r1.configs.ranges import check_ranges
@@ -29,13 +31,21 @@ from open_r1.configs.renames import translate
 from open_r1.configs.types import options_of, read_value
 from open_r1.errors import ConfigError, nearest
 from open_r1.processes.ranks import world_size
+from open_r1.training.library_checks import check_libraries
 
 StageKind = Literal["sft", "grpo"]
 ADAPTED = "adapted: "
 """How the origin of a setting begins that this machine asked for."""
 
+OPTIMIZERS_OF_BITSANDBYTES = frozenset(
+    """adamw_bnb_8bit adamw_8bit ademamix_8bit lion_8bit lion_32bit paged_adamw_32bit paged_adamw_8bit paged_ademamix_32bit
+    paged_ademamix_8bit paged_lion_32bit paged_lion_8bit rmsprop_bnb rmsprop_bnb_8bit rmsprop_bnb_32bit""".split()
+)
+
 SECRETS = ("hub_token",)
 """Settings whose value never reaches a file."""
+SECRET_NAME = re.compile(r"(?i)(key|token|secret|password)$")
+"""Variables of `env` that are left out of files, too."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +73,16 @@ class StageArguments:
         for name, made in zip(("script", "training", "model"), build(self.classes, self.given), strict=True):
             object.__setattr__(self, name, made)
         check_settings(self.kind, self.script, self.training, self.model)
-        check_scheduler(self.training)
+        check_libraries(self.training, self.model)
 
     def values(self) -> dict[str, Any]:
         """Each setting as used, secrets left out."""
         merged: dict[str, Any] = {}
         for part in (self.script, self.training, self.model):
             merged.update({f.name: getattr(part, f.name) for f in dataclasses.fields(part) if f.init})
+        merged["dataset_mixture"] = self.given["dataset_mixture"]  # as it was written
+        if merged.get("env"):
+            merged["env"] = {name: value for name, value in merged["env"].items() if not SECRET_NAME.search(name)}
         return {key: ("<secret>" if key in SECRETS and value else plain(value)) for key, value in merged.items()}
 
     def as_yaml(self, has_defaults: bool = True) -> str:
@@ -145,7 +158,7 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
             DatasetMixtureConfig.read(setting)
         given[setting.key] = as_float(read_value(setting, hints[setting.key]), hints[setting.key])
         origins[setting.key] = setting.origin
-    notices += [*notice_idle_vllm(given, origins), *notice_dropout(given)]
+    notices += [*notice_idle_vllm(given, origins), *notice_dropout(given), *notice_no_resume(given)]
     notices += notice_changed_defaults(given, origins, has_recipe=bool(recipes))
     if given.get("packing") and given["packing_strategy"] == "wrapped":
         notices.append(
@@ -161,7 +174,7 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
 
 def hints_of(classes: Sequence[type]) -> dict[str, Any]:
     """Each setting's type; null fits where it is the default, and weights may be given by the rewards' names."""
-    hints = {name: hint for cls in classes for name, hint in get_type_hints(cls).items()}
+    hints = {name: hint for cls in classes for name, hint in get_type_hints(cls).items()} | choices_of(classes)
     nullable = {f.name for cls in classes for f in dataclasses.fields(cls) if f.default is None}
     hints |= {name: hints[name] | None for name in nullable}
     return hints | ({"reward_weights": hints["reward_weights"] | dict[str, Any]} if "reward_weights" in hints else {})
@@ -186,6 +199,7 @@ def build(classes: Sequence[type], values: dict[str, Any]) -> list[Any]:
     if not values.get("output_dir"):
         raise ConfigError("output_dir is not set; say where the run goes by --output_dir FOLDER.")
     values = copy.deepcopy(values)
+    os.environ.update(values.get("env") or {})
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
@@ -215,26 +229,6 @@ def refuse_idle_settings(values: dict[str, Any], defaults: dict[str, Any], origi
             )
 
 
-def check_scheduler(training: Any) -> None:
-    """ConfigError for lr_scheduler_kwargs that the scheduler does not take; one is made to find out."""
-    from torch import nn, optim
-    from transformers import get_scheduler
-    from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
-
-    name, options = training.lr_scheduler_type, training.lr_scheduler_kwargs
-    optimizer = optim.SGD([nn.Parameter()], lr=training.learning_rate)
-    try:
-        get_scheduler(name, optimizer, num_warmup_steps=1, num_training_steps=10, scheduler_specific_kwargs=options)
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        taken = list(inspect.signature(TYPE_TO_SCHEDULER_FUNCTION[name]).parameters)
-        own = [
-            key for key in taken if key not in ("optimizer", "num_warmup_steps", "num_training_steps", "last_epoch")
-        ]
-        raise ConfigError(
-            f"lr_scheduler_kwargs = {options} can't be used with {name.value}: {error}; it takes {', '.join(own) or 'none'}."
-        ) from None
-
-
 def notice_idle_vllm(values: dict[str, Any], origins: dict[str, str]) -> list[str]:
     """A notice when vLLM is set up but not switched on."""
     idle = [key for key in values if key.startswith("vllm_") and origins[key] != "default"]
@@ -253,6 +247,16 @@ def notice_dropout(values: dict[str, Any]) -> list[str]:
     return [
         f"lora_dropout is {values['lora_dropout']}: the trainer computes log-probabilities with dropout, vLLM samples "
         "without, and importance sampling corrects for the difference; set lora_dropout 0 to have none."
+    ]
+
+
+def notice_no_resume(values: dict[str, Any]) -> list[str]:
+    """A notice when a run will not be able to go on after an interruption."""
+    if not values["save_only_model"] or values["save_strategy"] == "no":
+        return []
+    return [
+        "save_only_model is set: checkpoints lack the optimizer's states, so a run that is interrupted can't go on from one "
+        "and starts over; set save_only_model false to resume."
     ]
 
 
@@ -283,6 +287,13 @@ def adapt_to_machine(values: dict[str, Any], origins: dict[str, str]) -> tuple[d
         for key in ("use_liger_kernel", "dataloader_pin_memory", "vllm_enable_sleep_mode"):
             if values.get(key):
                 change(key, False, why)
+    if importlib.util.find_spec("bitsandbytes") is None and not has_accelerator:
+        why = "there is no accelerator, nor bitsandbytes"
+        for key in ("load_in_4bit", "load_in_8bit"):
+            if values[key]:
+                change(key, False, why)
+        if str(getattr(values["optim"], "value", values["optim"])) in OPTIMIZERS_OF_BITSANDBYTES:
+            change("optim", "adamw_torch", why)
     wants_flash = str(values["attn_implementation"] or "").startswith("flash_attention")
     if wants_flash and not (has_accelerator and importlib.util.find_spec("flash_attn")):
         change("attn_implementation", "sdpa", "flash-attn is not usable here")

@@ -10,7 +10,7 @@ import copy
 import math
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +24,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from open_r1.answers.check import check_answers
 from open_r1.records import Outcome
 from open_r1.rewards.base import RewardFunction, text_of
+from open_r1.rewards.model_rewards import scores_open_rows
 from open_r1.rewards.preflight.check import Preflight, examine
 from open_r1.rewards.preflight.rules import Finding
 from open_r1.rewards.preflight.sample import MIN_PROMPTS, GoldCheck, PolicyCompletion, PolicySample
@@ -78,12 +79,12 @@ def sample_policy(trainer: Any) -> Preflight:
         max_tokens=settings.max_completion_length,
         leaves_out_truncated=settings.mask_truncated_completions,
         max_unscored_share=settings.max_unscored_share,
-        golds=check_golds(trainer.train_dataset, specs.values()),
+        golds=check_golds(trainer.train_dataset, list(specs.values())),
         best=best,
         decoded=decoded,
         num_problems=len(trainer.train_dataset),
     )
-    notes = list(find_idle_rewards(trainer, specs.values()))
+    notes = list(find_idle_rewards(trainer, list(specs.values())))
     checked = examine(sample, notes)
     if checked.doubts and rows[wanted:]:
         seconds = (time.monotonic() - started) / len(rows[:wanted]) * len(rows[wanted:])
@@ -185,11 +186,13 @@ def describe(trainer: Any, prompt_ids: list[int], completion: Any, completion_id
     )
 
 
-def check_golds(data: Any, specs: Iterable[RewardSpec]) -> GoldCheck:
+def check_golds(data: Any, specs: Collection[RewardSpec]) -> GoldCheck:
     """Which of some gold answers can't be read, where a reward compares answers with them."""
     if not any(spec.kind == "answer" and "solution" in spec.needs_columns for spec in specs):
         return GoldCheck()
     places = range(0, len(data), max(1, len(data) // NUM_GOLDS))[:NUM_GOLDS]
+    if any(scores_open_rows(spec.name) for spec in specs):
+        places = [place for place in places if data[place]["solution"]]
     golds = [data[place]["solution"] for place in places]
     verdicts = zip(places, golds, check_answers(golds, [r"\boxed{1}"] * len(golds)), strict=True)
     unreadable = tuple((place, str(gold)) for place, gold, verdict in verdicts if verdict.reason == "unparsable_gold")

@@ -23,15 +23,15 @@ import transformers
 
 from open_r1 import __version__
 from open_r1.configs.checks import MAY_CHANGE, steps_of_generation
-from open_r1.configs.references import load_object
 from open_r1.errors import ConfigError, OpenR1Error, RunError, RunFolderError, Terminated
 from open_r1.hub.push import check_hub, export_tracker_settings, push_revision
 from open_r1.processes.ranks import is_main_process, world_size
-from open_r1.rewards.user_rewards import source_file
+from open_r1.rewards.registry import source_of
 from open_r1.rundir import RunDir, hash_files, read_json, write_json, write_text
 from open_r1.text.secrets import hide_secrets
 from open_r1.training.callbacks import EarlyStopCallback, MetricsCallback, ProgressCallback, Report, StopCallback
 from open_r1.training.guards import GuardCallback
+from open_r1.training.named_callbacks import make_callbacks
 from open_r1.training.parse import StageArguments, plain
 
 logger = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ def run_identity(arguments: StageArguments) -> dict[str, Any]:
     """The settings and local inputs that decide what a run ends with."""
     identity = {key: value for key, value in arguments.values().items() if key not in MAY_CHANGE}
     inputs = {f"contents of {name}": fingerprint_input(Path(name)) for name in local_inputs(arguments)}
-    sources = {name: source_file(name) for name in getattr(arguments.script, "reward_funcs", ())}
+    sources = {name: source_of(name) for name in getattr(arguments.script, "reward_funcs", ())}
     inputs |= {f"contents of {name}": fingerprint_input(file) for name, file in sources.items() if file}
     return {"stage": arguments.kind, "processes": str(world_size()), **identity, **inputs}
 
@@ -195,7 +195,7 @@ def prepare_trainer(trainer: Any, arguments: StageArguments, run: RunDir, report
     for callback_class in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(callback_class)
     judges = [spec.function_name for spec in getattr(trainer, "specs", ()) if spec.is_judge]
-    own = [load_object(name, "callback", "my_callbacks:MyCallback")() for name in trainer.args.callbacks]
+    own = make_callbacks(trainer.args.callbacks, report)
     settings = arguments.training
     watch = [] if settings.guards == "off" else [GuardCallback(trainer, run, settings.guards == "stop", report)]
     patience = settings.early_stopping_patience
@@ -204,12 +204,23 @@ def prepare_trainer(trainer: Any, arguments: StageArguments, run: RunDir, report
         trainer.add_callback(callback)
 
 
+def refuse_model_only(checkpoint: Path) -> None:
+    """RunFolderError for a checkpoint of `save_only_model`, from which no run can go on."""
+    if not any(checkpoint.glob("rng_state*.pth")):
+        raise RunFolderError(
+            f"'{checkpoint}' contains the model only (save_only_model), and a run can't go on without the optimizer's "
+            "states; start over with --resume_from_checkpoint false, or begin a new run from it: another output_dir with "
+            f"--model_name_or_path {checkpoint}."
+        )
+
+
 def train_and_save(trainer: Any, tokenizer: Any, opened: OpenRun, report: Report) -> FinishedStage:
     """Train from the resume point to the end; save model, tokenizer and generation config; write the marker last."""
     run = opened.folder
     with trainer.args.main_process_first(local=False):
         point = find_resume_point(run, trainer.args, opened.starts_over())
     if point is not None:
+        refuse_model_only(point)
         report(f"going on from {point.name}")
     started = time.monotonic()
     trainer.opened = opened
@@ -262,6 +273,10 @@ def stopping_with_checkpoint(trainer: Any, run: RunDir, report: Report) -> Itera
         kind = Terminated if stop.is_terminated else KeyboardInterrupt
         if not kept:
             raise kind(f"stopped before the first checkpoint: {step} steps are lost; run the command again.")
+        if trainer.args.save_only_model:
+            raise kind(
+                f"stopped at step {step}; {kept[-1].name} contains the model only: the run can't go on from it."
+            )
         raise kind(f"stopped at step {step}; the same command goes on from {kept[-1].name}.")
 
 

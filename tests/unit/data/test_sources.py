@@ -12,6 +12,7 @@ import pytest
 from open_r1.configs import DatasetMixtureConfig
 from open_r1.data import get_dataset
 from open_r1.data.problems import read_problem_file
+from open_r1.data.sources import load_splits, open_rows
 from open_r1.errors import DataError
 
 ROWS = [{"problem": f"p{i}", "solution": str(i)} for i in range(10)]
@@ -192,3 +193,44 @@ def test_problems_are_read_by_the_names_of_their_columns(tmp_path: Path) -> None
     assert (problem.prompt, problem.gold, problem.difficulty) == ("2+2?", "4", 3.0)
     with pytest.raises(DataError, match="has no column of answers"):
         read_problem_file(str(jsonl(tmp_path / "q.jsonl", [{"question": "2+2?", "result": "4"}])))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    for split, count in (("train", 20), ("test", 5)):
+        rows = "".join(json.dumps({"number": number}) + "\n" for number in range(count))
+        (tmp_path / f"{split}.jsonl").write_text(rows)
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("split", "numbers"),
+    [
+        ("train[:3]", [0, 1, 2]),
+        ("train[90%:]", [18, 19]),
+        ("train[:2]+test[-1:]", [0, 1, 4]),
+        ("test+train[:1]", [0, 1, 2, 3, 4, 0]),
+    ],
+)
+def test_parts_and_sums_of_splits_are_those_that_datasets_would_take(
+    folder: str, split: str, numbers: list[int]
+) -> None:
+    assert load_splits(folder, None, split)[split]["number"][:] == numbers
+    assert [row["number"] for row in open_rows(folder, None, split).read()] == numbers
+
+
+def test_a_part_of_a_single_files_rows_is_taken(folder: str) -> None:
+    assert load_splits(f"{folder}/test.jsonl", None, "train[:2]")["train[:2]"]["number"][:] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ("train[a]", r"split 'train\[a\]' of .* Write train\[:10\], train\[10%:20%\] or train\+test"),
+        ("train+tets", "has no split 'tets'; did you mean 'test'"),
+        ("train[5:5]", "is empty"),
+    ],
+)
+def test_a_part_that_cannot_be_taken_says_why(folder: str, split: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_splits(folder, None, split)

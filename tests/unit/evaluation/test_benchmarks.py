@@ -144,6 +144,26 @@ def test_names_are_parted_at_commas_outside_brackets() -> None:
     assert split_names(words) == ["aime24", "math_500", "reasoning_gym:x?terms=[1,2]", "gpqa"]
 
 
+def test_the_names_of_open_r1s_benchmarks_are_understood() -> None:
+    assert split_names(["all", "gsm8k"]) == ["aime24", "aime25", "math_500", "gpqa", "lcb", "lcb_v4", "gsm8k"]
+    assert split_names(["gpqa:diamond,lcb:codegeneration,lcb:codegeneration_v4"]) == ["gpqa", "lcb", "lcb_v4"]
+    assert all(name in benchmarks() for name in split_names(["all"]))
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("aime42", "unknown benchmark 'aime42'; did you mean 'aime"),
+        ("aime24=no.jsonl", "file 'no.jsonl' does not exist"),
+    ],
+)
+def test_a_training_recipes_unknown_benchmark_is_found_before_training(word: str, message: str) -> None:
+    from open_r1.pipeline.training import find_benchmarks
+
+    with pytest.raises(ConfigError, match=message):
+        find_benchmarks(["all", word])
+
+
 # --- GPQA -----------------------------------------------------------------------------------------------------------
 
 

@@ -92,7 +92,10 @@ def test_what_a_stage_overrides_is_known_by_its_line(recipe: Path) -> None:
         ("traces.lazy_share.1=2", r"stage 'traces': lazy_share\[1\] must be 0 to 1, but is 2"),
         ("problems.sft=0", r"--set problems.sft=0: stage 'problems': sft must be at least 1, but is 0"),
         ("base.kind=modle", r"--set base.kind=modle: stage 'base' is of unknown kind 'modle'; did you mean 'model'"),
-        ("base.traces=trace", r"stage 'base' needs 'trace', which is not a stage before it; did you mean 'traces'"),
+        (
+            "base.traces=trace",
+            r"stage 'base' needs 'trace', which is not a stage of this pipeline; did you mean 'traces'",
+        ),
     ],
 )
 def test_a_change_that_cannot_be_made_is_named(recipe: Path, change: str, message: str) -> None:

@@ -144,6 +144,19 @@ def test_no_group_without_advantage_reaches_the_loss_whoever_samples(
     assert sum(discarded) >= 3
 
 
+def test_a_group_whose_samples_earn_the_same_has_no_advantage_by_rounding_either(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    trainer = make_trainer(Replayed.over(GRPOTrainer), tiny_model, tmp_path, reward_weights=[0.7], num_generations=8)
+    trainer.stream = None
+    trainer.train()
+    every = torch.cat([output["advantages"] for output in trainer.outputs]).reshape(-1, 8)
+    assert {bool(group.any()) for group in every} == {True, False}
+    logged = torch.tensor(list(trainer._logs["advantages"])).reshape(-1, 8)
+    places = [place_of(prompt) for prompt in trainer._logs["prompt"]][::8]
+    assert [bool(group.any()) for group in logged] == [not is_dull(f"Compute {place} + 1") for place in places]
+
+
 def test_replaced_groups_come_from_further_problems_in_the_order_of_the_epoch(
     tiny_model: Path, tmp_path: Path
 ) -> None:

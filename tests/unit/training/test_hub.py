@@ -11,6 +11,7 @@ import pytest
 
 from open_r1.errors import ConfigError, RunError
 from open_r1.hub.push import check_hub, export_tracker_settings, push_revision
+from open_r1.training.named_callbacks import PushRevisionCallback, make_callbacks
 
 
 class FakeHub:
@@ -41,6 +42,7 @@ class FakeHub:
             raise ConnectionError("no network")
         self.calls.append(("upload_folder", options["revision"]))
         assert "checkpoint-*" in options["ignore_patterns"]
+        self.uploaded = options
 
 
 def settings(**changes: Any) -> Any:
@@ -92,3 +94,41 @@ def test_tracker_settings_reach_their_environment(monkeypatch: pytest.MonkeyPatc
     export_tracker_settings(settings(wandb_entity="us", wandb_project="r1"))
     assert (os.environ.pop("WANDB_ENTITY"), os.environ.pop("WANDB_PROJECT")) == ("us", "r1")
     assert "WANDB_RUN_GROUP" not in os.environ
+
+
+def save_step(callback: PushRevisionCallback, folder: Path, is_main: bool = True) -> None:
+    state: Any = SimpleNamespace(is_world_process_zero=is_main, global_step=12)
+    callback.on_save(settings(output_dir=str(folder)), state, SimpleNamespace())  # type: ignore[arg-type]
+
+
+def test_each_checkpoint_goes_to_a_branch_of_its_own_without_the_optimizer(tmp_path: Path) -> None:
+    hub, said = FakeHub(), []
+    save_step(PushRevisionCallback(said.append, hub), tmp_path)
+    assert ("upload_folder", "v1-step-000000012") in hub.calls
+    assert hub.uploaded["folder_path"] == str(tmp_path / "checkpoint-12")
+    assert "*.pt" in hub.uploaded["ignore_patterns"]
+    assert said == ["step 12: pushed to me/model, revision v1-step-000000012"]
+
+
+def test_a_checkpoint_that_is_not_pushed_ends_no_training(tmp_path: Path) -> None:
+    said: list[str] = []
+    save_step(PushRevisionCallback(said.append, FakeHub(fails=True)), tmp_path)
+    assert "was not pushed: no network" in said[0]
+
+
+def test_one_process_pushes(tmp_path: Path) -> None:
+    hub = FakeHub()
+    save_step(PushRevisionCallback(print, hub), tmp_path, is_main=False)
+    assert hub.calls == []
+
+
+def test_open_r1s_callback_is_made_by_its_name_and_the_hub_is_asked_before_training() -> None:
+    (callback,) = make_callbacks(["push_to_hub_revision"])
+    assert isinstance(callback, PushRevisionCallback)
+    with pytest.raises(ConfigError, match="the Hub can't be used"):
+        check_hub(settings(push_to_hub_revision=False, callbacks=["push_to_hub_revision"]), FakeHub(fails=True))
+
+
+def test_a_callback_that_cannot_be_imported_is_named() -> None:
+    with pytest.raises(ConfigError, match="callback 'nowhere_at_all:Mine': no module named 'nowhere_at_all'"):
+        make_callbacks(["nowhere_at_all:Mine"])

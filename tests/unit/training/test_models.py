@@ -267,3 +267,21 @@ def test_the_share_of_the_parameters_that_are_trained_is_reported_where_it_is_no
     assert said == [
         f"{trained:,} of {model.num_parameters():,} parameters are trained ({trained / model.num_parameters():.2%})"
     ]
+
+
+def test_a_folder_that_is_called_as_an_organisation_does_not_hide_its_models_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from open_r1.hub.folders import looks_local
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "open-r1" / "src").mkdir(parents=True)
+    assert not looks_local("open-r1/Qwen2.5-Math-7B-RoPE-300k")
+    (tmp_path / "open-r1" / "OpenR1-Distill-1.5B").mkdir()
+    assert not looks_local("open-r1/Qwen2.5-Math-7B-RoPE-300k")
+    assert looks_local("open-r1/OpenR1-Distill-1.5B")
+    (tmp_path / "models" / "tiny-base").mkdir(parents=True)
+    assert looks_local("models/tiny-bas")
+    (tmp_path / "runs" / "tiny" / "sft").mkdir(parents=True)
+    (tmp_path / "runs" / "tiny" / "sft" / "resolved.yaml").touch()
+    assert looks_local("runs/other")

@@ -107,7 +107,6 @@ def test_resolved_yaml_tells_origins_and_keeps_secrets(tmp_path: Path) -> None:
         (["--save_steps", "0"], "save_steps must be at least 1, or below 1 for a share"),
         (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps must be at least 1, but is 0"),
         (["--accelerator_config", "none.json"], "a file that a setting names can't be read: .*none.json"),
-        (["--save_only_model"], "save_only_model leaves the optimizer out of checkpoints"),
         (["--lora_r", "8"], "command line: lora_r is set but use_peft is not, so the whole model would be trained"),
         (["--padding_free"], "padding_free without packing does not keep to max_length = 1024"),
         (
@@ -130,7 +129,7 @@ def test_resolved_yaml_tells_origins_and_keeps_secrets(tmp_path: Path) -> None:
         (["--max_samples", "-3"], "max_samples must be at least 1"),
         (["--dataset_streaming", "true"], "dataset_streaming is not supported here yet"),
         (["--dataset_num_proc", "0"], "dataset_num_proc must be at least 1"),
-        (["--callbacks", "mine"], "'mine' is not of the form module:name"),
+        (["--callbacks", "mine"], "'mine', which is not a known callback"),
         (["--callbacks", "mine:"], "not of the form module:name"),
         (
             ["--chat_template", "You are a helpful assistant."],
@@ -252,6 +251,13 @@ def test_a_group_that_does_not_divide_the_batch_names_the_nearest_settings() -> 
     ]
     with pytest.raises(ConfigError, match=r"14 does not divide .* 64 .*num_generations = 16, or a batch of 70"):
         parse_stage("grpo", words)
+
+
+def test_fourteen_completions_divide_the_batch_of_seven_processes_and_not_that_of_eight() -> None:
+    values = {**BATCH, "num_generations": 14, "per_device_train_batch_size": 16, "gradient_accumulation_steps": 4}
+    check_batch(values, 7)
+    with pytest.raises(ConfigError, match="14 does not divide the generation batch of 512 .*; nearest valid: .* = 16"):
+        check_batch(values, 8)
 
 
 BATCH = {

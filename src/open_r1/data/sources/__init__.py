@@ -28,6 +28,7 @@ from open_r1.data.sources.local import (
     load_folder,
     open_files,
 )
+from open_r1.data.sources.slices import is_slice, names_in, take_slice
 from open_r1.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ def open_rows(
 
     `revision` and `streaming` matter for a data set on the Hub; `setting` is what chooses the split, for messages.
     """
-    if paths := find_files(name):
+    is_whole = not is_slice(split)
+    if is_whole and (paths := find_files(name)):
         return open_files(name, paths)
-    if (folder := Path(name).expanduser()).is_dir():
+    if is_whole and (folder := Path(name).expanduser()).is_dir():
         splits = find_splits(folder, config)
         require_split(name, list(splits), split, setting)
         return open_files(name, splits[split])
@@ -85,19 +87,24 @@ def load_splits(
 ) -> DatasetDict:
     """All splits of a source; a source of one table becomes the training split.
 
+    A `train_split` written as a part or sum of splits (`slices`) is one more.
     With `streaming`, splits are `IterableDataset`s that are read while they are used, and their length is unknown.
     DataError when the training split is missing (`setting` is what chooses it) or a split is empty.
     """
     from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
     loaded = load_source(name, config, revision=revision, streaming=streaming)
+    wanted = names_in(train_split) if is_slice(train_split) else [train_split]
     if isinstance(loaded, Dataset):
-        loaded = DatasetDict({train_split: loaded})
+        loaded = DatasetDict({wanted[0]: loaded})
     if isinstance(loaded, IterableDataset):
-        loaded = IterableDatasetDict({train_split: loaded})
+        loaded = IterableDatasetDict({wanted[0]: loaded})
     if not isinstance(loaded, DatasetDict | IterableDatasetDict):
         raise DataError(f"data set '{name}' can't be used as a table of rows; give a file, a folder or a Hub id.")
-    require_split(name, [str(split) for split in loaded], train_split, setting)
+    for split in wanted:
+        require_split(name, [str(split) for split in loaded], split, setting)
+    if is_slice(train_split):
+        loaded[train_split] = take_slice(name, loaded, train_split)
     for split, rows in loaded.items():
         if isinstance(rows, Dataset) and not len(rows):
             raise DataError(f"split '{split}' of data set '{name}' is empty; give a set with at least one row.")

@@ -14,6 +14,12 @@ from open_r1.evaluation.benchmarks.base import Benchmark, Source
 
 __all__ = ["Benchmark", "Source", "benchmarks", "get_benchmark", "split_names"]
 
+ALL = ("aime24", "aime25", "math_500", "gpqa", "lcb", "lcb_v4")
+"""What `all` means: the benchmarks that Open-R1 has."""
+
+ALIASES = {"gpqa:diamond": "gpqa", "lcb:codegeneration": "lcb", "lcb:codegeneration_v4": "lcb_v4"}
+"""Names of lighteval's tasks, by which Open-R1 calls some of them."""
+
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")  # `module:name` of a benchmark of the user's own
 
 
@@ -46,5 +52,7 @@ def get_benchmark(name: str) -> Benchmark:
 
 
 def split_names(words: Sequence[str]) -> list[str]:
-    """Names given apart or with commas between; a comma within brackets belongs to a name."""
-    return [name.strip() for word in words for name in re.split(r",(?![^\[]*\])", word) if name.strip()]
+    """Names given apart or with commas between, each once; a comma within brackets belongs to a name, `all` is `ALL`."""
+    given = [name.strip() for word in words for name in re.split(r",(?![^\[]*\])", word) if name.strip()]
+    named = [ALIASES.get(name, name) for word in given for name in (ALL if word == "all" else (word,))]
+    return list(dict.fromkeys(named))

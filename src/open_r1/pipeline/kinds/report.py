@@ -14,6 +14,7 @@ class ReportStage(Stage):
 
     kind: ClassVar[str] = "report"
     always: ClassVar[bool] = True
+    reads_all: ClassVar[bool] = True
 
     def run(self, context: Context) -> dict[str, Any]:
         """Write the report of the whole pipeline; returns the name of its file."""

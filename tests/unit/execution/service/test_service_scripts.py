@@ -42,8 +42,8 @@ def test_there_are_scripts_to_check() -> None:
 @pytest.mark.parametrize(
     ("script", "flags"),
     [
-        ("e2b_router.py", ["--host", "--port", "--num_sandboxes"]),
-        ("morph_router.py", ["--host", "--port", "--max_num_sandboxes", "--api_key"]),
+        ("e2b_router.py", ["--host", "(default: 8000)", "--max_num_sandboxes", "(default: 20)"]),
+        ("morph_router.py", ["--host", "(default: 8001)", "--max_num_sandboxes", "(default: 20)", "--api_key"]),
     ],
 )
 def test_the_routers_have_the_flags_of_the_original(script: str, flags: list[str], tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_router_serves_its_provider(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.delenv("OPEN_R1_EXECUTOR_TOKEN", raising=False)
     make_server = _keep_what_is_made(monkeypatch, servers)
     assert make_server
-    arguments = router_parser("e2b", "num_sandboxes").parse_args(["--port", "0", "--num_sandboxes", "3"])
+    arguments = router_parser("e2b", 8000).parse_args(["--port", "0", "--num_sandboxes", "3"])
     asked_for: list[tuple[str, int]] = []
 
     def get_provider(name: str, settings: argparse.Namespace):
@@ -95,6 +95,6 @@ def _keep_what_is_made(monkeypatch: pytest.MonkeyPatch, servers: list):
 
 
 def test_a_router_that_is_asked_for_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = router_parser("e2b", "num_sandboxes").parse_args(["--num_sandboxes", "0"])
+    arguments = router_parser("e2b", 8000).parse_args(["--num_sandboxes", "0"])
     assert run_parsed(arguments) == 2
     assert "must be between 1 and 1024; got 0" in capsys.readouterr().err

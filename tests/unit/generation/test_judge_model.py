@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from open_r1.data.judge_model import Case, JudgeModel, make_question, read_verdict
 from open_r1.generation import EndpointsGone, Message, Reply, RequestFailed, Sampling
+from open_r1.generation.judge_model import Case, JudgeModel, make_question, read_verdict
 from open_r1.records import Completion
 
 
