@@ -17,6 +17,7 @@ COMMANDS = {
     "chat": "chat http://127.0.0.1:1/v1",
     "compare": "compare gone",
     "eval": "eval gone/model --problems p.jsonl --output_dir out",
+    "doctor": "doctor",
     "executor": "executor check --url http://127.0.0.1:1",
     "grpo": "grpo --model_name_or_path ./gone --dataset_name p.jsonl --output_dir out",
     "launch": "launch --model gone --task sft --config x",
