@@ -38,6 +38,7 @@ def model_card(
     measured: Sequence[Sequence[str]],
     tags: Sequence[str] = (),
     adapter_of: str = "",
+    description: str = "",
 ) -> str:
     """README.md of a model.
 
@@ -47,6 +48,7 @@ def model_card(
         measured: Its results, see `lineage.read_measured`.
         tags: Tags beside open-r1, reasoning and the methods.
         adapter_of: The Hub id of its base, where the model is a LoRA adapter.
+        description: What it is, in a sentence below the title.
     """
     base = adapter_of or (steps[0].started_from if steps else None)
     data = list(dict.fromkeys(source for step in steps for source in step.data))
@@ -63,7 +65,7 @@ def model_card(
         made.append(f"### {number}. {step.name}: {METHODS[step.kind]}\n\n{markdown_table(['', ''], facts)}")
     return CARD_TEXT.format(
         header=header(metadata),
-        title=title,
+        title=f"{title}\n\n{description}" if description else title,
         made="\n".join(made) or "Not recorded.\n",
         measured=markdown_table(MEASURED, measured) if measured else "Nothing was measured yet.\n",
         name=name,
