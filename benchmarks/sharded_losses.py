@@ -12,6 +12,7 @@ gloo mesh here, around the same model, without accelerate. Prints a table for be
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import subprocess
@@ -87,11 +88,15 @@ def run_worker(kind: str, strategy: str, folder: Path) -> tuple[list[float], flo
     return json.loads(out.read_text()), seconds
 
 
+def import_replay() -> Any:
+    """The tests' module with the fixed completions."""
+    sys.path.insert(0, str(TESTS))
+    return importlib.import_module("replayed_grpo")
+
+
 def train_grpo(folder: Path, accumulation: int) -> list[float]:
     """GRPO on fixed completions, 48 a step: the gradient norm of each step."""
-    sys.path.insert(0, str(TESTS))
-    import replayed_grpo
-
+    replayed_grpo = import_replay()
     changes: dict[str, Any] = {
         "max_steps": STEPS, "gradient_accumulation_steps": accumulation, "optim": "adamw_torch",
         "learning_rate": LEARNING_RATE, "max_grad_norm": 1.0,
@@ -155,10 +160,7 @@ def main() -> None:
         return
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    sys.path.insert(0, str(TESTS))
-    import replayed_grpo
-
-    replayed_grpo.make_folder(folder / "model")
+    import_replay().make_folder(folder / "model")
     sides = {
         "sft": run_sft,
         "grpo": lambda *of: run_worker("grpo", *of),

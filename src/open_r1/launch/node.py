@@ -63,14 +63,14 @@ def run_node(words: Sequence[str], environment: Mapping[str, str] = os.environ) 
     return 0
 
 
-def status_of(error: Exception, was_asked: bool) -> int | None:
+def status_of(error: Any, was_asked: bool) -> int | None:
     """The exit status in a launcher's error; None for another error.
 
     A training that SIGTERM has ended before it listened to it has lost nothing, and can go on too.
     """
     if hasattr(error, "get_first_failure"):
-        statuses = [failure.exitcode for failure in error.failures.values()]  # type: ignore[attr-defined]
-        first = error.get_first_failure()[1].exitcode  # type: ignore[attr-defined]
+        statuses = [failure.exitcode for failure in error.failures.values()]
+        first = error.get_first_failure()[1].exitcode
     elif hasattr(error, "returncode"):
         statuses = [first := error.returncode]
     else:

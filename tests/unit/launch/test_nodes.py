@@ -154,7 +154,7 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
 def test_vllm_is_stopped_when_the_training_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[Any] = []
     popen = subprocess.Popen
     monkeypatch.setattr(
         subprocess, "Popen", lambda *words, **more: started.append(popen(*words, **more)) or started[-1]
