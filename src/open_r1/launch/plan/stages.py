@@ -21,6 +21,9 @@ SHAPE = {
 DATA = {"sft": ("traces", "sft"), "grpo": ("problems", "rl")}
 """Kind -> the key that names its data, and the key of the stage `problems` that says how many rows there are."""
 
+MODEL = {"sft": "model", "pretrain": "model"}
+"""Kind -> the stage that its model comes from where it doesn't say; `sft` for others."""
+
 TASK_PROMPT_TOKENS = 64
 """Tokens of the prompts of procedural tasks, with a system prompt and the template, at most."""
 
@@ -85,13 +88,14 @@ def plan_stage(name: str, stages: Mapping[str, Setting], base: Path, **options: 
 
 def model_of(name: str, stages: Mapping[str, Setting]) -> tuple[str | None, Architecture | None]:
     """The folder or Hub id that a stage's model goes back to, or the architecture of the stage that makes it."""
-    model = value_of(stages[name], "model", "sft")
-    seen = {name}
+    seen: set[str] = set()
+    model = name
     while model in stages and model not in seen:
         seen.add(model)
-        if value_of(stages[model], "kind") == "model":
+        kind = value_of(stages[model], "kind")
+        if kind == "model":
             return None, architecture_of(SHAPE | (value_of(stages[model], "shape") or {}))
-        model = value_of(stages[model], "model", "sft")
+        model = value_of(stages[model], "model", MODEL.get(kind, "sft"))
     return str(model), None
 
 
