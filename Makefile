@@ -19,6 +19,7 @@ demo: $(VENV)/.train  ## problems -> traces -> SFT -> GRPO -> report, from scrat
 
 install: $(VENV)/.dev  ## .venv with everything that training needs here; with vLLM, Liger and bitsandbytes where there is a GPU
 	@if command -v nvidia-smi >/dev/null; then $(PIP) install -q -c constraints.txt -e '.[dev,deepspeed,vllm]'; fi
+	-$(BIN)/open-r1 doctor
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow and not vllm" --durations=10

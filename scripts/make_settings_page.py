@@ -13,7 +13,7 @@ from open_r1.configs.arguments import GRPOConfig, ScriptArguments, SFTConfig, St
 from open_r1.configs.datasets import DatasetConfig, DatasetMixtureConfig
 from open_r1.configs.renames import RENAMES
 from open_r1.pipeline.recipe import PipelineSettings
-from open_r1.pipeline.stage import KINDS, Stage
+from open_r1.pipeline.stage import KINDS, Resources, Stage
 from open_r1.training.arguments import GRPOScriptArguments
 from open_r1.training.tiny_models import ModelShape
 
@@ -54,7 +54,9 @@ def section(title: str, ours: type, base: type, introduction: str = "") -> str:
     rows = [
         f"| `{field.name}` | {default_of(field)} | {field.metadata.get('help', '')} |"
         for field in dataclasses.fields(ours)
-        if field.init and not is_known(field, inherited.get(field.name))
+        if field.init
+        and (ours is not Stage or "help" in field.metadata)
+        and not is_known(field, inherited.get(field.name))
     ]
     return "\n".join([*lines, *(["| setting | default | what it does |", "|---|---|---|", *rows] if rows else [])])
 
@@ -86,7 +88,9 @@ def page() -> str:
         "A pipeline", PipelineSettings, object, "A pipeline's recipe: see the [guide](../guides/pipelines.md)."
     )
     shape = section("The shape of a `model`", ModelShape, object)
-    parts = [*(section(*parts) for parts in SECTIONS), pipeline, *stages(), shape, renames()]
+    common = section("Every stage", Stage, object)
+    resources = section("The `resources` of a stage", Resources, object)
+    parts = [*(section(*parts) for parts in SECTIONS), pipeline, common, *stages(), shape, resources, renames()]
     return "\n\n".join(part.strip() for part in [INTRODUCTION, *parts]) + "\n"
 
 

@@ -1,11 +1,37 @@
 """Entry point of the guide: `accelerate launch … src/open_r1/grpo.py --config recipe.yaml [--key value …]`.
 
-The same as `open-r1 grpo`: parse, run, exit status.
+The same as `open-r1 grpo`: parse, run, exit status. From Python, `main(script_args, training_args, model_args)` trains with
+dataclasses that the caller made:
+
+    parser = trl.TrlParser((GRPOScriptArguments, GRPOConfig, ModelConfig))   # of open_r1.configs
+    grpo.main(*parser.parse_args_and_config())
 """
 
 import sys
+from typing import Any
 
-from open_r1.cli.main import main
+from open_r1.cli import main as commands
+
+
+def main(script_args: Any, training_args: Any, model_args: Any) -> Any:
+    """Train with these settings, run the benchmarks that they name, and return the `FinishedStage`: folder, steps, weights.
+
+    Args:
+        script_args: An `open_r1.configs.GRPOScriptArguments`.
+        training_args: An `open_r1.configs.GRPOConfig`.
+        model_args: A `trl.ModelConfig`.
+
+    Raises:
+        OpenR1Error: What the command would refuse or fail with.
+    """
+    from open_r1.cli.console import tell
+    from open_r1.pipeline.training import check_arguments, run_training
+    from open_r1.training.parse import StageArguments
+
+    arguments = StageArguments.of_made("grpo", script_args, training_args, model_args)
+    check_arguments(arguments)
+    return run_training(arguments, tell)
+
 
 if __name__ == "__main__":
-    sys.exit(main(["grpo", *sys.argv[1:]]))
+    sys.exit(commands.main(["grpo", *sys.argv[1:]]))

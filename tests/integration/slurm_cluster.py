@@ -1,4 +1,4 @@
-"""A Slurm cluster of one node on this machine, with daemons, keys and folders of its own: nothing of the system's."""
+"""A Slurm cluster of two virtual nodes on this machine, with daemons, keys and folders of its own."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from pathlib import Path
 import pytest
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "squeue", "scontrol", "scancel")
+NODES = ("n1", "n2")
 START_LIMIT_S = 60
 
 CONFIG = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller_port}
-SlurmdPort={node_port}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
 CryptoType=crypto/munge
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
@@ -43,8 +43,9 @@ SlurmctldTimeout=30
 SlurmdTimeout=60
 SlurmdParameters=config_overrides
 KillWait=30
-NodeName=n1 NodeAddr=127.0.0.1 NodeHostname={host} Port={node_port} CPUs=16 RealMemory=64000 State=UNKNOWN
-PartitionName=all Nodes=n1 Default=YES MaxTime=INFINITE State=UP
+NodeName=n1 NodeAddr=127.0.0.1 NodeHostname={host} Port={first_port} CPUs=16 RealMemory=64000 State=UNKNOWN
+NodeName=n2 NodeAddr=127.0.0.1 NodeHostname={host} Port={second_port} CPUs=16 RealMemory=64000 State=UNKNOWN
+PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 """
 
 
@@ -95,20 +96,18 @@ def slurm_cluster(folder: Path) -> Iterator[Cluster]:
     """Skips, loudly, where there can be none."""
     if reason := why_no_cluster():
         pytest.skip(reason)
-    for name in ("state", "spool"):
+    for name in ("state", *(f"spool-{node}" for node in NODES)):
         (folder / name).mkdir()
     config = folder / "slurm.conf"
-    ports = {"controller_port": free_port(), "node_port": free_port()}
+    ports = {name: free_port() for name in ("controller_port", "first_port", "second_port")}
     config.write_text(CONFIG.format(host=socket.gethostname(), folder=folder, **ports))
     environment = dict(os.environ) | {"SLURM_CONF": str(config), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
     cluster = Cluster(folder, environment)
     daemons = [start_munged(folder)]
     try:
         daemons.append(start("slurmctld", folder, environment, "-D"))
-        daemons.append(start("slurmd", folder, environment, "-D", "-N", "n1"))
-        wait_for(
-            lambda: cluster.run("sinfo", "--noheader", "--format=%t", check=False) == "idle", "an idle node", folder
-        )
+        daemons += [start("slurmd", folder, environment, "-D", "-N", node) for node in NODES]
+        wait_for(lambda: cluster.run("sinfo", "--noheader", "--format=%D%t", check=False) == "2idle", "nodes", folder)
         yield cluster
         cluster.run("scancel", "--user=root", check=False)
         wait_for(lambda: not cluster.run("squeue", "--noheader", check=False), "the jobs' end", folder)

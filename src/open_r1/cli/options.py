@@ -23,6 +23,7 @@ from open_r1.errors import nearest
 Settings = TypeVar("Settings")
 
 CHANGE = re.compile(r"[\w.]+=")
+WORDS = "--args"
 BACKENDS = ("server", "transformers", "vllm")
 
 
@@ -92,6 +93,9 @@ def in_our_words(words: Sequence[str], declared: Mapping[str, str]) -> list[str]
     found: list[str] = []
     end = list(words).index("--") if "--" in words else len(words)
     for word in words[:end]:
+        if found[-1:] == [WORDS]:  # whose value may begin with dashes: --args "--learning_rate=1e-5"
+            found[-1] += f"={word}"
+            continue
         if found[-2:-1] == ["--set"] and CHANGE.match(word):
             found.append("--set")
         name, equals, value = word.partition("=")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import show, table, tell
 from open_r1.cli.options import add, add_verb
+from open_r1.errors import ConfigError
 
 if TYPE_CHECKING:
     from open_r1.pipeline import Pipeline, Selection
@@ -36,6 +37,10 @@ def add_parser(subparsers: Any) -> None:
     add(chosen, "only", metavar="STAGE", help="run this stage alone")
     force = "run a stage again though it is done, and all that read what it makes; may be repeated"
     add(chosen, "force", metavar="STAGE", action="append", default=[], help=force)
+    slurm = parser.add_argument_group("on a cluster")
+    jobs = "submit a Slurm job for each stage, which waits for the jobs of the stages that it needs"
+    add(slurm, "slurm", action="store_true", help=jobs)
+    add(slurm, "wait", action="store_true", help="wait for these jobs, and name the log of one that fails")
     add(parser, "dry-run", help="check the recipe and show the graph of its stages, run nothing")
     parser.set_defaults(run=run)
 
@@ -47,24 +52,47 @@ def run(arguments: argparse.Namespace) -> int:
 
     pipeline = read_pipeline(arguments.pipeline, arguments.output_dir, arguments.seed, arguments.set)
     selection = Selection(arguments.start, arguments.until, arguments.only, tuple(arguments.force))
+    if arguments.wait and not arguments.slurm:
+        raise ConfigError("--wait waits for Slurm's jobs; give --slurm too.")
     if arguments.dry_run:
-        return show_stages(pipeline, selection)
+        show_stages(pipeline, selection)
+        if arguments.slurm:
+            show_jobs(pipeline, selection, words_of(arguments, pipeline))
+        show(f"into {pipeline.output_dir}, seed {pipeline.seed}; nothing was run")
+        return 0
     started = time.monotonic()
-    run_pipeline(pipeline, tell, arguments.overwrite, selection)
+    if arguments.slurm:
+        from open_r1.pipeline.jobs import submit_pipeline, wait_for_jobs
+
+        words = words_of(arguments, pipeline)
+        submitted = submit_pipeline(pipeline, words, tell, arguments.overwrite, selection)
+        if not arguments.wait:
+            tell(
+                f"{len(submitted)} jobs are queued; open-r1 run {arguments.pipeline} --dry-run shows how far they are"
+            )
+            return 0
+        wait_for_jobs(pipeline, submitted, tell)
+    else:
+        run_pipeline(pipeline, tell, arguments.overwrite, selection)
     tell(f"{pipeline.name} is done in {time.monotonic() - started:.0f} s: {pipeline.output_dir}")
     return 0
 
 
-def show_stages(pipeline: Pipeline, selection: Selection) -> int:
+def words_of(arguments: argparse.Namespace, pipeline: Pipeline) -> list[str]:
+    """The words of `open-r1 run` that name this pipeline with its settings, for a job."""
+    changes = [word for change in arguments.set for word in ("--set", change)]
+    given = ["--output_dir", str(pipeline.output_dir), "--seed", str(pipeline.seed)]
+    return [str(arguments.pipeline), *given, *changes]
+
+
+def show_stages(pipeline: Pipeline, selection: Selection) -> None:
     """The stages as a tree with what each needs and its state, checked as far as possible without running them."""
     from open_r1.pipeline.graph import edges_of, show_tree
+    from open_r1.pipeline.jobs import log_of, queued_jobs
     from open_r1.pipeline.runner import read_states
 
-    chosen, forced, states = (
-        selection.choose(pipeline.stages),
-        selection.forced(pipeline.stages),
-        read_states(pipeline),
-    )
+    chosen, forced = selection.choose(pipeline.stages), selection.forced(pipeline.stages)
+    states = read_states(pipeline) | {name: f"in job {job}" for name, job in queued_jobs(pipeline).items()}
     stages, edges = {stage.name: stage for stage in pipeline.stages}, edges_of(pipeline.stages)
     for stage in pipeline.stages:
         stage.prepare(pipeline.output_dir, pipeline.seed)
@@ -74,5 +102,16 @@ def show_stages(pipeline: Pipeline, selection: Selection) -> int:
         state = states[name] if name in chosen else "left out"
         rows.append((shown, stages[name].kind, needs, "forced" if name in forced & chosen else state))
     show(table(rows, ("stage", "kind", "needs", "state")))
-    show(f"into {pipeline.output_dir}, seed {pipeline.seed}; nothing was run")
-    return 0
+    for name in (name for name in stages if states[name] == "failed" and log_of(pipeline, name)):
+        show(f"{name} failed: see {log_of(pipeline, name)}")
+
+
+def show_jobs(pipeline: Pipeline, selection: Selection, words: list[str]) -> None:
+    """The script of every job; where it waits for others, their stages are named in place of numbers."""
+    from open_r1.launch.site import read_site
+    from open_r1.pipeline.jobs import plan_jobs
+    from open_r1.pipeline.runner import read_states
+
+    site, states = read_site(), read_states(pipeline)
+    for job in plan_jobs(pipeline, selection.choose(pipeline.stages), words, states):
+        show(f"--- {job.name}.slurm\n{job.script(site)}")

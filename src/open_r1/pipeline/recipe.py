@@ -65,6 +65,7 @@ def read_pipeline(
         before[stage.name] = stage
     for stage in stages:
         stage.check()
+        stage.read_resources()
         stage.own_inputs()
     return Pipeline(path, settings.name or path.stem, Path(folder), chosen_seed, settings.threads, stages)
 

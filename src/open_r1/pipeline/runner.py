@@ -42,10 +42,13 @@ class Progress:
 
     def mark(self, index: int, status: str, seconds: float = 0.0, **more: Any) -> None:
         """Record a stage's status and duration in seconds in `pipeline.json`, and what others have done meanwhile."""
-        self.stages[index] |= {"status": status, "seconds": round(seconds, 1), **more}
-        self.marked.add(index)
         earlier = read_json(self.path).get("stages", []) if self.path.exists() else []
         by_name = {entry["name"]: entry for entry in earlier}
+        own = by_name.get(self.stages[index]["name"], {})
+        if own.get("job") == os.environ.get("SLURM_JOB_ID", ""):
+            more |= {"job": own["job"], "log": own["log"]}
+        self.stages[index] |= {"status": status, "seconds": round(seconds, 1), **more}
+        self.marked.add(index)
         for other in (stage for at, stage in enumerate(self.stages) if at not in self.marked):
             other |= by_name.get(other["name"], {}) | {"kind": other["kind"]}
             done = RunDir(self.pipeline.output_dir / other["name"]).done

@@ -16,7 +16,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, NewType
 
-from open_r1.configs.reader import Setting
+from open_r1.configs.fields import setting
+from open_r1.configs.ranges import Range
+from open_r1.configs.reader import Setting, as_setting
+from open_r1.configs.types import read_record
 from open_r1.data.sources.local import is_local_name
 from open_r1.errors import ConfigError
 from open_r1.hub.folders import looks_local, model_files
@@ -29,10 +32,22 @@ STAGE_NAME = re.compile(
     r"[A-Za-z0-9_-]+"
 )  # a stage's name is its folder's; what has a dot or a slash is the user's own
 
-COMMON = ("written", "after")  # fields of every stage that have no part in what it makes
+COMMON = ("written", "after", "resources")  # fields of every stage that have no part in what it makes
 
 WEIGHTS = "model.safetensors"  # what every stage that makes a model makes
 
+
+@dataclass(frozen=True)
+class Resources:
+    """What the Slurm job of a stage asks for."""
+
+    gpus_per_node: int | None = setting(
+        None, "GPUs; by default the site's for a training, one for an evaluation, else none.", Range(0)
+    )
+    time_limit: str = setting("", "As sbatch takes it, `2-00:00:00`; by default the partition's.")
+
+
+RESOURCES = "What its Slurm job asks for; see the table of its keys."
 AFTER = "Stages, such as gates, that must be done before this one, which reads nothing of them."
 
 KINDS: dict[str, type[Stage]] = {}  # every kind of stage by its name in a recipe
@@ -58,13 +73,14 @@ class Context:
 class Stage(ABC):
     """Base of all kinds; `base` is the recipe's folder, `written` the settings with lines, other fields settings.
 
-    `after` orders stages of which none reads the other, so it is no part of the fingerprint.
+    `after` orders stages of which none reads the other; it and `resources` have no part in the fingerprint.
     """
 
     name: str
     base: Path
     written: tuple[Setting, ...] = field(default=(), kw_only=True, repr=False, compare=False)
     after: list[str] = field(default_factory=list, kw_only=True, metadata={"help": AFTER})
+    resources: dict[str, Any] = field(default_factory=dict, kw_only=True, metadata={"help": RESOURCES})
     kind: ClassVar[str]
     makes: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[tuple[str, ...]] = ()
@@ -72,6 +88,7 @@ class Stage(ABC):
     """Setting that names a stage -> the file that is read of its folder."""
     resumes: ClassVar[bool] = False
     always: ClassVar[bool] = False
+    gpus: ClassVar[int | None] = 0  # that its job asks for; None for those of the site
     reads_all: ClassVar[bool] = False
     """Whether it reads the folders of all stages before it."""
 
@@ -111,7 +128,12 @@ class Stage(ABC):
 
     def setting(self, key: str) -> Setting | None:
         """A setting as the recipe has it; None where it is left out."""
-        return next((setting for setting in self.written if setting.key == key), None)
+        return next((one for one in self.written if one.key == key), None)
+
+    def read_resources(self) -> Resources:
+        """What the stage's job asks for. ConfigError, with the line, for what can't be asked for."""
+        written = self.setting("resources") or as_setting("resources", self.resources, "")
+        return read_record(Resources, written.parts, f"stage '{self.name}': resources", written.origin)
 
     def settings(self) -> dict[str, Any]:
         """The settings that decide what the stage makes."""

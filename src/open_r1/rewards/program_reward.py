@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
+from types import SimpleNamespace
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from open_r1.execution.contests.rows import BYTES_PER_MB, ProblemError, Row
 from open_r1.execution.judge.judge import Judge, shared_judge
@@ -19,7 +20,7 @@ from open_r1.execution.judge.test_cases import UnusableTestsError
 from open_r1.execution.programs import Provider
 from open_r1.execution.providers import get_provider
 from open_r1.records import Outcome
-from open_r1.rewards.base import NOT_APPLICABLE, Columns
+from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction
 from open_r1.rewards.spec import RewardSetting
 from open_r1.text.fences import extract_code
 from open_r1.text.thinking import visible_part
@@ -28,6 +29,13 @@ logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 256 * BYTES_PER_MB
 """Problems are judged together until their tests have this size; one alone may have more."""
+
+OF_PROVIDER = {
+    "num_parallel": "parallel_code_exec_per_proc",
+    "e2b_router_url": "e2b_router_url",
+    "morph_router_url": "morph_router_url",
+}
+"""Keywords of a direct call -> the provider's settings."""
 
 MAX_LISTED_TESTS = 200
 NO_CODE = "no_code"
@@ -86,6 +94,8 @@ class ProgramScorer(ABC, Generic[Problem]):
     """Columns of a problem. Where a row has none of them, it is another kind of problem."""
     may_have: ClassVar[tuple[str, ...]] = ()
     no_code: ClassVar[Outcome] = Outcome(0.0, NO_CODE)
+    keywords: ClassVar[Mapping[str, str]] = {"test_batch_size": "test_batch_size"}
+    """Keywords of a direct call, beside the provider's -> the scorer's fields."""
 
     provider: str | Provider = "local"
     settings: Any = None
@@ -102,6 +112,17 @@ class ProgramScorer(ABC, Generic[Problem]):
     @abstractmethod
     def score(self, judge: Judge, samples: Sequence[Submitted[Problem]]) -> list[Outcome]:
         """An outcome for each program, in order."""
+
+    def with_keywords(self, given: Mapping[str, Any]) -> Self:
+        """The scorer that a direct call's keywords ask for. ConfigError for a provider that can't be used here."""
+        changes = {self.keywords[name]: value for name, value in given.items() if name in self.keywords}
+        of_provider = {OF_PROVIDER[name]: value for name, value in given.items() if name in OF_PROVIDER}
+        if of_provider or "provider_type" in given:
+            name = self.provider if isinstance(self.provider, str) else self.provider.name
+            settings = SimpleNamespace(**getattr(self.settings, "__dict__", {}) | of_provider)
+            provider = checked_provider(given.get("provider_type", name), settings)
+            changes |= {"provider": provider, "settings": settings}
+        return replace(self, **changes)
 
     @property
     def judge(self) -> Judge:
@@ -145,6 +166,29 @@ class ProgramScorer(ABC, Generic[Problem]):
 
     def _judge_all(self, waiting: dict[int, Submitted[Problem]]) -> dict[int, Outcome]:
         return dict(zip(waiting, self.score(self.judge, [*waiting.values()]), strict=True)) if waiting else {}
+
+
+class ProgramReward(RewardFunction):
+    """A reward for programs, which a direct call may change by Open-R1's keywords.
+
+    code_reward(completions, verification_info=infos, provider_type="e2b", num_parallel=4)
+
+    A keyword with a list is a column, as always.
+    """
+
+    def __init__(self, name: str, scorer: ProgramScorer[Any]) -> None:
+        super().__init__(name, scorer, scorer.needs)
+        self.scorer = scorer
+
+    def score(self, *args: Any, **columns: Any) -> list[Outcome]:
+        """As every reward's; ConfigError for a keyword's value that can't be used."""
+        known = ("provider_type", *OF_PROVIDER, *self.scorer.keywords)
+        given = {name: columns.pop(name) for name in known if isinstance(columns.get(name), str | int)}
+        if not given:
+            return super().score(*args, **columns)
+        return RewardFunction(self.__name__, self.scorer.with_keywords(given), self.needs_columns).score(
+            *args, **columns
+        )
 
 
 def rows_of(columns: Columns, names: Sequence[str], count: int) -> list[Row]:

@@ -67,7 +67,8 @@ class ProgressCallback(TrainerCallback):
 class StopCallback(TrainerCallback):
     """Ends training with a checkpoint after a step at which a generation ends, once a signal asks for it.
 
-    A second signal stops at once. The processes of a launch agree on the step, and on whether SIGTERM asked.
+    A second interrupt stops at once; SIGTERM, which a scheduler and a launcher may both send, counts once. The processes
+    of a launch agree on the step, and on whether SIGTERM asked.
     """
 
     def __init__(self, accelerator: Any, period: int, report: Report) -> None:
@@ -75,10 +76,12 @@ class StopCallback(TrainerCallback):
         self.is_asked = self.is_terminated = self.has_stopped = False
 
     def ask(self, number: int = signal.SIGINT, *_: Any) -> None:
-        """Handle a signal. KeyboardInterrupt for a second one."""
+        """Handle a signal. KeyboardInterrupt for an interrupt after another signal."""
         self.is_terminated |= number == signal.SIGTERM
         if self.is_asked:
-            raise KeyboardInterrupt
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
         self.is_asked = True
         self.report("stopping with a checkpoint after this step; interrupt again to stop at once")
 

@@ -75,6 +75,42 @@ class StageArguments:
         check_settings(self.kind, self.script, self.training, self.model)
         check_libraries(self.training, self.model)
 
+    @classmethod
+    def of_made(cls, kind: StageKind, script: Any, training: Any, model: Any) -> StageArguments:
+        """The arguments of a program that made the dataclasses itself, by `trl.TrlParser` or by hand.
+
+        They are used as they are: nothing is translated or adapted to the machine. ConfigError for dataclasses of another
+        kind, and for settings that contradict each other.
+        """
+        made, arguments = (script, training, model), object.__new__(cls)
+        classes = (type(script), type(training), type(model))
+        for one, wanted in zip(made, stage_classes_of(kind), strict=True):
+            if not isinstance(one, wanted):
+                raise ConfigError(
+                    f"{kind}.main takes a {wanted.__name__} of open_r1.configs, but was given a {type(one).__module__}."
+                    f"{type(one).__name__}; make it of that class."
+                )
+        defaults = defaults_of(classes)
+        given = {
+            name: getattr(one, name) for one in made for name in (f.name for f in dataclasses.fields(one) if f.init)
+        }
+        if given.get("steps_per_generation") is not None:
+            given["generation_batch_size"] = None  # TRL derives one of the two from the other, and refuses both
+        origins = {name: "default" if given[name] == defaults[name] else "program" for name in given}
+        parts = {
+            "kind": kind,
+            "classes": classes,
+            "given": given,
+            "origins": origins,
+            "notices": (),
+            "adaptations": (),
+        }
+        for name, part in (parts | {"replaced": {}, "script": script, "training": training, "model": model}).items():
+            object.__setattr__(arguments, name, part)
+        check_settings(kind, script, training, model)
+        check_libraries(training, model)
+        return arguments
+
     def values(self) -> dict[str, Any]:
         """Each setting as used, secrets left out."""
         merged: dict[str, Any] = {}
@@ -107,6 +143,13 @@ class StageArguments:
         if origin == "default" and plain(self.given[key]) != value:
             return f"# {line}  (derived)"
         return f"# {line}  (secret)" if key in SECRETS and value else f"{line}  # {origin}"
+
+
+def stage_classes_of(kind: StageKind) -> tuple[type, type, type]:
+    """The dataclasses of a stage; TRL is loaded here."""
+    from open_r1.training.arguments import stage_classes
+
+    return stage_classes(kind)
 
 
 def as_yaml(value: Any) -> str:

@@ -24,26 +24,11 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback
 
+from open_r1.gpus import of_device
 from open_r1.training.micro_batches import MicroBatch
 
 WAITING, EVALUATION = "waiting", "evaluation"
 GIGA = 1e9
-
-PEAK_FLOPS = {
-    "B200": 2.25e15,
-    "H200": 9.89e14,
-    "H100 PCIe": 7.56e14,
-    "H100 NVL": 8.35e14,
-    "H100": 9.89e14,
-    "A100": 3.12e14,
-    "L40S": 3.62e14,
-    "L40": 1.81e14,
-    "L4": 1.21e14,
-    "A10G": 7.0e13,
-    "RTX 4090": 1.65e14,
-    "RTX 3090": 7.1e13,
-}
-"""Dense bfloat16 operations a second by a part of the device's name, the first that fits; NVIDIA's data sheets."""
 
 
 class PhaseClock:
@@ -239,5 +224,5 @@ def peak_flops(device: torch.device) -> float | None:
     """Dense bfloat16 operations a second of a device whose data sheet is known."""
     if device.type != "cuda":
         return None
-    name = torch.cuda.get_device_name(device)
-    return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
+    gpu = of_device(torch.cuda.get_device_name(device))
+    return gpu.flops if gpu else None

@@ -191,3 +191,33 @@ def test_a_gate_that_can_not_be_evaluated_is_refused(recipe: Path, change: str, 
     recipe.write_text(GATED)
     with pytest.raises(ConfigError, match=message):
         read_pipeline(recipe, changes=[change])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "traces.resources.gpus_per_node=-1",
+            "stage 'traces': resources: gpus_per_node must be at least 0, but is -1",
+        ),
+        ("traces.resources.gpus=1", "stage 'traces': resources: unknown setting 'gpus'"),
+    ],
+)
+def test_resources_that_can_not_be_asked_for_are_refused(recipe: Path, change: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_pipeline(recipe, changes=[change])
+
+
+def test_a_job_asks_for_what_its_stage_needs(recipe: Path) -> None:
+    from open_r1.pipeline.jobs import plan_jobs
+
+    recipe.write_text(GATED)
+    changes = ["traces.resources.gpus_per_node=2", "traces.resources.time_limit=1:00"]
+    pipeline = read_pipeline(recipe, changes=changes)
+    jobs = plan_jobs(pipeline, {"before", "enough", "traces"}, ["p.yaml"], read_states(pipeline))
+    assert [(job.name, job.gpus_per_node, job.after, job.time_limit) for job in jobs] == [
+        ("before", 1, (), ""),
+        ("enough", 0, ("before",), ""),
+        ("traces", 2, ("enough",), "1:00"),
+    ]
+    assert jobs[1].command[-4:] == ("run", "p.yaml", "--only", "enough")

@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 
-from open_r1.errors import DataError
+from open_r1.errors import ConfigError, DataError
 from open_r1.execution.programs import Execution, Program, Status
 from open_r1.execution.providers.scripted import ScriptedProvider, Trouble
-from open_r1.rewards import get_binary_code_reward, get_code_reward, required_columns
+from open_r1.rewards import (
+    binary_code_reward,
+    code_reward,
+    get_binary_code_reward,
+    get_code_reward,
+    program_reward,
+    required_columns,
+)
 from open_r1.rewards.functions.code import allowed_failures
 from open_r1.rewards.program_reward import MAX_LISTED_TESTS
 
@@ -210,3 +217,52 @@ def test_infos_that_cannot_be_compared_are_no_fault() -> None:
 def test_an_empty_batch_and_a_batch_without_programs_run_nothing() -> None:
     assert score(get_code_reward, [], [])[0] == []
     assert score(get_code_reward, ["x", "y"], [info(1), None])[1] == []
+
+
+def test_a_direct_call_chooses_the_provider_by_open_r1s_keywords(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, Any]] = []
+    with ScriptedProvider(run) as provider:
+
+        def choose(name: str, settings: Any) -> ScriptedProvider:
+            asked.append((name, vars(settings)))
+            return provider
+
+        monkeypatch.setattr(program_reward, "checked_provider", choose)
+        for reward in (code_reward, binary_code_reward):
+            values = reward(
+                [block("good"), block("fails1")],
+                verification_info=[info(1)] * 2,
+                provider_type="e2b",
+                num_parallel=4,
+                e2b_router_url="localhost:8000",
+            )
+            assert values == [1.0, 0.0]
+    assert asked == [("e2b", {"parallel_code_exec_per_proc": 4, "e2b_router_url": "localhost:8000"})] * 2
+
+
+def test_an_unknown_provider_of_a_direct_call_is_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown execution provider 'e2bb'; did you mean 'e2b'"):
+        code_reward([block("good")], verification_info=[info(1)], provider_type="e2bb")
+
+
+def test_a_direct_call_may_ask_for_one_language() -> None:
+    with ScriptedProvider(run) as provider:
+        infos, texts = [info(1), info(1, language="c++")], [block("good"), block("good", "cpp")]
+        reward = get_code_reward(provider)
+        assert reward(texts, verification_info=infos) == [1.0, 1.0]
+        with pytest.raises(DataError, match="verification_info of this batch has cpp, python"):
+            reward(texts, verification_info=infos, enforce_same_language=True)
+
+
+def test_a_direct_call_may_say_how_many_tests_run_together() -> None:
+    columns = {"verification_info": [info(*range(10))]}
+    for options, count in (({}, 2), ({"test_batch_size": 10}, 10)):
+        with ScriptedProvider(run) as provider:
+            assert get_binary_code_reward(provider)([block("fails1")], **columns, **options) == [0.0]
+            assert len(provider.asked) == count
+
+
+def test_a_column_named_like_a_keyword_is_a_column() -> None:
+    with ScriptedProvider(run) as provider:
+        columns = {"verification_info": [info(1)], "provider_type": ["e2b"], "num_parallel": [3]}
+        assert get_code_reward(provider)([block("good")], **columns) == [1.0]

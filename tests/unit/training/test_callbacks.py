@@ -136,6 +136,14 @@ def test_a_signal_ends_training_with_a_checkpoint_where_a_generation_ends() -> N
         callback.ask()
 
 
+def test_sigterm_that_comes_twice_is_one_request() -> None:
+    callback = StopCallback(SimpleNamespace(num_processes=1), 1, lambda line: None)
+    callback.ask(signal.SIGTERM)
+    callback.ask(signal.SIGTERM)
+    assert callback.is_terminated
+    assert stop_at(1, callback)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_says_what_is_kept_or_lost(tmp_path: Path, number: int) -> None:
     trainer = SimpleNamespace(
@@ -146,7 +154,7 @@ def test_a_stopped_run_says_what_is_kept_or_lost(tmp_path: Path, number: int) ->
     def stop_twice(run: RunDir) -> None:
         with stopping_with_checkpoint(trainer, run, lambda line: None):
             os.kill(os.getpid(), number)
-            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt, match="stopped before the first checkpoint: 3 steps are lost") as ended:

@@ -39,6 +39,10 @@ SCORING_MODES: tuple[ScoringMode, ...] = get_args(ScoringMode)
 NO_CODE_VALUE, COMPILE_ERROR = -1.0, -0.1
 SHARE_WEIGHT = 0.1
 
+PYTHON_PATCH = (
+    "import collections, collections.abc, fractions, math, sys; sys.set_int_max_str_digits(0); fractions.gcd = math.gcd; "
+    "vars(collections).update((name, getattr(collections.abc, name)) for name in collections.abc.__all__)\n"
+)
 _JUDGE_DEFINES = '#define ONLINE_JUDGE 1\n#line 1 "main.cpp"\n'
 _NO_PYTHON = re.compile(r"exit status 1: (?:SyntaxError|IndentationError|TabError)\b")
 _YES_NO = frozenset({b"yes", b"no"})
@@ -162,6 +166,17 @@ def _no_files(problem: CodeforcesProblem) -> ProblemError:
         f"problem '{problem.id}' is to be written to {OUTPUT_FILE}, but programs can't write files on this provider "
         "(for the local one, see `open-r1 executor check`); leave out rows whose input_mode is file.",
     )
+
+
+def patch_code(code: str, language: str) -> str:
+    """A submission with what models leave out: C++'s headers and `std`; for Python what its older versions had."""
+    language = submission_language(language)
+    if language == "cpp":
+        std = "" if "using namespace std;" in code or "std::" in code else "using namespace std;\n"
+        return f'#include <bits/stdc++.h>\n{std}#line 1 "main.cpp"\n{code}'
+    if language != "python" or "from __future__" in code:
+        return code
+    return PYTHON_PATCH + code
 
 
 def check_scoring_mode(mode: str) -> ScoringMode:

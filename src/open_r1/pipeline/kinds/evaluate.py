@@ -32,6 +32,7 @@ class EvaluationStage(Stage):
     kind: ClassVar[str] = "evaluate"
     makes: ClassVar[tuple[str, ...]] = ("summary.json", "samples.jsonl")
     resumes: ClassVar[bool] = True
+    gpus: ClassVar[int | None] = 1
     reads: ClassVar[Mapping[str, str]] = {"model": WEIGHTS, "problems": "held_out.jsonl", "baseline": "summary.json"}
 
     model: StageName = setting(MISSING, "The stage with the model, or a folder or Hub id.")

@@ -67,7 +67,7 @@ class TracesStage(Stage):
                 {"role": "assistant", "content": render_completion(trace.thinking, trace.answer)},
             ]
             columns = {"style": style, "family": problem.family, "difficulty": problem.difficulty}
-            rows.append({"messages": messages, **columns})
+            rows.append({"messages": messages, **columns, "problem_id": problem.id, "solution": problem.gold})
         write_jsonl(context.run.path / "traces.jsonl", rows)
         lazy = sum(row["style"] == "lazy" for row in rows)
         context.report(f"{len(rows)} traces, {lazy} of them lazy")

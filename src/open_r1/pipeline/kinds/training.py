@@ -28,6 +28,7 @@ class TrainingStage(Stage):
 
     makes: ClassVar[tuple[str, ...]] = (WEIGHTS,)
     resumes: ClassVar[bool] = True
+    gpus: ClassVar[int | None] = None
     recipe: str = setting("", "The recipe of the stage, by its path from the pipeline's.")
     overrides: dict[str, Any] = setting({}, "Settings in place of the recipe's.")
 

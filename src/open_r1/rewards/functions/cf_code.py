@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import open_r1.rewards.program_reward as programs
 from open_r1.execution.contests.case_files import GeneratedTests
@@ -16,6 +16,7 @@ from open_r1.execution.contests.codeforces import (
     CodeforcesProblem,
     ScoringMode,
     check_scoring_mode,
+    patch_code,
     score_programs,
     submission_language,
 )
@@ -36,14 +37,22 @@ MAY_HAVE = (
 
 @dataclass
 class CodeforcesScorer(programs.ProgramScorer[CodeforcesProblem]):
-    """Codeforces problems' results by a mode. `given_tests` has generated ones, by default those of CF_TESTS_FOLDER."""
+    """Codeforces problems' results by a mode. `given_tests` has generated ones, by default those of CF_TESTS_FOLDER.
+
+    `is_patched` adds what submissions often lack (`patch_code`).
+    """
 
     needs, may_have = NEEDS, (*MAY_HAVE, "language")
     no_code = Outcome(NO_CODE_VALUE, programs.NO_CODE)
+    keywords: ClassVar = {**programs.ProgramScorer.keywords, "scoring_mode": "mode", "patch_code": "is_patched"}
 
     mode: ScoringMode = "weighted_sum"
     language: str = "python"
     given_tests: GeneratedTests | None = None
+    is_patched: bool = False
+
+    def __post_init__(self) -> None:
+        check_scoring_mode(self.mode)
 
     @cached_property
     def tests(self) -> GeneratedTests | None:
@@ -58,6 +67,8 @@ class CodeforcesScorer(programs.ProgramScorer[CodeforcesProblem]):
 
     def score(self, judge: Judge, samples: Sequence[programs.Submitted[CodeforcesProblem]]) -> list[Outcome]:
         """Each program's value by the scoring mode, with its tests' results."""
+        if self.is_patched:
+            samples = [one._replace(code=patch_code(one.code, one.language)) for one in samples]
         results = score_programs(judge, samples, self.mode, self.test_batch_size)
         return [
             Outcome(result.value(self.mode), result.reason, {"tests": programs.list_tests(result.judged)})
@@ -81,7 +92,7 @@ def get_cf_code_reward(
         tests: Where generated tests come from; by default CF_TESTS_FOLDER.
     """
     options = (check_scoring_mode(scoring_mode), language, tests)
-    return RewardFunction("cf_code_reward", CodeforcesScorer(provider, settings, test_batch_size, *options), NEEDS)
+    return programs.ProgramReward("cf_code_reward", CodeforcesScorer(provider, settings, test_batch_size, *options))
 
 
 cf_code_reward = get_cf_code_reward()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import open_r1.rewards.program_reward as programs
+from open_r1.errors import DataError
 from open_r1.execution.judge.judge import Judge, Submission, SubmissionResult
 from open_r1.execution.judge.test_cases import Verification, read_verification
 from open_r1.execution.programs import Program, Provider
 from open_r1.records import Outcome
-from open_r1.rewards.base import NOT_APPLICABLE, RewardFunction
+from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction
 from open_r1.rewards.spec import Example, RewardSpec
 from open_r1.text.languages import ALIASES, canonical_language
 
@@ -21,10 +23,19 @@ NEEDS = ("verification_info",)
 BINARY_THRESHOLD = 0.99
 
 
+@dataclass
 class CodeScorer(programs.ProgramScorer[Verification]):
-    """The share of the tests that a program passes."""
+    """The share of the tests that a program passes; `enforce_same_language` refuses a batch of several languages."""
 
     needs = NEEDS
+    keywords: ClassVar = {**programs.ProgramScorer.keywords, "enforce_same_language": "enforce_same_language"}
+
+    enforce_same_language: bool = False
+
+    def __call__(self, texts: list[str], columns: Columns) -> list[Outcome]:
+        if self.enforce_same_language:
+            refuse_several_languages(columns["verification_info"])
+        return super().__call__(texts, columns)
 
     def read(self, row: programs.Row) -> tuple[Verification, str] | Outcome:
         """The tests and their language; an outcome without a value where there are none or the language is unknown."""
@@ -51,6 +62,7 @@ class CodeScorer(programs.ProgramScorer[Verification]):
         return judged.share, judged.reason
 
 
+@dataclass
 class BinaryCodeScorer(CodeScorer):
     """1 where a program passes more than `BINARY_THRESHOLD` of the tests, else 0; no more tests run than decide it."""
 
@@ -67,6 +79,16 @@ class BinaryCodeScorer(CodeScorer):
         return None if judged.share is None else float(judged.share > BINARY_THRESHOLD), judged.reason
 
 
+def refuse_several_languages(infos: Sequence[Any]) -> None:
+    """DataError where the problems of a batch are to be solved in more than one language."""
+    read = [read_verification(info) for info in infos]
+    if len(languages := sorted({canonical_language(one.language) for one in read if one is not None})) > 1:
+        raise DataError(
+            f"enforce_same_language is set, but the verification_info of this batch has {', '.join(languages)}; give the "
+            "problems of one language at a time, or leave it out."
+        )
+
+
 def allowed_failures(num_tests: int) -> int:
     """How many of so many tests may fail with still more than 0.99 of them passed."""
     return (num_tests - 1) // 100
@@ -74,14 +96,14 @@ def allowed_failures(num_tests: int) -> int:
 
 def get_code_reward(provider: str | Provider = "local", settings: Any = None) -> RewardFunction:
     """The share of tests passed; arguments as for `programs.ProgramScorer`."""
-    return RewardFunction("code_reward", CodeScorer(provider, settings), NEEDS)
+    return programs.ProgramReward("code_reward", CodeScorer(provider, settings))
 
 
 def get_binary_code_reward(
     provider: str | Provider = "local", settings: Any = None, test_batch_size: int = 1
 ) -> RewardFunction:
     """1 where more than 0.99 of the tests are passed, else 0; arguments as for `programs.ProgramScorer`."""
-    return RewardFunction("binary_code_reward", BinaryCodeScorer(provider, settings, test_batch_size), NEEDS)
+    return programs.ProgramReward("binary_code_reward", BinaryCodeScorer(provider, settings, test_batch_size))
 
 
 code_reward = get_code_reward()

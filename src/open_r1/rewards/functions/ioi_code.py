@@ -61,7 +61,7 @@ def get_ioi_code_reward(
     provider: str | Provider = "local", settings: Any = None, test_batch_size: int = 1, tests: IoiTests | None = None
 ) -> RewardFunction:
     """The reward with the settings of `IoiScorer`."""
-    return RewardFunction("ioi_code_reward", IoiScorer(provider, settings, test_batch_size, tests), NEEDS)
+    return programs.ProgramReward("ioi_code_reward", IoiScorer(provider, settings, test_batch_size, tests))
 
 
 ioi_code_reward = get_ioi_code_reward()

@@ -208,3 +208,56 @@ def test_what_is_wrong_with_a_problem_is_said_once(caplog):
     assert [record.message for record in caplog.records if "5/Q" in record.message] == [
         "unscored (bad_limit): problem '5/Q' has time_limit = 0.0; it must be a number above 0."
     ]
+
+
+def test_a_direct_call_of_cf_code_chooses_the_scoring_mode(sandbox, generated):
+    reward = get_cf_code_reward(sandbox, tests=generated)
+    rows = columns_of([tasks.cf_row(generated_tests=3, language="python")])
+    texts = [tasks.fenced(tasks.SUM_PARTIAL)]
+    assert reward(texts, **rows, scoring_mode="partial") == [pytest.approx(6 / 7)]
+    assert reward(texts, **rows, scoring_mode="pass_fail", test_batch_size=-1) == [0.0]
+    assert reward(texts, **rows) == [pytest.approx(0.6 / 7)]
+    with pytest.raises(ConfigError, match="scoring_mode"):
+        reward(texts, **rows, scoring_mode="partia")
+
+
+OLD_PYTHON = """from fractions import gcd
+from collections import Mapping
+a, b = map(int, input().split())
+print(a + b + gcd(2, 3) - 1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "language"),
+    [(OLD_PYTHON, "python"), ("int main() { int a, b; cin >> a >> b; cout << a + b; }", "cpp")],
+)
+def test_patch_code_adds_what_submissions_leave_out(sandbox, code, language):
+    row = tasks.cf_row(official_tests=[{"input": "2 2", "output": "4"}], language=language)
+    reward = get_cf_code_reward(sandbox)
+    assert reward([tasks.fenced(code, language)], **columns_of([row])) != [pytest.approx(1.1)]
+    assert reward([tasks.fenced(code, language)], **columns_of([row]), patch_code=True) == [pytest.approx(1.1)]
+
+
+def test_open_r1s_scoring_functions_score_rows_as_its_users_call_them(sandbox):
+    import asyncio
+
+    from open_r1.utils.competitive_programming import add_includes, score_submission, score_subtask
+
+    case = {"test_name": "01", "input": "1 2", "output": "3"}
+    row = {
+        "id": "sum",
+        "subtask": "01",
+        "test_names": ["01"],
+        "time_limit": 2.0,
+        "memory_limit": 256,
+        "grader_files": [],
+    }
+    code = "int main() { int a, b; cin >> a >> b; cout << a + b; }"
+    result = asyncio.run(score_subtask(sandbox, row | {"test_cases": [case]}, code, test_batch_size=-1))
+    assert (result.score, result.status) == (1.0, "AC")
+    row = tasks.cf_row(official_tests=[{"input": "2 2", "output": "4"}])
+    assert asyncio.run(score_submission(sandbox, row, tasks.SUM_RIGHT, submission_language="python")) == 1.1
+    assert asyncio.run(score_submission(sandbox, row, "")) == -1.0
+    assert '#include "aliens.h"' in add_includes("int f();", "aliens")
+    assert add_includes("", "aliens") == ""

@@ -1,0 +1,180 @@
+"""The plan's memory beside what trainings allocate: small models, on the CPU, each option in a process of its own.
+
+    python benchmarks/plan_memory.py [--only NAME …] [--output benchmarks/results/plan_memory.md]
+
+What is measured: the weights, and the most that torch's CPU allocator has given out beside them from the start of TRL's
+`train` to its end, by the profiler's record of every allocation. Pages that the process never touches count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+MIB = 1 << 20
+SHAPE = {"architecture": "qwen2", "hidden_size": 256, "num_layers": 6, "num_heads": 8, "num_key_value_heads": 4,
+         "intermediate_size": 704, "vocab_size": 640, "max_positions": 2048}  # fmt: skip
+WIDE = {**SHAPE, "architecture": "qwen3", "hidden_size": 512, "num_layers": 4, "intermediate_size": 1536}
+SFT = {"per_device_train_batch_size": 8, "max_length": 256, "gradient_checkpointing": False, "bf16": False}
+GRPO = {"per_device_train_batch_size": 16, "num_generations": 8, "max_completion_length": 96, "bf16": False,
+        "gradient_checkpointing": False, "reward_funcs": ["format"], "preflight_prompts": 0}  # fmt: skip
+
+CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], int]] = {
+    "float32": ("sft", SHAPE, SFT, 1),
+    "float32, checkpointing": ("sft", SHAPE, {**SFT, "gradient_checkpointing": True}, 1),
+    "bf16 over float32 weights": ("sft", SHAPE, {**SFT, "bf16": True}, 1),
+    "bf16 over float32, checkpointing": ("sft", SHAPE, {**SFT, "bf16": True, "gradient_checkpointing": True}, 1),
+    "bfloat16 weights": ("sft", SHAPE, {**SFT, "dtype": "bfloat16"}, 1),
+    "Qwen3, 4 × 512": ("sft", WIDE, {**SFT, "per_device_train_batch_size": 4, "max_length": 512}, 1),
+    "Qwen3, 2 × 256, 2 micro-batches": ("sft", WIDE, {**SFT, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}, 1),  # noqa: E501
+    "LoRA": ("sft", SHAPE, {**SFT, "use_peft": True, "lora_target_modules": ["all-linear"]}, 1),
+    "LoRA, checkpointing": ("sft", SHAPE, {**SFT, "use_peft": True, "gradient_checkpointing": True}, 1),
+    "GRPO": ("grpo", SHAPE, GRPO, 1),
+    "DDP, two processes": ("sft", WIDE, {**SFT, "per_device_train_batch_size": 2}, 2),
+}  # fmt: skip
+"""Name -> kind, shape of the model, settings, processes."""
+
+
+def make_inputs(folder: Path, shape: dict[str, Any], length: int) -> None:
+    """A model folder, rows of conversations longer than a sample may be but for one in four, and problems."""
+    from open_r1.training.tiny_models import ModelShape, make_model_folder
+
+    words = "the sum of seven and nine is written below each line of the long table of numbers".split()
+    texts = [" ".join(words[(i + j) % len(words)] for j in range(2 * length)) for i in range(48)]
+    make_model_folder(folder / "model", texts, ModelShape(**shape), 0)
+    rows = [{"messages": [{"role": "user", "content": "Write."},
+                          {"role": "assistant", "content": text[: None if i % 4 else length]}]}
+            for i, text in enumerate(texts)]  # fmt: skip
+    (folder / "sft.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    problems = [
+        {"prompt": f"Compute {i}+{i + 1}, and write the steps.", "solution": str(2 * i + 1)} for i in range(40)
+    ]
+    (folder / "grpo.jsonl").write_text("".join(json.dumps(row) + "\n" for row in problems))
+
+
+def measure(kind: str, folder: Path, settings: dict[str, Any]) -> None:
+    """Train two steps in this process, and write the peak of its allocations beside the results."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+    from transformers import Trainer
+
+    from open_r1.pipeline.training import run_training
+    from open_r1.processes.ranks import rank
+    from open_r1.training.parse import parse_stage
+
+    torch.set_num_threads(1)
+    original, measured = Trainer.train, {}
+
+    def train(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        tensors = [*trainer.model.parameters(), *trainer.model.buffers()]
+        storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+            result = original(trainer, *args, **kwargs)
+        events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]  # type: ignore[union-attr]
+        size = most = 0
+        for event in sorted(events, key=lambda event: event.start_ns()):
+            size += event.nbytes()
+            most = max(most, size)
+        measured.update(weights=sum(storages.values()), peak=sum(storages.values()) + most, events=len(events))
+        return result
+
+    Trainer.train = train  # type: ignore[method-assign]
+    given = {
+        "model_name_or_path": str(folder / "model"),
+        "dataset_name": str(folder / f"{kind}.jsonl"),
+        "max_steps": 3,
+    }
+    given |= {
+        "output_dir": str(folder / "run"),
+        "use_cpu": True,
+        "report_to": "none",
+        "save_strategy": "no",
+    } | settings
+    words: list[str] = []
+    for key, value in given.items():
+        words += [f"--{key}", *map(str, value if isinstance(value, list) else [value])]
+    run_training(parse_stage(kind, words), lambda line: None)  # type: ignore[arg-type]
+    if rank() == 0:
+        (folder / "measured.json").write_text(json.dumps(measured))
+
+
+def run_case(name: str) -> dict[str, Any]:
+    """Measured and planned bytes of a case."""
+    kind, shape, settings, processes = CASES[name]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        make_inputs(folder, shape, settings.get("max_length", 256))
+        launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"] if processes > 1 else []
+        command = [sys.executable, *launcher, __file__, "--child", kind, str(folder), json.dumps(settings)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+        if done.returncode:
+            raise SystemExit(f"{name}: {done.stderr[-3000:]}")
+        measured = json.loads((folder / "measured.json").read_text())
+        return {"name": name, **measured, "plan": planned(kind, folder, settings, processes)}
+
+
+def planned(kind: str, folder: Path, settings: dict[str, Any], processes: int) -> Any:
+    """The plan's memory of a case, by the lengths that its data have."""
+    from open_r1.configs.reader import as_setting
+    from open_r1.launch.plan.architectures import read_architecture
+    from open_r1.launch.plan.memory import Workload, plan_memory
+    from open_r1.launch.plan.settings import read_settings
+    from open_r1.launch.plan.sharding import Sharding
+
+    values = read_settings(kind, [as_setting(key, value, "case") for key, value in settings.items()]).values  # type: ignore[arg-type]
+    length = values.max_length or 0
+    if kind == "grpo":
+        length = (values.max_completion_length or 0) + PROMPT_TOKENS
+    architecture, sharding = read_architecture(str(folder / "model")), Sharding("ddp", processes)
+    batch, accumulation = values.per_device_train_batch_size, values.gradient_accumulation_steps
+    work = Workload(kind, architecture, values, sharding, batch, length, accumulation, on_gpu=False)  # type: ignore[arg-type]
+    return plan_memory(work)
+
+
+PROMPT_TOKENS = 24
+"""Tokens of the problems' prompts, template included."""
+
+
+def main() -> None:
+    """Run the cases and show the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", default=list(CASES), metavar="NAME")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--child", nargs=3, metavar=("KIND", "FOLDER", "SETTINGS"))
+    arguments = parser.parse_args()
+    if arguments.child:
+        kind, folder, settings = arguments.child
+        return measure(kind, Path(folder), json.loads(settings))
+    rows = [as_row(run_case(name)) for name in arguments.only]
+    text = HEADING.format(count=len(rows), command="python benchmarks/plan_memory.py") + "".join(rows)
+    if arguments.output:
+        arguments.output.write_text(text, encoding="utf-8")
+    print(text)
+
+
+HEADING = """# Memory: plan and measurement
+
+`{command}`: {count} trainings of two steps on a CPU; MiB.
+
+| training | measured | plan | difference | fullest at | parts |
+|---|---|---|---|---|---|
+"""
+
+
+def as_row(found: dict[str, Any]) -> str:
+    """A case as a line of the table, shown at once too."""
+    plan, peak = found["plan"], found["peak"]
+    parts = ", ".join(f"{name} {size / MIB:.1f}" for name, size in plan.parts.items())
+    row = (f"| {found['name']} | {peak / MIB:.1f} | {plan.total / MIB:.1f} | {plan.total / peak - 1:+.1%} | {plan.moment} "
+           f"| {parts} |\n")  # fmt: skip
+    print(row, end="", file=sys.stderr, flush=True)
+    return row
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""`open-r1 plan RECIPE`: memory, time and whether it fits, before anything is loaded."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from open_r1.cli.console import show, show_json, table
+from open_r1.cli.options import add, add_verb
+
+if TYPE_CHECKING:
+    from open_r1.launch.plan import Plan
+
+EXAMPLES = """examples:
+  open-r1 plan recipes/OpenR1-Distill-7B/sft/config_distill.yaml --gpus 8xH100-80GB --accelerator zero3
+  open-r1 plan recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml --gpus 1xRTX4090-24GB 8xA100-40GB
+  open-r1 plan recipes/tiny/pipeline.yaml --json"""
+GIB = 1 << 30
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `open-r1 plan` to the commands."""
+    parser = add_verb(
+        subparsers,
+        "plan",
+        "what a recipe needs: memory by part, hours, and whether it fits",
+        EXAMPLES,
+        "Compute what the training of a recipe needs on given GPUs, without loading anything: memory by part, tokens, "
+        "steps, operations and hours; whether it fits, and the nearest change with which it does. A pipeline has a plan "
+        "for each stage that trains.",
+    )
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe of SFT or GRPO, or of a pipeline")
+    add(parser, "gpus", help="GPUs of each node that train; with one, other kinds are compared", nargs="+",
+        metavar="NxGPU", default=["8xH100-80GB"])  # fmt: skip
+    add(parser, "accelerator", help="an accelerate file, or ddp, fsdp, zero2, zero3", metavar="NAME")
+    add(parser, "nodes", help="machines with these GPUs", type=int, default=1, metavar="N")
+    add(parser, "set", help="change a setting of the recipe; of a pipeline: STAGE.KEY=VALUE")
+    add(parser, "rows", help="rows of the training data, where they are not known", type=int, metavar="N")
+    add(parser, "mean_tokens", help="mean tokens of a sample or completion (default: the most)", type=int, metavar="N")
+    add(
+        parser,
+        "mfu",
+        help="share of the GPUs' peak that training reaches (default: 0.35)",
+        type=float,
+        metavar="SHARE",
+    )
+    add(parser, "json")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plan on each of the GPUs, and show the first in full."""
+    from open_r1.gpus import GPUS, read_gpus
+
+    first = make_plans(arguments, arguments.gpus[0])
+    others = list(arguments.gpus[1:])
+    count, gpu = read_gpus(arguments.gpus[0])
+    if not others and not arguments.json:
+        others = [f"{count}x{other.name}" for other in GPUS if other != gpu]
+    more = [make_plans(arguments, gpus) for gpus in others]
+    if arguments.json:
+        plans = [plan.record() for group in (first, *more) for plan in group]
+        hours = [plan["hours"] for plan in plans] if not more else [None]
+        total = None if None in hours else sum(hours)
+        show_json({"fits": all(plan["fits"] for plan in plans), "hours": total, "plans": plans})
+        return 0
+    show("\n\n".join(in_words(plan) for plan in first))
+    if all(plan.machine.gpu is not None for plan in first):
+        rows = [row for group in zip(first, *more, strict=True) for row in map(as_row, group)]
+        show(
+            f"\n{table(rows, ('stage' if len(first) > 1 else 'recipe', 'GPUs', 'GiB', 'of', 'fits', 'hours', 'change'))}"
+        )
+    return 0
+
+
+def make_plans(arguments: argparse.Namespace, gpus: str) -> list[Plan]:
+    """The plans of the recipe on these GPUs: one, or one for each stage of a pipeline that trains."""
+    from open_r1.errors import UsageError
+    from open_r1.launch.plan import plan, plan_pipeline
+    from open_r1.launch.plan.stages import is_pipeline
+
+    for name in ("nodes", "rows", "mean_tokens", "mfu"):
+        value = getattr(arguments, name)
+        if value is not None and not (value > 0 and (name != "mfu" or value <= 1)):
+            span = "above 0 and at most 1" if name == "mfu" else "at least 1"
+            raise UsageError(f"--{name} must be {span}, but is {value}.")
+    options = {"accelerator": arguments.accelerator, "nodes": arguments.nodes, "rows": arguments.rows,
+               "mean_tokens": arguments.mean_tokens, "gpus": gpus}  # fmt: skip
+    options |= {} if arguments.mfu is None else {"mfu": arguments.mfu}
+    if is_pipeline(arguments.recipe):
+        return plan_pipeline(arguments.recipe, arguments.set, **options)
+    return [plan(arguments.recipe, changes=arguments.set, **options)]
+
+
+def in_words(plan: Plan) -> str:
+    """A plan in full: memory by part, time, what it rests on."""
+    memory, time = plan.memory, plan.durations
+    off = " with offload to the host" if memory.host else ""
+    lines = [f"{plan.name}: {plan.kind} of {plan.model}, {billions(plan.architecture.parameters)} parameters"
+             f"{'' if plan.trained == plan.architecture.parameters else f', {billions(plan.trained)} trained'}",
+             f"on {plan.machine.name} by {plan.sharding.strategy}{off}; fullest at {memory.moment}", ""]  # fmt: skip
+    cells = [(name, f"{size / GIB:8.2f} GiB") for name, size in memory.parts.items()]
+    verdict = "fits" if plan.fits else "does not fit"
+    cells.append(("in all", f"{memory.total / GIB:8.2f} GiB of {plan.limit / GIB:.1f}: {verdict}"))
+    node = plan.machine.per_node / GIB
+    cells += [(f"{name}, on the host", f"{size * node:8.2f} GiB a node") for name, size in memory.host.items()]
+    lines.append(table(cells, indent=2))
+    if not plan.fits:
+        lines.append(
+            f"\nnearest change: {'; '.join(plan.change) or 'none of those that are known suffices; take more GPUs'}"
+        )
+    if time is not None:
+        lines.append("")
+        if time.steps is not None:
+            lines.append(f"{time.steps:,} steps, {billions(time.tokens or 0)} tokens, {time.flops:.2e} operations: "
+                         f"{hours(time.hours)} hours")  # fmt: skip
+        sampled = f", {time.generation_seconds:.1f} s of them generation in {time.waves} waves" if time.waves else ""
+        lines.append(f"{time.step_seconds:.1f} s a step{sampled}")
+    return "\n".join([*lines, *plan.assumptions])
+
+
+def as_row(plan: Plan) -> Sequence[Any]:
+    """A plan as a line of the table of GPUs."""
+    time = plan.durations
+    return (Path(plan.name).stem, plan.machine.name, f"{plan.memory.total / GIB:.1f}", f"{plan.limit / GIB:.1f}",
+            "yes" if plan.fits else "no", hours(time.hours if time else None), "; ".join(plan.change))  # fmt: skip
+
+
+def billions(count: float) -> str:
+    """7.62B, 1.2M."""
+    return f"{count / 1e9:.2f}B" if count >= 1e9 else f"{count / 1e6:.1f}M"
+
+
+def hours(value: float | None) -> str:
+    """Hours with one digit, or as many as a short training needs."""
+    return "?" if value is None else f"{value:.1f}" if value >= 0.1 else f"{value:.4f}"

@@ -1,0 +1,60 @@
+"""The stage `verify`: a verdict, with its reason, on every trace of an earlier stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from open_r1.configs.fields import setting
+from open_r1.data.sources import open_rows
+from open_r1.data.verification import VerifySettings, verify
+from open_r1.pipeline.stage import Context, Stage, StageName
+from open_r1.rundir import write_json
+
+TRACES = "traces.jsonl"
+
+
+@dataclass(frozen=True)
+class CurationStage(Stage):
+    """What `verify` and `select` share: traces in, traces out."""
+
+    makes: ClassVar[tuple[str, ...]] = (TRACES,)
+    inputs: ClassVar[tuple[str, ...]] = ("traces",)
+    reads: ClassVar[Mapping[str, str]] = {"traces": TRACES}
+
+    traces: StageName = setting(StageName("generate"), "The stage with the traces, or a file.")
+
+    def source(self, context: Context) -> tuple[str, str]:
+        """Where the traces are, and their column: conversations where there are any, else completions."""
+        source = self.place(self.traces, context.root, TRACES)
+        return source, "messages" if "messages" in open_rows(source).columns else "completion"
+
+
+@dataclass(frozen=True)
+class VerifyStage(CurationStage):
+    """Judges every trace by rewards: its rows again, with `verified` and why; a killed stage goes on after its last line."""
+
+    kind: ClassVar[str] = "verify"
+    resumes: ClassVar[bool] = True
+
+    rewards: list[str] | None = setting(None, "Rewards to judge by (default: those that the columns allow).")
+    reward_settings: dict[str, Any] = setting({}, "Settings of the rewards by name.")
+    threshold: float = setting(1.0, "Score from which on a trace is right.")
+
+    def run(self, context: Context) -> dict[str, Any]:
+        """Judge the traces that have no verdict yet; returns the counts of right, wrong and undecided ones."""
+        started = time.monotonic()
+        source, column = self.source(context)
+        settings = VerifySettings(
+            rewards=tuple(self.rewards) if self.rewards else None,
+            reward_settings=self.reward_settings,
+            completion_column=column,
+            threshold=self.threshold,
+        )
+        record = verify(source, context.run.path / TRACES, settings)
+        facts = {name: record[name] for name in ("traces", "verified", "refuted", "undecided")}
+        context.report(", ".join(f"{count:,} {name}" for name, count in facts.items()))
+        write_json(context.run.done, {"seconds": round(time.monotonic() - started, 1), **facts})
+        return facts

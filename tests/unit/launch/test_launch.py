@@ -1,0 +1,243 @@
+"""`open-r1 launch`: the line it renders, and what it refuses before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_slurm import FakeSlurm
+
+from open_r1.configs.reader import read_recipe
+from open_r1.launch.accelerate import AccelerateFile, Layout, check_agreement, check_world_size, find_accelerate_file
+from open_r1.launch.recipe import LaunchRecipe, find_recipe
+from open_r1.launch.training import ServerShape, plan_launch
+
+GUIDE = ["--model", "Qwen2.5-1.5B-Instruct", "--task", "grpo", "--config", "demo", "--accelerator", "zero2"]
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Callable[..., LaunchRecipe]:
+    """Writes a recipe of GRPO."""
+
+    def write(text: str = "", *arguments: str, task: Any = "grpo") -> LaunchRecipe:
+        path = tmp_path / "recipe.yaml"
+        path.write_text(f"model_name_or_path: m\n{text}")
+        return LaunchRecipe(task, path, arguments)
+
+    return write
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[str], AccelerateFile]:
+    """Writes a file of accelerate's."""
+
+    def write(text: str) -> AccelerateFile:
+        path = tmp_path / "accelerate.yaml"
+        path.write_text(text)
+        return AccelerateFile(path)
+
+    return write
+
+
+def test_the_guides_line_is_rendered_for_one_machine(
+    open_r1: Callable[..., Any], repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repo)
+    ran = open_r1("launch", *GUIDE, "--gpus", 7, "--dry-run", "--args", "--num_generations=14 --learning_rate=2e-6")
+    assert ran.out == (
+        "accelerate launch --config_file recipes/accelerate_configs/zero2.yaml --num_processes 7 "
+        "--gradient_accumulation_steps 4 src/open_r1/grpo.py --config "
+        "recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml --num_generations=14 --learning_rate=2e-6\n"
+    )
+    by_path = open_r1(
+        "launch", "recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml", "--gpus", 7, "--dry-run", "--accelerator",
+        "recipes/accelerate_configs/zero2.yaml", "--args", "--num_generations=14 --learning_rate=2e-6",
+    )  # fmt: skip
+    assert by_path.out == ran.out
+
+
+def test_several_machines_have_a_line_each(open_r1: Callable[..., Any], repo: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(repo)
+    ran = open_r1("launch", *GUIDE, "--gpus", 8, "--nodes", 2, "--dry-run")
+    first, second = ran.out.splitlines()
+    assert "--num_processes 16 --num_machines 2 --machine_rank 0 --main_process_ip FIRST-MACHINE" in first
+    assert second == first.replace("--machine_rank 0", "--machine_rank 1")
+    refused = open_r1("launch", *GUIDE, "--gpus", 8, "--nodes", 2)
+    assert refused.status == 2
+    assert "add --slurm" in refused.err
+
+
+def test_a_submission_has_the_sites_flags_and_the_words_as_they_were_given(
+    open_r1: Callable[..., Any], repo: Path, tmp_path: Path, monkeypatch: Any, slurm: FakeSlurm
+) -> None:
+    monkeypatch.chdir(repo)
+    site = tmp_path / "site.yaml"
+    site.write_text("partition: gpu\naccount: me\ngpus_per_node: 4\nflags: ['--constraint=h100']\n")
+    words = ["launch", *GUIDE, "--nodes", 2, "--slurm", "--site", site, "--args", "--max_steps=5 --seed=1"]
+    expected = (
+        "--nodes=2 --gpus-per-node=4 --partition=gpu --account=me --constraint=h100 slurm/train.slurm --model "
+        "Qwen2.5-1.5B-Instruct --task grpo --config demo --accelerator zero2 --args "
+    )
+    assert open_r1(*words, "--dry-run").out == f"sbatch {expected}'--max_steps=5 --seed=1'\n"
+    assert not slurm.words()
+    ran = open_r1(*words)
+    assert (ran.status, ran.out) == (0, "4711\n")
+    assert slurm.words()[-1] == f"sbatch --parsable {expected}--max_steps=5 --seed=1"
+
+
+def test_nothing_is_queued_for_a_partition_that_does_not_exist(
+    open_r1: Callable[..., Any], repo: Path, tmp_path: Path, monkeypatch: Any, slurm: FakeSlurm
+) -> None:
+    monkeypatch.chdir(repo)
+    site = tmp_path / "site.yaml"
+    site.write_text("partition: gp\n")
+    ran = open_r1("launch", *GUIDE, "--nodes", 2, "--slurm", "--site", site)
+    assert ran.status == 2
+    assert "partition 'gp' does not exist; did you mean 'gpu'?" in ran.err
+    assert not any(word.startswith("sbatch") for word in slurm.words())
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"--model": "Qwen2.5-1.5B-Instuct"}, "no recipe is for the model 'Qwen2.5-1.5B-Instuct'; did you mean 'Qwen"),
+        ({"--task": "grop"}, "unknown task 'grop'; did you mean 'grpo'? Tasks: sft, grpo."),
+        ({"--config": "dem"}, "no grpo recipe called 'dem'; did you mean 'demo'? Its recipes: demo, "),
+        ({"--accelerator": "zero"}, "unknown accelerator 'zero'; did you mean 'zero"),
+        ({"--accelerator": "none.yaml"}, "accelerate's file 'none.yaml' does not exist"),
+        ({"--args": "--seed='1"}, "No closing quotation; close the quote"),
+        ({"--nodes": "0"}, "--nodes must be at least 1, but is 0"),
+        ({"--args": "--vllm_mode=server"}, "needs a node beside those that train, but there is 1 node; take --nodes 2"),
+        ({"--args": "--vllm_mode=server", "--nodes": "2", "--dp": "4", "--tp": "4"}, "needs 16 GPUs, but vLLM's node has 8"),
+        ({"--args": "--num_generations=14"}, "With these settings 7 or 14 processes are possible."),
+    ],
+)  # fmt: skip
+def test_what_can_not_work_is_refused_with_the_nearest_that_can(
+    open_r1: Callable[..., Any], changed: dict[str, str], said: str
+) -> None:
+    named = dict(zip(GUIDE[::2], GUIDE[1::2], strict=True)) | changed
+    ran = open_r1("launch", *[word for pair in named.items() for word in pair], "--gpus", 8, "--dry-run")
+    assert (ran.status, ran.out) == (2, "")
+    assert said in ran.err
+
+
+def test_the_last_node_serves_where_the_recipe_wants_a_server(recipe: Callable[..., LaunchRecipe]) -> None:
+    asked = recipe("use_vllm: true\nvllm_mode: server\nuse_cpu: false\nnum_generations: 8\n")
+    launch = plan_launch(asked, "zero2", nodes=3, gpus=8, data_parallel=8)
+    assert launch.server == ServerShape(8, 1)
+    assert launch.layout == Layout(2, 8)
+    assert launch.words(server_url="http://n3:1234")[-1] == "--vllm_server_base_url=http://n3:1234"
+    assert (
+        plan_launch(recipe("use_vllm: true\nvllm_mode: server\nvllm_server_host: n9\n"), "zero2", gpus=8).server
+        is None
+    )
+    (notice,) = plan_launch(asked, "zero2", nodes=2, gpus=8).notices
+    assert "--dp 8 uses all" in notice
+
+
+def test_beside_the_trainer_tp_is_a_setting_and_dp_is_not_used(recipe: Callable[..., LaunchRecipe]) -> None:
+    launch = plan_launch(recipe("use_vllm: true\n"), "zero2", gpus=8, data_parallel=8, tensor_parallel=2)
+    assert launch.further == ("--vllm_tensor_parallel_size=2",)
+    assert "--dp 8 is not used" in launch.notices[0]
+    assert not plan_launch(recipe("use_vllm: true\n"), "zero2", gpus=8, tensor_parallel=1).further
+
+
+def test_a_recipe_on_a_cpu_has_a_process_a_machine_in_full_precision(recipe: Callable[..., LaunchRecipe]) -> None:
+    launch = plan_launch(recipe("bf16: false\nuse_cpu: true\n"), "ddp", nodes=2, gpus=8)
+    assert launch.layout == Layout(2, 1, has_gpus=False)
+    words = launch.words()
+    assert words[words.index("--mixed_precision") + 1] == "no"
+
+
+@pytest.mark.parametrize(
+    ("accelerate", "text", "said"),
+    [
+        ("mixed_precision: fp16", "bf16: true", "mixed_precision fp16, but .*recipe.yaml:2 has bf16 true"),
+        ("mixed_precision: bf16", "bf16: false", "mixed_precision bf16, but .*recipe.yaml:2 has bf16 false"),
+        ("mixed_precision: 'no'", "fp16: true", "set mixed_precision fp16 in accelerate's file"),
+        (
+            "distributed_type: DEEPSPEED\ndeepspeed_config: {gradient_accumulation_steps: 2}",
+            "gradient_accumulation_steps: 4",
+            r"accelerate.yaml:2 \(gradient_accumulation_steps\) and .*recipe.yaml:2 .* disagree: 2 and 4",
+        ),
+        (
+            "distributed_type: DEEPSPEED\ndeepspeed_config: {gradient_clipping: 0.5}",
+            "max_grad_norm: 0.2",
+            r"\(gradient_clipping\) .* disagree: 0.5 and 0.2",
+        ),
+        (
+            "distributed_type: FSDP\nfsdp_config: {fsdp_activation_checkpointing: true}",
+            "gradient_checkpointing: true",
+            "which do the same; keep one of them",
+        ),
+    ],
+)
+def test_accelerates_file_and_the_recipe_must_agree(
+    recipe: Callable[..., LaunchRecipe], file: Callable[[str], AccelerateFile], accelerate: str, text: str, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        check_agreement(file(accelerate), recipe(text), Layout(1, 8))
+
+
+def test_deepspeeds_own_file_is_compared_too(
+    recipe: Callable[..., LaunchRecipe], file: Callable[[str], AccelerateFile], tmp_path: Path
+) -> None:
+    own = tmp_path / "deepspeed.json"
+    own.write_text('{"train_micro_batch_size_per_gpu": 4, "gradient_accumulation_steps": "auto"}')
+    text = f"distributed_type: DEEPSPEED\ndeepspeed_config: {{deepspeed_config_file: {own}}}"
+    check_agreement(file(text), recipe("per_device_train_batch_size: 4"), Layout(1, 8))
+    with pytest.raises(ValueError, match="disagree: 4 and 2"):
+        check_agreement(file(text), recipe("per_device_train_batch_size: 2"), Layout(1, 8))
+
+
+def test_every_shipped_recipe_agrees_with_every_shipped_file(repo: Path) -> None:
+    recipes = sorted(path for task in ("sft", "grpo") for path in repo.glob(f"recipes/*/{task}/config_*.yaml"))
+    assert len(recipes) >= 6
+    for path in recipes:
+        for name in ("ddp", "zero2", "zero3", "fsdp"):
+            recipe = LaunchRecipe(path.parent.name, path)  # type: ignore[arg-type]
+            check_agreement(find_accelerate_file(name), recipe, Layout(1, 8))
+
+
+def test_settings_count_as_they_were_last_given_under_any_name(recipe: Callable[..., LaunchRecipe]) -> None:
+    asked = recipe("bf16: true\nno_cuda: true\nnum_generations: 4\n", "--bf16=no", "--num-generations", "16")
+    assert not asked.is_on("bf16", True)
+    assert asked.on_cpu
+    assert asked.count("num_generations", 8) == 16
+    with pytest.raises(ValueError, match="num_generations must be a whole number of at least 1, but is 'many'"):
+        recipe("num_generations: many").count("num_generations", 8)
+
+
+def test_a_generation_batch_of_its_own_must_be_whole_on_every_process(recipe: Callable[..., LaunchRecipe]) -> None:
+    text = "generation_batch_size: 64\nper_device_train_batch_size: 8\n"
+    check_world_size(recipe(text), Layout(1, 8))
+    with pytest.raises(ValueError, match="is not a multiple of 8 completions a device × 3 processes = 24"):
+        check_world_size(recipe(text), Layout(1, 3))
+    check_world_size(recipe(text, task="sft"), Layout(1, 3))
+
+
+def test_448_completions_are_32_groups_of_14_on_seven_processes(recipe: Callable[..., LaunchRecipe]) -> None:
+    text = "num_generations: 14\nper_device_train_batch_size: 16\ngradient_accumulation_steps: 4\n"
+    check_world_size(recipe(text), Layout(1, 7))
+
+
+def test_a_recipe_is_found_here_before_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe("tiny", "grpo", "demo", "").path.is_file()
+    own = tmp_path / "recipes" / "tiny" / "grpo" / "config_demo.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("max_steps: 1\n")
+    assert read_recipe(find_recipe("tiny", "grpo", "demo", "").path)[0].value == 1
+
+
+def test_what_a_recipe_trains_is_said_by_its_place_or_asked_for(open_r1: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("use_cpu: true\n")
+    refused = open_r1("launch", path, "--dry-run")
+    assert refused.status == 2
+    assert "add --task sft or grpo" in refused.err
+    assert "src/open_r1/sft.py" in open_r1("launch", path, "--task", "sft", "--dry-run").out
+    assert "the recipe already" in open_r1("launch", path, "--config", "demo", "--dry-run").err
+    assert "--task, --config missing" in open_r1("launch", "--model", "tiny", "--dry-run").err
