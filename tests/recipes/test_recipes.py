@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ STAGES = sorted(
     for path in RECIPES.rglob("*.yaml")
     if path not in PIPELINES and not {"accelerate_configs", "dataset_filtering"}.intersection(path.parts)
 )
+MODEL = "model_name_or_path"
 FILTERS = sorted((RECIPES / "dataset_filtering").glob("*.yaml"))
 
 
@@ -42,6 +44,28 @@ def test_every_pipeline_plans(path: Path, open_r1: Callable[..., Any], tmp_path:
     assert ran.status == 0, ran.err
     assert "nothing was run" in ran.out
     assert not (tmp_path / "run").exists()
+
+
+MACHINES = {"config_24gb": "1xRTX4090-24GB", "config_80gb_lora": "1xH100-80GB"}
+"""Recipe by its file's name -> the GPUs that it is for; 8xH100-80GB for others."""
+
+
+@pytest.mark.parametrize("path", [*STAGES, *PIPELINES], ids=lambda path: str(path.relative_to(RECIPES)))
+def test_every_recipe_fits_the_gpus_that_it_names(path: Path, open_r1: Callable[..., Any], tiny_model: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    gpus = MACHINES.get(path.stem, "8xH100-80GB")
+    named = re.search(r"accelerate_configs/(\w+)\.yaml|--accelerator (\w+)", text) if gpus.startswith("8x") else None
+    nodes = re.search(r"--nodes=(\d+)", text)
+    words = ["--gpus", gpus, "--json", "--nodes", nodes[1] if nodes else 1]
+    words += ["--accelerator", named[1] or named[2]] if named else []
+    if path in STAGES and re.search(rf"^{MODEL}: (?!runs/)", text, re.MULTILINE) is None:
+        words += ["--set", f"{MODEL}={tiny_model}"]
+    ran = open_r1("plan", path, *words)
+    assert ran.status == 0, ran.err
+    planned = json.loads(ran.out)
+    assert planned["plans"]
+    is_for_gpus = path in STAGES and any(setting in text for setting in ("dtype: bfloat16", "use_vllm: true"))
+    assert planned["fits"] or not is_for_gpus, planned["plans"][0]["memory"]
 
 
 @pytest.mark.parametrize("path", FILTERS, ids=lambda path: path.stem)

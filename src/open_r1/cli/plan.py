@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   open-r1 plan recipes/OpenR1-Distill-7B/sft/config_distill.yaml --gpus 8xH100-80GB --accelerator zero3
-  open-r1 plan recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml --gpus 1xRTX4090-24GB 8xA100-40GB
+  open-r1 plan recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml --gpus 1xRTX4090,8xA100-40GB
   open-r1 plan recipes/tiny/pipeline.yaml --json"""
 GIB = 1 << 30
 
@@ -32,13 +32,14 @@ def add_parser(subparsers: Any) -> None:
         "for each stage that trains.",
     )
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe of SFT or GRPO, or of a pipeline")
-    add(parser, "gpus", help="GPUs of each node that train; with one, other kinds are compared", nargs="+",
-        metavar="NxGPU", default=["8xH100-80GB"])  # fmt: skip
+    add(parser, "gpus", help="GPUs of each node that train; with commas, several to compare", metavar="NxGPU",
+        default="8xH100-80GB")  # fmt: skip
     add(parser, "accelerator", help="an accelerate file, or ddp, fsdp, zero2, zero3", metavar="NAME")
     add(parser, "nodes", help="machines with these GPUs", type=int, default=1, metavar="N")
     add(parser, "set", help="change a setting of the recipe; of a pipeline: STAGE.KEY=VALUE")
     add(parser, "rows", help="rows of the training data, where they are not known", type=int, metavar="N")
     add(parser, "mean_tokens", help="mean tokens of a sample or completion (default: the most)", type=int, metavar="N")
+    add(parser, "prompt_tokens", help="tokens of a prompt (default: max_prompt_length)", type=int, metavar="N")
     add(
         parser,
         "mfu",
@@ -54,9 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Plan on each of the GPUs, and show the first in full."""
     from open_r1.gpus import GPUS, read_gpus
 
-    first = make_plans(arguments, arguments.gpus[0])
-    others = list(arguments.gpus[1:])
-    count, gpu = read_gpus(arguments.gpus[0])
+    chosen, *others = arguments.gpus.split(",")
+    first = make_plans(arguments, chosen)
+    count, gpu = read_gpus(chosen)
     if not others and not arguments.json:
         others = [f"{count}x{other.name}" for other in GPUS if other != gpu]
     more = [make_plans(arguments, gpus) for gpus in others]
@@ -69,9 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
     show("\n\n".join(in_words(plan) for plan in first))
     if all(plan.machine.gpu is not None for plan in first):
         rows = [row for group in zip(first, *more, strict=True) for row in map(as_row, group)]
-        show(
-            f"\n{table(rows, ('stage' if len(first) > 1 else 'recipe', 'GPUs', 'GiB', 'of', 'fits', 'hours', 'change'))}"
-        )
+        headings = ("stage" if len(first) > 1 else "recipe", "GPUs", "GiB", "of", "fits", "hours", "change")
+        show(f"\n{table(rows, headings)}")
     return 0
 
 
@@ -81,13 +81,13 @@ def make_plans(arguments: argparse.Namespace, gpus: str) -> list[Plan]:
     from open_r1.launch.plan import plan, plan_pipeline
     from open_r1.launch.plan.stages import is_pipeline
 
-    for name in ("nodes", "rows", "mean_tokens", "mfu"):
+    for name in ("nodes", "rows", "mean_tokens", "prompt_tokens", "mfu"):
         value = getattr(arguments, name)
         if value is not None and not (value > 0 and (name != "mfu" or value <= 1)):
             span = "above 0 and at most 1" if name == "mfu" else "at least 1"
             raise UsageError(f"--{name} must be {span}, but is {value}.")
     options = {"accelerator": arguments.accelerator, "nodes": arguments.nodes, "rows": arguments.rows,
-               "mean_tokens": arguments.mean_tokens, "gpus": gpus}  # fmt: skip
+               "mean_tokens": arguments.mean_tokens, "prompt_tokens": arguments.prompt_tokens, "gpus": gpus}  # fmt: skip
     options |= {} if arguments.mfu is None else {"mfu": arguments.mfu}
     if is_pipeline(arguments.recipe):
         return plan_pipeline(arguments.recipe, arguments.set, **options)

@@ -39,6 +39,7 @@ def model_card(
     measured: Sequence[Sequence[str]],
     tags: Sequence[str] = (),
     adapter_of: str = "",
+    description: str = "",
     origins: Sequence[Origin] = (),
 ) -> str:
     """README.md of a model.
@@ -49,6 +50,7 @@ def model_card(
         measured: Its results, see `lineage.read_measured`.
         tags: Tags beside open-r1, reasoning and the methods.
         adapter_of: The Hub id of its base, where the model is a LoRA adapter.
+        description: What it is, in a sentence below the title.
         origins: What is behind it, see `origins.read_origins`.
     """
     base = adapter_of or (steps[0].started_from if steps else None)
@@ -66,7 +68,7 @@ def model_card(
         made.append(f"### {number}. {step.name}: {METHODS[step.kind]}\n\n{markdown_table(['', ''], facts)}")
     return CARD_TEXT.format(
         header=header(metadata),
-        title=title,
+        title=f"{title}\n\n{description}" if description else title,
         made="\n".join(made) or "Not recorded.\n",
         origins=ORIGINS_TEXT.format(table=markdown_table(BEHIND, map(origin_row, origins))) if origins else "",
         measured=markdown_table(MEASURED, measured) if measured else "Nothing was measured yet.\n",

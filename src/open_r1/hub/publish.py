@@ -36,6 +36,7 @@ def publish(
     repo_id: str,
     *,
     tags: Sequence[str] = (),
+    description: str = "",
     evaluations: Sequence[Path] = (),
     card: Path | None = None,
     overwrite_card: bool = False,
@@ -50,6 +51,7 @@ def publish(
     Args:
         folder: A model folder; lineage and results are read from it and from the runs that it started from.
         tags: Tags beside open-r1, reasoning and the methods.
+        description: What the model is, in a sentence of the card.
         evaluations: Further folders that `open-r1 eval` wrote for this model.
         card: A card to use in place of the one that is made.
         overwrite_card: Replace a card that neither a training nor `publish` wrote.
@@ -68,7 +70,9 @@ def publish(
     base = check_base(folder)
     if base:
         report(f"a LoRA adapter of {base}; `open-r1 merge` would make a whole model of it")
-    text = make_card(folder, repo_id, tags, evaluations, report, base) if card is None else read_card(card)
+    text = (
+        make_card(folder, repo_id, tags, evaluations, report, base, description) if card is None else read_card(card)
+    )
     path, left_out = folder / CARD, files_left_out(folder)
     if not overwrite_card:
         check_card(path, text)
@@ -119,13 +123,14 @@ def make_card(
     evaluations: Sequence[Path],
     report: Callable[[str], None],
     base: str,
+    description: str = "",
 ) -> str:
     """The card by the model's lineage and results; `report` gets a notice when there is no evaluation."""
     measured = read_measured(find_evaluations(folder, evaluations))
     if not measured:
         report("no evaluation of this model was found; name its folder with --evaluations")
     steps, origins = read_lineage(folder), read_origins(folder)
-    return model_card(repo_id.partition("/")[2], repo_id, steps, measured, tags, base, origins)
+    return model_card(repo_id.partition("/")[2], repo_id, steps, measured, tags, base, description, origins)
 
 
 def check_folder(folder: Path) -> int:

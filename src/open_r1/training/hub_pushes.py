@@ -8,14 +8,16 @@ It leans on `_push_from_checkpoint`, `push_in_progress` and `hf_api` of transfor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import transformers.trainer
 
 from open_r1.errors import RunError
+from open_r1.hub.publish import publish
 from open_r1.hub.push import MODEL_LEFT_OUT
+from open_r1.rundir import RunDir
 from open_r1.training.callbacks import Report
 
 
@@ -23,6 +25,21 @@ class PushingTrainer:
     """A trainer that outlives the Hub."""
 
     report: Report
+    run: RunDir
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        *,
+        repo_id: str = "",
+        tags: Sequence[str] = (),
+        model_description: str = "",
+        **options: Any,
+    ) -> Any:
+        """transformers'; with the guide's `repo_id`, `publish` of the finished model, with these tags in its card."""
+        if not repo_id:
+            return super().push_to_hub(commit_message, **options)  # type: ignore[misc]
+        return publish(self.run.path, repo_id, tags=tags, description=model_description, report=self.report)
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """Begin the upload of a checkpoint; a failure, of this one's beginning or of one before, is reported."""

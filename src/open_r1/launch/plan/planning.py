@@ -14,6 +14,7 @@ from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError
 from open_r1.gpus import GPU, read_gpus
 from open_r1.hub.folders import looks_local
+from open_r1.launch.accelerate import find_accelerate_file
 from open_r1.launch.plan.architectures import Architecture, read_architecture
 from open_r1.launch.plan.durations import (
     DATA_SETS,
@@ -26,7 +27,7 @@ from open_r1.launch.plan.durations import (
 )
 from open_r1.launch.plan.memory import Memory, Workload, plan_memory
 from open_r1.launch.plan.settings import Kind, ReadSettings, RecipeSettings, kind_of, read_settings
-from open_r1.launch.plan.sharding import Sharding, check_agreement, make_sharding, read_accelerator
+from open_r1.launch.plan.sharding import Sharding, check_agreement, make_sharding
 
 USABLE = 0.92
 """Share of a GPU's memory that a training gets: the rest is the CUDA context's, NCCL's and lost between blocks."""
@@ -128,6 +129,7 @@ def plan(
     architecture: Architecture | None = None,
     rows: int | None = None,
     mean_tokens: int | None = None,
+    prompt_tokens: int | None = None,
     mfu: float = MFU,
     name: str = "",
 ) -> Plan:
@@ -143,11 +145,14 @@ def plan(
         architecture: The model's; by default that of model_name_or_path.
         rows: Rows of the data; by default those of a local file or a published set.
         mean_tokens: Mean tokens of a sample (SFT) or completion (GRPO); by default the most that the recipe allows.
+        prompt_tokens: Tokens of a GRPO prompt; by default the recipe's max_prompt_length.
 
     Raises:
         UsageError: An unknown GPU or accelerate file, settings that contradict each other, a model of unknown size.
     """
     written = [*(read_recipe(Path(recipe)) if recipe else []), *settings, *read_changes(changes)]
+    if prompt_tokens is not None:
+        written.append(Setting("max_prompt_length", prompt_tokens, "prompt_tokens"))
     read = read_settings(kind or kind_of(written), written)
     model = read.values.model_name_or_path
     if architecture is None and not model:
@@ -155,9 +160,10 @@ def plan(
     found = architecture or read_architecture(str(model), read.values.model_revision)
     per_node, gpu = read_gpus(gpus)
     machine = Machine(None) if read.values.use_cpu else Machine(gpu, per_node, nodes)
-    file, place = read_accelerator(None if read.values.use_cpu else accelerator)
-    check_agreement(file, place, read, nodes)
-    sharding = make_sharding(file, place, machine.processes)
+    file = find_accelerate_file(str(accelerator)) if accelerator and not read.values.use_cpu else None
+    if file is not None:
+        check_agreement(file, read, nodes)
+    sharding = make_sharding(file, machine.processes)
     name = name or (str(recipe) if recipe else read.kind)
     return make_plan(name, read, found, machine, sharding, rows or count_rows(read.values), mean_tokens, mfu)
 
@@ -257,10 +263,18 @@ def mean_length(work: Workload, mean_tokens: int | None) -> tuple[float, str]:
     if work.kind == "grpo":
         completion = mean_tokens or values.max_completion_length or 0
         said = "" if mean_tokens else ", the most that the recipe allows (--mean_tokens N)"
-        return work.length - (values.max_completion_length or 0) + completion, (
-            f"Completions have {completion:,} tokens on average{said}.")  # fmt: skip
+        prompt = work.length - (values.max_completion_length or 0)
+        assumed = "" if values.max_prompt_length else ", as assumed (--prompt_tokens N)"
+        return prompt + completion, (
+            f"Prompts have {prompt:,} tokens{assumed}; completions {completion:,} on average{said}.")  # fmt: skip
     mean = min(mean_tokens or known or work.length, work.length)
-    said = "" if mean_tokens else " as published" if known else ", the most that the recipe allows (--mean_tokens N)"
+    said = (
+        ""
+        if mean_tokens
+        else " as in the published set"
+        if known
+        else ", the most that the recipe allows (--mean_tokens N)"
+    )
     return mean, f"Samples have {mean:,} tokens on average{said}."
 
 

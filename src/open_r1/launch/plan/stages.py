@@ -21,6 +21,9 @@ SHAPE = {
 DATA = {"sft": ("traces", "sft"), "grpo": ("problems", "rl")}
 """Kind -> the key that names its data, and the key of the stage `problems` that says how many rows there are."""
 
+TASK_PROMPT_TOKENS = 64
+"""Tokens of the prompts of procedural tasks, with a system prompt and the template, at most."""
+
 
 def plan_pipeline(path: Path, changes: Sequence[str] = (), **options: Any) -> list[Plan]:
     """A plan for each stage that trains, in the file's order; `options` are those of `plan`.
@@ -73,9 +76,7 @@ def plan_stage(name: str, stages: Mapping[str, Setting], base: Path, **options: 
     model, architecture = model_of(name, stages)
     if model is not None:
         settings.append(Setting("model_name_or_path", model, stage.origin))
-    given = {"rows": rows_of(kind, stage, stages)} | {
-        key: value for key, value in options.items() if value is not None
-    }
+    given = of_data(kind, stage, stages) | {key: one for key, one in options.items() if one is not None}
     try:
         return plan(kind=kind, settings=settings, architecture=architecture, name=name, **given)
     except ConfigError as error:
@@ -103,12 +104,12 @@ def architecture_of(shape: Mapping[str, Any]) -> Architecture:
     )  # fmt: skip
 
 
-def rows_of(kind: Kind, stage: Setting, stages: Mapping[str, Setting]) -> int | None:
-    """Rows that the stage's data will have, where a stage `problems` says so."""
+def of_data(kind: Kind, stage: Setting, stages: Mapping[str, Setting]) -> dict[str, Any]:
+    """Rows of the stage's data and tokens of a prompt, where a stage `problems` makes them."""
     key, count = DATA[kind]
     source = value_of(stage, key, key)
     if kind == "sft" and source in stages:
         source = value_of(stages[source], "problems", "problems")
     if source not in stages or value_of(stages[source], "kind") != "problems":
-        return None
-    return value_of(stages[source], count)
+        return {}
+    return {"rows": value_of(stages[source], count), "prompt_tokens": TASK_PROMPT_TOKENS}
