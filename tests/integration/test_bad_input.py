@@ -219,7 +219,10 @@ def test_a_training_run_where_a_stage_would_go_is_refused(
     [
         (["--reward_funcs", "acuracy"], "did you mean 'accuracy'?"),
         (["--reward_funcs", "no_such_module:reward"], "no module named 'no_such_module'"),
-        (["--callbacks", "mine"], "not of the form module:name"),
+        (["--callbacks", "mine"], "'mine', which is not a known callback"),
+        (["--callbacks", "no_such_module:Mine"], "no module named 'no_such_module'"),
+        (["--benchmarks", "math_500", "aime42"], "unknown benchmark 'aime42'"),
+        (["--benchmarks", "aime24=none.jsonl"], "the file 'none.jsonl' does not exist"),
         (["--chat_template", "You are helpful."], "is text, not a Jinja template"),
     ],
 )
@@ -228,6 +231,30 @@ def test_names_that_cannot_be_found_are_told_by_a_dry_run(
 ) -> None:
     ran = train(open_r1, "grpo", Path("m"), Path("d"), tmp_path / "out", "--dry-run", *words)
     assert_refused(ran, message)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "message"),
+    [
+        ("sft", ["--eval_strategy", "steps", "--eval_steps", "1"], "there is no split 'test'"),
+        ("grpo", ["--eval_strategy", "steps", "--eval_steps", "1", "--max_steps", "1"], "there is no split 'test'"),
+        ("sft", ["--eos_token", "<|nowhere|>"], "'<|nowhere|>' is not in the tokenizer's vocabulary"),
+        ("grpo", ["--chat_template", "{{ 'always the same' }}"], "the chat template leaves out the user's message"),
+        ("grpo", ["--save_strategy", "no", "--steps_per_generation", "50"], "but there are 20; give more problems"),
+        ("grpo", ["--reward_funcs", "code"], "needs the column 'verification_info'"),
+    ],
+)
+def test_a_dry_run_makes_every_check_that_needs_no_model(
+    kind: str,
+    words: list[str],
+    message: str,
+    open_r1: Callable[..., Any],
+    tiny_model: Path,
+    traces: Path,
+    tmp_path: Path,
+) -> None:
+    assert_refused(train(open_r1, kind, tiny_model, traces, tmp_path / "out", "--dry-run", *words), message)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_pipeline_and_an_unknown_verb_are_refused(open_r1: Callable[..., Any]) -> None:

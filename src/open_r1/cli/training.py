@@ -67,15 +67,15 @@ def dry_run(parsed: StageArguments, shows_all: bool) -> int:
     check_model_path(parsed.model.model_name_or_path)
     show(hide_secrets(parsed.as_yaml(shows_all)).rstrip())
     if not shows_all:
-        tell(f"{len(parsed.origins)} settings can be used; those that are not shown have their defaults (--all)")
+        tell(f"{len(parsed.origins)} settings are known; those that are not shown have their defaults (--all)")
     if lacks_vllm(parsed.training):
         tell(f"notice: training would be refused on this machine: {NO_VLLM}")
     tell("opening the data")
     if parsed.kind == "sft":
-        from open_r1.training.sft import load_conversations as load
+        from open_r1.training.sft import dry_run_sft as check
     else:
-        from open_r1.training.grpo import load_prompts as load
-    for split, rows in load(parsed).items():
+        from open_r1.training.grpo import dry_run_grpo as check
+    for split, rows in check(parsed, tell).items():
         show(f"# {split}: {len(rows):,} rows with {', '.join(rows.column_names)}")
     tell("the model was not loaded, and nothing was run")
     return 0

@@ -43,7 +43,7 @@ from open_r1.training.preflight import check_before_training
 from open_r1.training.prompt_stream import make_stream, pass_rate_of
 from open_r1.training.resuming import ResumableTrainer
 from open_r1.training.reward_adapter import RewardAdapter, add_metrics, reward_metrics
-from open_r1.training.sft import cut_training_split, pick_eval_split
+from open_r1.training.sft import check_local_tokenizer, cut_training_split, pick_eval_split
 from open_r1.training.slot_rollouts import SlotRolloutTrainer
 from open_r1.training.stage import FinishedStage, OpenRun, prepare_trainer, run_stage
 from open_r1.training.token_budget import TokenBudgetTrainer
@@ -225,7 +225,7 @@ def build_trainer(
         raise ConfigError(NO_VLLM)
     data = load_prompts(arguments)
     functions = get_reward_funcs(script)
-    check_scorable(data[script.dataset_train_split], functions, script)
+    check_prompts(data, functions, arguments)
     rewards = [RewardAdapter(reward, training.max_unscored_share) for reward in functions]
     tokenizer = get_tokenizer(arguments.model, training, trains_on_thinking=False)
     data = leave_out_refused(data, tokenizer, report)
@@ -242,7 +242,6 @@ def build_trainer(
     trl_settings = copy.copy(training)  # TRL takes numbers; the settings of the run keep their schedules
     trl_settings.reward_weights = weights.at(0.0)
     specs = [get_spec(name) for name in script.reward_funcs]
-    check_held_out(training, specs, train_rows.column_names)
     if wants_own_server(training) and open_server is not None and is_main_process():
         trl_settings.vllm_server_base_url = open_server(model.name_or_path, dtype_name(model), arguments)
     with reaching_vllm(training, model):
@@ -264,6 +263,27 @@ def build_trainer(
     trainer.rate_of = partial(pass_rate_of, [spec.function_name for spec in specs if spec.is_judge])
     prepare_trainer(trainer, arguments, run, report)
     return trainer, tokenizer
+
+
+def check_prompts(data: Any, functions: Sequence[RewardFunction], arguments: StageArguments) -> None:
+    """What of the data can be checked without the model: that rewards can score them, and the evaluation's split.
+
+    DataError or ConfigError says what is missing.
+    """
+    script = arguments.script
+    rows = data[script.dataset_train_split]
+    check_scorable(rows, functions, script)
+    check_held_out(arguments.training, [get_spec(name) for name in script.reward_funcs], rows.column_names)
+    pick_eval_split(data, arguments)
+
+
+def dry_run_grpo(arguments: StageArguments, report: Report) -> Any:
+    """The splits that training would load, with every check made that needs no model."""
+    data = load_prompts(arguments)
+    check_prompts(data, get_reward_funcs(arguments.script), arguments)
+    check_generations(len(data[arguments.script.dataset_train_split]), arguments.training, report)
+    check_local_tokenizer(arguments, trains_on_thinking=False)
+    return data
 
 
 def check_generations(num_problems: int, training: Any, report: Report, leaves_out: bool = True) -> None:

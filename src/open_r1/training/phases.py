@@ -2,7 +2,7 @@
 
     seconds/generation, seconds/rewards, seconds/logps, seconds/update, seconds/weight_sync, seconds/evaluation,
     seconds/saving, seconds/waiting (for data and other processes, and whatever none of them is)
-    tokens_per_second, padding_share, memory_gb, mfu
+    tokens_per_second, padding_share, memory_gb, gpu_memory_usage, mfu
 
 The seconds of a row add up to the time since the row before. A phase inside another one counts for itself alone. Tokens a
 second are over the time without evaluations and saving. MFU is that of the update: 6 operations for each parameter and
@@ -182,6 +182,8 @@ class PhaseTrainer(Trainer):
         if computed:
             row["padding_share"] = round(1 - useful / computed, 4)
         row["memory_gb"] = round(peak_memory(self.accelerator.device) / GIGA, 3)
+        if (share := memory_share(self.accelerator.device)) is not None:
+            row["gpu_memory_usage"] = round(share, 4)
         peak = peak_flops(self.accelerator.device)
         if peak and seconds.get("update") and (self.args.bf16 or self.args.fp16):
             trained: Any = self.model
@@ -218,6 +220,14 @@ def peak_memory(device: torch.device) -> float:
         return most
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def memory_share(device: torch.device) -> float | None:
+    """The share of a GPU's memory that is in use now, by every process on it; None of a CPU."""
+    if device.type != "cuda":
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    return 1 - free / total
 
 
 def peak_flops(device: torch.device) -> float | None:

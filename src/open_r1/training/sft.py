@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from datasets import DatasetDict, Features
@@ -90,6 +91,20 @@ def load_conversations(arguments: StageArguments) -> Any:
     options = (training.system_prompt, training.dataset_num_proc, training.dataset_text_field)
     data = {name: to_conversations(rows, script, *options) for name, rows in get_dataset(script).items()}
     return cut_training_split(DatasetDict(data), script)
+
+
+def dry_run_sft(arguments: StageArguments, report: Report) -> Any:
+    """The splits that training would load, with every check made that needs no model."""
+    data = load_conversations(arguments)
+    pick_eval_split(data, arguments)
+    check_local_tokenizer(arguments)
+    return data
+
+
+def check_local_tokenizer(arguments: StageArguments, trains_on_thinking: bool = True) -> None:
+    """ModelError for a template or a token that can't be used, of a model in a folder; the Hub isn't asked for another."""
+    if Path(str(arguments.model.model_name_or_path)).is_dir():
+        get_tokenizer(arguments.model, arguments.training, trains_on_thinking)
 
 
 def cut_training_split(splits: Any, script: Any) -> Any:

@@ -259,3 +259,25 @@ def test_an_optimizer_of_bitsandbytes_is_replaced_where_there_is_neither_it_nor_
     parsed = parse_stage("sft", [*BASE, "--optim", "paged_adamw_8bit"])
     assert parsed.values()["optim"] == "adamw_torch"
     assert any("optim: 'paged_adamw_8bit' becomes 'adamw_torch'" in change for change in parsed.adaptations)
+
+
+def test_liger_kernels_that_are_not_installed_are_passed_over_beside_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    import torch
+
+    from open_r1.training.arguments import stage_classes
+    from open_r1.training.parse import adapt_to_machine, defaults_of
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "liger_kernel" else find(name, *more)
+    )
+    values = defaults_of(stage_classes("sft", [])) | {"use_liger_kernel": True}
+    origins = dict.fromkeys(values, "default") | {"use_liger_kernel": "recipe.yaml:3"}
+    _, changes = adapt_to_machine(values, origins)
+    assert values["use_liger_kernel"] is False
+    assert changes == [
+        "use_liger_kernel: True becomes False, liger-kernel is not installed here: pip install liger-kernel."
+    ]
