@@ -29,6 +29,7 @@ class GenerateStage(Stage):
     inputs: ClassVar[tuple[str, ...]] = ("model", "problems")
     reads: ClassVar[Mapping[str, str]] = {"model": WEIGHTS, "problems": "rl.jsonl"}
     resumes: ClassVar[bool] = True
+    gpus: ClassVar[int | None] = 1
 
     model: StageName = setting(MISSING, "The stage with the model, or a folder or Hub id.")
     problems: StageName = setting(StageName("problems"), "The stage with `rl.jsonl`, or a file or Hub data set.")
