@@ -148,7 +148,7 @@ def run_slurm(arguments: argparse.Namespace, recipe: LaunchRecipe) -> int:
             f"on each of {launch.layout.nodes} nodes: accelerate launch {shlex.join(launch.words('RANK', 'FIRST-NODE'))}"
         )
         return 0
-    check_cluster(site)
+    check_cluster(site, arguments.nodes)
     job = submit_script(words)
     show(job)
     tell(f"queued; its output is in open-r1-train-{job}.out, that of each process in logs/open-r1-train-{job}")
