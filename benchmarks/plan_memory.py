@@ -3,9 +3,9 @@
     python benchmarks/plan_memory.py [--only NAME …] [--output benchmarks/results/plan_memory.md]
 
 What is measured: the weights, and the most that torch's CPU allocator has given out beside them from the start of TRL's
-`train` to its end, by the profiler's record of every allocation. Pages that the process never touches count. The profiler does
-not see what gloo's threads free; where its sum at the end is above what malloc has given out since the start, the difference
-was freed there (DDP's first buckets) and is taken off.
+`train` to its end, by the profiler's record of every allocation. Pages that the process never touches count. The profiler
+does not see what gloo's threads free; where its sum at the end is above what malloc has given out since the start, the
+difference was freed there (DDP's first buckets) and is taken off.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def make_inputs(folder: Path, shape: dict[str, Any], length: int) -> None:
 
 
 def measure(kind: str, folder: Path, settings: dict[str, Any]) -> None:
-    """Train two steps in this process, and write the peak of its allocations beside the results."""
+    """Train three steps in this process, and write the peak of its allocations beside the results."""
     import torch
     from torch.profiler import ProfilerActivity, profile
     from transformers import Trainer
@@ -98,16 +98,11 @@ def measure(kind: str, folder: Path, settings: dict[str, Any]) -> None:
 
     Trainer.train = train  # type: ignore[method-assign]
     given = {
-        "model_name_or_path": str(folder / "model"),
-        "dataset_name": str(folder / f"{kind}.jsonl"),
-        "max_steps": 3,
+        "model_name_or_path": folder / "model",
+        "dataset_name": folder / f"{kind}.jsonl",
+        "output_dir": folder / "run",
     }
-    given |= {
-        "output_dir": str(folder / "run"),
-        "use_cpu": True,
-        "report_to": "none",
-        "save_strategy": "no",
-    } | settings
+    given |= {"max_steps": 3, "use_cpu": True, "report_to": "none", "save_strategy": "no"} | settings
     words: list[str] = []
     for key, value in given.items():
         words += [f"--{key}", *map(str, value if isinstance(value, list) else [value])]
@@ -192,7 +187,7 @@ def main() -> None:
 
 HEADING = """# Memory: plan and measurement
 
-`{command}`: {count} trainings of two steps on a CPU; MiB.
+`{command}`: {count} trainings of three steps on a CPU; MiB.
 
 | training | measured | plan | difference | fullest at | parts |
 |---|---|---|---|---|---|
