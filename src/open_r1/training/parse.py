@@ -330,6 +330,8 @@ def adapt_to_machine(values: dict[str, Any], origins: dict[str, str]) -> tuple[d
         for key in ("use_liger_kernel", "dataloader_pin_memory", "vllm_enable_sleep_mode"):
             if values.get(key):
                 change(key, False, why)
+    if values["use_liger_kernel"] and importlib.util.find_spec("liger_kernel") is None:
+        change("use_liger_kernel", False, "liger-kernel is not installed here")
     if importlib.util.find_spec("bitsandbytes") is None and not has_accelerator:
         why = "there is no accelerator, nor bitsandbytes"
         for key in ("load_in_4bit", "load_in_8bit"):
