@@ -16,13 +16,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from open_r1.launch.plan.sharding import Sharding
+
 MIB = 1 << 20
 SHAPE = {"architecture": "qwen2", "hidden_size": 256, "num_layers": 6, "num_heads": 8, "num_key_value_heads": 4,
          "intermediate_size": 704, "vocab_size": 640, "max_positions": 2048}  # fmt: skip
 WIDE = {**SHAPE, "architecture": "qwen3", "hidden_size": 512, "num_layers": 4, "intermediate_size": 1536}
 SFT = {"per_device_train_batch_size": 8, "max_length": 256, "gradient_checkpointing": False, "bf16": False}
 GRPO = {"per_device_train_batch_size": 16, "num_generations": 8, "max_completion_length": 96, "bf16": False,
-        "gradient_checkpointing": False, "reward_funcs": ["format"], "preflight_prompts": 0}  # fmt: skip
+        "gradient_checkpointing": False, "reward_funcs": ["repetition_penalty"], "preflight_prompts": 0}  # fmt: skip
 
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], int]] = {
     "float32": ("sft", SHAPE, SFT, 1),
@@ -36,8 +38,11 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], int]] = {
     "LoRA, checkpointing": ("sft", SHAPE, {**SFT, "use_peft": True, "gradient_checkpointing": True}, 1),
     "GRPO": ("grpo", SHAPE, GRPO, 1),
     "DDP, two processes": ("sft", WIDE, {**SFT, "per_device_train_batch_size": 2}, 2),
+    "DDP, two processes, larger": ("sft", {**WIDE, "num_layers": 10}, {**SFT, "per_device_train_batch_size": 2}, 2),
+    "ZeRO-2, two processes": ("sft", {**WIDE, "num_layers": 10}, {**SFT, "per_device_train_batch_size": 2}, 2),
 }  # fmt: skip
 """Name -> kind, shape of the model, settings, processes."""
+ZERO2 = Path(__file__).parents[1] / "recipes" / "accelerate_configs" / "zero2.yaml"
 
 
 def make_inputs(folder: Path, shape: dict[str, Any], length: int) -> None:
@@ -110,27 +115,35 @@ def run_case(name: str) -> dict[str, Any]:
         folder = Path(place)
         make_inputs(folder, shape, settings.get("max_length", 256))
         launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"] if processes > 1 else []
+        if name.startswith("ZeRO-2"):
+            launcher = [
+                "-m",
+                "accelerate.commands.launch",
+                *f"--config_file {ZERO2} --use_cpu --num_processes {processes}".split(),
+                "--mixed_precision",
+                "no",
+            ]
         command = [sys.executable, *launcher, __file__, "--child", kind, str(folder), json.dumps(settings)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=900)
         if done.returncode:
             raise SystemExit(f"{name}: {done.stderr[-3000:]}")
         measured = json.loads((folder / "measured.json").read_text())
-        return {"name": name, **measured, "plan": planned(kind, folder, settings, processes)}
+        sharding = Sharding("zero2" if name.startswith("ZeRO-2") else "ddp", processes)
+        return {"name": name, **measured, "plan": planned(kind, folder, settings, sharding)}
 
 
-def planned(kind: str, folder: Path, settings: dict[str, Any], processes: int) -> Any:
+def planned(kind: str, folder: Path, settings: dict[str, Any], sharding: Sharding) -> Any:
     """The plan's memory of a case, by the lengths that its data have."""
     from open_r1.configs.reader import as_setting
     from open_r1.launch.plan.architectures import read_architecture
     from open_r1.launch.plan.memory import Workload, plan_memory
     from open_r1.launch.plan.settings import read_settings
-    from open_r1.launch.plan.sharding import Sharding
 
     values = read_settings(kind, [as_setting(key, value, "case") for key, value in settings.items()]).values  # type: ignore[arg-type]
     length = values.max_length or 0
     if kind == "grpo":
         length = (values.max_completion_length or 0) + PROMPT_TOKENS
-    architecture, sharding = read_architecture(str(folder / "model")), Sharding("ddp", processes)
+    architecture = read_architecture(str(folder / "model"))
     batch, accumulation = values.per_device_train_batch_size, values.gradient_accumulation_steps
     work = Workload(kind, architecture, values, sharding, batch, length, accumulation, on_gpu=False)  # type: ignore[arg-type]
     return plan_memory(work)

@@ -74,7 +74,7 @@ def test_a_serving_job_tells_its_address_and_takes_it_back(cluster: Cluster, rep
     assert not told.exists()
 
 
-@pytest.mark.parametrize("name", ["generate.slurm", "serve_r1.slurm", "serve_model.sh"])
+@pytest.mark.parametrize("name", ["data.slurm", "generate.slurm", "serve_r1.slurm", "serve_model.sh"])
 def test_shellcheck_and_bash_have_nothing_to_say_about_it(repo: Path, name: str) -> None:
     shellcheck = shutil.which("shellcheck") or shutil.which("shellcheck", path=str(Path(sys.executable).parent))
     if shellcheck is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from slurm_cluster import Cluster, slurm_cluster
 
-from open_r1.rundir import read_json
+from open_r1.rundir import read_json, write_jsonl
 
 RECIPE = """
 output_dir: out
@@ -97,3 +97,17 @@ def test_nothing_is_queued_where_the_pipeline_can_not_run(cluster: Cluster, tmp_
     refused = run(cluster, tmp_path, "--slurm")
     assert refused.returncode == 2 and "difficulty of sums" in refused.stderr
     assert not cluster.run("squeue", "--noheader")
+
+
+@pytest.mark.slow
+def test_a_job_array_over_shards_makes_what_one_process_makes(cluster: Cluster, repo: Path, tmp_path: Path) -> None:
+    rows = [{"completion": f"\\boxed{{{n % 9}}}", "solution": str(n % 4)} for n in range(50)]
+    write_jsonl(tmp_path / "traces.jsonl", rows)
+    environment = cluster.environment | {"OPEN_R1_PYTHON": sys.executable}
+    words = ["verify", "traces.jsonl", "--output"]
+    submit = ["sbatch", "--wait", "--array=0-2", "--export=ALL", str(repo / "slurm" / "data.slurm"), *words, "v.jsonl"]
+    subprocess.run(submit, cwd=tmp_path, env=environment, check=True, timeout=300, stdout=subprocess.DEVNULL)
+    data = [sys.executable, "-P", "-m", "open_r1.cli.main", "data"]
+    for command in (["merge", "v.jsonl"], [*words, "whole.jsonl"]):
+        subprocess.run([*data, *command], cwd=tmp_path, env=environment, check=True, timeout=300, capture_output=True)
+    assert (tmp_path / "v.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()

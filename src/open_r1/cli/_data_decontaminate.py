@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import ProgressLine, show, show_json, tell
-from open_r1.cli.options import add, add_results, add_rows, add_settings, read_rows, read_settings
+from open_r1.cli.options import add, add_results, add_rows, add_settings, add_shard, read_rows, read_settings
 from open_r1.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def add_options(parser: Any) -> None:
     )
     add(parser, "variants", action="store_true", help="an item with other numbers in it is a hit too")
     add(parser, "processes")
+    add_shard(parser)
     add_results(parser, "output", help="the rows that are kept: .jsonl or .parquet")
 
 
@@ -62,8 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
             "--coverage has no effect with the rule open-r1, where any n-gram is a hit; leave one of them out."
         )
     rule = read_settings(Rule, arguments, same_numbers=not arguments.variants)
-    report = arguments.report or (arguments.output and arguments.output.with_suffix(".hits.jsonl"))
-    destination = Destination(arguments.output, report, arguments.mark, arguments.overwrite)
+    output, report = arguments.output, arguments.report
+    if arguments.shard:
+        output, report = (path and arguments.shard.path(path) for path in (output, report))
+    report = report or (output and output.with_suffix(".hits.jsonl"))
+    destination = Destination(output, report, arguments.mark, arguments.overwrite)
     destination = NOWHERE if arguments.dry_run else destination
     rows, named = read_rows(arguments), {"columns": arguments.columns, "processes": arguments.processes}
     with hold_outputs(destination.output, destination.report), ProgressLine() as line:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import ProgressLine, command_line, show, show_json, tell
-from open_r1.cli.options import add_results, add_settings, read_settings
+from open_r1.cli.options import add_results, add_settings, add_shard, read_settings
 from open_r1.errors import RunError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def add_options(parser: Any) -> None:
     add_settings(parser.add_argument_group("problems"), ProblemSource)
     add_settings(parser.add_argument_group("sampling"), TraceSettings)
     add_teacher(parser)
+    add_shard(parser)
     add_results(parser, "output_dir", required=True, help="folder for traces.jsonl and what belongs to it")
 
 
@@ -55,12 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     teacher = read_settings(TeacherSettings, arguments)
     settings = read_settings(TraceSettings, arguments)
-    source = read_settings(ProblemSource, arguments, name=arguments.source)
+    source, shard = read_settings(ProblemSource, arguments, name=arguments.source), arguments.shard
+    folder = shard.path(arguments.output_dir) if shard else arguments.output_dir
     if arguments.dry_run:
         problems = read_problems(source)
         check_template(problems, teacher)
-        return show_plan(arguments.output_dir, problems, settings)
-    generate(source, arguments.output_dir, teacher, settings, arguments.overwrite, arguments.json)
+        return show_plan(folder, problems, settings)
+    generate(source, folder, teacher, settings, arguments.overwrite, arguments.json)
     return 0
 
 

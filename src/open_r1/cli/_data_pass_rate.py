@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from open_r1.cli._data_generate import add_teacher, check_template, read_problems, show_plan
 from open_r1.cli._data_publish import push
 from open_r1.cli.console import ProgressLine, command_line, show, show_json, tell
-from open_r1.cli.options import add, add_results, add_reward_choice, add_settings, read_settings
+from open_r1.cli.options import add, add_results, add_reward_choice, add_settings, add_shard, read_settings
 from open_r1.configs.fields import setting
 from open_r1.errors import ConfigError, nearest
 
@@ -70,6 +70,7 @@ def add_options(parser: Any) -> None:
     group = parser.add_argument_group("the problems that are kept")
     add_settings(group, PassRateSettings, "min", "max", "allow_missing", **spellings)
     add_settings(parser, Request)
+    add_shard(parser)
     add_results(parser, "output_dir", help="folder for everything (default: pass_rates/<source>)")
     leave_out_defaults(parser)
 
@@ -138,6 +139,10 @@ def merge(arguments: argparse.Namespace) -> tuple[argparse.Namespace, dict[str, 
     if arguments.source is None:
         raise ConfigError("no problems were named; give a file, a folder or a Hub id, or dataset_name in a recipe.")
     arguments.output_dir = Path(arguments.output_dir or default_folder(arguments))
+    if arguments.shard and arguments.output_dataset_name:
+        raise ConfigError("--output_dataset_name pushes all kept problems; leave it out with --shard.")
+    if arguments.shard:
+        arguments.output_dir = arguments.shard.path(arguments.output_dir)
     return arguments, reward_settings
 
 

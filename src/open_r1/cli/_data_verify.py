@@ -6,7 +6,16 @@ import argparse
 from typing import Any
 
 from open_r1.cli.console import ProgressLine, show, show_json, table, tell
-from open_r1.cli.options import add, add_results, add_reward_choice, add_rows, add_settings, read_rows, read_settings
+from open_r1.cli.options import (
+    add,
+    add_results,
+    add_reward_choice,
+    add_rows,
+    add_settings,
+    add_shard,
+    read_rows,
+    read_settings,
+)
 
 SUMMARY = "a verdict with its reason on every trace; resumable"
 DESCRIPTION = "Judge every trace: programs by their tests, answers by the answer layer, the rest by a judge model."
@@ -32,6 +41,7 @@ def add_options(parser: Any) -> None:
     )
     add_settings(parser.add_argument_group("a judge model for what rules can't decide"), JudgeSettings)
     add(parser, "api_key_env")
+    add_shard(parser)
     add_results(parser, "output", required=True, help="the same rows with verdicts: .jsonl")
 
 
@@ -41,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     from open_r1.generation.judge_model import JudgeSettings, open_judge
 
     rows, settings = read_rows(arguments, arguments.traces), read_settings(VerifySettings, arguments)
-    output = arguments.output
+    output = arguments.shard.path(arguments.output) if arguments.shard else arguments.output
     if arguments.dry_run:
         _, _, used = prepare(rows, output, settings, None)
         show(f"would judge the traces of {rows.name} by {', '.join(used['rewards'])}; nothing was written")

@@ -7,7 +7,7 @@ import importlib
 
 from open_r1.cli.options import add_verb
 
-ACTIONS = ("generate", "verify", "select", "pass-rate", "dedup", "decontaminate", "mix", "publish")
+ACTIONS = ("generate", "verify", "select", "pass-rate", "dedup", "decontaminate", "merge", "mix", "publish")
 """In the order in which data goes through them; each module has SUMMARY, DESCRIPTION, EXAMPLE, `add_options` and `run`."""
 
 EXAMPLE = """examples:
@@ -17,6 +17,7 @@ EXAMPLE = """examples:
   open-r1 data pass-rate problems.jsonl --server http://localhost:8000/v1 --min 0.1 --max 0.6 --output_dir rated
   open-r1 data dedup sft.jsonl --columns problem --output unique.jsonl
   open-r1 data decontaminate unique.jsonl --against math500.jsonl aime24 --output clean.jsonl
+  open-r1 data merge clean.jsonl
   open-r1 data mix mixture.yaml --output_dir mixed
   open-r1 data publish mixed --repo_id me/mixed --private
 """

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from open_r1.launch.site import Site
     from open_r1.launch.training import TrainingLaunch
 
+ACCELERATE_PORT, VLLM_PORT = 29500, 8000
+"""The ports that accelerate and vLLM take by themselves."""
+
 EXAMPLE = """examples:
   open-r1 launch recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml --accelerator zero2
   open-r1 launch --model OpenR1-Distill-7B --task sft --config distill --accelerator zero3 --dry-run
@@ -118,9 +121,16 @@ def read_launch(arguments: argparse.Namespace, recipe: LaunchRecipe, nodes: int,
 
 
 def show_lines(launch: TrainingLaunch) -> None:
-    """The line of each machine; the first one's address is left to whoever knows it."""
+    """The line of each machine, vLLM's first; addresses are left to whoever knows them."""
+    url = ""
+    if launch.server is not None:
+        from open_r1.launch.vllm_node import serve_words
+
+        url = f"http://LAST-MACHINE:{VLLM_PORT}"
+        show(shlex.join(serve_words(launch.recipe, launch.server, VLLM_PORT)))
     for rank in range(launch.layout.nodes):
-        show(f"accelerate launch {shlex.join(launch.words(str(rank), 'FIRST-MACHINE', 29500))}")
+        words = launch.words(str(rank), "FIRST-MACHINE", ACCELERATE_PORT, server_url=url)
+        show(f"accelerate launch {shlex.join(words)}")
 
 
 def run_slurm(arguments: argparse.Namespace, recipe: LaunchRecipe) -> int:
@@ -138,7 +148,7 @@ def run_slurm(arguments: argparse.Namespace, recipe: LaunchRecipe) -> int:
             f"on each of {launch.layout.nodes} nodes: accelerate launch {shlex.join(launch.words('RANK', 'FIRST-NODE'))}"
         )
         return 0
-    check_cluster(site)
+    check_cluster(site, arguments.nodes)
     job = submit_script(words)
     show(job)
     tell(f"queued; its output is in open-r1-train-{job}.out, that of each process in logs/open-r1-train-{job}")

@@ -215,6 +215,7 @@ VOCABULARY: dict[str, Option] = {
     "patience": number("seconds without any answer until a server is given up", metavar="SECONDS"),
     "wait_for_server": number("seconds to wait for a server to start", default=0.0, metavar="SECONDS"),
     "batch_size": count("sequences at once in this process"),
+    "trust_remote_code": switch("run the code that comes with a model on the Hub"),
     "max_model_len": count("most tokens of prompt and completion together (default: the model's own)"),
     # rewards and the machine
     "rewards": text(
@@ -267,6 +268,24 @@ def add_model(parser: Any, **settings: Any) -> None:
     add(parser, "model", action=Once, **settings)
 
 
+def add_shard(parser: Any) -> None:
+    """--shard, for the verbs that treat each row alone."""
+    help = (
+        "only this of several parts, counted from 0, into files of its own, which `open-r1 data merge` puts together"
+    )
+    add(parser, "shard", type=parse_shard, metavar="I/N", help=help)
+
+
+def parse_shard(text: str) -> Any:
+    """`3/16` as argparse reads it."""
+    from open_r1.data.sharding import read_shard
+
+    try:
+        return read_shard(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 ROWS = "a file, a pattern in quotes, a folder, or a Hub id"
 
 
@@ -278,12 +297,17 @@ def add_rows(parser: Any, source: str = "source", help: str = ROWS) -> None:
 
 
 def read_rows(arguments: argparse.Namespace, source: str | None = None) -> Any:
-    """The rows that the options of `add_rows` name."""
+    """The rows that the options of `add_rows` name, or the shard of them that is asked for."""
     source = str(source or arguments.source)
     tell(f"reading {source}")
     from open_r1.data.sources import open_rows
 
-    return open_rows(source, arguments.dataset_config, arguments.split)
+    rows = open_rows(source, arguments.dataset_config, arguments.split)
+    if shard := getattr(arguments, "shard", None):
+        from open_r1.data.sharding import shard_rows
+
+        return shard_rows(rows, shard)
+    return rows
 
 
 def add_reward_choice(parser: Any, rewards: str) -> None:

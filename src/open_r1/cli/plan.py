@@ -123,9 +123,8 @@ def in_words(plan: Plan) -> str:
 
 def as_row(plan: Plan) -> Sequence[Any]:
     """A plan as a line of the table of GPUs."""
-    time = plan.durations
     return (Path(plan.name).stem, plan.machine.name, f"{plan.memory.total / GIB:.1f}", f"{plan.limit / GIB:.1f}",
-            "yes" if plan.fits else "no", hours(time.hours if time else None), "; ".join(plan.change))  # fmt: skip
+            "yes" if plan.fits else "no", hours(plan.hours), "; ".join(plan.change))  # fmt: skip
 
 
 def billions(count: float) -> str:

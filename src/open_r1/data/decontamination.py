@@ -19,6 +19,7 @@ from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step, finished_counts, record_step
 from open_r1.data.row_file import NOWHERE, Destination, check_destination, open_results
 from open_r1.data.rows import Changes, Chunk, Rows
+from open_r1.data.sharding import FOUND
 from open_r1.data.sources import as_rows, open_rows
 from open_r1.errors import ConfigError, DataError
 from open_r1.processes.pool import count_processes, map_in_order
@@ -165,11 +166,12 @@ def decontaminate(
     if may_be_done and (counts := finished_counts(step, destination.output, destination.report, *files)):
         tell(f"already done in {destination.output}")
         found = {name: SetSummary(**of_set) for name, of_set in counts["sets"].items()}
-        return Summary(rows.name, columns, rule, **{**counts, "sets": found})
+        counted = {name: value for name, value in counts.items() if name != FOUND}
+        return Summary(rows.name, columns, rule, **{**counted, "sets": found})
     marks = [MARK.format(one.name) for one in sets] if destination.marks else []
     check_destination(destination, rows, marks)
     index = Index(sets, rule)
-    counts = Counts(index)
+    counts = Counts(index, rows.first or 0)
     with open_results(destination, rows, marks) as (report, output):
         for chunk, found in map_in_order(Search(index, columns), rows.chunks(columns), processes):
             records = list(counts.add(found))
@@ -182,6 +184,8 @@ def decontaminate(
     summary = counts.summary(rows, columns)
     if destination.output:
         counted = {name: summary.record()[name] for name in ("rows", "empty", "contaminated", "sets")}
+        if rows.first is not None:
+            counted[FOUND] = counts.found_items()
         record_step(destination.output, replace(step, counts=counted))
     return summary
 
@@ -189,8 +193,8 @@ def decontaminate(
 class Counts:
     """Adds up what was found in chunks, in their order."""
 
-    def __init__(self, index: Index) -> None:
-        self.index = index
+    def __init__(self, index: Index, first: int = 0) -> None:
+        self.index, self.first = index, first
         self.rows = self.empty = self.contaminated = 0
         self.rows_of: Counter[str] = Counter()
         self.found: set[int] = set()
@@ -207,7 +211,7 @@ class Counts:
             for set_name, hits in by_set.items():
                 self.rows_of[set_name] += 1
                 best = max(hits, key=lambda hit: (hit.coverage, hit.longest_run, -hit.item))
-                yield self._record(self.rows + row, best, len(hits) - 1, text)
+                yield self._record(self.first + self.rows + row, best, len(hits) - 1, text)
         self.rows += found.num_rows
         self.empty += found.num_empty
 
@@ -226,6 +230,13 @@ class Counts:
             "item_text": shorten(item.text),
             "row_text": text,
         }
+
+    def found_items(self) -> dict[str, list[int]]:
+        """The items that were found, by set."""
+        found: dict[str, list[int]] = {item.set_name: [] for item in self.index.items}
+        for item in sorted(self.found):
+            found[self.index.items[item].set_name].append(item)
+        return found
 
     def summary(self, rows: Rows, columns: Sequence[str]) -> Summary:
         """The counts of all chunks."""

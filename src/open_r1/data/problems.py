@@ -28,6 +28,7 @@ from open_r1.data.columns import (
     read_chat,
     require_columns,
 )
+from open_r1.data.sharding import Shard
 from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.generation import Message
@@ -55,6 +56,7 @@ class ProblemSource:
     max_problems: int | None = setting(None, "only the first N rows", COUNT)
     skip_unusable: bool = setting(False, "leave out rows without a problem instead of refusing them")
     first_problem: int = 0  # the first row that is read, counted from 0
+    shard: Shard | None = None  # which of these problems are asked; ids and seeds are those of all
 
     def __post_init__(self) -> None:
         check_limits(self)
@@ -82,11 +84,17 @@ class Survey:
     examples: list[str] = field(default_factory=list)
     repeated: dict[int, int] = field(default_factory=dict)
     turns: Counter[Turns] = field(default_factory=Counter)
+    shard: Shard | None = None
+
+    @property
+    def part(self) -> range:
+        """The numbers of the problems that are asked, among all that can be asked."""
+        return self.shard.of(len(self.keys)) if self.shard else range(len(self.keys))
 
     @property
     def num_problems(self) -> int:
-        """Problems that can be asked."""
-        return len(self.keys)
+        """Problems that are asked."""
+        return len(self.part)
 
 
 class ProblemSet:
@@ -106,7 +114,7 @@ class ProblemSet:
 
     def make_survey(self) -> Survey:
         """Keys of all usable problems. DataError for unusable ones, or for an id that two rows have."""
-        survey, name = Survey(), self.source.name
+        survey, name = Survey(shard=self.source.shard), self.source.name
         columns = list(filter(None, [self.prompt_column, self.id_column]))
         for number, row in self.read_rows(columns):
             trouble = self.find_trouble(row)
@@ -124,7 +132,8 @@ class ProblemSet:
                 "them, or go on without them with --skip_unusable."
             )
         if not survey.num_problems:
-            raise DataError(f"data set '{name}' has no problem that can be asked; give a set with at least one.")
+            few = "; make fewer shards" if survey.keys else "; give a set with at least one"
+            raise DataError(f"data set '{name}' has no problem that can be asked{few}.")
         found, counts = np.unique(np.frombuffer(survey.keys, np.uint64), return_counts=True)
         survey.repeated = dict(zip(found[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True))
         if survey.repeated and self.id_column:
@@ -138,7 +147,7 @@ class ProblemSet:
 
     def __iter__(self) -> Iterator[TraceProblem]:
         seen: Counter[int] = Counter()
-        names = self.source.columns
+        names, part = self.source.columns, self.survey.part
         usable = (row for _, row in self.read_rows(None) if self.find_trouble(row) is None)
         for ordinal, row in enumerate(usable):
             base = self.base_id(row)
@@ -146,8 +155,10 @@ class ProblemSet:
             if key in self.survey.repeated:
                 base = f"{base}-{seen[key]}" if seen[key] else base
                 seen[key] += 1
+            if ordinal not in part:
+                continue
             kept = dict.fromkeys(self.found) | row if names is None else {name: row.get(name) for name in names}
-            yield TraceProblem(ordinal, base, self.make_messages(row), kept)
+            yield TraceProblem(ordinal - part.start, base, self.make_messages(row), kept)
 
     def read_rows(self, columns: Sequence[str] | None) -> Iterator[tuple[int, dict[str, Any]]]:
         """The rows that are asked for, numbered from 1, whole or with these columns."""
@@ -195,7 +206,7 @@ class ProblemSet:
 
     def locate(self) -> Locator:
         """Finds problems by their ids."""
-        return Locator(self.survey.keys, by_prompt=self.id_column is None)
+        return Locator(self.survey.keys, by_prompt=self.id_column is None, part=self.survey.part)
 
 
 def as_problems(problems: ProblemSet | ProblemSource | str) -> ProblemSet:
@@ -243,10 +254,11 @@ class PromptTemplate:
 
 
 class Locator:
-    """Finds the places of problems by their ids."""
+    """Finds the places of problems by their ids, within the `part` of them that is asked."""
 
-    def __init__(self, keys: array[int], by_prompt: bool) -> None:
+    def __init__(self, keys: array[int], by_prompt: bool, part: range | None = None) -> None:
         self.by_prompt = by_prompt
+        self.part = range(len(keys)) if part is None else part
         found = np.array(keys, dtype=np.uint64)
         self.order = np.argsort(found, kind="stable")
         self.sorted = found[self.order]
@@ -259,7 +271,9 @@ class Locator:
         at = np.searchsorted(self.sorted, keys) + occurrence
         inside = at < len(self.sorted)
         at = np.where(inside, at, 0)
-        return np.where(inside & (self.sorted[at] == keys), self.order[at], -1)
+        place = self.order[at]
+        is_here = inside & (self.sorted[at] == keys) & (place >= self.part.start) & (place < self.part.stop)
+        return np.where(is_here, place - self.part.start, -1)
 
 
 def key_of(base_id: str) -> int:

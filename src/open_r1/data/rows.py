@@ -40,6 +40,14 @@ class Chunk(ABC):
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Each row: whole, or `columns` only, None for one that it lacks. DataError names a row that can't be read."""
 
+    @abstractmethod
+    def count(self) -> int:
+        """How many rows it has."""
+
+    @abstractmethod
+    def part(self, first: int, end: int) -> Chunk:
+        """Its rows from `first` to before `end`."""
+
     def lines(self, changes: Changes) -> Iterator[bytes]:
         """The rows that are kept, as JSON lines."""
         for number, row in enumerate(self.rows()):
@@ -62,6 +70,17 @@ class LineChunk(Chunk):
             if line and not line.isspace():
                 row = self._parse(line, f"{self.path}:{number}")
                 yield row if columns is None else {column: row.get(column) for column in columns}
+
+    def count(self) -> int:
+        """How many rows it has."""
+        return sum(1 for line in self.content.split(b"\n") if line and not line.isspace())
+
+    def part(self, first: int, end: int) -> LineChunk:
+        """Its rows from `first` to before `end`."""
+        lines = self.content.split(b"\n")
+        filled = [number for number, line in enumerate(lines) if line and not line.isspace()][first:end]
+        start, stop = (filled[0], filled[-1] + 1) if filled else (0, 0)
+        return LineChunk(self.path, b"\n".join(lines[start:stop]), self.lines_before + start)
 
     def _parse(self, line: bytes, where: str) -> dict[str, Any]:
         try:
@@ -93,6 +112,14 @@ class RowChunk(Chunk):
 
     content: Sequence[dict[str, Any]]
 
+    def count(self) -> int:
+        """How many rows it has."""
+        return len(self.content)
+
+    def part(self, first: int, end: int) -> RowChunk:
+        """Its rows from `first` to before `end`."""
+        return RowChunk(self.content[first:end])
+
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Each row, or its named columns with None for those it lacks."""
         for row in self.content:
@@ -105,6 +132,14 @@ class TableChunk(Chunk):
 
     table: pa.Table
     needed: tuple[str, ...]
+
+    def count(self) -> int:
+        """How many rows it has."""
+        return self.table.num_rows
+
+    def part(self, first: int, end: int) -> TableChunk:
+        """Its rows from `first` to before `end`."""
+        return TableChunk(self.table.slice(first, end - first), self.needed)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RowChunk, (tuple(self.rows(self.needed)),)
@@ -123,13 +158,17 @@ Iterate = Callable[[tuple[str, ...]], Iterator[Chunk]]
 
 @dataclass(frozen=True)
 class Rows:
-    """A source whose rows can be read, as often as needed; `schema` is its Arrow schema where it has one."""
+    """A source whose rows can be read, as often as needed; `schema` is its Arrow schema where it has one.
+
+    Of a shard, `first` is the number of its first row in the source.
+    """
 
     name: str
     columns: tuple[str, ...]
     iterate: Iterate = field(repr=False)
     schema: pa.Schema | None = None
     to_text: Callable[[Any], str | None] = as_text  # A value as the file writes it
+    first: int | None = None
 
     def chunks(self, needed: Sequence[str] = ()) -> Iterator[Chunk]:
         """All rows in order; `needed` are the columns that other processes will need."""

@@ -102,22 +102,29 @@ def submit_script(words: Sequence[str]) -> str:
     return ran.stdout.strip().partition(";")[0]
 
 
-def check_cluster(site: Site) -> None:
-    """UsageError where nothing can be queued: no Slurm, no munge, no controller, a partition that does not exist."""
+def check_cluster(site: Site, nodes: int = 1) -> None:
+    """UsageError where nothing can be queued, or would wait for ever.
+
+    That is without Slurm, munge or the controller, in a partition that does not exist, and for more nodes than it has.
+    """
     if shutil.which("sbatch") is None:
         raise UsageError("there is no Slurm here: sbatch is not on PATH; submit from a login node of the cluster.")
-    ran = run_slurm("sinfo", "--noheader", "--format=%R")
+    ran = run_slurm("sinfo", "--noheader", "--summarize", "--format=%P %D")
     if ran.returncode:
         said = " ".join(ran.stderr.split())
         remedy = next((remedy for sign, remedy in REMEDIES if sign in said.lower()), "see what `sinfo` says")
         raise UsageError(f"Slurm can't be used: {remedy}. sinfo said: {said or 'nothing'}")
-    known = list(dict.fromkeys(ran.stdout.split()))
-    partition = partition_of(site)
-    for name in partition.split(",") if partition else ():
+    rows = [line.split() for line in ran.stdout.splitlines() if line.strip()]
+    known = {name.rstrip("*"): int(count) for name, count in rows}
+    asked = partition_of(site).split(",") if partition_of(site) else [n[:-1] for n, _ in rows if n.endswith("*")]
+    for name in asked:
         if name not in known:
             raise UsageError(
                 f"partition '{name}' does not exist{nearest(name, known)} Partitions here: {', '.join(known) or 'none'}."
             )
+    if asked and nodes > max(known[name] for name in asked):
+        most = " and ".join(f"{name} {known[name]}" for name in asked)
+        raise UsageError(f"the job wants {nodes} nodes, more than its partition has ({most}); it would wait for ever.")
 
 
 def partition_of(site: Site) -> str:

@@ -12,6 +12,7 @@ from open_r1.errors import ModelError, RunFolderError, nearest
 from open_r1.hub.folders import base_of_adapter, check_model_path, model_files
 from open_r1.rundir import RunDir, hash_files, read_json, write_json
 from open_r1.text.tags import TAGS, render_completion
+from open_r1.training.unwrapping import unwrap_without_deepspeed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -121,6 +122,7 @@ def get_model(model_args: Any, training_args: Any) -> Any:
     from transformers import AutoModelForCausalLM
     from trl import get_quantization_config
 
+    unwrap_without_deepspeed()
     quantization = get_quantization_config(model_args)
     dtype = model_args.dtype if model_args.dtype in ("auto", None) else getattr(torch, model_args.dtype)
     options = {
@@ -148,6 +150,7 @@ def load_adapter(folder: str, options: dict[str, Any], is_trainable: bool) -> An
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
+    unwrap_without_deepspeed()
     base = base_of_adapter(Path(folder))
     check_model_path(base)
     whole = AutoModelForCausalLM.from_pretrained(base, **options)

@@ -331,7 +331,7 @@ def adapt_to_machine(values: dict[str, Any], origins: dict[str, str]) -> tuple[d
             if values.get(key):
                 change(key, False, why)
     if values["use_liger_kernel"] and importlib.util.find_spec("liger_kernel") is None:
-        change("use_liger_kernel", False, "liger-kernel is not installed here")
+        change("use_liger_kernel", False, "liger-kernel is not installed here: pip install liger-kernel")
     if importlib.util.find_spec("bitsandbytes") is None and not has_accelerator:
         why = "there is no accelerator, nor bitsandbytes"
         for key in ("load_in_4bit", "load_in_8bit"):

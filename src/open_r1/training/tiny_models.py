@@ -15,6 +15,7 @@ from open_r1.configs.ranges import COUNT, POSITIVE
 from open_r1.errors import ConfigError
 from open_r1.text.tags import TAGS
 from open_r1.training.models import CHATML, CHATML_TOKENS
+from open_r1.training.unwrapping import unwrap_without_deepspeed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -126,6 +127,7 @@ def make_model(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, seed: int)
 
 def make_model_folder(folder: Path, texts: Iterable[str], shape: ModelShape, seed: int) -> int:
     """Write tokenizer and model to `folder`; returns the number of parameters."""
+    unwrap_without_deepspeed()
     tokenizer = make_tokenizer(texts, shape.vocab_size)
     model = make_model(shape, tokenizer, seed)
     model.save_pretrained(folder)

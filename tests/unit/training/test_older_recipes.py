@@ -261,18 +261,23 @@ def test_an_optimizer_of_bitsandbytes_is_replaced_where_there_is_neither_it_nor_
     assert any("optim: 'paged_adamw_8bit' becomes 'adamw_torch'" in change for change in parsed.adaptations)
 
 
-def test_liger_is_left_out_where_it_is_not_installed_on_a_machine_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_liger_kernels_that_are_not_installed_are_passed_over_beside_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
     import torch
 
+    from open_r1.training.arguments import stage_classes
     from open_r1.training.parse import adapt_to_machine, defaults_of
 
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "liger_kernel" else found(name))
+    find = importlib.util.find_spec
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
-    values = defaults_of(stage_classes("sft")) | {"use_liger_kernel": True}
-    origins = dict.fromkeys(values, "recipe.yaml:1")
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "liger_kernel" else find(name, *more)
+    )
+    values = defaults_of(stage_classes("sft", [])) | {"use_liger_kernel": True}
+    origins = dict.fromkeys(values, "default") | {"use_liger_kernel": "recipe.yaml:3"}
     _, changes = adapt_to_machine(values, origins)
     assert values["use_liger_kernel"] is False
-    assert "use_liger_kernel: True becomes False, liger-kernel is not installed here." in changes
+    assert changes == [
+        "use_liger_kernel: True becomes False, liger-kernel is not installed here: pip install liger-kernel."
+    ]

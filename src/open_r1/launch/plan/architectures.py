@@ -144,9 +144,10 @@ def read_architecture(name: str, revision: str | None = None) -> Architecture:
     ModelError, which says what to give, where none of them is found or the config is of another kind of model.
     """
     path = Path(name).expanduser()
-    if looks_local(name):
+    found = find_published(name)
+    if looks_local(name) and (path.exists() or found is None):
         return read_config(folder_config(path, name), name)
-    if found := find_published(name):
+    if found is not None:
         return found
     return read_config(hub_config(name, revision), name)
 

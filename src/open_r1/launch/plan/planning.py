@@ -90,6 +90,11 @@ class Plan:
         """Whether the memory suffices."""
         return self.memory.total <= self.limit
 
+    @property
+    def hours(self) -> float | None:
+        """Hours of the whole training; None on a CPU, or where the number of rows is not known."""
+        return None if self.durations is None else self.durations.hours
+
     def record(self) -> dict[str, Any]:
         """The plan in JSON's terms: bytes, seconds, hours."""
         time = self.durations
@@ -112,7 +117,7 @@ class Plan:
             },
             "change": list(self.change),
             **({} if time is None else asdict(time)),
-            "hours": None if time is None else time.hours,
+            "hours": self.hours,
             "assumptions": list(self.assumptions),
         }
 
@@ -189,6 +194,8 @@ def make_plan(
         mean, said = mean_length(work, mean_tokens)
         sampling = sampling_of(work, machine, memory, mean) if kind == "grpo" else (0.0, 0)
         durations = plan_durations(work, machine.gpu, mfu, rows, mean, sampling)
+        if kind == "grpo" and values.use_vllm and values.vllm_mode == "server":
+            assumptions.append("vLLM's server has one further GPU of this kind.")
         assumptions += [said, f"The update reaches {mfu:.0%} of the GPUs' bfloat16 peak (MFU)."]
         if durations.steps is None:
             assumptions.append("The number of rows is not known, so that hours are not; give --rows N.")

@@ -85,14 +85,18 @@ def plan_stage(name: str, stages: Mapping[str, Setting], base: Path, **options: 
 
 def model_of(name: str, stages: Mapping[str, Setting]) -> tuple[str | None, Architecture | None]:
     """The folder or Hub id that a stage's model goes back to, or the architecture of the stage that makes it."""
-    model = value_of(stages[name], "model", "sft")
-    seen = {name}
+    model, seen = model_at(stages, name), {name}
     while model in stages and model not in seen:
         seen.add(model)
         if value_of(stages[model], "kind") == "model":
             return None, architecture_of(SHAPE | (value_of(stages[model], "shape") or {}))
-        model = value_of(stages[model], "model", "sft")
+        model = model_at(stages, model)
     return str(model), None
+
+
+def model_at(stages: Mapping[str, Setting], name: str) -> Any:
+    """What a stage says of its model, or says by default."""
+    return value_of(stages[name], "model", "sft" if kind_at(stages, name) == "grpo" else "model")
 
 
 def architecture_of(shape: Mapping[str, Any]) -> Architecture:
