@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from open_r1.rewards.registry import required_columns
 from open_r1.training.parse import parse_stage
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -44,6 +45,35 @@ def test_every_pipeline_plans(path: Path, open_r1: Callable[..., Any], tmp_path:
     assert ran.status == 0, ran.err
     assert "nothing was run" in ran.out
     assert not (tmp_path / "run").exists()
+
+
+TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "<think>\nt\n</think>\na"}]
+
+
+@pytest.mark.parametrize("path", STAGES, ids=lambda path: str(path.relative_to(RECIPES)))
+def test_every_recipe_runs_dry_on_rows_with_its_columns(
+    path: Path, open_r1: Callable[..., Any], tiny_model: Path, tmp_path: Path
+) -> None:
+    kept, kind = recipe(str(path)), kind_of(path)
+    column = kept.get("dataset_prompt_column", "prompt")
+    needed = {name for names in required_columns(kept.get("reward_funcs", ())).values() for name in names}
+    row = {"messages": TURNS} if kind == "sft" else dict.fromkeys(needed, "4") | {column: "What is 2+2?"}
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(f"{json.dumps(row)}\n" * 20, encoding="utf-8")
+    words = ["--config", path, "--model_name_or_path", tiny_model, "--output_dir", tmp_path / "out"]
+    if "dataset_mixture" in kept:
+        sets = [{**one, "id": str(rows), "config": None} for one in kept["dataset_mixture"]["datasets"]]
+        words += ["--dataset_mixture", json.dumps({**kept["dataset_mixture"], "datasets": sets})]
+    else:
+        words += ["--dataset_name", rows, "--dataset_config", "null"]
+    words += ["--dataset_num_proc", 1] if kind == "sft" else []
+    ran = open_r1(kind, *words, "--dry-run")
+    if "can't isolate programs" in ran.err:
+        pytest.skip(f"NO SANDBOX HERE: {ran.err}")
+    assert ran.status == 0, ran.err
+    assert "# train: " in ran.out
+    assert "the model was not loaded, and nothing was run" in ran.err
+    assert not (tmp_path / "out").exists()
 
 
 MACHINES = {"config_24gb": "1xRTX4090-24GB", "config_80gb_lora": "1xH100-80GB"}
@@ -225,9 +255,6 @@ def distill_tokenizer(tiny_model: Path) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     tokenizer.chat_template = recipe(DISTILL)["chat_template"]
     return tokenizer
-
-
-TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "<think>\nt\n</think>\na"}]
 
 
 def test_the_distilled_models_template_keeps_thinking_marks_the_loss_and_has_the_guides_system_prompt(

@@ -84,7 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def _add_backend_and_results(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("who answers")
     add(group, "model_revision", metavar="NAME", help="branch, tag or commit of a model on the Hub (default: main)")
-    add(group, "trust_remote_code", action="store_true", help="run the code that comes with a model on the Hub")
+    add(group, "trust_remote_code")
     add(group, "backend", help="default: transformers, or server where one is named")
     add(group, "server")
     add(group, "concurrency", default=64)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from open_r1.launch.site import Site
     from open_r1.launch.training import TrainingLaunch
 
+ACCELERATE_PORT, VLLM_PORT = 29500, 8000
+"""The ports that accelerate and vLLM take by themselves."""
+
 EXAMPLE = """examples:
   open-r1 launch recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml --accelerator zero2
   open-r1 launch --model OpenR1-Distill-7B --task sft --config distill --accelerator zero3 --dry-run
@@ -118,14 +121,21 @@ def read_launch(arguments: argparse.Namespace, recipe: LaunchRecipe, nodes: int,
 
 
 def show_lines(launch: TrainingLaunch) -> None:
-    """The line of each machine; the first one's address is left to whoever knows it."""
+    """The line of each machine, vLLM's first; addresses are left to whoever knows them."""
+    url = ""
+    if launch.server is not None:
+        from open_r1.launch.vllm_node import serve_words
+
+        url = f"http://LAST-MACHINE:{VLLM_PORT}"
+        show(shlex.join(serve_words(launch.recipe, launch.server, VLLM_PORT)))
     for rank in range(launch.layout.nodes):
-        show(f"accelerate launch {shlex.join(launch.words(str(rank), 'FIRST-MACHINE', 29500))}")
+        words = launch.words(str(rank), "FIRST-MACHINE", ACCELERATE_PORT, server_url=url)
+        show(f"accelerate launch {shlex.join(words)}")
 
 
 def run_slurm(arguments: argparse.Namespace, recipe: LaunchRecipe) -> int:
     """Submit the job, or print its submission; everything is checked first."""
-    from open_r1.launch.site import read_site
+    from open_r1.launch.site import VARIABLE, read_site
     from open_r1.launch.slurm import check_cluster, submit_script
 
     site = read_site(arguments.site)
@@ -133,13 +143,14 @@ def run_slurm(arguments: argparse.Namespace, recipe: LaunchRecipe) -> int:
     launch = read_launch(arguments, recipe, arguments.nodes, gpus)
     words = sbatch_words(arguments, site, gpus)
     if arguments.dry_run:
-        show(f"sbatch {shlex.join(words)}")
+        named = f"{VARIABLE}={shlex.quote(str(arguments.site))} " if arguments.site else ""
+        show(f"{named}sbatch {shlex.join(words)}")
         tell(
             f"on each of {launch.layout.nodes} nodes: accelerate launch {shlex.join(launch.words('RANK', 'FIRST-NODE'))}"
         )
         return 0
-    check_cluster(site)
-    job = submit_script(words)
+    check_cluster(site, arguments.nodes)
+    job = submit_script(words, arguments.site)
     show(job)
     tell(f"queued; its output is in open-r1-train-{job}.out, that of each process in logs/open-r1-train-{job}")
     return 0

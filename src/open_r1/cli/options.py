@@ -215,6 +215,7 @@ VOCABULARY: dict[str, Option] = {
     "patience": number("seconds without any answer until a server is given up", metavar="SECONDS"),
     "wait_for_server": number("seconds to wait for a server to start", default=0.0, metavar="SECONDS"),
     "batch_size": count("sequences at once in this process"),
+    "trust_remote_code": switch("run the code that comes with a model on the Hub"),
     "max_model_len": count("most tokens of prompt and completion together (default: the model's own)"),
     # rewards and the machine
     "rewards": text(

@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any
 from open_r1.cli.console import show, table, tell
 from open_r1.cli.options import add, add_verb
 from open_r1.errors import ConfigError
+from open_r1.printable import duration
+
+GIB = 2**30
+PLANNED_GPU = "H100-80GB"
+"""The GPU that estimates are for; `open-r1 plan` compares others."""
 
 if TYPE_CHECKING:
     from open_r1.pipeline import Pipeline, Selection
@@ -55,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.wait and not arguments.slurm:
         raise ConfigError("--wait waits for Slurm's jobs; give --slurm too.")
     if arguments.dry_run:
-        show_stages(pipeline, selection)
+        show_stages(pipeline, selection, arguments.set)
         if arguments.slurm:
             show_jobs(pipeline, selection, words_of(arguments, pipeline))
         show(f"into {pipeline.output_dir}, seed {pipeline.seed}; nothing was run")
@@ -85,8 +90,8 @@ def words_of(arguments: argparse.Namespace, pipeline: Pipeline) -> list[str]:
     return [str(arguments.pipeline), *given, *changes]
 
 
-def show_stages(pipeline: Pipeline, selection: Selection) -> None:
-    """The stages as a tree with what each needs and its state, checked as far as possible without running them."""
+def show_stages(pipeline: Pipeline, selection: Selection, changes: list[str]) -> None:
+    """The stages as a tree with what each needs, its state and its plan, checked as far as possible without running them."""
     from open_r1.pipeline.graph import edges_of, show_tree
     from open_r1.pipeline.jobs import log_of, queued_jobs
     from open_r1.pipeline.runner import read_states
@@ -94,16 +99,37 @@ def show_stages(pipeline: Pipeline, selection: Selection) -> None:
     chosen, forced = selection.choose(pipeline.stages), selection.forced(pipeline.stages)
     states = read_states(pipeline) | {name: f"in job {job}" for name, job in queued_jobs(pipeline).items()}
     stages, edges = {stage.name: stage for stage in pipeline.stages}, edges_of(pipeline.stages)
-    for stage in pipeline.stages:
+    on_hub = [stage.name for stage in pipeline.stages if stage.reads_hub()]
+    for stage in (stage for stage in pipeline.stages if stage.name not in on_hub):
         stage.prepare(pipeline.output_dir, pipeline.seed)
-    rows = []
+    rows, estimates = [], estimate_stages(pipeline, changes)
     for name, shown in show_tree({name: () if stages[name].reads_all else edges[name] for name in stages}).items():
         needs = "all before it" if stages[name].reads_all else ", ".join(edges[name]) or "nothing"
         state = states[name] if name in chosen else "left out"
-        rows.append((shown, stages[name].kind, needs, "forced" if name in forced & chosen else state))
-    show(table(rows, ("stage", "kind", "needs", "state")))
+        state = "forced" if name in forced & chosen else state
+        rows.append((shown, stages[name].kind, needs, state, estimates.get(name, "")))
+    show(table(rows, ("stage", "kind", "needs", "state", "estimate")))
+    if on_hub:
+        show(f"not checked, since their data are on the Hub: {', '.join(on_hub)}")
     for name in (name for name in stages if states[name] == "failed" and log_of(pipeline, name)):
         show(f"{name} failed: see {log_of(pipeline, name)}")
+
+
+def estimate_stages(pipeline: Pipeline, changes: list[str]) -> dict[str, str]:
+    """What each stage that trains needs on GPUs, in words, where it can be said; see `open-r1 plan`."""
+    from open_r1.launch.plan.stages import kind_at, plan_stage, stages_of
+
+    written, found = stages_of(pipeline.path, changes), {}
+    for stage in (stage for stage in pipeline.stages if kind_at(written, stage.name)):
+        gpus = f"{stage.read_resources().gpus_per_node or 8}x{PLANNED_GPU}"
+        try:
+            plan = plan_stage(stage.name, written, pipeline.path.parent, gpus=gpus)
+        except Exception:  # noqa: BLE001 - a stage that no plan can be made for has none; its own checks are elsewhere
+            continue
+        hours = plan.durations and plan.durations.hours
+        time = "" if hours is None else f", {duration(3600 * hours)}"
+        found[stage.name] = f"{plan.memory.total / GIB:.1f} GiB{time} on {gpus}"
+    return found
 
 
 def show_jobs(pipeline: Pipeline, selection: Selection, words: list[str]) -> None:

@@ -45,23 +45,25 @@ def test_the_guides_line_is_rendered_for_one_machine(
     open_r1: Callable[..., Any], repo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(repo)
-    ran = open_r1("launch", *GUIDE, "--gpus", 7, "--dry-run", "--args", "--num_generations=14 --learning_rate=2e-6")
+    ran = open_r1("launch", *GUIDE, "--gpus", 7, "--dry-run", "--args", "--num_generations=14 --vllm_mode=colocate")
     assert ran.out == (
         "accelerate launch --config_file recipes/accelerate_configs/zero2.yaml --num_processes 7 "
         "--gradient_accumulation_steps 4 src/open_r1/grpo.py --config "
-        "recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml --num_generations=14 --learning_rate=2e-6\n"
+        "recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml --num_generations=14 --vllm_mode=colocate\n"
     )
     by_path = open_r1(
         "launch", "recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml", "--gpus", 7, "--dry-run", "--accelerator",
-        "recipes/accelerate_configs/zero2.yaml", "--args", "--num_generations=14 --learning_rate=2e-6",
+        "recipes/accelerate_configs/zero2.yaml", "--args", "--num_generations=14 --vllm_mode=colocate",
     )  # fmt: skip
     assert by_path.out == ran.out
 
 
 def test_several_machines_have_a_line_each(open_r1: Callable[..., Any], repo: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(repo)
-    ran = open_r1("launch", *GUIDE, "--gpus", 8, "--nodes", 2, "--dry-run")
-    first, second = ran.out.splitlines()
+    ran = open_r1("launch", *GUIDE, "--gpus", 8, "--nodes", 3, "--dry-run")
+    server, first, second = ran.out.splitlines()
+    assert "trl.scripts.vllm_serve --model Qwen/Qwen2.5-1.5B-Instruct --host 0.0.0.0 --port 8000" in server
+    assert first.endswith("--vllm_server_base_url=http://LAST-MACHINE:8000")
     assert "--num_processes 16 --num_machines 2 --machine_rank 0 --main_process_ip FIRST-MACHINE" in first
     assert second == first.replace("--machine_rank 0", "--machine_rank 1")
     refused = open_r1("launch", *GUIDE, "--gpus", 8, "--nodes", 2)
@@ -80,11 +82,12 @@ def test_a_submission_has_the_sites_flags_and_the_words_as_they_were_given(
         "--nodes=2 --gpus-per-node=4 --partition=gpu --account=me --constraint=h100 slurm/train.slurm --model "
         "Qwen2.5-1.5B-Instruct --task grpo --config demo --accelerator zero2 --args "
     )
-    assert open_r1(*words, "--dry-run").out == f"sbatch {expected}'--max_steps=5 --seed=1'\n"
+    assert open_r1(*words, "--dry-run").out == f"OPEN_R1_SITE={site} sbatch {expected}'--max_steps=5 --seed=1'\n"
     assert not slurm.words()
     ran = open_r1(*words)
     assert (ran.status, ran.out) == (0, "4711\n")
     assert slurm.words()[-1] == f"sbatch --parsable {expected}--max_steps=5 --seed=1"
+    assert (slurm.folder / "sbatch.site").read_text() == f"{site}\n"
 
 
 def test_nothing_is_queued_for_a_partition_that_does_not_exist(
@@ -104,14 +107,14 @@ def test_nothing_is_queued_for_a_partition_that_does_not_exist(
     [
         ({"--model": "Qwen2.5-1.5B-Instuct"}, "no recipe is for the model 'Qwen2.5-1.5B-Instuct'; did you mean 'Qwen"),
         ({"--task": "grop"}, "unknown task 'grop'; did you mean 'grpo'? Tasks: sft, grpo."),
-        ({"--config": "dem"}, "no grpo recipe called 'dem'; did you mean 'demo'? Its recipes: demo, "),
+        ({"--config": "dem"}, "no grpo recipe called 'dem'; did you mean 'demo'? Its recipes: "),
         ({"--accelerator": "zero"}, "unknown accelerator 'zero'; did you mean 'zero"),
         ({"--accelerator": "none.yaml"}, "accelerate's file 'none.yaml' does not exist"),
         ({"--args": "--seed='1"}, "No closing quotation; close the quote"),
         ({"--nodes": "0"}, "--nodes must be at least 1, but is 0"),
         ({"--args": "--vllm_mode=server"}, "needs a node beside those that train, but there is 1 node; take --nodes 2"),
         ({"--args": "--vllm_mode=server", "--nodes": "2", "--dp": "4", "--tp": "4"}, "needs 16 GPUs, but vLLM's node has 8"),
-        ({"--args": "--num_generations=14"}, "With these settings 7 or 14 processes are possible."),
+        ({"--args": "--num_generations=14 --vllm_mode=colocate"}, "With these settings 7 or 14 processes are possible."),
     ],
 )  # fmt: skip
 def test_what_can_not_work_is_refused_with_the_nearest_that_can(

@@ -19,7 +19,7 @@ from fake_slurm import FakeSlurm
 
 from open_r1.errors import RunError
 from open_r1.launch.job import Allocation, free_port, read_allocation, run_training_job
-from open_r1.launch.node import status_of
+from open_r1.launch.node import StopRequest, status_of
 from open_r1.launch.recipe import LaunchRecipe
 from open_r1.launch.training import ServerShape, plan_launch
 from open_r1.launch.vllm_node import serve_words, vllm_node
@@ -56,6 +56,22 @@ def test_a_launch_ends_with_the_status_of_its_training(
 def test_the_status_of_a_single_process_is_passed_on_and_other_errors_are_not_hidden() -> None:
     assert status_of(subprocess.CalledProcessError(2, "train"), False) == 2
     assert status_of(KeyError("x"), False) is None
+
+
+def test_a_signal_reaches_the_processes_that_were_started_and_without_any_ends_this_one() -> None:
+    stop = StopRequest()
+    with pytest.raises(SystemExit) as ended:
+        stop(signal.SIGTERM, None)
+    assert (ended.value.code, stop.has_come) == (75, True)
+    with pytest.raises(SystemExit) as ended:
+        stop(signal.SIGINT, None)
+    assert ended.value.code == 130
+    with subprocess.Popen(
+        ["bash", "-c", "trap 'exit 75' TERM; echo; while true; do sleep 0.05; done"], stdout=-1
+    ) as one:
+        assert one.stdout and one.stdout.readline()
+        stop(signal.SIGTERM, None)
+        assert one.wait(timeout=30) == 75
 
 
 def test_an_allocation_is_read_from_slurms_variables(slurm: FakeSlurm) -> None:
@@ -138,7 +154,7 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
 def test_vllm_is_stopped_when_the_training_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[Any] = []
     popen = subprocess.Popen
     monkeypatch.setattr(
         subprocess, "Popen", lambda *words, **more: started.append(popen(*words, **more)) or started[-1]

@@ -146,6 +146,19 @@ def test_a_dry_run_shows_the_graph_and_says_what_is_done(recipe: Path, open_r1: 
     assert "left out" in open_r1("run", recipe, "--dry-run", "--only", "traces").out
 
 
+def test_a_dry_run_says_what_a_training_needs_where_that_is_known(
+    recipe: Path, repo: Path, open_r1: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["run", repo / "recipes/tiny/pipeline.yaml", "--dry-run", "--output_dir", "tiny"]
+    ran = open_r1(*words)
+    assert ran.status == 0, ran.err
+    estimates = [line for line in ran.out.splitlines() if "GiB" in line and "on 8xH100-80GB" in line]
+    assert len(estimates) == 2
+    monkeypatch.setattr("open_r1.launch.plan.stages.plan", lambda **_: 1 / 0)
+    without = open_r1(*words)
+    assert without.status == 0 and "GiB" not in without.out
+
+
 def finish_evaluation(recipe: Path, accuracy: dict[str, Any]) -> None:
     """What an evaluation leaves, without its model."""
     folder = Path("out/before")

@@ -148,7 +148,7 @@ def test_sigterm_that_comes_twice_is_one_request() -> None:
 def test_a_stopped_run_says_what_is_kept_or_lost(tmp_path: Path, number: int) -> None:
     trainer = SimpleNamespace(
         accelerator=SimpleNamespace(num_processes=1), state=state(3), add_callback=lambda callback: None,
-        args=SimpleNamespace(gradient_accumulation_steps=1),
+        args=SimpleNamespace(gradient_accumulation_steps=1, save_only_model=False),
     )  # fmt: skip
 
     def stop_twice(run: RunDir) -> None:
