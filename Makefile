@@ -64,7 +64,7 @@ $(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
-	@echo "setting up $(VENV): about 1.8 GB of libraries, a minute or more"
+	@echo "setting up $(VENV): about 2 GB of libraries, a minute or more"
 	$(PIP) install -q -c constraints.txt -e '.[dev]'
 	$(PIP) install -q -c constraints.txt -e '.[gym]' || echo "no C compiler: reasoning-gym is left out, and its tests skip"
 	touch $@ $(VENV)/.train

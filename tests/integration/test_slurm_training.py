@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm_cluster import Cluster, slurm_cluster, wait_for
+from slurm_cluster import Cluster, free_port, slurm_cluster, wait_for
 
+from open_r1.errors import RunError, UsageError
+from open_r1.launch.site import Site
+from open_r1.launch.slurm import SlurmJob, check_cluster
+from open_r1.launch.slurm import submit as submit_job
 from open_r1.rundir import read_json, read_jsonl, write_jsonl
 from open_r1.tasks import draw_problems, get_family
 
@@ -96,3 +101,27 @@ def test_zero_2_trains_over_two_nodes_through_the_same_script(cluster: Cluster, 
     assert (out / "done.json").exists(), said
     assert read_json(out / "identity.json")["processes"] == "2"
     assert [row["step"] for row in read_jsonl(out / "metrics.jsonl") if "loss" in row] == [1, 2]
+
+
+@pytest.mark.slow
+def test_what_a_cluster_can_not_do_is_said_before_anything_is_queued(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", cluster.environment["PATH"])
+    monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
+    check_cluster(Site("all"))
+    with pytest.raises(UsageError, match=r"partition 'al' does not exist; did you mean 'all'\?"):
+        check_cluster(Site("al"))
+    with pytest.raises(UsageError, match=r"wants 3 nodes, more than its partition has \(all 2\)"):
+        check_cluster(Site(), 3)
+    with pytest.raises(RunError, match=r"sbatch did not queue the job: .*license.*; nothing was queued"):
+        submit_job(SlurmJob("licensed", ("true",), tmp_path, gpus_per_node=0), Site(flags=["--licenses=none-such"]))
+    text = Path(cluster.environment["SLURM_CONF"]).read_text()
+    broken = tmp_path / "slurm.conf"
+    monkeypatch.setenv("SLURM_CONF", str(broken))
+    broken.write_text(text.replace("munge.socket", "no.socket"))
+    with pytest.raises(UsageError, match="munge does not run here"):
+        check_cluster(Site())
+    broken.write_text(re.sub("SlurmctldPort=.*", f"SlurmctldPort={free_port()}", text))
+    with pytest.raises(UsageError, match="slurmctld does not answer"):
+        check_cluster(Site())

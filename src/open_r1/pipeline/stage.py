@@ -157,6 +157,10 @@ class Stage(ABC):
                     f"{', '.join(fitting) or 'none of the stages before it'}."
                 )
 
+    def reads_hub(self) -> bool:
+        """Whether `prepare` reads a data set of the Hub, which a dry run does not."""
+        return False
+
     def prepare(self, root: Path, seed: int) -> Any:  # noqa: B027 - as above
         """Checks that may import heavy libraries, made before the first stage runs; `run` gets what it returns."""
 

@@ -64,6 +64,15 @@ def test_a_partition_that_does_not_exist_is_refused_with_the_nearest(slurm: Fake
     assert all(word.startswith("sinfo") for word in slurm.words())
 
 
+def test_more_nodes_than_the_partition_has_are_refused(slurm: FakeSlurm) -> None:
+    for site in (Site(), Site("gpu"), Site("cpu,gpu")):
+        check_cluster(site, 4)
+    with pytest.raises(UsageError, match=r"wants 3 nodes, more than its partition has \(cpu 2\)"):
+        check_cluster(Site("cpu"), 3)
+    with pytest.raises(UsageError, match=r"wants 5 nodes, more than its partition has \(gpu 4\)"):
+        check_cluster(Site(), 5)
+
+
 @pytest.mark.parametrize(
     ("said", "remedy"),
     [
