@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import runpy
 import shlex
 import subprocess
 import sys
@@ -171,14 +172,19 @@ def test_the_slurm_script_evaluates(repo: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("gpus", "shared"), [("8", "2"), ("1", "1"), ("6", "2")])
 def test_the_gpus_that_share_a_model_divide_its_attention_heads(
-    repo: Path, tmp_path: Path, gpus: str, shared: str
+    gpus: str,
+    shared: str,
+    repo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "config.json").write_text(
-        json.dumps({"model_type": "qwen2", "num_attention_heads": 14, "hidden_size": 896})
-    )
+    config = {"model_type": "qwen2", "num_attention_heads": 14, "hidden_size": 896}
+    (tmp_path / "config.json").write_text(json.dumps(config))
     for name in ("model.safetensors", "tokenizer.json"):
         (tmp_path / name).touch()
-    script = [sys.executable, repo / "scripts" / "get_tensor_parallel_size.py"]
-    words = [*script, "--model_name", tmp_path, "--revision", "main", "--default_tp", gpus]
-    ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
-    assert (ran.returncode, ran.stdout.strip()) == (0, shared), ran.stderr
+    words = ["--model_name", str(tmp_path), "--revision", "main", "--default_tp", gpus]
+    monkeypatch.setattr(sys, "argv", ["get_tensor_parallel_size.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(repo / "scripts" / "get_tensor_parallel_size.py"), run_name="__main__")
+    assert (ended.value.code, capsys.readouterr().out.strip()) == (0, shared)

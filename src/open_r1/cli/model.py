@@ -1,4 +1,4 @@
-"""`open-r1 model new TEXTS OUT`: a tiny model with random weights, and a tokenizer made from texts."""
+"""`open-r1 model`: `new` makes a tiny model with random weights; `lineage` shows all that is behind a model."""
 
 from __future__ import annotations
 
@@ -7,18 +7,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from open_r1.cli.console import show, tell
+from open_r1.cli.console import show, show_json, tell
 from open_r1.cli.options import add, add_settings, add_verb, read_settings
+from open_r1.errors import RunFolderError
+
+DESCRIPTION = "Make a tiny model, or show what is behind a model."
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 model` to the commands, with its action `new`."""
+    """Add `open-r1 model` to the commands, with its actions `new` and `lineage`."""
     example = "Example: open-r1 model new traces.jsonl tiny --hidden_size 64 --num_layers 2"
-    parser = subparsers.add_parser("model", help="make a tiny model", description="Make a tiny model.", epilog=example)
+    parser = subparsers.add_parser(
+        "model", help="make a tiny model, or show what is behind one", description=DESCRIPTION, epilog=example
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     described = "Make a tokenizer from the texts of a file, and a small model with random weights, as a model folder."
     new = add_verb(actions, "new", "make a tiny model from texts", example, described, fill=add_options)
     new.set_defaults(run=run)
+    shown = (
+        "Show every stage, command, file and model behind a model or a file of rows, from records alone, oldest first."
+    )
+    example = "Example: open-r1 model lineage runs/tiny-r1/grpo"
+    lineage = add_verb(actions, "lineage", "show all that is behind a model", example, shown, fill=add_lineage_options)
+    lineage.set_defaults(run=run_lineage)
 
 
 def add_options(parser: Any) -> None:
@@ -30,6 +41,40 @@ def add_options(parser: Any) -> None:
     add(parser, "seed", default=0, help="seed of the weights")
     add(parser, "overwrite", help="replace the model that is there")
     add_settings(parser, ModelShape)
+
+
+def add_lineage_options(parser: Any) -> None:
+    """The options of `model lineage`."""
+    parser.add_argument("folder", type=Path, help="a model's folder, or a file of rows")
+    parser.add_argument("--json", action="store_true", help="show the records as JSON")
+
+
+def run_lineage(arguments: argparse.Namespace) -> int:
+    """Show what is behind a model. RunFolderError where nothing is recorded."""
+    from open_r1.hub.origins import read_origins
+
+    origins = read_origins(arguments.folder)
+    if not origins:
+        raise RunFolderError(
+            f"'{arguments.folder}' has no record of how it was made; give the folder of a run or a pipeline's stage, or a "
+            "file that open-r1 data wrote."
+        )
+    if arguments.json:
+        show_json([asdict(origin) for origin in origins])
+        return 0
+    for number, origin in enumerate(origins, start=1):
+        show(f"{number}. {origin.name} ({origin.kind})")
+        facts = {key: value for key, value in origin.facts.items() if isinstance(value, int | float | str)}
+        lines = {
+            "made from": ", ".join(origin.inputs),
+            "files": origin.say_made(),
+            "facts": ", ".join(f"{key} {value}" for key, value in facts.items()),
+            "command": origin.command,
+        }
+        for label, line in lines.items():
+            if line:
+                show(f"   {label + ':':<11}{line}")
+    return 0
 
 
 def run(arguments: argparse.Namespace) -> int:

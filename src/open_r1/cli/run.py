@@ -99,7 +99,8 @@ def show_stages(pipeline: Pipeline, selection: Selection, changes: list[str]) ->
     chosen, forced = selection.choose(pipeline.stages), selection.forced(pipeline.stages)
     states = read_states(pipeline) | {name: f"in job {job}" for name, job in queued_jobs(pipeline).items()}
     stages, edges = {stage.name: stage for stage in pipeline.stages}, edges_of(pipeline.stages)
-    for stage in pipeline.stages:
+    on_hub = [stage.name for stage in pipeline.stages if stage.reads_hub()]
+    for stage in (stage for stage in pipeline.stages if stage.name not in on_hub):
         stage.prepare(pipeline.output_dir, pipeline.seed)
     rows, estimates = [], estimate_stages(pipeline, changes)
     for name, shown in show_tree({name: () if stages[name].reads_all else edges[name] for name in stages}).items():
@@ -108,6 +109,8 @@ def show_stages(pipeline: Pipeline, selection: Selection, changes: list[str]) ->
         state = "forced" if name in forced & chosen else state
         rows.append((shown, stages[name].kind, needs, state, estimates.get(name, "")))
     show(table(rows, ("stage", "kind", "needs", "state", "estimate")))
+    if on_hub:
+        show(f"not checked, since their data are on the Hub: {', '.join(on_hub)}")
     for name in (name for name in stages if states[name] == "failed" and log_of(pipeline, name)):
         show(f"{name} failed: see {log_of(pipeline, name)}")
 
@@ -136,5 +139,5 @@ def show_jobs(pipeline: Pipeline, selection: Selection, words: list[str]) -> Non
     from open_r1.pipeline.runner import read_states
 
     site, states = read_site(), read_states(pipeline)
-    for job in plan_jobs(pipeline, selection.choose(pipeline.stages), words, states):
+    for job in plan_jobs(pipeline, selection.choose(pipeline.stages), words, states, site):
         show(f"--- {job.name}.slurm\n{job.script(site)}")

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from open_r1.hub.lineage import Step, read_lineage, read_measured
+from open_r1.hub.origins import Origin, read_origins
 from open_r1.rundir import write_text
 
 CARD = "README.md"
@@ -39,6 +40,7 @@ def model_card(
     tags: Sequence[str] = (),
     adapter_of: str = "",
     description: str = "",
+    origins: Sequence[Origin] = (),
 ) -> str:
     """README.md of a model.
 
@@ -49,6 +51,7 @@ def model_card(
         tags: Tags beside open-r1, reasoning and the methods.
         adapter_of: The Hub id of its base, where the model is a LoRA adapter.
         description: What it is, in a sentence below the title.
+        origins: What is behind it, see `origins.read_origins`.
     """
     base = adapter_of or (steps[0].started_from if steps else None)
     data = list(dict.fromkeys(source for step in steps for source in step.data))
@@ -67,9 +70,15 @@ def model_card(
         header=header(metadata),
         title=f"{title}\n\n{description}" if description else title,
         made="\n".join(made) or "Not recorded.\n",
+        origins=ORIGINS_TEXT.format(table=markdown_table(BEHIND, map(origin_row, origins))) if origins else "",
         measured=markdown_table(MEASURED, measured) if measured else "Nothing was measured yet.\n",
         name=name,
     )
+
+
+def origin_row(origin: Origin) -> list[str]:
+    """A row of the table of all that is behind a model."""
+    return [origin.name, origin.kind, ", ".join(origin.inputs), origin.say_made()]
 
 
 def write_own_card(folder: Path) -> None:
@@ -80,7 +89,9 @@ def write_own_card(folder: Path) -> None:
     path, name = folder / CARD, folder.resolve().name
     if not is_foreign(path):
         measured = read_measured([path.parent for path in sorted(folder.glob("eval/*/summary.json"))])
-        write_text(path, model_card(name, f"path/to/{name}", read_lineage(folder), measured))
+        write_text(
+            path, model_card(name, f"path/to/{name}", read_lineage(folder), measured, origins=read_origins(folder))
+        )
 
 
 def is_foreign(path: Path) -> bool:
@@ -91,6 +102,13 @@ def is_foreign(path: Path) -> bool:
     return bool(text.strip()) and not is_own
 
 
+BEHIND = ["", "kind", "made from", "files"]
+ORIGINS_TEXT = """## From the data to this model
+
+{table}
+`open-r1 model lineage FOLDER` shows the same with settings and commands.
+
+"""
 MEASURED = ["benchmark", "sampling", "problems × samples", "pass@1, % [95 % interval]", "token limit", "cut off, %"]
 
 CARD_TEXT = """{header}
@@ -101,7 +119,7 @@ CARD_TEXT = """{header}
 {made}
 Settings are in `resolved.yaml`, versions and hardware in `environment.json`, the training's log in `metrics.jsonl`.
 
-## Measured
+{origins}## Measured
 
 {measured}
 ## Use

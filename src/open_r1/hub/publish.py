@@ -12,6 +12,7 @@ from open_r1.errors import ConfigError, ModelError, RunFolderError
 from open_r1.hub.card import CARD, is_foreign, model_card
 from open_r1.hub.folders import base_of_adapter, check_model_path, is_adapter
 from open_r1.hub.lineage import find_evaluations, read_lineage, read_measured
+from open_r1.hub.origins import read_origins
 from open_r1.hub.push import MODEL_LEFT_OUT, check_repo_id, push_folder
 from open_r1.hub.weights import check_weights
 from open_r1.rundir import RunDir, hash_files, read_json, write_text
@@ -128,7 +129,8 @@ def make_card(
     measured = read_measured(find_evaluations(folder, evaluations))
     if not measured:
         report("no evaluation of this model was found; name its folder with --evaluations")
-    return model_card(repo_id.partition("/")[2], repo_id, read_lineage(folder), measured, tags, base, description)
+    steps, origins = read_lineage(folder), read_origins(folder)
+    return model_card(repo_id.partition("/")[2], repo_id, steps, measured, tags, base, description, origins)
 
 
 def check_folder(folder: Path) -> int:

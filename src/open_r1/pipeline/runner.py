@@ -18,6 +18,7 @@ from typing import Any
 from open_r1 import __version__
 from open_r1.errors import ConfigError, RunFolderError
 from open_r1.pipeline.graph import Selection, edges_of
+from open_r1.pipeline.origin import record_origin
 from open_r1.pipeline.recipe import Pipeline
 from open_r1.pipeline.stage import Context, Stage
 from open_r1.processes.ranks import is_main_process
@@ -215,6 +216,7 @@ def _run_and_record(stage: Stage, context: Context, mark: Callable[..., None]) -
     if not stage.resumes:
         write_json(run.done, {"seconds": round(seconds, 1), **facts})
     write_json(run.path / MADE, _hash_made(run, stage))
+    record_origin(stage, context, facts, seconds)
     mark("done", seconds)
     context.report(f"done in {seconds:.1f} s")
 

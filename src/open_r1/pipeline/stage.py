@@ -44,6 +44,9 @@ class Resources:
     gpus_per_node: int | None = setting(
         None, "GPUs; by default the site's for a training, one for an evaluation, else none.", Range(0)
     )
+    accelerator: str = setting(
+        "ddp", "How a training uses several GPUs: ddp, fsdp, zero2, zero3, or a file of accelerate's."
+    )
     time_limit: str = setting("", "As sbatch takes it, `2-00:00:00`; by default the partition's.")
 
 
@@ -153,6 +156,10 @@ class Stage(ABC):
                     f"stage '{self.name}': {key} is stage '{name}', which does not make {file}; name one that does: "
                     f"{', '.join(fitting) or 'none of the stages before it'}."
                 )
+
+    def reads_hub(self) -> bool:
+        """Whether `prepare` reads a data set of the Hub, which a dry run does not."""
+        return False
 
     def prepare(self, root: Path, seed: int) -> Any:  # noqa: B027 - as above
         """Checks that may import heavy libraries, made before the first stage runs; `run` gets what it returns."""

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from open_r1.hub.origins import ORIGIN, Origin
 from open_r1.report.run_records import Evaluation, Stage
-from open_r1.report.values import read_text
+from open_r1.report.values import integer, mapping, read_json, read_text, text_of
 from open_r1.rundir import RunDir
 
 STARTED_FROM = re.compile(r"^model_name_or_path:\s*['\"]?([^'\"#\n]+?)['\"]?\s*(#.*)?$", re.MULTILINE)
@@ -37,6 +38,21 @@ class Lineage:
         while (parent := self.parents.get(line[-1])) and self.name_of(parent) not in line:
             line.append(self.name_of(parent))
         return tuple(line)
+
+
+def read_origin(folder: Path) -> dict[str, str]:
+    """What a stage was made from and what it made, in words; empty where that is not recorded."""
+    record = mapping(read_json(folder / ORIGIN))
+    inputs, files = record.get("inputs"), mapping(record.get("made"))
+    named = [mapping(one) for one in inputs] if isinstance(inputs, list) else []
+    made = {
+        text_of(name): {"rows": integer(mapping(file).get("rows")), "sha256": text_of(mapping(file).get("sha256"))}
+        for name, file in files.items()
+    }
+    return {
+        "made_from": ", ".join(text_of(one.get("stage") or one.get("name")) for one in named),
+        "made": Origin("", "", made=made).say_made(),
+    }
 
 
 def in_order(evaluations: Sequence[Evaluation]) -> list[Evaluation]:

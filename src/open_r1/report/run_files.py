@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from open_r1.errors import DataError, OpenR1Error, RunFolderError
-from open_r1.report.lineage import Lineage, in_order, nearest_ancestor
+from open_r1.report.lineage import Lineage, in_order, nearest_ancestor, read_origin
 from open_r1.report.run_records import Evaluation, ModeSummary, RunRecords, Stage, TrainingRun, estimates, read_record
 from open_r1.report.values import integer, is_own, json_lines, mapping, read_json, read_text, text_of
 from open_r1.rundir import RunDir
@@ -64,7 +64,8 @@ def _read_stages(run_dir: Path, pipeline: Mapping[str, Any]) -> Iterator[Stage]:
         path = PurePosixPath(folder := text_of(entry.get("folder")))
         is_inside = bool(folder) and not path.is_absolute() and is_own(run_dir / path, run_dir)
         name = text_of(entry.get("name")) or "unnamed"
-        yield read_record(Stage, entry, name=name, folder=run_dir / path if is_inside else None)
+        origin = read_origin(run_dir / path) if is_inside else {"made_from": "", "made": ""}
+        yield read_record(Stage, entry, name=name, folder=run_dir / path if is_inside else None, **origin)
 
 
 def _find_stages(run_dir: Path) -> Iterator[Stage]:

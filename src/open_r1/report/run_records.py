@@ -22,6 +22,8 @@ class Stage:
     status: str
     seconds: float | None
     folder: Path | None
+    made_from: str = ""
+    made: str = ""
 
 
 @dataclass(frozen=True)

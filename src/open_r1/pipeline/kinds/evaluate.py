@@ -62,6 +62,12 @@ class EvaluationStage(Stage):
         with naming_stage(self.name):
             choose_modes(self._find_benchmark(Path()), self._settings(0))
 
+    def reads_hub(self) -> bool:
+        """Whether the problems are a benchmark's on the Hub."""
+        from open_r1.evaluation.benchmarks import benchmarks
+
+        return self.data is None and self.benchmark in benchmarks()
+
     def prepare(self, root: Path, seed: int) -> None:
         """Plan the evaluation, where its problems are there before the pipeline runs."""
         if self.benchmark or self.problems not in self.needs():

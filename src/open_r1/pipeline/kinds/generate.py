@@ -33,6 +33,8 @@ class GenerateStage(Stage):
 
     model: StageName = setting(MISSING, "The stage with the model, or a folder or Hub id.")
     problems: StageName = setting(StageName("problems"), "The stage with `rl.jsonl`, or a file or Hub data set.")
+    dataset_config: str | None = setting(None, "Configuration of a Hub data set.")
+    columns: list[str] | None = setting(None, "Columns of the problems that the traces get (default: all).")
     num_samples: int = setting(4, "Samples a problem.", COUNT)
     temperature: float = setting(1.0, "Temperature of the samples; 0 is greedy.")
     top_p: float = setting(1.0, "Share of the probability that is sampled from.")
@@ -54,14 +56,28 @@ class GenerateStage(Stage):
         with naming_stage(self.name):
             self._settings(0)
 
+    def reads_hub(self) -> bool:
+        """Whether the problems are a data set of the Hub."""
+        return not self.needs_problems() and not Path(self.place(self.problems, Path())).exists()
+
+    def needs_problems(self) -> bool:
+        """Whether an earlier stage makes the problems."""
+        return self.problems in self.needs()
+
     def prepare(self, root: Path, seed: int) -> None:
         """Read the problems, where they are there before the pipeline runs; DataError for what can't be asked."""
-        if self.problems not in self.needs():
+        if not self.needs_problems():
             ProblemSet(self._source(root))
 
     def _source(self, root: Path) -> ProblemSource:
         name = self.place(self.problems, root, "rl.jsonl")
-        return ProblemSource(name, max_problems=self.max_problems, system_prompt=self.system_prompt)
+        return ProblemSource(
+            name,
+            config=self.dataset_config,
+            columns=tuple(self.columns) if self.columns else None,
+            max_problems=self.max_problems,
+            system_prompt=self.system_prompt,
+        )
 
     def _settings(self, seed: int) -> TraceSettings:
         return TraceSettings(self.num_samples, self.temperature, self.top_p, self.max_new_tokens, seed)

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 from open_r1.configs.datasets import DatasetMixtureConfig
 from open_r1.configs.fields import setting
+from open_r1.configs.references import read_source
 from open_r1.data.provenance import Step, record_step
 from open_r1.errors import ConfigError, DataError
 from open_r1.pipeline.kinds.verify import TRACES
-from open_r1.pipeline.stage import Context, Stage
+from open_r1.pipeline.stage import STAGE_NAME, Context, Stage
 from open_r1.rundir import iter_rows, write_jsonl
 
 
@@ -25,7 +26,8 @@ class MixStage(Stage):
 
     traces: dict[str, float] = setting(
         {},
-        "Stages, or files, each with the share of its rows up to 1, or with their number, as {cold: 1, selected: 300}.",
+        "Stages, files or Hub data sets, each with the share of its rows up to 1, or with their number, as {cold: 1, "
+        "selected: 300}; a Hub data set as 'id?config=NAME&split=train[:1000]', with a share.",
     )
 
     def given(self) -> list[str]:
@@ -41,6 +43,11 @@ class MixStage(Stage):
                 raise ConfigError(
                     f"stage '{self.name}': traces.{name} must be a share above 0 and up to 1, or a whole number of rows, "
                     f"but is {part:g}."
+                )
+            if self._on_hub(name) and part > 1:
+                raise ConfigError(
+                    f"stage '{self.name}': traces.{name} asks for {part:g} rows of a Hub data set; write "
+                    f"'{name.partition('?')[0]}?split=train[:{part:g}]' with the share 1."
                 )
 
     def check_needs(self, before: Mapping[str, Stage]) -> None:
@@ -62,9 +69,17 @@ class MixStage(Stage):
         context.report(", ".join(f"{count:,} of {name}" for name, count in counts.items()))
         return {"rows": counts}
 
+    def _on_hub(self, name: str) -> bool:
+        """Whether a name is a Hub data set's; ConfigError for an option that none has."""
+        is_local = STAGE_NAME.fullmatch(name) or Path(self.place(name, Path())).exists()
+        return not is_local and bool(read_source(name, "data set", ("config", "split", "revision")))
+
     def _entry(self, name: str, root: Path) -> dict[str, Any]:
         """The source as an entry of a mixture, its number of rows as a weight. DataError where it has fewer."""
         part, source = self.traces[name], self.place(name, root, TRACES)
+        if self._on_hub(name):
+            reference = read_source(name, "data set")
+            return {"id": reference.name, **reference.options, "weight": float(part), "columns": ["messages"]}
         if part > 1:
             rows = sum(1 for _ in iter_rows(Path(source)))
             if part > rows:
