@@ -134,7 +134,8 @@ class Memory:
 def plan_memory(work: Workload) -> Memory:
     """The memory of a training step, at its fullest moment."""
     resident, host = resident_parts(work)
-    return Memory(*fullest((moment, resident | parts) for moment, parts in moments(work)), host)
+    moment, parts = fullest((moment, resident | parts) for moment, parts in moments(work))
+    return Memory(moment, parts, {name: round(size) for name, size in host.items()})
 
 
 def fullest(moments: Iterable[tuple[str, dict[str, float]]]) -> tuple[str, dict[str, int]]:
