@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from open_r1.rewards.registry import required_columns
+from open_r1.rewards.registry import get_spec
+from open_r1.training.models import CHATML
 from open_r1.training.parse import parse_stage
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -56,8 +57,12 @@ def test_every_recipe_runs_dry_on_rows_with_its_columns(
 ) -> None:
     kept, kind = recipe(str(path)), kind_of(path)
     column = kept.get("dataset_prompt_column", "prompt")
-    needed = {name for names in required_columns(kept.get("reward_funcs", ())).values() for name in names}
-    row = {"messages": TURNS} if kind == "sft" else dict.fromkeys(needed, "4") | {column: "What is 2+2?"}
+    examples = [get_spec(name).example for name in kept.get("reward_funcs", ())]
+    given = {name: value for one in examples if one for name, value in one.columns.items()} | {column: "What is 2+2?"}
+    given.pop("prompts", None)  # the trainer's own
+    if solution := kept.get("dataset_solution_column"):
+        given[solution] = given.pop("solution")
+    row = {"messages": TURNS} if kind == "sft" else given
     rows = tmp_path / "rows.jsonl"
     rows.write_text(f"{json.dumps(row)}\n" * 20, encoding="utf-8")
     words = ["--config", path, "--model_name_or_path", tiny_model, "--output_dir", tmp_path / "out"]
@@ -67,6 +72,7 @@ def test_every_recipe_runs_dry_on_rows_with_its_columns(
     else:
         words += ["--dataset_name", rows, "--dataset_config", "null"]
     words += ["--dataset_num_proc", 1] if kind == "sft" else []
+    words += ["--chat_template", CHATML] if "DeepSeek" in str(path) else []  # which needs its own end of turn
     ran = open_r1(kind, *words, "--dry-run")
     if "can't isolate programs" in ran.err:
         pytest.skip(f"NO SANDBOX HERE: {ran.err}")
@@ -260,7 +266,7 @@ def distill_tokenizer(tiny_model: Path) -> Any:
 def test_the_distilled_models_template_keeps_thinking_marks_the_loss_and_has_the_guides_system_prompt(
     distill_tokenizer: Any,
 ) -> None:
-    from open_r1.training.models import CHATML, check_template
+    from open_r1.training.models import check_template
 
     check_template(distill_tokenizer)
     text = distill_tokenizer.apply_chat_template(TURNS, tokenize=False)
