@@ -3,12 +3,15 @@
     python benchmarks/plan_memory.py [--only NAME …] [--output benchmarks/results/plan_memory.md]
 
 What is measured: the weights, and the most that torch's CPU allocator has given out beside them from the start of TRL's
-`train` to its end, by the profiler's record of every allocation. Pages that the process never touches count.
+`train` to its end, by the profiler's record of every allocation. Pages that the process never touches count. The profiler
+does not see what gloo's threads free; where its sum at the end is above what malloc has given out since the start, the
+difference was freed there (DDP's first buckets) and is taken off.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import subprocess
 import sys
@@ -24,7 +27,7 @@ SHAPE = {"architecture": "qwen2", "hidden_size": 256, "num_layers": 6, "num_head
 WIDE = {**SHAPE, "architecture": "qwen3", "hidden_size": 512, "num_layers": 4, "intermediate_size": 1536}
 SFT = {"per_device_train_batch_size": 8, "max_length": 256, "gradient_checkpointing": False, "bf16": False}
 GRPO = {"per_device_train_batch_size": 16, "num_generations": 8, "max_completion_length": 96, "bf16": False,
-        "gradient_checkpointing": False, "reward_funcs": ["repetition_penalty"], "preflight_prompts": 0}  # fmt: skip
+        "gradient_checkpointing": False, "reward_funcs": ["format"], "preflight_prompts": 0, "beta": 0.04}  # fmt: skip
 
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], int]] = {
     "float32": ("sft", SHAPE, SFT, 1),
@@ -63,7 +66,7 @@ def make_inputs(folder: Path, shape: dict[str, Any], length: int) -> None:
 
 
 def measure(kind: str, folder: Path, settings: dict[str, Any]) -> None:
-    """Train two steps in this process, and write the peak of its allocations beside the results."""
+    """Train three steps in this process, and write the peak of its allocations beside the results."""
     import torch
     from torch.profiler import ProfilerActivity, profile
     from transformers import Trainer
@@ -76,36 +79,47 @@ def measure(kind: str, folder: Path, settings: dict[str, Any]) -> None:
     original, measured = Trainer.train, {}
 
     def train(trainer: Any, *args: Any, **kwargs: Any) -> Any:
-        tensors = [*trainer.model.parameters(), *trainer.model.buffers()]
+        models = [one for one in (trainer.model, getattr(trainer, "ref_model", None)) if one is not None]
+        tensors = [tensor for model in models for tensor in (*model.parameters(), *model.buffers())]
         storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}
+        before = malloc_bytes()
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             result = original(trainer, *args, **kwargs)
-        events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]  # type: ignore[union-attr]
+            grown = malloc_bytes() - before
+        kineto: Any = profiler.profiler
+        events = [event for event in kineto.kineto_results.events() if event.name() == "[memory]"]
         size = most = 0
         for event in sorted(events, key=lambda event: event.start_ns()):
             size += event.nbytes()
             most = max(most, size)
-        measured.update(weights=sum(storages.values()), peak=sum(storages.values()) + most, events=len(events))
+        unseen = max(0, size - grown)
+        measured.update(weights=sum(storages.values()), peak=sum(storages.values()) + most - unseen, unseen=unseen)
         return result
 
     Trainer.train = train  # type: ignore[method-assign]
     given = {
-        "model_name_or_path": str(folder / "model"),
-        "dataset_name": str(folder / f"{kind}.jsonl"),
-        "max_steps": 3,
+        "model_name_or_path": folder / "model",
+        "dataset_name": folder / f"{kind}.jsonl",
+        "output_dir": folder / "run",
     }
-    given |= {
-        "output_dir": str(folder / "run"),
-        "use_cpu": True,
-        "report_to": "none",
-        "save_strategy": "no",
-    } | settings
+    given |= {"max_steps": 3, "use_cpu": True, "report_to": "none", "save_strategy": "no"} | settings
     words: list[str] = []
     for key, value in given.items():
         words += [f"--{key}", *map(str, value if isinstance(value, list) else [value])]
     run_training(parse_stage(kind, words), lambda line: None)  # type: ignore[arg-type]
     if rank() == 0:
         (folder / "measured.json").write_text(json.dumps(measured))
+
+
+def malloc_bytes() -> int:
+    """Bytes that malloc has given out to this process: glibc's mallinfo2, all threads together."""
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+    fields = [(name, ctypes.c_size_t) for name in names]
+    info = type("Info", (ctypes.Structure,), {"_fields_": fields})
+    library = ctypes.CDLL("libc.so.6")
+    library.mallinfo2.restype = info
+    found = library.mallinfo2()
+    return found.hblkhd + found.uordblks
 
 
 def run_case(name: str) -> dict[str, Any]:
@@ -116,13 +130,8 @@ def run_case(name: str) -> dict[str, Any]:
         make_inputs(folder, shape, settings.get("max_length", 256))
         launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"] if processes > 1 else []
         if name.startswith("ZeRO-2"):
-            launcher = [
-                "-m",
-                "accelerate.commands.launch",
-                *f"--config_file {ZERO2} --use_cpu --num_processes {processes}".split(),
-                "--mixed_precision",
-                "no",
-            ]
+            launcher = ["-m", "accelerate.commands.launch", "--config_file", str(ZERO2), "--mixed_precision", "no"]
+            launcher += ["--num_processes", str(processes)]
         command = [sys.executable, *launcher, __file__, "--child", kind, str(folder), json.dumps(settings)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=900)
         if done.returncode:
@@ -142,15 +151,21 @@ def planned(kind: str, folder: Path, settings: dict[str, Any], sharding: Shardin
     values = read_settings(kind, [as_setting(key, value, "case") for key, value in settings.items()]).values  # type: ignore[arg-type]
     length = values.max_length or 0
     if kind == "grpo":
-        length = (values.max_completion_length or 0) + PROMPT_TOKENS
+        length = (values.max_completion_length or 0) + longest_prompt(folder)
     architecture = read_architecture(str(folder / "model"))
     batch, accumulation = values.per_device_train_batch_size, values.gradient_accumulation_steps
     work = Workload(kind, architecture, values, sharding, batch, length, accumulation, on_gpu=False)  # type: ignore[arg-type]
     return plan_memory(work)
 
 
-PROMPT_TOKENS = 24
-"""Tokens of the problems' prompts, template included."""
+def longest_prompt(folder: Path) -> int:
+    """Tokens of the longest problem, template included."""
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder / "model")
+    rows = [json.loads(line) for line in (folder / "grpo.jsonl").read_text().splitlines()]
+    chats = [[{"role": "user", "content": row["prompt"]}] for row in rows]
+    return max(len(tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]) for chat in chats)
 
 
 def main() -> None:
@@ -172,7 +187,7 @@ def main() -> None:
 
 HEADING = """# Memory: plan and measurement
 
-`{command}`: {count} trainings of two steps on a CPU; MiB.
+`{command}`: {count} trainings of three steps on a CPU; MiB.
 
 | training | measured | plan | difference | fullest at | parts |
 |---|---|---|---|---|---|

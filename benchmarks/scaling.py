@@ -280,19 +280,24 @@ def check_step(folder: Path, wait_s: float = 0.05, steps: int = 6) -> list[list[
     return rows
 
 
-def check_kills(folder: Path, mean_s: float = 45.0, steps: int = 40, seed: int = 1) -> list[list[str]]:
-    """The wall time of a run with random kills, predicted from an unbroken one."""
-    whole = Job(folder / "unbroken", "waits", 0.03, steps, save_steps=4, completion=32)
+def pace_of(job: Job) -> tuple[float, float, float]:
+    """Seconds of a step, of a checkpoint and of a start, of an unbroken run."""
     started = time.monotonic()
-    rows = whole.run()
+    rows = job.run()
     wall = time.monotonic() - started
     save_s = float(np.median([row["seconds/saving"] for row in rows if row.get("seconds/saving")] or [0.0]))
     step_s = float(np.median([total(row, "saving") for row in rows[1:]]))
-    start_s = wall - steps * step_s - steps / whole.save_steps * save_s
+    return step_s, save_s, wall - job.steps * step_s - job.steps / job.save_steps * save_s
+
+
+def check_kills(folder: Path, mean_s: float = 25.0, steps: int = 40, seed: int = 1) -> list[list[str]]:
+    """The wall time of a run with random kills, predicted from unbroken runs before and after it."""
+    whole = Job(folder / "before", "waits", 0.03, steps, save_steps=4, completion=32)
+    before = pace_of(whole)
     rng, kills, job = random.Random(seed), [], replace(whole, folder=folder / "killed")
     started = time.monotonic()
     while True:
-        moment = start_s + rng.expovariate(1 / mean_s)
+        moment = before[2] + rng.expovariate(1 / mean_s)
         process = job.start()
         try:
             process.wait(timeout=moment)
@@ -302,6 +307,8 @@ def check_kills(folder: Path, mean_s: float = 45.0, steps: int = 40, seed: int =
             process.wait()
             kills.append(moment)
     measured = time.monotonic() - started
+    after = pace_of(replace(whole, folder=folder / "after"))
+    step_s, save_s, start_s = ((first + second) / 2 for first, second in zip(before, after, strict=True))
     predicted = wall_seconds(steps, step_s, whole.save_steps, save_s, start_s, kills)
     moments = ", ".join(f"{one:.0f}" for one in kills)
     words = f"wall time, {steps} steps of {step_s:.2f} s, killed after {moments} s of a start"

@@ -135,7 +135,7 @@ def show_lines(launch: TrainingLaunch) -> None:
 
 def run_slurm(arguments: argparse.Namespace, recipe: LaunchRecipe) -> int:
     """Submit the job, or print its submission; everything is checked first."""
-    from open_r1.launch.site import read_site
+    from open_r1.launch.site import VARIABLE, read_site
     from open_r1.launch.slurm import check_cluster, submit_script
 
     site = read_site(arguments.site)
@@ -143,13 +143,14 @@ def run_slurm(arguments: argparse.Namespace, recipe: LaunchRecipe) -> int:
     launch = read_launch(arguments, recipe, arguments.nodes, gpus)
     words = sbatch_words(arguments, site, gpus)
     if arguments.dry_run:
-        show(f"sbatch {shlex.join(words)}")
+        named = f"{VARIABLE}={shlex.quote(str(arguments.site))} " if arguments.site else ""
+        show(f"{named}sbatch {shlex.join(words)}")
         tell(
             f"on each of {launch.layout.nodes} nodes: accelerate launch {shlex.join(launch.words('RANK', 'FIRST-NODE'))}"
         )
         return 0
     check_cluster(site, arguments.nodes)
-    job = submit_script(words)
+    job = submit_script(words, arguments.site)
     show(job)
     tell(f"queued; its output is in open-r1-train-{job}.out, that of each process in logs/open-r1-train-{job}")
     return 0

@@ -63,9 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
     more = [make_plans(arguments, gpus) for gpus in others]
     if arguments.json:
         plans = [plan.record() for group in (first, *more) for plan in group]
-        hours = [plan["hours"] for plan in plans] if not more else [None]
-        total = None if None in hours else sum(hours)
-        show_json({"fits": all(plan["fits"] for plan in plans), "hours": total, "plans": plans})
+        hours = [plan.hours for plan in first if plan.hours is not None]
+        is_known = len(hours) == len(plans)
+        show_json(
+            {"fits": all(plan["fits"] for plan in plans), "hours": sum(hours) if is_known else None, "plans": plans}
+        )
         return 0
     show("\n\n".join(in_words(plan) for plan in first))
     if all(plan.machine.gpu is not None for plan in first):

@@ -139,5 +139,5 @@ def show_jobs(pipeline: Pipeline, selection: Selection, words: list[str]) -> Non
     from open_r1.pipeline.runner import read_states
 
     site, states = read_site(), read_states(pipeline)
-    for job in plan_jobs(pipeline, selection.choose(pipeline.stages), words, states):
+    for job in plan_jobs(pipeline, selection.choose(pipeline.stages), words, states, site):
         show(f"--- {job.name}.slurm\n{job.script(site)}")

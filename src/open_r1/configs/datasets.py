@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, asdict, dataclass
 from typing import Any
 
 from open_r1.configs.fields import setting
@@ -42,7 +42,7 @@ class DatasetMixtureConfig:
     @classmethod
     def from_mapping(cls, mapping: Any) -> DatasetMixtureConfig:
         """The mixture written as `dataset_mixture:` in a recipe, checked; ConfigError names the entry at fault."""
-        return mapping if isinstance(mapping, cls) else cls.read(as_setting("dataset_mixture", mapping, ""))
+        return cls.read(as_setting("dataset_mixture", asdict(mapping) if isinstance(mapping, cls) else mapping, ""))
 
     @classmethod
     def read(cls, mixture: Setting) -> DatasetMixtureConfig:

@@ -6,7 +6,7 @@ import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, replace
 from enum import Enum
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from open_r1.configs.fields import limits_of
 from open_r1.configs.reader import COMMAND_LINE, Setting, read_text
@@ -139,7 +139,7 @@ def by_type(setting: Setting, hint: Any) -> Any:
     return text if None not in (text, value) and fits(text, hint) else value
 
 
-def is_structure(word: Any) -> bool:
+def is_structure(word: Any) -> TypeGuard[str]:
     """Whether a word of the command line is written as a list or a mapping: '[0.4, 0.3]', '{"accuracy": 0.4}'."""
     return isinstance(word, str) and word.startswith(("{", "["))
 

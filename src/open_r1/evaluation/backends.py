@@ -55,13 +55,13 @@ def of_model(
     context: int | None,
     count_tokens: CountTokens,
     name: BackendName,
-    named: str,
+    named: str = "",
 ) -> Backend:
     """The backend of a model in this process, `named` in results; the versions of its libraries that are installed."""
     installed = [library for library in ("torch", name) if next(iter(metadata.distributions(name=library)), None)]
     versions = {library: metadata.version(library) for library in installed}
     files = model_files(model)
-    completer = BatchedGenerator(generator, named, batch_size)
+    completer = BatchedGenerator(generator, named or model, batch_size)
     model_hash = hash_files(files) if files else ""
     return Backend(completer, context, count_tokens, name, model_hash, versions, unapplied_settings(model))
 

@@ -10,17 +10,19 @@ minutes before its time limit, and goes back into the queue when its command the
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from open_r1.errors import RunError, UsageError, nearest
-from open_r1.launch.site import Site
+from open_r1.launch.site import VARIABLE, Site
 from open_r1.rundir import write_text
 
 SLURM_LIMIT_S = 60
@@ -93,9 +95,14 @@ def submit(job: SlurmJob, site: Site) -> str:
     return submit_script([str(path)])
 
 
-def submit_script(words: Sequence[str]) -> str:
-    """`sbatch` with these words; returns the job's number. RunError for what Slurm refuses."""
-    ran = run_slurm("sbatch", "--parsable", *words)
+def submit_script(words: Sequence[str], site_file: Path | None = None) -> str:
+    """`sbatch` with these words; returns the job's number. RunError for what Slurm refuses.
+
+    Args:
+        site_file: What the job prepares its shell by; it gets this shell's environment in any case.
+    """
+    site = {VARIABLE: str(site_file.resolve())} if site_file else {}
+    ran = run_slurm("sbatch", "--parsable", *words, environment=os.environ | site)
     if ran.returncode:
         reason = " ".join(line.partition("error: ")[2] or line for line in ran.stderr.strip().splitlines())
         raise RunError(f"sbatch did not queue the job: {reason or 'it said nothing'}; nothing was queued.")
@@ -133,9 +140,10 @@ def partition_of(site: Site) -> str:
     return named[-1] if named else ""
 
 
-def run_slurm(*words: str) -> subprocess.CompletedProcess[str]:
+def run_slurm(*words: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """One of Slurm's commands. RunError when it does not answer."""
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": SLURM_LIMIT_S, "env": environment}
     try:
-        return subprocess.run(words, capture_output=True, text=True, timeout=SLURM_LIMIT_S, check=False)
+        return subprocess.run(words, check=False, **options)
     except subprocess.TimeoutExpired:
         raise RunError(f"`{words[0]}` did not answer within {SLURM_LIMIT_S} s; is slurmctld overloaded?") from None

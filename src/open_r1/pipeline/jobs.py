@@ -18,9 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from open_r1.errors import RunError, RunFolderError
+from open_r1.launch.recipe import LaunchRecipe
 from open_r1.launch.site import Site, read_site
 from open_r1.launch.slurm import SlurmJob, check_cluster, run_slurm, submit
+from open_r1.launch.training import plan_launch
 from open_r1.pipeline.graph import Selection, edges_of
+from open_r1.pipeline.kinds.training import TrainingStage
 from open_r1.pipeline.recipe import Pipeline
 from open_r1.pipeline.runner import Progress, Report, prepare_run, read_states
 from open_r1.pipeline.stage import Stage
@@ -30,26 +33,42 @@ FOLDER = "slurm.jobs"  # no stage can have this name
 POLL_S = 5.0
 
 
-def plan_jobs(pipeline: Pipeline, chosen: set[str], words: Sequence[str], states: Mapping[str, str]) -> list[SlurmJob]:
+def plan_jobs(
+    pipeline: Pipeline, chosen: set[str], words: Sequence[str], states: Mapping[str, str], site: Site
+) -> list[SlurmJob]:
     """A job for each chosen stage that isn't done, in the order of the stages; `after` has the names of stages.
 
-    `words` are those of `open-r1 run` that choose the pipeline and its settings.
+    `words` are those of `open-r1 run` that choose the pipeline and its settings. UsageError for a training that can't be
+    divided among its GPUs.
     """
     edges = edges_of(pipeline.stages)
     stages = [stage for stage in pipeline.stages if stage.name in chosen and states[stage.name] != "done"]
     names = {stage.name for stage in stages}
     return [
-        stage_job(stage, pipeline.output_dir / FOLDER, words, [name for name in edges[stage.name] if name in names])
+        stage_job(stage, pipeline.output_dir / FOLDER, words, [n for n in edges[stage.name] if n in names], site)
         for stage in stages
     ]
 
 
-def stage_job(stage: Stage, logs: Path, words: Sequence[str], after: Sequence[str]) -> SlurmJob:
-    """The job of one stage."""
+def stage_job(stage: Stage, logs: Path, words: Sequence[str], after: Sequence[str], site: Site) -> SlurmJob:
+    """The job of one stage; a training has a process a GPU."""
     wanted = stage.read_resources()
     gpus = stage.gpus if wanted.gpus_per_node is None else wanted.gpus_per_node
-    command = (sys.executable, "-P", "-m", "open_r1.cli.main", "run", *words, "--only", stage.name)
+    gpus = site.gpus_per_node if gpus is None else gpus
+    command = ("-m", "open_r1.cli.main", "run", *words, "--only", stage.name)
+    if isinstance(stage, TrainingStage) and gpus > 1:
+        command = ("-m", "open_r1.launch.node", *launch_words(stage, wanted.accelerator, gpus), *command)
+    command = (sys.executable, "-P", *command)
     return SlurmJob(stage.name, command, logs, 1, gpus, tuple(after), time_limit=wanted.time_limit)
+
+
+def launch_words(stage: TrainingStage, accelerator: str, gpus: int) -> list[str]:
+    """The words of `accelerate launch` before what it launches. UsageError for settings that don't fit the GPUs."""
+    changes = tuple(f"--{key}={value}" for key, value in stage.overrides.items() if not isinstance(value, list | dict))
+    recipe = LaunchRecipe(stage.kind, stage.base / stage.recipe, changes)  # type: ignore[arg-type]
+    launch = plan_launch(recipe, accelerator, gpus=gpus)
+    words = launch.words()
+    return words[: len(words) - len(recipe.words()) - len(launch.further)]
 
 
 def submit_pipeline(
@@ -72,8 +91,10 @@ def submit_pipeline(
                 f"jobs of '{pipeline.output_dir}' are in the queue: {named}; wait for them, or cancel them: "
                 f"scancel {' '.join(queued.values())}"
             )
+        chosen = selection.choose(pipeline.stages)
+        plan_jobs(pipeline, chosen, words, read_states(pipeline), site)  # refuses, before anything is removed
         prepare_run(pipeline, selection, report, overwrite)
-        jobs = plan_jobs(pipeline, selection.choose(pipeline.stages), words, read_states(pipeline))
+        jobs = plan_jobs(pipeline, chosen, words, read_states(pipeline), site)
         for job in jobs:  # a gate or report of an earlier run would count as done
             RunDir(pipeline.output_dir / job.name).done.unlink(missing_ok=True)
         return submit_jobs(pipeline, jobs, site, report)

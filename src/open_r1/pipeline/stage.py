@@ -44,6 +44,9 @@ class Resources:
     gpus_per_node: int | None = setting(
         None, "GPUs; by default the site's for a training, one for an evaluation, else none.", Range(0)
     )
+    accelerator: str = setting(
+        "ddp", "How a training uses several GPUs: ddp, fsdp, zero2, zero3, or a file of accelerate's."
+    )
     time_limit: str = setting("", "As sbatch takes it, `2-00:00:00`; by default the partition's.")
 
 

@@ -111,6 +111,7 @@ CHANGED = {
 def notice_changed_defaults(values: Mapping[str, Any], origins: Mapping[str, str], has_recipe: bool) -> list[str]:
     """One notice where a recipe leaves out settings whose defaults have changed since Open-R1's recipes were written."""
     unused: Collection[str] = () if values.get("use_vllm") else ("vllm_mode",)
+    unused = unused if "num_generations" in values else (*unused, "loss_type")  # SFT's is another
     left_out = [key for key in CHANGED if key in values and origins[key] == "default" and key not in unused]
     if not has_recipe or not left_out:
         return []

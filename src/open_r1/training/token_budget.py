@@ -73,7 +73,7 @@ class TokenBudgetTrainer(GRPOTrainer):
             together, calls = math.gcd(len(buffered), self.args.gradient_accumulation_steps), []
             for start in range(0, len(buffered), together):
                 batches = buffered[start : start + together]
-                calls += [[] for _ in batches[1:]]
+                calls += [self._idle_call(batches[0]) for _ in batches[1:]]
                 calls.append(self._as_many_on_every_rank(self._regrouped(batches), batches[0]))
         self._log_padding(buffered, calls)
         return calls
@@ -132,6 +132,10 @@ class TokenBudgetTrainer(GRPOTrainer):
         most = self._over_ranks(len(parts))
         shortest = int(widths(batch).sum(1).argmin())
         return parts + [self._micro_batch(batch, [shortest], 0.0) for _ in range(max(1, most) - len(parts))]
+
+    def _idle_call(self, batch: dict[str, Any]) -> list[MicroBatch]:
+        """No micro-batch, or under DeepSpeed, whose backward pass fails without gradients, one of weight 0."""
+        return self._as_many_on_every_rank([], batch) if self._has_deepspeed else []
 
     def _over_ranks(self, count: int) -> int:
         """The largest of all ranks' counts."""

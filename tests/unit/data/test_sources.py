@@ -13,7 +13,7 @@ from open_r1.configs import DatasetMixtureConfig
 from open_r1.data import get_dataset
 from open_r1.data.problems import read_problem_file
 from open_r1.data.sources import load_splits, open_rows
-from open_r1.errors import DataError
+from open_r1.errors import ConfigError, DataError
 
 ROWS = [{"problem": f"p{i}", "solution": str(i)} for i in range(10)]
 
@@ -234,3 +234,24 @@ def test_a_part_of_a_single_files_rows_is_taken(folder: str) -> None:
 def test_a_part_that_cannot_be_taken_says_why(folder: str, split: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_splits(folder, None, split)
+
+
+def test_a_mixture_made_in_python_is_the_one_of_a_recipe_and_is_checked(folder: str) -> None:
+    from dataclasses import asdict
+
+    from open_r1.configs import DatasetConfig, ScriptArguments
+
+    entries = [
+        DatasetConfig(id=folder, split="train", weight=0.25),
+        DatasetConfig(id=folder, split="test", weight=0.5),
+    ]
+    mixture = DatasetMixtureConfig(datasets=entries)
+    for given in (mixture, asdict(mixture)):
+        script = ScriptArguments(dataset_mixture=given)  # type: ignore[arg-type]
+        assert script.dataset_mixture == script.mixture == mixture
+        assert len(get_dataset(script)["train"]) == 20 // 4 + 5 // 2
+    halves = DatasetMixtureConfig(datasets=[DatasetConfig(id=folder, split="train[:10]")], test_split_size=0.2)
+    splits = get_dataset(ScriptArguments(dataset_mixture=halves))  # type: ignore[arg-type]
+    assert {name: len(rows) for name, rows in splits.items()} == {"train": 8, "test": 2}
+    with pytest.raises(ConfigError, match="weight must be above 0"):
+        ScriptArguments(dataset_mixture=DatasetMixtureConfig(datasets=[DatasetConfig(id=folder, weight=2.0)]))  # type: ignore[arg-type]

@@ -16,9 +16,15 @@ class FakeSlurm:
         path = self.folder / program
         (self.folder / f"{program}.out").write_text(out)
         (self.folder / f"{program}.err").write_text(error)
-        path.write_text(
-            f'#!/bin/bash\necho "{program} $*" >>{self.asked}\ncat {path}.out\ncat {path}.err >&2\nexit {status}\n'
-        )
+        lines = [
+            "#!/bin/bash",
+            f'echo "{program} $*" >>{self.asked}',
+            f'echo "$OPEN_R1_SITE" >{path}.site',
+            f"cat {path}.out",
+            f"cat {path}.err >&2",
+            f"exit {status}",
+        ]
+        path.write_text("\n".join([*lines, ""]))
         path.chmod(0o755)
 
     def words(self) -> list[str]:

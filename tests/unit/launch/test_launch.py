@@ -82,11 +82,12 @@ def test_a_submission_has_the_sites_flags_and_the_words_as_they_were_given(
         "--nodes=2 --gpus-per-node=4 --partition=gpu --account=me --constraint=h100 slurm/train.slurm --model "
         "Qwen2.5-1.5B-Instruct --task grpo --config demo --accelerator zero2 --args "
     )
-    assert open_r1(*words, "--dry-run").out == f"sbatch {expected}'--max_steps=5 --seed=1'\n"
+    assert open_r1(*words, "--dry-run").out == f"OPEN_R1_SITE={site} sbatch {expected}'--max_steps=5 --seed=1'\n"
     assert not slurm.words()
     ran = open_r1(*words)
     assert (ran.status, ran.out) == (0, "4711\n")
     assert slurm.words()[-1] == f"sbatch --parsable {expected}--max_steps=5 --seed=1"
+    assert (slurm.folder / "sbatch.site").read_text() == f"{site}\n"
 
 
 def test_nothing_is_queued_for_a_partition_that_does_not_exist(

@@ -42,7 +42,8 @@ def make(family: str, dtype: torch.dtype = torch.float32, **sizes: Any) -> Any:
 
 
 def workload(model: Any, **settings: Any) -> Workload:
-    given = RecipeSettings(**{"bf16": False, "gradient_checkpointing": False} | settings)
+    chosen: dict[str, Any] = {"bf16": False, "gradient_checkpointing": False} | settings
+    given = RecipeSettings(**chosen)
     return Workload("sft", of_config(model.config.to_dict()), given, Sharding(), SAMPLES, LENGTH, on_gpu=False)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from open_r1.errors import ConfigError, GateNotMet
+from open_r1.launch.site import Site
 from open_r1.pipeline import Selection, read_pipeline, run_pipeline
 from open_r1.pipeline.runner import fingerprint_stages, read_states
 from open_r1.rundir import read_json, write_json
@@ -227,10 +228,30 @@ def test_a_job_asks_for_what_its_stage_needs(recipe: Path) -> None:
     recipe.write_text(GATED)
     changes = ["traces.resources.gpus_per_node=2", "traces.resources.time_limit=1:00"]
     pipeline = read_pipeline(recipe, changes=changes)
-    jobs = plan_jobs(pipeline, {"before", "enough", "traces"}, ["p.yaml"], read_states(pipeline))
+    jobs = plan_jobs(pipeline, {"before", "enough", "traces"}, ["p.yaml"], read_states(pipeline), Site())
     assert [(job.name, job.gpus_per_node, job.after, job.time_limit) for job in jobs] == [
         ("before", 1, (), ""),
         ("enough", 0, ("before",), ""),
         ("traces", 2, ("enough",), "1:00"),
     ]
     assert jobs[1].command[-4:] == ("run", "p.yaml", "--only", "enough")
+
+
+def test_a_training_on_several_gpus_has_a_process_a_gpu(recipe: Path, tiny_model: Path) -> None:
+    from open_r1.pipeline.jobs import plan_jobs
+
+    (recipe.parent / "grpo.yaml").write_text("num_generations: 4\nper_device_train_batch_size: 4\nbf16: true\n")
+    line = f"  grpo: {{kind: grpo, model: {tiny_model}/, problems: problems, recipe: grpo.yaml}}\n"
+    recipe.write_text(RECIPE + line)
+    for changes, gpus, start in (
+        (["grpo.resources.accelerator=zero3"], 8, "zero3.yaml --num_processes 8"),
+        (["grpo.resources.gpus_per_node=1"], 1, ""),
+    ):
+        pipeline = read_pipeline(recipe, changes=changes)
+        (job,) = plan_jobs(pipeline, {"grpo"}, ["p.yaml"], read_states(pipeline), Site())
+        assert job.gpus_per_node == gpus and start in " ".join(job.command)
+        assert ("open_r1.launch.node" in job.command) == (gpus > 1)
+        assert job.command[-6:] == ("-m", "open_r1.cli.main", "run", "p.yaml", "--only", "grpo")
+    pipeline = read_pipeline(recipe, changes=["grpo.overrides.num_generations=6", "grpo.resources.gpus_per_node=2"])
+    with pytest.raises(ConfigError, match="2 processes don't fit"):
+        plan_jobs(pipeline, {"grpo"}, ["p.yaml"], read_states(pipeline), Site())

@@ -106,3 +106,9 @@ def test_each_preset_learns(
     assert ran.status == 0, ran.err
     rewards = [row["reward"] for row in read_jsonl(tmp_path / "out" / "metrics.jsonl") if "reward" in row]
     assert mean(rewards[-5:]) > mean(rewards[:3]) + 0.2, rewards
+
+
+def test_the_loss_of_sft_is_not_taken_for_that_of_grpo(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("gradient_checkpointing: true\n", encoding="utf-8")
+    assert parse_stage("sft", [*BASE, "--config", str(recipe)]).notices == ()

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from accelerate.utils import DistributedType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replayed_grpo import Ours, Stock, gradients, largest_difference, make_folder
@@ -142,6 +144,14 @@ def test_ranks_get_about_equal_sums_of_squares(lengths: np.ndarray, ranks: int) 
     squares = lengths.sum(axis=1) ** 2
     loads = [int(squares[share].sum()) for share in shares]
     assert max(loads) - min(loads) <= squares.max(initial=0)
+
+
+def test_deepspeed_gets_a_sample_of_weight_0_where_a_call_has_none(generation: dict[str, torch.Tensor]) -> None:
+    for kind, expected in ((DistributedType.NO, []), (DistributedType.DEEPSPEED, [0.0])):
+        trainer: Any = Ours.__new__(Ours)
+        trainer.pad_to_multiple_of = None
+        trainer.accelerator = SimpleNamespace(num_processes=1, distributed_type=kind)
+        assert [part.weight for part in trainer._idle_call(generation)] == expected
 
 
 @pytest.mark.slow

@@ -9,8 +9,10 @@ from typing import Any
 
 from open_r1.configs.reader import read_values
 from open_r1.launch.doctor.findings import Finding
+from open_r1.rewards.registry import reward_specs
 
-CODE_REWARDS = ("code", "binary_code", "ioi_code", "cf_code")
+PROVIDERS = frozenset({"code_provider", "ioi_provider"})
+"""Settings, by which a reward that reads one is known to run programs."""
 
 Settings = Mapping[str, Any]
 
@@ -55,8 +57,9 @@ def settings_in(recipe: Path) -> list[Settings]:
 
 def providers(given: Settings) -> set[str]:
     """Where the programs of these settings' rewards run."""
-    rewards = set(as_list(given.get("reward_funcs"))) & set(CODE_REWARDS)
-    names = {"ioi_provider" if reward == "ioi_code" else "code_provider" for reward in rewards}
+    specs = reward_specs()
+    named = [specs[name] for name in as_list(given.get("reward_funcs")) if name in specs]
+    names = PROVIDERS & {option for spec in named for option in spec.options}
     return {str(given.get(name) or "local") for name in names}
 
 

@@ -134,7 +134,8 @@ class Memory:
 def plan_memory(work: Workload) -> Memory:
     """The memory of a training step, at its fullest moment."""
     resident, host = resident_parts(work)
-    return Memory(*fullest((moment, resident | parts) for moment, parts in moments(work)), host)
+    moment, parts = fullest((moment, resident | parts) for moment, parts in moments(work))
+    return Memory(moment, parts, {name: round(size) for name, size in host.items()})
 
 
 def fullest(moments: Iterable[tuple[str, dict[str, float]]]) -> tuple[str, dict[str, int]]:
@@ -216,16 +217,19 @@ def moments(work: Workload) -> list[tuple[str, dict[str, float]]]:
     """The moments of a step that may be its fullest, each with the parts that come to the resident ones.
 
     With several micro-batches the gradients of the earlier ones are there from the start; else they take the place of the
-    activations from the last layer to the first.
+    activations from the last layer to the first. DeepSpeed makes its bucket when the first gradient is there.
     """
     share = 0.0 if work.sharding.offloads_optimizer else work.sharding.share("gradients")
     gradients = gradient_bytes(work) * work.trained * share
     before = gradients if work.accumulation > 1 else 0.0
     kept, layer = kept_bytes(work), layer_workspace(work)
     of_head = 0 if work.settings.use_peft else work.architecture.embedding_parameters * work.weight_bytes * share
-    return [
+    unused = {"communication": 0.0} if work.sharding.strategy in ("zero1", "zero2") else {}
+    head = [
         moment("the LM head's forward pass", before, kept + cast_bytes(work, True), head_bytes(work, False)),
         moment("the LM head's backward pass", before, kept + cast_bytes(work), head_bytes(work)),
+    ]
+    return [(name, parts | unused) for name, parts in head] + [
         moment("the last layer's backward pass", max(before, of_head), kept + cast_bytes(work) + layer),
         moment("the first layer's backward pass", gradients, kept / work.architecture.num_layers + layer),
         moment("the optimizer's step", gradients),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -331,7 +331,7 @@ def nearest_change(
 def candidates(read: ReadSettings, sharding: Sharding) -> Iterator[tuple[tuple[str, ...], RecipeSettings, Sharding]]:
     """Changes in the order in which they cost least, each alone and then one upon the other, in words and as settings."""
     values = read.values
-    steps: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = []
+    steps: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
     if not values.gradient_checkpointing:
         steps.append(("gradient_checkpointing=true", {"gradient_checkpointing": True}, {}))
     batch, accumulation = values.per_device_train_batch_size, values.gradient_accumulation_steps

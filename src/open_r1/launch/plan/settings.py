@@ -87,12 +87,13 @@ def read_settings(kind: Kind, written: Sequence[Setting]) -> ReadSettings:
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     notices: list[str] = []
-    for one in written:
-        rename = RENAMES.get(one.key) if one.key not in hints else None
+    for given in written:
+        one: Setting | None = given
+        rename = RENAMES.get(given.key) if given.key not in hints else None
         if rename is not None and rename.new in hints:
-            notices.append(f"{one.origin}: '{one.key}' is now '{rename.new}'.")
-            one = renamed(one, rename)
-        if one.key in hints:
+            notices.append(f"{given.origin}: '{given.key}' is now '{rename.new}'.")
+            one = renamed(given, rename)
+        if one is not None and one.key in hints:
             values[one.key] = read_value(one, hints[one.key])
             origins[one.key] = one.origin
     limits = limits_of(RecipeSettings)
