@@ -57,10 +57,9 @@ class SlotRolloutTrainer(GRPOTrainer):
             for place, (prompt, seed) in enumerate(zip(prompt_ids, seeds, strict=True))
         ]
         args: Any = self.args
+        wrapped: Any = self.model_wrapped
         checkpointing = args.gradient_checkpointing_kwargs
-        whole = unwrap_model_for_generation(
-            self.model_wrapped, self.accelerator, gradient_checkpointing_kwargs=checkpointing
-        )
+        whole = unwrap_model_for_generation(wrapped, self.accelerator, gradient_checkpointing_kwargs=checkpointing)
         with whole as model, self.accelerator.autocast():  # around all steps, so that the weights are cast once
             engine = SlotEngine(model, self.eos_token_ids, len(requests), lambda count: None)
             done: dict[int, list[int]] = {}

@@ -29,7 +29,7 @@ def test_a_model_is_saved_and_unwrapped_without_loading_deepspeed(tmp_path: Path
         [sys.executable, "-c", SCRIPT, str(tmp_path / "model")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
