@@ -128,7 +128,8 @@ def estimate_stages(pipeline: Pipeline, changes: list[str]) -> dict[str, str]:
             continue
         hours = plan.durations and plan.durations.hours
         time = "" if hours is None else f", {duration(3600 * hours)}"
-        found[stage.name] = f"{plan.memory.total / GIB:.1f} GiB{time} on {gpus}"
+        too_much = "" if plan.fits else ": too much"
+        found[stage.name] = f"{plan.memory.total / GIB:.1f} GiB{time} on {gpus}{too_much}"
     return found
 
 

@@ -67,7 +67,7 @@ def value_of(stage: Setting, key: str, default: Any = None) -> Any:
 
 
 def plan_stage(name: str, stages: Mapping[str, Setting], base: Path, **options: Any) -> Plan:
-    """The plan of one stage."""
+    """The plan of one stage, by the accelerator of its `resources` where `options` name none."""
     stage, kind = stages[name], kind_at(stages, name)
     assert kind is not None, "only stages that train are planned"
     recipe = value_of(stage, "recipe")
@@ -76,7 +76,9 @@ def plan_stage(name: str, stages: Mapping[str, Setting], base: Path, **options: 
     model, architecture = model_of(name, stages)
     if model is not None:
         settings.append(Setting("model_name_or_path", model, stage.origin))
-    given = of_data(kind, stage, stages) | {key: one for key, one in options.items() if one is not None}
+    resources = value_of(stage, "resources") or {}
+    own = {key: resources[key] for key in ("accelerator",) if key in resources}
+    given = of_data(kind, stage, stages) | own | {key: one for key, one in options.items() if one is not None}
     try:
         return plan(kind=kind, settings=settings, architecture=architecture, name=name, **given)
     except ConfigError as error:
