@@ -71,7 +71,8 @@ Rate the response."""
 MOST_POINTS = 10
 SHOWN_CHARS = 500  # of a reply, in records
 
-_MARK = re.compile(r"</?(?:problem|reference_answer|candidate_answer|response)>", re.IGNORECASE)
+_MARK = re.compile(r"<\s*/?\s*(?:problem|reference_answer|candidate_answer|response)\b[^<>]*>", re.IGNORECASE)
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 _WORD = re.compile(r"\W*(yes|no)\W*", re.IGNORECASE)
 _RATING = re.compile(r"[\s*_#]*rating[\s*_:]*(\d{1,2})(?:\s*/\s*10)?[\s*_.]*", re.IGNORECASE)
 
@@ -101,7 +102,7 @@ class Case:
 def rating_question(what: str, problem: str, response: str) -> Question:
     """How good is a response, by `what` of `RATED`? Its points divided by the most."""
     text = RATING_QUESTION.format(
-        problem=_MARK.sub(" ", problem[:PROBLEM_CHARS]), response=_MARK.sub(" ", response[-RESPONSE_CHARS:])
+        problem=_without_marks(problem[:PROBLEM_CHARS]), response=_without_marks(response[-RESPONSE_CHARS:])
     )
     return Question(RATING_SYSTEM.format(what=RATED[what]), text, read_rating)
 
@@ -198,19 +199,27 @@ class JudgeModel:
         except RequestFailed as failure:
             self.failures[failure.reason] += 1
             return Outcome(None, failure.reason)
-        text = reply.completions[0].text
-        value = question.read(text)
-        self.failures["unclear_reply"] += value is None
-        return Outcome(value, "judged" if value is not None else "unclear_reply", {"judge": text[-SHOWN_CHARS:]})
+        completion = reply.completions[0]
+        is_whole = completion.finish_reason != "length"  # the last line of another may be the candidate's, quoted
+        value = question.read(completion.text) if is_whole else None
+        reason = "judged" if value is not None else "unclear_reply" if is_whole else "cut_off"
+        self.failures[reason] += value is None
+        details = {"judge": completion.text[-SHOWN_CHARS:]}
+        return Outcome(None if value is None else float(value), reason, details)
 
 
 def make_question(case: Case) -> str:
     """The question of a case, its texts cut and without our marks."""
     return QUESTION.format(
-        problem=_MARK.sub(" ", case.problem[:PROBLEM_CHARS]),
-        gold=_MARK.sub(" ", case.gold[:GOLD_CHARS]),
-        candidate=_MARK.sub(" ", case.candidate[-CANDIDATE_CHARS:]),
+        problem=_without_marks(case.problem[:PROBLEM_CHARS]),
+        gold=_without_marks(case.gold[:GOLD_CHARS]),
+        candidate=_without_marks(case.candidate[-CANDIDATE_CHARS:]),
     )
+
+
+def _without_marks(text: str) -> str:
+    """A text that contains none of our marks, however they are spaced or interrupted by invisible characters."""
+    return _MARK.sub(" ", _INVISIBLE.sub("", text))
 
 
 def read_verdict(reply: str) -> bool | None:

@@ -154,10 +154,17 @@ def _score_by_model(folder: str, places: Sequence[int], texts: list[str], column
     given = next((columns[name] for name in ("prompts", "prompt", "problem") if columns.get(name) is not None), None)
     prompts = [""] * len(texts) if given is None else given
     model = load_reward_model(folder)
+    return _score_conversations(model, [_conversation(prompts[at], columns["completions"][at]) for at in places])
+
+
+def _score_conversations(model: Any, conversations: Sequence[Any]) -> list[Outcome]:
+    """The logits; where the model fails on all together, each is scored alone, and those that it fails on are unscored."""
     try:
-        scores = model.score([_conversation(prompts[place], columns["completions"][place]) for place in places])
+        scores = model.score(conversations)
     except (RuntimeError, IndexError) as error:  # out of memory, more tokens than the model has places for
-        return [Outcome(None, "model_failed", {"error": str(error)[:500]})] * len(places)
+        if len(conversations) > 1:
+            return [outcome for one in conversations for outcome in _score_conversations(model, [one])]
+        return [Outcome(None, "model_failed", {"error": str(error)[:500]})]
     return [Outcome(value, "scored") if math.isfinite(value) else Outcome(None, "not_finite") for value in scores]
 
 
@@ -172,6 +179,11 @@ def _score_by_judge(
     server: ServerSettings, asks: str, places: Sequence[int], texts: list[str], columns: Columns
 ) -> list[Outcome]:
     problems = problems_of(columns) or [""] * len(texts)
+    if settled := _settle_without_judge(asks, places, texts, columns):
+        asked = [place for place in places if place not in settled]
+        judged = _score_by_judge(server, asks, asked, texts, columns) if asked else []
+        settled |= dict(zip(asked, judged, strict=True))
+        return [settled[place] for place in places]
     questions = [_question(asks, problems[place] or "", texts[place], columns, place) for place in places]
     judge = JudgeModel(OpenAIServer(server))
     try:
@@ -183,6 +195,14 @@ def _score_by_judge(
         return outcomes
     words = {1.0: "correct", 0.0: "wrong"}
     return [Outcome(one.value, words.get(one.value, one.reason), one.details) for one in outcomes]  # type: ignore[arg-type]
+
+
+def _settle_without_judge(asks: str, places: Sequence[int], texts: list[str], columns: Columns) -> dict[int, Outcome]:
+    """The answers that need no judge: without a solution unscored, and 0 where nothing follows the thinking."""
+    if asks != "answer":
+        return {}
+    settled = {at: Outcome(0.0, "no_answer") for at in places if not visible_part(texts[at]).strip()}
+    return settled | {at: Outcome(None, "no_gold") for at in places if columns["solution"][at] in (None, "")}
 
 
 def _question(asks: str, problem: str, text: str, columns: Columns, place: int) -> Question:

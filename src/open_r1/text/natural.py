@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import groupby
 
+from open_r1.text.scripts import DELIMITED
+
 SCRIPTS: dict[str, str] = {
     **dict.fromkeys(("en", "de", "fr", "es", "it", "pt", "nl", "pl", "cs", "sv", "tr", "vi", "id", "ro", "hu"), "latin"),
     **dict.fromkeys(("ru", "uk", "bg", "sr"), "cyrillic"),
@@ -84,9 +86,10 @@ _MATHEMATICS = frozenset(
 )
 _APART = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]+`"
-    r"|\$\$.+?\$\$|\$[^$\n]+\$|\\\(.+?\\\)|\\\[.+?\\\]|\\[A-Za-z]+(?:\s*\{[^{}]*\})?"
+    r"|\$\$.+?\$\$|\$[^$\n]+\$" + DELIMITED + r"|\\[A-Za-z]+(?:\s*\{[^{}]*\})?"
     r"|https?://\S+|</?[A-Za-z][^<>]{0,40}>"
-    r"|[A-Za-z_][A-Za-z0-9_.]*\(|[A-Za-z]*[0-9_][A-Za-z0-9_]*|[A-Za-z]+\.[a-z]+",
+    r"|(?<![A-Za-z0-9_.])[A-Za-z_][A-Za-z0-9_.]*\("
+    r"|(?<![A-Za-z])[A-Za-z]*[0-9_][A-Za-z0-9_]*|(?<![A-Za-z])[A-Za-z]+\.[a-z]+",
     re.DOTALL,
 )
 _MARKS = (

@@ -32,11 +32,12 @@ _WORDS: dict[Script, re.Pattern[str]] = {
     "cjk": re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]"),
 }
 _CJK_PER_WORD = 2
+DELIMITED = r"|(?<!\\)\\\((?:(?!(?<!\\)\\\().)+?\\\)|(?<!\\)\\\[(?:(?!(?<!\\)\\\[).)+?\\\]"
+"""Formulas between brackets. None begins within another, so that a text of opening ones alone is read in linear time."""
 _NO_PROSE = re.compile(
     r"```.*?(?:```|\Z)"
     r"|`[^`\n]+`"
-    r"|\$\$.+?\$\$|\$[^$\n]+\$|\\\(.+?\\\)|\\\[.+?\\\]"
-    r"|\\(?:begin|end|text|operatorname|mathrm)\s*\{[^{}]*\}|\\[A-Za-z]+"
+    r"|\$\$.+?\$\$|\$[^$\n]+\$" + DELIMITED + r"|\\(?:begin|end|text|operatorname|mathrm)\s*\{[^{}]*\}|\\[A-Za-z]+"
     r"|https?://\S+|</?[A-Za-z][^<>]{0,40}>",
     re.DOTALL,
 )

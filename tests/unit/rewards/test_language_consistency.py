@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import pytest
 
 from open_r1.errors import ConfigError, DataError
 from open_r1.rewards import build_reward, get_language_consistency_reward, language_consistency_reward
-from open_r1.text.natural import find_language, language_share, read_language
+from open_r1.text.natural import count_words, find_language, language_share, read_language
+from open_r1.text.scripts import count_words as count_scripts
 
 ENGLISH, CHINESE = "Find the sum of the first ten odd numbers.", "求前十个奇数的和，并写出过程。"
 
@@ -138,3 +140,11 @@ def test_languages_by_code_and_name() -> None:
         None,
     ]
     assert language_share("First we add them. 然后我们将其相加。", "en") == 0.5
+
+
+@pytest.mark.parametrize("piece", ["\\(", "\\[", "a", "a.", "$$a", "<a", "_a"])
+def test_a_text_that_repeats_itself_is_read_in_linear_time(piece: str) -> None:
+    started = time.perf_counter()
+    for read in (count_words, count_scripts):
+        read(piece * 20_000)
+    assert time.perf_counter() - started < 5

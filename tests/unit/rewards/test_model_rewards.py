@@ -94,6 +94,31 @@ def test_the_model_s_folder_is_part_of_what_a_run_is(classifier: Path) -> None:
     assert source_of("accuracy") is None
 
 
+def test_one_conversation_that_a_model_can_t_read_leaves_the_others_scored(
+    classifier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from open_r1.rewards.reward_model import RewardModel
+
+    score_all = RewardModel.score
+
+    def score(self: RewardModel, conversations: list[str]) -> list[float]:
+        if any(len(one) > 100 for one in conversations):
+            raise IndexError("index out of range in self")
+        return score_all(self, conversations)
+
+    monkeypatch.setattr(RewardModel, "score", score)
+    outcomes = build_reward(f"model:{classifier}").score(["9", "9" * 200, "8"], prompts=["Compute 7+5-3"] * 3)
+    assert [outcome.reason for outcome in outcomes] == ["scored", "model_failed", "scored"]
+
+
+def test_a_judge_is_not_asked_about_an_answer_without_a_solution_or_a_response_without_one() -> None:
+    with running_fake(FakeSettings(says="yes")) as server:
+        reward = build_reward(f"judge:{server.url}?asks=answer")
+        completions = [chat("None"), chat("<think>\nnever closed"), chat("9")]
+        outcomes = reward.score(completions, solution=[None, "9", "9"], prompts=[PROMPT] * 3)
+    assert [(one.value, one.reason) for one in outcomes] == [(None, "no_gold"), (0.0, "no_answer"), (1.0, "correct")]
+
+
 def test_rules_score_rows_with_a_solution_and_the_model_the_others(classifier: Path) -> None:
     names = ["accuracy", "format_think", f"model:{classifier}?rows=open"]
     accuracy, form, model = get_reward_funcs(SimpleNamespace(reward_funcs=names))
