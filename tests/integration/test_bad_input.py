@@ -162,7 +162,7 @@ def test_pipelines_that_cannot_run(text: str, open_r1: Callable[..., Any], tmp_p
 WHOLE = """
 output_dir: out
 stages:
-  problems: {kind: problems, families: {sums: [1, 2]}}
+  problems: {kind: problems, families: {sums: [1, 4]}}
   traces: {kind: traces}
   base: {kind: model, shape: {num_layers: 1}}
   sft: {kind: sft, model: base, recipe: sft.yaml}
@@ -182,7 +182,7 @@ CHANGES = {
     "evaluate.temperature=0": "stage 'evaluate': temperature 0 gives the same completion every time",
     "evaluate.temperature=hot": "temperature must be a number or null, but is 'hot'",
     "grpo.overrides.reward_funcs=[acuracy]": "did you mean 'accuracy'?",
-    "grpo.overrides.callbacks=[mine]": "not of the form module:name",
+    "grpo.overrides.callbacks=[mine]": "one of your own is written module:Class",
     "sft.overrides.seed=[1]": "seed can't be overridden, since the stage sets it",
 }
 

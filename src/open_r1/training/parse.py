@@ -335,7 +335,7 @@ def adapt_to_machine(values: dict[str, Any], origins: dict[str, str]) -> tuple[d
     if importlib.util.find_spec("bitsandbytes") is None and not has_accelerator:
         why = "there is no accelerator, nor bitsandbytes"
         for key in ("load_in_4bit", "load_in_8bit"):
-            if values[key]:
+            if values[key] and values["use_peft"]:  # without, it is refused on every machine
                 change(key, False, why)
         if str(getattr(values["optim"], "value", values["optim"])) in OPTIMIZERS_OF_BITSANDBYTES:
             change("optim", "adamw_torch", why)

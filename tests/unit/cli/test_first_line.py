@@ -25,6 +25,7 @@ COMMANDS = {
     "model": "model new p.jsonl out",
     "monitor": "monitor p.jsonl",
     "new": "new mine",
+    "plan": "plan gone.yaml",
     "publish": "publish gone --repo_id a/b",
     "report": "report gone",
     "rewards": "rewards score p.jsonl --rewards accuracy",
@@ -37,6 +38,7 @@ COMMANDS = {
     "data pass-rate": "data pass-rate p.jsonl --server http://127.0.0.1:1 --output_dir out",
     "data dedup": "data dedup p.jsonl",
     "data decontaminate": "data decontaminate p.jsonl --against p.jsonl",
+    "data merge": "data merge out.jsonl",
     "data mix": "data mix mix.yaml --output_dir out",
     "data publish": "data publish p.jsonl --repo_id a/b --output_dir out --dry-run",
 }
