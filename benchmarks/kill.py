@@ -123,7 +123,7 @@ def compare(case: Case, folder: Path, arguments: argparse.Namespace, rng: random
     longest = arguments.longest or time.monotonic() - started
     moments, folders = run_with_kills(case, folder, arguments.kills, longest, rng)
     expected, found = case.hashes(unbroken), [case.hashes(one) for one in folders]
-    rows = [(name, expected[name], one[name]) for one in found for name in expected]
+    rows = list(dict.fromkeys((name, expected[name], one[name]) for one in found for name in expected))
     lines = [
         f"## {case.name}, killed {len(moments)} times in {len(folders)} runs\n",
         "SIGKILL after " + ", ".join(f"{moment:.1f}" for moment in moments) + " s of each start.\n",

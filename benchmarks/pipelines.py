@@ -39,14 +39,21 @@ def run_seed(seed: int, root: Path) -> None:
     """The three pipelines of a seed, each in its folder; the first one's shared stages are the others' too."""
     for name in NAMES:
         folder = root / name
+        words = [str(RECIPES / f"{name}.yaml"), "--seed", str(seed), "--output_dir", str(folder)]
         if not (folder / "pipeline.json").exists() and name != NAMES[0]:
-            for stage in shared_stages():
+            first, *others = shared_stages()
+            run_pipeline(*words, "--until", first)  # a folder has to be this pipeline's before stages are put there
+            for stage in others:
                 shutil.copytree(root / NAMES[0] / stage, folder / stage)
-        words = ["run", str(RECIPES / f"{name}.yaml"), "--seed", str(seed), "--output_dir", str(folder)]
         before = processor_seconds()
-        subprocess.run([sys.executable, "-m", "open_r1.cli.main", *words], cwd=REPO, check=True)
+        run_pipeline(*words)
         earlier = read_json(folder / SECONDS)["seconds"] if (folder / SECONDS).exists() else 0.0
         write_json(folder / SECONDS, {"seconds": round(earlier + processor_seconds() - before, 1)})
+
+
+def run_pipeline(*words: str) -> None:
+    """Run `open-r1 run`; CalledProcessError where it fails."""
+    subprocess.run([sys.executable, "-m", "open_r1.cli.main", "run", *words], cwd=REPO, check=True)
 
 
 def processor_seconds() -> float:

@@ -20,11 +20,12 @@ ACCELERATE_PORT, VLLM_PORT = 29500, 8000
 """The ports that accelerate and vLLM take by themselves."""
 
 EXAMPLE = """examples:
-  open-r1 launch recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml --accelerator zero2
+  open-r1 launch recipes/OpenR1-Distill-7B/sft/config_distill.yaml --accelerator zero3
   open-r1 launch --model OpenR1-Distill-7B --task sft --config distill --accelerator zero3 --dry-run
   open-r1 launch --model Qwen2.5-1.5B-Instruct --task grpo --config demo --accelerator zero2 --nodes 2 --slurm
 
-A dry run checks everything and prints the line that it would run. Settings of the recipe are changed by --args.
+A dry run checks how the launch fits GPUs and machines, and prints the line that it would run; the recipe's own settings
+are checked by `open-r1 sft|grpo --config RECIPE --dry-run`. Settings of the recipe are changed by --args.
 """
 
 
@@ -54,7 +55,7 @@ def add_parser(subparsers: Any) -> None:
     add(parser, "tp", type=int, metavar="N", help="GPUs of each copy (default: 1)")
     add(parser, "slurm", action="store_true", help="submit slurm/train.slurm instead of training here")
     add(parser, "site", type=Path, metavar="FILE", help="what this cluster needs (default: slurm/site.yaml)")
-    add(parser, "dry-run", help="check everything, print the command, start nothing")
+    add(parser, "dry-run", help="check how it fits, print the command, start nothing")
     parser.add_argument("--in-job", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
