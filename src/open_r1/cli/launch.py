@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from open_r1.cli.console import show, tell
 from open_r1.cli.options import add, add_verb
 from open_r1.errors import UsageError
+from open_r1.gpus import find_gpu
 
 if TYPE_CHECKING:
     from open_r1.launch.recipe import LaunchRecipe
@@ -101,9 +102,11 @@ def read_recipe_choice(arguments: argparse.Namespace) -> LaunchRecipe:
 
 def read_gpus(text: str) -> int:
     """The number of GPUs in "8" or, as `open-r1 plan` takes it, "8xH100". UsageError for anything else."""
-    number = text.partition("x")[0]
+    number, _, kind = text.partition("x")
     if not number.isdecimal():
         raise UsageError(f"--gpus must be a number, as 8 or 8xH100, but is {text!r}.")
+    if kind:
+        find_gpu(kind)
     return int(number)
 
 

@@ -104,7 +104,12 @@ def open_recipe(path: Path, task: str | None, arguments: str) -> LaunchRecipe:
     """A recipe that is named by its file; its task is that of its folder or name. UsageError where it has none."""
     if not path.is_file():
         raise ConfigError(f"recipe '{path}' does not exist; name a YAML file, or --model, --task and --config.")
-    named = task or next((one for one in TASKS if one in (path.parent.name, path.stem)), None)
+    of_file = next((one for one in TASKS if one in (path.parent.name, path.stem)), None)
+    named = task or of_file
+    if of_file and check_task(named or of_file) != of_file:
+        raise UsageError(
+            f"--task is {named}, but '{path}' is a recipe of {of_file}; leave --task out, or name another recipe."
+        )
     if named is None:
         raise UsageError(f"neither the folder nor the name of '{path}' says what it trains; add --task sft or grpo.")
     return LaunchRecipe(check_task(named), path, split(arguments))

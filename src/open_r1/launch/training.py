@@ -17,7 +17,7 @@ from open_r1.launch.accelerate import (
     check_world_size,
     find_accelerate_file,
 )
-from open_r1.launch.recipe import LaunchRecipe, shown
+from open_r1.launch.recipe import LaunchRecipe, last_of, shown
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,20 @@ def plan_launch(
     layout = Layout(nodes - (server is not None), processes or (1 if on_cpu else gpus), has_gpus=not on_cpu)
     check_agreement(file, recipe, layout)
     check_world_size(recipe, layout)
+    if recipe.is_on("use_vllm") and recipe.task == "grpo" and recipe.value("vllm_mode", "colocate") == "colocate":
+        check_tensor_parallel(tensor_parallel or recipe.count("vllm_tensor_parallel_size", 1), layout)
     return TrainingLaunch(recipe, file, layout, server, further, notices)
+
+
+def check_tensor_parallel(size: int, layout: Layout) -> None:
+    """UsageError where vLLM beside the trainer, over `size` processes, can't divide them. Leans on TRL 1.16's rule."""
+    world = layout.processes
+    if world % size:
+        fitting = [number for number in range(1, world + 1) if not world % number]
+        raise UsageError(
+            f"vLLM beside the trainer spreads the model over {size} processes, which do not divide the {world} that train; "
+            f"take --tp {last_of([str(number) for number in fitting])}."
+        )
 
 
 def place_server(recipe: LaunchRecipe, nodes: int, gpus: int, data: int, tensor: int) -> ServerShape:

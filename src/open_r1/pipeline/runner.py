@@ -127,6 +127,10 @@ def _check_awaited(pipeline: Pipeline, chosen: set[str], states: dict[str, str])
 def remove_stage(pipeline: Pipeline, name: str) -> None:
     """Remove what a stage has made; RunFolderError while another process runs it."""
     folder = pipeline.output_dir / name
+    if folder.is_symlink():
+        raise RunFolderError(
+            f"'{folder}' is a link, and what it leads to may be needed elsewhere; remove the link first."
+        )
     if folder.exists():
         with hold_file(folder, "another --output_dir"):
             shutil.rmtree(folder)

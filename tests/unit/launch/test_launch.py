@@ -114,14 +114,16 @@ def test_nothing_is_queued_for_a_partition_that_does_not_exist(
         ({"--nodes": "0"}, "--nodes must be at least 1, but is 0"),
         ({"--args": "--vllm_mode=server"}, "needs a node beside those that train, but there is 1 node; take --nodes 2"),
         ({"--args": "--vllm_mode=server", "--nodes": "2", "--dp": "4", "--tp": "4"}, "needs 16 GPUs, but vLLM's node has 8"),
+        ({"--args": "--vllm_mode=colocate", "--tp": "3"}, "do not divide the 8 that train; take --tp 1, 2, 4 or 8"),
+        ({"--args": "--vllm_mode=colocate", "--gpus": "8xBANANA"}, "unknown GPU 'BANANA'"),
         ({"--args": "--num_generations=14 --vllm_mode=colocate"}, "With these settings 7 or 14 processes are possible."),
     ],
 )  # fmt: skip
 def test_what_can_not_work_is_refused_with_the_nearest_that_can(
     open_r1: Callable[..., Any], changed: dict[str, str], said: str
 ) -> None:
-    named = dict(zip(GUIDE[::2], GUIDE[1::2], strict=True)) | changed
-    ran = open_r1("launch", *[word for pair in named.items() for word in pair], "--gpus", 8, "--dry-run")
+    named = dict(zip(GUIDE[::2], GUIDE[1::2], strict=True)) | {"--gpus": "8"} | changed
+    ran = open_r1("launch", *[word for pair in named.items() for word in pair], "--dry-run")
     assert (ran.status, ran.out) == (2, "")
     assert said in ran.err
 
@@ -242,5 +244,8 @@ def test_what_a_recipe_trains_is_said_by_its_place_or_asked_for(open_r1: Callabl
     assert refused.status == 2
     assert "add --task sft or grpo" in refused.err
     assert "src/open_r1/sft.py" in open_r1("launch", path, "--task", "sft", "--dry-run").out
+    path.rename(tmp_path / "grpo.yaml")
+    assert "is a recipe of grpo" in open_r1("launch", tmp_path / "grpo.yaml", "--task", "sft", "--dry-run").err
+    path.write_text("use_cpu: true\n")
     assert "the recipe already" in open_r1("launch", path, "--config", "demo", "--dry-run").err
     assert "--task, --config missing" in open_r1("launch", "--model", "tiny", "--dry-run").err

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from open_r1.errors import ConfigError, DataError
+from open_r1.errors import ConfigError, DataError, RunFolderError
 from open_r1.pipeline import read_pipeline, runner
 from open_r1.pipeline.kinds.evaluate import EvaluationStage
 from open_r1.pipeline.stage import KINDS, Context, Stage, StageName, naming_stage, setting_names
@@ -284,3 +284,36 @@ def test_more_problems_than_a_family_has_are_refused_before_the_first_stage(tmp_
     (stage,) = read_pipeline(path).stages
     with pytest.raises(ConfigError, match=r"stage 'few': .*about 91 distinct held_out problems.*200 were asked for"):
         stage.prepare(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("kind: verify, rewards: [acuracy]", "did you mean 'accuracy'"),
+        ("kind: verify, rewards: [cosine], reward_settings: {cosine_max_length: 5}", "did you mean 'cosine_max_len'"),
+        ("kind: verify, threshold: .nan", "threshold must be a number"),
+        ("kind: mix", "traces.{name} must be a share above 0"),
+    ],
+)
+def test_what_a_stage_of_curation_can_t_do_is_found_before_the_first_stage(
+    settings: str, said: str, tmp_path: Path
+) -> None:
+    traces = tmp_path / "mine.jsonl"
+    traces.write_text('{"completion": "1", "solution": "1"}\n')
+    source = "{%s: .inf}" % traces if "mix" in settings else traces
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(f"output_dir: out\nstages:\n  a: {{{settings}, traces: {source}}}\n")
+    with pytest.raises(ConfigError) as refused:
+        (stage,) = read_pipeline(path).stages
+        stage.prepare(tmp_path, 0)
+    assert said.format(name=traces) in str(refused.value)
+
+
+def test_a_stage_s_folder_that_is_a_link_is_not_removed(recipe: Path, tmp_path: Path) -> None:
+    pipeline = read_pipeline(recipe, output_dir=tmp_path / "out")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "traces").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunFolderError, match="is a link"):
+        runner.remove_stage(pipeline, "traces")
+    assert (tmp_path / "elsewhere").is_dir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ class MixStage(Stage):
         if not self.traces:
             raise ConfigError(f"stage '{self.name}': traces is empty; name at least one stage, as {{selected: 1}}.")
         for name, part in self.traces.items():
-            if part <= 0 or (part > 1 and part != int(part)):
+            if not 0 < part < math.inf or (part > 1 and part != int(part)):
                 raise ConfigError(
                     f"stage '{self.name}': traces.{name} must be a share above 0 and up to 1, or a whole number of rows, "
                     f"but is {part:g}."

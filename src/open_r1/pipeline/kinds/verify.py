@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from open_r1.configs.fields import setting
 from open_r1.data.sources import open_rows
 from open_r1.data.verification import VerifySettings, verify
-from open_r1.pipeline.stage import Context, Stage, StageName
+from open_r1.errors import ConfigError, nearest
+from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage
+from open_r1.rewards.registry import get_spec, reward_specs
 from open_r1.rundir import write_json
 
 TRACES = "traces.jsonl"
@@ -42,6 +45,19 @@ class VerifyStage(CurationStage):
     rewards: list[str] | None = setting(None, "Rewards to judge by (default: those that the columns allow).")
     reward_settings: dict[str, Any] = setting({}, "Settings of the rewards by name.")
     threshold: float = setting(1.0, "Score from which on a trace is right.")
+
+    def prepare(self, root: Path, seed: int) -> None:
+        """ConfigError for an unknown reward, a setting that none of them has, or a threshold that is no number."""
+        with naming_stage(self.name):
+            VerifySettings(threshold=self.threshold)
+            specs = [get_spec(name) for name in self.rewards] if self.rewards else list(reward_specs().values())
+            known = sorted({key for spec in specs for key in spec.options})
+            for key in self.reward_settings:
+                if key not in known:
+                    raise ConfigError(
+                        f"reward_settings: none of the rewards has a setting '{key}'{nearest(key, known)} "
+                        f"They have: {', '.join(known) or 'none'}."
+                    )
 
     def run(self, context: Context) -> dict[str, Any]:
         """Judge the traces that have no verdict yet; returns the counts of right, wrong and undecided ones."""
