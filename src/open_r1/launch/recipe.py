@@ -106,7 +106,7 @@ def open_recipe(path: Path, task: str | None, arguments: str) -> LaunchRecipe:
         raise ConfigError(f"recipe '{path}' does not exist; name a YAML file, or --model, --task and --config.")
     of_file = next((one for one in TASKS if one in (path.parent.name, path.stem)), None)
     named = task or of_file
-    if of_file and check_task(named or of_file) != of_file:
+    if of_file and named != of_file and check_task(str(named)):
         raise UsageError(
             f"--task is {named}, but '{path}' is a recipe of {of_file}; leave --task out, or name another recipe."
         )

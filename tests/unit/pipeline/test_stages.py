@@ -300,12 +300,16 @@ def test_what_a_stage_of_curation_can_t_do_is_found_before_the_first_stage(
 ) -> None:
     traces = tmp_path / "mine.jsonl"
     traces.write_text('{"completion": "1", "solution": "1"}\n')
-    source = "{%s: .inf}" % traces if "mix" in settings else traces
+    source = f"{{{traces}: .inf}}" if "mix" in settings else traces
     path = tmp_path / "pipeline.yaml"
     path.write_text(f"output_dir: out\nstages:\n  a: {{{settings}, traces: {source}}}\n")
-    with pytest.raises(ConfigError) as refused:
+
+    def check() -> None:
         (stage,) = read_pipeline(path).stages
         stage.prepare(tmp_path, 0)
+
+    with pytest.raises(ConfigError) as refused:
+        check()
     assert said.format(name=traces) in str(refused.value)
 
 

@@ -47,7 +47,7 @@ class VerifyStage(CurationStage):
     threshold: float = setting(1.0, "Score from which on a trace is right.")
 
     def prepare(self, root: Path, seed: int) -> None:
-        """ConfigError for an unknown reward, a setting that none of them has, or a threshold that is no number."""
+        """ConfigError for an unknown reward, a setting that none of them has, or a threshold that is not finite."""
         with naming_stage(self.name):
             VerifySettings(threshold=self.threshold)
             specs = [get_spec(name) for name in self.rewards] if self.rewards else list(reward_specs().values())
