@@ -34,7 +34,7 @@ WITHOUT_THINKING = (
     "{%- else %}{{- message['content'] + '<|im_end|>\\n' }}{%- endif %}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 )
-"""A chat template that leaves out what stands before `</think>`, as some published ones do."""
+"""A chat template that leaves out what comes before `</think>`, as some published ones do."""
 
 
 def paid_for_a_word(completions: list[Any], **columns: Any) -> list[float]:

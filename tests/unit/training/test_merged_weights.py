@@ -14,8 +14,8 @@ from trl.generation.vllm_generation import VLLMGeneration
 
 from open_r1.training.merged_weights import MergedGeneration
 
-SHAPE = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "head_dim": 8}
-CASES = [
+SHAPE: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "head_dim": 8}
+CASES: list[dict[str, Any]] = [
     {"target_modules": "all-linear"},
     {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
     {"target_modules": ["q_proj", "down_proj"], "use_dora": True},
@@ -34,10 +34,11 @@ def engine(kind: type[VLLMGeneration], model: Any) -> VLLMGeneration:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_it_gets_what_trl_gives_it_and_the_model_keeps_its_bits(case: dict[str, Any], dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    config = Qwen3Config(
+    config: Any = Qwen3Config(
         **SHAPE, num_key_value_heads=1, vocab_size=32, tie_word_embeddings="embed_tokens" in case["target_modules"]
     )
-    model = get_peft_model(Qwen3ForCausalLM(config).to(dtype), LoraConfig(r=4, **case))
+    below: Any = Qwen3ForCausalLM(config)
+    model: Any = get_peft_model(below.to(dtype), LoraConfig(r=4, **case))
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "lora_" in name:
