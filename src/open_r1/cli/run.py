@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import show, table, tell
 from open_r1.cli.options import add
-from open_r1.errors import ConfigError
+from open_r1.errors import ConfigError, RunError
 from open_r1.printable import duration
 
 GIB = 2**30
@@ -94,7 +94,11 @@ def show_stages(pipeline: Pipeline, selection: Selection, changes: list[str]) ->
     from open_r1.pipeline.runner import prepare_stage, read_states
 
     chosen, forced = selection.choose(pipeline.stages), selection.forced(pipeline.stages)
-    states = read_states(pipeline) | {name: f"in job {job}" for name, job in queued_jobs(pipeline).items()}
+    states = read_states(pipeline)
+    try:
+        states |= {name: f"in job {job}" for name, job in queued_jobs(pipeline).items()}
+    except RunError as error:
+        tell(f"notice: {error}")
     stages, edges = {stage.name: stage for stage in pipeline.stages}, edges_of(pipeline.stages)
     on_hub = [stage.name for stage in pipeline.stages if stage.reads_hub()]
     for stage in (stage for stage in pipeline.stages if stage.name not in on_hub):

@@ -79,7 +79,7 @@ def training_at(name: str, stages: Mapping[str, Setting], base: Path) -> Trainin
     assert kind is not None, "only stages that train are planned"
     recipe = value_of(stage, "recipe")
     overrides = next((part.parts for part in stage.parts if part.key == "overrides"), ())
-    settings = [*(read_recipe(base / recipe) if recipe else []), *overrides]
+    settings = [*(read_recipe(base / str(recipe)) if recipe else []), *overrides]
     model, architecture = model_of(name, stages)
     if model is not None:
         settings.append(Setting("model_name_or_path", model, stage.origin))

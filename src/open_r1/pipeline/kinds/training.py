@@ -79,8 +79,10 @@ class TrainingStage(Stage):
                 check_data(replace(arguments))  # a copy: reading data adapts the settings to them
         return arguments
 
-    def check_rows(self, before: Mapping[str, Stage]) -> None:
-        """Nothing: `prepare` reads data of the user's own as the training does."""
+    def check_own(self, value: str, file: str) -> None:
+        """ModelError for a folder without a model; `prepare` reads rows of the user's own as the training does."""
+        if file == WEIGHTS:
+            super().check_own(value, file)
 
     def run(self, context: Context) -> dict[str, Any]:
         """Train, or continue an interrupted training; returns the number of steps."""
