@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fake_server import FakeSettings, running_fake
 
 import open_r1.data.rows as rows_module
 from open_r1.data.provenance import read_steps, steps_file
 from open_r1.data.sharding import Shard, merge_shards, read_shard, shard_rows
 from open_r1.data.sources import open_rows
 from open_r1.errors import RunFolderError
-from open_r1.generation.fake_server import FakeSettings, running_fake
 from open_r1.rundir import read_jsonl
 
 Command = Callable[..., Any]
@@ -107,6 +107,11 @@ def test_shards_that_are_missing_unfinished_or_made_otherwise_are_named(source: 
     Path("aside").rename("v-00001-of-00003.jsonl")
     steps.write_text(json.dumps(json.loads(kept) | {"steps": [json.loads(kept)["steps"][0] | {"counts": {}}]}))
     with pytest.raises(RunFolderError, match="shard 'v-00001-of-00003.jsonl' is not finished; run its command again"):
+        merge_shards(Path("v.jsonl"))
+    steps.write_text('{"steps": [{"source": "rows.jsonl"}]}')
+    with pytest.raises(
+        RunFolderError, match=r"v-00001-of-00003.steps.json': steps\[0\] has no key 'action'; restore it"
+    ):
         merge_shards(Path("v.jsonl"))
     words = ["verify", source, "--output", "v.jsonl", "--threshold", "0.5", "--overwrite", "--shard", "1/3"]
     assert open_r1("data", *words).status == 0
