@@ -14,7 +14,13 @@ from trl.generation.vllm_generation import VLLMGeneration
 
 from open_r1.training.merged_weights import MergedGeneration
 
-SHAPE: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "head_dim": 8}
+SHAPE: dict[str, Any] = {
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "head_dim": 8,
+}
 CASES: list[dict[str, Any]] = [
     {"target_modules": "all-linear"},
     {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
