@@ -118,13 +118,14 @@ def show_stages(pipeline: Pipeline, selection: Selection, changes: list[str]) ->
 
 def estimate_stages(pipeline: Pipeline, changes: list[str]) -> dict[str, str]:
     """What each stage that trains needs on GPUs, in words, where it can be said; see `open-r1 plan`."""
-    from open_r1.launch.plan.stages import kind_at, plan_stage, stages_of
+    from open_r1.launch.plan.planning import plan_training
+    from open_r1.launch.plan.stages import kind_at, stages_of, training_at
 
     written, found = stages_of(pipeline.path, changes), {}
     for stage in (stage for stage in pipeline.stages if kind_at(written, stage.name)):
         gpus = f"{stage.read_resources().gpus_per_node or 8}x{PLANNED_GPU}"
         try:
-            plan = plan_stage(stage.name, written, pipeline.path.parent, gpus=gpus)
+            plan = plan_training(training_at(stage.name, written, pipeline.path.parent), gpus)
         except Exception:  # noqa: BLE001 - a stage that no plan can be made for has none; its own checks are elsewhere
             continue
         hours = plan.durations and plan.durations.hours

@@ -156,7 +156,7 @@ def test_a_dry_run_says_what_a_training_needs_where_that_is_known(
     assert ran.status == 0, ran.err
     estimates = [line for line in ran.out.splitlines() if "GiB" in line and "on 8xH100-80GB" in line]
     assert len(estimates) == 2
-    monkeypatch.setattr("open_r1.launch.plan.stages.plan", lambda **_: 1 / 0)
+    monkeypatch.setattr("open_r1.launch.plan.planning.plan_training", lambda *_: 1 / 0)
     without = open_r1(*words)
     assert without.status == 0 and "GiB" not in without.out
 
