@@ -51,6 +51,7 @@ GPUS = (
 )
 """NVIDIA's data sheets; the order is that in which a driver's name is looked up: the first whose `device` is in it."""
 
+EXAMPLE = "H100-80GB"
 GROUP = re.compile(r"(?:(\d+)\s*[xX×*]\s*)?(.+)")
 
 
@@ -74,8 +75,13 @@ def find_gpu(name: str) -> GPU:
 
 def read_gpus(text: str) -> tuple[int, GPU]:
     """Number and kind of "8xH100-80GB", or one of "RTX4090". UsageError for another form or an unknown GPU."""
+    if text.strip().isdecimal():
+        raise UsageError(
+            f"--gpus {text} is a number without a kind of GPU; write for example {text}x{EXAMPLE}. "
+            f"Known: {', '.join(gpu.name for gpu in GPUS)}."
+        )
     match = GROUP.fullmatch(text.strip())
     count = int(match[1] or 1) if match else 0
     if match is None or count < 1:
-        raise UsageError(f"--gpus {text!r} can't be read; write a number and a GPU, for example 8xH100-80GB.")
+        raise UsageError(f"--gpus {text!r} can't be read; write a number and a GPU, for example 8x{EXAMPLE}.")
     return count, find_gpu(match[2])

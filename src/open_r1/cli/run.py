@@ -1,4 +1,10 @@
-"""`open-r1 run PIPELINE`: a pipeline of stages, resumable."""
+"""Run a pipeline of stages; resumable.
+
+Run the stages of a pipeline, each after those that it needs. Finished stages are skipped, and an interrupted stage
+continues.
+
+Example: open-r1 run recipes/tiny/pipeline.yaml --seed 1 --output_dir runs/seed-1
+"""
 
 from __future__ import annotations
 
@@ -8,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import show, table, tell
-from open_r1.cli.options import add, add_verb
-from open_r1.errors import ConfigError
+from open_r1.cli.options import add
+from open_r1.errors import ConfigError, RunError
 from open_r1.printable import duration
 
 GIB = 2**30
@@ -20,16 +26,8 @@ if TYPE_CHECKING:
     from open_r1.pipeline import Pipeline, Selection
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 run` to the commands."""
-    parser = add_verb(
-        subparsers,
-        "run",
-        "run a pipeline of stages; resumable",
-        "Example: open-r1 run recipes/tiny/pipeline.yaml --seed 1 --output_dir runs/seed-1",
-        "Run the stages of a pipeline, each after those that it needs. Finished stages are skipped, and an interrupted "
-        "stage continues.",
-    )
+def add_options(parser: Any) -> None:
+    """The options of `run`."""
     parser.add_argument("pipeline", type=Path, help="the pipeline's recipe (YAML)")
     add(parser, "output_dir", help="folder for the run; overrides the recipe's")
     add(parser, "seed", help="seed of everything that is random; overrides the recipe's")
@@ -47,7 +45,6 @@ def add_parser(subparsers: Any) -> None:
     add(slurm, "slurm", action="store_true", help=jobs)
     add(slurm, "wait", action="store_true", help="wait for these jobs, and name the log of one that fails")
     add(parser, "dry-run", help="check the recipe and show the graph of its stages, run nothing")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -94,14 +91,18 @@ def show_stages(pipeline: Pipeline, selection: Selection, changes: list[str]) ->
     """The stages as a tree with what each needs, its state and its plan, checked as far as possible without running them."""
     from open_r1.pipeline.graph import edges_of, show_tree
     from open_r1.pipeline.jobs import log_of, queued_jobs
-    from open_r1.pipeline.runner import read_states
+    from open_r1.pipeline.runner import prepare_stage, read_states
 
     chosen, forced = selection.choose(pipeline.stages), selection.forced(pipeline.stages)
-    states = read_states(pipeline) | {name: f"in job {job}" for name, job in queued_jobs(pipeline).items()}
+    states = read_states(pipeline)
+    try:
+        states |= {name: f"in job {job}" for name, job in queued_jobs(pipeline).items()}
+    except RunError as error:
+        tell(f"notice: {error}")
     stages, edges = {stage.name: stage for stage in pipeline.stages}, edges_of(pipeline.stages)
     on_hub = [stage.name for stage in pipeline.stages if stage.reads_hub()]
     for stage in (stage for stage in pipeline.stages if stage.name not in on_hub):
-        stage.prepare(pipeline.output_dir, pipeline.seed)
+        prepare_stage(pipeline, stage)
     rows, estimates = [], estimate_stages(pipeline, changes)
     for name, shown in show_tree({name: () if stages[name].reads_all else edges[name] for name in stages}).items():
         needs = "all before it" if stages[name].reads_all else ", ".join(edges[name]) or "nothing"
@@ -117,13 +118,14 @@ def show_stages(pipeline: Pipeline, selection: Selection, changes: list[str]) ->
 
 def estimate_stages(pipeline: Pipeline, changes: list[str]) -> dict[str, str]:
     """What each stage that trains needs on GPUs, in words, where it can be said; see `open-r1 plan`."""
-    from open_r1.launch.plan.stages import kind_at, plan_stage, stages_of
+    from open_r1.launch.plan.planning import plan_training
+    from open_r1.launch.plan.stages import kind_at, stages_of, training_at
 
     written, found = stages_of(pipeline.path, changes), {}
     for stage in (stage for stage in pipeline.stages if kind_at(written, stage.name)):
         gpus = f"{stage.read_resources().gpus_per_node or 8}x{PLANNED_GPU}"
         try:
-            plan = plan_stage(stage.name, written, pipeline.path.parent, gpus=gpus)
+            plan = plan_training(training_at(stage.name, written, pipeline.path.parent), gpus)
         except Exception:  # noqa: BLE001 - a stage that no plan can be made for has none; its own checks are elsewhere
             continue
         hours = plan.durations and plan.durations.hours

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fake_server import FakeSettings, running_fake
 
 from open_r1.errors import ConfigError, ModelError, OpenR1Error
-from open_r1.generation.fake_server import FakeSettings, running_fake
 from open_r1.generation.judge_model import read_rating
 from open_r1.rewards import build_reward, get_reward_funcs, get_spec
 from open_r1.rewards.registry import source_of
@@ -68,6 +68,17 @@ def test_a_model_that_gives_nan_leaves_samples_unscored(classifier: Path, tmp_pa
     model.save_pretrained(folder)
     outcomes = build_reward(f"model:{folder}").score([chat("9")], prompts=[PROMPT])
     assert [(outcome.value, outcome.reason) for outcome in outcomes] == [(None, "not_finite")]
+
+
+def test_a_conversation_that_the_model_s_template_refuses_costs_only_itself(classifier: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "strict"
+    shutil.copytree(classifier, folder)
+    refusal = "{% if 'no' in m.content %}{{ raise_exception('not no') }}{% endif %}"
+    (folder / "chat_template.jinja").write_text(f"{{% for m in messages %}}{refusal}{{{{ m.content }}}}{{% endfor %}}")
+    completions = [chat("9"), chat("no"), chat("8")]
+    outcomes = build_reward(f"model:{folder}").score(completions, prompts=[PROMPT] * 3)
+    assert [outcome.reason for outcome in outcomes] == ["scored", "model_failed", "scored"]
+    assert "not no" in outcomes[1].details["error"]
 
 
 def test_what_can_t_score_is_refused_before_it_is_loaded(tiny_model: Path, tmp_path: Path) -> None:
