@@ -215,7 +215,7 @@ def parse_stage(
             "packing_strategy is wrapped: samples are cut anywhere and see each other; bfd keeps them apart."
         )
     replaced, adaptations = adapt_to_machine(given, origins, is_elsewhere=processes is not None)
-    notices += notice_slow_precision(given)
+    notices += notice_slow_precision(given) if processes is None else []
     check_ranges(given, origins, {name: limits for cls in classes for name, limits in limits_of(cls).items()})
     refuse_idle_settings(given, defaults_of(classes), origins)
     if kind == "grpo":
