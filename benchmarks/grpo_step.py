@@ -2,7 +2,7 @@
 
     python benchmarks/grpo_step.py [--quick] [--device cuda --shape 1.5B] [--write]
 
-The lengths of the completions are log-normal (median and 95th percentile as given, cut at the cap), and a share of the groups
+Completion lengths are log-normal (median and 95th percentile as given, cut at the cap), and a share of the groups
 has no advantage. An update is all that a step does after generation and rewards: log-probabilities of the old policy where
 TRL needs them, forward and backward passes, and the optimizer's step; its completions are replayed. A whole step generates
 them too, greedily: stock by transformers' `generate`, all at once, ours by the slot engine. On a CPU the time is that of the
