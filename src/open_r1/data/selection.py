@@ -40,7 +40,7 @@ from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.processes.pool import count_processes, map_in_order
 from open_r1.rundir import atomic_file
 from open_r1.text.loops import looping_share
-from open_r1.text.scripts import foreign_share, main_script
+from open_r1.text.natural import foreign_share, main_script
 from open_r1.text.thinking import split_thinking, visible_part
 
 Keep = Literal["verified", "rules", "all"]
