@@ -18,8 +18,7 @@ from open_r1.errors import OpenR1Error, RunError, nearest
 from open_r1.rundir import write_jsonl
 
 if TYPE_CHECKING:
-    from open_r1.serving.client import Answer, Conversation
-    from open_r1.serving.screen import Screen
+    from open_r1.serving.client import Answer, Conversation, Screen
 
 EXAMPLE = """examples:
   open-r1 chat runs/tiny/grpo
@@ -62,8 +61,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Talk in the terminal, or answer the lines of stdin as one conversation."""
     from open_r1.generation.replies import clean
-    from open_r1.serving.client import ChatOptions, Conversation, find_model
-    from open_r1.serving.screen import PlainScreen, TerminalScreen, counts
+    from open_r1.serving.client import ChatOptions, Conversation, PlainScreen, TerminalScreen, counts, find_model
 
     options = ChatOptions(arguments.temperature, arguments.top_p, arguments.max_new_tokens)
     if isinstance(sys.stdin, io.TextIOWrapper):  # Python fails at bytes that are no text

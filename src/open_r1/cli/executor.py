@@ -191,8 +191,8 @@ def describe_check(found: dict[str, Any]) -> list[str]:
 
 def run_serve(arguments: argparse.Namespace) -> int:
     """`open-r1 executor serve`, and the routers: serve until stopped."""
-    from open_r1.execution.service.health import run_self_test
     from open_r1.execution.service.languages import languages_here
+    from open_r1.execution.service.probes import SELF_TEST, judge_self_test
     from open_r1.execution.service.server import serve
     from open_r1.execution.service.settings import ServiceSettings, read_token
 
@@ -214,7 +214,7 @@ def run_serve(arguments: argparse.Namespace) -> int:
 
     with make_provider(arguments) as provider:
         provider.check()
-        if failure := run_self_test(provider):
+        if failure := judge_self_test(provider.execute(SELF_TEST)):
             raise RunError(f"the self-test fails: {failure}. Run: open-r1 executor check.")
         serve(provider, settings, languages_here(provider), announce)
     return 0

@@ -75,6 +75,11 @@ class RewardFunction:
         return [text_of(completion) for completion in columns.get("completions") or ()]
 
 
+def text_reward(name: str, outcome_of: Callable[[str], Outcome]) -> RewardFunction:
+    """A reward that follows from each completion's text alone."""
+    return RewardFunction(name, lambda texts, columns: list(map(outcome_of, texts)))
+
+
 def text_of(completion: Completion) -> str:
     """The text of a completion: a string itself, or the last assistant's message of a chat; "" when there is none.
 

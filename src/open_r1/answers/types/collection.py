@@ -143,8 +143,9 @@ def are_groups_equal(gold: Group, answer: str, comparison: Comparison) -> bool:
     is_tuple = found.opening == "("  # in which an order is stated
     if gold.is_unordered and not is_tuple and not comparison.ordered and not gold_named:
         return _match_in_any_order(gold.parts, found.parts, comparison)
-    pairs = list(zip(gold_named or gold.parts, answer_named or found.parts, strict=True))
-    return _all_equal(pairs, comparison)
+    pairs = zip(gold_named or gold.parts, answer_named or found.parts, strict=True)
+    verdicts = {_verdict(*pair, comparison) for pair in pairs}
+    return False not in verdicts and _settled(verdicts)  # algebra only where nothing plainer has already said no
 
 
 def _is_single_equal(gold: Group, answer: str, comparison: Comparison) -> bool:
@@ -174,12 +175,6 @@ def _have_compatible_brackets(gold: Group, answer: Group) -> bool:
     if gold.opening == "":
         return answer.opening == r"\{" or (answer.opening, answer.closing) == ("(", ")")
     return {gold.opening, answer.opening} == {"(", r"\langle"} and "]" not in {gold.closing, answer.closing}
-
-
-def _all_equal(pairs: list[tuple[str, str]], comparison: Comparison) -> bool:
-    """Whether every pair is equal; algebra is asked for only when nothing plainer has already said no."""
-    verdicts = {_verdict(gold, answer, comparison) for gold, answer in pairs}
-    return False not in verdicts and _settled(verdicts)
 
 
 def _match_in_any_order(gold: Sequence[str], answer: Sequence[str], comparison: Comparison) -> bool:

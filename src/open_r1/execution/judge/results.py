@@ -7,11 +7,23 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from open_r1.errors import DataError
 from open_r1.execution.judge.comparison import Comparison
 from open_r1.execution.programs import Limits, Program
 
 if TYPE_CHECKING:
     from open_r1.execution.judge.checkers import ProgramChecker
+
+
+class ProblemError(DataError):
+    """A problem that can't be judged: its row or its tests are at fault, or its kind isn't supported.
+
+    `reason` is a code in snake_case, for metrics.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Reason(StrEnum):
