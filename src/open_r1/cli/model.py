@@ -51,10 +51,11 @@ def add_lineage_options(parser: Any) -> None:
 
 def run_lineage(arguments: argparse.Namespace) -> int:
     """Show what is behind a model. RunFolderError where nothing is recorded."""
-    from open_r1.hub.origins import read_origins
+    from open_r1.hub.origins import read_origin, read_origins
 
     origins = read_origins(arguments.folder)
     if not origins:
+        read_origin(arguments.folder)  # refuses where it is there and damaged
         raise RunFolderError(
             f"'{arguments.folder}' has no record of how it was made; give the folder of a run or a pipeline's stage, or a "
             "file that open-r1 data wrote."

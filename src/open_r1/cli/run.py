@@ -94,14 +94,14 @@ def show_stages(pipeline: Pipeline, selection: Selection, changes: list[str]) ->
     """The stages as a tree with what each needs, its state and its plan, checked as far as possible without running them."""
     from open_r1.pipeline.graph import edges_of, show_tree
     from open_r1.pipeline.jobs import log_of, queued_jobs
-    from open_r1.pipeline.runner import read_states
+    from open_r1.pipeline.runner import prepare_stage, read_states
 
     chosen, forced = selection.choose(pipeline.stages), selection.forced(pipeline.stages)
     states = read_states(pipeline) | {name: f"in job {job}" for name, job in queued_jobs(pipeline).items()}
     stages, edges = {stage.name: stage for stage in pipeline.stages}, edges_of(pipeline.stages)
     on_hub = [stage.name for stage in pipeline.stages if stage.reads_hub()]
     for stage in (stage for stage in pipeline.stages if stage.name not in on_hub):
-        stage.prepare(pipeline.output_dir, pipeline.seed)
+        prepare_stage(pipeline, stage)
     rows, estimates = [], estimate_stages(pipeline, changes)
     for name, shown in show_tree({name: () if stages[name].reads_all else edges[name] for name in stages}).items():
         needs = "all before it" if stages[name].reads_all else ", ".join(edges[name]) or "nothing"

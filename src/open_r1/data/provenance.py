@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,9 +18,12 @@ from open_r1.data.sources.local import find_files
 from open_r1.data.values import dump_row, load
 from open_r1.errors import ConfigError, DataError, RunFolderError
 from open_r1.hub.origins import STEPS, SUFFIX, step_records
-from open_r1.rundir import LineAppender, describe_changes, hold_file, read_json, write_json
+from open_r1.rundir import LineAppender, check_keys, describe_changes, hold_file, read_json, write_json
 
 Item = TypeVar("Item")
+
+KEYS = {"action": str, "source": str, "settings?": dict, "counts?": dict, "version?": str}
+REMEDY = "restore it, or remove it with the rows that it is about, and make them anew"
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,12 @@ def record_step(path: Path, step: Step) -> None:
 
 
 def read_steps(path: Path) -> list[Step]:
-    """The steps of a record; [] where there is none."""
-    return [Step(**step) for step in read_json(path)["steps"]] if path.is_file() else []
+    """The steps of a record; [] where there is none. RunFolderError, with the key, for one that was damaged."""
+    if not path.is_file():
+        return []
+    steps = check_keys(path, "the record", read_json(path, REMEDY), {"steps": list}, REMEDY)["steps"]
+    checked = [check_keys(path, f"steps[{number}]", step, KEYS, REMEDY) for number, step in enumerate(steps)]
+    return [Step(**{one.name: step[one.name] for one in fields(Step) if one.name in step}) for step in checked]
 
 
 def steps_behind(source: str) -> list[Step]:

@@ -1,8 +1,8 @@
 """From a model back to its data: every stage, command and file behind it, from records alone.
 
 Three kinds of records are followed: `origin.json` of a pipeline's stages, `resolved.yaml` of a training, and the steps that
-`open-r1 data` keeps beside rows. Beside them: the trainings alone that led to a model, and what evaluations measured of it.
-What no record says is left out.
+`open-r1 data` keeps beside rows. What no record says is left out; a damaged record ends the way back, and says so. Beside
+them: the trainings alone that led to a model, and what evaluations measured of it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 from open_r1.configs.reader import read_values
 from open_r1.errors import ConfigError, RunFolderError
 from open_r1.records import Estimate
-from open_r1.rundir import RunDir, read_json
+from open_r1.rundir import RunDir, check_keys, read_json
 
 ORIGIN = "origin.json"
-WEIGHT_FILES = ("*.safetensors",)
 STEPS, SUFFIX = "provenance.json", ".steps.json"
 SHOWN_DIGITS = 12
+REMEDY = "restore it, or remove it, and what is behind its stage is left out"
 
 
 @dataclass(frozen=True)
@@ -84,16 +84,40 @@ def _short_names(names: Sequence[str], root: Path) -> dict[str, str]:
     return short
 
 
+def read_origin(folder: Path) -> dict[str, Any]:
+    """The record of a stage's folder; {} where there is none. RunFolderError, with the key, for one that was damaged."""
+    path = folder / ORIGIN
+    record = read_json(path, REMEDY) if path.is_file() else {}
+    check_keys(path, "the record", record, {"inputs?": list, "made?": dict, "settings?": dict, "facts?": dict}, REMEDY)
+    for number, one in enumerate(record.get("inputs", ())):
+        at = f"inputs[{number}]"
+        is_stage = "stage" in check_keys(path, at, one, {"files?": dict}, REMEDY)
+        check_keys(path, at, one, {"stage" if is_stage else "name": str}, REMEDY)
+        check_files(path, f"files of {at}", one.get("files", {}))
+    check_files(path, "made", record.get("made", {}))
+    return record
+
+
+def check_files(path: Path, at: str, files: Mapping[str, Any]) -> None:
+    """RunFolderError where a file's hash and rows are not an object."""
+    for name in files:
+        check_keys(path, f"{name} of {at}", files[name], {}, REMEDY)
+
+
 def _follow(path: Path, found: dict[str, Origin]) -> str:
     """Add what a folder or file was made from, then itself, under a name of its own; returns that name."""
     folder = path.parent if not path.is_dir() and (path.parent / ORIGIN).is_file() else path
-    record = _read(folder / ORIGIN)
+    try:
+        record = read_origin(folder)
+    except RunFolderError as error:
+        damaged = Origin(str(folder), "source", facts={"not followed": str(error)})
+        return _add(found, folder, lambda: damaged)
     resolved = RunDir(folder).resolved
     if record:
         return _add(found, folder, lambda: _of_stage(folder, record, found))
     if folder.is_dir() and resolved.is_file():
         return _add(found, folder, lambda: _of_training(folder, resolved, found))
-    if steps := next(filter(None, (_read(place).get("steps") for place in step_records(path))), None):
+    if steps := next(filter(None, map(_read_steps, step_records(path))), None):
         return _add(found, path, lambda: _of_steps(path, steps, found))
     return _add(found, path, lambda: Origin(str(path), "source"))
 
@@ -178,6 +202,11 @@ def _of_steps(path: Path, steps: list[Any], found: dict[str, Origin]) -> Origin:
             return origin
         found[name], before = origin, (name,)
     raise AssertionError("a record of steps has at least one")
+
+
+def _read_steps(path: Path) -> list[Any]:
+    steps = _read(path).get("steps")
+    return [one for one in steps if isinstance(one, dict)] if isinstance(steps, list) else []
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -25,9 +25,9 @@ from open_r1.launch.training import plan_launch
 from open_r1.pipeline.graph import Selection, edges_of
 from open_r1.pipeline.kinds.training import TrainingStage
 from open_r1.pipeline.recipe import Pipeline
-from open_r1.pipeline.runner import Progress, Report, prepare_run, read_states
-from open_r1.pipeline.stage import Stage
-from open_r1.rundir import RunDir, read_json
+from open_r1.pipeline.runner import Progress, Report, prepare_run, read_entries, read_states
+from open_r1.pipeline.stage import Stage, naming_stage
+from open_r1.rundir import RunDir
 
 FOLDER = "slurm.jobs"  # no stage can have this name
 POLL_S = 5.0
@@ -66,7 +66,8 @@ def launch_words(stage: TrainingStage, accelerator: str, gpus: int) -> list[str]
     """The words of `accelerate launch` before what it launches. UsageError for settings that don't fit the GPUs."""
     changes = tuple(f"--{key}={value}" for key, value in stage.overrides.items() if not isinstance(value, list | dict))
     recipe = LaunchRecipe(stage.kind, stage.base / stage.recipe, changes)  # type: ignore[arg-type]
-    launch = plan_launch(recipe, accelerator, gpus=gpus)
+    with naming_stage(stage.name):
+        launch = plan_launch(recipe, accelerator, gpus=gpus)
     words = launch.words()
     return words[: len(words) - len(recipe.words()) - len(launch.further)]
 
@@ -119,20 +120,13 @@ def submit_jobs(pipeline: Pipeline, jobs: Sequence[SlurmJob], site: Site, report
     return numbers
 
 
-def read_entries(pipeline: Pipeline) -> dict[str, dict[str, str]]:
-    """What pipeline.json says of each stage that was submitted as a job."""
-    path = pipeline.output_dir / "pipeline.json"
-    entries = read_json(path).get("stages", []) if path.exists() else []
-    return {entry["name"]: entry for entry in entries if entry.get("job")}
-
-
 def queued_jobs(pipeline: Pipeline) -> dict[str, str]:
     """The stages whose jobs are queued or run, with their numbers."""
-    entries = read_entries(pipeline)
-    if not entries or shutil.which("squeue") is None:
+    jobs = {name: entry["job"] for name, entry in read_entries(pipeline).items() if entry.get("job")}
+    if not jobs or shutil.which("squeue") is None:
         return {}
     present = set(run_slurm("squeue", "--noheader", "--format=%i").stdout.split())
-    return {name: entry["job"] for name, entry in entries.items() if entry["job"] in present}
+    return {name: job for name, job in jobs.items() if job in present}
 
 
 def wait_for_jobs(pipeline: Pipeline, submitted: Mapping[str, str], report: Report, every_s: float = POLL_S) -> None:

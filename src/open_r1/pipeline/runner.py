@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -18,14 +18,16 @@ from typing import Any
 from open_r1 import __version__
 from open_r1.errors import ConfigError, RunFolderError
 from open_r1.pipeline.graph import Selection, edges_of
-from open_r1.pipeline.origin import record_origin
+from open_r1.pipeline.origin import describe_inputs, record_origin
 from open_r1.pipeline.recipe import Pipeline
-from open_r1.pipeline.stage import Context, Stage
+from open_r1.pipeline.stage import Context, Stage, naming_stage
 from open_r1.processes.ranks import is_main_process
-from open_r1.rundir import RunDir, hash_files, hold_file, read_json, write_json
+from open_r1.rundir import RunDir, check_keys, hash_files, hold_file, read_json, write_json
 
 Report = Callable[[str], None]
 ALL_STAGES = Selection()
+RECORD = "pipeline.json"
+REMEDY = "restore it, or write {} into it: the stages' own folders have what is done"
 
 
 class Progress:
@@ -33,7 +35,6 @@ class Progress:
 
     def __init__(self, pipeline: Pipeline, report: Report) -> None:
         self.pipeline, self.report = pipeline, report
-        self.path = pipeline.output_dir / "pipeline.json"
         self.stages: list[dict[str, Any]] = [
             {"name": stage.name, "kind": stage.kind, "folder": stage.name, "status": "pending", "seconds": 0.0}
             for stage in pipeline.stages
@@ -42,11 +43,10 @@ class Progress:
 
     def mark(self, index: int, status: str, seconds: float = 0.0, **more: Any) -> None:
         """Record a stage's status and duration in seconds in `pipeline.json`, and what others have done meanwhile."""
-        earlier = read_json(self.path).get("stages", []) if self.path.exists() else []
-        by_name = {entry["name"]: entry for entry in earlier}
+        by_name = read_entries(self.pipeline)
         own = by_name.get(self.stages[index]["name"], {})
         if own.get("job") == os.environ.get("SLURM_JOB_ID", ""):
-            more |= {"job": own["job"], "log": own["log"]}
+            more |= {key: own[key] for key in ("job", "log") if key in own}
         self.stages[index] |= {"status": status, "seconds": round(seconds, 1), **more}
         self.marked.add(index)
         for other in (stage for at, stage in enumerate(self.stages) if at not in self.marked):
@@ -57,7 +57,7 @@ class Progress:
             elif other["status"] == "done":  # and removed since, to be made again
                 other |= {"status": "pending", "seconds": 0.0}
         content = {"name": self.pipeline.name, "seed": self.pipeline.seed, "stages": self.stages}
-        write_json(self.path, content)
+        write_json(self.pipeline.output_dir / RECORD, content)
 
     def tell(self, index: int, line: str) -> None:
         """Report a line with the stage's number and name before it."""
@@ -88,7 +88,7 @@ def prepare_run(pipeline: Pipeline, selection: Selection, report: Report, overwr
     What can't work is refused before anything is spent or removed.
     """
     chosen, forced = selection.choose(pipeline.stages), selection.forced(pipeline.stages)
-    RunDir(pipeline.output_dir).refuse_foreign("pipeline.json", "pipeline's run")
+    RunDir(pipeline.output_dir).refuse_foreign(RECORD, "pipeline's run")
     states = read_states(pipeline)
     if left_out := [name for name in states if name in forced - chosen and states[name] != "to do"]:
         raise ConfigError(
@@ -100,7 +100,7 @@ def prepare_run(pipeline: Pipeline, selection: Selection, report: Report, overwr
     waiting += [stage for stage in pipeline.stages if stage.name in forced and stage not in waiting]
     if waiting:
         report(f"checking {len(waiting)} stages of {pipeline.name}")
-    prepared = {stage.name: stage.prepare(pipeline.output_dir, pipeline.seed) for stage in waiting}
+    prepared = {stage.name: prepare_stage(pipeline, stage) for stage in waiting}
     changed = [stage.name for stage in pipeline.stages if stage.name in outdated - forced]
     if changed and not overwrite:
         raise RunFolderError(
@@ -109,9 +109,26 @@ def prepare_run(pipeline: Pipeline, selection: Selection, report: Report, overwr
             "or run these stages again with --overwrite."
         )
     _check_awaited(pipeline, chosen, states)
+    _check_read(pipeline, waiting, {name for name in states if states[name] == "done"} - forced)
     for name in outdated | forced:
         remove_stage(pipeline, name)
     return prepared
+
+
+def prepare_stage(pipeline: Pipeline, stage: Stage) -> Any:
+    """What a stage prepared; refuses what can be seen before it runs."""
+    with naming_stage(stage.name):
+        stage.check_rows({one.name: one for one in pipeline.stages})
+    return stage.prepare(pipeline.output_dir, pipeline.seed)
+
+
+def _check_read(pipeline: Pipeline, stages: Sequence[Stage], done: set[str]) -> None:
+    """RunFolderError where what a stage is going to read was changed since it was made."""
+    by_name = {stage.name: stage for stage in pipeline.stages}
+    for name in {name: None for stage in stages for name in stage.needs() if name in done}:
+        run = RunDir(pipeline.output_dir / name)
+        if is_main_process() and (run.path / MADE).exists():
+            _check_made(run, by_name[name])
 
 
 def _check_awaited(pipeline: Pipeline, chosen: set[str], states: dict[str, str]) -> None:
@@ -136,11 +153,20 @@ def remove_stage(pipeline: Pipeline, name: str) -> None:
             shutil.rmtree(folder)
 
 
+def read_entries(pipeline: Pipeline) -> dict[str, dict[str, Any]]:
+    """What pipeline.json says of each stage. RunFolderError, with the key, for a record that was damaged."""
+    path = pipeline.output_dir / RECORD
+    record = read_json(path, REMEDY) if path.exists() else {}
+    check_keys(path, "the record", record, {"stages?": list}, REMEDY)
+    keys = {"name": str, "status?": str, "job?": str, "log?": str}
+    entries = enumerate(record.get("stages", ()))
+    checked = [check_keys(path, f"stages[{number}]", entry, keys, REMEDY) for number, entry in entries]
+    return {entry["name"]: entry for entry in checked}
+
+
 def read_states(pipeline: Pipeline) -> dict[str, str]:
     """Each stage's state: done, changed (made by other settings), failed, started, every run, or to do."""
-    path = pipeline.output_dir / "pipeline.json"
-    entries = read_json(path).get("stages", []) if path.exists() else []
-    failed = {entry["name"] for entry in entries if entry.get("status") == "failed"}
+    failed = {name for name, entry in read_entries(pipeline).items() if entry.get("status") == "failed"}
     fingerprints = fingerprint_stages(pipeline)
 
     def state_of(stage: Stage) -> str:
@@ -208,6 +234,7 @@ def run_stage(pipeline: Pipeline, index: int, fingerprint: str, prepared: Any, p
 
 def _run_and_record(stage: Stage, context: Context, mark: Callable[..., None]) -> None:
     run = context.run
+    inputs = describe_inputs(stage, context.root)
     context.report("continues" if run.identity.exists() and stage.resumes else "starts")
     mark("running")
     if not stage.resumes and run.path.exists():
@@ -220,7 +247,7 @@ def _run_and_record(stage: Stage, context: Context, mark: Callable[..., None]) -
     if not stage.resumes:
         write_json(run.done, {"seconds": round(seconds, 1), **facts})
     write_json(run.path / MADE, _hash_made(run, stage))
-    record_origin(stage, context, facts, seconds)
+    record_origin(stage, context, inputs, facts, seconds)
     mark("done", seconds)
     context.report(f"done in {seconds:.1f} s")
 
@@ -229,7 +256,7 @@ MADE = "made.json"  # hashes of what a finished stage made, so that a file chang
 
 
 def _hash_made(run: RunDir, stage: Stage) -> dict[str, str]:
-    return {name: hash_files([run.path / name]) for name in stage.makes if (run.path / name).is_file()}
+    return {path.name: hash_files([path]) for path in stage.made_files(run.path)}
 
 
 def _check_made(run: RunDir, stage: Stage) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -20,9 +20,10 @@ from open_r1.configs.fields import setting
 from open_r1.configs.ranges import Range
 from open_r1.configs.reader import Setting, as_setting
 from open_r1.configs.types import read_record
+from open_r1.data.sources import open_rows
 from open_r1.data.sources.local import is_local_name
-from open_r1.errors import ConfigError
-from open_r1.hub.folders import looks_local, model_files
+from open_r1.errors import ConfigError, DataError, UsageError
+from open_r1.hub.folders import find_files, looks_local, model_files
 from open_r1.rundir import RunDir, hash_files
 
 StageName = NewType("StageName", str)
@@ -35,6 +36,7 @@ STAGE_NAME = re.compile(
 COMMON = ("written", "after", "resources")  # fields of every stage that have no part in what it makes
 
 WEIGHTS = "model.safetensors"  # what every stage that makes a model makes
+WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json")  # in one part or several, or as an adapter
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,11 @@ class Stage(ABC):
             found[value] = hash_files(files) if files else value
         return found
 
+    def made_files(self, folder: Path) -> list[Path]:
+        """What it has made in its folder: its files, with every part of a model's weights."""
+        named = [folder / name for name in self.makes if (folder / name).is_file()]
+        return list(dict.fromkeys([*named, *(find_files(folder, WEIGHT_FILES) if WEIGHTS in self.makes else ())]))
+
     def setting(self, key: str) -> Setting | None:
         """A setting as the recipe has it; None where it is left out."""
         return next((one for one in self.written if one.key == key), None)
@@ -157,6 +164,23 @@ class Stage(ABC):
                     f"{', '.join(fitting) or 'none of the stages before it'}."
                 )
 
+    def columns_made(self, before: Mapping[str, Stage]) -> tuple[str, ...] | None:
+        """The columns of the rows that it makes, where they are known before it runs."""
+        return None
+
+    def columns_of(self, value: str, before: Mapping[str, Stage]) -> tuple[str, ...] | None:
+        """The columns of an input of rows, None where they are not known. DataError for a file without rows."""
+        if STAGE_NAME.fullmatch(value):
+            return before[value].columns_made(before)
+        path = Path(self.place(value, Path()))
+        return open_rows(str(path)).columns if path.exists() else None
+
+    def check_rows(self, before: Mapping[str, Stage]) -> None:
+        """DataError for an input of rows of the user's own that has none; kinds refuse columns that they can't use."""
+        for value in (getattr(self, key) for key, file in self.reads.items() if file.endswith(".jsonl")):
+            if isinstance(value, str) and value in self.given():
+                self.columns_of(value, before)
+
     def reads_hub(self) -> bool:
         """Whether `prepare` reads a data set of the Hub, which a dry run does not."""
         return False
@@ -181,11 +205,20 @@ def setting_names(kind: type[Stage]) -> list[str]:
     return [one.name for one in fields(kind) if one.name not in ("name", "base", *COMMON)]
 
 
+def require_messages(columns: Sequence[str], source: str) -> None:
+    """DataError for traces that are not conversations."""
+    if "messages" not in columns:
+        raise DataError(
+            f"'{source}' has no column 'messages' with conversations (found: {', '.join(columns)}); name a stage of kind "
+            "select, which makes them of traces, or another file."
+        )
+
+
 @contextmanager
 def naming_stage(name: str) -> Iterator[None]:
     """Puts the stage's name before what a lower layer refuses."""
     try:
         yield
-    except ConfigError as error:
+    except UsageError as error:
         is_named = f"stage '{name}'" in str(error)
-        raise error if is_named else ConfigError(f"stage '{name}': {error}") from None
+        raise error if is_named else type(error)(f"stage '{name}': {error}") from None

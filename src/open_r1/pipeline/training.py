@@ -41,6 +41,15 @@ def check_arguments(arguments: StageArguments) -> None:
         check_recipe(arguments.script, training.reward_weights, needs_judge)
 
 
+def check_data(arguments: StageArguments) -> None:
+    """DataError for data that training would refuse when it opens them."""
+    if arguments.kind == "sft":
+        from open_r1.training.sft import load_conversations as load
+    else:
+        from open_r1.training.grpo import load_prompts as load
+    load(arguments)
+
+
 def run_training(
     arguments: StageArguments, report: Callable[[str], None], identity: dict[str, Any] | None = None
 ) -> Any:

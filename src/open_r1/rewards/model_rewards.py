@@ -161,7 +161,7 @@ def _score_conversations(model: Any, conversations: Sequence[Any]) -> list[Outco
     """The logits; where the model fails on all together, each is scored alone, and those that it fails on are unscored."""
     try:
         scores = model.score(conversations)
-    except (RuntimeError, IndexError) as error:  # out of memory, more tokens than the model has places for
+    except (RuntimeError, IndexError) as error:  # memory, turns that its template refuses, more tokens than its places
         if len(conversations) > 1:
             return [outcome for one in conversations for outcome in _score_conversations(model, [one])]
         return [Outcome(None, "model_failed", {"error": str(error)[:500]})]

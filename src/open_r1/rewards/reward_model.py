@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 
 from open_r1.errors import ConfigError, ModelError
 
@@ -28,7 +29,10 @@ class RewardModel:
 
     @torch.inference_mode()
     def score(self, conversations: Sequence[str | list[dict[str, Any]]]) -> list[float]:
-        """The logit of each conversation: of a chat by the model's own template, of a text as it is. It may be NaN."""
+        """The logit of each conversation: of a chat by the model's own template, of a text as it is. It may be NaN.
+
+        RuntimeError for a conversation that the template refuses.
+        """
         scores: list[float] = []
         for start in range(0, len(conversations), BATCH_SIZE):
             texts = [self._as_text(one) for one in conversations[start : start + BATCH_SIZE]]
@@ -47,7 +51,10 @@ class RewardModel:
                 f"the reward model '{self.model.name_or_path}' has no chat template, but prompts are chats; give its "
                 "tokenizer one, or choose another reward model."
             )
-        return self.tokenizer.apply_chat_template(conversation, tokenize=False)
+        try:
+            return self.tokenizer.apply_chat_template(conversation, tokenize=False)
+        except (TemplateError, TypeError, ValueError) as error:  # its own refusal, or turns that it can't show
+            raise RuntimeError(f"the reward model's chat template refuses a conversation: {error}") from error
 
 
 @cache

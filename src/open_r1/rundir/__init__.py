@@ -3,6 +3,7 @@
 from open_r1.rundir.claim import describe_changes, hold_file, hold_outputs
 from open_r1.rundir.files import (
     atomic_file,
+    check_keys,
     hash_files,
     open_regular,
     read_json,
@@ -28,6 +29,7 @@ __all__ = [
     "RunDir",
     "append_line",
     "atomic_file",
+    "check_keys",
     "describe_changes",
     "hash_files",
     "hold_file",

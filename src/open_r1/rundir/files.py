@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -91,18 +91,36 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A record of a run; RunFolderError when it is damaged."""
+def read_json(path: Path, remedy: str = "restore it, or remove its folder to make the run anew") -> dict[str, Any]:
+    """A record of a run; RunFolderError, which says what to do, when it is damaged."""
     try:
         with open_regular(path) as file:
             content = json.loads(file.read())
     except (OSError, ValueError, RecursionError) as error:
-        raise RunFolderError(
-            f"'{path}' can't be read ({error}); restore it, or remove its folder to make the run anew."
-        ) from None
+        raise RunFolderError(f"'{path}' can't be read ({error}); {remedy}.") from None
     if not isinstance(content, dict):
-        raise RunFolderError(f"'{path}' is damaged: it contains no record; remove its folder to make the run anew.")
+        raise RunFolderError(f"'{path}' is damaged: it contains no record; {remedy}.")
     return content
+
+
+def check_keys(path: Path, at: str, value: Any, keys: Mapping[str, type], remedy: str) -> dict[str, Any]:
+    """A part of a record, at `at` in its file, that has these keys; one that ends in `?` may be absent.
+
+    RunFolderError with the file, the key and the `remedy` where it has not, as after an edit by hand.
+    """
+    if not isinstance(value, dict):
+        raise RunFolderError(f"'{path}': {at} must be an object, but is {json.dumps(value)[:80]}; {remedy}.")
+    for key, kind in keys.items():
+        name = key.removesuffix("?")
+        if name not in value and name == key:
+            raise RunFolderError(f"'{path}': {at} has no key '{name}'; {remedy}.")
+        if name in value and not isinstance(value[name], kind):
+            found = json.dumps(value[name])[:80]
+            raise RunFolderError(f"'{path}': {name} of {at} must be {WORDS[kind]}, but is {found}; {remedy}.")
+    return value
+
+
+WORDS = {dict: "an object", list: "a list", str: "a text"}
 
 
 def hash_files(paths: Iterable[Path]) -> str:

@@ -108,6 +108,11 @@ def test_shards_that_are_missing_unfinished_or_made_otherwise_are_named(source: 
     steps.write_text(json.dumps(json.loads(kept) | {"steps": [json.loads(kept)["steps"][0] | {"counts": {}}]}))
     with pytest.raises(RunFolderError, match="shard 'v-00001-of-00003.jsonl' is not finished; run its command again"):
         merge_shards(Path("v.jsonl"))
+    steps.write_text('{"steps": [{"source": "rows.jsonl"}]}')
+    with pytest.raises(
+        RunFolderError, match=r"v-00001-of-00003.steps.json': steps\[0\] has no key 'action'; restore it"
+    ):
+        merge_shards(Path("v.jsonl"))
     words = ["verify", source, "--output", "v.jsonl", "--threshold", "0.5", "--overwrite", "--shard", "1/3"]
     assert open_r1("data", *words).status == 0
     with pytest.raises(RunFolderError, match="was made with other settings than 'v-00000-of-00003.jsonl'"):

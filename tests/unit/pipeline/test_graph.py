@@ -199,6 +199,10 @@ def test_a_gate_stops_the_pipeline_until_its_evaluation_is_good_enough(
         ("enough.by=high", "by must be value or low, but is 'high'"),
         ("enough.evaluation=problems", "evaluation is stage 'problems', which does not make summary.json"),
         ("enough.evaluation=a.json", "evaluation must name a stage, but is 'a.json'"),
+        (
+            "enough.mode=greedi",
+            "stage 'enough': mode is 'greedi', which .*'before' does not have; did you mean 'greedy'",
+        ),
     ],
 )
 def test_a_gate_that_can_not_be_evaluated_is_refused(recipe: Path, change: str, message: str) -> None:
@@ -253,5 +257,5 @@ def test_a_training_on_several_gpus_has_a_process_a_gpu(recipe: Path, tiny_model
         assert ("open_r1.launch.node" in job.command) == (gpus > 1)
         assert job.command[-6:] == ("-m", "open_r1.cli.main", "run", "p.yaml", "--only", "grpo")
     pipeline = read_pipeline(recipe, changes=["grpo.overrides.num_generations=6", "grpo.resources.gpus_per_node=2"])
-    with pytest.raises(ConfigError, match="2 processes don't fit"):
+    with pytest.raises(ConfigError, match="stage 'grpo': .*2 processes don't fit"):
         plan_jobs(pipeline, {"grpo"}, ["p.yaml"], read_states(pipeline), Site())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any, ClassVar
 import pytest
 
 from open_r1.data.provenance import Step, record_step
+from open_r1.errors import RunFolderError
 from open_r1.hub.card import model_card
 from open_r1.hub.origins import ORIGIN, read_lineage, read_origins
-from open_r1.pipeline import read_pipeline, run_pipeline
+from open_r1.pipeline import Selection, read_pipeline, run_pipeline
 from open_r1.pipeline.stage import KINDS, WEIGHTS, Context, Stage, StageName
 from open_r1.report import build_report
 from open_r1.rundir import read_json, write_json, write_jsonl
@@ -180,4 +182,45 @@ def test_records_that_lead_in_a_circle_or_are_torn_end(tmp_path: Path, open_r1: 
     (tmp_path / "a" / ORIGIN).write_text("{")
     ran = open_r1("model", "lineage", tmp_path / "a")
     assert ran.status == 2
-    assert "has no record of how it was made" in ran.err
+    assert "origin.json' can't be read" in ran.err
+    assert open_r1("model", "lineage", tmp_path / "none").status == 2
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"inputs": [{"files": {}}]}, "inputs[0] has no key 'name'"),
+        ({"inputs": {"a": 1}}, "inputs of the record must be a list"),
+        ({"made": {"traces.jsonl": "abc"}}, 'traces.jsonl of made must be an object, but is "abc"'),
+    ],
+)
+def test_a_record_that_was_edited_by_hand_is_named_with_its_key(
+    run: Path, record: dict[str, Any], said: str, open_r1: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = run / "verified" / ORIGIN
+    write_json(path, {"kind": "fake_rows"} | record)
+    assert said in open_r1("model", "lineage", run / "trained").out
+    shutil.rmtree(run / "selected")
+    recipe = tmp_path / "pipeline.yaml"
+    with pytest.raises(RunFolderError) as refused:
+        run_pipeline(read_pipeline(recipe), report=lambda line: None, selection=Selection(only="selected"))
+    assert f"'{path}': " in str(refused.value) and said in str(refused.value)
+    assert str(refused.value).endswith("restore it, or remove it, and what is behind its stage is left out.")
+    path.unlink()
+    run_pipeline(read_pipeline(recipe), report=lambda line: None)
+
+
+def test_an_input_that_was_changed_since_it_was_made_is_noticed_by_a_stage_alone(run: Path, tmp_path: Path) -> None:
+    shutil.rmtree(run / "trained")
+    rows = run / "selected" / "traces.jsonl"
+    kept = rows.read_bytes()
+    rows.write_bytes(kept + b"{}\n")
+    pipeline = read_pipeline(tmp_path / "pipeline.yaml")
+    for selection in (Selection(only="trained"), Selection(start="trained"), Selection()):
+        with pytest.raises(
+            RunFolderError, match=r"selected/traces.jsonl' was changed or removed since stage 'selected'"
+        ):
+            run_pipeline(pipeline, report=lambda line: None, selection=selection)
+    assert not (run / "trained").exists()
+    rows.write_bytes(kept)
+    run_pipeline(pipeline, report=lambda line: None, selection=Selection(only="trained"))

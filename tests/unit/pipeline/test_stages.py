@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from open_r1.errors import ConfigError, DataError, RunFolderError
+from open_r1.errors import ConfigError, DataError, RunFolderError, UsageError
 from open_r1.pipeline import read_pipeline, runner
 from open_r1.pipeline.kinds.evaluate import EvaluationStage
 from open_r1.pipeline.stage import KINDS, Context, Stage, StageName, naming_stage, setting_names
+from open_r1.rundir import RunDir, read_json, write_json
 
 RECIPE = """
 output_dir: out
@@ -206,7 +208,9 @@ def own(recipe: Path, tiny_model: Path) -> Path:
     recipe.write_text(OWN)
     rows = [{"question": f"{n}+1?", "answer": n + 1} for n in range(3)]
     (recipe.parent / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (recipe.parent / "mine_traces.jsonl").write_text('{"messages": [{"role": "user", "content": "1+1?"}]}\n')
+    (recipe.parent / "mine_traces.jsonl").write_text(
+        '{"messages": [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}]}\n'
+    )
     shutil.copytree(tiny_model, recipe.parent / "base")
     return recipe
 
@@ -293,6 +297,9 @@ def test_more_problems_than_a_family_has_are_refused_before_the_first_stage(tmp_
         ("kind: verify, rewards: [cosine], reward_settings: {cosine_max_length: 5}", "did you mean 'cosine_max_len'"),
         ("kind: verify, threshold: .nan", "threshold must be a number"),
         ("kind: mix", "traces.{name} must be a share above 0"),
+        ("kind: verify, rewards: [cf_code]", "stage 'a': reward 'cf_code' needs the column"),
+        ("kind: select", "stage 'a': '{name}' has no column 'verified'"),
+        ("kind: select, keep: all", "stage 'a': data set '{name}' has no column of problems"),
     ],
 )
 def test_what_a_stage_of_curation_can_t_do_is_found_before_the_first_stage(
@@ -305,12 +312,104 @@ def test_what_a_stage_of_curation_can_t_do_is_found_before_the_first_stage(
     path.write_text(f"output_dir: out\nstages:\n  a: {{{settings}, traces: {source}}}\n")
 
     def check() -> None:
-        (stage,) = read_pipeline(path).stages
-        stage.prepare(tmp_path, 0)
+        pipeline = read_pipeline(path)
+        runner.prepare_stage(pipeline, pipeline.stages[0])
 
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(UsageError) as refused:
         check()
     assert said.format(name=traces) in str(refused.value)
+
+
+CONVERSATIONS = """
+output_dir: out
+stages:
+  verify: {kind: verify, traces: mine.jsonl}
+  select: {kind: select, traces: verify}
+  mix: {kind: mix, traces: {select: 1}}
+"""
+
+
+def test_conversations_without_a_problem_are_found_before_the_first_stage(
+    tmp_path: Path, open_r1: Callable[..., Any]
+) -> None:
+    row = {"messages": [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}], "solution": "2"}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(row) + "\n")
+    recipe = tmp_path / "pipeline.yaml"
+    recipe.write_text(CONVERSATIONS)
+    ran = open_r1("run", recipe, "--output_dir", tmp_path / "out", "--dry-run")
+    assert ran.status == 2
+    assert "stage 'select': data set 'stage verify' has no column of problems (prompt, problem" in ran.err
+    (tmp_path / "mine.jsonl").write_text(json.dumps(row | {"problem": "1+1?"}) + "\n")
+    assert open_r1("run", recipe, "--output_dir", tmp_path / "out", "--dry-run").status == 0
+    recipe.write_text(CONVERSATIONS.replace("mine.jsonl", "bare.jsonl").replace("select: 1", "verify: 1"))
+    (tmp_path / "bare.jsonl").write_text('{"completion": "2", "problem": "1+1?", "solution": "2"}\n')
+    ran = open_r1("run", recipe, "--output_dir", tmp_path / "out", "--dry-run")
+    assert "stage 'mix': 'verify' has no column 'messages' with conversations" in ran.err
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+@pytest.mark.parametrize("stage", [
+    "kind: verify, traces: mine.jsonl", "kind: select, traces: mine.jsonl", "kind: mix, traces: {mine.jsonl: 1}",
+    "kind: model, traces: mine.jsonl", "kind: pretrain, model: ./base, traces: mine.jsonl, problems: mine.jsonl",
+    "kind: sft, model: ./base, traces: mine.jsonl, recipe: sft.yaml",
+    "kind: grpo, model: ./base, problems: mine.jsonl, recipe: sft.yaml",
+    "kind: generate, model: ./base, problems: mine.jsonl", "kind: evaluate, model: ./base, problems: mine.jsonl",
+])  # fmt: skip
+def test_an_empty_file_of_the_users_own_is_found_before_the_first_stage(own: Path, stage: str, content: str) -> None:
+    own.write_text(f"output_dir: out\nstages:\n  a: {{{stage}}}\n")
+    (own.parent / "mine.jsonl").write_text(content)
+    pipeline = read_pipeline(own)
+    with pytest.raises(DataError, match=r"mine.jsonl' (contains no|has no|is empty)"):
+        runner.prepare_stage(pipeline, pipeline.stages[0])
+
+
+def test_problems_without_a_gold_are_found_before_the_first_stage_of_reinforcement_learning(own: Path) -> None:
+    (own.parent / "mine.jsonl").write_text('{"prompt": "1+1?"}\n')
+    own.write_text(
+        "output_dir: out\nstages:\n  a: {kind: grpo, model: ./base, problems: mine.jsonl, recipe: sft.yaml}\n"
+    )
+    pipeline = read_pipeline(own)
+    with pytest.raises(DataError, match="stage 'a': .*column 'solution'"):
+        runner.prepare_stage(pipeline, pipeline.stages[0])
+
+
+def test_every_part_of_a_sharded_model_is_guarded(recipe: Path, tmp_path: Path) -> None:
+    stage = read_pipeline(recipe).stages[3]
+    names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]
+    run = RunDir(tmp_path / "sft")
+    run.create()
+    for name in (*names, "README.md"):
+        (run.path / name).write_text(name)
+    runner._check_made(run, stage)
+    assert sorted(read_json(run.path / "made.json")) == names
+    (run.path / names[1]).write_text("other weights")
+    with pytest.raises(RunFolderError, match=f"{names[1]}' was changed or removed since stage 'sft' made it"):
+        runner._check_made(run, stage)
+    (run.path / names[1]).unlink()
+    with pytest.raises(RunFolderError, match=f"{names[1]}' was changed or removed"):
+        runner._check_made(run, stage)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"kind": "traces"}, "stages[0] has no key 'name'"),
+        ({"name": ["a"]}, 'name of stages[0] must be a text, but is ["a"]'),
+        ({"name": "traces", "job": 12}, "job of stages[0] must be a text, but is 12"),
+        ("traces", 'stages[0] must be an object, but is "traces"'),
+    ],
+)
+def test_a_record_of_the_pipeline_that_was_edited_by_hand_is_named_with_its_key(
+    recipe: Path, tmp_path: Path, entry: Any, said: str
+) -> None:
+    pipeline = read_pipeline(recipe, tmp_path / "out")
+    write_json(tmp_path / "out" / "pipeline.json", {"stages": [entry]})
+    with pytest.raises(RunFolderError) as refused:
+        runner.read_states(pipeline)
+    assert f"'{tmp_path / 'out' / 'pipeline.json'}': " in str(refused.value) and said in str(refused.value)
+    assert str(refused.value).endswith("restore it, or write {} into it: the stages' own folders have what is done.")
+    (tmp_path / "out" / "pipeline.json").write_text("{}")
+    assert set(runner.read_states(pipeline).values()) == {"to do", "every run"}
 
 
 def test_a_stage_s_folder_that_is_a_link_is_not_removed(recipe: Path, tmp_path: Path) -> None:

@@ -70,6 +70,17 @@ def test_a_model_that_gives_nan_leaves_samples_unscored(classifier: Path, tmp_pa
     assert [(outcome.value, outcome.reason) for outcome in outcomes] == [(None, "not_finite")]
 
 
+def test_a_conversation_that_the_model_s_template_refuses_costs_only_itself(classifier: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "strict"
+    shutil.copytree(classifier, folder)
+    refusal = "{% if 'no' in m.content %}{{ raise_exception('not no') }}{% endif %}"
+    (folder / "chat_template.jinja").write_text(f"{{% for m in messages %}}{refusal}{{{{ m.content }}}}{{% endfor %}}")
+    completions = [chat("9"), chat("no"), chat("8")]
+    outcomes = build_reward(f"model:{folder}").score(completions, prompts=[PROMPT] * 3)
+    assert [outcome.reason for outcome in outcomes] == ["scored", "model_failed", "scored"]
+    assert "not no" in outcomes[1].details["error"]
+
+
 def test_what_can_t_score_is_refused_before_it_is_loaded(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is a Qwen3ForCausalLM, not a model for sequence classification"):
         get_spec(f"model:{tiny_model}")

@@ -57,10 +57,14 @@ class EvaluationStage(Stage):
 
     def check(self) -> None:
         """ConfigError for a mode of sampling that the benchmark or the settings don't allow."""
+        with naming_stage(self.name):
+            self.modes()
+
+    def modes(self) -> list[str]:
+        """The names of its modes of sampling, the first that it reports first."""
         from open_r1.evaluation.engine import choose_modes
 
-        with naming_stage(self.name):
-            choose_modes(self._find_benchmark(Path()), self._settings(0))
+        return [mode.name for mode in choose_modes(self._find_benchmark(Path()), self._settings(0))]
 
     def reads_hub(self) -> bool:
         """Whether the problems are a benchmark's on the Hub."""

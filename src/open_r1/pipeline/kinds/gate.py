@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Literal
 
 from open_r1.configs.fields import setting
 from open_r1.configs.ranges import Range
-from open_r1.errors import ConfigError, GateNotMet, RunError
+from open_r1.errors import ConfigError, GateNotMet, RunError, nearest
+from open_r1.pipeline.kinds.evaluate import EvaluationStage
 from open_r1.pipeline.stage import Context, Stage, StageName
 
 
@@ -39,6 +40,17 @@ class GateStage(Stage):
         """ConfigError for an evaluation that is no stage."""
         if not self.needs():
             raise ConfigError(f"stage '{self.name}': evaluation must name a stage, but is '{self.evaluation}'.")
+
+    def check_needs(self, before: Mapping[str, Stage]) -> None:
+        """ConfigError, too, for a mode of sampling that the evaluation does not have."""
+        super().check_needs(before)
+        evaluation = before[self.evaluation] if self.needs() else None
+        modes = evaluation.modes() if isinstance(evaluation, EvaluationStage) else []
+        if self.mode and modes and self.mode not in modes:
+            raise ConfigError(
+                f"mode is '{self.mode}', which evaluation '{self.evaluation}' does not have{nearest(self.mode, modes)} "
+                f"It has: {', '.join(modes)}."
+            )
 
     def run(self, context: Context) -> dict[str, Any]:
         """The accuracy that was compared; GateNotMet when it is not above the limit."""

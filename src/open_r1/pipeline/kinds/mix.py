@@ -14,7 +14,7 @@ from open_r1.configs.references import read_source
 from open_r1.data.provenance import Step, record_step
 from open_r1.errors import ConfigError, DataError
 from open_r1.pipeline.kinds.verify import TRACES
-from open_r1.pipeline.stage import STAGE_NAME, Context, Stage
+from open_r1.pipeline.stage import STAGE_NAME, Context, Stage, require_messages
 from open_r1.rundir import iter_rows, write_jsonl
 
 
@@ -56,6 +56,16 @@ class MixStage(Stage):
         for name in self.needs():
             if TRACES not in before[name].makes:
                 raise ConfigError(f"stage '{self.name}': traces names '{name}', which does not make {TRACES}.")
+
+    def check_rows(self, before: Mapping[str, Stage]) -> None:
+        """DataError for rows without conversations, as far as they can be seen before it runs."""
+        for name in self.traces:
+            if columns := self.columns_of(name, before):
+                require_messages(columns, name)
+
+    def columns_made(self, before: Mapping[str, Stage]) -> tuple[str, ...]:
+        """Conversations alone."""
+        return ("messages",)
 
     def run(self, context: Context) -> dict[str, Any]:
         """Write the mixture; returns how many rows of each source it has."""

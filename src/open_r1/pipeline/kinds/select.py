@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT
-from open_r1.data.selection import By, Keep, SelectSettings, select
+from open_r1.data.rows import Rows
+from open_r1.data.selection import By, Keep, SelectSettings, find_columns, select
 from open_r1.errors import DataError
-from open_r1.pipeline.kinds.verify import TRACES, CurationStage
-from open_r1.pipeline.stage import Context, StageName, naming_stage
+from open_r1.pipeline.kinds.verify import TRACES, CurationStage, trace_column
+from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,15 @@ class SelectStage(CurationStage):
         """ConfigError for settings that no selection has."""
         with naming_stage(self.name):
             self._settings("completion", 0)
+
+    def check_columns(self, columns: tuple[str, ...], where: str) -> None:
+        """DataError where traces have no problem, or no verdict that `keep` asks for."""
+        find_columns(Rows(where, columns, lambda needed: iter(())), self._settings(trace_column(columns), 0))
+
+    def columns_made(self, before: Mapping[str, Stage]) -> tuple[str, ...] | None:
+        """Those of its traces, as conversations."""
+        columns = self.columns_of(self.traces, before)
+        return columns and ("messages", *(name for name in columns if name not in ("messages", "completion")))
 
     def _settings(self, column: str, seed: int) -> SelectSettings:
         names = ("keep", "per_problem", "by", "min_tokens", "max_tokens", "thinking_optional")

@@ -17,6 +17,8 @@ from open_r1.rundir import write_jsonl
 from open_r1.tasks import STYLES, write_trace
 from open_r1.text.tags import render_completion
 
+COLUMNS = ("messages", "style", "family", "difficulty", "problem_id", "solution")
+
 
 @dataclass(frozen=True)
 class TracesStage(Stage):
@@ -54,6 +56,10 @@ class TracesStage(Stage):
                 f"sft from '{own}'; give the stage sft your own traces as `traces: FILE`, and leave this stage out."
             )
 
+    def columns_made(self, before: Mapping[str, Stage]) -> tuple[str, ...]:
+        """Those that `run` writes."""
+        return COLUMNS
+
     def run(self, context: Context) -> dict[str, Any]:
         """Write a trace for each SFT problem, of which `lazy_share` skip the steps; returns both counts."""
         rng = random.Random(f"traces/{context.seed}")
@@ -66,8 +72,8 @@ class TracesStage(Stage):
                 {"role": "user", "content": problem.prompt},
                 {"role": "assistant", "content": render_completion(trace.thinking, trace.answer)},
             ]
-            columns = {"style": style, "family": problem.family, "difficulty": problem.difficulty}
-            rows.append({"messages": messages, **columns, "problem_id": problem.id, "solution": problem.gold})
+            values = (messages, style, problem.family, problem.difficulty, problem.id, problem.gold)
+            rows.append(dict(zip(COLUMNS, values, strict=True)))
         write_jsonl(context.run.path / "traces.jsonl", rows)
         lazy = sum(row["style"] == "lazy" for row in rows)
         context.report(f"{len(rows)} traces, {lazy} of them lazy")

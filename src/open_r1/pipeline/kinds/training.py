@@ -16,7 +16,7 @@ from open_r1.configs.fields import setting
 from open_r1.configs.reader import Setting, as_setting, read_recipe
 from open_r1.errors import ConfigError
 from open_r1.pipeline.stage import WEIGHTS, Context, Stage, StageName, naming_stage
-from open_r1.pipeline.training import check_arguments, run_training
+from open_r1.pipeline.training import check_arguments, check_data, run_training
 from open_r1.training.parse import StageArguments, parse_stage
 
 SET_HERE = ("model_name_or_path", "dataset_name", "output_dir", "seed")  # what the pipeline gives to a stage
@@ -76,7 +76,12 @@ class TrainingStage(Stage):
         arguments = parse_stage(self.kind, [], settings)  # type: ignore[arg-type]
         with naming_stage(self.name):
             check_arguments(arguments)
+            if data not in self.needs() and Path(places[1]).exists():
+                check_data(replace(arguments))  # a copy: reading data adapts the settings to them
         return arguments
+
+    def check_rows(self, before: Mapping[str, Stage]) -> None:
+        """Nothing: `prepare` reads data of the user's own as the training does."""
 
     def run(self, context: Context) -> dict[str, Any]:
         """Train, or continue an interrupted training; returns the number of steps."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from open_r1.configs.fields import setting
 from open_r1.data.sources import open_rows
-from open_r1.data.verification import VerifySettings, verify
+from open_r1.data.verification import OWN_COLUMNS, VerifySettings, verify
 from open_r1.errors import ConfigError, nearest
 from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage
 from open_r1.rewards.registry import get_spec, reward_specs
@@ -30,9 +31,23 @@ class CurationStage(Stage):
     traces: StageName = setting(StageName("generate"), "The stage with the traces, or a file.")
 
     def source(self, context: Context) -> tuple[str, str]:
-        """Where the traces are, and their column: conversations where there are any, else completions."""
+        """Where the traces are, and their column."""
         source = self.place(self.traces, context.root, TRACES)
-        return source, "messages" if "messages" in open_rows(source).columns else "completion"
+        return source, trace_column(open_rows(source).columns)
+
+    def check_rows(self, before: Mapping[str, Stage]) -> None:
+        """DataError for traces without rows or, where their columns are known, without one that it needs."""
+        if columns := self.columns_of(self.traces, before):
+            self.check_columns(columns, f"{'stage ' if self.needs() else ''}{self.traces}")
+
+    @abstractmethod
+    def check_columns(self, columns: tuple[str, ...], where: str) -> None:
+        """DataError for columns that it can't work on."""
+
+
+def trace_column(columns: Sequence[str]) -> str:
+    """The column with the traces: conversations where there are any, else completions."""
+    return "messages" if "messages" in columns else "completion"
 
 
 @dataclass(frozen=True)
@@ -59,17 +74,27 @@ class VerifyStage(CurationStage):
                         f"They have: {', '.join(known) or 'none'}."
                     )
 
+    def check_columns(self, columns: tuple[str, ...], where: str) -> None:
+        """DataError where nothing says what is right, or a reward lacks a column."""
+        settings = self._settings(trace_column(columns))
+        settings.build(settings.names(columns, where), columns, where)
+
+    def columns_made(self, before: Mapping[str, Stage]) -> tuple[str, ...] | None:
+        """Those of its traces, and the verdict's."""
+        columns = self.columns_of(self.traces, before)
+        return columns and (*columns, *OWN_COLUMNS)
+
+    def _settings(self, column: str) -> VerifySettings:
+        rewards = tuple(self.rewards) if self.rewards else None
+        return VerifySettings(
+            rewards=rewards, reward_settings=self.reward_settings, completion_column=column, threshold=self.threshold
+        )
+
     def run(self, context: Context) -> dict[str, Any]:
         """Judge the traces that have no verdict yet; returns the counts of right, wrong and undecided ones."""
         started = time.monotonic()
         source, column = self.source(context)
-        settings = VerifySettings(
-            rewards=tuple(self.rewards) if self.rewards else None,
-            reward_settings=self.reward_settings,
-            completion_column=column,
-            threshold=self.threshold,
-        )
-        record = verify(source, context.run.path / TRACES, settings)
+        record = verify(source, context.run.path / TRACES, self._settings(column))
         facts = {name: record[name] for name in ("traces", "verified", "refuted", "undecided")}
         context.report(", ".join(f"{count:,} {name}" for name, count in facts.items()))
         write_json(context.run.done, {"seconds": round(time.monotonic() - started, 1), **facts})
