@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from open_r1.answers.equality import are_equal as are_values_equal
 from open_r1.answers.formula import Node, number, read_formula
-from open_r1.answers.names import split_name, value_of_name
 from open_r1.answers.reasons import NeedsAlgebraError, NotOfTypeError
-from open_r1.answers.structure import Group, read_group, split_top
+from open_r1.answers.structure import Group, read_group, split_name, split_top, value_of_name
 from open_r1.answers.types.base import AnswerType, Comparison
 from open_r1.answers.types.region import are_regions_equal, read_region
 from open_r1.answers.types.written import are_moments_equal, read_moment

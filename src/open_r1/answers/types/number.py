@@ -18,9 +18,8 @@ from functools import lru_cache
 from open_r1.answers.equality import are_equal as are_values_equal
 from open_r1.answers.evaluation import DIGITS, evaluate, exact_value, real_value
 from open_r1.answers.formula import Node, number, read_formula
-from open_r1.answers.names import value_of_name
 from open_r1.answers.reasons import NotOfTypeError
-from open_r1.answers.structure import without_brackets
+from open_r1.answers.structure import value_of_name, without_brackets
 from open_r1.answers.types.base import AnswerType, Comparison
 from open_r1.answers.units import CURRENCIES, UNITS, Unit, agree, read_unit
 from open_r1.answers.words import NOT_UNITS, SCALES, read_number_words

@@ -20,9 +20,9 @@ from open_r1.errors import ConfigError, nearest
 from open_r1.execution.contests import rows
 from open_r1.execution.contests.case_files import CODEFORCES_FOLDER, GeneratedTests
 from open_r1.execution.contests.rows import ProblemError, Row, TestData
-from open_r1.execution.judge.checkers import ProgramChecker
 from open_r1.execution.judge.comparison import Comparison
 from open_r1.execution.judge.judge import Judge, Reason, Submission, SubmissionResult, Test, TestResult
+from open_r1.execution.judge.results import ProgramChecker
 from open_r1.execution.programs import Program
 from open_r1.text.languages import canonical_language
 

@@ -20,8 +20,8 @@ from typing import Any, Literal, get_args
 
 from open_r1.execution.contests import rows
 from open_r1.execution.contests.rows import ProblemError, Row, TestData
-from open_r1.execution.judge.checkers import ProgramChecker
 from open_r1.execution.judge.judge import Judge, Reason, Submission, Test, TestResult
+from open_r1.execution.judge.results import ProgramChecker
 from open_r1.execution.programs import Program
 
 LANGUAGE = "cpp"

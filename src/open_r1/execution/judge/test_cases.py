@@ -6,7 +6,7 @@
 
 The first two are open-r1/verifiable-coding-problems-python and SYNTHETIC-1, the last APPS, TACO and DeepCoder. Either may
 be JSON text. Two keys are our own: `comparison`, a mode or the arguments of `Comparison`; and `checker`, a program
-{"language", "source"} that decides (`checkers`).
+{"language", "source"} that decides (`ProgramChecker`).
 
 A call's input, as text: a JSON or Python list of its arguments; or, as LiveCodeBench has it, an argument a line. As a
 value: the list of its arguments. A list that the function can't take as arguments is its one argument. A call's output
@@ -24,11 +24,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from open_r1.errors import ConfigError
-from open_r1.execution.judge.checkers import ProgramChecker
 from open_r1.execution.judge.comparison import Comparison
 from open_r1.execution.judge.function_call import encode_call, encode_expected
 from open_r1.execution.judge.harness import MAX_DIGITS, Digits, digits_of
-from open_r1.execution.judge.results import ProblemError, Test
+from open_r1.execution.judge.results import ProblemError, ProgramChecker, Test
 from open_r1.text.languages import program_language
 
 MAX_LITERAL_CHARS = 1_000_000

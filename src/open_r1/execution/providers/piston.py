@@ -15,7 +15,6 @@ packages with a layout of their own, such as `cms_ioi`, can be used: `source` ma
 from __future__ import annotations
 
 import asyncio
-import base64
 import math
 import re
 import signal
@@ -33,6 +32,7 @@ from open_r1.execution.providers.remote import COMPILE_S, RemoteProvider, RetryP
 from open_r1.execution.providers.replies import Failure, GarbledReply
 from open_r1.execution.providers.wrapping import fault_of_files, fault_of_text, other_cpp_standard
 from open_r1.execution.sandbox.toolchains import find_toolchain, says_out_of_memory
+from open_r1.execution.wire import encode_bytes
 from open_r1.net.client import bearer
 from open_r1.net.retry import CoolDown
 from open_r1.processes import ranks
@@ -249,7 +249,7 @@ def _file(name: str, content: bytes, is_text: bool = False) -> dict[str, str]:
     with suppress(UnicodeDecodeError):
         if is_text:
             return {"name": name, "content": content.decode()}
-    return {"name": name, "content": base64.b64encode(content).decode("ascii"), "encoding": "base64"}
+    return {"name": name, "content": encode_bytes(content), "encoding": "base64"}
 
 
 def _read(

@@ -12,7 +12,6 @@ limits stand for processor time, disk and processes, which can't be asked for.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
@@ -27,6 +26,7 @@ from open_r1.execution.providers.wrapping import (
     other_cpp_standard,
 )
 from open_r1.execution.sandbox.toolchains import find_toolchain, says_out_of_memory, unsupported_language
+from open_r1.execution.wire import encode_bytes
 
 NAMES = {name: name for name in ("python", "cpp", "bash", "java", "rust")} | {"javascript": "nodejs"}
 """Our languages, as the service calls them."""
@@ -64,7 +64,7 @@ class SandboxFusionProvider(RemoteProvider):
             "code": program.source,
             "language": NAMES[toolchain.language],
             "stdin": program.stdin.decode(),
-            "files": {name: base64.b64encode(content).decode("ascii") for name, content in program.files.items()},
+            "files": {name: encode_bytes(content) for name, content in program.files.items()},
             "compile_timeout": COMPILE_S,
             "run_timeout": program.limits.wall_s,
             "memory_limit_MB": program.limits.memory_mb if toolchain.limits_address_space else -1,

@@ -42,7 +42,7 @@ from open_r1.execution.sandbox.toolchains import (
     read_java_names,
     unsupported_language,
 )
-from open_r1.execution.wire import decode_answer
+from open_r1.execution.wire import decode_answer, encode_bytes
 
 MAX_SCRIPT_BYTES = 32 << 20
 """Kernels take a script whole, through a notebook's protocol; what is longer is refused before it is sent."""
@@ -193,7 +193,7 @@ def wrap(program: Program) -> tuple[str, str]:
     toolchain = find_toolchain(program.language)
     assert toolchain is not None
     nonce = secrets.token_hex(16)
-    packed = base64.b64encode(zlib.compress(json.dumps(_job(program, toolchain)).encode())).decode("ascii")
+    packed = encode_bytes(zlib.compress(json.dumps(_job(program, toolchain)).encode()))
     script = f"{_script()}\n\nanswer({packed!r}, {nonce!r})\n"
     if len(script) > MAX_SCRIPT_BYTES:
         raise Failure("too_large", f"{len(script) >> 20} MiB of program and input", can_retry=False)
@@ -229,13 +229,13 @@ def _job(program: Program, toolchain: Toolchain) -> dict[str, object]:
     limits |= {"processes": limits["processes"] + toolchain.threads}
     return {
         "main": main,
-        "source": _encoded(program.source.encode("utf-8", errors="replace")),
-        "sources": {name: _encoded(content) for name, content in program.sources.items()},
-        "files": {name: _encoded(content) for name, content in program.files.items()},
+        "source": encode_bytes(program.source.encode("utf-8", errors="replace")),
+        "sources": {name: encode_bytes(content) for name, content in program.sources.items()},
+        "files": {name: encode_bytes(content) for name, content in program.files.items()},
         "compile": [*_filled(toolchain.compile, words), *further] if toolchain.compile else [],
         "run": run,
         "args": list(program.args),
-        "stdin": _encoded(program.stdin),
+        "stdin": encode_bytes(program.stdin),
         "limits": limits | {"counts_address_space": toolchain.limits_address_space},
         "compile_limits": asdict(COMPILE_LIMITS) | {"counts_address_space": False},
     }
@@ -244,10 +244,6 @@ def _job(program: Program, toolchain: Toolchain) -> dict[str, object]:
 def _filled(command: Sequence[str], words: Mapping[str, str]) -> list[str]:
     """The words of a command, filled in; not the paths of this machine, which `Toolchain` would put there."""
     return [reduce(lambda word, name: word.replace(f"{{{name}}}", words[name]), words, word) for word in command]
-
-
-def _encoded(content: bytes) -> str:
-    return base64.b64encode(content).decode("ascii")
 
 
 @cache
