@@ -22,6 +22,11 @@ from open_r1.execution.service.metrics import Metrics
 from open_r1.execution.service.requests import SHUTTING_DOWN, Refusal, too_much
 from open_r1.execution.service.settings import ServiceSettings
 
+logger = logging.getLogger(__name__)
+
+COMPILE_ALLOWANCE_S = 180.0
+"""How much longer than its run a program may take to compile, start and be cleared away."""
+
 
 class Batch:
     """The programs of one request from `client` at `address`; `on_done` gets a program's index and its execution."""
@@ -125,12 +130,6 @@ def subtract(counter: Counter[str], key: str, amount: int = 1) -> None:
     counter[key] -= amount
     if not counter[key]:
         del counter[key]
-
-
-logger = logging.getLogger(__name__)
-
-COMPILE_ALLOWANCE_S = 180.0
-"""How much longer than its run a program may take to compile, start and be cleared away."""
 
 
 class Answers:
