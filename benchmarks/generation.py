@@ -49,8 +49,11 @@ BODY = json.dumps(
 ).encode()
 
 
+FAKE_SERVER = Path(__file__).parents[1] / "tests" / "fake_server.py"
+
+
 def server_command(port: int) -> list[str]:
-    words = ["-m", "open_r1.generation.fake_server", "--port", str(port), "--latency", str(LATENCY_S)]
+    words = [str(FAKE_SERVER), "--port", str(port), "--latency", str(LATENCY_S)]
     return [sys.executable, *words]
 
 

@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from open_r1.cli import main as commands
+from open_r1.cli._training import train
 
 
 def main(script_args: Any, training_args: Any, model_args: Any) -> Any:
@@ -24,13 +25,7 @@ def main(script_args: Any, training_args: Any, model_args: Any) -> Any:
     Raises:
         OpenR1Error: What the command would refuse or fail with.
     """
-    from open_r1.cli.console import tell
-    from open_r1.pipeline.training import check_arguments, run_training
-    from open_r1.training.parse import StageArguments
-
-    arguments = StageArguments.of_made("grpo", script_args, training_args, model_args)
-    check_arguments(arguments)
-    return run_training(arguments, tell)
+    return train("grpo", script_args, training_args, model_args)
 
 
 if __name__ == "__main__":

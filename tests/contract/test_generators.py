@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import ScriptedCompleter
 
-from open_r1.generation import Generator, Sampling, ScriptedCompleter
+from open_r1.generation import Generator, Sampling
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fake_server import FakeSettings, running_fake
+from scripted import ScriptedCompleter
 
 from open_r1.errors import ConfigError
 from open_r1.evaluation import EvaluationSettings, plan_evaluation, run_evaluation
 from open_r1.evaluation.backends import Backend, estimate_tokens
 from open_r1.evaluation.benchmarks import get_benchmark
-from open_r1.generation import ScriptedCompleter
-from open_r1.generation.fake_server import FakeSettings, running_fake
 from open_r1.records import Problem
 from open_r1.rundir import read_json, read_jsonl
 
@@ -128,15 +128,18 @@ def test_no_trick_scores_on_programs(trick: str, real_data: Path, tmp_path: Path
     assert result["unscored_share"] == 0.0
 
 
+TESTS = str(Path(__file__).parents[1])
 KILLED = """
 import sys
 from pathlib import Path
 from open_r1.evaluation.backends import Backend, estimate_tokens
 from open_r1.evaluation.benchmarks import get_benchmark
 from open_r1.evaluation import EvaluationSettings, plan_evaluation, run_evaluation
-from open_r1.generation import ScriptedCompleter
 
-source, out, latency = sys.argv[1:]
+source, out, latency, tests = sys.argv[1:]
+sys.path.append(tests)
+from scripted import ScriptedCompleter
+
 plan = plan_evaluation(get_benchmark("math_500"), EvaluationSettings(num_samples=4, max_problems=100), source)
 golds = {problem.prompt: problem.gold for problem in plan.problems}
 script = lambda prompt, seed: f"<think>x</think>\\\\boxed{{{golds[prompt] if seed % 3 else 0}}}"
@@ -147,7 +150,15 @@ run_evaluation(plan, Backend(completer, None, estimate_tokens), Path(out))
 
 def test_a_run_that_was_killed_ends_with_the_same_bytes(real_data: Path, tmp_path: Path) -> None:
     def command(out: str, latency: float) -> list[str]:
-        return [sys.executable, "-c", KILLED, str(real_data / "math500.jsonl"), str(tmp_path / out), str(latency)]
+        return [
+            sys.executable,
+            "-c",
+            KILLED,
+            str(real_data / "math500.jsonl"),
+            str(tmp_path / out),
+            str(latency),
+            TESTS,
+        ]
 
     subprocess.run(command("whole", 0), check=True, timeout=300, capture_output=True)
     traces = tmp_path / "parts" / "completions" / "sampled" / "traces.jsonl"

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from fake_server import FakeSettings, running_fake
 
 from open_r1.cli._generation_scripts import jinja_of, run_generate, run_generate_reasoning
 from open_r1.errors import ConfigError
-from open_r1.generation.fake_server import FakeSettings, running_fake
 from open_r1.rundir import read_json, read_jsonl
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 import yaml
+from fake_server import FakeSettings, running_fake
 from guide_commands import GUIDE, REPO, Typed, make_checkout, type_line
 
 from open_r1.errors import ConfigError
-from open_r1.generation.fake_server import FakeSettings, running_fake
 from open_r1.rundir import read_json
 from open_r1.training.parse import parse_stage
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from fake_server import FakeSettings, running_fake
 
-from open_r1.generation.fake_server import FakeSettings, running_fake
 from open_r1.rundir import read_json
 
 

@@ -24,7 +24,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, repo: Path) -> Iterator[Cl
     folder = tmp_path_factory.mktemp("slurm")
     fake = folder / "serve"
     fake.write_text(
-        f'#!/bin/bash\nexec {sys.executable} -m open_r1.generation.fake_server --model "$1" --host "$3" --port "$5" '
+        f'#!/bin/bash\nexec {sys.executable} {repo}/tests/fake_server.py --model "$1" --host "$3" --port "$5" '
         "--latency 0.02\n"
     )
     fake.chmod(0o755)

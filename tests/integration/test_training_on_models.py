@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from fake_server import FakeSettings, running_fake
 
 from open_r1.cli.main import main
-from open_r1.generation.fake_server import FakeSettings, running_fake
 
 
 def test_rules_a_reward_model_and_a_judge_train_together(tiny_model: Path, tmp_path: Path) -> None:

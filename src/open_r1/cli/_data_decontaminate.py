@@ -1,4 +1,16 @@
-"""`open-r1 data decontaminate SOURCE --against SET …`: remove rows that contain evaluation items, with evidence."""
+"""Remove rows that contain evaluation items.
+
+Find the rows that contain items of evaluation sets, report each with its evidence, and write the others.
+
+examples:
+  open-r1 data decontaminate traces.jsonl --against math500.jsonl aime24.jsonl --output clean.jsonl
+  open-r1 data decontaminate open-r1/OpenR1-Math-220k --against math_500 'gsm8k.jsonl?column=question' --report hits.jsonl
+  open-r1 data decontaminate 'shards/*.parquet' --columns problem messages --against aime24 aime25 --output clean.parquet
+
+A set is a file, a Hub id, or a known name (aime24, aime25, math_500, gpqa, lcb), with options after a question mark:
+column, config, split, name. Every hit is a line of the report: row, item, coverage, matched text. Output and report appear
+when they are whole.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +25,6 @@ from open_r1.errors import ConfigError
 if TYPE_CHECKING:
     from open_r1.data.decontamination import Summary
     from open_r1.data.row_file import Destination
-
-SUMMARY = "remove rows that contain evaluation items"
-DESCRIPTION = (
-    "Find the rows that contain items of evaluation sets, report each with its evidence, and write the others."
-)
-EXAMPLE = """examples:
-  open-r1 data decontaminate traces.jsonl --against math500.jsonl aime24.jsonl --output clean.jsonl
-  open-r1 data decontaminate open-r1/OpenR1-Math-220k --against math_500 'gsm8k.jsonl?column=question' --report hits.jsonl
-  open-r1 data decontaminate 'shards/*.parquet' --columns problem messages --against aime24 aime25 --output clean.parquet
-
-A set is a file, a Hub id, or a known name (aime24, aime25, math_500, gpqa, lcb), with options after a question mark:
-column, config, split, name. Every hit is a line of the report: row, item, coverage, matched text. Output and report appear
-when they are whole.
-"""
 
 
 def add_options(parser: Any) -> None:

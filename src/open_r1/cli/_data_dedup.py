@@ -1,4 +1,14 @@
-"""`open-r1 data dedup SOURCE`: remove exact and near duplicates; the first of each is kept."""
+"""Remove exact and near duplicates.
+
+Find rows that repeat an earlier row, and write the others: the first of each is kept.
+
+examples:
+  open-r1 data dedup problems.jsonl --output unique.jsonl
+  open-r1 data dedup 'shards/*.parquet' --columns problem --threshold 0.8 --output unique.parquet --report duplicates.jsonl
+  open-r1 data dedup open-r1/OpenR1-Math-220k --exact --output unique.parquet
+
+Output and report appear when they are whole. Without --output, duplicates are counted and nothing is written.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +18,6 @@ from typing import Any
 
 from open_r1.cli.console import ProgressLine, show, show_json, tell
 from open_r1.cli.options import add, add_results, add_rows, add_settings, read_rows, read_settings
-
-SUMMARY = "remove exact and near duplicates"
-DESCRIPTION = "Find rows that repeat an earlier row, and write the others: the first of each is kept."
-EXAMPLE = """examples:
-  open-r1 data dedup problems.jsonl --output unique.jsonl
-  open-r1 data dedup 'shards/*.parquet' --columns problem --threshold 0.8 --output unique.parquet --report duplicates.jsonl
-  open-r1 data dedup open-r1/OpenR1-Math-220k --exact --output unique.parquet
-
-Output and report appear when they are whole. Without --output, duplicates are counted and nothing is written.
-"""
 
 
 def add_options(parser: Any) -> None:

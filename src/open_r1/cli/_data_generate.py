@@ -1,4 +1,14 @@
-"""`open-r1 data generate SOURCE`: traces from a teacher, many for each problem, resumable."""
+"""Traces from a teacher, many for each problem; resumable.
+
+Generate traces for problems by servers of OpenAI's chat API, or by a model in this process.
+
+examples:
+  open-r1 data generate problems.jsonl --server http://node1:8000/v1 http://node2:8000/v1 --num_samples 4 \\
+      --max_new_tokens 16384 --output_dir traces
+  open-r1 data generate problems.jsonl --backend transformers --model runs/tiny/sft --max_new_tokens 64 --output_dir traces
+
+The same command again continues where it stopped. More --num_samples or more problems add to what is there.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +24,6 @@ if TYPE_CHECKING:
     from open_r1.data.generation import TraceSettings
     from open_r1.data.problems import ProblemSet, ProblemSource
     from open_r1.data.teacher import TeacherSettings
-
-SUMMARY = "traces from a teacher, many for each problem; resumable"
-DESCRIPTION = "Generate traces for problems by servers of OpenAI's chat API, or by a model in this process."
-EXAMPLE = """examples:
-  open-r1 data generate problems.jsonl --server http://node1:8000/v1 http://node2:8000/v1 --num_samples 4 \\
-      --max_new_tokens 16384 --output_dir traces
-  open-r1 data generate problems.jsonl --backend transformers --model runs/tiny/sft --max_new_tokens 64 --output_dir traces
-
-The same command again continues where it stopped. More --num_samples or more problems add to what is there.
-"""
 
 
 def add_options(parser: Any) -> None:

@@ -1,4 +1,15 @@
-"""`open-r1 data merge RESULT`: the results of all shards, put together."""
+"""Put the results of all shards together.
+
+Write one file or folder of what the commands with --shard have written, after a check that all are there.
+
+examples:
+  open-r1 data verify traces.jsonl --output verified.jsonl --shard 0/2    # and 1/2, as jobs or one after another
+  open-r1 data merge verified.jsonl
+  sbatch --array=0-15 slurm/data.slurm verify traces.jsonl --output verified.jsonl
+
+The result is what the command without --shard writes. Of generate and pass-rate the samples are put together: the same
+command without --shard then finds them all, and scores and counts them.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +19,6 @@ from typing import Any
 
 from open_r1.cli.console import show, show_json
 from open_r1.cli.options import add
-
-SUMMARY = "put the results of all shards together"
-DESCRIPTION = (
-    "Write one file or folder of what the commands with --shard have written, after a check that all are there."
-)
-EXAMPLE = """examples:
-  open-r1 data verify traces.jsonl --output verified.jsonl --shard 0/2    # and 1/2, as jobs or one after another
-  open-r1 data merge verified.jsonl
-  sbatch --array=0-15 slurm/data.slurm verify traces.jsonl --output verified.jsonl
-
-The result is what the command without --shard writes. Of generate and pass-rate the samples are put together: the same
-command without --shard then finds them all, and scores and counts them.
-"""
 
 
 def add_options(parser: Any) -> None:

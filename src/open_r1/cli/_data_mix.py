@@ -1,19 +1,8 @@
-"""`open-r1 data mix RECIPE`: a mixture written out as a data set, with its exact counts."""
+"""A mixture of data sets, written out with its exact counts.
 
-from __future__ import annotations
+Write a recipe's mixture as Parquet shards with a card.
 
-import argparse
-from contextlib import nullcontext
-from pathlib import Path
-from typing import Any
-
-from open_r1.cli.console import ProgressLine, show, show_json, tell
-from open_r1.cli.options import add_results
-from open_r1.errors import ConfigError
-
-SUMMARY = "a mixture of data sets, written out with its exact counts"
-DESCRIPTION = "Write a recipe's mixture as Parquet shards with a card."
-EXAMPLE = """example:
+example:
   open-r1 data mix mixture.yaml --output_dir mixed
 
 The recipe has a dataset_mixture, as a training recipe has:
@@ -27,6 +16,17 @@ The recipe has a dataset_mixture, as a training recipe has:
 
 done.json is written last; the same command replaces what an interrupted one left.
 """
+
+from __future__ import annotations
+
+import argparse
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from open_r1.cli.console import ProgressLine, show, show_json, tell
+from open_r1.cli.options import add_results
+from open_r1.errors import ConfigError
 
 
 def add_options(parser: Any) -> None:

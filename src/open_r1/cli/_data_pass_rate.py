@@ -1,4 +1,16 @@
-"""`open-r1 data pass-rate SOURCE`: how often a model solves each problem, and the problems within a window."""
+"""How often a model solves each problem, and those within a window; resumable.
+
+Generate completions of every problem, score them, write each problem's pass rate, keep a window.
+
+examples:
+  open-r1 data pass-rate problems.jsonl --server http://localhost:8000/v1 --num_samples 8 --min 0.1 --max 0.6 \\
+      --output_dir rated
+  open-r1 data pass-rate --config recipes/dataset_filtering/filter_dapo.yaml --server http://localhost:8000/v1 \\
+      --output_dir rated
+
+A recipe has the same settings as flags; flags win. problems.jsonl gets every problem with pass_rate and difficulty,
+kept.jsonl those with min < pass_rate < max. The same command continues where it stopped, in generating and in scoring.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +25,6 @@ from open_r1.cli.console import ProgressLine, command_line, show, show_json, tel
 from open_r1.cli.options import add, add_results, add_reward_choice, add_settings, add_shard, read_settings
 from open_r1.configs.fields import setting
 from open_r1.errors import ConfigError, nearest
-
-SUMMARY = "how often a model solves each problem, and those within a window; resumable"
-DESCRIPTION = "Generate completions of every problem, score them, write each problem's pass rate, keep a window."
-EXAMPLE = """examples:
-  open-r1 data pass-rate problems.jsonl --server http://localhost:8000/v1 --num_samples 8 --min 0.1 --max 0.6 \\
-      --output_dir rated
-  open-r1 data pass-rate --config recipes/dataset_filtering/filter_dapo.yaml --server http://localhost:8000/v1 \\
-      --output_dir rated
-
-A recipe has the same settings as flags; flags win. problems.jsonl gets every problem with pass_rate and difficulty,
-kept.jsonl those with min < pass_rate < max. The same command continues where it stopped, in generating and in scoring.
-"""
 
 LOADING = ("model_revision", "dtype", "torch_dtype", "attn_implementation", "trust_remote_code")
 

@@ -1,4 +1,14 @@
-"""`open-r1 data publish SOURCE --repo_id NAME`: rows to the Hub as Parquet shards with a card."""
+"""Rows to the Hub, as Parquet shards with a card.
+
+Write rows as Parquet shards with a card that says how they were made, and push them to the Hub.
+
+examples:
+  open-r1 data publish mixed --repo_id me/my-mixture --private
+  open-r1 data publish clean.jsonl --repo_id me/my-traces --output_dir clean-shards --dry-run
+
+A folder that `open-r1 data mix` made is uploaded as it is; any other source is first written as shards to --output_dir.
+The token is the one that `hf auth login` keeps, or HF_TOKEN. After a failed upload the same command uploads again.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +19,6 @@ from typing import Any
 
 from open_r1.cli.console import ProgressLine, tell
 from open_r1.cli.options import add
-
-SUMMARY = "rows to the Hub, as Parquet shards with a card"
-DESCRIPTION = "Write rows as Parquet shards with a card that says how they were made, and push them to the Hub."
-EXAMPLE = """examples:
-  open-r1 data publish mixed --repo_id me/my-mixture --private
-  open-r1 data publish clean.jsonl --repo_id me/my-traces --output_dir clean-shards --dry-run
-
-A folder that `open-r1 data mix` made is uploaded as it is; any other source is first written as shards to --output_dir.
-The token is the one that `hf auth login` keeps, or HF_TOKEN. After a failed upload the same command uploads again.
-"""
 
 
 def add_options(parser: Any) -> None:

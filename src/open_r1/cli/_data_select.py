@@ -1,16 +1,8 @@
-"""`open-r1 data select VERIFIED --output FILE`: the traces worth training on, the best of each problem."""
+"""The traces worth training on, the best of each problem.
 
-from __future__ import annotations
+Leave out bad traces, each for a reason that is counted, and keep the best of each problem.
 
-import argparse
-from typing import Any
-
-from open_r1.cli.console import ProgressLine, show, show_json, table, tell
-from open_r1.cli.options import add, add_results, add_rows, add_settings, read_rows, read_settings
-
-SUMMARY = "the traces worth training on, the best of each problem"
-DESCRIPTION = "Leave out bad traces, each for a reason that is counted, and keep the best of each problem."
-EXAMPLE = """examples:
+examples:
   open-r1 data select verified.jsonl --output sft.jsonl --keep_per_problem 2 --by shortest --as messages
   open-r1 data select verified.jsonl --output diverse.jsonl --keep_per_problem 4 --by diverse --max_tokens 16384
   open-r1 data select traces/traces.jsonl --output all.jsonl --keep all --without truncated duplicate
@@ -19,6 +11,14 @@ A trace is left out for the first of these that applies: no completion, truncate
 after it, mixed language, not verified, too short or too long, a duplicate, not chosen. Counts of each are printed and
 recorded. The output appears when it is whole.
 """
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from open_r1.cli.console import ProgressLine, show, show_json, table, tell
+from open_r1.cli.options import add, add_results, add_rows, add_settings, read_rows, read_settings
 
 GROUPS = {
     "what is left out": "keep without thinking_optional max_looping max_foreign min_tokens max_tokens",

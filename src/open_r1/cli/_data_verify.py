@@ -1,4 +1,15 @@
-"""`open-r1 data verify TRACES --output FILE`: a verdict with its reason on every trace, resumable."""
+"""A verdict with its reason on every trace; resumable.
+
+Judge every trace: programs by their tests, answers by the answer layer, the rest by a judge model.
+
+examples:
+  open-r1 data verify traces/traces.jsonl --output verified.jsonl
+  open-r1 data verify traces/traces.jsonl --output verified.jsonl --rewards binary_code --set code_provider=piston
+  open-r1 data verify traces/traces.jsonl --output verified.jsonl --judge_server http://localhost:8000/v1 --judge_for wrong
+
+Each trace gets verified (true, false, null), verify_score, verify_reason, extracted_answer and verified_by. The same command
+continues where it stopped, and adds what has been appended to the traces since.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +27,6 @@ from open_r1.cli.options import (
     read_rows,
     read_settings,
 )
-
-SUMMARY = "a verdict with its reason on every trace; resumable"
-DESCRIPTION = "Judge every trace: programs by their tests, answers by the answer layer, the rest by a judge model."
-EXAMPLE = """examples:
-  open-r1 data verify traces/traces.jsonl --output verified.jsonl
-  open-r1 data verify traces/traces.jsonl --output verified.jsonl --rewards binary_code --set code_provider=piston
-  open-r1 data verify traces/traces.jsonl --output verified.jsonl --judge_server http://localhost:8000/v1 --judge_for wrong
-
-Each trace gets verified (true, false, null), verify_score, verify_reason, extracted_answer and verified_by. The same command
-continues where it stopped, and adds what has been appended to the traces since.
-"""
 
 
 def add_options(parser: Any) -> None:

@@ -1,4 +1,15 @@
-"""`open-r1 chat MODEL|URL`: a conversation in the terminal, thinking dimmed and folded."""
+"""Talk with a model in the terminal.
+
+Talk with a model: a folder, a Hub id, or any OpenAI-compatible server.
+
+examples:
+  open-r1 chat runs/tiny/grpo
+  open-r1 chat http://localhost:8000/v1 --model your-model-path --system "Answer in one line."
+  echo "Compute 7+5-3" | open-r1 chat runs/tiny/grpo > answer.txt
+
+A model folder or Hub id gets a server of its own for as long as the chat lasts. Without a terminal each line of the input
+is a question, and the answers go to stdout. A server's key is read from OPENAI_API_KEY.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import show, tell
-from open_r1.cli.options import add, add_server, add_verb, read_settings
+from open_r1.cli.options import add, add_server, read_settings
 from open_r1.errors import OpenR1Error, RunError, nearest
 from open_r1.rundir import write_jsonl
 
 if TYPE_CHECKING:
     from open_r1.serving.client import Answer, Conversation, Screen
 
-EXAMPLE = """examples:
-  open-r1 chat runs/tiny/grpo
-  open-r1 chat http://localhost:8000/v1 --model your-model-path --system "Answer in one line."
-  echo "Compute 7+5-3" | open-r1 chat runs/tiny/grpo > answer.txt
-
-A model folder or Hub id gets a server of its own for as long as the chat lasts. Without a terminal each line of the input
-is a question, and the answers go to stdout. A server's key is read from OPENAI_API_KEY.
-"""
 
 COMMANDS = """/reset            forget the conversation
 /system TEXT      set the system prompt (without TEXT: show it; the conversation goes on)
@@ -38,15 +41,8 @@ COMMANDS = """/reset            forget the conversation
 /exit             leave; so do Ctrl-D and Ctrl-C at the prompt. Ctrl-C stops an answer."""
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 chat` to the commands."""
-    parser = add_verb(
-        subparsers,
-        "chat",
-        "talk with a model in the terminal",
-        EXAMPLE,
-        "Talk with a model: a folder, a Hub id, or any OpenAI-compatible server.",
-    )
+def add_options(parser: Any) -> None:
+    """The options of `chat`."""
     parser.add_argument("model", help="a model folder or Hub id, or a server's address")
     add(parser, "model", dest="name", metavar="NAME", help="which model of the server (default: its only one)")
     add(parser, "system_prompt", default="", help="system prompt")
@@ -55,7 +51,6 @@ def add_parser(subparsers: Any) -> None:
     add(parser, "max_new_tokens", help="most tokens of an answer (default: the model's context)")
     add(parser, "show_thinking", action="store_true", help="leave the thinking visible")
     add_server(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,11 @@
-"""`open-r1 compare DIR DIR …`: evaluations side by side, with paired differences."""
+"""Evaluations side by side, with paired differences.
+
+A table of several evaluations and, for each against the first, the difference over the problems that both scored,
+with its 95 % interval. A folder is what `open-r1 eval --output_dir` wrote.
+
+examples:
+  open-r1 compare data/evals/base data/evals/tuned
+"""
 
 from __future__ import annotations
 
@@ -11,27 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import show, show_json, tell
-from open_r1.cli.options import add, add_verb
+from open_r1.cli.options import add
 
 if TYPE_CHECKING:
     from open_r1.evaluation.table import Result
     from open_r1.records import Estimate
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 compare` to the commands."""
-    parser = add_verb(
-        subparsers,
-        "compare",
-        "evaluations side by side, with paired differences",
-        "examples:\n  open-r1 compare data/evals/base data/evals/tuned\n",
-        "A table of several evaluations and, for each against the first, the difference over the problems that both "
-        "scored, with its 95 % interval. A folder is what `open-r1 eval --output_dir` wrote.",
-    )
+def add_options(parser: Any) -> None:
+    """The options of `compare`."""
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="output folders of evaluations")
     add(parser, "no_published", action="store_true", help="leave the published results out of the table")
     add(parser, "json")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

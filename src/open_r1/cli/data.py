@@ -1,16 +1,6 @@
-"""`open-r1 data ACTION`: the data engine. One private module an action, `_data_<action>.py`, named in `ACTIONS`."""
+"""Make, clean and mix data.
 
-from __future__ import annotations
-
-import argparse
-import importlib
-
-from open_r1.cli.options import add_verb
-
-ACTIONS = ("generate", "verify", "select", "pass-rate", "dedup", "decontaminate", "merge", "mix", "publish")
-"""In the order in which data goes through them; each module has SUMMARY, DESCRIPTION, EXAMPLE, `add_options` and `run`."""
-
-EXAMPLE = """examples:
+examples:
   open-r1 data generate problems.jsonl --server http://localhost:8000/v1 --num_samples 4 --output_dir traces
   open-r1 data verify traces/traces.jsonl --output verified.jsonl
   open-r1 data select verified.jsonl --output sft.jsonl --keep_per_problem 2 --as messages
@@ -22,18 +12,16 @@ EXAMPLE = """examples:
   open-r1 data publish mixed --repo_id me/mixed --private
 """
 
+from __future__ import annotations
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Add `open-r1 data` to the commands, an action for each `_data_*` module."""
-    parser = subparsers.add_parser(
-        "data",
-        help="make, clean and mix data",
-        description="Make, clean and mix data.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for action in ACTIONS:
-        module = importlib.import_module(f"open_r1.cli._data_{action.replace('-', '_')}")
-        verb = add_verb(actions, action, module.SUMMARY, module.EXAMPLE, module.DESCRIPTION, fill=module.add_options)
-        verb.set_defaults(run=module.run)
+from typing import Any
+
+from open_r1.cli.options import add_modules
+
+ACTIONS = ("generate", "verify", "select", "pass-rate", "dedup", "decontaminate", "merge", "mix", "publish")
+"""In the order in which data goes through them; each is carried out by a module `_data_<action>`."""
+
+
+def add_options(parser: Any) -> None:
+    """The actions of `data`."""
+    add_modules(parser, {action: f"_data_{action.replace('-', '_')}" for action in ACTIONS}, "action")

@@ -1,4 +1,13 @@
-"""`open-r1 doctor`: what this machine has and lacks, with the commands that fix it."""
+"""What this machine has and lacks, with the commands that fix it.
+
+Look at Python, the installed versions, GPUs and their driver, torch, compilers, the sandbox, disk, limits, keys, the
+network and Slurm. A note is something that not everyone needs. Exit status: 0 no problem, 1 a problem.
+
+examples:
+  open-r1 doctor
+  open-r1 doctor --for recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml
+  open-r1 doctor --json
+"""
 
 from __future__ import annotations
 
@@ -10,28 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import show, show_json, tell
-from open_r1.cli.options import add, add_verb
+from open_r1.cli.options import add
 
 if TYPE_CHECKING:
     from open_r1.launch.doctor import Finding
 
-EXAMPLE = """examples:
-  open-r1 doctor
-  open-r1 doctor --for recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml
-  open-r1 doctor --json
-"""
 
-
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 doctor` to the commands."""
-    parser = add_verb(
-        subparsers,
-        "doctor",
-        "what this machine has and lacks, with the commands that fix it",
-        EXAMPLE,
-        "Look at Python, the installed versions, GPUs and their driver, torch, compilers, the sandbox, disk, limits, keys, "
-        "the network and Slurm. A note is something that not everyone needs. Exit status: 0 no problem, 1 a problem.",
-    )
+def add_options(parser: Any) -> None:
+    """The options of `doctor`."""
     add(
         parser,
         "for",
@@ -41,7 +36,6 @@ def add_parser(subparsers: Any) -> None:
         help="judge by this recipe or pipeline: what it needs and the machine lacks is a problem",
     )
     add(parser, "json")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

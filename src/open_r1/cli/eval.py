@@ -1,4 +1,14 @@
-"""`open-r1 eval MODEL --benchmarks aime24,math_500`: scores with 95 % intervals, every sample kept, resumable."""
+"""Scores of a model on benchmarks, with 95 % intervals.
+
+Sample a model's answers to the problems of benchmarks, check them, and keep every sample.
+
+examples:
+  open-r1 eval MODEL --benchmarks aime24,math_500
+  open-r1 eval MODEL --benchmarks math_500 --data math_500=math500.jsonl --server http://localhost:8000/v1
+  open-r1 eval runs/tiny/grpo --problems runs/tiny/problems/held_out.jsonl
+
+The same command again goes on after an interruption with what is missing. More --num_samples add to what is there.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import ProgressLine, command_line, show, show_json, table, tell
-from open_r1.cli.options import add, add_model, add_verb, read_settings
+from open_r1.cli.options import add, add_model, read_settings
 from open_r1.errors import ConfigError, OpenR1Error
 
 if TYPE_CHECKING:
     from open_r1.evaluation import Benchmark, Plan
     from open_r1.evaluation.backends import Backend
-
-EXAMPLES = """examples:
-  open-r1 eval MODEL --benchmarks aime24,math_500
-  open-r1 eval MODEL --benchmarks math_500 --data math_500=math500.jsonl --server http://localhost:8000/v1
-  open-r1 eval runs/tiny/grpo --problems runs/tiny/problems/held_out.jsonl
-
-The same command again goes on after an interruption with what is missing. More --num_samples add to what is there.
-"""
 
 
 FOLDER = Path("data/evals")
@@ -39,19 +41,6 @@ NOT_WITH_LIGHTEVAL = (
     "max_model_len",
 )
 AT_LEAST_ONE = "num_gpus num_samples max_new_tokens max_model_len max_problems batch_size concurrency".split()
-
-
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 eval` to the commands."""
-    parser = add_verb(
-        subparsers,
-        "eval",
-        "scores of a model on benchmarks, with 95 % intervals",
-        EXAMPLES,
-        "Sample a model's answers to the problems of benchmarks, check them, and keep every sample.",
-    )
-    add_options(parser)
-    parser.set_defaults(run=run)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

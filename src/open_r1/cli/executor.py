@@ -1,4 +1,13 @@
-"""`open-r1 executor check | serve`: the sandbox that runs a model's programs, here and as a service for others."""
+"""Check the sandbox of this machine, or serve it to others.
+
+The sandbox that runs a model's programs: check what this machine gives, or serve it to others.
+
+examples:
+  open-r1 executor check
+  open-r1 executor check --packages numpy --json
+  open-r1 executor serve --port 2000
+  open-r1 executor serve --host 0.0.0.0 --token_file executor.token
+"""
 
 from __future__ import annotations
 
@@ -17,13 +26,6 @@ if TYPE_CHECKING:
     from open_r1.execution.programs import Provider
     from open_r1.execution.sandbox.local import LocalProvider
 
-EXAMPLE = """examples:
-  open-r1 executor check
-  open-r1 executor check --packages numpy --json
-  open-r1 executor serve --port 2000
-  open-r1 executor serve --host 0.0.0.0 --token_file executor.token
-"""
-
 MEASURED_S = 1.5
 
 PAID_SELF_TEST_INTERVAL_S = 600.0
@@ -38,46 +40,30 @@ TIER_WORDS = {
 }
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 executor` to the commands, with its actions `check` and `serve`."""
-    description = "The sandbox that runs a model's programs: check what this machine gives, or serve it to others."
-    parser = add_verb(
-        subparsers, "executor", "check the sandbox of this machine, or serve it to others", EXAMPLE, description
-    )
+def add_options(parser: Any) -> None:
+    """The actions of `executor`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    checking = add_verb(
-        actions,
-        "check",
-        "which isolation this machine gives and why, languages, a self-test, programs a second",
-        "Example: open-r1 executor check",
-        "Exit status: 0 all is well; 1 the self-test fails; 2 this machine can't isolate programs.",
-    )
-    _add_sandbox_options(checking)
-    add(checking, "json")
-    checking.set_defaults(run=run_check)
-    serving = add_verb(
-        actions,
-        "serve",
-        "run programs for trainers here and elsewhere, over HTTP",
-        "Example: open-r1 executor serve --host 0.0.0.0 --token_file executor.token",
-        "A queue over a provider that many trainers and nodes share. It speaks its own protocol, Piston's and that of "
-        "Open-R1's routers. Without --host, only this machine can ask.",
-    )
-    add(serving, "host", help="address to listen on; any but this machine's own needs a token")
-    add(serving, "port", default=2000)
-    add(serving, "provider", default="local", help="what runs the programs")
-    _add_sandbox_options(serving)
-    add(
-        serving,
-        "token_file",
-        type=Path,
-        metavar="FILE",
-        help="what clients must show (default: OPEN_R1_EXECUTOR_TOKEN)",
-    )
-    add(serving, "max_request_mb", type=int, metavar="N", help="largest request, in MiB (default: 64)")
-    add(serving, "max_queue", type=int, metavar="N", help="most programs that wait (default: 20000)")
-    add(serving, "address_file", type=Path, metavar="FILE", help="write host:port there once it is ready")
-    serving.set_defaults(run=run_serve)
+    add_verb(actions, "check", run_check.__doc__, add_check_options, run_check)
+    add_verb(actions, "serve", run_serve.__doc__, add_serve_options, run_serve)
+
+
+def add_check_options(parser: Any) -> None:
+    """The options of `executor check`."""
+    _add_sandbox_options(parser)
+    add(parser, "json")
+
+
+def add_serve_options(parser: Any) -> None:
+    """The options of `executor serve`."""
+    add(parser, "host", help="address to listen on; any but this machine's own needs a token")
+    add(parser, "port", default=2000)
+    add(parser, "provider", default="local", help="what runs the programs")
+    _add_sandbox_options(parser)
+    token = "what clients must show (default: OPEN_R1_EXECUTOR_TOKEN)"
+    add(parser, "token_file", type=Path, metavar="FILE", help=token)
+    add(parser, "max_request_mb", type=int, metavar="N", help="largest request, in MiB (default: 64)")
+    add(parser, "max_queue", type=int, metavar="N", help="most programs that wait (default: 20000)")
+    add(parser, "address_file", type=Path, metavar="FILE", help="write host:port there once it is ready")
 
 
 def _add_sandbox_options(parser: Parser) -> None:
@@ -116,7 +102,12 @@ def router_parser(provider: str, port: int) -> Parser:
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    """`open-r1 executor check`: exit status 0 all is well, 1 a failed self-test, 2 no isolation."""
+    """Which isolation this machine gives and why, languages, a self-test, programs a second.
+
+    Exit status: 0 all is well; 1 the self-test fails; 2 this machine can't isolate programs.
+
+    Example: open-r1 executor check
+    """
     found = check_machine(arguments.concurrency, arguments.packages)
     show_json(found) if arguments.json else show("\n".join(describe_check(found)))
     return 2 if not found["tier"] else int(any(found["self_test"].values()))
@@ -190,7 +181,13 @@ def describe_check(found: dict[str, Any]) -> list[str]:
 
 
 def run_serve(arguments: argparse.Namespace) -> int:
-    """`open-r1 executor serve`, and the routers: serve until stopped."""
+    """Run programs for trainers here and elsewhere, over HTTP.
+
+    A queue over a provider that many trainers and nodes share. It speaks its own protocol, Piston's and that of Open-R1's
+    routers. Without --host, only this machine can ask.
+
+    Example: open-r1 executor serve --host 0.0.0.0 --token_file executor.token
+    """
     from open_r1.execution.service.languages import languages_here
     from open_r1.execution.service.probes import SELF_TEST, judge_self_test
     from open_r1.execution.service.server import serve

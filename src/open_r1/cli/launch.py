@@ -1,4 +1,13 @@
-"""`open-r1 launch RECIPE`: a recipe trained on this machine's GPUs, or over the nodes of a Slurm job."""
+"""Train a recipe over GPUs and machines, by accelerate and Slurm.
+
+examples:
+  open-r1 launch recipes/OpenR1-Distill-7B/sft/config_distill.yaml --accelerator zero3
+  open-r1 launch --model OpenR1-Distill-7B --task sft --config distill --accelerator zero3 --dry-run
+  open-r1 launch --model Qwen2.5-1.5B-Instruct --task grpo --config demo --accelerator zero2 --nodes 2 --slurm
+
+A dry run checks how the launch fits GPUs and machines, and prints the line that it would run; the recipe's own settings
+are checked by `open-r1 sft|grpo --config RECIPE --dry-run`. Settings of the recipe are changed by --args.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import show, tell
-from open_r1.cli.options import add, add_verb
+from open_r1.cli.options import add
 from open_r1.errors import UsageError
 from open_r1.gpus import find_gpu
 
@@ -20,20 +29,9 @@ if TYPE_CHECKING:
 ACCELERATE_PORT, VLLM_PORT = 29500, 8000
 """The ports that accelerate and vLLM take by themselves."""
 
-EXAMPLE = """examples:
-  open-r1 launch recipes/OpenR1-Distill-7B/sft/config_distill.yaml --accelerator zero3
-  open-r1 launch --model OpenR1-Distill-7B --task sft --config distill --accelerator zero3 --dry-run
-  open-r1 launch --model Qwen2.5-1.5B-Instruct --task grpo --config demo --accelerator zero2 --nodes 2 --slurm
 
-A dry run checks how the launch fits GPUs and machines, and prints the line that it would run; the recipe's own settings
-are checked by `open-r1 sft|grpo --config RECIPE --dry-run`. Settings of the recipe are changed by --args.
-"""
-
-
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 launch` to the commands."""
-    summary = "train a recipe over GPUs and machines, by accelerate and Slurm"
-    parser = add_verb(subparsers, "launch", summary, EXAMPLE)
+def add_options(parser: Any) -> None:
+    """The options of `launch`."""
     parser.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE", help="a recipe (YAML) of SFT or GRPO")
     add(parser, "model", help="the folder of a recipe: recipes/MODEL/TASK/config_CONFIG.yaml")
     add(parser, "task", metavar="TASK", help="sft or grpo (default: as the recipe's folder or name says)")
@@ -58,7 +56,6 @@ def add_parser(subparsers: Any) -> None:
     add(parser, "site", type=Path, metavar="FILE", help="what this cluster needs (default: slurm/site.yaml)")
     add(parser, "dry-run", help="check how it fits, print the command, start nothing")
     parser.add_argument("--in-job", action="store_true", help=argparse.SUPPRESS)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

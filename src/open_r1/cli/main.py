@@ -14,7 +14,6 @@ if __name__ == "__main__" and not sys.flags.safe_path:
     ]  # `python -m` puts the working folder there, whose yaml.py or logging.py would run in a library's place
 
 import errno
-import importlib
 import io
 import logging
 import os
@@ -25,7 +24,7 @@ from typing import Any
 
 from open_r1 import __version__, cli
 from open_r1.cli.console import PrintableFormatter, fail, show_traceback
-from open_r1.cli.options import Parser
+from open_r1.cli.options import Parser, add_modules
 from open_r1.errors import OpenR1Error, nearest
 
 DEBUG = "OPEN_R1_DEBUG"
@@ -54,29 +53,22 @@ SHARED = ("main", "console", "options")
 """Modules that all verbs use."""
 
 
-VERBS_OF = {"training": ("sft", "grpo")}
-"""Module -> its verbs, where it does not have the one that it is called."""
-
-
 def verb_modules() -> dict[str, str]:
     """Verb -> the module that carries it out: every module of `cli` but the shared ones and those that start with _."""
     names = [info.name for info in iter_modules(cli.__path__)]
-    names = [name for name in names if name not in SHARED and not name.startswith("_")]
-    return {verb: name for name in names for verb in VERBS_OF.get(name, (name.replace("_", "-"),))}
+    return {name.replace("_", "-"): name for name in names if name not in SHARED and not name.startswith("_")}
 
 
 def build_parser(verb: str | None = None) -> Parser:
-    """The parser of all verbs, or of one, whose module alone is loaded; each adds its own by `add_parser(subparsers)`."""
+    """The parser of all verbs, or of one, whose module alone is loaded."""
     parser = Parser(
         prog="open-r1",
         description="From a pile of problems to a reasoning model: SFT, GRPO, pipelines, evaluation, reports.",
         epilog="Example: open-r1 run recipes/tiny/pipeline.yaml",
     )
     parser.add_argument("--version", action="version", version=f"open-r1 {__version__}")
-    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     modules = verb_modules()
-    for module in [modules[verb]] if verb else dict.fromkeys(modules.values()):
-        importlib.import_module(f"open_r1.cli.{module}").add_parser(subparsers)
+    add_modules(parser, {verb: modules[verb]} if verb else modules, "verb")
     return parser
 
 

@@ -1,4 +1,9 @@
-"""`open-r1 merge ADAPTER OUT`: a LoRA adapter's weights added to its base model's, as a whole model."""
+"""Make a whole model of a LoRA adapter and its base.
+
+Add the weights of a LoRA adapter to those of its base model, and write the whole model.
+
+Example: open-r1 merge runs/lora runs/merged
+"""
 
 from __future__ import annotations
 
@@ -7,23 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.cli.console import tell
-from open_r1.cli.options import add_verb
 from open_r1.hub.folders import model_files
 from open_r1.rundir import RunDir, hash_files, read_json
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 merge` to the commands."""
-    parser = add_verb(
-        subparsers,
-        "merge",
-        "make a whole model of a LoRA adapter and its base",
-        "Example: open-r1 merge runs/lora runs/merged",
-        "Add the weights of a LoRA adapter to those of its base model, and write the whole model.",
-    )
+def add_options(parser: Any) -> None:
+    """The options of `merge`."""
     parser.add_argument("adapter", type=Path, help="the folder of a LoRA adapter")
     parser.add_argument("out", type=Path, help="folder for the merged model")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,7 @@
-"""`open-r1 model`: `new` makes a tiny model with random weights; `lineage` shows all that is behind a model."""
+"""Make a tiny model, or show what is behind a model.
+
+Example: open-r1 model new traces.jsonl tiny --hidden_size 64 --num_layers 2
+"""
 
 from __future__ import annotations
 
@@ -11,28 +14,15 @@ from open_r1.cli.console import show, show_json, tell
 from open_r1.cli.options import add, add_settings, add_verb, read_settings
 from open_r1.errors import RunFolderError
 
-DESCRIPTION = "Make a tiny model, or show what is behind a model."
-
-
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 model` to the commands, with its actions `new` and `lineage`."""
-    example = "Example: open-r1 model new traces.jsonl tiny --hidden_size 64 --num_layers 2"
-    parser = subparsers.add_parser(
-        "model", help="make a tiny model, or show what is behind one", description=DESCRIPTION, epilog=example
-    )
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    described = "Make a tokenizer from the texts of a file, and a small model with random weights, as a model folder."
-    new = add_verb(actions, "new", "make a tiny model from texts", example, described, fill=add_options)
-    new.set_defaults(run=run)
-    shown = (
-        "Show every stage, command, file and model behind a model or a file of rows, from records alone, oldest first."
-    )
-    example = "Example: open-r1 model lineage runs/tiny-r1/grpo"
-    lineage = add_verb(actions, "lineage", "show all that is behind a model", example, shown, fill=add_lineage_options)
-    lineage.set_defaults(run=run_lineage)
-
 
 def add_options(parser: Any) -> None:
+    """The actions of `model`."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    add_verb(actions, "new", run_new.__doc__, add_model_options, run_new)
+    add_verb(actions, "lineage", run_lineage.__doc__, add_lineage_options, run_lineage)
+
+
+def add_model_options(parser: Any) -> None:
     """The options of `model new`, the model's shape among them."""
     from open_r1.training.tiny_models import ModelShape
 
@@ -46,11 +36,16 @@ def add_options(parser: Any) -> None:
 def add_lineage_options(parser: Any) -> None:
     """The options of `model lineage`."""
     parser.add_argument("folder", type=Path, help="a model's folder, or a file of rows")
-    parser.add_argument("--json", action="store_true", help="show the records as JSON")
+    add(parser, "json", help="show the records as JSON")
 
 
 def run_lineage(arguments: argparse.Namespace) -> int:
-    """Show what is behind a model. RunFolderError where nothing is recorded."""
+    """Show all that is behind a model.
+
+    Show every stage, command, file and model behind a model or a file of rows, from records alone, oldest first.
+
+    Example: open-r1 model lineage runs/tiny-r1/grpo
+    """
     from open_r1.hub.origins import read_origin, read_origins
 
     origins = read_origins(arguments.folder)
@@ -78,8 +73,13 @@ def run_lineage(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Write the model and its tokenizer, and show its number of parameters."""
+def run_new(arguments: argparse.Namespace) -> int:
+    """Make a tiny model from texts.
+
+    Make a tokenizer from the texts of a file, and a small model with random weights, as a model folder.
+
+    Example: open-r1 model new traces.jsonl tiny --hidden_size 64 --num_layers 2
+    """
     from open_r1.data.sources.local import find_files
     from open_r1.pipeline.kinds.model import make_model
     from open_r1.rundir import RunDir, hash_files, read_json, write_json

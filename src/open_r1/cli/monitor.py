@@ -1,4 +1,10 @@
-"""`open-r1 monitor FILE`: the guide's quality monitor over a file of outputs."""
+"""Think tags, reasoning steps and length of outputs.
+
+Measure every output of a file (JSONL, Parquet, …): has_think_tags, reasoning_steps, response_length in characters.
+Samples of evaluations, traces and data sets of messages have outputs.
+
+Example: open-r1 monitor data/evals/MODEL/aime24/samples.jsonl
+"""
 
 from __future__ import annotations
 
@@ -6,26 +12,17 @@ import argparse
 from typing import Any
 
 from open_r1.cli.console import ProgressLine, show_json, tell
-from open_r1.cli.options import add, add_verb
+from open_r1.cli.options import add
 
 COLUMNS = ("completion", "generation", "output", "response", "text", "messages")
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 monitor` to the commands."""
-    parser = add_verb(
-        subparsers,
-        "monitor",
-        "think tags, reasoning steps and length of outputs",
-        "Example: open-r1 monitor data/evals/MODEL/aime24/samples.jsonl",
-        "Measure every output of a file (JSONL, Parquet, …): has_think_tags, reasoning_steps, response_length in "
-        "characters. Samples of evaluations, traces and data sets of messages have outputs.",
-    )
+def add_options(parser: Any) -> None:
+    """The options of `monitor`."""
     parser.add_argument("file", metavar="FILE", help="a file, folder or Hub id with an output a row")
     add(parser, "column", help=f"column with the outputs (default: the first of {', '.join(COLUMNS)})", metavar="NAME")
     add(parser, "split")
     add(parser, "output", help="write each output's measures to this JSONL file")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

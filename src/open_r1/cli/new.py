@@ -1,4 +1,9 @@
-"""`open-r1 new NAME`: a folder with problems, a reward, recipes and a pipeline that runs as it is."""
+"""Write a folder to start from: problems, a reward, recipes, a pipeline.
+
+Write a small project that runs as it is, to be changed file by file.
+
+Example: open-r1 new mine && open-r1 run mine/pipeline.yaml
+"""
 
 from __future__ import annotations
 
@@ -7,20 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.cli.console import show
-from open_r1.cli.options import add_verb
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 new` to the commands."""
-    parser = add_verb(
-        subparsers,
-        "new",
-        "write a folder to start from: problems, a reward, recipes, a pipeline",
-        "Example: open-r1 new mine && open-r1 run mine/pipeline.yaml",
-        "Write a small project that runs as it is, to be changed file by file.",
-    )
+def add_options(parser: Any) -> None:
+    """The options of `new`."""
     parser.add_argument("name", type=Path, metavar="NAME", help="the folder to write")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -13,6 +13,8 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -109,23 +111,36 @@ def undashed(option: str) -> str:
 
 
 def add_verb(
-    subparsers: Any, name: str, summary: str, examples: str, description: str = "", **settings: Any
-) -> Parser:
-    """The parser of a verb or of a verb's action.
+    subparsers: Any, name: str, about: str | None, fill: Callable[[Any], None], run: Callable[..., int] | None = None
+) -> None:
+    """Add the parser of a verb, or of a verb's action.
 
     Args:
-        summary: What it does, as the list of verbs shows it.
-        examples: "examples:" and command lines, and more text below them if need be.
-        description: What it does in full; by default the summary as a sentence.
+        about: The docstring of its module or function: what it does in a sentence, which the list of verbs shows too;
+            what it does in full; "examples:" with command lines, and more text below them if need be.
+        fill: Adds its options, when they are first needed.
+        run: Carries it out; None for a verb with actions.
     """
-    return subparsers.add_parser(
+    head, examples = [*re.split(r"^(?=examples?:)", cleandoc(about or name), maxsplit=1, flags=re.M | re.I), ""][:2]
+    summary = head.partition("\n")[0]
+    parser = subparsers.add_parser(
         name,
-        help=escaped(summary),
-        description=description or f"{summary[0].upper()}{summary[1:]}.",
+        help=escaped(summary[0].lower() + summary[1:].rstrip(".")),
+        description=head.strip(),
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        **settings,
+        fill=fill,
     )
+    if run is not None:
+        parser.set_defaults(run=run)
+
+
+def add_modules(parser: Any, modules: Mapping[str, str], dest: str) -> None:
+    """Add verbs, or a verb's actions, by the modules that have their docstring, `add_options` and `run`."""
+    subparsers = parser.add_subparsers(dest=dest, metavar=dest.upper(), required=True)
+    for name, module in modules.items():
+        found = import_module(f"open_r1.cli.{module}")
+        add_verb(subparsers, name, found.__doc__, found.add_options, getattr(found, "run", None))
 
 
 def escaped(text: str) -> str:
@@ -148,82 +163,67 @@ class Option:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def text(help: str, *spellings: str, **settings: Any) -> Option:
-    """An option with a text as its value."""
+def option(help: str, *spellings: str, **settings: Any) -> Option:
+    """A word of the vocabulary; its value is text where no type or action is given."""
     return Option(help, spellings, settings)
 
 
-def number(help: str, *spellings: str, **settings: Any) -> Option:
-    """An option with a float as its value."""
-    return Option(help, spellings, {"type": float, **settings})
-
-
-def count(help: str, *spellings: str, **settings: Any) -> Option:
-    """An option with an integer as its value."""
-    return Option(help, spellings, {"type": int, "metavar": "N", **settings})
-
-
-def path(help: str, *spellings: str, metavar: str) -> Option:
-    """An option with a path as its value."""
-    return Option(help, spellings, {"type": Path, "metavar": metavar})
-
-
-def switch(help: str, *spellings: str) -> Option:
-    """An option without a value: False until it is given."""
-    return Option(help, spellings, {"action": "store_true"})
-
+COUNT = {"type": int, "metavar": "N"}
+SWITCH = {"action": "store_true"}
 
 VOCABULARY: dict[str, Option] = {
     # what is asked for
-    "config": path("a recipe (YAML) with the settings", metavar="FILE"),
-    "set": text("change a setting; may be repeated", action="append", default=[], metavar="KEY=VALUE"),
-    "dry-run": switch("check everything, spend and write nothing"),
-    "json": switch("print the result as JSON"),
+    "config": option("a recipe (YAML) with the settings", metavar="FILE", type=Path),
+    "set": option("change a setting; may be repeated", action="append", default=[], metavar="KEY=VALUE"),
+    "dry-run": option("check everything, spend and write nothing", **SWITCH),
+    "json": option("print the result as JSON", **SWITCH),
     # rows
-    "dataset_config": text("configuration of a Hub data set", "--hf_dataset_config", metavar="NAME"),
-    "split": text("split of a folder or Hub data set", "--dataset_split", "--hf_dataset_split", default="train"),
-    "dataset_revision": text("branch, tag or commit of a Hub data set", metavar="NAME"),
-    "streaming": switch("read the rows as they are needed, keep no copy of them"),
-    "columns": text("columns with the text", nargs="+", metavar="NAME"),
-    "prompt_column": text("column with the problem", "--dataset_prompt_column", metavar="NAME"),
-    "solution_column": text("column with the gold answer", "--dataset_solution_column", metavar="NAME"),
-    "completion_column": text("column with the completion", metavar="NAME"),
-    "id_column": text("column with the problem's id", "--uuid_column", metavar="NAME"),
-    "max_problems": count("only the first N problems"),
-    "skip_unusable": switch("leave out problems that can't be used instead of refusing them"),
+    "dataset_config": option("configuration of a Hub data set", "--hf_dataset_config", metavar="NAME"),
+    "split": option("split of a folder or Hub data set", "--dataset_split", "--hf_dataset_split", default="train"),
+    "dataset_revision": option("branch, tag or commit of a Hub data set", metavar="NAME"),
+    "streaming": option("read the rows as they are needed, keep no copy of them", **SWITCH),
+    "columns": option("columns with the text", nargs="+", metavar="NAME"),
+    "prompt_column": option("column with the problem", "--dataset_prompt_column", metavar="NAME"),
+    "solution_column": option("column with the gold answer", "--dataset_solution_column", metavar="NAME"),
+    "completion_column": option("column with the completion", metavar="NAME"),
+    "id_column": option("column with the problem's id", "--uuid_column", metavar="NAME"),
+    "max_problems": option("only the first N problems", **COUNT),
+    "skip_unusable": option("leave out problems that can't be used instead of refusing them", **SWITCH),
     # results
-    "output_dir": path("folder for the results", metavar="DIR"),
-    "output": path("file for the results", "--output_file", metavar="FILE"),
-    "overwrite": switch("replace earlier results"),
-    "repo_id": text("repository on the Hub", metavar="USER/NAME"),
-    "revision": text("branch to push to", default="main", metavar="NAME"),
-    "private": switch("make the repository private when it is new"),
+    "output_dir": option("folder for the results", metavar="DIR", type=Path),
+    "output": option("file for the results", "--output_file", metavar="FILE", type=Path),
+    "overwrite": option("replace earlier results", **SWITCH),
+    "repo_id": option("repository on the Hub", metavar="USER/NAME"),
+    "revision": option("branch to push to", default="main", metavar="NAME"),
+    "private": option("make the repository private when it is new", **SWITCH),
     # sampling
-    "num_samples": count("samples a problem", "--num_generations", "--n"),
-    "temperature": number("temperature of the samples; 0 is greedy"),
-    "top_p": number("share of the probability that is sampled from"),
-    "max_new_tokens": count("most tokens of a completion", "--max_completion_length", "--max_tokens"),
-    "seed": count("seed of everything that is random"),
-    "system_prompt": text("system prompt before every problem", "--system", metavar="TEXT"),
+    "num_samples": option("samples a problem", "--num_generations", "--n", **COUNT),
+    "temperature": option("temperature of the samples; 0 is greedy", type=float),
+    "top_p": option("share of the probability that is sampled from", type=float),
+    "max_new_tokens": option("most tokens of a completion", "--max_completion_length", "--max_tokens", **COUNT),
+    "seed": option("seed of everything that is random", **COUNT),
+    "system_prompt": option("system prompt before every problem", "--system", metavar="TEXT"),
     # the model and who runs it
-    "model": text("a model folder, a Hub id, or the model's name at the server", "--model_name_or_path", "--model_id"),
-    "backend": text("who answers", choices=BACKENDS),
-    "server": text("addresses of servers that have the model", nargs="+", metavar="URL"),
-    "api_key_env": text("environment variable with the server's key", default="OPENAI_API_KEY", metavar="NAME"),
-    "concurrency": count("requests in flight at each server", "--max_concurrent"),
-    "timeout": number("seconds to wait for one reply", metavar="SECONDS"),
-    "patience": number("seconds without any answer until a server is given up", metavar="SECONDS"),
-    "wait_for_server": number("seconds to wait for a server to start", default=0.0, metavar="SECONDS"),
-    "batch_size": count("sequences at once in this process"),
-    "trust_remote_code": switch("run the code that comes with a model on the Hub"),
-    "max_model_len": count("most tokens of prompt and completion together (default: the model's own)"),
+    "model": option(
+        "a model folder, a Hub id, or the model's name at the server", "--model_name_or_path", "--model_id"
+    ),
+    "backend": option("who answers", choices=BACKENDS),
+    "server": option("addresses of servers that have the model", nargs="+", metavar="URL"),
+    "api_key_env": option("environment variable with the server's key", default="OPENAI_API_KEY", metavar="NAME"),
+    "concurrency": option("requests in flight at each server", "--max_concurrent", **COUNT),
+    "timeout": option("seconds to wait for one reply", metavar="SECONDS", type=float),
+    "patience": option("seconds without any answer until a server is given up", metavar="SECONDS", type=float),
+    "wait_for_server": option("seconds to wait for a server to start", default=0.0, metavar="SECONDS", type=float),
+    "batch_size": option("sequences at once in this process", **COUNT),
+    "trust_remote_code": option("run the code that comes with a model on the Hub", **SWITCH),
+    "max_model_len": option("most tokens of prompt and completion together (default: the model's own)", **COUNT),
     # rewards and the machine
-    "rewards": text(
+    "rewards": option(
         "rewards by name, or module:function", "--reward_funcs", nargs="+", action="extend", metavar="NAME"
     ),
-    "processes": count("worker processes (default: one a core; the results are the same)"),
-    "host": text("address to listen on", default="127.0.0.1"),
-    "port": count("port to listen on; 0 takes a free one"),
+    "processes": option("worker processes (default: one a core; the results are the same)", **COUNT),
+    "host": option("address to listen on", default="127.0.0.1"),
+    "port": option("port to listen on; 0 takes a free one", **COUNT),
 }
 """Every word that more than one verb has."""
 

@@ -1,4 +1,14 @@
-"""`open-r1 plan RECIPE`: memory, time and whether it fits, before anything is loaded."""
+"""What a recipe needs: memory by part, hours, and whether it fits.
+
+Compute what the training of a recipe needs on given GPUs, without loading anything: memory by part, tokens, steps,
+operations and hours; whether it fits, and the nearest change with which it does. A pipeline has a plan for each stage
+that trains.
+
+examples:
+  open-r1 plan recipes/OpenR1-Distill-7B/sft/config_distill.yaml --gpus 8xH100-80GB --accelerator zero3
+  open-r1 plan recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml --gpus 1xRTX4090,8xA100-40GB
+  open-r1 plan recipes/tiny/pipeline.yaml --json
+"""
 
 from __future__ import annotations
 
@@ -8,29 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import show, show_json, table
-from open_r1.cli.options import add, add_verb
+from open_r1.cli.options import add
 
 if TYPE_CHECKING:
     from open_r1.launch.plan import Plan
 
-EXAMPLES = """examples:
-  open-r1 plan recipes/OpenR1-Distill-7B/sft/config_distill.yaml --gpus 8xH100-80GB --accelerator zero3
-  open-r1 plan recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml --gpus 1xRTX4090,8xA100-40GB
-  open-r1 plan recipes/tiny/pipeline.yaml --json"""
 GIB = 1 << 30
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 plan` to the commands."""
-    parser = add_verb(
-        subparsers,
-        "plan",
-        "what a recipe needs: memory by part, hours, and whether it fits",
-        EXAMPLES,
-        "Compute what the training of a recipe needs on given GPUs, without loading anything: memory by part, tokens, "
-        "steps, operations and hours; whether it fits, and the nearest change with which it does. A pipeline has a plan "
-        "for each stage that trains.",
-    )
+def add_options(parser: Any) -> None:
+    """The options of `plan`."""
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe of SFT or GRPO, or of a pipeline")
     add(parser, "gpus", help="GPUs of each node that train; with commas, several to compare", metavar="NxGPU",
         default="8xH100-80GB")  # fmt: skip
@@ -48,7 +45,6 @@ def add_parser(subparsers: Any) -> None:
         metavar="SHARE",
     )
     add(parser, "json")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

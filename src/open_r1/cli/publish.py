@@ -1,15 +1,8 @@
-"""`open-r1 publish MODEL --repo_id NAME`: a model to the Hub, with a card of where it came from and what it can do."""
+"""Push a model to the Hub, with its lineage and measured results.
 
-from __future__ import annotations
+Check a model's weights, write its card from the files of its runs, and push it to the Hub.
 
-import argparse
-from pathlib import Path
-from typing import Any
-
-from open_r1.cli.console import show, tell
-from open_r1.cli.options import add, add_verb
-
-EXAMPLE = """examples:
+examples:
   open-r1 publish runs/tiny/grpo --repo_id me/my-model --dry-run
   open-r1 publish runs/tiny/grpo --repo_id me/my-model --tags math --evaluations data/evals/my-model
 
@@ -18,16 +11,18 @@ the model's own eval folder, in the pipeline that it is part of, and in --evalua
 `hf auth login` keeps, or HF_TOKEN. After a failed upload the same command uploads again.
 """
 
+from __future__ import annotations
 
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 publish` to the commands."""
-    parser = add_verb(
-        subparsers,
-        "publish",
-        "push a model to the Hub, with its lineage and measured results",
-        EXAMPLE,
-        "Check a model's weights, write its card from the files of its runs, and push it to the Hub.",
-    )
+import argparse
+from pathlib import Path
+from typing import Any
+
+from open_r1.cli.console import show, tell
+from open_r1.cli.options import add
+
+
+def add_options(parser: Any) -> None:
+    """The options of `publish`."""
     parser.add_argument("model", type=Path, help="a model folder")
     add(parser, "repo_id", required=True)
     add(parser, "tags", nargs="+", default=[], metavar="TAG", help="tags beside open-r1 and reasoning")
@@ -39,7 +34,6 @@ def add_parser(subparsers: Any) -> None:
     add(parser, "revision")
     add(parser, "private")
     add(parser, "dry-run", help="check, print the card and the files, push nothing")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

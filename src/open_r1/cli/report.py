@@ -1,4 +1,9 @@
-"""`open-r1 report RUN`: the records of a run as one HTML page."""
+"""Write report.html from a run's records.
+
+Write report.html, one self-contained page, from the records of a pipeline's or stage's run.
+
+Example: open-r1 report runs/tiny
+"""
 
 from __future__ import annotations
 
@@ -7,20 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.cli.console import show, tell
-from open_r1.cli.options import add_verb
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 report` to the commands."""
-    parser = add_verb(
-        subparsers,
-        "report",
-        "write report.html from a run's records",
-        "Example: open-r1 report runs/tiny",
-        "Write report.html, one self-contained page, from the records of a pipeline's or stage's run.",
-    )
+def add_options(parser: Any) -> None:
+    """The options of `report`."""
     parser.add_argument("run_dir", type=Path, help="the folder of a run")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,10 @@
-"""`open-r1 rewards list | describe NAME | score FILE`: the rewards from the shell."""
+"""List, describe and try the reward functions.
+
+examples:
+  open-r1 rewards list
+  open-r1 rewards describe cosine
+  open-r1 rewards score completions.jsonl --rewards accuracy format --set max_completion_len=2048
+"""
 
 from __future__ import annotations
 
@@ -15,38 +21,43 @@ if TYPE_CHECKING:
     from open_r1.records import Outcome
     from open_r1.rewards.spec import RewardSpec
 
-EXAMPLE = """examples:
-  open-r1 rewards list
-  open-r1 rewards describe cosine
-  open-r1 rewards score completions.jsonl --rewards accuracy format --set max_completion_len=2048
-
-A line of the file has a `completion` (text, or a chat as a list of messages) and the columns the rewards need; several
-lines of one prompt follow each other where rewards compare them.
-"""
-
 TEXT_COLUMNS = ("completion", "completions", "text", "response", "messages")
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 rewards` to the commands, with its actions `list`, `describe` and `score`."""
-    parser = add_verb(subparsers, "rewards", "list, describe and try the reward functions", EXAMPLE)
+def add_options(parser: Any) -> None:
+    """The actions of `rewards`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = add_verb(actions, "list", "every reward in a line", EXAMPLE)
-    listing.add_argument("names", nargs="*", metavar="NAME", help="only these, and module:name of your own")
-    describing = add_verb(actions, "describe", "one reward: formula, source, columns, settings", EXAMPLE)
-    describing.add_argument("name", metavar="NAME", help="a reward, or module:name of your own")
-    scoring = add_verb(actions, "score", "score a JSONL file of completions", EXAMPLE)
-    scoring.add_argument("file", type=Path, metavar="FILE", help="JSONL; a line is a completion with its columns")
-    add(scoring, "rewards", required=True)
-    add(scoring, "set", help="a setting of the rewards; may be repeated")
-    add(scoring, "output", help="write each line's values, reasons and details to this JSONL file")
-    for action, run in ((listing, run_list), (describing, run_describe), (scoring, run_score)):
-        add(action, "json")
-        action.set_defaults(run=run)
+    add_verb(actions, "list", run_list.__doc__, add_list_options, run_list)
+    add_verb(actions, "describe", run_describe.__doc__, add_describe_options, run_describe)
+    add_verb(actions, "score", run_score.__doc__, add_score_options, run_score)
+
+
+def add_list_options(parser: Any) -> None:
+    """The options of `rewards list`."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these, and module:name of your own")
+    add(parser, "json")
+
+
+def add_describe_options(parser: Any) -> None:
+    """The options of `rewards describe`."""
+    parser.add_argument("name", metavar="NAME", help="a reward, or module:name of your own")
+    add(parser, "json")
+
+
+def add_score_options(parser: Any) -> None:
+    """The options of `rewards score`."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="JSONL; a line is a completion with its columns")
+    add(parser, "rewards", required=True)
+    add(parser, "set", help="a setting of the rewards; may be repeated")
+    add(parser, "output", help="write each line's values, reasons and details to this JSONL file")
+    add(parser, "json")
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    """Show each reward's name and summary."""
+    """Every reward in a line.
+
+    Example: open-r1 rewards list
+    """
     from open_r1.rewards.registry import get_spec, reward_specs
 
     specs = [get_spec(name) for name in arguments.names or reward_specs()]
@@ -58,7 +69,10 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def run_describe(arguments: argparse.Namespace) -> int:
-    """Show what one reward declares: formula, source, columns, settings."""
+    """One reward: formula, source, columns, settings.
+
+    Example: open-r1 rewards describe cosine
+    """
     from open_r1.rewards.registry import get_spec
 
     record = _spec_record(get_spec(arguments.name))
@@ -73,7 +87,13 @@ def run_describe(arguments: argparse.Namespace) -> int:
 
 
 def run_score(arguments: argparse.Namespace) -> int:
-    """Score each line of a file by the named rewards, and show the summary."""
+    """Score a JSONL file of completions.
+
+    A line of the file has a `completion` (text, or a chat as a list of messages) and the columns the rewards need; several
+    lines of one prompt follow each other where rewards compare them.
+
+    Example: open-r1 rewards score completions.jsonl --rewards accuracy format --set max_completion_len=2048
+    """
     tell(f"reading {arguments.file}")
     from open_r1.rewards.registry import build_reward
     from open_r1.rewards.settings import read_reward_settings

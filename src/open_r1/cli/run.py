@@ -1,4 +1,10 @@
-"""`open-r1 run PIPELINE`: a pipeline of stages, resumable."""
+"""Run a pipeline of stages; resumable.
+
+Run the stages of a pipeline, each after those that it needs. Finished stages are skipped, and an interrupted stage
+continues.
+
+Example: open-r1 run recipes/tiny/pipeline.yaml --seed 1 --output_dir runs/seed-1
+"""
 
 from __future__ import annotations
 
@@ -8,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import show, table, tell
-from open_r1.cli.options import add, add_verb
+from open_r1.cli.options import add
 from open_r1.errors import ConfigError
 from open_r1.printable import duration
 
@@ -20,16 +26,8 @@ if TYPE_CHECKING:
     from open_r1.pipeline import Pipeline, Selection
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 run` to the commands."""
-    parser = add_verb(
-        subparsers,
-        "run",
-        "run a pipeline of stages; resumable",
-        "Example: open-r1 run recipes/tiny/pipeline.yaml --seed 1 --output_dir runs/seed-1",
-        "Run the stages of a pipeline, each after those that it needs. Finished stages are skipped, and an interrupted "
-        "stage continues.",
-    )
+def add_options(parser: Any) -> None:
+    """The options of `run`."""
     parser.add_argument("pipeline", type=Path, help="the pipeline's recipe (YAML)")
     add(parser, "output_dir", help="folder for the run; overrides the recipe's")
     add(parser, "seed", help="seed of everything that is random; overrides the recipe's")
@@ -47,7 +45,6 @@ def add_parser(subparsers: Any) -> None:
     add(slurm, "slurm", action="store_true", help=jobs)
     add(slurm, "wait", action="store_true", help="wait for these jobs, and name the log of one that fails")
     add(parser, "dry-run", help="check the recipe and show the graph of its stages, run nothing")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,14 @@
-"""`open-r1 serve MODEL`: an OpenAI-compatible server that separates thinking from answer."""
+"""Serve a model over OpenAI's API, thinking separated from the answer.
+
+Start the model's server, wait until it answers, and serve it over OpenAI's API until stopped.
+
+examples:
+  open-r1 serve runs/tiny/grpo
+  OPEN_R1_API_KEY=$(openssl rand -hex 24) open-r1 serve your-model-path --host 0.0.0.0 --tensor-parallel-size 4
+  open-r1 serve me/my-model --backend vllm --dry-run -- --max-num-seqs 64
+
+vLLM serves where it is installed, else transformers. Flags after -- go to vLLM as they are.
+"""
 
 from __future__ import annotations
 
@@ -15,29 +25,14 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.cli.console import show, tell
-from open_r1.cli.options import add, add_model, add_server, add_verb, read_settings
+from open_r1.cli.options import add, add_model, add_server, read_settings
 from open_r1.errors import ConfigError
 from open_r1.hub.folders import is_adapter
 from open_r1.serving.backends import KEY_VARIABLE
 
-EXAMPLE = """examples:
-  open-r1 serve runs/tiny/grpo
-  OPEN_R1_API_KEY=$(openssl rand -hex 24) open-r1 serve your-model-path --host 0.0.0.0 --tensor-parallel-size 4
-  open-r1 serve me/my-model --backend vllm --dry-run -- --max-num-seqs 64
 
-vLLM serves where it is installed, else transformers. Flags after -- go to vLLM as they are.
-"""
-
-
-def add_parser(subparsers: Any) -> None:
-    """Add `open-r1 serve` to the commands."""
-    parser = add_verb(
-        subparsers,
-        "serve",
-        "serve a model over OpenAI's API, thinking separated from the answer",
-        EXAMPLE,
-        "Start the model's server, wait until it answers, and serve it over OpenAI's API until stopped.",
-    )
+def add_options(parser: Any) -> None:
+    """The options of `serve`."""
     add_model(parser, help="a model folder or Hub id")
     add_server(parser)
     add(parser, "host")
@@ -47,7 +42,7 @@ def add_parser(subparsers: Any) -> None:
     key = f"key that clients must show; prefer the variable {KEY_VARIABLE}, which others on this machine can't read"
     add(parser, "api_key", metavar="KEY", help=key)
     add(parser, "dry-run", help="print the server's command, start nothing")
-    parser.set_defaults(run=run, takes_settings=True)
+    parser.set_defaults(takes_settings=True)
 
 
 def run(arguments: argparse.Namespace) -> int:

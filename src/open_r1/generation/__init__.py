@@ -1,7 +1,6 @@
 """One protocol for everything that completes prompts; see `protocol.py`."""
 
 from open_r1.generation.protocol import Completer, Generator, Message, Prompt, Reply, RequestFailed, Sampling
-from open_r1.generation.scripted import ScriptedCompleter
 from open_r1.net.servers import EndpointsGone
 
 __all__ = [
@@ -13,5 +12,4 @@ __all__ = [
     "Reply",
     "RequestFailed",
     "Sampling",
-    "ScriptedCompleter",
 ]

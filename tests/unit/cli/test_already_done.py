@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from open_r1.generation.fake_server import FakeSettings, Running, running_fake
+from fake_server import FakeSettings, Running, running_fake
 
 Command = Callable[..., Any]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_server import FakeSettings, running_fake
 
-from open_r1.generation.fake_server import FakeSettings, running_fake
 from open_r1.rundir import read_json, read_jsonl
 
 Command = Callable[..., Any]

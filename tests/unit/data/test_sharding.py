@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fake_server import FakeSettings, running_fake
 
 import open_r1.data.rows as rows_module
 from open_r1.data.provenance import read_steps, steps_file
 from open_r1.data.sharding import Shard, merge_shards, read_shard, shard_rows
 from open_r1.data.sources import open_rows
 from open_r1.errors import RunFolderError
-from open_r1.generation.fake_server import FakeSettings, running_fake
 from open_r1.rundir import read_jsonl
 
 Command = Callable[..., Any]

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_server import FakeSettings, running_fake
+from scripted import ScriptedCompleter
 
 from open_r1.data.columns import GOLD_COLUMNS
 from open_r1.data.verification import OWN_COLUMNS
@@ -29,8 +31,7 @@ from open_r1.evaluation.benchmarks.by_source import held_out_benchmark
 from open_r1.evaluation.engine import choose_modes
 from open_r1.evaluation.sampling import at_most_every
 from open_r1.evaluation.table import compare_folders, read_results, render_table
-from open_r1.generation import Reply, Sampling, ScriptedCompleter
-from open_r1.generation.fake_server import FakeSettings, running_fake
+from open_r1.generation import Reply, Sampling
 from open_r1.pipeline import read_pipeline as _registers_stages  # noqa: F401 - importing it registers the kinds
 from open_r1.pipeline.stage import KINDS
 from open_r1.records import Outcome, Problem

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import ScriptedCompleter
 
 from open_r1 import __version__
 from open_r1.errors import RunFolderError
@@ -25,7 +26,6 @@ from open_r1.evaluation.backends import (
 from open_r1.evaluation.benchmarks import get_benchmark
 from open_r1.evaluation.benchmarks.base import PLACE
 from open_r1.evaluation.sampling import hash_problems
-from open_r1.generation import ScriptedCompleter
 from open_r1.records import Problem
 
 

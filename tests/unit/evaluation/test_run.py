@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import ScriptedCompleter
 
 from open_r1.errors import ConfigError, DataError, RunError, RunFolderError
 from open_r1.estimates import mean
@@ -18,7 +19,7 @@ from open_r1.evaluation import EvaluationSettings, Plan, plan_evaluation, run_ev
 from open_r1.evaluation.backends import Backend, estimate_tokens
 from open_r1.evaluation.benchmarks import get_benchmark
 from open_r1.evaluation.summary import thinking_tokens
-from open_r1.generation import Reply, RequestFailed, Sampling, ScriptedCompleter
+from open_r1.generation import Reply, RequestFailed, Sampling
 from open_r1.rundir import read_json, read_jsonl
 
 

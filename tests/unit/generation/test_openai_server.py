@@ -8,10 +8,10 @@ import time
 from typing import Any
 
 import pytest
+from fake_server import FAULTS, FakeSettings, running_fake
 
 from open_r1.errors import ConfigError
 from open_r1.generation import EndpointsGone, Reply, RequestFailed, Sampling
-from open_r1.generation.fake_server import FAULTS, FakeSettings, running_fake
 from open_r1.generation.openai_server import OpenAIServer, ServerSettings
 
 ONE = Sampling(1, 0.6, 0.95, 64, seed=7)

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fake_server import FakeSettings, running_fake
 
 from open_r1.errors import ConfigError, ModelError, OpenR1Error
-from open_r1.generation.fake_server import FakeSettings, running_fake
 from open_r1.generation.judge_model import read_rating
 from open_r1.rewards import build_reward, get_reward_funcs, get_spec
 from open_r1.rewards.registry import source_of

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
-from open_r1.cli import rewards as command
+from open_r1.cli.main import build_parser
 from open_r1.errors import ConfigError, DataError
 from open_r1.rewards.registry import reward_specs
 from open_r1.rewards.settings import read_reward_settings, settings_class
 
 
 def run(*words: str) -> int:
-    parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
+    parser = build_parser("rewards")
     arguments = parser.parse_args(["rewards", *words])
     return arguments.run(arguments)
 

@@ -1,40 +1,24 @@
-"""`open-r1 sft` and `open-r1 grpo`: training, with the settings of TRL's dataclasses and ours."""
+"""What `open-r1 sft` and `open-r1 grpo` share: training, with the settings of TRL's dataclasses and ours."""
 
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import show, show_json, tell
-from open_r1.cli.options import add, add_verb
+from open_r1.cli.options import add
 
 if TYPE_CHECKING:
     from open_r1.training.parse import StageArguments, StageKind
 
-SUMMARIES: dict[StageKind, str] = {
-    "sft": "supervised fine-tuning on reasoning traces",
-    "grpo": "reinforcement learning from verifiable rewards",
-}
-EXAMPLE = (
-    "open-r1 {kind} --config recipes/tiny/{kind}.yaml --model_name_or_path DIR --dataset_name FILE --output_dir OUT"
-)
 
-
-def add_parser(subparsers: Any) -> None:
-    """Add a command for each kind of training."""
-    for kind, summary in SUMMARIES.items():
-        description = f"{summary[0].upper()}{summary[1:]}. Any setting of the recipe can be given as --key value."
-        parser = add_verb(subparsers, kind, summary, f"Example: {EXAMPLE.format(kind=kind)}", description)
-        add(parser, "config")
-        add(parser, "dry-run", help="check the settings and the data, show what was set, run nothing")
-        add(parser, "all", action="store_true", help="show the defaults too in a dry run")
-        if kind == "grpo":
-            text = "sample and score a few completions, report what would prevent learning, train nothing"
-            add(parser, "preflight", action="store_true", help=text)
-            add(parser, "json", help="print the result of --preflight as JSON")
-        add(parser, "settings", action="store_true", help="list every setting with its default, run nothing")
-        parser.set_defaults(run=partial(run, kind), takes_settings=True)
+def add_options(parser: Any) -> None:
+    """The options of either kind of training."""
+    parser.set_defaults(takes_settings=True)
+    add(parser, "config")
+    add(parser, "dry-run", help="check the settings and the data, show what was set, run nothing")
+    add(parser, "all", action="store_true", help="show the defaults too in a dry run")
+    add(parser, "settings", action="store_true", help="list every setting with its default, run nothing")
 
 
 def run(kind: StageKind, arguments: argparse.Namespace) -> int:
@@ -56,6 +40,16 @@ def run(kind: StageKind, arguments: argparse.Namespace) -> int:
     stage = run_training(parsed, tell)
     tell(f"{stage.steps} steps, model in {stage.folder}")
     return 0
+
+
+def train(kind: StageKind, script: Any, training: Any, model: Any) -> Any:
+    """The `FinishedStage` of dataclasses that the caller made; errors are those of the command."""
+    from open_r1.pipeline.training import check_arguments, run_training
+    from open_r1.training.parse import StageArguments
+
+    arguments = StageArguments.of_made(kind, script, training, model)
+    check_arguments(arguments)
+    return run_training(arguments, tell)
 
 
 def dry_run(parsed: StageArguments, shows_all: bool) -> int:

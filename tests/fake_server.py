@@ -1,6 +1,6 @@
 """A server that speaks OpenAI's chat API without a model, well or badly (`FAULTS`): for tests and benchmarks.
 
-python -m open_r1.generation.fake_server --port 8000 --latency 0.05 --fault status_500=0.1 --fault hang=0.01
+python tests/fake_server.py --port 8000 --latency 0.05 --fault status_500=0.1 --fault hang=0.01
 """
 
 from __future__ import annotations

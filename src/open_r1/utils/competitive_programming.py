@@ -1,5 +1,0 @@
-"""`open_r1.utils.competitive_programming` of Open-R1; see `open_r1.utils`."""
-
-from open_r1.utils.names import names_of
-
-__getattr__, __all__ = names_of(__name__)  # pyright: ignore[reportUnsupportedDunderAll]
