@@ -18,6 +18,7 @@ import torch
 from transformers import GenerationConfig
 
 from open_r1.errors import ModelError, RunError
+from open_r1.generation.precision import loading_dtype
 from open_r1.generation.protocol import Generator, Prompt, Sampling, encode_messages, to_messages
 from open_r1.generation.slots import Request, SlotEngine, sample_scores, supports
 from open_r1.hub.folders import check_model_path, without_template
@@ -53,7 +54,8 @@ class TransformersGenerator(Generator):
     ) -> TransformersGenerator:
         """The model and tokenizer of a local folder or Hub id, on the accelerator where there is one and may be used.
 
-        `hub` are transformers' settings of what is loaded: revision, trust_remote_code.
+        `hub` are transformers' settings of what is loaded: revision, dtype, trust_remote_code. Without a dtype it is the
+        saved one, or float32 on a processor that is slow with bfloat16.
         """
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils.logging import disable_progress_bar
@@ -62,13 +64,15 @@ class TransformersGenerator(Generator):
         check_model_path(str(folder))
         has_accelerator = torch.accelerator.is_available() and not use_cpu
         device = torch.accelerator.current_accelerator() if has_accelerator else None
+        hub = dict(hub or {})
+        dtype = loading_dtype(not has_accelerator, hub.pop("dtype", None))
         what = "tokenizer"
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **(hub or {}))
+            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **hub)
             if not tokenizer.chat_template:
                 raise without_template(str(folder))
             what = "model"
-            model = AutoModelForCausalLM.from_pretrained(folder, device_map=device, **(hub or {}))
+            model = AutoModelForCausalLM.from_pretrained(folder, device_map=device, dtype=dtype, **hub)
         except ModelError:
             raise
         except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
