@@ -51,6 +51,9 @@ GPUS = (
 )
 """NVIDIA's data sheets; the order is that in which a driver's name is looked up: the first whose `device` is in it."""
 
+EXAMPLE = "H100-80GB"
+MOST_GPUS = 1024
+"""GPUs of one machine at most; a larger number is a slip."""
 GROUP = re.compile(r"(?:(\d+)\s*[xX×*]\s*)?(.+)")
 
 
@@ -74,8 +77,15 @@ def find_gpu(name: str) -> GPU:
 
 def read_gpus(text: str) -> tuple[int, GPU]:
     """Number and kind of "8xH100-80GB", or one of "RTX4090". UsageError for another form or an unknown GPU."""
+    if text.strip().isdecimal():
+        raise UsageError(
+            f"--gpus {text} is a number without a kind of GPU; write for example {text}x{EXAMPLE}. "
+            f"Known: {', '.join(gpu.name for gpu in GPUS)}."
+        )
     match = GROUP.fullmatch(text.strip())
     count = int(match[1] or 1) if match else 0
-    if match is None or count < 1:
-        raise UsageError(f"--gpus {text!r} can't be read; write a number and a GPU, for example 8xH100-80GB.")
+    if match is None or not 1 <= count <= MOST_GPUS:
+        raise UsageError(
+            f"--gpus {text!r} can't be read; write a number from 1 to {MOST_GPUS} and a GPU, for example 8x{EXAMPLE}."
+        )
     return count, find_gpu(match[2])

@@ -46,11 +46,14 @@ def statuses(folder: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_a_pipeline_runs_as_dependent_jobs(cluster: Cluster, tmp_path: Path) -> None:
+    tmp_path /= "50% of #1"  # each of which means something to sbatch
+    tmp_path.mkdir()
     (tmp_path / "pipeline.yaml").write_text(RECIPE)
     ran = run(cluster, tmp_path, "--slurm", "--wait")
     assert ran.returncode == 0, ran.stderr
     jobs = dict(re.findall(r"/4 (\w+)\] job (\d+)", ran.stderr))
     assert f"job {jobs['base']} after {jobs['traces']}" in ran.stderr
+    assert "done in" in (tmp_path / "out" / "slurm.jobs" / f"base-{jobs['base']}.out").read_text()
     assert statuses(tmp_path) == dict.fromkeys(("problems", "traces", "base", "aside"), "done")
     assert (tmp_path / "out" / "base" / "model.safetensors").exists()
     again = run(cluster, tmp_path, "--slurm", "--wait")
@@ -63,7 +66,8 @@ def test_a_failed_stage_stops_those_that_wait_for_it_and_its_log_is_named(cluste
     assert run(cluster, tmp_path, "--until", "problems").returncode == 0
     made = tmp_path / "out" / "problems" / "sft.jsonl"
     kept = made.read_text()
-    made.write_text('{"prompt": "no solution"}\n')  # which the stage `traces` finds out alone
+    made.write_text('{"prompt": "no solution"}\n')  # which the stage `traces` finds out alone,
+    (made.parent / "made.json").unlink()  # as long as nothing says that the file was another
     failed = run(cluster, tmp_path, "--slurm", "--wait", "--until", "base")
     assert failed.returncode == 1
     (log,) = re.findall(r"stage 'traces' failed, see (\S+); not run: base;", failed.stderr)

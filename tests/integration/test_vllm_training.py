@@ -69,17 +69,20 @@ def check_agreement(steps: list[dict[str, Any]]) -> None:
     assert ratios == pytest.approx([1.0] * 11, abs=1e-3)
 
 
+def check_resuming(folder: Path, out: Path, *more: object) -> None:
+    """The run that `train` left in `out`, gone on with from its checkpoint at step 6, ends in the same weights."""
+    unbroken = read_json(out / "done.json")["weights"]
+    for gone in (out / "done.json", *out.glob("*model.safetensors"), *(out / "checkpoint-11").iterdir()):
+        gone.unlink()
+    (out / "checkpoint-11").rmdir()
+    check_agreement(train(folder, out, *more))
+    assert read_json(out / "done.json") == read_json(out / "done.json") | {"weights": unbroken, "resumed": True}
+
+
 def test_colocated_it_agrees_with_the_trainer_and_resumes_exactly(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     check_agreement(train(folder, out, "--vllm_mode", "colocate"))
-    unbroken = read_json(out / "done.json")["weights"]
-    for gone in ("done.json", "model.safetensors"):
-        (out / gone).unlink()
-    for file in (out / "checkpoint-11").iterdir():
-        file.unlink()
-    (out / "checkpoint-11").rmdir()
-    check_agreement(train(folder, out, "--vllm_mode", "colocate"))
-    assert read_json(out / "done.json") == read_json(out / "done.json") | {"weights": unbroken, "resumed": True}
+    check_resuming(folder, out, "--vllm_mode", "colocate")
 
 
 def test_by_a_server_of_its_own_it_agrees_with_the_trainer_and_leaves_no_process(folder: Path, tmp_path: Path) -> None:
@@ -90,11 +93,19 @@ def test_by_a_server_of_its_own_it_agrees_with_the_trainer_and_leaves_no_process
     assert "\nvllm_mode: " in settings and "\nvllm_server_base_url: null" in settings  # the recipe starts one again
 
 
-def test_an_adapter_reaches_the_engine_merged(folder: Path, tmp_path: Path) -> None:
-    lora = ["--use_peft", "true", "--lora_r", 8, "--lora_dropout", 0, "--lora_target_modules", "q_proj", "down_proj"]
-    check_agreement(
-        train(folder, tmp_path / "out", "--vllm_mode", "colocate", "--vllm_enable_sleep_mode", "true", *lora)
-    )
+LORA = "--use_peft true --lora_r 8 --lora_dropout 0 --lora_target_modules q_proj down_proj".split()
+
+
+def test_an_adapter_reaches_the_engine_merged_and_the_run_resumes_exactly(folder: Path, tmp_path: Path) -> None:
+    """Exactly, since merging leaves the model below the adapter as it is; adding and subtracting would not."""
+    out, words = tmp_path / "out", ["--vllm_mode", "colocate", "--vllm_enable_sleep_mode", "true", *LORA]
+    check_agreement(train(folder, out, *words))
+    check_resuming(folder, out, *words)
+
+
+def test_an_adapter_reaches_a_server_merged(folder: Path, tmp_path: Path) -> None:
+    check_agreement(train(folder, tmp_path / "out", "--vllm_mode", "server", *LORA))
+    assert not processes_with(str(folder / "model"))
 
 
 def processes_with(word: str) -> list[str]:

@@ -26,11 +26,10 @@ def run(kind: StageKind, arguments: argparse.Namespace) -> int:
     if arguments.settings:
         return list_settings(kind)
     tell(f"{kind}: loading the libraries")
-    from open_r1.pipeline.training import check_arguments, run_training
-    from open_r1.training.parse import parse_stage
+    from open_r1.pipeline.training import parse_training, run_training
 
-    parsed = parse_stage(kind, [*(["--config", str(arguments.config)] if arguments.config else []), *arguments.extra])
-    check_arguments(parsed)
+    recipe = ["--config", str(arguments.config)] if arguments.config else []
+    parsed = parse_training(kind, [*recipe, *arguments.extra])
     for notice in (*parsed.notices, *parsed.adaptations):
         tell(f"notice: {notice}")
     if arguments.dry_run:

@@ -5,8 +5,8 @@ examples:
   open-r1 launch --model OpenR1-Distill-7B --task sft --config distill --accelerator zero3 --dry-run
   open-r1 launch --model Qwen2.5-1.5B-Instruct --task grpo --config demo --accelerator zero2 --nodes 2 --slurm
 
-A dry run checks how the launch fits GPUs and machines, and prints the line that it would run; the recipe's own settings
-are checked by `open-r1 sft|grpo --config RECIPE --dry-run`. Settings of the recipe are changed by --args.
+A dry run checks how the launch fits GPUs and machines and all settings of the recipe, and prints the line that it would
+run; data and model are checked by `open-r1 sft|grpo --config RECIPE --dry-run`. --args changes settings of the recipe.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import show, tell
 from open_r1.cli.options import add
+from open_r1.configs.ranges import COUNT
 from open_r1.errors import UsageError
-from open_r1.gpus import find_gpu
+from open_r1.gpus import MOST_GPUS, read_gpus
 
 if TYPE_CHECKING:
     from open_r1.launch.recipe import LaunchRecipe
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 ACCELERATE_PORT, VLLM_PORT = 29500, 8000
 """The ports that accelerate and vLLM take by themselves."""
+SHOWN_MACHINES = 16
+"""Machines that a dry run prints a line for each of."""
 
 
 def add_options(parser: Any) -> None:
@@ -67,15 +70,18 @@ def run(arguments: argparse.Namespace) -> int:
         return run_slurm(arguments, recipe)
     from open_r1.launch.accelerate import count_gpus
 
-    gpus = count_gpus() if arguments.gpus is None else read_gpus(arguments.gpus)
+    gpus = count_gpus() if arguments.gpus is None else read_number_of_gpus(arguments.gpus)
     launch = read_launch(arguments, recipe, arguments.nodes, gpus)
     if arguments.dry_run:
+        check_recipe(launch)
         show_lines(launch)
         return 0
     if arguments.nodes > 1:
         raise UsageError(
             f"--nodes {arguments.nodes} can't be started from here; add --slurm, or --dry-run for the lines."
         )
+    if launch.layout.has_gpus and gpus > (here := count_gpus()):
+        raise UsageError(f"--gpus {arguments.gpus} is more than the {here} GPUs of this machine; take --gpus {here}.")
     words = launch.words()
     tell(f"accelerate launch {shlex.join(words)}")
     from open_r1.launch.node import run_node
@@ -97,14 +103,11 @@ def read_recipe_choice(arguments: argparse.Namespace) -> LaunchRecipe:
     return find_recipe(arguments.model, arguments.task, str(arguments.config), arguments.args)
 
 
-def read_gpus(text: str) -> int:
+def read_number_of_gpus(text: str) -> int:
     """The number of GPUs in "8" or, as `open-r1 plan` takes it, "8xH100". UsageError for anything else."""
-    number, _, kind = text.partition("x")
-    if not number.isdecimal():
-        raise UsageError(f"--gpus must be a number, as 8 or 8xH100, but is {text!r}.")
-    if kind:
-        find_gpu(kind)
-    return int(number)
+    if text.isdecimal() and int(text) > MOST_GPUS:
+        raise UsageError(f"--gpus must be from 0 to {MOST_GPUS} GPUs a machine, but is {text}.")
+    return int(text) if text.isdecimal() else read_gpus(text)[0]
 
 
 def read_launch(arguments: argparse.Namespace, recipe: LaunchRecipe, nodes: int, gpus: int) -> TrainingLaunch:
@@ -113,25 +116,39 @@ def read_launch(arguments: argparse.Namespace, recipe: LaunchRecipe, nodes: int,
 
     for name in ("nodes", "processes", "dp", "tp"):
         value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise UsageError(f"--{name} must be at least 1, but is {value}.")
+        if value is not None and value not in COUNT:
+            raise UsageError(f"--{name} must be {COUNT.in_words(value)}, but is {value}.")
     launch = plan_launch(recipe, arguments.accelerator, nodes, gpus, arguments.processes, arguments.dp, arguments.tp)
     for notice in launch.notices:
         tell(f"notice: {notice}")
     return launch
 
 
+def check_recipe(launch: TrainingLaunch) -> None:
+    """Check the training's settings as its own command does, for all processes of the launch; show the notices."""
+    from open_r1.pipeline.training import parse_training
+
+    recipe = launch.recipe
+    tell("launch: loading the libraries")
+    words = ["--config", str(recipe.path), *recipe.arguments, *launch.further]
+    for notice in parse_training(recipe.task, words, processes=launch.layout.processes).notices:
+        tell(f"notice: {notice}")
+
+
 def show_lines(launch: TrainingLaunch) -> None:
-    """The line of each machine, vLLM's first; addresses are left to whoever knows them."""
+    """The line of each machine, vLLM's first, or one for all of many; addresses are left to whoever knows them."""
     url = ""
     if launch.server is not None:
         from open_r1.launch.vllm_node import serve_words
 
         url = f"http://LAST-MACHINE:{VLLM_PORT}"
         show(shlex.join(serve_words(launch.recipe, launch.server, VLLM_PORT)))
-    for rank in range(launch.layout.nodes):
+    nodes = launch.layout.nodes
+    for rank in range(nodes) if nodes <= SHOWN_MACHINES else ["RANK"]:
         words = launch.words(str(rank), "FIRST-MACHINE", ACCELERATE_PORT, server_url=url)
         show(f"accelerate launch {shlex.join(words)}")
+    if nodes > SHOWN_MACHINES:
+        tell(f"RANK is the number of the machine, from 0 to {nodes - 1}")
 
 
 def run_slurm(arguments: argparse.Namespace, recipe: LaunchRecipe) -> int:
@@ -140,8 +157,9 @@ def run_slurm(arguments: argparse.Namespace, recipe: LaunchRecipe) -> int:
     from open_r1.launch.slurm import check_cluster, submit_script
 
     site = read_site(arguments.site)
-    gpus = site.gpus_per_node if arguments.gpus is None else read_gpus(arguments.gpus)
+    gpus = site.gpus_per_node if arguments.gpus is None else read_number_of_gpus(arguments.gpus)
     launch = read_launch(arguments, recipe, arguments.nodes, gpus)
+    check_recipe(launch)
     words = sbatch_words(arguments, site, gpus)
     if arguments.dry_run:
         named = f"{VARIABLE}={shlex.quote(str(arguments.site))} " if arguments.site else ""

@@ -1,8 +1,8 @@
 """What a recipe needs: memory by part, hours, and whether it fits.
 
-Compute what the training of a recipe needs on given GPUs, without loading anything: memory by part, tokens, steps,
-operations and hours; whether it fits, and the nearest change with which it does. A pipeline has a plan for each stage
-that trains.
+Compute what the training of a recipe needs on given GPUs, without loading a model: memory by part, tokens, steps,
+operations and hours; whether it fits, and the nearest change with which it does. All settings are checked as the
+training checks them. A pipeline has a plan for each stage that trains.
 
 examples:
   open-r1 plan recipes/OpenR1-Distill-7B/sft/config_distill.yaml --gpus 8xH100-80GB --accelerator zero3
@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.cli.console import show, show_json, table
+from open_r1.cli.console import show, show_json, table, tell
 from open_r1.cli.options import add
+from open_r1.configs.ranges import COUNT, Range
+from open_r1.errors import UsageError
 
 if TYPE_CHECKING:
-    from open_r1.launch.plan import Plan
+    from open_r1.launch.plan import Plan, Training
 
 GIB = 1 << 30
 
@@ -36,7 +39,13 @@ def add_options(parser: Any) -> None:
     add(parser, "set", help="change a setting of the recipe; of a pipeline: STAGE.KEY=VALUE")
     add(parser, "rows", help="rows of the training data, where they are not known", type=int, metavar="N")
     add(parser, "mean_tokens", help="mean tokens of a sample or completion (default: the most)", type=int, metavar="N")
-    add(parser, "prompt_tokens", help="tokens of a prompt (default: max_prompt_length)", type=int, metavar="N")
+    add(
+        parser,
+        "prompt_tokens",
+        help="tokens of a prompt (default: max_prompt_length, or the longest of a local file)",
+        type=int,
+        metavar="N",
+    )
     add(
         parser,
         "mfu",
@@ -50,13 +59,18 @@ def add_options(parser: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Plan on each of the GPUs, and show the first in full."""
     from open_r1.gpus import GPUS, read_gpus
+    from open_r1.launch.plan import plan_training, trainings_of
 
+    options = read_options(arguments)
     chosen, *others = arguments.gpus.split(",")
-    first = make_plans(arguments, chosen)
     count, gpu = read_gpus(chosen)
+    for other in others:
+        read_gpus(other)
+    trainings = trainings_of(arguments.recipe, arguments.set)
+    trainings = [check_settings(one, count * arguments.nodes) for one in trainings]
     if not others and not arguments.json:
         others = [f"{count}x{other.name}" for other in GPUS if other != gpu]
-    more = [make_plans(arguments, gpus) for gpus in others]
+    first, *more = [[plan_training(one, gpus, **options) for one in trainings] for gpus in (chosen, *others)]
     if arguments.json:
         plans = [plan.record() for group in (first, *more) for plan in group]
         hours = [plan.hours for plan in first if plan.hours is not None]
@@ -73,23 +87,37 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def make_plans(arguments: argparse.Namespace, gpus: str) -> list[Plan]:
-    """The plans of the recipe on these GPUs: one, or one for each stage of a pipeline that trains."""
-    from open_r1.errors import UsageError
-    from open_r1.launch.plan import plan, plan_pipeline
-    from open_r1.launch.plan.stages import is_pipeline
+def read_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of every plan. UsageError for a number that is out of range."""
+    names = ("nodes", "rows", "mean_tokens", "prompt_tokens", "mfu")
+    options = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    for name, value in options.items():
+        limits = Range(0, 1, open_low=True) if name == "mfu" else COUNT
+        if value not in limits:
+            raise UsageError(f"--{name} must be {limits.in_words(value)}, but is {value}.")
+    return options | {"accelerator": arguments.accelerator}
 
-    for name in ("nodes", "rows", "mean_tokens", "prompt_tokens", "mfu"):
-        value = getattr(arguments, name)
-        if value is not None and not (value > 0 and (name != "mfu" or value <= 1)):
-            span = "above 0 and at most 1" if name == "mfu" else "at least 1"
-            raise UsageError(f"--{name} must be {span}, but is {value}.")
-    options = {"accelerator": arguments.accelerator, "nodes": arguments.nodes, "rows": arguments.rows,
-               "mean_tokens": arguments.mean_tokens, "prompt_tokens": arguments.prompt_tokens, "gpus": gpus}  # fmt: skip
-    options |= {} if arguments.mfu is None else {"mfu": arguments.mfu}
-    if is_pipeline(arguments.recipe):
-        return plan_pipeline(arguments.recipe, arguments.set, **options)
-    return [plan(arguments.recipe, changes=arguments.set, **options)]
+
+def check_settings(training: Training, processes: int) -> Training:
+    """The training with the settings of its preset, all of them checked as its own command checks them.
+
+    A plan needs neither the model's name where a stage makes it, nor data or output_dir.
+    """
+    from open_r1.configs.reader import Setting
+    from open_r1.pipeline.training import parse_training
+
+    given = {setting.key for setting in training.settings}
+    names = ("model_name_or_path", "output_dir", *(() if "dataset_mixture" in given else ("dataset_name",)))
+    assumed = [Setting(name, "any", "default") for name in names]
+    tell(f"{training.name}: checking its settings")
+    with training.named():
+        parsed = parse_training(training.task, [], [*assumed, *training.settings], processes)
+    of_preset = [
+        Setting(name, parsed.given[name], origin)
+        for name, origin in parsed.origins.items()
+        if origin.startswith("preset ")
+    ]
+    return replace(training, settings=(*of_preset, *training.settings))
 
 
 def in_words(plan: Plan) -> str:

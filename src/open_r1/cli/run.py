@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from open_r1.cli.console import show, table, tell
 from open_r1.cli.options import add
-from open_r1.errors import ConfigError
+from open_r1.errors import ConfigError, RunError
 from open_r1.printable import duration
 
 GIB = 2**30
@@ -94,7 +94,11 @@ def show_stages(pipeline: Pipeline, selection: Selection, changes: list[str]) ->
     from open_r1.pipeline.runner import prepare_stage, read_states
 
     chosen, forced = selection.choose(pipeline.stages), selection.forced(pipeline.stages)
-    states = read_states(pipeline) | {name: f"in job {job}" for name, job in queued_jobs(pipeline).items()}
+    states = read_states(pipeline)
+    try:
+        states |= {name: f"in job {job}" for name, job in queued_jobs(pipeline).items()}
+    except RunError as error:
+        tell(f"notice: {error}")
     stages, edges = {stage.name: stage for stage in pipeline.stages}, edges_of(pipeline.stages)
     on_hub = [stage.name for stage in pipeline.stages if stage.reads_hub()]
     for stage in (stage for stage in pipeline.stages if stage.name not in on_hub):
@@ -114,13 +118,14 @@ def show_stages(pipeline: Pipeline, selection: Selection, changes: list[str]) ->
 
 def estimate_stages(pipeline: Pipeline, changes: list[str]) -> dict[str, str]:
     """What each stage that trains needs on GPUs, in words, where it can be said; see `open-r1 plan`."""
-    from open_r1.launch.plan.stages import kind_at, plan_stage, stages_of
+    from open_r1.launch.plan.planning import plan_training
+    from open_r1.launch.plan.stages import kind_at, stages_of, training_at
 
     written, found = stages_of(pipeline.path, changes), {}
     for stage in (stage for stage in pipeline.stages if kind_at(written, stage.name)):
         gpus = f"{stage.read_resources().gpus_per_node or 8}x{PLANNED_GPU}"
         try:
-            plan = plan_stage(stage.name, written, pipeline.path.parent, gpus=gpus)
+            plan = plan_training(training_at(stage.name, written, pipeline.path.parent), gpus)
         except Exception:  # noqa: BLE001 - a stage that no plan can be made for has none; its own checks are elsewhere
             continue
         hours = plan.durations and plan.durations.hours

@@ -179,7 +179,8 @@ def check_batch(training_values: dict[str, Any], num_processes: int) -> None:
         )
     if batch % group:
         nearest_batch = max(1, round(batch / group)) * group
-        groups = [size for size in range(2, batch + 1) if batch % size == 0]
+        halves = [size for size in range(1, math.isqrt(batch) + 1) if batch % size == 0]
+        groups = sorted({size for half in halves for size in (half, batch // half)} - {1})
         nearest_group = min(groups, key=lambda size: abs(size - group), default=None)
         by_group = f"num_generations = {nearest_group}, or " if nearest_group else ""
         raise ConfigError(

@@ -46,4 +46,4 @@ def check_limits(settings: Any) -> None:
         value = getattr(settings, one.name)
         if one.name in limits and value is not None and value not in limits[one.name]:
             name = one.metadata.get("flag") or one.name
-            raise ConfigError(f"{name} must be {limits[one.name].in_words()}, but is {value}.")
+            raise ConfigError(f"{name} must be {limits[one.name].in_words(value)}, but is {value}.")

@@ -27,10 +27,10 @@ class Range:
             return not (self.open_low if value == self.low else self.open_high)
         return self.low < value < self.high
 
-    def in_words(self) -> str:
-        """The range as messages name it: "at least 0 and below 1"."""
+    def in_words(self, value: float = 0) -> str:
+        """The range as the refusal of `value` names it: "at least 0 and below 1"; MOST only where the value is above."""
         low = f"above {self.low:g}" if self.open_low else f"at least {self.low:g}"
-        if self.high in (MOST, math.inf):
+        if self.high == math.inf or (self.high == MOST and not value > MOST):
             return low
         return f"{low} and {'below' if self.open_high else 'at most'} {self.high:.10g}"
 
@@ -64,7 +64,7 @@ def check_ranges(values: dict[str, Any], origins: dict[str, str], declared: Mapp
             if isinstance(number, float) and not math.isfinite(number):
                 raise ConfigError(f"{origins[key]}: {key} must be a finite number, but is {number}.")
         if key in ranges and isinstance(value, int | float) and value not in ranges[key]:
-            raise ConfigError(f"{origins[key]}: {key} must be {ranges[key].in_words()}, but is {value:g}.")
+            raise ConfigError(f"{origins[key]}: {key} must be {ranges[key].in_words(value)}, but is {value:.10g}.")
     max_steps = values.get("max_steps", -1)
     if max_steps != -1 and not 1 <= max_steps <= MOST:
         raise ConfigError(

@@ -77,32 +77,39 @@ def as_setting(key: str, value: Any, origin: str) -> Setting:
     return Setting(key, value, origin, parts=tuple(as_setting(str(name), item, origin) for name, item in items))
 
 
-def read_recipe(path: Path) -> list[Setting]:
-    """The settings of a recipe file, in its order; ConfigError, with the line, for what is not a YAML mapping."""
+def read_recipe(path: Path, what: str = "recipe", may_be_empty: bool = False) -> list[Setting]:
+    """The settings of a recipe, in its order; ConfigError, with the line, for what is not a YAML mapping.
+
+    Args:
+        what: What messages call the file, where it is not a recipe.
+        may_be_empty: Whether a file without settings, or of comments alone, has none instead of being refused.
+    """
     try:
         loader = Loader(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()
         if isinstance(node, yaml.MappingNode):
             return list(NodeReader(loader, str(path)).read(node, "").parts)
+        if may_be_empty and (node is None or node.tag == f"{PREFIX}null"):
+            return []
     except FileNotFoundError:
-        raise ConfigError(f"recipe '{path}' does not exist; check the path.") from None
+        raise ConfigError(f"{what} '{path}' does not exist; check the path.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe '{path}' can't be read: {error}; a recipe is a YAML text file.") from None
+        raise ConfigError(f"{what} '{path}' can't be read: {error}; it must be a YAML text file.") from None
     except ConfigError:
         raise
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"recipe '{path}{line}' is not YAML: {problem}; correct that line.") from None
+        raise ConfigError(f"{what} '{path}{line}' is not YAML: {problem}; correct that line.") from None
     kinds = {type(None): "is empty", yaml.SequenceNode: "contains a list"}
     kind = kinds.get(type(node), "contains a single value")
-    raise ConfigError(f"recipe '{path}' {kind}; it must be a YAML mapping of 'key: value' lines.")
+    raise ConfigError(f"{what} '{path}' {kind}; it must be a YAML mapping of 'key: value' lines.")
 
 
-def read_values(path: Path) -> dict[str, Any]:
+def read_values(path: Path, what: str = "recipe") -> dict[str, Any]:
     """The settings of a recipe file by key, without their lines; ConfigError as of `read_recipe`."""
-    return {setting.key: setting.value for setting in read_recipe(path)}
+    return {setting.key: setting.value for setting in read_recipe(path, what)}
 
 
 class NodeReader:

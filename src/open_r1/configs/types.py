@@ -167,7 +167,7 @@ def read_record(record: type[Record], settings: Sequence[Setting], what: str, or
         limits = ranges.get(setting.key)
         if limits and isinstance(value, int | float) and value not in limits:
             raise ConfigError(
-                f"{place_of(setting.origin, what)}{setting.key} must be {limits.in_words()}, but is {value}."
+                f"{place_of(setting.origin, what)}{setting.key} must be {limits.in_words(value)}, but is {value}."
             )
     for name, one in known.items():
         if name not in values and one.default is MISSING and one.default_factory is MISSING:

@@ -25,7 +25,7 @@ from open_r1.data.sources import as_rows
 from open_r1.data.trace_rewards import RewardChoice, TraceReward, to_columns
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation import EndpointsGone
-from open_r1.generation.judge_model import SCOPES, Case, JudgeModel
+from open_r1.generation.judge_model import SCOPES, JudgeModel, Question, same_answer_question
 from open_r1.records import Outcome
 from open_r1.rewards.answer_reward import AnswerReward
 from open_r1.rewards.base import NOT_APPLICABLE
@@ -139,13 +139,13 @@ class TraceVerifier:
         findings: list[Finding],
     ) -> list[Finding]:
         """The findings with the judge's verdicts in place of those that it was to be asked about."""
-        asked: dict[int, Case] = {}
+        asked: dict[int, Question] = {}
         by_answer = (None, *(reward.name for reward in self.rewards if reward.spec.kind == "answer"))
         for index, (row, text, finding) in enumerate(zip(rows, texts, findings, strict=True)):
             gold, visible = gold_of(row, self.settings.solution_column), visible_part(text or "").strip()
             is_asked = finding.verified_by in by_answer and finding.verify_reason in SCOPES[judge.scope]
             if is_asked and gold is not None and visible:
-                asked[index] = Case(text_of(problem_of(row)), str(gold), visible)
+                asked[index] = same_answer_question(text_of(problem_of(row)), str(gold), visible)
         for index, verdict in zip(asked, judge.judge(list(asked.values())), strict=True):
             if verdict is not None:
                 reason, by = ("judged_correct" if verdict else "judged_wrong"), f"judge:{judge.name}"

@@ -6,20 +6,18 @@ word; where both say something and differ, the launch is refused.
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
+import math
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from open_r1.configs.checks import check_batch
-from open_r1.configs.reader import Setting, read_recipe, read_values
-from open_r1.errors import ConfigError, UsageError, nearest
-from open_r1.launch.recipe import LaunchRecipe, last_of, roots, shown
-
-DEEPSPEED, FSDP = "DEEPSPEED", "FSDP"
-DEVICE_LIMIT_S = 20
+from open_r1.configs.reader import read_values
+from open_r1.errors import ConfigError, UsageError
+from open_r1.launch.accelerate_file import DEEPSPEED, FSDP, AccelerateFile
+from open_r1.launch.recipe import LaunchRecipe, WrittenSettings, last_of, shown
 
 SAME_IN_DEEPSPEED = {
     "gradient_accumulation_steps": ("gradient_accumulation_steps", 1),
@@ -49,45 +47,11 @@ class Layout:
         return self.nodes * self.processes_per_node
 
 
-@dataclass(frozen=True)
-class AccelerateFile:
-    """One of accelerate's configuration files."""
+def check_agreement(file: AccelerateFile, recipe: WrittenSettings, layout: Layout) -> None:
+    """ConfigError for the first thing that the file and the recipe both set, and set differently.
 
-    path: Path
-
-    @cached_property
-    def settings(self) -> dict[str, Setting]:
-        """Its settings, those of DeepSpeed and FSDP beside the others."""
-        found = {setting.key: setting for setting in read_recipe(self.path)}
-        parts = [part for name in ("deepspeed_config", "fsdp_config") if name in found for part in found[name].parts]
-        return found | {part.key: part for part in parts}
-
-    def value(self, name: str, default: Any = None) -> Any:
-        """A setting's value, `default` where the file does not have it or leaves it to the training ("auto")."""
-        setting = self.settings.get(name)
-        return default if setting is None or setting.value in (None, "auto") else setting.value
-
-    @property
-    def kind(self) -> str:
-        """accelerate's distributed_type, as MULTI_GPU, FSDP or DEEPSPEED."""
-        return str(self.value("distributed_type", "NO"))
-
-
-def find_accelerate_file(name: str) -> AccelerateFile:
-    """A file by its path or, for those in `recipes/accelerate_configs`, its name. UsageError names the nearest."""
-    if name.endswith((".yaml", ".yml")):
-        if not Path(name).is_file():
-            raise UsageError(f"accelerate's file '{name}' does not exist; check the path.")
-        return AccelerateFile(Path(name))
-    known = {path.stem: path for root in reversed(roots("recipes/accelerate_configs")) for path in root.glob("*.yaml")}
-    if name not in known:
-        names = ", ".join(sorted(known))
-        raise UsageError(f"unknown accelerator '{name}'{nearest(name, known)} Known: {names}, or a YAML file.")
-    return AccelerateFile(known[name])
-
-
-def check_agreement(file: AccelerateFile, recipe: LaunchRecipe, layout: Layout) -> None:
-    """ConfigError for the first thing that the file and the recipe both set, and set differently."""
+    UsageError where the file is for another number of machines.
+    """
     choose_precision(file, recipe, layout)
     for ours, given, theirs, wanted in differences(file, recipe):
         raise ConfigError(
@@ -100,14 +64,26 @@ def check_agreement(file: AccelerateFile, recipe: LaunchRecipe, layout: Layout) 
             f"{shown(file.path)} has fsdp_activation_checkpointing, and the recipe gradient_checkpointing, which do the "
             "same; keep one of them."
         )
+    bits = next((key for key in ("load_in_4bit", "load_in_8bit") if recipe.is_on(key)), None)
+    if bits and (file.kind == FSDP or (file.kind == DEEPSPEED and file.value("zero_stage", 2) == 3)):
+        raise ConfigError(
+            f"{recipe.origin(bits)} sets {bits}, but by {shown(file.path)} the weights are divided, which quantized ones "
+            "can't be; use ddp or zero2."
+        )
+    machines = file.value("num_machines", 1)
+    if machines not in (1, layout.nodes):
+        raise UsageError(
+            f"{shown(file.path)} says num_machines: {machines}, but --nodes gives {layout.nodes} that train; make them the "
+            "same."
+        )
 
 
-def differences(file: AccelerateFile, recipe: LaunchRecipe) -> Iterator[tuple[str, Any, str, Any]]:
+def differences(file: AccelerateFile, recipe: WrittenSettings) -> Iterator[tuple[str, Any, str, Any]]:
     """What DeepSpeed's settings and the recipe's say differently: place and value of each."""
     if file.kind != DEEPSPEED:
         return
     own = file.value("deepspeed_config_file")
-    values = read_values(Path(own)) if own else {key: file.value(key) for key in SAME_IN_DEEPSPEED}
+    values = read_values(Path(own), "DeepSpeed's file") if own else {key: file.value(key) for key in SAME_IN_DEEPSPEED}
     for key, (name, default) in SAME_IN_DEEPSPEED.items():
         given, wanted = values.get(key), recipe.value(name, default)
         if given not in (None, "auto", wanted) and wanted is not None:
@@ -115,7 +91,7 @@ def differences(file: AccelerateFile, recipe: LaunchRecipe) -> Iterator[tuple[st
             yield f"{place} ({key})", given, f"{recipe.origin(name)} ({name})", wanted
 
 
-def choose_precision(file: AccelerateFile, recipe: LaunchRecipe, layout: Layout) -> str:
+def choose_precision(file: AccelerateFile, recipe: WrittenSettings, layout: Layout) -> str:
     """accelerate's --mixed_precision: the recipe's, where it says something; on a CPU none unless the recipe asks for it."""
     given = str(file.value("mixed_precision", "no"))
     switches = {name: recipe.is_on(name) for name in ("bf16", "fp16") if recipe.value(name) is not None}
@@ -132,7 +108,7 @@ def choose_precision(file: AccelerateFile, recipe: LaunchRecipe, layout: Layout)
     return given
 
 
-def check_world_size(recipe: LaunchRecipe, layout: Layout) -> None:
+def check_world_size(recipe: WrittenSettings, processes: int) -> None:
     """ConfigError where GRPO's groups don't fill the generation batch of that many processes, with the nearest that do."""
     if recipe.task != "grpo":
         return
@@ -146,16 +122,16 @@ def check_world_size(recipe: LaunchRecipe, layout: Layout) -> None:
         "generation_batch_size": recipe.value("generation_batch_size"),
     }
     try:
-        check_batch(values, layout.processes)
+        check_batch(values, processes)
     except ConfigError as error:
-        near = nearest_processes(values, layout.processes)
+        near = nearest_processes(values, processes)
         advice = f" With these settings {last_of(list(map(str, near)))} processes are possible." if near else ""
-        raise ConfigError(f"{layout.processes} processes don't fit {shown(recipe.path)}: {error}{advice}") from None
+        raise ConfigError(f"{processes} processes don't fit the recipe: {error}{advice}") from None
     whole = values["generation_batch_size"]
-    if whole is not None and whole % (a_device * layout.processes):
+    if whole is not None and whole % (a_device * processes):
         raise ConfigError(
             f"generation_batch_size = {whole} is not a multiple of {a_device} completions a device × "
-            f"{layout.processes} processes = {a_device * layout.processes}; leave it out, or choose a multiple."
+            f"{processes} processes = {a_device * processes}; leave it out, or choose a multiple."
         )
 
 
@@ -165,9 +141,9 @@ def nearest_processes(values: dict[str, Any], processes: int) -> list[int]:
     group, a_process = values["num_generations"], values["per_device_train_batch_size"] * steps
     if values["generation_batch_size"] is not None or group < 2:
         return []
-    fits = [count for count in range(1, processes + group + 1) if a_process * count % group == 0]
-    below, above = [count for count in fits if count < processes], [count for count in fits if count > processes]
-    return [*below[-1:], *above[:1]]
+    every = group // math.gcd(a_process, group)
+    below = processes // every * every
+    return [count for count in (below, below + every) if count]
 
 
 def accelerate_words(
@@ -204,12 +180,9 @@ def accelerate_words(
     return [*words, *recipe.words(), *further]
 
 
-def count_gpus() -> int:
-    """The NVIDIA GPUs of this machine, as the driver lists them; 0 where there is none."""
-    try:
-        ran = subprocess.run(
-            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=DEVICE_LIMIT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return len(ran.stdout.splitlines()) if ran.returncode == 0 else 0
+def count_gpus(environment: Mapping[str, str] = os.environ) -> int:
+    """The NVIDIA GPUs that a training can use here: those of the driver which CUDA_VISIBLE_DEVICES leaves."""
+    from open_r1.launch.doctor.accelerators import find_gpus
+
+    count, visible = len(find_gpus()[0]), environment.get("CUDA_VISIBLE_DEVICES")
+    return count if visible is None else min(count, sum(one.strip() not in ("", "-1") for one in visible.split(",")))

@@ -7,8 +7,8 @@ them (`open_r1.training.parse`), which needs torch.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,24 +25,17 @@ PACKAGE = Path(open_r1.__file__).parent
 CHECKOUT = PACKAGE.parents[1]
 
 
-@dataclass(frozen=True)
-class LaunchRecipe:
-    """A recipe with what the command line adds to it.
-
-    Args:
-        arguments: Settings of the command line, as `--key=value` words.
-    """
+class WrittenSettings:
+    """A training's settings as they are written: each from where it was last given, under its present name."""
 
     task: Task
-    path: Path
-    arguments: tuple[str, ...] = field(default=())
+    written: Sequence[Setting]
 
     @cached_property
     def settings(self) -> dict[str, Setting]:
-        """Each setting under its present name, from where it was last given."""
-        written = [*read_recipe(self.path), *read_flags(self.arguments)]
+        """The settings by name."""
         renames = {name: rename.new for name, rename in RENAMES.items() if rename.new}
-        return {renames.get(setting.key, setting.key): setting for setting in written}
+        return {renames.get(setting.key, setting.key): setting for setting in self.written}
 
     def value(self, name: str, default: Any = None) -> Any:
         """A setting's value, `default` where it is neither in the recipe nor on the command line."""
@@ -77,6 +70,24 @@ class LaunchRecipe:
         """Whether it asks for a CPU, also beside a GPU."""
         return self.is_on("use_cpu")
 
+
+@dataclass(frozen=True)
+class LaunchRecipe(WrittenSettings):
+    """A recipe with what the command line adds to it.
+
+    Args:
+        arguments: Settings of the command line, as `--key=value` words.
+    """
+
+    task: Task
+    path: Path
+    arguments: tuple[str, ...] = ()
+
+    @cached_property
+    def written(self) -> list[Setting]:  # type: ignore[override]
+        """The recipe's settings, then the command line's."""
+        return [*read_recipe(self.path), *read_flags(self.arguments)]
+
     @property
     def wants_vllm_node(self) -> bool:
         """Whether its samples come from a server of vLLM that the launch has to start."""
@@ -104,7 +115,8 @@ def open_recipe(path: Path, task: str | None, arguments: str) -> LaunchRecipe:
     """A recipe that is named by its file; its task is that of its folder or name. UsageError where it has none."""
     if not path.is_file():
         raise ConfigError(f"recipe '{path}' does not exist; name a YAML file, or --model, --task and --config.")
-    of_file = next((one for one in TASKS if one in (path.parent.name, path.stem)), None)
+    check_trains(path, read_recipe(path))
+    of_file = task_of(path)
     named = task or of_file
     if of_file and named != of_file and check_task(str(named)):
         raise UsageError(
@@ -113,6 +125,24 @@ def open_recipe(path: Path, task: str | None, arguments: str) -> LaunchRecipe:
     if named is None:
         raise UsageError(f"neither the folder nor the name of '{path}' says what it trains; add --task sft or grpo.")
     return LaunchRecipe(check_task(named), path, split(arguments))
+
+
+PASS_RATES = ("pass_rate_min", "pass_rate_max", "low_reward_threshold", "high_reward_threshold", "prompt_template")
+"""Settings that only recipes of pass rates have."""
+
+
+def check_trains(path: Path, settings: Iterable[Setting]) -> None:
+    """UsageError for a recipe of pass rates, which has much in common with one of GRPO."""
+    if found := next((one for one in settings if one.key in PASS_RATES), None):
+        raise UsageError(
+            f"'{path}' trains nothing: it measures pass rates ({found.key}, {found.origin}), which is sampling and scoring. "
+            f"`open-r1 data pass-rate --config {path}` runs it, and with --dry-run says what it would sample."
+        )
+
+
+def task_of(path: Path) -> Task | None:
+    """What a recipe trains by the name of its folder, or its own; None where neither says it."""
+    return next((one for one in TASKS if one in (path.parent.name, path.stem)), None)
 
 
 def find_recipe(model: str, task: str, name: str, arguments: str) -> LaunchRecipe:
@@ -144,11 +174,14 @@ def check_task(task: str) -> Task:
 
 
 def split(arguments: str) -> tuple[str, ...]:
-    """The words of `--args`. ConfigError for a quote that is not closed."""
+    """The words of `--args`. ConfigError for a quote that is not closed, and for a second recipe."""
     try:
-        return tuple(shlex.split(arguments))
+        words = tuple(shlex.split(arguments))
     except ValueError as error:
         raise ConfigError(f"--args {arguments!r} can't be read: {error}; close the quote.") from None
+    if any(setting.key == "config" for setting in read_flags(words)):
+        raise UsageError("--args names a second recipe by --config; leave it out, and give its settings one by one.")
+    return words
 
 
 def last_of(words: Sequence[str]) -> str:

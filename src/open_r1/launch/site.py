@@ -7,8 +7,8 @@
     environment: {HF_HOME: $SCRATCH/huggingface}
     flags: [--exclusive, --constraint=h100]
 
-Every key may be left out, and so may the file. `python -m open_r1.launch.site` prints the shell lines that prepare a
-job: the modules and the environment.
+Every key may be left out, and so may the file; an empty one says nothing. `python -m open_r1.launch.site` prints the shell
+lines that prepare a job: the modules and the environment.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def read_site(file: Path | None = None, environment: Mapping[str, str] = os.envi
     path = named or SITE_FILE
     if named is None and not path.exists():
         return Site()
-    site = read_record(Site, read_recipe(path), "", str(path))
+    site = read_record(Site, read_recipe(path, "site file", may_be_empty=True), "", str(path))
     for flag in site.flags:
         if not flag.startswith("-"):
             raise ConfigError(f"{path}: '{flag}' is not a flag; {NOT_A_FLAG}.")

@@ -62,7 +62,7 @@ class SlurmJob:
     stop_before_s: int = 300
 
     def flags(self, site: Site) -> list[str]:
-        """sbatch's flags; those of the site come last, and count where both name one."""
+        """sbatch's flags, as a script has them; those of the site come last, and count where both name one."""
         gpus = site.gpus_per_node if self.gpus_per_node is None else self.gpus_per_node
         output = "%x-%A_%a.out" if self.array else "%x-%j.out"
         return [
@@ -73,7 +73,7 @@ class SlurmJob:
             *([f"--time={self.time_limit}"] if self.time_limit else []),
             *([f"--array=0-{self.array - 1}"] if self.array else []),
             *([f"--dependency=afterok:{':'.join(self.after)}", "--kill-on-invalid-dep=yes"] if self.after else []),
-            f"--output={self.logs.resolve() / output}",
+            shlex.quote(f"--output={str(self.logs.resolve()).replace('%', '%%')}/{output}"),
             "--open-mode=append",
             "--requeue",
             f"--signal=B:TERM@{self.stop_before_s}",

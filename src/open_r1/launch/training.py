@@ -9,14 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from open_r1.errors import UsageError
-from open_r1.launch.accelerate import (
-    AccelerateFile,
-    Layout,
-    accelerate_words,
-    check_agreement,
-    check_world_size,
-    find_accelerate_file,
-)
+from open_r1.launch.accelerate import Layout, accelerate_words, check_agreement, check_world_size
+from open_r1.launch.accelerate_file import AccelerateFile, find_accelerate_file
 from open_r1.launch.recipe import LaunchRecipe, last_of, shown
 
 
@@ -88,9 +82,12 @@ def plan_launch(
     elif (data_parallel or 1) > 1 or (tensor_parallel or 1) > 1:
         notices = ("--dp and --tp are vLLM's, which this recipe does not use: they change nothing",)
     on_cpu = recipe.on_cpu or not gpus
+    if not on_cpu and processes is not None and processes > gpus:
+        raise UsageError(f"--processes {processes} is more than a machine's {gpus} GPUs, and each trains in one process; "
+                         f"take --processes {gpus}.")  # fmt: skip
     layout = Layout(nodes - (server is not None), processes or (1 if on_cpu else gpus), has_gpus=not on_cpu)
     check_agreement(file, recipe, layout)
-    check_world_size(recipe, layout)
+    check_world_size(recipe, layout.processes)
     if recipe.is_on("use_vllm") and recipe.task == "grpo" and recipe.value("vllm_mode", "colocate") == "colocate":
         check_tensor_parallel(tensor_parallel or recipe.count("vllm_tensor_parallel_size", 1), layout)
     return TrainingLaunch(recipe, file, layout, server, further, notices)
@@ -100,7 +97,7 @@ def check_tensor_parallel(size: int, layout: Layout) -> None:
     """UsageError where vLLM beside the trainer, over `size` processes, can't divide them. Leans on TRL 1.16's rule."""
     world = layout.processes
     if world % size:
-        fitting = [number for number in range(1, world + 1) if not world % number]
+        fitting = [number for number in range(1, layout.processes_per_node + 1) if not world % number]
         raise UsageError(
             f"vLLM beside the trainer spreads the model over {size} processes, which do not divide the {world} that train; "
             f"take --tp {last_of([str(number) for number in fitting])}."

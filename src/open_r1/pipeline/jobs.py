@@ -30,7 +30,7 @@ from open_r1.pipeline.stage import Stage, naming_stage
 from open_r1.rundir import RunDir
 
 FOLDER = "slurm.jobs"  # no stage can have this name
-POLL_S = 5.0
+POLL_S, PATIENCE_S = 5.0, 600.0
 
 
 def plan_jobs(
@@ -121,19 +121,32 @@ def submit_jobs(pipeline: Pipeline, jobs: Sequence[SlurmJob], site: Site, report
 
 
 def queued_jobs(pipeline: Pipeline) -> dict[str, str]:
-    """The stages whose jobs are queued or run, with their numbers."""
+    """The stages whose jobs are queued or run, with their numbers. RunError where Slurm does not say."""
     jobs = {name: entry["job"] for name, entry in read_entries(pipeline).items() if entry.get("job")}
     if not jobs or shutil.which("squeue") is None:
         return {}
-    present = set(run_slurm("squeue", "--noheader", "--format=%i").stdout.split())
+    ran = run_slurm("squeue", "--noheader", "--format=%i")
+    if ran.returncode:
+        said = " ".join(ran.stderr.split()) or "nothing"
+        raise RunError(f"squeue fails, so it is not known which jobs of '{pipeline.output_dir}' run; it said: {said}")
+    present = set(ran.stdout.split())
     return {name: job for name, job in jobs.items() if job in present}
 
 
 def wait_for_jobs(pipeline: Pipeline, submitted: Mapping[str, str], report: Report, every_s: float = POLL_S) -> None:
-    """Wait until none of the submitted jobs is queued; RunError, with its log, for a stage that failed."""
-    edges, reported = edges_of(pipeline.stages), set()
+    """Wait until none of the submitted jobs is queued; RunError, with its log, for a stage that failed.
+
+    A controller that does not answer is asked again for `PATIENCE_S`.
+    """
+    edges, reported, patience_s = edges_of(pipeline.stages), set(), PATIENCE_S
     while True:
-        queued = queued_jobs(pipeline)
+        try:
+            queued, patience_s = queued_jobs(pipeline), PATIENCE_S
+        except RunError:
+            if (patience_s := patience_s - every_s) < 0:
+                raise
+            time.sleep(every_s)
+            continue
         done = {name for name in edges if RunDir(pipeline.output_dir / name).is_done()}
         for name in (name for name in edges if name in submitted and name in done - reported and name not in queued):
             report(f"{name} is done")

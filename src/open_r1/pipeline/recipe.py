@@ -55,7 +55,7 @@ def read_pipeline(
         raise ConfigError(f"{path}: 'stages' must be a mapping of stage names to their settings, but is empty.")
     chosen_seed = settings.seed if seed is None else seed
     if chosen_seed not in SEED:
-        raise ConfigError(f"--seed must be {SEED.in_words()}, but is {chosen_seed}.")
+        raise ConfigError(f"--seed must be {SEED.in_words(chosen_seed)}, but is {chosen_seed}.")
     entries = next(entry.parts for entry in written if entry.key == "stages")
     stages = order_stages([_build_stage(entry, path.parent) for entry in entries], str(path))
     before: dict[str, Stage] = {}

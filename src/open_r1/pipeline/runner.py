@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -118,7 +118,7 @@ def prepare_run(pipeline: Pipeline, selection: Selection, report: Report, overwr
 def prepare_stage(pipeline: Pipeline, stage: Stage) -> Any:
     """What a stage prepared; refuses what can be seen before it runs."""
     with naming_stage(stage.name):
-        stage.check_rows({one.name: one for one in pipeline.stages})
+        stage.check_inputs({one.name: one for one in pipeline.stages})
     return stage.prepare(pipeline.output_dir, pipeline.seed)
 
 
@@ -142,15 +142,18 @@ def _check_awaited(pipeline: Pipeline, chosen: set[str], states: dict[str, str])
 
 
 def remove_stage(pipeline: Pipeline, name: str) -> None:
-    """Remove what a stage has made; RunFolderError while another process runs it."""
-    folder = pipeline.output_dir / name
+    """Remove what a stage has made, all of it or nothing; RunFolderError while another process runs it."""
+    folder, removed = pipeline.output_dir / name, pipeline.output_dir / f".{name}.removed"
     if folder.is_symlink():
         raise RunFolderError(
             f"'{folder}' is a link, and what it leads to may be needed elsewhere; remove the link first."
         )
     if folder.exists():
         with hold_file(folder, "another --output_dir"):
-            shutil.rmtree(folder)
+            if removed.exists():  # of a process that was killed below
+                shutil.rmtree(removed)
+            folder.rename(removed)  # a kill leaves no half of a finished stage
+            shutil.rmtree(removed)
 
 
 def read_entries(pipeline: Pipeline) -> dict[str, dict[str, Any]]:
@@ -221,6 +224,9 @@ def run_stage(pipeline: Pipeline, index: int, fingerprint: str, prepared: Any, p
     run.path.parent.mkdir(parents=True, exist_ok=True)
     with hold_file(run.path, "another --output_dir"):
         if run.is_done() and not stage.always:
+            if not (run.path / MADE).exists():  # killed between the stage's own marker and these records
+                facts = read_json(run.done)
+                _record(stage, context, describe_inputs(stage, context.root), facts, facts.get("seconds", 0.0))
             _check_made(run, stage)
             report(f"already done in {run.path}")
             progress.mark(index, "done", read_json(run.done).get("seconds", 0.0))
@@ -246,10 +252,14 @@ def _run_and_record(stage: Stage, context: Context, mark: Callable[..., None]) -
     seconds = time.monotonic() - started
     if not stage.resumes:
         write_json(run.done, {"seconds": round(seconds, 1), **facts})
-    write_json(run.path / MADE, _hash_made(run, stage))
-    record_origin(stage, context, inputs, facts, seconds)
+    _record(stage, context, inputs, facts, seconds)
     mark("done", seconds)
     context.report(f"done in {seconds:.1f} s")
+
+
+def _record(stage: Stage, context: Context, inputs: Sequence[Any], facts: Mapping[str, Any], seconds: float) -> None:
+    record_origin(stage, context, inputs, facts, seconds)
+    write_json(context.run.path / MADE, _hash_made(context.run, stage))
 
 
 MADE = "made.json"  # hashes of what a finished stage made, so that a file changed afterwards is noticed
@@ -260,8 +270,6 @@ def _hash_made(run: RunDir, stage: Stage) -> dict[str, str]:
 
 
 def _check_made(run: RunDir, stage: Stage) -> None:
-    if not (run.path / MADE).exists():  # killed between the stage's own marker and this record
-        write_json(run.path / MADE, _hash_made(run, stage))
     made, found = read_json(run.path / MADE), _hash_made(run, stage)
     if changed := [name for name in made if made[name] != found.get(name)]:
         raise RunFolderError(

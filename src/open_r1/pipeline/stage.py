@@ -23,7 +23,7 @@ from open_r1.configs.types import read_record
 from open_r1.data.sources import open_rows
 from open_r1.data.sources.local import is_local_name
 from open_r1.errors import ConfigError, DataError, UsageError
-from open_r1.hub.folders import find_files, looks_local, model_files
+from open_r1.hub.folders import check_model_path, find_files, looks_local, model_files
 from open_r1.rundir import RunDir, hash_files
 
 StageName = NewType("StageName", str)
@@ -143,7 +143,13 @@ class Stage(ABC):
     def read_resources(self) -> Resources:
         """What the stage's job asks for. ConfigError, with the line, for what can't be asked for."""
         written = self.setting("resources") or as_setting("resources", self.resources, "")
-        return read_record(Resources, written.parts, f"stage '{self.name}': resources", written.origin)
+        resources = read_record(Resources, written.parts, f"stage '{self.name}': resources", written.origin)
+        if not re.fullmatch(r"[\w:-]*", resources.time_limit):
+            raise ConfigError(
+                f"{written.origin}: stage '{self.name}': resources: time_limit must be as sbatch takes it, as 2-00:00:00, "
+                f"but is {resources.time_limit!r}."
+            )
+        return resources
 
     def settings(self) -> dict[str, Any]:
         """The settings that decide what the stage makes."""
@@ -175,11 +181,19 @@ class Stage(ABC):
         path = Path(self.place(value, Path()))
         return open_rows(str(path)).columns if path.exists() else None
 
-    def check_rows(self, before: Mapping[str, Stage]) -> None:
-        """DataError for an input of rows of the user's own that has none; kinds refuse columns that they can't use."""
-        for value in (getattr(self, key) for key, file in self.reads.items() if file.endswith(".jsonl")):
-            if isinstance(value, str) and value in self.given():
-                self.columns_of(value, before)
+    def check_inputs(self, before: Mapping[str, Stage]) -> None:
+        """UsageError for an own file without rows or an own folder without a model; kinds add columns they can't use."""
+        for key, file in self.reads.items():
+            value = getattr(self, key)
+            if value and value in self.given() and value not in self.needs():
+                self.check_own(value, file)
+
+    def check_own(self, value: str, file: str) -> None:
+        """UsageError for an input of the user's own that can't be used in place of the `file` of a stage."""
+        if file == WEIGHTS:
+            check_model_path(self.place(value, Path()))
+        elif file.endswith(".jsonl"):
+            self.columns_of(value, {})
 
     def reads_hub(self) -> bool:
         """Whether `prepare` reads a data set of the Hub, which a dry run does not."""

@@ -9,10 +9,12 @@ The problems are loaded and checked before training begins; afterwards the train
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from open_r1.configs.reader import Setting
 from open_r1.errors import ConfigError
 from open_r1.hub.card import write_own_card
 from open_r1.pipeline.rollout_server import rollout_servers
@@ -21,10 +23,32 @@ from open_r1.processes.ranks import is_main_process
 if TYPE_CHECKING:
     from open_r1.evaluation import Plan
     from open_r1.evaluation.benchmarks import Benchmark
-    from open_r1.training.parse import StageArguments
+    from open_r1.training.parse import StageArguments, StageKind
 
 FOLDER = "eval"
 SHOW_EVERY_S = 10.0
+
+
+def parse_training(
+    kind: StageKind, words: Sequence[str], overrides: Sequence[Setting] = (), processes: int | None = None
+) -> StageArguments:
+    """The settings of a training by `parse_stage`, with its rewards, benchmarks and callbacks checked.
+
+    Args:
+        processes: Those of a launch elsewhere, for which the settings are only checked; this process's environment stays as
+            it is.
+    """
+    from open_r1.training.parse import parse_stage
+
+    before = dict(os.environ)
+    try:
+        parsed = parse_stage(kind, words, overrides, processes)
+        check_arguments(parsed)
+    finally:
+        if processes is not None:
+            os.environ.clear()
+            os.environ.update(before)
+    return parsed
 
 
 def check_arguments(arguments: StageArguments) -> None:

@@ -123,6 +123,19 @@ def _say_course(metrics: Sequence[Mapping[str, Any]], key: str, label: str, unit
     return f"{label} {say_number(first)} → {say_number(last)}{unit}"
 
 
+def say_alarms(run: TrainingRun) -> list[str]:
+    """`Alarm at step 12: entropy fell …` for each alarm of a training, in the order in which they were raised."""
+    found = [(number_of(row.get("step")), text_of(row.get("text"))) for row in run.metrics if row.get("alarm")]
+    return [f"Alarm at step {'?' if step is None else f'{step:,.0f}'}: {text}" for step, text in found]
+
+
+def count_alarms(trainings: Sequence[TrainingRun]) -> str:
+    """`Alarms while training: GRPO 2.`; "" without one."""
+    counts = [(name_model(run.name), len(say_alarms(run))) for run in trainings]
+    named = [f"{name} {count}" for name, count in counts if count]
+    return f"Alarms while training: {', '.join(named)}." if named else ""
+
+
 def say_unfinished(stages: Sequence[Stage]) -> str:
     """What failed and what is still to come; "" for a finished pipeline. The report's own stage doesn't count."""
     others = [stage for stage in stages if stage.kind != "report"]

@@ -1,7 +1,8 @@
 """Alarms while training: what the logged numbers say of a run that goes wrong, in words, each kind once.
 
-A rule reads the rows that the trainer has logged so far, the same as in metrics.jsonl. `guards` is warn, stop or off: stop
-ends the run at an alarm that means ruin, with a checkpoint, and with the best model where `load_best_model_at_end` is set.
+A rule reads the rows that the trainer has logged so far, the same as in metrics.jsonl. An alarm is a row there too, with
+step, alarm (its kind), text and is_grave. `guards` is warn, stop or off: stop ends the run at an alarm that means ruin,
+with a checkpoint, and with the best model where `load_best_model_at_end` is set.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from open_r1.estimates import estimate_difference
-from open_r1.rundir import RunDir, read_jsonl
+from open_r1.rundir import RunDir, append_line, read_jsonl
 from open_r1.training.callbacks import Report
 
 Row = Mapping[str, Any]
@@ -238,17 +239,19 @@ class Watch:
 
 
 class GuardCallback(TrainerCallback):
-    """Reports the alarms of what is logged, and ends the run at a grave one where it should."""
+    """Reports and records the alarms of what is logged, and ends the run at a grave one where it should."""
 
     def __init__(self, trainer: Any, run: RunDir, stops: bool, report: Report) -> None:
         self.trainer, self.run, self.stops, self.report = trainer, run, stops, report
         self.watch = Watch()
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Know what a run that goes on has logged before."""
+        """Know what a run that goes on has logged before, alarms included."""
         self.watch = Watch()
-        for row in read_jsonl(self.run.metrics) if state.global_step and self.run.metrics.exists() else ():
+        rows = list(read_jsonl(self.run.metrics)) if state.global_step and self.run.metrics.exists() else []
+        for row in rows:
             self.watch.observe(row)
+        self.watch.raised = {row["alarm"] for row in rows if "alarm" in row}
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
         """Report each new alarm with its step."""
@@ -257,6 +260,8 @@ class GuardCallback(TrainerCallback):
         by_problem = getattr(self.trainer, "problem_means", ()) if is_evaluation else ()
         for alarm in self.watch.observe(row, by_problem):
             if state.is_world_process_zero:
+                record = {"alarm": alarm.kind, "text": alarm.text, "is_grave": alarm.is_grave}
+                append_line(self.run.metrics, {"step": state.global_step, **record})
                 self.report(f"alarm at step {state.global_step}: {alarm.text}")
             if alarm.is_grave and self.stops:
                 self.end(state, control)

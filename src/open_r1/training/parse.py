@@ -178,10 +178,17 @@ def plain(value: Any) -> Any:
     return plain(to_dict()) if callable(to_dict) else str(getattr(value, "value", value))
 
 
-def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[Setting] = ()) -> StageArguments:
+def parse_stage(
+    kind: StageKind, arguments: Sequence[str], overrides: Sequence[Setting] = (), processes: int | None = None
+) -> StageArguments:
     """The settings of a stage from its command line (`--config FILE --key value …`) and `overrides` (a pipeline's).
 
-    ConfigError, with file and line, for anything that can't be understood or contradicts itself.
+    Args:
+        processes: Those of a launch elsewhere, for which the settings are only checked, as on a machine without an
+            accelerator; the batches of all of them are then in one.
+
+    Raises:
+        ConfigError: Anything that can't be understood or contradicts itself, with file and line.
     """
     from open_r1.training.arguments import stage_classes  # loads TRL
     from open_r1.training.presets import notice_changed_defaults, preset_settings
@@ -207,11 +214,14 @@ def parse_stage(kind: StageKind, arguments: Sequence[str], overrides: Sequence[S
         notices.append(
             "packing_strategy is wrapped: samples are cut anywhere and see each other; bfd keeps them apart."
         )
-    replaced, adaptations = adapt_to_machine(given, origins)
+    replaced, adaptations = adapt_to_machine(given, origins, is_elsewhere=processes is not None)
+    notices += notice_slow_precision(given) if processes is None else []
     check_ranges(given, origins, {name: limits for cls in classes for name, limits in limits_of(cls).items()})
     refuse_idle_settings(given, defaults_of(classes), origins)
     if kind == "grpo":
-        check_batch(given, world_size())
+        check_batch(given, processes or world_size())
+    for key in ("per_device_train_batch_size", "per_device_eval_batch_size"):
+        given[key] *= processes or 1
     return StageArguments(kind, classes, given, origins, tuple(notices), tuple(adaptations), replaced)
 
 
@@ -293,6 +303,19 @@ def notice_dropout(values: dict[str, Any]) -> list[str]:
     ]
 
 
+def notice_slow_precision(values: dict[str, Any]) -> list[str]:
+    """A notice when the processor, which is to train, computes slowly in bfloat16."""
+    from open_r1.generation.precision import computes_bfloat16
+
+    slow = {"bf16": values["bf16"], "dtype": values["dtype"] == "bfloat16"}
+    if not values["use_cpu"] or not any(slow.values()) or computes_bfloat16():
+        return []
+    return [
+        f"{' and '.join(key for key, is_set in slow.items() if is_set)}: this processor has no fast bfloat16 arithmetic and "
+        "is several times slower in it than in float32; for speed set bf16 false and dtype float32."
+    ]
+
+
 def notice_no_resume(values: dict[str, Any]) -> list[str]:
     """A notice when a run will not be able to go on after an interruption."""
     if not values["save_only_model"] or values["save_strategy"] == "no":
@@ -303,8 +326,13 @@ def notice_no_resume(values: dict[str, Any]) -> list[str]:
     ]
 
 
-def adapt_to_machine(values: dict[str, Any], origins: dict[str, str]) -> tuple[dict[str, Setting], list[str]]:
-    """Change what a recipe needs changed to run on this machine; returns what was asked for, and a line a change."""
+def adapt_to_machine(
+    values: dict[str, Any], origins: dict[str, str], is_elsewhere: bool = False
+) -> tuple[dict[str, Setting], list[str]]:
+    """Change what a recipe needs changed to run on this machine; returns what was asked for, and a line a change.
+
+    A training elsewhere is not to touch this machine's accelerator, so that it counts as one without.
+    """
     import torch
     from transformers.integrations.integration_utils import (
         INTEGRATION_TO_CALLBACK,
@@ -320,7 +348,7 @@ def adapt_to_machine(values: dict[str, Any], origins: dict[str, str]) -> tuple[d
             replaced[key] = Setting(key, values[key], origins[key])
         values[key], origins[key] = value, f"{ADAPTED}{why}"
 
-    has_accelerator = torch.accelerator.is_available() and not values["use_cpu"]
+    has_accelerator = torch.accelerator.is_available() and not values["use_cpu"] and not is_elsewhere
     if not has_accelerator:
         why = "there is no accelerator" if not values["use_cpu"] else "use_cpu is set"
         if not values["use_cpu"]:

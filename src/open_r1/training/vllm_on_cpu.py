@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ from trl.trainer import grpo_trainer
 
 from open_r1.errors import ConfigError, RunError
 from open_r1.generation.vllm_on_cpu import reload_weights
+from open_r1.training.merged_weights import MergedGeneration
 
 SHARED_MEMORY = Path("/dev/shm")
 SYNC_LIMIT_S = 600.0
 
 
-class CPUGeneration(vllm_generation.VLLMGeneration):
-    """TRL's, with weights that reach an engine on a CPU."""
+class CPUGeneration(MergedGeneration):
+    """With weights that reach an engine on a CPU."""
 
     def _init_vllm(self) -> None:
         if self.mode != "server":
@@ -86,19 +87,29 @@ def dtype_name(model: Any) -> str:
 
 @contextmanager
 def reaching_vllm(training: Any, model: Any) -> Iterator[None]:
-    """TRL's trainer, made in this block, reaches vLLM on this machine: as TRL does on GPUs, by `CPUGeneration` without."""
-    if not training.use_vllm or not training.use_cpu:
-        yield
-        return
+    """TRL's trainer, made in this block, reaches vLLM on this machine: as TRL does on GPUs, by `CPUGeneration` without.
+
+    On both, adapters are merged by `MergedGeneration`.
+    """
+    before, on_cpu = grpo_trainer.VLLMGeneration, training.use_vllm and training.use_cpu
+    grpo_trainer.VLLMGeneration = CPUGeneration if on_cpu else MergedGeneration
+    try:
+        with fitting_cpu(model) if on_cpu else nullcontext():
+            yield
+    finally:
+        grpo_trainer.VLLMGeneration = before
+
+
+@contextmanager
+def fitting_cpu(model: Any) -> Iterator[None]:
+    """An engine made in this block has the model's dtype and compiles nothing; torch keeps its threads."""
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # else the trainer's threads are bound as well
-    ours = {"dtype": dtype_name(model), "enforce_eager": True}
-    engine, generation = vllm_generation.LLM, grpo_trainer.VLLMGeneration
-    set_num_threads, threads = torch.set_num_threads, torch.get_num_threads()
-    vllm_generation.LLM, grpo_trainer.VLLMGeneration = partial(engine, **ours), CPUGeneration
+    engine, set_num_threads, threads = vllm_generation.LLM, torch.set_num_threads, torch.get_num_threads()
+    vllm_generation.LLM = partial(engine, dtype=dtype_name(model), enforce_eager=True)
     try:
         yield
     finally:
-        vllm_generation.LLM, grpo_trainer.VLLMGeneration = engine, generation
+        vllm_generation.LLM = engine
         torch.set_num_threads = set_num_threads  # vLLM turns it off, and leaves one thread
         torch.set_num_threads(threads)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import pytest
 
 from open_r1.configs.fields import check_limits, limits_of, setting
-from open_r1.configs.ranges import COUNT, SHARE, Range
+from open_r1.configs.ranges import COUNT, SHARE, Range, check_ranges
 from open_r1.errors import ConfigError
 
 
@@ -61,6 +61,13 @@ def test_a_range_has_its_ends_or_leaves_them_out(limits: Range, inside: list, ou
     assert all(value in limits for value in inside)
     assert not any(value in limits for value in outside)
     assert limits.in_words() == words
+
+
+def test_a_value_above_the_largest_whole_number_is_refused_with_it() -> None:
+    assert Range(1).in_words(0) == "at least 1"
+    assert Range(1).in_words(2**31) == "at least 1 and at most 2147483647"
+    with pytest.raises(ConfigError, match="max_steps_x must be at least 1 and at most 2147483647, but is 2147483648"):
+        check_ranges({"max_steps_x": 2**31}, {"max_steps_x": "recipe.yaml:1"}, {"max_steps_x": Range(1)})
 
 
 def test_the_libraries_own_parsers_read_our_dataclasses() -> None:

@@ -202,7 +202,7 @@ def test_a_key_in_the_env_file_is_found_and_not_shown(tmp_path: Path, monkeypatc
 def test_a_recipe_makes_a_problem_of_what_it_needs_and_a_note_of_what_it_does_without(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("use_vllm: true\nreward_funcs: [accuracy]\nreport_to: [wandb]\n")
     needs = needs_of(tmp_path / "recipe.yaml")
-    assert needs == {"vLLM", "Weights & Biases"}
+    assert needs == {"torch", "vLLM", "Weights & Biases"}
     found = [Finding("vLLM", "note", "not installed", "pip"), Finding("sandbox", "problem", "no tier", "x")]
     assert [finding.level for finding in judge_for(found, needs)] == ["problem", "note"]
 
@@ -212,7 +212,19 @@ def test_the_needs_of_a_pipeline_are_those_of_its_stages_recipes(tmp_path: Path)
     (tmp_path / "pipeline.yaml").write_text(
         "stages:\n  problems: {kind: problems}\n  grpo: {kind: grpo, recipe: grpo.yaml}\n"
     )
-    assert needs_of(tmp_path / "pipeline.yaml") == {"sandbox", "bitsandbytes"}
+    assert needs_of(tmp_path / "pipeline.yaml") == {"torch", "sandbox", "bitsandbytes"}
+    (tmp_path / "pipeline.yaml").write_text(
+        "stages: {problems: {kind: problems}, verify: {kind: verify, rewards: [code]}}\n"
+    )
+    assert needs_of(tmp_path / "pipeline.yaml") == {"sandbox"}
+    overrides = "{use-vllm: true, reward_funcs: [format]}"
+    (tmp_path / "pipeline.yaml").write_text(
+        f"stages:\n  a: {{kind: grpo, recipe: grpo.yaml, overrides: {overrides}}}\n  b: {{kind: generate, backend: vllm}}\n"
+    )
+    assert needs_of(tmp_path / "pipeline.yaml") == {"torch", "vLLM", "bitsandbytes"}
+    (tmp_path / "pipeline.yaml").write_text("stages: {a: {kind: grpo, recipe: 5}}\n")
+    with pytest.raises(ConfigError, match="recipe '.*5' does not exist"):
+        needs_of(tmp_path / "pipeline.yaml")
 
 
 def test_a_recipe_that_does_not_exist_is_refused_before_the_examination(tmp_path: Path) -> None:

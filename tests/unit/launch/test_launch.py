@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 from fake_slurm import FakeSlurm
 
 from open_r1.configs.reader import read_recipe
-from open_r1.launch.accelerate import AccelerateFile, Layout, check_agreement, check_world_size, find_accelerate_file
+from open_r1.launch.accelerate import Layout, check_agreement, check_world_size, count_gpus
+from open_r1.launch.accelerate_file import AccelerateFile, check_file, find_accelerate_file
 from open_r1.launch.recipe import LaunchRecipe, find_recipe
 from open_r1.launch.training import ServerShape, plan_launch
 
@@ -117,6 +119,13 @@ def test_nothing_is_queued_for_a_partition_that_does_not_exist(
         ({"--args": "--vllm_mode=colocate", "--tp": "3"}, "do not divide the 8 that train; take --tp 1, 2, 4 or 8"),
         ({"--args": "--vllm_mode=colocate", "--gpus": "8xBANANA"}, "unknown GPU 'BANANA'"),
         ({"--args": "--num_generations=14 --vllm_mode=colocate"}, "With these settings 7 or 14 processes are possible."),
+        ({"--args": "--vllm_mode=colocate --lerning_rate=1"}, "unknown setting --lerning_rate; did you mean 'lear"),
+        ({"--args": "--vllm_mode=colocate --optim=adamm"}, "optim must be "),
+        ({"--args": "--vllm_mode=colocate --reward_funcs acuracy format tag_count"}, "did you mean 'accuracy'"),
+        ({"--args": "--vllm_mode=colocate --config other.yaml"}, "--args names a second recipe by --config"),
+        ({"--args": "--vllm_mode=colocate", "--processes": "9"}, "--processes 9 is more than a machine's 8 GPUs"),
+        ({"--args": "--vllm_mode=colocate", "--gpus": "99999"}, "--gpus must be from 0 to 1024 GPUs a machine"),
+        ({"--args": "--vllm_mode=colocate", "--nodes": "99999999999"}, "--nodes must be at least 1 and at most 2147483647"),
     ],
 )  # fmt: skip
 def test_what_can_not_work_is_refused_with_the_nearest_that_can(
@@ -217,15 +226,15 @@ def test_settings_count_as_they_were_last_given_under_any_name(recipe: Callable[
 
 def test_a_generation_batch_of_its_own_must_be_whole_on_every_process(recipe: Callable[..., LaunchRecipe]) -> None:
     text = "generation_batch_size: 64\nper_device_train_batch_size: 8\n"
-    check_world_size(recipe(text), Layout(1, 8))
+    check_world_size(recipe(text), 8)
     with pytest.raises(ValueError, match="is not a multiple of 8 completions a device × 3 processes = 24"):
-        check_world_size(recipe(text), Layout(1, 3))
-    check_world_size(recipe(text, task="sft"), Layout(1, 3))
+        check_world_size(recipe(text), 3)
+    check_world_size(recipe(text, task="sft"), 3)
 
 
 def test_448_completions_are_32_groups_of_14_on_seven_processes(recipe: Callable[..., LaunchRecipe]) -> None:
     text = "num_generations: 14\nper_device_train_batch_size: 16\ngradient_accumulation_steps: 4\n"
-    check_world_size(recipe(text), Layout(1, 7))
+    check_world_size(recipe(text), 7)
 
 
 def test_a_recipe_is_found_here_before_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +248,8 @@ def test_a_recipe_is_found_here_before_the_checkout(tmp_path: Path, monkeypatch:
 
 def test_what_a_recipe_trains_is_said_by_its_place_or_asked_for(open_r1: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("use_cpu: true\n")
+    whole = "use_cpu: true\nmodel_name_or_path: m\ndataset_name: d\noutput_dir: o\n"
+    path.write_text(whole)
     refused = open_r1("launch", path, "--dry-run")
     assert refused.status == 2
     assert "add --task sft or grpo" in refused.err
@@ -249,3 +259,100 @@ def test_what_a_recipe_trains_is_said_by_its_place_or_asked_for(open_r1: Callabl
     path.write_text("use_cpu: true\n")
     assert "the recipe already" in open_r1("launch", path, "--config", "demo", "--dry-run").err
     assert "--task, --config missing" in open_r1("launch", "--model", "tiny", "--dry-run").err
+
+
+def test_a_recipe_is_checked_for_the_processes_of_the_launch_before_it_is_queued(
+    open_r1: Callable[..., Any], tmp_path: Path, slurm: FakeSlurm
+) -> None:
+    path = tmp_path / "grpo.yaml"
+    fits_seven = "num_generations: 14\nper_device_train_batch_size: 16\ngradient_accumulation_steps: 4\nbf16: true\n"
+    path.write_text(f"{fits_seven}model_name_or_path: m\ndataset_name: d\noutput_dir: o\nreward_funcs: [accuracy]\n")
+    words = ["launch", path, "--slurm", "--gpus", 7]
+    environment = dict(os.environ)
+    assert open_r1(*words).out == "4711\n"
+    refused = open_r1(*words, "--args", "--load_in_4bit")
+    assert refused.status == 2
+    assert "quantized weights can't be trained" in refused.err
+    assert sum(word.startswith("sbatch") for word in slurm.words()) == 1
+    assert dict(os.environ) == environment
+
+
+def test_a_million_machines_have_one_line(open_r1: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "sft.yaml"
+    path.write_text("model_name_or_path: m\ndataset_name: d\noutput_dir: o\n")
+    ran = open_r1("launch", path, "--gpus", 8, "--nodes", 1_000_000, "--dry-run")
+    assert ran.out.count("\n") == 1
+    assert "--num_processes 8000000 --num_machines 1000000 --machine_rank RANK" in ran.out
+    path.rename(tmp_path / "grpo.yaml")
+    odd = ["--args", "--num_generations=13", "--nodes", 1_000_000, "--gpus", 8]
+    assert "7999992 or 8000005 processes" in open_r1("launch", tmp_path / "grpo.yaml", *odd, "--dry-run").err
+
+
+def test_gpus_that_are_hidden_from_cuda_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("open_r1.launch.doctor.accelerators.find_gpus", lambda: ([None] * 4, []))
+    counts = {
+        visible: count_gpus({"CUDA_VISIBLE_DEVICES": visible}) for visible in ("2,3", "", "-1", "0,1,2,3,4,5", "1")
+    }
+    assert counts == {"2,3": 2, "": 0, "-1": 0, "0,1,2,3,4,5": 4, "1": 1}
+    assert count_gpus({}) == 4
+
+
+def test_more_gpus_than_there_are_start_nothing(open_r1: Callable[..., Any], tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("open_r1.launch.accelerate.count_gpus", lambda: 2)
+    path = tmp_path / "sft.yaml"
+    path.write_text("model_name_or_path: m\ndataset_name: d\noutput_dir: o\n")
+    refused = open_r1("launch", path, "--gpus", 8)
+    assert refused.status == 2
+    assert "--gpus 8 is more than the 2 GPUs of this machine" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("distributed_type: DEPSPEED", "yaml:1: distributed_type is 'DEPSPEED'; did you mean 'DEEPSPEED'"),
+        ("distributed_type: NO", "accelerate reads distributed_type: NO as a truth value; write it in quotes"),
+        ("mixed_precision: bf16", "has no distributed_type, which accelerate needs; it may be NO, MULTI_CPU"),
+        ("distributed_type: FSDP\nmixed_precision: bf61", "yaml:2: mixed_precision is 'bf61'; did you mean 'bf16'"),
+        ("distributed_type: FSDP\nnum_machine: 2", "yaml:2: accelerate has no setting 'num_machine'; did you mean 'num_ma"),
+        ("distributed_type: FSDP\nnum_machines: two", "yaml:2: num_machines must be a whole number, but is 'two'"),
+        ("distributed_type: DEEPSPEED\ndeepspeed_config: zero3", "deepspeed_config must be a mapping or null, but is"),
+        ("distributed_type: DEEPSPEED\ndeepspeed_config: {zero_stage: 7}", "zero_stage is 7. Known: 0, 1, 2, 3"),
+        ("distributed_type: DEEPSPEED\ndeepspeed_config: {zero_stag: 3}", "no setting 'zero_stag'; did you mean 'zero_"),
+        ("distributed_type: FSDP\nfsdp_config: {ofload_params: true}", "no setting 'ofload_params'; did you mean 'offl"),
+        ("distributed_type: [", "accelerate's file '.*yaml:1' is not YAML"),
+        ("", "accelerate's file '.*' is empty"),
+    ],
+)  # fmt: skip
+def test_a_file_that_accelerate_would_not_understand_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "accelerate.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=said):
+        find_accelerate_file(str(path))
+
+
+def test_keys_of_an_accelerate_file_are_those_of_its_own_classes(file: Callable[[str], AccelerateFile]) -> None:
+    from accelerate.commands.config.config_args import ClusterConfig
+    from accelerate.commands.launch import launch_command_parser
+    from accelerate.utils import DistributedType, PrecisionType
+
+    from open_r1.launch.accelerate_file import known_fields, known_options, members
+
+    assert set(known_fields()) == set(ClusterConfig.__dataclass_fields__)
+    flags = {word.removeprefix("--") for action in launch_command_parser()._actions for word in action.option_strings}
+    assert known_options() <= flags
+    assert {"zero_stage", "fsdp_version", "parallelism_config_tp_size"} <= known_options()
+    assert members("DistributedType") == tuple(one.value for one in DistributedType)
+    assert members("PrecisionType") == tuple(one.value for one in PrecisionType)
+    kept = (
+        "distributed_type: FSDP\nfsdp_config: {fsdp_version: 2, offload_params: false}\ndynamo_config: {backend: NO}\n"
+    )
+    check_file(file(kept))
+
+
+def test_a_file_for_other_machines_and_quantized_weights_that_are_divided_do_not_fit(
+    recipe: Callable[..., LaunchRecipe], file: Callable[[str], AccelerateFile]
+) -> None:
+    with pytest.raises(ValueError, match="says num_machines: 2, but --nodes gives 3 that train"):
+        check_agreement(file("distributed_type: FSDP\nnum_machines: 2"), recipe(), Layout(3, 8))
+    with pytest.raises(ValueError, match="which quantized ones can't be; use ddp or zero2"):
+        check_agreement(file("distributed_type: FSDP"), recipe("load_in_4bit: true"), Layout(1, 8))

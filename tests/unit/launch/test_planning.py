@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from open_r1.configs.reader import as_setting
@@ -14,6 +15,7 @@ from open_r1.errors import ConfigError, ModelError, UsageError
 from open_r1.gpus import GPUS, find_gpu, of_device, read_gpus
 from open_r1.launch.plan import plan, plan_pipeline
 from open_r1.launch.plan.architectures import find_published, read_architecture
+from open_r1.launch.plan.data import CHARACTERS, PROMPT_TOKENS, TEMPLATE_TOKENS
 from open_r1.launch.plan.durations import decoding_seconds, flops_per_token, generation_seconds
 from open_r1.launch.plan.settings import RecipeSettings, read_settings
 from open_r1.launch.plan.stages import SHAPE
@@ -84,6 +86,10 @@ def test_an_unknown_gpu_is_refused_with_the_nearest() -> None:
         find_gpu("H10-80GB")
     with pytest.raises(UsageError, match="8xH100-80GB"):
         read_gpus("0xH100")
+    with pytest.raises(
+        UsageError, match="--gpus 8 is a number without a kind of GPU; write for example 8xH100-80GB. Known: "
+    ):
+        read_gpus("8")
 
 
 def test_every_gpu_is_found_by_the_name_that_its_driver_reports() -> None:
@@ -154,7 +160,7 @@ def test_a_model_that_is_too_large_for_one_gpu_gets_lora() -> None:
         (
             [*SFT, "bf16=false"],
             "zero2",
-            "zero2.yaml says mixed_precision: bf16, but --set bf16=false sets bf16 to False",
+            "zero2.yaml:15 has mixed_precision bf16, but --set bf16=false has bf16 false",
         ),
         ([*SFT, "use_peft=true", "load_in_4bit=true"], "zero3", "weights are divided, which quantized ones can't be"),
         (SFT, "zero4", "did you mean 'zero"),
@@ -172,10 +178,11 @@ def test_what_contradicts_itself_is_refused(changes: list[str], accelerator: str
 
 def test_an_accelerate_file_that_disagrees_with_the_recipe_is_named(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("distributed_type: FSDP\nfsdp_config: {fsdp_activation_checkpointing: true}\nnum_machines: 2\n")
-    with pytest.raises(ConfigError, match=r"mine.yaml says fsdp_activation_checkpointing: true"):
+    text = "distributed_type: FSDP\nfsdp_config: {fsdp_activation_checkpointing: true}\nnum_machines: 2\n"
+    file.write_text(f"{text}mixed_precision: bf16\n")
+    with pytest.raises(ConfigError, match=r"mine.yaml has fsdp_activation_checkpointing"):
         plan(changes=SFT, accelerator=file)
-    with pytest.raises(UsageError, match="num_machines: 2, but --nodes is 3"):
+    with pytest.raises(UsageError, match="num_machines: 2, but --nodes gives 3"):
         plan(changes=[*SFT, "gradient_checkpointing=false"], accelerator=file, nodes=3)
 
 
@@ -239,3 +246,120 @@ def test_the_command_shows_memory_by_part_and_a_table_of_gpus(open_r1: Callable[
     refused = open_r1("plan", recipe, "--gpus", "8xH101")
     assert refused.status == 2
     assert "unknown GPU" in refused.err
+
+
+RECIPE = "model_name_or_path: Qwen/Qwen2.5-1.5B\nmax_steps: 5\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--set", "banana=1"], "--set banana=1: unknown setting 'banana'"),
+        (["--set", "optim=adamm"], "--set optim=adamm: optim must be "),
+        (["--set", "vllm_mode=banana"], "vllm_mode must be colocate or server, but is 'banana'"),
+        (["--set", "load_in_4bit=true"], "quantized weights can't be trained; set use_peft true"),
+        (
+            ["--set", "per_device_train_batch_size=3000000000"],
+            "must be at least 1 and at most 2147483647, but is 3000000000",
+        ),
+        (["--nodes", 3_000_000_000], "--nodes must be at least 1 and at most 2147483647, but is 3000000000"),
+        (["--gpus", "8"], "write for example 8xH100-80GB"),
+        (["--gpus", "8xH100,8"], "write for example 8xH100-80GB"),
+    ],
+)
+def test_settings_are_checked_as_the_training_checks_them(
+    open_r1: Callable[..., Any], tmp_path: Path, words: list[Any], said: str
+) -> None:
+    path = tmp_path / "grpo.yaml"
+    path.write_text(f"{RECIPE}num_generations: 8\n")
+    refused = open_r1("plan", path, *words)
+    assert (refused.status, refused.out) == (2, "")
+    assert said in refused.err
+
+
+def test_a_stage_whose_settings_are_wrong_is_named(open_r1: Callable[..., Any], repo: Path) -> None:
+    refused = open_r1("plan", repo / "recipes/tiny/pipeline.yaml", "--set", "sft.overrides.banana=1")
+    assert "stage 'sft': --set sft.overrides.banana=1: unknown setting 'banana'" in refused.err
+
+
+def test_a_change_that_a_plan_does_not_depend_on_is_named_and_a_presets_counts(
+    open_r1: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "grpo.yaml"
+    path.write_text(f"{RECIPE}preset: grpo\nweight_decay: 0.1\n")
+    ran = open_r1("plan", path, "--gpus", "8xH100", "--set", "learning_rate=1e-6")
+    assert "--set learning_rate=1e-6 changes nothing here: a plan does not depend on learning_rate." in ran.out
+    assert "weight_decay" not in ran.out
+    assert "reference model" in ran.out  # the preset's beta
+
+
+def test_the_tokens_of_a_prompt_come_from_the_recipe_or_the_data_or_are_said_to_be_assumed(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"problem": "x" * length, "solution": "1"}) + "\n" for length in (30, 900, 3)))
+    data = [f"dataset_name={rows}", "dataset_prompt_column=problem", "system_prompt=yy"]
+    base = ["model_name_or_path=Qwen/Qwen2.5-1.5B", "num_generations=8", "max_completion_length=100"]
+    found = {
+        name: plan(changes=[*base, *changes], **options)
+        for name, changes, options in [
+            ("recipe", [*data, "max_prompt_length=77"], {}),
+            ("data", data, {}),
+            ("first rows", [*data, "max_samples=1"], {}),
+            ("assumed", [], {}),
+            ("cpu", ["use_cpu=true"], {}),
+            ("given", data, {"prompt_tokens": 55}),
+        ]
+    }
+    said = {name: one.assumptions[0] for name, one in found.items()}
+    assert said["recipe"].startswith("Prompts have 77 tokens; ")
+    longest = (900 + 3 + CHARACTERS - 1) // CHARACTERS + TEMPLATE_TOKENS
+    assert said["data"].startswith(
+        f"Prompts have {longest} tokens, as the longest of the data at 3 characters a token"
+    )
+    assert said["first rows"].startswith(f"Prompts have {11 + TEMPLATE_TOKENS} tokens")
+    assert said["assumed"].startswith(f"Prompts have {PROMPT_TOKENS} tokens, as assumed (--prompt_tokens N)")
+    assert said["cpu"] == said["assumed"]
+    assert said["given"].startswith("Prompts have 55 tokens; ")
+    assert found["data"].memory.total < found["assumed"].memory.total
+
+
+def test_prompts_are_counted_by_the_models_own_tokenizer(tmp_path: Path, tiny_model: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    prompt = [{"role": "user", "content": "1 + 1 = " * 20}]
+    rows.write_text(json.dumps({"prompt": prompt, "solution": "1"}) + "\n")
+    found = plan(changes=[f"model_name_or_path={tiny_model}", f"dataset_name={rows}", "num_generations=8"])
+    assert "tokens, as the longest of the data; " in found.assumptions[0]
+
+
+@pytest.mark.parametrize("name", ["config_demo", "filter_dapo", "filter_python"])
+def test_a_recipe_of_pass_rates_is_named_as_what_it_is(open_r1: Callable[..., Any], repo: Path, name: str) -> None:
+    path = repo / "recipes/dataset_filtering" / f"{name}.yaml"
+    for words in (["plan", path], ["launch", path, "--dry-run"], ["launch", path, "--task", "grpo"]):
+        refused = open_r1(*words)
+        assert refused.status == 2
+        assert f"`open-r1 data pass-rate --config {path}` runs it" in refused.err
+
+
+def test_a_recipe_that_says_little_is_of_the_kind_that_its_place_says(tmp_path: Path) -> None:
+    path = tmp_path / "grpo" / "config_a.yaml"
+    path.parent.mkdir()
+    path.write_text(RECIPE)
+    assert plan(path).kind == "grpo"
+    assert plan(changes=SFT).kind == "sft"
+
+
+def test_a_micro_batch_of_grpo_has_at_most_the_tokens_that_are_planned() -> None:
+    from open_r1.launch.plan.memory import Workload
+    from open_r1.launch.plan.sharding import Sharding
+    from open_r1.training.micro_batches import plan as plan_micro_batches
+
+    architecture = find_published("Qwen2.5-1.5B")
+    assert architecture is not None
+    work = Workload("grpo", architecture, RecipeSettings(), Sharding(), samples=4, length=96, prompt=32)
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        lengths = np.stack([random.integers(1, 33, 64), random.integers(1, 65, 64)], axis=1)
+        lengths[0] = (32, 64)  # the trainer's budget is so many of its samples at the generation's full width
+        budget = work.samples * int(lengths.max(axis=0).sum())
+        assert budget == work.tokens
+        parts = plan_micro_batches(lengths, budget)
+        assert max(lengths[part].max(axis=0).sum() * len(part) for part in parts) <= work.tokens

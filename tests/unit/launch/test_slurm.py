@@ -104,8 +104,15 @@ def test_a_site_file_is_found_by_its_variable_and_checked(tmp_path: Path) -> Non
     file.write_text("flags: [exclusive]\n")
     with pytest.raises(ConfigError, match="'exclusive' is not a flag"):
         read_site(file)
-    with pytest.raises(ConfigError, match="does not exist"):
+    with pytest.raises(ConfigError, match=r"site file '.*none.yaml' does not exist"):
         read_site(environment={"OPEN_R1_SITE": str(tmp_path / "none.yaml")})
+
+
+@pytest.mark.parametrize("text", ["", "# partition: gpu\n\n# account: me\n", "---\n"])
+def test_a_site_file_that_says_nothing_means_the_defaults(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(text)
+    assert read_site(file) == Site()
 
 
 @pytest.mark.parametrize("value", ["a b", 'say "hi"', "`date`", "$(date)", "back\\slash", "5$"])

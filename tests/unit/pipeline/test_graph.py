@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from open_r1.errors import ConfigError, GateNotMet
+from open_r1.errors import ConfigError, GateNotMet, RunError
 from open_r1.launch.site import Site
 from open_r1.pipeline import Selection, read_pipeline, run_pipeline
 from open_r1.pipeline.runner import fingerprint_stages, read_states
@@ -155,7 +156,7 @@ def test_a_dry_run_says_what_a_training_needs_where_that_is_known(
     assert ran.status == 0, ran.err
     estimates = [line for line in ran.out.splitlines() if "GiB" in line and "on 8xH100-80GB" in line]
     assert len(estimates) == 2
-    monkeypatch.setattr("open_r1.launch.plan.stages.plan", lambda **_: 1 / 0)
+    monkeypatch.setattr("open_r1.launch.plan.planning.plan_training", lambda *_: 1 / 0)
     without = open_r1(*words)
     assert without.status == 0 and "GiB" not in without.out
 
@@ -218,6 +219,7 @@ def test_a_gate_that_can_not_be_evaluated_is_refused(recipe: Path, change: str, 
             "traces.resources.gpus_per_node=-1",
             "stage 'traces': resources: gpus_per_node must be at least 0, but is -1",
         ),
+        ("traces.resources.time_limit='1:00\nid'", r"resources: time_limit must be as sbatch takes it.*'1:00 id'"),
         ("traces.resources.gpus=1", "stage 'traces': resources: unknown setting 'gpus'"),
     ],
 )
@@ -259,3 +261,28 @@ def test_a_training_on_several_gpus_has_a_process_a_gpu(recipe: Path, tiny_model
     pipeline = read_pipeline(recipe, changes=["grpo.overrides.num_generations=6", "grpo.resources.gpus_per_node=2"])
     with pytest.raises(ConfigError, match="stage 'grpo': .*2 processes don't fit"):
         plan_jobs(pipeline, {"grpo"}, ["p.yaml"], read_states(pipeline), Site())
+
+
+def test_a_controller_that_does_not_answer_ends_no_wait(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, open_r1: Command
+) -> None:
+    from open_r1.pipeline import jobs
+
+    recipe.write_text(GATED)
+    pipeline = read_pipeline(recipe)
+    write_json(Path("out/pipeline.json"), {"stages": [{"name": "problems", "job": "7", "log": "x"}]})
+    answers = [(1, ""), (0, "7\n"), (1, ""), (0, ""), (1, "")]
+
+    def ask(*words: str) -> subprocess.CompletedProcess[str]:
+        status, out = answers.pop(0)
+        return subprocess.CompletedProcess(
+            words, status, out, "slurm_load_jobs error: Unable to contact slurm controller"
+        )
+
+    monkeypatch.setattr(jobs, "run_slurm", ask)
+    monkeypatch.setattr(jobs.shutil, "which", lambda name: name)
+    with pytest.raises(RunError, match="stage 'problems' failed, see x"):  # and not before the job's end
+        jobs.wait_for_jobs(pipeline, {"problems": "7"}, silent, every_s=0)
+    assert len(answers) == 1
+    shown = open_r1("run", recipe, "--dry-run")
+    assert shown.status == 0 and "squeue fails" in shown.err, shown.err

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from open_r1.errors import ConfigError, DataError, RunFolderError, UsageError
-from open_r1.pipeline import read_pipeline, runner
+from open_r1.pipeline import Selection, read_pipeline, runner
 from open_r1.pipeline.kinds.evaluate import EvaluationStage
 from open_r1.pipeline.stage import KINDS, Context, Stage, StageName, naming_stage, setting_names
 from open_r1.rundir import RunDir, read_json, write_json
@@ -380,8 +380,9 @@ def test_every_part_of_a_sharded_model_is_guarded(recipe: Path, tmp_path: Path) 
     run.create()
     for name in (*names, "README.md"):
         (run.path / name).write_text(name)
+    assert [path.name for path in stage.made_files(run.path)] == names
+    write_json(run.path / "made.json", runner._hash_made(run, stage))
     runner._check_made(run, stage)
-    assert sorted(read_json(run.path / "made.json")) == names
     (run.path / names[1]).write_text("other weights")
     with pytest.raises(RunFolderError, match=f"{names[1]}' was changed or removed since stage 'sft' made it"):
         runner._check_made(run, stage)
@@ -420,3 +421,40 @@ def test_a_stage_s_folder_that_is_a_link_is_not_removed(recipe: Path, tmp_path: 
     with pytest.raises(RunFolderError, match="is a link"):
         runner.remove_stage(pipeline, "traces")
     assert (tmp_path / "elsewhere").is_dir()
+
+
+def test_a_kill_while_a_stage_is_removed_leaves_no_half_of_it(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = read_pipeline(recipe, tmp_path / "out")
+    runner.run_pipeline(pipeline, lambda line: None, selection=Selection(until="traces"))
+    rmtree = shutil.rmtree
+
+    def killed(folder: Path) -> None:
+        (folder / "made.json").unlink()
+        (folder / "traces.jsonl").unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run_pipeline(pipeline, lambda line: None, selection=Selection(only="traces", force=("traces",)))
+    monkeypatch.setattr(runner.shutil, "rmtree", rmtree)
+    assert runner.read_states(pipeline)["traces"] == "to do"
+    runner.run_pipeline(pipeline, lambda line: None, selection=Selection(only="traces"))
+    assert (tmp_path / "out" / "traces" / "traces.jsonl").is_file()
+    runner.remove_stage(pipeline, "traces")
+    assert not [path for path in (tmp_path / "out").iterdir() if "traces" in path.name]
+
+
+def test_a_stage_killed_after_its_marker_still_gets_its_records(recipe: Path, tmp_path: Path) -> None:
+    pipeline = read_pipeline(recipe, tmp_path / "out")
+    chosen = Selection(until="traces")
+    runner.run_pipeline(pipeline, lambda line: None, selection=chosen)
+    folder = tmp_path / "out" / "traces"
+    origin = read_json(folder / "origin.json")
+    (folder / "made.json").unlink()
+    (folder / "origin.json").unlink()
+    runner.run_pipeline(pipeline, lambda line: None, selection=chosen)
+    again = read_json(folder / "origin.json")
+    assert {key: again[key] for key in ("inputs", "made")} == {key: origin[key] for key in ("inputs", "made")}
+    assert (folder / "made.json").is_file()

@@ -145,6 +145,23 @@ def test_each_reward_has_its_variance_and_unscored_share_drawn_and_the_check_bef
     assert "Before training: tag_count_reward gave every completion 0.25." in text
 
 
+ALARM = {"step": 12, "alarm": "entropy", "text": "entropy fell from 0.6 to 0.05.", "is_grave": False}
+
+
+def raise_alarm(run_dir: Path, **changes: Any) -> None:
+    with (run_dir / "grpo" / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(ALARM | changes) + "\n")
+
+
+def test_alarms_that_training_raised_are_on_the_page_with_step_and_words(run_dir):
+    assert "larm" not in Page(build_report(run_dir)).text
+    raise_alarm(run_dir)
+    raise_alarm(run_dir, step=110, alarm="nan", text="loss is not a finite number.")
+    text = Page(build_report(run_dir)).text
+    assert "Alarms while training: GRPO 2." in text
+    assert "Alarm at step 12: entropy fell from 0.6 to 0.05. Alarm at step 110: loss is not a finite number." in text
+
+
 def test_right_and_wrong_are_told_apart_without_colour(run_dir):
     text = Page(build_report(run_dir)).text
     assert "✓ right" in text
@@ -212,7 +229,8 @@ def plant_everywhere(run_dir: Path, text: str) -> None:
         modes = json.loads((folder / "summary.json").read_text("utf-8"))["modes"]
         modes["greedy"]["groups"] = {text: modes["greedy"]["accuracy"]}
         edit_json(folder / "summary.json", name=text, model=f"{model} {text}", modes={text: modes["greedy"], **modes})
-    write_json_lines(run_dir / "grpo" / "metrics.jsonl", [{"step": 1, f"rewards/{text}/mean": 1.0, "reward": 1.0}])
+    rows = [{"step": 1, f"rewards/{text}/mean": 1.0, "reward": 1.0}, {"step": text, "alarm": text, "text": text}]
+    write_json_lines(run_dir / "grpo" / "metrics.jsonl", rows)
     write_rollouts(run_dir / "grpo" / "rollouts" / "step-000010.parquet", 10, prompt=text)
     edit_json(run_dir / "grpo" / "preflight.json", findings=[{"text": text}, text])
     (run_dir / "sft" / "resolved.yaml").write_text(text, "utf-8")
@@ -464,6 +482,7 @@ def test_a_browser_opens_the_page_and_runs_nothing_in_it(run_dir, tmp_path):
     if chromium is None:
         pytest.skip("no chromium here: the page was NOT opened in a browser; `apt-get install chromium` to check it")
     plant_everywhere(run_dir, ATTACK)
+    raise_alarm(run_dir)
     quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
     quiet += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
     command = [chromium, *quiet, "--window-size=390,900", "--dump-dom", build_report(run_dir).as_uri()]
@@ -473,6 +492,7 @@ def test_a_browser_opens_the_page_and_runs_nothing_in_it(run_dir, tmp_path):
     page = Page(seen)
     assert "<title>owned</title>" not in dom
     assert "How it was made" in page.text
+    assert "Alarm at step 12: entropy fell from 0.6 to 0.05." in page.text
     assert not {"script", "img"} & {tag for tag, _ in page.elements}
 
 

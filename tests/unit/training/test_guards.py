@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from open_r1.errors import ConfigError
-from open_r1.rundir import RunDir
+from open_r1.rundir import RunDir, read_jsonl
 from open_r1.training.callbacks import EarlyStopCallback
 from open_r1.training.guards import GuardCallback, Watch
 from open_r1.training.held_out import check_held_out, means_of_groups
@@ -84,7 +84,9 @@ CONTROL: Any = SimpleNamespace(should_training_stop=False)
 
 def test_a_run_that_goes_on_does_not_repeat_alarms_and_stops_where_it_is_told_to(tmp_path: Path) -> None:
     run, said = RunDir(tmp_path), []
-    run.metrics.write_text("".join(json.dumps({"step": s, "loss": 1.0, "kl": 3.0}) + "\n" for s in (1, 2, 3)))
+    rows = [{"step": step, "loss": 1.0, "kl": 3.0} for step in (1, 2, 3)]
+    rows.insert(2, {"step": 2, "alarm": "kl", "text": "KL is high.", "is_grave": True})
+    run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     state: Any = SimpleNamespace(global_step=3, is_world_process_zero=True)
     callback = GuardCallback(SimpleNamespace(), run, stops=True, report=said.append)
     callback.on_train_begin(None, state, CONTROL)
@@ -93,6 +95,9 @@ def test_a_run_that_goes_on_does_not_repeat_alarms_and_stops_where_it_is_told_to
     callback.on_log(None, state, CONTROL, {"loss": math.nan})
     assert said[0].startswith("alarm at step 3: loss is not a finite number; lower learning_rate")
     assert said[1:] == ["step 3: guards is stop, so training ends here"] and CONTROL.should_training_stop
+    recorded = read_jsonl(run.metrics)[len(rows) :]
+    assert [(row["step"], row["alarm"], row["is_grave"]) for row in recorded] == [(3, "nan", True)]
+    assert said[0] == f"alarm at step 3: {recorded[0]['text']}"
 
 
 def test_an_early_stop_counts_evaluations_without_improvement() -> None:

@@ -14,10 +14,15 @@ from open_r1.rewards.registry import reward_specs
 PROVIDERS = frozenset({"code_provider", "ioi_provider"})
 """Settings, by which a reward that reads one is known to run programs."""
 
+WITHOUT_MODEL = frozenset({"problems", "traces", "verify", "select", "mix", "gate", "report"})
+"""Stages of a pipeline that load no model; every other recipe does."""
+
 Settings = Mapping[str, Any]
 
 NEEDS: dict[str, Callable[[Settings], bool]] = {
-    "vLLM": lambda given: bool(given.get("use_vllm")),
+    "torch": lambda given: given.get("kind") not in WITHOUT_MODEL,
+    "bf16": lambda given: given.get("bf16") is True,
+    "vLLM": lambda given: bool(given.get("use_vllm")) or given.get("backend") == "vllm",
     "Liger": lambda given: bool(given.get("use_liger_kernel") or given.get("use_liger")),
     "flash-attn": lambda given: str(given.get("attn_implementation")).startswith("flash_attention"),
     "bitsandbytes": lambda given: bool(
@@ -42,23 +47,25 @@ def needs_of(recipe: Path) -> set[str]:
 
 
 def settings_in(recipe: Path) -> list[Settings]:
-    """The recipe's own settings or, where it is a pipeline, each stage's, those of the stage's recipe among them."""
+    """The recipe's own settings or, of a pipeline, each stage's: its recipe's, then its own, then its overrides."""
     values = read_values(recipe)
     stages = values.get("stages")
     if not isinstance(stages, dict):
         return [values]
     found: list[Settings] = []
     for stage in stages.values():
-        given = dict(stage) if isinstance(stage, dict) else {}
-        base = read_values(recipe.parent / given["recipe"]) if given.get("recipe") else {}
-        found.append(base | given)
-    return found
+        given = stage if isinstance(stage, dict) else {}
+        base = read_values(recipe.parent / str(given["recipe"])) if given.get("recipe") else {}
+        overrides = given.get("overrides")
+        found.append(base | given | (overrides if isinstance(overrides, dict) else {}))
+    return [{str(key).replace("-", "_"): value for key, value in one.items()} for one in found]
 
 
 def providers(given: Settings) -> set[str]:
     """Where the programs of these settings' rewards run."""
     specs = reward_specs()
-    named = [specs[name] for name in as_list(given.get("reward_funcs")) if name in specs]
+    asked = [*as_list(given.get("reward_funcs")), *as_list(given.get("rewards"))]
+    named = [specs[name] for name in asked if isinstance(name, str) and name in specs]
     names = PROVIDERS & {option for spec in named for option in spec.options}
     return {str(given.get(name) or "local") for name in names}
 

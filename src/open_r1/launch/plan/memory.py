@@ -14,8 +14,9 @@ from functools import cached_property
 
 from open_r1.errors import ConfigError, nearest
 from open_r1.launch.plan.architectures import Architecture
-from open_r1.launch.plan.settings import Kind, RecipeSettings
+from open_r1.launch.plan.settings import RecipeSettings
 from open_r1.launch.plan.sharding import Sharding
+from open_r1.launch.recipe import Task
 
 FLOAT = 4
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
@@ -52,9 +53,10 @@ class Workload:
         length: Tokens of each, with padding.
         accumulation: Micro-batches of a step.
         on_gpu: Whether kernels are those of a GPU.
+        prompt: Tokens of the prompt in `length`, of GRPO.
     """
 
-    kind: Kind
+    kind: Task
     architecture: Architecture
     settings: RecipeSettings
     sharding: Sharding
@@ -62,10 +64,11 @@ class Workload:
     length: int
     accumulation: int = 1
     on_gpu: bool = True
+    prompt: int = 0
 
     @property
     def tokens(self) -> int:
-        """Tokens of a micro-batch, padding included."""
+        """Tokens of a micro-batch, padding included: at most these in GRPO, whose trainer groups samples by length."""
         return self.samples * self.length
 
     @property

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from open_r1.configs.checks import check_batch
 from open_r1.configs.reader import Setting, read_changes, read_recipe
-from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError
 from open_r1.gpus import GPU, read_gpus
-from open_r1.hub.folders import looks_local
-from open_r1.launch.accelerate import find_accelerate_file
+from open_r1.launch.accelerate import Layout, check_agreement, check_world_size
+from open_r1.launch.accelerate_file import find_accelerate_file
 from open_r1.launch.plan.architectures import Architecture, read_architecture
+from open_r1.launch.plan.data import count_rows, prompt_length
 from open_r1.launch.plan.durations import (
     DATA_SETS,
     KV_BYTES,
@@ -26,13 +26,12 @@ from open_r1.launch.plan.durations import (
     plan_durations,
 )
 from open_r1.launch.plan.memory import Memory, Workload, plan_memory
-from open_r1.launch.plan.settings import Kind, ReadSettings, RecipeSettings, kind_of, read_settings
-from open_r1.launch.plan.sharding import Sharding, check_agreement, make_sharding
+from open_r1.launch.plan.settings import ReadSettings, RecipeSettings, kind_of, read_settings
+from open_r1.launch.plan.sharding import Sharding, make_sharding
+from open_r1.launch.recipe import Task, check_trains, task_of
 
 USABLE = 0.92
 """Share of a GPU's memory that a training gets: the rest is the CUDA context's, NCCL's and lost between blocks."""
-PROMPT_TOKENS = 512
-"""Tokens of a prompt where a recipe gives no max_prompt_length."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Plan:
     """
 
     name: str
-    kind: Kind
+    kind: Task
     model: str
     architecture: Architecture
     machine: Machine
@@ -122,6 +121,47 @@ class Plan:
         }
 
 
+@dataclass(frozen=True)
+class Training:
+    """A training to plan.
+
+    Args:
+        settings: As they are written, the last of each name first to count.
+        architecture: The model's, where a stage makes it; by default that of model_name_or_path.
+        accelerator: The accelerate file that its pipeline names.
+        rows: Rows of its data, where a stage makes them.
+        prompt_tokens: Tokens of a prompt, where a stage makes the problems.
+        is_stage: Whether it is one of a pipeline's.
+    """
+
+    name: str
+    task: Task
+    settings: tuple[Setting, ...]
+    architecture: Architecture | None = None
+    accelerator: str | None = None
+    rows: int | None = None
+    prompt_tokens: int | None = None
+    is_stage: bool = False
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Gives the messages of a pipeline's stage its name."""
+        try:
+            yield
+        except ConfigError as error:
+            raise (ConfigError(f"stage '{self.name}': {error}") if self.is_stage else error) from None
+
+
+def training_of(recipe: str | Path | None, changes: Sequence[str] = (), name: str = "") -> Training:
+    """The training of a recipe with "key=value" in place of what it says. UsageError for a recipe that trains nothing."""
+    path = Path(recipe) if recipe else None
+    written = [*(read_recipe(path) if path else []), *read_changes(changes)]
+    if path:
+        check_trains(path, written)
+    task = (task_of(path) if path else None) or kind_of(written)
+    return Training(name or str(recipe or task), task, tuple(written))
+
+
 def plan(
     recipe: str | Path | None = None,
     gpus: str = "8xH100-80GB",
@@ -129,102 +169,101 @@ def plan(
     nodes: int = 1,
     changes: Sequence[str] = (),
     *,
-    kind: Kind | None = None,
-    settings: Sequence[Setting] = (),
-    architecture: Architecture | None = None,
+    name: str = "",
+    **options: Any,
+) -> Plan:
+    """The plan of the training of one recipe; see `plan_training`.
+
+    Args:
+        recipe: A recipe's file.
+        changes: "key=value", in place of the recipe's.
+    """
+    return plan_training(training_of(recipe, changes, name), gpus, accelerator, nodes, **options)
+
+
+def plan_training(
+    training: Training,
+    gpus: str = "8xH100-80GB",
+    accelerator: str | Path | None = None,
+    nodes: int = 1,
+    *,
     rows: int | None = None,
     mean_tokens: int | None = None,
     prompt_tokens: int | None = None,
     mfu: float = MFU,
-    name: str = "",
 ) -> Plan:
     """The plan of one SFT or GRPO training.
 
     Args:
-        recipe: A recipe's file.
         gpus: Those of each node that train, "8xH100-80GB".
         accelerator: An accelerate file or its name; None is data parallel.
-        changes: "key=value", in place of the recipe's.
-        kind: sft or grpo; by default found from the settings.
-        settings: Further settings, which win over the recipe's: a pipeline's.
-        architecture: The model's; by default that of model_name_or_path.
         rows: Rows of the data; by default those of a local file or a published set.
         mean_tokens: Mean tokens of a sample (SFT) or completion (GRPO); by default the most that the recipe allows.
-        prompt_tokens: Tokens of a GRPO prompt; by default the recipe's max_prompt_length.
+        prompt_tokens: Tokens of a GRPO prompt; by default max_prompt_length, or the longest of a local file.
 
     Raises:
         UsageError: An unknown GPU or accelerate file, settings that contradict each other, a model of unknown size.
     """
-    written = [*(read_recipe(Path(recipe)) if recipe else []), *settings, *read_changes(changes)]
-    if prompt_tokens is not None:
-        written.append(Setting("max_prompt_length", prompt_tokens, "prompt_tokens"))
-    read = read_settings(kind or kind_of(written), written)
-    model = read.values.model_name_or_path
-    if architecture is None and not model:
-        raise ConfigError("the recipe has no model_name_or_path; give one by --set model_name_or_path=MODEL.")
-    found = architecture or read_architecture(str(model), read.values.model_revision)
-    per_node, gpu = read_gpus(gpus)
-    machine = Machine(None) if read.values.use_cpu else Machine(gpu, per_node, nodes)
-    file = find_accelerate_file(str(accelerator)) if accelerator and not read.values.use_cpu else None
-    if file is not None:
-        check_agreement(file, read, nodes)
-    sharding = make_sharding(file, machine.processes)
-    name = name or (str(recipe) if recipe else read.kind)
-    return make_plan(name, read, found, machine, sharding, rows or count_rows(read.values), mean_tokens, mfu)
+    with training.named():
+        read = read_settings(training.task, training.settings)
+        values, model = read.values, read.values.model_name_or_path
+        if training.architecture is None and not model:
+            raise ConfigError("the recipe has no model_name_or_path; give one by --set model_name_or_path=MODEL.")
+        architecture = training.architecture or read_architecture(str(model), values.model_revision)
+        per_node, gpu = read_gpus(gpus)
+        machine = Machine(None) if values.use_cpu else Machine(gpu, per_node, nodes)
+        named = None if values.use_cpu else accelerator or training.accelerator
+        file = find_accelerate_file(str(named)) if named else None
+        if file is not None:
+            check_agreement(file, read, Layout(nodes, per_node))
+        check_world_size(read, machine.processes)
+        prompt = prompt_length(values, prompt_tokens or training.prompt_tokens) if read.task == "grpo" else (0, "")
+        work = make_workload(
+            read.task, values, architecture, make_sharding(file, machine.processes), machine, prompt[0]
+        )
+        rows = rows or training.rows or count_rows(values)
+        return make_plan(training.name, read, work, machine, rows, mean_length(work, mean_tokens, prompt[1]), mfu)
 
 
 def make_plan(
     name: str,
     read: ReadSettings,
-    architecture: Architecture,
+    work: Workload,
     machine: Machine,
-    sharding: Sharding,
     rows: int | None,
-    mean_tokens: int | None,
+    mean: tuple[float, str],
     mfu: float,
 ) -> Plan:
-    """The plan of settings that were read. ConfigError where a group does not divide the generation batch."""
-    values, kind = read.values, read.kind
-    if kind == "grpo":
-        check_batch({key: getattr(values, key) for key in BATCH_KEYS}, machine.processes)
-    work = make_workload(kind, values, architecture, sharding, machine)
+    """The plan of a workload; `mean` is as of `mean_length`."""
+    values, kind = work.settings, work.kind
     memory, limit = memory_of(work, machine), machine.limit
-    durations, assumptions = None, [*read.notices]
+    durations, assumptions = None, [*read.notices, mean[1]]
     if machine.gpu is not None:
-        mean, said = mean_length(work, mean_tokens)
-        sampling = sampling_of(work, machine, memory, mean) if kind == "grpo" else (0.0, 0)
-        durations = plan_durations(work, machine.gpu, mfu, rows, mean, sampling)
+        sampling = sampling_of(work, machine, memory, mean[0]) if kind == "grpo" else (0.0, 0)
+        durations = plan_durations(work, machine.gpu, mfu, rows, mean[0], sampling)
         if kind == "grpo" and values.use_vllm and values.vllm_mode == "server":
             assumptions.append("vLLM's server has one further GPU of this kind.")
-        assumptions += [said, f"The update reaches {mfu:.0%} of the GPUs' bfloat16 peak (MFU)."]
+        assumptions.append(f"The update reaches {mfu:.0%} of the GPUs' bfloat16 peak (MFU).")
         if durations.steps is None:
             assumptions.append("The number of rows is not known, so that hours are not; give --rows N.")
-    change = () if memory.total <= limit else nearest_change(read, architecture, machine, sharding)
+    change = () if memory.total <= limit else nearest_change(work, machine)
     return Plan(
-        name, kind, str(values.model_name_or_path or "its stage's"), architecture, machine, sharding, memory, limit,
-        work.trained, durations, change, tuple(assumptions),
+        name, kind, str(values.model_name_or_path or "its stage's"), work.architecture, machine, work.sharding, memory,
+        limit, work.trained, durations, change, tuple(assumptions),
     )  # fmt: skip
 
 
-BATCH_KEYS = (
-    "num_generations", "steps_per_generation", "gradient_accumulation_steps", "per_device_train_batch_size",
-    "generation_batch_size",
-)  # fmt: skip
-
-
 def make_workload(
-    kind: Kind, values: RecipeSettings, architecture: Architecture, sharding: Sharding, machine: Machine
+    kind: Task, values: RecipeSettings, architecture: Architecture, sharding: Sharding, machine: Machine, prompt: int
 ) -> Workload:
     """What each process computes, at the longest sample that the recipe allows. ConfigError where it allows any length."""
     length = values.max_length if kind == "sft" else values.max_completion_length
     if length is None:
         key = "max_length" if kind == "sft" else "max_completion_length"
         raise ConfigError(f"{key} is null, so that samples may be of any length; give --set {key}=N to plan with.")
-    if kind == "grpo":
-        length += values.max_prompt_length or PROMPT_TOKENS
     return Workload(
-        kind, architecture, values, sharding, values.per_device_train_batch_size, length,
-        values.gradient_accumulation_steps, machine.gpu is not None,
+        kind, architecture, values, sharding, values.per_device_train_batch_size, length + prompt,
+        values.gradient_accumulation_steps, machine.gpu is not None, prompt,
     )  # fmt: skip
 
 
@@ -238,16 +277,16 @@ def memory_of(work: Workload, machine: Machine) -> Memory:
         share = round(values.vllm_gpu_memory_utilization * machine.gpu.memory)
         if not values.vllm_enable_sleep_mode:
             return replace(memory, parts=memory.parts | {"vLLM": share})
-        resting = {name: memory.parts[name] for name in RESIDENT if name in memory.parts}
-        return larger(memory, Memory("generation", resting | {"vLLM": share}, memory.host))
-    resting = {name: memory.parts[name] for name in RESIDENT if name in memory.parts}
+        return larger(memory, Memory("generation", resting(memory) | {"vLLM": share}, memory.host))
     cache = generated_at_once(work) * work.length * cache_bytes(work.architecture) * work.compute_bytes // KV_BYTES
     logits = 3 * 4 * generated_at_once(work) * work.architecture.vocab_size  # float32 scores, noisy ones, a copy
-    return larger(memory, Memory("generation", resting | {"KV cache": cache, "logits": logits}, memory.host))
+    return larger(memory, Memory("generation", resting(memory) | {"KV cache": cache, "logits": logits}, memory.host))
 
 
-RESIDENT = ("weights", "optimizer", "communication", "reference model")
-"""Parts of memory that are there while samples are generated."""
+def resting(memory: Memory) -> dict[str, int]:
+    """The parts that are there while samples are generated."""
+    names = ("weights", "optimizer", "communication", "reference model")
+    return {name: memory.parts[name] for name in names if name in memory.parts}
 
 
 def larger(first: Memory, second: Memory) -> Memory:
@@ -263,25 +302,20 @@ def generated_at_once(work: Workload) -> int:
     return work.samples * (values.steps_per_generation or work.accumulation)
 
 
-def mean_length(work: Workload, mean_tokens: int | None) -> tuple[float, str]:
-    """Mean tokens of a sample with its prompt, and a sentence on where the number comes from."""
-    values = work.settings
-    known = DATA_SETS.get(values.dataset_name or "", {}).get(values.dataset_config or "default", (None, None))[1]
+def mean_length(work: Workload, mean_tokens: int | None, of_prompt: str) -> tuple[float, str]:
+    """Mean tokens of a sample with its prompt, and a sentence on where the number comes from.
+
+    Args:
+        of_prompt: Where the tokens of a prompt come from, as of `prompt_length`.
+    """
+    values, most = work.settings, ", the most that the recipe allows (--mean_tokens N)"
     if work.kind == "grpo":
-        completion = mean_tokens or values.max_completion_length or 0
-        said = "" if mean_tokens else ", the most that the recipe allows (--mean_tokens N)"
-        prompt = work.length - (values.max_completion_length or 0)
-        assumed = "" if values.max_prompt_length else ", as assumed (--prompt_tokens N)"
-        return prompt + completion, (
-            f"Prompts have {prompt:,} tokens{assumed}; completions {completion:,} on average{said}.")  # fmt: skip
+        completion = mean_tokens or work.length - work.prompt
+        said = f"Prompts have {work.prompt:,} tokens{of_prompt}; completions {completion:,} on average"
+        return work.prompt + completion, f"{said}{'' if mean_tokens else most}."
+    known = DATA_SETS.get(values.dataset_name or "", {}).get(values.dataset_config or "default", (None, None))[1]
     mean = min(mean_tokens or known or work.length, work.length)
-    said = (
-        ""
-        if mean_tokens
-        else " as in the published set"
-        if known
-        else ", the most that the recipe allows (--mean_tokens N)"
-    )
+    said = "" if mean_tokens else " as in the published set" if known else most
     return mean, f"Samples have {mean:,} tokens on average{said}."
 
 
@@ -289,7 +323,6 @@ def sampling_of(work: Workload, machine: Machine, memory: Memory, mean: float) -
     """Seconds of the generation that an optimizer step needs, and its waves."""
     values, a, gpu = work.settings, work.architecture, machine.gpu
     assert gpu is not None, "durations are planned for GPUs"
-    prompt = values.max_prompt_length or PROMPT_TOKENS
     here, spread = generated_at_once(work), 1
     if values.use_vllm and values.vllm_mode == "server":
         room, here = USABLE * gpu.memory - KV_BYTES * a.parameters, here * work.sharding.processes
@@ -298,39 +331,24 @@ def sampling_of(work: Workload, machine: Machine, memory: Memory, mean: float) -
         room = spread * values.vllm_gpu_memory_utilization * gpu.memory - KV_BYTES * a.parameters
         here *= spread
     else:
-        resting = sum(size for name, size in memory.parts.items() if name in RESIDENT)
-        room = machine.limit - resting
-    seconds, waves = generation_seconds(a, gpu, spread, here, room, prompt, mean - prompt)
+        room = machine.limit - sum(resting(memory).values())
+    seconds, waves = generation_seconds(a, gpu, spread, here, room, work.prompt, mean - work.prompt)
     used_for = (values.steps_per_generation or work.accumulation) * values.num_iterations / work.accumulation
     return seconds / max(used_for, 1e-9), waves
 
 
-def count_rows(values: RecipeSettings) -> int | None:
-    """Rows of the training data: of a local file, or of a set whose size is published; None where they are not known."""
-    name = values.dataset_name
-    if name is None:
-        return None
-    if name in DATA_SETS:
-        return DATA_SETS[name].get(values.dataset_config or "default", (None, None))[0]
-    if looks_local(name) and Path(name).is_file():
-        return sum(1 for _ in open_rows(name).read())
-    return None
-
-
-def nearest_change(
-    read: ReadSettings, architecture: Architecture, machine: Machine, sharding: Sharding
-) -> tuple[str, ...]:
+def nearest_change(work: Workload, machine: Machine) -> tuple[str, ...]:
     """The first of the changes, alone or with those before it, with which the training fits; empty where none helps."""
-    for words, values, spread in candidates(read, sharding):
-        work = make_workload(read.kind, values, architecture, spread, machine)
-        if memory_of(work, machine).total <= machine.limit:
+    for words, values, spread in candidates(work):
+        changed = make_workload(work.kind, values, work.architecture, spread, machine, work.prompt)
+        if memory_of(changed, machine).total <= machine.limit:
             return words
     return ()
 
 
-def candidates(read: ReadSettings, sharding: Sharding) -> Iterator[tuple[tuple[str, ...], RecipeSettings, Sharding]]:
+def candidates(work: Workload) -> Iterator[tuple[tuple[str, ...], RecipeSettings, Sharding]]:
     """Changes in the order in which they cost least, each alone and then one upon the other, in words and as settings."""
-    values = read.values
+    values, sharding = work.settings, work.sharding
     steps: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
     if not values.gradient_checkpointing:
         steps.append(("gradient_checkpointing=true", {"gradient_checkpointing": True}, {}))

@@ -2,22 +2,21 @@
 
 `training.parse` loads torch and TRL (10 s) and adapts the settings to this machine: without a GPU it would switch bf16 and
 Liger off, and a plan is for another machine. So a plan reads these few settings itself; a test compares their defaults
-with TRL's. What else is in the recipe is checked by `open-r1 sft|grpo --dry-run`.
+with TRL's. The command `open-r1 plan` has all settings checked beforehand, as `open-r1 sft|grpo --dry-run` does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_type_hints
+from typing import Any, get_type_hints
 
 from open_r1.configs.fields import limits_of, setting
 from open_r1.configs.ranges import COUNT, SHARE, check_ranges
 from open_r1.configs.reader import Setting
 from open_r1.configs.renames import RENAMES, renamed
 from open_r1.configs.types import read_value
-
-Kind = Literal["sft", "grpo"]
+from open_r1.launch.recipe import Task, WrittenSettings
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,8 @@ class RecipeSettings:
     dataset_name: str | None = setting(None, "A Hub id, local file or folder.")
     dataset_config: str | None = setting(None, "Configuration of a Hub data set.")
     dataset_mixture: dict[str, Any] | None = setting(None, "Mixture of data sets.")
+    dataset_prompt_column: str = setting("prompt", "Column with the problem.")
+    system_prompt: str | None = setting(None, "System prompt before every conversation.")
     max_samples: int | None = setting(None, "The first so many rows.", COUNT)
     bf16: bool | None = setting(None, "Compute in bfloat16; by default, where there is a GPU.")
     fp16: bool = setting(False, "Compute in float16.")
@@ -66,23 +67,26 @@ class RecipeSettings:
 
 
 @dataclass(frozen=True)
-class ReadSettings:
-    """A recipe's settings, its kind, and where each of them was written."""
+class ReadSettings(WrittenSettings):
+    """What a training's settings say that a plan reads, beside the settings as they are written."""
 
-    kind: Kind
+    task: Task
     values: RecipeSettings
-    origins: Mapping[str, str]
+    written: Sequence[Setting]
     notices: tuple[str, ...] = ()
 
 
-def kind_of(settings: Iterable[Setting]) -> Kind:
+def kind_of(settings: Iterable[Setting]) -> Task:
     """GRPO where a setting is one that only GRPO has, else SFT."""
     only_grpo = ("reward_funcs", "num_generations", "max_completion_length", "beta", "use_vllm", "reward_weights")
     return "grpo" if any(one.key.replace("-", "_") in only_grpo for one in settings) else "sft"
 
 
-def read_settings(kind: Kind, written: Sequence[Setting]) -> ReadSettings:
-    """The settings of a recipe, the last value of each; ConfigError, with the line, for one of another type."""
+def read_settings(task: Task, written: Sequence[Setting]) -> ReadSettings:
+    """The settings of a recipe, the last value of each; ConfigError, with the line, for one of another type.
+
+    A change by --set of a setting that a plan does not read has a notice.
+    """
     hints = get_type_hints(RecipeSettings)
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -96,6 +100,8 @@ def read_settings(kind: Kind, written: Sequence[Setting]) -> ReadSettings:
         if one is not None and one.key in hints:
             values[one.key] = read_value(one, hints[one.key])
             origins[one.key] = one.origin
+        elif given.origin.startswith("--set ") and rename is None:
+            notices.append(f"{given.origin} changes nothing here: a plan does not depend on {given.key}.")
     limits = limits_of(RecipeSettings)
     check_ranges(values, origins, {key: limits[key] for key in values if key in limits})
-    return ReadSettings(kind, RecipeSettings(**values), origins, tuple(notices))
+    return ReadSettings(task, RecipeSettings(**values), written, tuple(notices))

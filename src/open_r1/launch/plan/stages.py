@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from open_r1.configs.reader import Setting, changed, read_changes, read_recipe
 from open_r1.errors import ConfigError, nearest
 from open_r1.launch.plan.architectures import Architecture
-from open_r1.launch.plan.planning import Plan, plan
-from open_r1.launch.plan.settings import Kind
+from open_r1.launch.plan.planning import Plan, Training, plan_training, training_of
+from open_r1.launch.recipe import TASKS, Task
 
 SHAPE = {
     "architecture": "qwen3", "hidden_size": 96, "num_layers": 2, "num_heads": 4, "num_key_value_heads": 2,
@@ -26,15 +26,22 @@ TASK_PROMPT_TOKENS = 64
 
 
 def plan_pipeline(path: Path, changes: Sequence[str] = (), **options: Any) -> list[Plan]:
-    """A plan for each stage that trains, in the file's order; `options` are those of `plan`.
+    """A plan for each stage that trains, in the file's order; `options` are those of `plan_training`.
 
-    ConfigError for a file without such a stage, and whatever `plan` refuses, with the stage's name.
+    ConfigError for a file without such a stage, and whatever `plan_training` refuses, with the stage's name.
     """
+    return [plan_training(training, **options) for training in trainings_of(path, changes)]
+
+
+def trainings_of(path: Path, changes: Sequence[str] = ()) -> list[Training]:
+    """The training of a recipe, or those of a pipeline. ConfigError for a pipeline that trains nothing."""
+    if not is_pipeline(path):
+        return [training_of(path, changes)]
     stages = stages_of(path, changes)
-    plans = [plan_stage(name, stages, path.parent, **options) for name in stages if kind_at(stages, name)]
-    if not plans:
+    found = [training_at(name, stages, path.parent) for name in stages if kind_at(stages, name)]
+    if not found:
         raise ConfigError(f"{path} has no stage that trains (sft, grpo), so there is nothing to plan.")
-    return plans
+    return found
 
 
 def is_pipeline(path: Path) -> bool:
@@ -55,10 +62,10 @@ def stages_of(path: Path, changes: Sequence[str]) -> dict[str, Setting]:
     return {part.key: part for part in parts}
 
 
-def kind_at(stages: Mapping[str, Setting], name: str) -> Kind | None:
+def kind_at(stages: Mapping[str, Setting], name: str) -> Task | None:
     """The kind of training of a stage; None where it does not train."""
     kind = value_of(stages[name], "kind")
-    return cast(Kind, kind) if kind in get_args(Kind) else None
+    return cast(Task, kind) if kind in TASKS else None
 
 
 def value_of(stage: Setting, key: str, default: Any = None) -> Any:
@@ -66,23 +73,19 @@ def value_of(stage: Setting, key: str, default: Any = None) -> Any:
     return stage.value.get(key, default) if isinstance(stage.value, dict) else default
 
 
-def plan_stage(name: str, stages: Mapping[str, Setting], base: Path, **options: Any) -> Plan:
-    """The plan of one stage, by the accelerator of its `resources` where `options` name none."""
+def training_at(name: str, stages: Mapping[str, Setting], base: Path) -> Training:
+    """The training of one stage, with the accelerator of its `resources`."""
     stage, kind = stages[name], kind_at(stages, name)
     assert kind is not None, "only stages that train are planned"
     recipe = value_of(stage, "recipe")
     overrides = next((part.parts for part in stage.parts if part.key == "overrides"), ())
-    settings = [*(read_recipe(base / recipe) if recipe else []), *overrides]
+    settings = [*(read_recipe(base / str(recipe)) if recipe else []), *overrides]
     model, architecture = model_of(name, stages)
     if model is not None:
         settings.append(Setting("model_name_or_path", model, stage.origin))
-    resources = value_of(stage, "resources") or {}
-    own = {key: resources[key] for key in ("accelerator",) if key in resources}
-    given = of_data(kind, stage, stages) | own | {key: one for key, one in options.items() if one is not None}
-    try:
-        return plan(kind=kind, settings=settings, architecture=architecture, name=name, **given)
-    except ConfigError as error:
-        raise ConfigError(f"stage '{name}': {error}") from None
+    accelerator = (value_of(stage, "resources") or {}).get("accelerator")
+    rows, prompt_tokens = of_data(kind, stage, stages)
+    return Training(name, kind, tuple(settings), architecture, accelerator, rows, prompt_tokens, is_stage=True)
 
 
 def model_of(name: str, stages: Mapping[str, Setting]) -> tuple[str | None, Architecture | None]:
@@ -110,12 +113,12 @@ def architecture_of(shape: Mapping[str, Any]) -> Architecture:
     )  # fmt: skip
 
 
-def of_data(kind: Kind, stage: Setting, stages: Mapping[str, Setting]) -> dict[str, Any]:
+def of_data(kind: Task, stage: Setting, stages: Mapping[str, Setting]) -> tuple[int | None, int | None]:
     """Rows of the stage's data and tokens of a prompt, where a stage `problems` makes them."""
     key, count = DATA[kind]
     source = value_of(stage, key, key)
     if kind == "sft" and source in stages:
         source = value_of(stages[source], "problems", "problems")
     if source not in stages or value_of(stages[source], "kind") != "problems":
-        return {}
-    return {"rows": value_of(stages[source], count), "prompt_tokens": TASK_PROMPT_TOKENS}
+        return None, None
+    return value_of(stages[source], count), TASK_PROMPT_TOKENS

@@ -57,7 +57,7 @@ class MixStage(Stage):
             if TRACES not in before[name].makes:
                 raise ConfigError(f"stage '{self.name}': traces names '{name}', which does not make {TRACES}.")
 
-    def check_rows(self, before: Mapping[str, Stage]) -> None:
+    def check_inputs(self, before: Mapping[str, Stage]) -> None:
         """DataError for rows without conversations, as far as they can be seen before it runs."""
         for name in self.traces:
             if columns := self.columns_of(name, before):

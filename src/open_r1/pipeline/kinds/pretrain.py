@@ -14,7 +14,7 @@ from open_r1.data.columns import completion_of, read_chat
 from open_r1.data.problems import read_problem_file
 from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError, DataError
-from open_r1.pipeline.stage import WEIGHTS, Context, Stage, StageName, require_messages
+from open_r1.pipeline.stage import WEIGHTS, Context, Stage, StageName, naming_stage, require_messages
 from open_r1.rundir import write_json
 
 
@@ -50,11 +50,17 @@ class PretrainStage(Stage):
                 f"stage '{self.name}': accuracy must be [lowest, highest] above 0 and at most 1, but is {self.accuracy}."
             )
 
-    def check_rows(self, before: Mapping[str, Stage]) -> None:
+    def check_inputs(self, before: Mapping[str, Stage]) -> None:
         """DataError, too, for traces without conversations."""
-        super().check_rows(before)
+        super().check_inputs(before)
         if columns := self.columns_of(self.traces, before):
             require_messages(columns, self.traces)
+
+    def prepare(self, root: Path, seed: int) -> None:
+        """DataError for problems of the user's own that have no answers."""
+        if self.problems not in self.needs():
+            with naming_stage(self.name):
+                read_problem_file(self.place(self.problems, root))
 
     def run(self, context: Context) -> dict[str, Any]:
         """Train until the measured accuracy is in its range; returns steps, tokens and the accuracy."""

@@ -16,8 +16,8 @@ from open_r1.configs.fields import setting
 from open_r1.configs.reader import Setting, as_setting, read_recipe
 from open_r1.errors import ConfigError
 from open_r1.pipeline.stage import WEIGHTS, Context, Stage, StageName, naming_stage
-from open_r1.pipeline.training import check_arguments, check_data, run_training
-from open_r1.training.parse import StageArguments, parse_stage
+from open_r1.pipeline.training import check_data, parse_training, run_training
+from open_r1.training.parse import StageArguments
 
 SET_HERE = ("model_name_or_path", "dataset_name", "output_dir", "seed")  # what the pipeline gives to a stage
 
@@ -73,15 +73,16 @@ class TrainingStage(Stage):
         of_pipeline = [Setting(key, value, "pipeline") for key, value in zip(SET_HERE, places, strict=True)]
         overrides = self.setting("overrides") or as_setting("overrides", self.overrides, f"stage {self.name}")
         settings = [*self.recipe_settings, *overrides.parts, *of_pipeline]
-        arguments = parse_stage(self.kind, [], settings)  # type: ignore[arg-type]
         with naming_stage(self.name):
-            check_arguments(arguments)
+            arguments = parse_training(self.kind, [], settings)  # type: ignore[arg-type]
             if data not in self.needs() and Path(places[1]).exists():
                 check_data(replace(arguments))  # a copy: reading data adapts the settings to them
         return arguments
 
-    def check_rows(self, before: Mapping[str, Stage]) -> None:
-        """Nothing: `prepare` reads data of the user's own as the training does."""
+    def check_own(self, value: str, file: str) -> None:
+        """ModelError for a folder without a model; `prepare` reads rows of the user's own as the training does."""
+        if file == WEIGHTS:
+            super().check_own(value, file)
 
     def run(self, context: Context) -> dict[str, Any]:
         """Train, or continue an interrupted training; returns the number of steps."""

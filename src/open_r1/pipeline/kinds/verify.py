@@ -35,7 +35,7 @@ class CurationStage(Stage):
         source = self.place(self.traces, context.root, TRACES)
         return source, trace_column(open_rows(source).columns)
 
-    def check_rows(self, before: Mapping[str, Stage]) -> None:
+    def check_inputs(self, before: Mapping[str, Stage]) -> None:
         """DataError for traces without rows or, where their columns are known, without one that it needs."""
         if columns := self.columns_of(self.traces, before):
             self.check_columns(columns, f"{'stage ' if self.needs() else ''}{self.traces}")
