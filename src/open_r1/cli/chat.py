@@ -29,8 +29,7 @@ from open_r1.errors import OpenR1Error, RunError, nearest
 from open_r1.rundir import write_jsonl
 
 if TYPE_CHECKING:
-    from open_r1.serving.client import Answer, Conversation
-    from open_r1.serving.screen import Screen
+    from open_r1.serving.client import Answer, Conversation, Screen
 
 
 def add_options(parser: Any) -> None:
@@ -48,8 +47,7 @@ def add_options(parser: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Talk in the terminal, or answer the lines of stdin as one conversation."""
     from open_r1.generation.replies import clean
-    from open_r1.serving.client import ChatOptions, Conversation, find_model
-    from open_r1.serving.screen import PlainScreen, TerminalScreen, counts
+    from open_r1.serving.client import ChatOptions, Conversation, PlainScreen, TerminalScreen, counts, find_model
 
     options = ChatOptions(arguments.temperature, arguments.top_p, arguments.max_new_tokens)
     if isinstance(sys.stdin, io.TextIOWrapper):  # Python fails at bytes that are no text
