@@ -40,6 +40,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], int]] = {
     "LoRA": ("sft", SHAPE, {**SFT, "use_peft": True, "lora_target_modules": ["all-linear"]}, 1),
     "LoRA, checkpointing": ("sft", SHAPE, {**SFT, "use_peft": True, "gradient_checkpointing": True}, 1),
     "GRPO": ("grpo", SHAPE, GRPO, 1),
+    "GRPO, 4 micro-batches": ("grpo", SHAPE, {**GRPO, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}, 1),  # noqa: E501
     "DDP, two processes": ("sft", WIDE, {**SFT, "per_device_train_batch_size": 2}, 2),
     "DDP, two processes, larger": ("sft", {**WIDE, "num_layers": 10}, {**SFT, "per_device_train_batch_size": 2}, 2),
     "ZeRO-2, two processes": ("sft", {**WIDE, "num_layers": 10}, {**SFT, "per_device_train_batch_size": 2}, 2),

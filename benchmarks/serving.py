@@ -26,7 +26,8 @@ from open_r1.estimates import estimate_share
 from open_r1.evaluation.scoring import score_answers
 from open_r1.generation import Generator, Sampling
 from open_r1.generation.in_process import TransformersGenerator
-from open_r1.generation.openai_server import OpenAIServer, ServerSettings
+from open_r1.generation.openai_server import OpenAIServer
+from open_r1.generation.server_settings import ServerSettings
 from open_r1.generation.vllm_in_process import VLLMGenerator
 from open_r1.pipeline.kinds.problems import read_problems
 from open_r1.records import Completion, Problem
@@ -67,8 +68,8 @@ def behind_a_server(backend: Backend, arguments: argparse.Namespace) -> Iterator
     with served_in_background(options, backend, STARTUP_LIMIT_S) as (url, key):
         os.environ[f"OPEN_R1_BENCHMARK_KEY_{backend}"] = key
         settings = ServerSettings(
+            arguments.model,
             (url,),
-            model=arguments.model,
             api_key_env=f"OPEN_R1_BENCHMARK_KEY_{backend}",
             concurrency=arguments.concurrency,
             extra_body={"separate_reasoning": False, "seed": None},

@@ -52,6 +52,8 @@ GPUS = (
 """NVIDIA's data sheets; the order is that in which a driver's name is looked up: the first whose `device` is in it."""
 
 EXAMPLE = "H100-80GB"
+MOST_GPUS = 1024
+"""GPUs of one machine at most; a larger number is a slip."""
 GROUP = re.compile(r"(?:(\d+)\s*[xX×*]\s*)?(.+)")
 
 
@@ -82,6 +84,8 @@ def read_gpus(text: str) -> tuple[int, GPU]:
         )
     match = GROUP.fullmatch(text.strip())
     count = int(match[1] or 1) if match else 0
-    if match is None or count < 1:
-        raise UsageError(f"--gpus {text!r} can't be read; write a number and a GPU, for example 8x{EXAMPLE}.")
+    if match is None or not 1 <= count <= MOST_GPUS:
+        raise UsageError(
+            f"--gpus {text!r} can't be read; write a number from 1 to {MOST_GPUS} and a GPU, for example 8x{EXAMPLE}."
+        )
     return count, find_gpu(match[2])

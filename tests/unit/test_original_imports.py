@@ -9,11 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from open_r1.utils.callbacks import get_callbacks
+from open_r1.utils.code_providers import get_provider
 
 from open_r1.errors import ConfigError
 from open_r1.utils import adapters
-from open_r1.utils.callbacks import get_callbacks
-from open_r1.utils.code_providers import get_provider
 from open_r1.utils.names import NAMES
 
 EVERY = [(f"open_r1.utils.{module}".rstrip("."), name) for module, names in NAMES.items() for name in names]

@@ -18,9 +18,10 @@ from open_r1.cli.console import tell
 from open_r1.cli.main import run_parsed
 from open_r1.data.generation import TraceSettings
 from open_r1.data.problems import ProblemSource
-from open_r1.data.teacher import DEFAULT_SERVER, TeacherSettings
+from open_r1.data.teacher import TeacherSettings
 from open_r1.data.traces import group_traces
 from open_r1.errors import ConfigError
+from open_r1.generation.server_settings import DEFAULT_SERVER
 
 REASONING_TEMPLATE = (
     "You will be given a problem. Please reason step by step, and put your final answer within \\boxed{{}}:\n{prompt}"

@@ -285,12 +285,9 @@ def _make_backend(arguments: argparse.Namespace) -> Backend:
     from open_r1.evaluation import backends
 
     if arguments.server:
-        from open_r1.generation.openai_server import ServerSettings
+        from open_r1.generation.server_settings import ServerSettings
 
-        waits = {"patience_s": arguments.patience, "wait_for_server_s": arguments.wait_for_server}
-        named = {name: getattr(arguments, name) for name in ("model", "api_key_env", "concurrency")}
-        settings = ServerSettings(tuple(arguments.server), timeout_s=arguments.timeout, **named, **waits)
-        return backends.server_backend(settings, tell)
+        return backends.server_backend(read_settings(ServerSettings, arguments), tell)
     batch_size = arguments.batch_size or 256
     if arguments.backend == "vllm":
         options = hub_options(arguments)

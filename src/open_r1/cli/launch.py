@@ -20,7 +20,7 @@ from open_r1.cli.console import show, tell
 from open_r1.cli.options import add
 from open_r1.configs.ranges import COUNT
 from open_r1.errors import UsageError
-from open_r1.gpus import read_gpus
+from open_r1.gpus import MOST_GPUS, read_gpus
 
 if TYPE_CHECKING:
     from open_r1.launch.recipe import LaunchRecipe
@@ -105,6 +105,8 @@ def read_recipe_choice(arguments: argparse.Namespace) -> LaunchRecipe:
 
 def read_number_of_gpus(text: str) -> int:
     """The number of GPUs in "8" or, as `open-r1 plan` takes it, "8xH100". UsageError for anything else."""
+    if text.isdecimal() and int(text) > MOST_GPUS:
+        raise UsageError(f"--gpus must be from 0 to {MOST_GPUS} GPUs a machine, but is {text}.")
     return int(text) if text.isdecimal() else read_gpus(text)[0]
 
 

@@ -20,9 +20,9 @@ from typing import Any
 from open_r1.data.provenance import Step, read_steps, record_step, steps_file
 from open_r1.data.rows import Chunk, Rows
 from open_r1.errors import DataError, RunFolderError
-from open_r1.rundir import atomic_file, hold_file
+from open_r1.rundir import RunDir, atomic_file, describe_changes, hold_file, read_json, write_json
 
-TAG = re.compile(r"-(\d{5})-of-(\d{5})")
+TAG = re.compile(r"-(\d{5,})-of-(\d{5,})")
 FOUND = "found_items"
 """The items of each evaluation set that a shard contains: their number in all shards is not the sum of the shards'."""
 
@@ -82,11 +82,13 @@ def merge_shards(path: Path, overwrite: bool = False) -> tuple[int, dict[str, An
         RunFolderError: A shard is missing or not finished, they were made in different ways, or the result exists.
     """
     shards = find_shards(path)
-    existing = path / "traces.jsonl" if path.is_dir() else path
+    inner = path / "traces" if (shards[0] / "traces").is_dir() else path  # of pass-rate, and of generate
+    existing = inner / "traces.jsonl" if shards[0].is_dir() else path
     if existing.exists() and not overwrite:
         raise RunFolderError(f"'{existing}' already exists; remove it, or replace it with --overwrite.")
     if shards[0].is_dir():
-        merge_folders(path, shards)
+        with RunDir(inner).locked():
+            merge_folders(RunDir(inner), [shard / inner.relative_to(path) for shard in shards])
         return len(shards), {}
     steps = [finished_step(shard) for shard in shards]
     first = steps[0]
@@ -152,18 +154,20 @@ def concatenate(path: Path, parts: Sequence[Path]) -> None:
                 shutil.copyfileobj(source, file)
 
 
-def merge_folders(path: Path, shards: Sequence[Path]) -> None:
+def merge_folders(run: RunDir, shards: Sequence[Path]) -> None:
     """Put the traces of all shards into one folder, as if one run had been interrupted after the last of them."""
-    inner = Path("traces") if (shards[0] / "traces").is_dir() else Path()
-    unfinished = [shard for shard in shards if not (shard / inner / "done.json").is_file()]
+    unfinished = [shard for shard in shards if not RunDir(shard).is_done()]
     if unfinished:
         raise RunFolderError(f"shard '{unfinished[0]}' is not finished; run its command again.")
-    identities = {(shard / inner / "identity.json").read_bytes() for shard in shards}
-    if len(identities) > 1:
-        raise RunFolderError(f"shards of '{path}' were made with different settings; make all in one way.")
-    concatenate(path / inner / "traces.jsonl", [shard / inner / "traces.jsonl" for shard in shards])
-    with atomic_file(path / inner / "identity.json") as file:
-        file.write(identities.pop())
+    identities = [read_json(RunDir(shard).identity) for shard in shards]
+    for shard, identity in zip(shards, identities, strict=True):
+        if changes := describe_changes(identities[0], identity):
+            raise RunFolderError(
+                f"'{shard}' was made with other settings than '{shards[0]}': {changes}; make all in one way."
+            )
+    run.done.unlink(missing_ok=True)
+    write_json(run.identity, identities[0])  # first: rows without it would be nobody's
+    concatenate(run.path / "traces.jsonl", [shard / "traces.jsonl" for shard in shards])
 
 
 def add_counts(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -18,17 +18,18 @@ import torch
 from transformers import GenerationConfig
 
 from open_r1.errors import ModelError, RunError
-from open_r1.generation.protocol import Generator, Prompt, Sampling, encode_messages, to_messages
+from open_r1.generation.precision import loading_dtype
+from open_r1.generation.protocol import Prompt, Sampling, TemplatedGenerator
 from open_r1.generation.slots import Request, SlotEngine, sample_scores, supports
 from open_r1.hub.folders import check_model_path, without_template
 from open_r1.records import Completion
-from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
+from open_r1.text.thinking import with_opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-class TransformersGenerator(Generator):
+class TransformersGenerator(TemplatedGenerator):
     """A model and its tokenizer; `batch_size` counts sequences, samples included."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int = 256) -> None:
@@ -53,7 +54,8 @@ class TransformersGenerator(Generator):
     ) -> TransformersGenerator:
         """The model and tokenizer of a local folder or Hub id, on the accelerator where there is one and may be used.
 
-        `hub` are transformers' settings of what is loaded: revision, trust_remote_code.
+        `hub` are transformers' settings of what is loaded: revision, dtype, trust_remote_code. Without a dtype it is the
+        saved one, or float32 on a processor that is slow with bfloat16.
         """
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils.logging import disable_progress_bar
@@ -62,13 +64,15 @@ class TransformersGenerator(Generator):
         check_model_path(str(folder))
         has_accelerator = torch.accelerator.is_available() and not use_cpu
         device = torch.accelerator.current_accelerator() if has_accelerator else None
+        hub = dict(hub or {})
+        dtype = loading_dtype(not has_accelerator, hub.pop("dtype", None))
         what = "tokenizer"
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **(hub or {}))
+            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **hub)
             if not tokenizer.chat_template:
                 raise without_template(str(folder))
             what = "model"
-            model = AutoModelForCausalLM.from_pretrained(folder, device_map=device, **(hub or {}))
+            model = AutoModelForCausalLM.from_pretrained(folder, device_map=device, dtype=dtype, **hub)
         except ModelError:
             raise
         except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
@@ -108,18 +112,9 @@ class TransformersGenerator(Generator):
             while batch := list(itertools.islice(alike, self.batch_size)):
                 yield from zip((request.key for request in batch), self.complete_batch(batch, cancelled), strict=True)
 
-    def encode(self, prompt: Prompt) -> list[int]:
-        """The token ids of a prompt. ModelError where the template refuses it, or where the context leaves no room."""
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        return encode_messages(self.tokenizer, to_messages(prompt), limit)
-
-    def count_tokens(self, prompt: Prompt) -> int:
-        """Tokens of the prompt, however many. ModelError where the template refuses it."""
-        return len(encode_messages(self.tokenizer, to_messages(prompt)))
-
-    def opened_by(self, encoded: Sequence[int]) -> str:
-        """The opening `<think>` that a prompt ends with; empty where it doesn't."""
-        return open_thinking(str(self.tokenizer.decode(list(encoded[-OPENING_TOKENS:]), skip_special_tokens=False)))
+    def context_length(self) -> int | None:
+        """Tokens of prompt and completion together that the model takes; None where its config does not say."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     @torch.no_grad()
     def complete_batch(self, requests: Sequence[Request], cancelled: threading.Event) -> list[list[int]]:

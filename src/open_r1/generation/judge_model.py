@@ -17,6 +17,7 @@ from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT
 from open_r1.errors import ConfigError
 from open_r1.generation.protocol import Completer, RequestFailed, Sampling
+from open_r1.generation.server_settings import ServerSettings
 from open_r1.records import Outcome
 from open_r1.text.thinking import visible_part
 
@@ -86,17 +87,14 @@ class Question:
     read: Callable[[str], float | None]
 
 
-@dataclass(frozen=True)
-class Case:
-    """One comparison to be made."""
-
-    problem: str
-    gold: str
-    candidate: str
-
-    def as_question(self) -> Question:
-        """Is the candidate's answer the reference answer? 1 for yes, 0 for no."""
-        return Question(SYSTEM, make_question(self), read_verdict)
+def same_answer_question(problem: str, gold: str, candidate: str) -> Question:
+    """Is the candidate's answer the reference answer? 1 for yes, 0 for no."""
+    text = QUESTION.format(
+        problem=_without_marks(problem[:PROBLEM_CHARS]),
+        gold=_without_marks(gold[:GOLD_CHARS]),
+        candidate=_without_marks(candidate[-CANDIDATE_CHARS:]),
+    )
+    return Question(SYSTEM, text, read_verdict)
 
 
 def rating_question(what: str, problem: str, response: str) -> Question:
@@ -135,16 +133,16 @@ def open_judge(
     """The judge model, asked for its name; None where no server is named."""
     if not settings.judge_server:
         return None
-    from open_r1.generation.openai_server import OpenAIServer, ServerSettings
+    from open_r1.generation.openai_server import OpenAIServer
 
     server = OpenAIServer(
         ServerSettings(
-            urls=tuple(settings.judge_server),
-            model=settings.judge_model,
+            settings.judge_model,
+            settings.judge_server,
             api_key_env=api_key_env,
             concurrency=settings.judge_concurrency,
-            timeout_s=300,
-            patience_s=60,
+            timeout=300,
+            patience=60,
         ),
         report,
     )
@@ -166,9 +164,9 @@ class JudgeModel:
         """The model's name, as verdicts have it."""
         return self.completer.model
 
-    def judge(self, cases: Sequence[Case]) -> list[bool | None]:
-        """Same answer or not, None where the judge didn't say. ConfigError, EndpointsGone when it can't be asked."""
-        outcomes = asyncio.run(self.ask_all([case.as_question() for case in cases])) if cases else []
+    def judge(self, questions: Sequence[Question]) -> list[bool | None]:
+        """Yes or no to each, None where the judge didn't say. ConfigError, EndpointsGone when it can't be asked."""
+        outcomes = asyncio.run(self.ask_all(questions)) if questions else []
         return [None if outcome.value is None else bool(outcome.value) for outcome in outcomes]
 
     async def ask_all(self, questions: Sequence[Question]) -> list[Outcome]:
@@ -208,30 +206,22 @@ class JudgeModel:
         return Outcome(None if value is None else float(value), reason, details)
 
 
-def make_question(case: Case) -> str:
-    """The question of a case, its texts cut and without our marks."""
-    return QUESTION.format(
-        problem=_without_marks(case.problem[:PROBLEM_CHARS]),
-        gold=_without_marks(case.gold[:GOLD_CHARS]),
-        candidate=_without_marks(case.candidate[-CANDIDATE_CHARS:]),
-    )
-
-
 def _without_marks(text: str) -> str:
     """A text that contains none of our marks, however they are spaced or interrupted by invisible characters."""
     return _MARK.sub(" ", _INVISIBLE.sub("", text))
 
 
+def _last_line(reply: str) -> str:
+    return ([""] + [line for line in visible_part(reply).splitlines() if line.strip()])[-1]
+
+
 def read_verdict(reply: str) -> bool | None:
     """Yes or no as the whole last line of what the judge shows; None for anything else."""
-    lines = [line for line in visible_part(reply).splitlines() if line.strip()]
-    word = _WORD.fullmatch(lines[-1]) if lines else None
+    word = _WORD.fullmatch(_last_line(reply))
     return word[1].lower() == "yes" if word else None
 
 
 def read_rating(reply: str) -> float | None:
     """The points of `Rating: N` as the whole last line of what the judge shows, divided by the most; None else."""
-    lines = [line for line in visible_part(reply).splitlines() if line.strip()]
-    found = _RATING.fullmatch(lines[-1]) if lines else None
-    points = int(found[1]) if found else MOST_POINTS + 1
-    return points / MOST_POINTS if points <= MOST_POINTS else None
+    found = _RATING.fullmatch(_last_line(reply))
+    return int(found[1]) / MOST_POINTS if found and int(found[1]) <= MOST_POINTS else None

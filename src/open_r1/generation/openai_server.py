@@ -9,58 +9,31 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 
-from open_r1.configs.fields import check_limits, setting
-from open_r1.configs.ranges import COUNT, POSITIVE, Range
 from open_r1.errors import ConfigError, nearest
 from open_r1.generation.protocol import Message, Reply, RequestFailed, Sampling, to_messages
 from open_r1.generation.replies import BadReply, Parsed, as_count, parse_reply
+from open_r1.generation.server_settings import DEFAULT_SERVER, ServerSettings
 from open_r1.net.addresses import parse_api_address
-from open_r1.net.client import HttpClient, Response, TransportError
+from open_r1.net.client import HttpClient, Response, TransportError, bearer
 from open_r1.net.replies import describe_body, load_json
 from open_r1.net.retry import Cause, backoff, cause_of, read_retry_after
 from open_r1.net.servers import Endpoint, EndpointPool
 
 LONGEST_PAUSE_S, CHECK_TIMEOUT_S, WAITING_GAP_S = 60.0, 10.0, 2.0
 CHARACTERS_A_TOKEN, OPEN_FILES_SPARE = 4, 64
-WAIT = Range(0, 1e9)
 APPLY_GENERATION_CONFIG = ("vllm", "sglang")  # owners of a model whose generation_config.json is applied unseen
-
-
-@dataclass(frozen=True)
-class ServerSettings:
-    """How to ask; limits are for each server. `extra_body` adds to every request, and a null in it removes a field."""
-
-    urls: tuple[str, ...]
-    model: str | None = None
-    api_key_env: str = "OPENAI_API_KEY"
-    concurrency: int = setting(64, "requests in flight", COUNT)
-    timeout_s: float = setting(900.0, "seconds that an answer may take", POSITIVE)
-    max_attempts: int = setting(8, "times that a request is sent", COUNT)
-    pause_s: float = setting(0.5, "seconds before the second attempt", WAIT)
-    patience_s: float = setting(300.0, "seconds that every server may fail", WAIT)
-    wait_for_server_s: float = setting(0.0, "seconds that servers have to start", WAIT)
-    requests_per_minute: float | None = setting(None, "requests a minute", POSITIVE)
-    tokens_per_minute: float | None = setting(None, "tokens a minute", POSITIVE)
-    system_prompt: str | None = None
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.urls:
-            raise ConfigError("no server was named; give at least one address, as http://localhost:8000/v1.")
-        check_limits(self)
 
 
 class OpenAIServer:
     """One model on one or more servers: a `Completer`."""
 
     def __init__(self, settings: ServerSettings, report: Callable[[str], None] = lambda line: None) -> None:
-        addresses = list(dict.fromkeys(parse_api_address(url) for url in settings.urls))
+        addresses = list(dict.fromkeys(parse_api_address(url) for url in settings.server or (DEFAULT_SERVER,)))
         self.settings, self.report, self.addresses = settings, report, addresses
         self.model, self.neutral = settings.model or "", {}
         self.concurrency = settings.concurrency * len(addresses)
@@ -74,10 +47,10 @@ class OpenAIServer:
         settings, urls = self.settings, [address.url for address in self.addresses]
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         self.client = HttpClient(headers | bearer(self.key))  # which belongs to the running event loop
-        limits = settings.concurrency, settings.patience_s, settings.requests_per_minute, settings.tokens_per_minute
+        limits = settings.concurrency, settings.patience, settings.requests_per_minute, settings.tokens_per_minute
         self.pool = EndpointPool([Endpoint(url, *limits) for url in urls], self.report)
         self.mean_tokens: float | None = None
-        deadline = time.monotonic() + settings.wait_for_server_s
+        deadline = time.monotonic() + settings.wait_for_server
         while True:
             found = await asyncio.gather(*map(self._list_models, urls))
             by_url = dict(zip(urls, found, strict=True))
@@ -132,7 +105,7 @@ class OpenAIServer:
         body = self.make_body(messages, sampling)
         each = sampling.max_new_tokens if self.mean_tokens is None else self.mean_tokens
         expected = len(body) / CHARACTERS_A_TOKEN + each * sampling.num_samples
-        attempts, pauses = 0, backoff(self.settings.pause_s, LONGEST_PAUSE_S)
+        attempts, pauses = 0, backoff(self.settings.pause, LONGEST_PAUSE_S)
         avoid: Endpoint | None = None
         while True:
             endpoint = await self.pool.acquire(expected, avoid)
@@ -160,7 +133,7 @@ class OpenAIServer:
         """The JSON body of a request; fields without a value are left out."""
         content: dict[str, Any] = {
             "model": self.model,
-            "messages": to_messages(messages, self.settings.system_prompt),
+            "messages": to_messages(messages),
             "max_tokens": sampling.max_new_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -173,7 +146,7 @@ class OpenAIServer:
 
     async def ask(self, endpoint: Endpoint, body: bytes) -> Parsed:
         """One request, one answer. Refusal says what went wrong, and the cause."""
-        url, timeout_s = f"{endpoint.url}/chat/completions", self.settings.timeout_s
+        url, timeout_s = f"{endpoint.url}/chat/completions", self.settings.timeout
         try:
             response = await self.client.request("POST", url, body, timeout_s=timeout_s)
             if response.status == 200:
@@ -216,11 +189,6 @@ def refusal_of(response: Response) -> Refusal:
     if status == 429 and "insufficient_quota" in detail:
         reason, cause = "insufficient_quota", "endpoint"
     return Refusal(cause, reason, f"status {status}: {detail}", retry_after_s)
-
-
-def bearer(key: str) -> dict[str, str]:
-    """The Authorization header with this key; no header without one."""
-    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def choose_model(url: str, models: Sequence[str], wanted: str | None) -> str:

@@ -21,6 +21,8 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 from transformers.cli.serve import Serve
 from transformers.cli.serving import chat_completion, completion, server, utils
 
+from open_r1.generation.precision import loading_dtype
+
 TOKEN_VARIABLE = "OPEN_R1_SERVER_TOKEN"
 CPU_CACHE_SHARE = 0.1
 """Of the memory, for keys and values, where there is no accelerator and other programs want memory too."""
@@ -167,7 +169,7 @@ def main() -> None:
         force_model=arguments.model,
         continuous_batching=True,
         device="auto" if has_accelerator else "cpu",
-        dtype=arguments.dtype,
+        dtype=str(loading_dtype(not has_accelerator, arguments.dtype)).removeprefix("torch."),
         trust_remote_code=arguments.trust_remote_code,
         cb_max_memory_percent=share,
         host=arguments.host,

@@ -7,8 +7,8 @@ word; where both say something and differ, the launch is refused.
 from __future__ import annotations
 
 import math
-import subprocess
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,6 @@ from open_r1.configs.reader import read_values
 from open_r1.errors import ConfigError, UsageError
 from open_r1.launch.accelerate_file import DEEPSPEED, FSDP, AccelerateFile
 from open_r1.launch.recipe import LaunchRecipe, WrittenSettings, last_of, shown
-
-DEVICE_LIMIT_S = 20
 
 SAME_IN_DEEPSPEED = {
     "gradient_accumulation_steps": ("gradient_accumulation_steps", 1),
@@ -182,12 +180,9 @@ def accelerate_words(
     return [*words, *recipe.words(), *further]
 
 
-def count_gpus() -> int:
-    """The NVIDIA GPUs of this machine, as the driver lists them; 0 where there is none."""
-    try:
-        ran = subprocess.run(
-            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=DEVICE_LIMIT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return len(ran.stdout.splitlines()) if ran.returncode == 0 else 0
+def count_gpus(environment: Mapping[str, str] = os.environ) -> int:
+    """The NVIDIA GPUs that a training can use here: those of the driver which CUDA_VISIBLE_DEVICES leaves."""
+    from open_r1.launch.doctor.accelerators import find_gpus
+
+    count, visible = len(find_gpus()[0]), environment.get("CUDA_VISIBLE_DEVICES")
+    return count if visible is None else min(count, sum(one.strip() not in ("", "-1") for one in visible.split(",")))

@@ -13,11 +13,9 @@ A model that fails, a server that is down and a verdict that can't be read leave
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,13 +23,14 @@ from typing import Any
 from open_r1.configs.references import SourceReference, read_source
 from open_r1.errors import ConfigError, ModelError, nearest
 from open_r1.generation import EndpointsGone
-from open_r1.generation.judge_model import RATED, Case, JudgeModel, Question, rating_question
-from open_r1.generation.openai_server import OpenAIServer, ServerSettings
+from open_r1.generation.judge_model import RATED, JudgeModel, Question, rating_question, same_answer_question
+from open_r1.generation.openai_server import OpenAIServer
+from open_r1.generation.server_settings import ServerSettings
 from open_r1.hub.folders import check_model_path, looks_local
 from open_r1.net.addresses import parse_api_address
 from open_r1.records import Outcome
 from open_r1.rewards.answer_reward import problems_of
-from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction, optional_column
+from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction, optional_column, run_awaitable
 from open_r1.rewards.spec import RewardSpec
 from open_r1.rundir import read_json
 from open_r1.text.thinking import visible_part
@@ -111,11 +110,11 @@ def _judge_spec(name: str, reference: SourceReference) -> RewardSpec:
     if asks == "answer" and options.get("rows") == "open":
         raise ConfigError(f"reward '{name}': rows without a solution have no answer to compare; leave rows=open out.")
     server = ServerSettings(
-        urls=(parse_api_address(reference.name).url,),
-        model=options.get("model"),
+        options.get("model"),
+        (parse_api_address(reference.name).url,),
         concurrency=JUDGE_CONCURRENCY,
-        timeout_s=JUDGE_TIMEOUT_S,
-        patience_s=JUDGE_PATIENCE_S,
+        timeout=JUDGE_TIMEOUT_S,
+        patience=JUDGE_PATIENCE_S,
     )
     function_name = f"judge_{asks}_reward"
     score = partial(_score_rows, partial(_score_by_judge, server, asks), options.get("rows") == "open")
@@ -187,8 +186,7 @@ def _score_by_judge(
     questions = [_question(asks, problems[place] or "", texts[place], columns, place) for place in places]
     judge = JudgeModel(OpenAIServer(server))
     try:
-        with ThreadPoolExecutor(1) as thread:  # an event loop may run in this one
-            outcomes = thread.submit(asyncio.run, judge.ask_all(questions)).result()
+        outcomes = run_awaitable(judge.ask_all(questions))
     except (ConfigError, EndpointsGone) as error:
         return [Outcome(None, "judge_unavailable", {"error": str(error)[:500]})] * len(places)
     if asks != "answer":
@@ -207,5 +205,5 @@ def _settle_without_judge(asks: str, places: Sequence[int], texts: list[str], co
 
 def _question(asks: str, problem: str, text: str, columns: Columns, place: int) -> Question:
     if asks == "answer":
-        return Case(problem, str(columns["solution"][place]), visible_part(text)).as_question()
+        return same_answer_question(problem, str(columns["solution"][place]), visible_part(text))
     return rating_question(asks, problem, text if asks == "harmlessness" else visible_part(text))

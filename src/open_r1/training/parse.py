@@ -215,6 +215,7 @@ def parse_stage(
             "packing_strategy is wrapped: samples are cut anywhere and see each other; bfd keeps them apart."
         )
     replaced, adaptations = adapt_to_machine(given, origins, is_elsewhere=processes is not None)
+    notices += notice_slow_precision(given) if processes is None else []
     check_ranges(given, origins, {name: limits for cls in classes for name, limits in limits_of(cls).items()})
     refuse_idle_settings(given, defaults_of(classes), origins)
     if kind == "grpo":
@@ -299,6 +300,19 @@ def notice_dropout(values: dict[str, Any]) -> list[str]:
     return [
         f"lora_dropout is {values['lora_dropout']}: the trainer computes log-probabilities with dropout, vLLM samples "
         "without, and importance sampling corrects for the difference; set lora_dropout 0 to have none."
+    ]
+
+
+def notice_slow_precision(values: dict[str, Any]) -> list[str]:
+    """A notice when the processor, which is to train, computes slowly in bfloat16."""
+    from open_r1.generation.precision import computes_bfloat16
+
+    slow = {"bf16": values["bf16"], "dtype": values["dtype"] == "bfloat16"}
+    if not values["use_cpu"] or not any(slow.values()) or computes_bfloat16():
+        return []
+    return [
+        f"{' and '.join(key for key, is_set in slow.items() if is_set)}: this processor has no fast bfloat16 arithmetic and "
+        "is several times slower in it than in float32; for speed set bf16 false and dtype float32."
     ]
 
 

@@ -17,7 +17,7 @@ from open_r1.data.provenance import read_steps, steps_file
 from open_r1.data.sharding import Shard, merge_shards, read_shard, shard_rows
 from open_r1.data.sources import open_rows
 from open_r1.errors import RunFolderError
-from open_r1.rundir import read_jsonl
+from open_r1.rundir import RunDir, read_jsonl
 
 Command = Callable[..., Any]
 
@@ -140,3 +140,32 @@ def test_samples_of_shards_are_those_of_one_process(tmp_path: Path, open_r1: Com
     assert finished.status == 0 and "already done" in finished.err
     assert samples(tmp_path / "traces" / "traces.jsonl") == samples(tmp_path / "whole" / "traces.jsonl")
     assert (tmp_path / "traces" / "done.json").read_text() == (tmp_path / "whole" / "done.json").read_text()
+
+
+@pytest.mark.parametrize("inner", [".", "traces"])  # of generate, and of pass-rate
+def test_folders_of_shards_are_merged_once_and_only_where_they_were_made_alike(tmp_path: Path, inner: str) -> None:
+    folders = [Shard(index, 2).path(tmp_path / "all") / inner for index in range(2)]
+    for number, folder in enumerate(folders):
+        folder.mkdir(parents=True)
+        (folder / "traces.jsonl").write_text(f'{{"n": {number}}}\n')
+        (folder / "identity.json").write_text('{"temperature": 1.0}')
+    with pytest.raises(RunFolderError, match=r"is not finished; run its command again"):
+        merge_shards(tmp_path / "all")
+    for folder in folders:
+        (folder / "done.json").write_text("{}")
+    (folders[1] / "identity.json").write_text('{"temperature": 0.7}')
+    with pytest.raises(RunFolderError, match=r"temperature was 1.0 and is now 0.7; make all in one way"):
+        merge_shards(tmp_path / "all")
+    (folders[1] / "identity.json").write_text('{"temperature": 1.0}')
+    merge_shards(tmp_path / "all")
+    merged = tmp_path / "all" / inner
+    assert read_jsonl(merged / "traces.jsonl") == [{"n": 0}, {"n": 1}]
+    (merged / "done.json").write_text("{}")
+    with pytest.raises(
+        RunFolderError, match=r"traces.jsonl' already exists; remove it, or replace it with --overwrite"
+    ):
+        merge_shards(tmp_path / "all")
+    with RunDir(merged).locked(), pytest.raises(RunFolderError, match="another run is writing"):
+        merge_shards(tmp_path / "all", overwrite=True)
+    merge_shards(tmp_path / "all", overwrite=True)
+    assert not (merged / "done.json").exists()

@@ -12,14 +12,15 @@ from fake_server import FAULTS, FakeSettings, running_fake
 
 from open_r1.errors import ConfigError
 from open_r1.generation import EndpointsGone, Reply, RequestFailed, Sampling
-from open_r1.generation.openai_server import OpenAIServer, ServerSettings
+from open_r1.generation.openai_server import OpenAIServer
+from open_r1.generation.server_settings import ServerSettings
 
 ONE = Sampling(1, 0.6, 0.95, 64, seed=7)
 MESSAGES = [{"role": "user", "content": "Compute 2+2"}]
 
 
 def settings(*urls: str, **changes: Any) -> ServerSettings:
-    return ServerSettings(urls, **({"pause_s": 0.01, "patience_s": 0.5, "timeout_s": 2.0} | changes))
+    return ServerSettings(server=urls, **({"pause": 0.01, "patience": 0.5, "timeout": 2.0} | changes))
 
 
 def complete(server: OpenAIServer, sampling: Sampling = ONE, times: int = 1) -> list[Reply | BaseException]:
@@ -56,7 +57,7 @@ TRANSIENT = [name for name in FAULTS if name not in ("refused", "more", "fewer")
 @pytest.mark.parametrize("fault", TRANSIENT)
 def test_what_another_try_may_mend_is_asked_again_until_answered(fault: str) -> None:
     with running_fake(FakeSettings(faults={fault: 0.5}, seed=3)) as fake:
-        replies = complete(OpenAIServer(settings(fake.url, timeout_s=0.3, max_attempts=30)), times=20)
+        replies = complete(OpenAIServer(settings(fake.url, timeout=0.3, max_attempts=30)), times=20)
         assert fake.server.counts[fault] > 0
     assert all(isinstance(reply, Reply) for reply in replies)
     assert sum(reply.attempts for reply in replies) >= 20  # type: ignore[union-attr]
@@ -72,7 +73,7 @@ def test_what_another_try_may_mend_is_asked_again_until_answered(fault: str) -> 
 )  # fmt: skip
 def test_a_request_that_always_fails_ends_with_its_reason(fault: str, reason: str) -> None:
     with running_fake(FakeSettings(faults={fault: 1.0})) as fake:
-        server = OpenAIServer(settings(fake.url, max_attempts=3, timeout_s=0.1, patience_s=60))
+        server = OpenAIServer(settings(fake.url, max_attempts=3, timeout=0.1, patience=60))
         (failure,) = complete(server)
     assert isinstance(failure, RequestFailed)
     assert (failure.reason, failure.attempts, failure.endpoint) == (reason, 3, fake.url)
@@ -88,7 +89,7 @@ def test_a_refused_request_is_not_asked_again() -> None:
 
 def test_being_busy_costs_no_try_however_often() -> None:
     with running_fake(FakeSettings(busy_above=1, latency_s=0.02)) as fake:
-        replies = complete(OpenAIServer(settings(fake.url, max_attempts=1, pause_s=0.005)), times=20)
+        replies = complete(OpenAIServer(settings(fake.url, max_attempts=1, pause=0.005)), times=20)
         assert fake.server.counts["busy"] > 5
     assert all(isinstance(reply, Reply) for reply in replies)
 
@@ -115,7 +116,7 @@ def test_requests_in_flight_keep_to_the_limit_of_each_server() -> None:
 def test_a_server_that_dies_is_left_out_and_the_other_does_its_work() -> None:
     said: list[str] = []
     with running_fake(FakeSettings(dies_after=10)) as dying, running_fake(FakeSettings(latency_s=0.002)) as well:
-        server = OpenAIServer(settings(dying.url, well.url, concurrency=4, patience_s=0.3), said.append)
+        server = OpenAIServer(settings(dying.url, well.url, concurrency=4, patience=0.3), said.append)
         replies = complete(server, times=400)
     assert all(isinstance(reply, Reply) for reply in replies)
     assert any(dying.url in line and "in a row" in line for line in said)
@@ -123,7 +124,7 @@ def test_a_server_that_dies_is_left_out_and_the_other_does_its_work() -> None:
 
 def test_a_server_that_comes_back_is_used_again() -> None:
     with running_fake(FakeSettings(dies_after=5)) as dying:
-        server = OpenAIServer(settings(dying.url, concurrency=2, patience_s=30, max_attempts=40))
+        server = OpenAIServer(settings(dying.url, concurrency=2, patience=30, max_attempts=40))
         port = int(dying.url.split(":")[2].split("/")[0])
 
         async def main() -> list[Any]:
@@ -140,7 +141,7 @@ def test_a_server_that_comes_back_is_used_again() -> None:
 def test_when_every_server_is_gone_the_work_ends_and_says_why() -> None:
     with running_fake(FakeSettings(dies_after=5)) as dying:
         started = time.monotonic()
-        server = OpenAIServer(settings(dying.url, concurrency=2, patience_s=0.3, max_attempts=1000))
+        server = OpenAIServer(settings(dying.url, concurrency=2, patience=0.3, max_attempts=1000))
         replies = complete(server, times=30)
     assert time.monotonic() - started < 30
     ends = [reply for reply in replies if not isinstance(reply, Reply)]
@@ -156,7 +157,7 @@ def test_an_absent_server_is_told_before_anything_is_asked() -> None:
 def test_a_server_that_comes_up_late_is_waited_for() -> None:
     with running_fake() as fake:
         port = int(fake.url.split(":")[2].split("/")[0])
-    server = OpenAIServer(settings(f"127.0.0.1:{port}", wait_for_server_s=20))
+    server = OpenAIServer(settings(f"127.0.0.1:{port}", wait_for_server=20))
 
     async def main() -> list[str]:
         starting = asyncio.create_task(server.start())
@@ -228,7 +229,7 @@ def test_extra_body_adds_and_takes_away() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"concurrency": 0}, {"timeout_s": 0}, {"max_attempts": 0}, {"requests_per_minute": -1}]
+    "change", [{"concurrency": 0}, {"timeout": 0}, {"max_attempts": 0}, {"requests_per_minute": -1}]
 )
 def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(change))):

@@ -11,7 +11,7 @@ import pytest
 from fake_slurm import FakeSlurm
 
 from open_r1.configs.reader import read_recipe
-from open_r1.launch.accelerate import Layout, check_agreement, check_world_size
+from open_r1.launch.accelerate import Layout, check_agreement, check_world_size, count_gpus
 from open_r1.launch.accelerate_file import AccelerateFile, check_file, find_accelerate_file
 from open_r1.launch.recipe import LaunchRecipe, find_recipe
 from open_r1.launch.training import ServerShape, plan_launch
@@ -124,6 +124,7 @@ def test_nothing_is_queued_for_a_partition_that_does_not_exist(
         ({"--args": "--vllm_mode=colocate --reward_funcs acuracy format tag_count"}, "did you mean 'accuracy'"),
         ({"--args": "--vllm_mode=colocate --config other.yaml"}, "--args names a second recipe by --config"),
         ({"--args": "--vllm_mode=colocate", "--processes": "9"}, "--processes 9 is more than a machine's 8 GPUs"),
+        ({"--args": "--vllm_mode=colocate", "--gpus": "99999"}, "--gpus must be from 0 to 1024 GPUs a machine"),
         ({"--args": "--vllm_mode=colocate", "--nodes": "99999999999"}, "--nodes must be at least 1 and at most 2147483647"),
     ],
 )  # fmt: skip
@@ -285,6 +286,15 @@ def test_a_million_machines_have_one_line(open_r1: Callable[..., Any], tmp_path:
     path.rename(tmp_path / "grpo.yaml")
     odd = ["--args", "--num_generations=13", "--nodes", 1_000_000, "--gpus", 8]
     assert "7999992 or 8000005 processes" in open_r1("launch", tmp_path / "grpo.yaml", *odd, "--dry-run").err
+
+
+def test_gpus_that_are_hidden_from_cuda_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("open_r1.launch.doctor.accelerators.find_gpus", lambda: ([None] * 4, []))
+    counts = {
+        visible: count_gpus({"CUDA_VISIBLE_DEVICES": visible}) for visible in ("2,3", "", "-1", "0,1,2,3,4,5", "1")
+    }
+    assert counts == {"2,3": 2, "": 0, "-1": 0, "0,1,2,3,4,5": 4, "1": 1}
+    assert count_gpus({}) == 4
 
 
 def test_more_gpus_than_there_are_start_nothing(open_r1: Callable[..., Any], tmp_path: Path, monkeypatch: Any) -> None:

@@ -511,3 +511,13 @@ def test_pass_rates_need_a_reward_that_tells_right_from_wrong(setting: str) -> N
     check_arguments(parse_stage("grpo", [*words, "format", "accuracy"]))
     with pytest.raises(ConfigError, match=r"none of reward_funcs \(format\) separates right answers from wrong ones"):
         check_arguments(parse_stage("grpo", [*words, "format"]))
+
+
+@pytest.mark.parametrize("is_fast", [False, True])
+def test_bfloat16_on_a_processor_that_is_slow_in_it_is_noticed(monkeypatch: pytest.MonkeyPatch, is_fast: bool) -> None:
+    from open_r1.generation import precision
+
+    monkeypatch.setattr(precision, "computes_bfloat16", lambda: is_fast)
+    told = [notice.startswith("bf16: this processor") for notice in parse_stage("sft", [*BASE, "--bf16"]).notices]
+    assert any(told) is not is_fast
+    assert not any("bfloat16" in notice for notice in parse_stage("sft", [*BASE, "--bf16", "false"]).notices)

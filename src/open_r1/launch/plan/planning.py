@@ -277,16 +277,16 @@ def memory_of(work: Workload, machine: Machine) -> Memory:
         share = round(values.vllm_gpu_memory_utilization * machine.gpu.memory)
         if not values.vllm_enable_sleep_mode:
             return replace(memory, parts=memory.parts | {"vLLM": share})
-        resting = {name: memory.parts[name] for name in RESIDENT if name in memory.parts}
-        return larger(memory, Memory("generation", resting | {"vLLM": share}, memory.host))
-    resting = {name: memory.parts[name] for name in RESIDENT if name in memory.parts}
+        return larger(memory, Memory("generation", resting(memory) | {"vLLM": share}, memory.host))
     cache = generated_at_once(work) * work.length * cache_bytes(work.architecture) * work.compute_bytes // KV_BYTES
     logits = 3 * 4 * generated_at_once(work) * work.architecture.vocab_size  # float32 scores, noisy ones, a copy
-    return larger(memory, Memory("generation", resting | {"KV cache": cache, "logits": logits}, memory.host))
+    return larger(memory, Memory("generation", resting(memory) | {"KV cache": cache, "logits": logits}, memory.host))
 
 
-RESIDENT = ("weights", "optimizer", "communication", "reference model")
-"""Parts of memory that are there while samples are generated."""
+def resting(memory: Memory) -> dict[str, int]:
+    """The parts that are there while samples are generated."""
+    names = ("weights", "optimizer", "communication", "reference model")
+    return {name: memory.parts[name] for name in names if name in memory.parts}
 
 
 def larger(first: Memory, second: Memory) -> Memory:
@@ -331,8 +331,7 @@ def sampling_of(work: Workload, machine: Machine, memory: Memory, mean: float) -
         room = spread * values.vllm_gpu_memory_utilization * gpu.memory - KV_BYTES * a.parameters
         here *= spread
     else:
-        resting = sum(size for name, size in memory.parts.items() if name in RESIDENT)
-        room = machine.limit - resting
+        room = machine.limit - sum(resting(memory).values())
     seconds, waves = generation_seconds(a, gpu, spread, here, room, work.prompt, mean - work.prompt)
     used_for = (values.steps_per_generation or work.accumulation) * values.num_iterations / work.accumulation
     return seconds / max(used_for, 1e-9), waves
