@@ -74,7 +74,8 @@ def _build_stage(entry: Setting, base: Path) -> Stage:
     name, where = entry.key, entry.origin
     if not STAGE_NAME.fullmatch(name):
         raise ConfigError(
-            f"{where}: '{name}' can't be a stage's name, which is its folder's too; use letters, digits, '_' and '-'."
+            f"{where}: '{name}' can't be a stage's name, which is its folder's too; use letters, digits, '_' and '-', which "
+            "can't be the first."
         )
     chosen = next((part for part in entry.parts if part.key == "kind"), None)
     if not isinstance(entry.value, dict) or chosen is None:
