@@ -20,8 +20,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from open_r1.answers.check import Verdict, check_answers
-from open_r1.answers.copied import is_bare
+from open_r1.answers.check import Verdict, check_answers, is_bare
 from open_r1.answers.latex import MAX_CHARS, canonical
 
 FORMULA = re.compile(r"\$\$([^$]+)\$\$|\$((?:\\.|[^$\\])+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from demo import describe_machine
 
-from open_r1.execution.sandbox.memory import resident_mb
+from open_r1.execution.sandbox.worker import resident_mb
 
 REPO = Path(__file__).resolve().parents[1]
 RESULT = REPO / "benchmarks" / "results" / "bounded_memory.md"

@@ -36,8 +36,7 @@ from datatrove.pipeline.dedup import (  # pyright: ignore[reportMissingImports]
 from datatrove.utils.word_tokenizers import WhitespaceTokenizer  # pyright: ignore[reportMissingImports]
 
 from open_r1.data.columns import find_text_columns, read_texts
-from open_r1.data.deduplication import DedupSettings, fingerprint_text
-from open_r1.data.minhash import NUM_HASHES
+from open_r1.data.deduplication import NUM_HASHES, DedupSettings, fingerprint_text
 from open_r1.data.rows import Changes
 from open_r1.data.sharding import Shard, shard_rows
 from open_r1.data.sources import open_rows

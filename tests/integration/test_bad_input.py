@@ -140,6 +140,7 @@ PIPELINES = {
     "output_dir: out\nstages:\n  ..: {kind: report}\n": "pipeline.yaml:3: '..' can't be a stage's name",
     "output_dir: out\nstages:\n  a/b: {kind: report}\n": "'a/b' can't be a stage's name",
     "output_dir: out\nstages:\n  a.b: {kind: report}\n": "use letters, digits, '_' and '-'",
+    "output_dir: out\nstages:\n  -x: {kind: report}\n": "'-x' can't be a stage's name",
     "output_dir: out\nstages:\n  a: {kind: report}\n  a: {kind: report}\n": "pipeline.yaml:4 sets 'a' a second time",
     "output_dir: out\nstages:\n  a: {kind: [report]}\n": "is of unknown kind",
     "output_dir: out\nstages:\n  a: {kind: report, x: 1}\n": "unknown setting 'x'",

@@ -71,7 +71,9 @@ def parse_expression(text: str) -> Any | None:
         )
     except (ArithmeticError, AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError):
         return None
-    return parsed[0] if parsed and not _is_undefined(parsed[0]) else None
+    if not parsed or (isinstance(parsed[0], Expr) and parsed[0].has(zoo, nan)):
+        return None
+    return parsed[0]
 
 
 def is_too_large(text: str) -> bool:
@@ -81,7 +83,3 @@ def is_too_large(text: str) -> bool:
         depth += (character in "{[(") - (character in "}])")
         deepest = max(deepest, depth)
     return deepest > MAX_DEPTH or bool(_LONG_NUMERAL.search(text)) or bool(_TOWER.search(text))
-
-
-def _is_undefined(value: Any) -> bool:
-    return isinstance(value, Expr) and value.has(zoo, nan)

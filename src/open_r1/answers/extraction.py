@@ -15,11 +15,87 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from open_r1.answers.boxes import boxed_answer
 from open_r1.answers.choices import find_choice, names_letters, read_choice
 from open_r1.answers.latex import MAX_CHARS, canonical
 from open_r1.text.tags import last_answer_block
 from open_r1.text.thinking import visible_part
+
+BOX_COMMANDS = (r"\boxed", r"\fbox", r"\framebox")
+
+MAX_UNWRAPPED, MAX_UNWRAPPED_CHARS = 4, 10_000
+"""Boxes directly in boxes are opened so many deep, when they are this short; others are nobody's answer."""
+
+MAX_SIDE_BY_SIDE, WINDOW_CHARS = 20, 2000
+"""So many boxes are read as one list, each sought in so many characters before the next."""
+
+_TOKEN = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{|\\(?:boxed|fbox)\s+(?P<bare>[^\s${}\\]+)|\\[\\{}]|[{}]")
+_WHOLE_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
+_JOINT = re.compile(
+    r"\}[ ]*\$?[ ]*(?:,|;|、|\\text\{[ ]*(?:,|and|or)[ ]*\}|\\(?:quad|,|;)|\b(?:and|or)\b|和|[ ]){0,4}[ ]*\$?[ ]*$"
+)
+_BLANK = re.compile(r"\s*")
+
+
+def last_boxed(text: str) -> str | None:
+    """The content of the last complete, non-empty box, stripped; None when there is none.
+
+    An outer box wins over the boxes in it, and `\\boxed{\\boxed{5}}` is `5`. `\\boxed 5` counts as a box. An unclosed
+    box is not a box: a completion that was cut off inside it has given no answer. Linear in the length of `text`.
+    """
+    start = min((found for command in BOX_COMMANDS if (found := text.find(command)) >= 0), default=-1)
+    if start < 0:
+        return None
+    content = _last_closed_box(text, start)
+    for _ in range(MAX_UNWRAPPED):
+        if content is None or len(content) > MAX_UNWRAPPED_CHARS:
+            break
+        if not (_WHOLE_BOX.match(content) and content.endswith("}")):
+            break
+        content = _last_closed_box(content, 0)
+    return content
+
+
+def boxed_answer(text: str) -> str | None:
+    r"""What the last box says, or the boxes side by side at the end: `\\boxed{2}, \\boxed{3}` is `2, 3`.
+
+    Boxes stand side by side when only commas, "and", "or", spaces and dollar signs are between them.
+    """
+    last = last_boxed(text)
+    if last is None:
+        return None
+    contents, end = [last], text.rfind(last)
+    while len(contents) < MAX_SIDE_BY_SIDE:
+        start = max((text.rfind(command, 0, end) for command in BOX_COMMANDS), default=-1)
+        window = text[max(0, start - WINDOW_CHARS) : max(0, start)]
+        joint = _JOINT.search(window)
+        before = last_boxed(window[: joint.start() + 1]) if joint else None
+        if before is None or len(before) > MAX_UNWRAPPED_CHARS:
+            break
+        contents.insert(0, before)
+        end = text.rfind(before, 0, start)
+    return ", ".join(contents) if len(set(contents)) > 1 else last
+
+
+def _last_closed_box(text: str, start: int) -> str | None:
+    last = None
+    opened: list[int] = []  # where each open box's content starts; -1 for another brace
+    for token in _TOKEN.finditer(text, start):
+        mark = token.group()
+        if token["bare"]:
+            last = token.span("bare")
+        elif mark == "}":
+            content = opened.pop() if opened else -1
+            if content >= 0 and not _is_blank(text, content, token.start()):
+                last = (content, token.start())
+        elif mark[-1] == "{" and mark != r"\{":
+            opened.append(token.end() if len(mark) > 1 else -1)
+    return text[last[0] : last[1]].strip() if last else None
+
+
+def _is_blank(text: str, start: int, end: int) -> bool:
+    blank = _BLANK.match(text, start, end)
+    return blank is None or blank.end() == end
+
 
 Source = Literal["boxed", "answer_block", "anchored", "bare"]
 
@@ -133,7 +209,7 @@ def extract_gold(gold: str) -> str | None:
     if block:
         return block
     if (anchored := _extract_anchored(visible)) is not None:
-        return None if _is_phrase(anchored) else anchored
+        return None if _PHRASE.fullmatch(anchored) else anchored
     text = visible.strip()
     return _only_formula(text) if _is_prose(text) else text or None
 
@@ -148,11 +224,6 @@ def _is_bare(text: str) -> bool:
 
 def _is_prose(text: str) -> bool:
     return len(text) > MAX_CHARS or len(_PROSE_WORD.findall(text)) >= PROSE_WORDS
-
-
-def _is_phrase(text: str) -> bool:
-    """Words of running text, as in "the answer is forty three": a gold that nothing but itself could be equal to."""
-    return _PHRASE.fullmatch(text) is not None
 
 
 def _only_formula(text: str) -> str | None:

@@ -14,7 +14,7 @@ from importlib import import_module
 
 from open_r1.answers.reasons import Reason
 from open_r1.processes import ranks
-from open_r1.processes.pool import JobOutcome, Limits, Pool
+from open_r1.processes.pool import Limits, Pool
 
 ALGEBRA_CHECKER = "open_r1.answers.algebra:check_pair"
 DEFAULT_LIMIT_S = 3.0
@@ -79,7 +79,7 @@ class Verifier:
     def __init__(
         self, workers: int | None = None, limit_s: float = DEFAULT_LIMIT_S, checker: str = ALGEBRA_CHECKER
     ) -> None:
-        self.workers = default_workers() if workers is None else workers
+        self.workers = ranks.default_workers(MAX_WORKERS) if workers is None else workers
         self._work = CheckPair(checker)
         limits = Limits(wall_s=limit_s, processor_s=limit_s, memory_bytes=MEMORY_LIMIT_BYTES)
         self.pool = Pool(self._work, self.workers, limits)
@@ -94,25 +94,14 @@ class Verifier:
             verdicts: dict[Pair, Reason] = {pair: self._last[pair] for pair in distinct if pair in self._last}
             left = [pair for pair in distinct if pair not in verdicts]
             jobs = self.pool.map(left, ahead=None) if left else []
-            verdicts.update((pair, reason_of(job)) for pair, job in zip(left, jobs, strict=True))
+            for pair, job in zip(left, jobs, strict=True):
+                verdicts[pair] = job.value if job.kind == "done" else "timeout" if job.kind == "timeout" else "error"
             self._last = {pair: reason for pair, reason in verdicts.items() if reason != "error"}
         return [verdicts[pair] for pair in pairs]
 
     def close(self) -> None:
         """End the workers. The next check starts others."""
         self.pool.close()
-
-
-def reason_of(outcome: JobOutcome) -> Reason:
-    """A worker's verdict, or why it gave none."""
-    if outcome.kind == "done":
-        return outcome.value
-    return "timeout" if outcome.kind == "timeout" else "error"
-
-
-def default_workers() -> int:
-    """One worker a core that this process may use, shared among the processes of its machine, 1 to 8."""
-    return ranks.default_workers(MAX_WORKERS)
 
 
 @lru_cache(maxsize=1)

@@ -82,9 +82,8 @@ def generate(
     check_template(problems, teacher)
     completer = open_teacher(teacher, None if overwrite else folder, tell)
     given: dict[str, Any] = {"identity": teacher.identity(), "overwrite": overwrite, "command": command}
-    with ProgressLine(is_paced=True) as line:
-        given |= {"progress": line.show, "progress_every_s": line.every_s}
-        summary = generate_traces(problems, folder, completer, settings, **given)
+    with ProgressLine() as line:
+        summary = generate_traces(problems, folder, completer, settings, **given, progress=line.show)
     is_done = not summary["samples_missing"] and not summary["last_run"]["samples"]
     tell(f"already done in {folder}" if is_done else describe_end(summary, folder))
     if json:

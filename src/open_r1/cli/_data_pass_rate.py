@@ -111,8 +111,8 @@ def run(arguments: argparse.Namespace) -> int:
     completer = open_teacher(teacher, None if request.overwrite else request.output_dir / "traces", tell)
     given: dict[str, Any] = {"overwrite": request.overwrite, "rescore": request.rescore, "command": command_line()}
     given["identity"] = teacher.identity() | {"engine_options": dict(teacher.engine_options)}
-    with ProgressLine(is_paced=True) as line, ProgressLine() as scored:
-        given |= {"progress": line.show, "progress_every_s": line.every_s, "scored": scored.counting("problems")}
+    with ProgressLine() as line, ProgressLine() as scored:
+        given |= {"progress": line.show, "scored": scored.counting("problems")}
         path = request.output_dir / SUMMARY_FILE
         earlier = read_json(path) if path.is_file() else {}
         summary = measure_pass_rate(problems, request.output_dir, completer, sampling, settings, **given)

@@ -23,23 +23,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.cli.console import show, tell
+from open_r1.cli.console import show, table, tell
 from open_r1.cli.options import add, add_server, read_settings
 from open_r1.errors import OpenR1Error, RunError, nearest
 from open_r1.rundir import write_jsonl
 
 if TYPE_CHECKING:
-    from open_r1.serving.client import Answer, Conversation
-    from open_r1.serving.screen import Screen
-
-
-COMMANDS = """/reset            forget the conversation
-/system TEXT      set the system prompt (without TEXT: show it; the conversation goes on)
-/thinking         show what the model thought last
-/retry            ask the last question again
-/temperature N    of sampling; 0 is greedy
-/save FILE        write the conversation as a JSON line, in the form of training data
-/exit             leave; so do Ctrl-D and Ctrl-C at the prompt. Ctrl-C stops an answer."""
+    from open_r1.serving.client import Answer, Conversation, Screen
 
 
 def add_options(parser: Any) -> None:
@@ -57,8 +47,7 @@ def add_options(parser: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Talk in the terminal, or answer the lines of stdin as one conversation."""
     from open_r1.generation.replies import clean
-    from open_r1.serving.client import ChatOptions, Conversation, find_model
-    from open_r1.serving.screen import PlainScreen, TerminalScreen, counts
+    from open_r1.serving.client import ChatOptions, Conversation, PlainScreen, TerminalScreen, counts, find_model
 
     options = ChatOptions(arguments.temperature, arguments.top_p, arguments.max_new_tokens)
     if isinstance(sys.stdin, io.TextIOWrapper):  # Python fails at bytes that are no text
@@ -130,7 +119,7 @@ def talk(conversation: Conversation, screen: Screen, read: Callable[[str], str] 
 
 
 class Session:
-    """What the commands of a chat act upon."""
+    """What the commands of a chat act upon; `/help` shows their docstrings."""
 
     def __init__(self, conversation: Conversation, screen: Screen) -> None:
         self.conversation, self.screen = conversation, screen
@@ -158,32 +147,34 @@ class Session:
         act(rest.strip())
 
     def do_help(self, _: str) -> None:
-        """`/help`: the list of commands."""
-        show(COMMANDS)
+        """/help: list the commands"""
+        acts = [act for name, act in vars(Session).items() if name.startswith("do_") and name != "do_quit"]
+        show(table((act.__doc__ or "").split(": ", 1) for act in acts))
+        show("Ctrl-D and Ctrl-C at the prompt leave the chat; Ctrl-C stops an answer.")
 
     def do_exit(self, _: str) -> None:
-        """`/exit`: the end of the chat."""
+        """/exit: leave"""
         self.goes_on = False
 
     do_quit = do_exit
 
     def do_reset(self, _: str) -> None:
-        """`/reset`: all turns go, the system prompt stays."""
+        """/reset: forget the conversation, not the system prompt"""
         self.conversation.turns.clear()
         show("the conversation is forgotten")
 
     def do_system(self, text: str) -> None:
-        """`/system TEXT`: a new system prompt; without a text, the present one."""
+        """/system TEXT: set the system prompt (without TEXT: show it); the conversation goes on"""
         if text:
             self.conversation.system = text
         show(f"system prompt: {self.conversation.system or '(none)'}")
 
     def do_thinking(self, _: str) -> None:
-        """`/thinking`: the thinking of the last answer."""
+        """/thinking: show what the model thought last"""
         show(self.last_thinking or "(there was none)")
 
     def do_retry(self, _: str) -> None:
-        """`/retry`: the last question again, in place of its answer."""
+        """/retry: ask the last question again"""
         if not self.last_question:
             show("nothing was asked yet")
             return
@@ -193,7 +184,7 @@ class Session:
         self.question(self.last_question)
 
     def do_temperature(self, text: str) -> None:
-        """`/temperature NUMBER`: the temperature of the answers from now on, 0 to 2."""
+        """/temperature NUMBER: set the temperature of sampling; 0 is greedy"""
         try:
             self.conversation.options = replace(self.conversation.options, temperature=float(text))
             show(f"temperature {float(text):g}")
@@ -201,7 +192,7 @@ class Session:
             show(f"'{text}' is not a temperature; write a number from 0 to 2")
 
     def do_save(self, text: str) -> None:
-        """`/save FILE`: the conversation as a JSONL row of messages, in a file that does not exist yet."""
+        """/save FILE: write the conversation to a new file, as a JSON line in the form of training data"""
         path = Path(text).expanduser()
         if not text or path.exists():
             show(f"'{path}' exists; name another file" if text else "name a file: /save FILE")

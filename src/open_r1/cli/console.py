@@ -117,12 +117,11 @@ def count_line(done: int, total: int | None, unit: str, seconds: float) -> str:
 class ProgressLine:
     """Progress in one line on stderr: written over on a terminal, a new line every ten seconds elsewhere.
 
-    Use it as a context manager, so that the line is gone when the work ends or fails. A caller that keeps the pace of
-    `every_s` seconds itself says `is_paced`.
+    Use it as a context manager, so that the line is gone when the work ends or fails.
     """
 
-    def __init__(self, is_paced: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
-        self.is_paced, self.clock = is_paced, clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
         self.is_terminal = sys.stderr.isatty()
         self.every_s = EVERY_ON_TERMINAL_S if self.is_terminal else EVERY_S
         self.started = clock()
@@ -131,10 +130,9 @@ class ProgressLine:
 
     def show(self, progress: Any) -> None:
         """Show the progress, a text or what has a `line()`, or nothing where the last line is too recent."""
-        if not self.is_paced:
-            if self.clock() < self.next_at:
-                return
-            self.next_at = self.clock() + self.every_s
+        if self.clock() < self.next_at:
+            return
+        self.next_at = self.clock() + self.every_s
         line = progress if isinstance(progress, str) else progress.line()
         if not self.is_terminal:
             tell(line)

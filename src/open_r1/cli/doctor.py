@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from open_r1.cli.console import show, show_json, tell
+from open_r1.cli.console import show, show_json, table, tell
 from open_r1.cli.options import add
 
 if TYPE_CHECKING:
@@ -61,11 +61,10 @@ def has_problem(findings: Sequence[Finding]) -> bool:
 
 def describe(findings: Sequence[Finding]) -> list[str]:
     """The findings as lines, each with its fix below it, and a line that counts them."""
-    width = max(len(finding.subject) for finding in findings)
-    lines = []
+    rows: list[tuple[str, str, str]] = []
     for finding in findings:
-        lines.append(f"{finding.level:7}  {finding.subject:{width}}  {finding.found}")
+        rows.append((finding.level, finding.subject, finding.found))
         if finding.fix:
-            lines.append(f"{'':7}  {'':{width}}  fix: {finding.fix}")
+            rows.append(("", "", f"fix: {finding.fix}"))
     counted = Counter(finding.level for finding in findings)
-    return [*lines, "", f"{counted['problem']} problems, {counted['note']} notes, {counted['ok']} ok"]
+    return [table(rows), "", f"{counted['problem']} problems, {counted['note']} notes, {counted['ok']} ok"]

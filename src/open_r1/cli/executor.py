@@ -188,8 +188,8 @@ def run_serve(arguments: argparse.Namespace) -> int:
 
     Example: open-r1 executor serve --host 0.0.0.0 --token_file executor.token
     """
-    from open_r1.execution.service.health import run_self_test
     from open_r1.execution.service.languages import languages_here
+    from open_r1.execution.service.probes import SELF_TEST, judge_self_test
     from open_r1.execution.service.server import serve
     from open_r1.execution.service.settings import ServiceSettings, read_token
 
@@ -211,7 +211,7 @@ def run_serve(arguments: argparse.Namespace) -> int:
 
     with make_provider(arguments) as provider:
         provider.check()
-        if failure := run_self_test(provider):
+        if failure := judge_self_test(provider.execute(SELF_TEST)):
             raise RunError(f"the self-test fails: {failure}. Run: open-r1 executor check.")
         serve(provider, settings, languages_here(provider), announce)
     return 0

@@ -60,12 +60,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Plan on each of the GPUs, and show the first in full."""
     from open_r1.gpus import GPUS, read_gpus
     from open_r1.launch.plan import plan_training, trainings_of
+    from open_r1.launch.plan.stages import is_pipeline
 
     options = read_options(arguments)
     chosen, *others = arguments.gpus.split(",")
     count, gpu = read_gpus(chosen)
     for other in others:
         read_gpus(other)
+    if is_pipeline(arguments.recipe):
+        check_pipeline(arguments.recipe, arguments.set)
     trainings = trainings_of(arguments.recipe, arguments.set)
     trainings = [check_settings(one, count * arguments.nodes) for one in trainings]
     if not others and not arguments.json:
@@ -96,6 +99,17 @@ def read_options(arguments: argparse.Namespace) -> dict[str, Any]:
         if value not in limits:
             raise UsageError(f"--{name} must be {limits.in_words(value)}, but is {value}.")
     return options | {"accelerator": arguments.accelerator}
+
+
+def check_pipeline(path: Path, changes: Sequence[str]) -> None:
+    """Check the pipeline as `open-r1 run` reads it, and name the changes that no training depends on."""
+    from open_r1.launch.plan import trainings_of
+    from open_r1.pipeline import read_pipeline
+
+    read_pipeline(path, "any", changes=changes)
+    for change in changes:
+        if trainings_of(path, [other for other in changes if other != change]) == trainings_of(path, changes):
+            tell(f"notice: --set {change} changes nothing here: no training depends on it")
 
 
 def check_settings(training: Training, processes: int) -> Training:

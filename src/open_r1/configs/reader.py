@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from open_r1.errors import ConfigError
+from open_r1.errors import ConfigError, nearest
 
 COMMAND_LINE = "command line"
 
@@ -219,6 +219,24 @@ def read_changes(words: Sequence[str], form: str = "KEY=VALUE") -> list[Setting]
             raise ConfigError(f"--set {word} can't be read; write --set {form}.")
         changes.append(replace(read_text(value, f"--set {word}"), key=key))
     return changes
+
+
+def change_stages(settings: Sequence[Setting], words: Sequence[str]) -> list[Setting]:
+    """A pipeline's settings with what follows --set, "STAGE.KEY=VALUE". ConfigError, with the nearest, for another stage."""
+    settings = list(settings)
+    for change in read_changes(words, "STAGE.KEY=VALUE"):
+        stage, *keys = change.key.split(".")
+        if not keys:
+            raise ConfigError(f"{change.origin} can't be read; write --set STAGE.KEY=VALUE.")
+        at, stages = next(((i, s) for i, s in enumerate(settings) if s.key == "stages"), (0, None))
+        known = [part.key for part in stages.parts] if stages else []
+        if stages is None or stage not in known:
+            raise ConfigError(
+                f"{change.origin}: there is no stage '{stage}'{nearest(stage, known)} Stages: {', '.join(known)}."
+            )
+        parts = changed(stages.parts, [stage, *keys], change)
+        settings[at] = replace(stages, value={part.key: part.value for part in parts}, parts=tuple(parts))
+    return settings
 
 
 def changed(settings: Sequence[Setting], path: Sequence[str], change: Setting, depth: int = 0) -> list[Setting]:

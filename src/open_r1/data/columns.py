@@ -63,9 +63,9 @@ def find_text_columns(rows: Rows, asked: Sequence[str] | None, setting: str) -> 
     return [find_column(rows.columns, None, TEXT_COLUMNS, rows.name, setting, "text")]
 
 
-def find_prompt_column(found: Sequence[str], asked: str | None, where: str, setting: str = "--prompt_column") -> str:
+def find_prompt_column(found: Sequence[str], asked: str | None, where: str) -> str:
     """The column of the problem: as asked for, else the first known one."""
-    return find_column(found, asked, PROMPT_COLUMNS, where, setting, "problems")
+    return find_column(found, asked, PROMPT_COLUMNS, where, "--prompt_column", "problems")
 
 
 def rename_columns(rows: Any, mapping: Mapping[str, str], where: str, setting: str) -> Any:
@@ -149,6 +149,13 @@ def gold_text(gold: Any, where: str) -> str | None:
     if gold is None or isinstance(gold, str | int | float | Decimal | date | time):
         return gold if gold is None else str(gold)
     raise DataError(f"{where} is {str(gold)[:80]}, not one text or number; write the answer as text.")
+
+
+def require_text(value: Any, column: str, where: str) -> str:
+    """A cell as text; DataError, which begins with `where`, for an empty one or one of another kind."""
+    if not isinstance(value, str | int | float) or not str(value).strip():
+        raise DataError(f"{where} has {value!r} as its '{column}', where text is needed; fix or remove such rows.")
+    return str(value)
 
 
 def completion_of(row: Mapping[str, Any], column: str) -> str | None:

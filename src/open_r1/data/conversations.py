@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from open_r1.answers.boxes import last_boxed
+from open_r1.answers.extraction import last_boxed
 from open_r1.data.columns import (
     GOLD_COLUMNS,
     RESPONSE_COLUMNS,
@@ -20,6 +20,7 @@ from open_r1.data.columns import (
     gold_text,
     read_chat,
     require_columns,
+    require_text,
     without_nulls,
 )
 from open_r1.data.sources.hub import cache_failed
@@ -73,7 +74,10 @@ def to_conversations(
         columns: tuple[str, ...] = (chat,)
     else:
         require_columns(found, [prompt_column], where, "dataset_prompt_column")
-        columns = (prompt_column, find_response_column(found, args, where))
+        known = [column for column in RESPONSE_COLUMNS if column != prompt_column]
+        contents = "responses, and no 'messages'"
+        asked = args.dataset_response_column
+        columns = (prompt_column, find_column(found, asked, known, where, "dataset_response_column", contents))
     style = args.dataset_response_format
     make = partial(make_conversation, columns=columns, style=style, system_prompt=system_prompt, where=where)
     return map_rows(rows, make, "messages", columns, [], num_proc)
@@ -88,8 +92,9 @@ def map_rows(
     """
     from datasets import Features, Json, List, Value
 
-    turns = [turn for name in sources if (turn := turn_of(rows.features[name])) is not None]
-    more = {key: kind if isinstance(kind, Value) else Json() for turn in turns for key, kind in turn.items()}
+    turns = [getattr(rows.features[name], "feature", None) for name in sources]  # of a column of chats: keys and types
+    named = (pair for turn in turns if isinstance(turn, dict) for pair in turn.items())
+    more = {key: kind if isinstance(kind, Value) else Json() for key, kind in named}
     more = {key: kind for key, kind in more.items() if key not in TURN_KEYS}
     features = {name: rows.features[name] for name in kept}
     features[chat] = List({"role": Value("string"), "content": Value("string"), **more})
@@ -112,12 +117,6 @@ def fill_turns(row: dict[str, Any], make: Any, chat: str, more: tuple[str, ...])
     return made | {chat: [{**dict.fromkeys(more), **turn} for turn in made[chat]]}
 
 
-def turn_of(feature: Any) -> dict[str, Any] | None:
-    """The types of the keys of a turn, by the type of a column of chats; None for another column."""
-    turn = getattr(feature, "feature", None)
-    return turn if isinstance(turn, dict) else None
-
-
 def make_conversation(
     row: dict[str, Any], columns: Sequence[str], style: str, system_prompt: str | None, where: str
 ) -> dict[str, Any]:
@@ -130,7 +129,7 @@ def make_conversation(
             problem = f"whose '{column}' are not a list of {{role, content}}"
             raise DataError(f"data set '{where}' has a row {problem}: {str(value)[:80]!r}; remove or fix such rows.")
         if turns is None:
-            text = require_text(value, column, where)
+            text = require_text(value, column, f"a row of data set '{where}'")
             turns = [{"role": role, "content": to_r1(text) if role == "assistant" and style == "r1" else text}]
         messages += turns
     if not any(message["role"] == "assistant" for message in messages):
@@ -141,20 +140,6 @@ def make_conversation(
         tools = row["tools"]
         made["tools"] = tools if isinstance(tools, str | None) else json.dumps(without_nulls(tools))
     return made
-
-
-def find_response_column(found: list[str], args: ScriptArguments, where: str) -> str:
-    """The column that was asked for, else the first known one that isn't the prompt's."""
-    known = [column for column in RESPONSE_COLUMNS if column != args.dataset_prompt_column]
-    contents = "responses, and no 'messages'"
-    return find_column(found, args.dataset_response_column, known, where, "dataset_response_column", contents)
-
-
-def require_text(value: Any, column: str, where: str) -> str:
-    """A cell as text. DataError for an empty one, or one of another kind."""
-    if not isinstance(value, str | int | float) or not str(value).strip():
-        raise DataError(f"data set '{where}' has a row whose '{column}' is {value!r}; remove or fix such rows.")
-    return str(value)
 
 
 def to_r1(solution: str) -> str:
@@ -215,7 +200,9 @@ def make_prompt(
             f"data set '{where}' has a row whose '{prompt_column}' is neither text nor a list of {{role, content}}: "
             f"{str(value)[:80]!r}; remove or fix such rows."
         )
-    prompt = prompt or [{"role": "user", "content": require_text(value, prompt_column, where)}]
+    prompt = prompt or [
+        {"role": "user", "content": require_text(value, prompt_column, f"a row of data set '{where}'")}
+    ]
     made: dict[str, Any] = {"prompt": with_system_prompt(prompt, system_prompt)}
     if gold_column is not None:
         made["solution"] = gold_text(row[gold_column], f"data set '{where}' has a row whose '{gold_column}'")

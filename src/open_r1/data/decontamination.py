@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from open_r1.configs.references import read_source
 from open_r1.data.columns import find_text_columns, read_texts
-from open_r1.data.evaluation_index import COVERAGE, EvalSet, Hit, Index, Rule
+from open_r1.data.evaluation_index import COVERAGE, EvalSet, Hit, Index, Rule, shorten
 from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step, finished_counts, record_step
 from open_r1.data.row_file import NOWHERE, Destination, check_destination, open_results
@@ -25,7 +25,6 @@ from open_r1.errors import ConfigError, DataError
 from open_r1.processes.pool import count_processes, map_in_order
 from open_r1.rundir.jsonl import encode_row
 
-MAX_QUOTED = 400  # characters of a row and of an item that the report quotes
 MARK = "contaminated_{}"
 """Column that says whether a row contains an item of a set, where rows are marked instead of dropped."""
 
@@ -260,8 +259,3 @@ def changes_of(found: Found, index: Index, marks: Sequence[str]) -> Changes:
         for hit in hits:
             marked[MARK.format(index.items[hit.item].set_name)].add(row)
     return Changes(marks={mark: frozenset(numbers) for mark, numbers in marked.items()})
-
-
-def shorten(text: str) -> str:
-    """The text, cut to `MAX_QUOTED` characters."""
-    return text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "…"

@@ -2,7 +2,8 @@
 
 *Exact* duplicates have the same words and operators. *Near* ones have word 5-grams of an estimated Jaccard similarity of at
 least `threshold`, and the same numbers and operators; they are compared with earlier rows that are kept, never with dropped
-ones. Signatures, 512 bytes a row, are in a temporary file beside the output; memory grows by about 100 bytes a row.
+ones. The similarity is estimated by the share of equal MinHash values (Broder 1997, by rensa), within a standard error of
+0.045. Signatures, 512 bytes a row, are in a temporary file beside the output; memory grows by about 100 bytes a row.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import numpy.typing as npt
 from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import Range
 from open_r1.data.columns import find_text_columns, read_texts
-from open_r1.data.minhash import NUM_HASHES, sign, similarities
 from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step, finished_counts, record_step
 from open_r1.data.row_file import NOWHERE, Destination, RowFile, check_destination, open_results
@@ -28,7 +28,36 @@ from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
 from open_r1.processes.pool import count_processes, map_in_order
 from open_r1.rundir.jsonl import encode_row
-from open_r1.text.ngrams import WITH_DRAWINGS, Hashes, Places, Words, operators
+from open_r1.text.ngrams import WITH_DRAWINGS, Hashes, Places, Words, ngram_hashes, operators
+
+Signatures = npt.NDArray[np.uint32]  # of shape (texts, `NUM_HASHES`)
+NUM_HASHES = 128  # values of a signature
+SEED = 1  # seed of the permutations: the same texts give the same signatures on every machine
+
+
+def sign(words: Words, n: int) -> tuple[Signatures, npt.NDArray[np.bool_]]:
+    """A signature per text, and whether the text has an n-gram; the signatures of texts without one are equal."""
+    num_texts = len(words.bounds) - 1
+    hashes = ngram_hashes(words.hashes, n)
+    starts = np.arange(len(hashes))
+    owners = words.texts_of(starts)
+    is_within = owners == words.texts_of(starts + n - 1)
+    offsets = np.concatenate(([0], np.cumsum(np.bincount(owners[is_within], minlength=num_texts))))
+    return minhash(hashes[is_within], offsets), np.diff(offsets) > 0
+
+
+def minhash(hashes: Hashes, offsets: Places) -> Signatures:
+    """A signature per text, whose n-grams' hashes are between two `offsets`."""
+    from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue] - compiled, without stubs
+
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets.astype(np.uint64), NUM_HASHES, SEED)
+    return np.array(matrix.to_rows(), np.uint32).reshape(-1, NUM_HASHES)
+
+
+def similarities(signatures: Signatures, one: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
+    """The estimated similarity of each text to one."""
+    return (signatures == one).mean(axis=1) if len(signatures) else np.zeros(0)
+
 
 CANDIDATE_SHARE = 0.995  # share of the pairs at the threshold that are to be compared
 MAX_COMPARED = 256

@@ -39,7 +39,7 @@ Gram = tuple[bytes, ...]
 
 LEAST_WORDS = 3  # of an item that is searched for
 ANCHOR = 2  # words by which a short item is looked up
-MAX_EVIDENCE = 400  # characters of matched text that a hit quotes
+MAX_QUOTED = 400  # characters of matched text, of a row and of an item that are quoted
 ALMOST = 1 - 1e-9  # shares are sums of fractions: as good as enough is enough
 _BOUNDARIES = frozenset(b".?!:;\n\r" + RECORD.encode())
 
@@ -315,6 +315,10 @@ class OpenText:
 
 
 def quote(region: bytes) -> str:
-    """A piece of folded text for a reader, cut at `MAX_EVIDENCE` characters."""
-    text = " ".join(region.decode("utf-8", "replace").split())
-    return text if len(text) <= MAX_EVIDENCE else text[:MAX_EVIDENCE] + "…"
+    """A piece of folded text for a reader, shortened."""
+    return shorten(" ".join(region.decode("utf-8", "replace").split()))
+
+
+def shorten(text: str) -> str:
+    """The text, cut to `MAX_QUOTED` characters."""
+    return text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "…"

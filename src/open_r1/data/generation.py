@@ -92,7 +92,7 @@ class TraceRun:
         settings: TraceSettings,
         completer: Completer,
         show: Callable[[Progress], None] = lambda progress: None,
-        show_every_s: float = 10.0,
+        show_every_s: float = 1.0,
         command: str = "",
     ) -> None:
         self.command = command
@@ -314,13 +314,13 @@ def generate_traces(
     identity: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     progress: Callable[[Progress], None] = lambda progress: None,
-    progress_every_s: float = 10.0,
     command: str = "",
 ) -> dict[str, Any]:
     """Generate every missing trace into a folder; see the module.
 
     `identity` is what runs into this folder must have in common, beside what the settings say; `command` is how to continue,
-    for messages. Returns the summary, as in summary.json; `samples_missing` counts those that failed.
+    for messages; `progress` is called every second. Returns the summary, as in summary.json; `samples_missing` counts those
+    that failed.
 
     Raises:
         RunFolderError: The folder is in use or has traces of other settings.
@@ -330,7 +330,7 @@ def generate_traces(
     problems = as_problems(problems)
     common = identity_of(problems, settings, completer)
     with RunDir(output_dir).claimed(common | dict(identity or {}), overwrite, "--overwrite"):
-        run = TraceRun(output_dir, problems, settings, completer, progress, progress_every_s, command)
+        run = TraceRun(output_dir, problems, settings, completer, progress, command=command)
         try:
             return run.run()
         finally:

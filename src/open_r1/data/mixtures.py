@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.configs.datasets import DatasetMixtureConfig
-from open_r1.data.columns import GOLD_COLUMNS, rename_columns, require_columns
+from open_r1.data.columns import GOLD_COLUMNS, rename_columns, require_columns, text_of
 from open_r1.data.progress import CountProgress, no_progress
 from open_r1.data.provenance import Step
 from open_r1.data.shards import claim, is_finished_by, write_folder
-from open_r1.data.sources import load_splits
-from open_r1.data.sources.slices import is_slice, take_slice
+from open_r1.data.sources import is_slice, load_splits, take_slice
 from open_r1.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -251,9 +250,7 @@ def take_tokens(mixture: DatasetMixtureConfig, entry: DatasetConfig) -> tuple[Da
 def texts_of(columns: dict[str, list[Any]]) -> list[str]:
     """All text of each row of a batch: its messages', or that of its columns of text."""
     if "messages" in columns:
-        return [
-            "\n".join(str(message.get("content") or "") for message in messages) for messages in columns["messages"]
-        ]
+        return list(map(text_of, columns["messages"]))
     text = [values for values in columns.values() if any(isinstance(value, str) for value in values)]
     return ["\n".join(value or "" for value in row) for row in zip(*text, strict=True)]
 

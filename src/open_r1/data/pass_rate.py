@@ -140,7 +140,6 @@ def measure_pass_rate(
     overwrite: bool = False,
     rescore: bool = False,
     progress: Callable[[Progress], None] = lambda progress: None,
-    progress_every_s: float = 10.0,
     scored: CountProgress = no_progress,
     command: str = "",
 ) -> dict[str, Any]:
@@ -157,7 +156,7 @@ def measure_pass_rate(
     with RunDir(output_dir).locked():
         generated = generate_traces(
             problems, folder, completer, sampling, identity=identity, overwrite=overwrite, progress=progress,
-            progress_every_s=progress_every_s, command=command,
+            command=command,
         )  # fmt: skip
         if generated["samples_missing"] and not settings.allow_missing:
             raise RunError(

@@ -27,9 +27,11 @@ from open_r1.data.columns import (
     find_prompt_column,
     read_chat,
     require_columns,
+    require_text,
 )
 from open_r1.data.sharding import Shard
 from open_r1.data.sources import open_rows
+from open_r1.data.values import hash_text
 from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.generation import Message
 from open_r1.generation.protocol import to_messages
@@ -119,7 +121,7 @@ class ProblemSet:
         for number, row in self.read_rows(columns):
             trouble = self.find_trouble(row)
             if trouble is None:
-                survey.keys.append(key_of(self.base_id(row)))
+                survey.keys.append(hash_text(self.base_id(row)))
                 survey.turns[self.turns_of(row)] += 1
                 continue
             survey.unusable += 1
@@ -140,7 +142,7 @@ class ProblemSet:
             usable = (self.base_id(row) for _, row in self.read_rows(columns) if self.find_trouble(row) is None)
             raise DataError(
                 f"data set '{name}' has {len(survey.repeated)} ids of '{self.id_column}' that several rows have, as "
-                f"{next(one for one in usable if key_of(one) in survey.repeated)!r}; fix them, or leave --id_column out "
+                f"{next(one for one in usable if hash_text(one) in survey.repeated)!r}; fix them, or leave --id_column out "
                 "to go by the prompts."
             )
         return survey
@@ -151,7 +153,7 @@ class ProblemSet:
         usable = (row for _, row in self.read_rows(None) if self.find_trouble(row) is None)
         for ordinal, row in enumerate(usable):
             base = self.base_id(row)
-            key = key_of(base)
+            key = hash_text(base)
             if key in self.survey.repeated:
                 base = f"{base}-{seen[key]}" if seen[key] else base
                 seen[key] += 1
@@ -266,7 +268,7 @@ class Locator:
     def find(self, ids: Sequence[str]) -> np.ndarray:
         """The ordinal of each id, -1 for those that the source doesn't have."""
         parts = [split_id(name) if self.by_prompt else (name, 0) for name in ids]
-        keys = np.array([key_of(base) for base, _ in parts], dtype=np.uint64)
+        keys = np.array([hash_text(base) for base, _ in parts], dtype=np.uint64)
         occurrence = np.array([number for _, number in parts], dtype=np.int64)
         at = np.searchsorted(self.sorted, keys) + occurrence
         inside = at < len(self.sorted)
@@ -274,11 +276,6 @@ class Locator:
         place = self.order[at]
         is_here = inside & (self.sorted[at] == keys) & (place >= self.part.start) & (place < self.part.stop)
         return np.where(is_here, place - self.part.start, -1)
-
-
-def key_of(base_id: str) -> int:
-    """64 bits of an id."""
-    return int.from_bytes(hashlib.blake2b(base_id.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
 def split_id(name: str) -> tuple[str, int]:
@@ -302,22 +299,14 @@ def read_problem_file(name: str) -> list[Problem]:
         where = f"row {number} of data set '{name}'"
         problems.append(
             Problem(
-                prompt=read_text(row, prompt, where),
-                gold=read_text({gold: rows.to_text(row.get(gold))}, gold, where),
+                prompt=require_text(row.get(prompt), prompt, where),
+                gold=require_text(rows.to_text(row.get(gold)), gold, where),
                 family=str(row.get("family") or ""),
                 difficulty=read_difficulty(row.get("difficulty"), where),
                 metadata={"ordered": bool(row.get("ordered"))},
             )
         )
     return problems
-
-
-def read_text(row: dict[str, Any], column: str, where: str) -> str:
-    """The column's value as text; DataError, with the row's place, where it is empty or of another type."""
-    value = row.get(column)
-    if not isinstance(value, str | int | float) or not str(value).strip():
-        raise DataError(f"{where} has {value!r} as its '{column}', where text is needed; fix or remove that row.")
-    return str(value)
 
 
 def read_difficulty(value: Any, where: str) -> float:

@@ -121,7 +121,8 @@ class Progress:
         parts = [f"{self.done:,}/{self.wanted:,} samples ({100 * self.done / max(1, self.wanted):.1f} %)"]
         parts.append(f"{rate:,.1f}/s, {tokens:,.{0 if tokens >= 10 else 1}f} tokens/s")
         if self.cost is not None:
-            parts.append(f"cost {self.cost:,.2f} of about {self.expected_cost():,.2f}")
+            at_the_mean = self.cost * self.wanted / max(1, self.done)
+            parts.append(f"cost {self.cost:,.2f} of about {at_the_mean:,.2f}")
         if self.left > 0:
             most = "" if self.done else "at most "
             parts.append("time left unknown" if left is None else f"{most}{duration(left)} left")
@@ -130,7 +131,3 @@ class Progress:
         if self.failures:
             parts.append(f"{sum(self.failures.values()):,} failed")
         return "; ".join(parts)
-
-    def expected_cost(self) -> float:
-        """What everything will have cost at the mean so far."""
-        return (self.cost or 0.0) * self.wanted / max(1, self.done)

@@ -17,11 +17,11 @@ import open_r1
 from open_r1.data.sources.local import find_files
 from open_r1.data.values import dump_row, load
 from open_r1.errors import ConfigError, DataError, RunFolderError
+from open_r1.hub.origins import STEPS, SUFFIX, step_records
 from open_r1.rundir import LineAppender, check_keys, describe_changes, hold_file, read_json, write_json
 
 Item = TypeVar("Item")
 
-FILE = "provenance.json"
 KEYS = {"action": str, "source": str, "settings?": dict, "counts?": dict, "version?": str}
 REMEDY = "restore it, or remove it with the rows that it is about, and make them anew"
 
@@ -59,12 +59,12 @@ def _shown(value: Any) -> str:
 
 def write_steps(folder: Path, steps: Sequence[Step]) -> None:
     """Write the steps into a folder."""
-    write_json(folder / FILE, {"steps": [asdict(step) for step in steps]})
+    write_json(folder / STEPS, {"steps": [asdict(step) for step in steps]})
 
 
 def steps_file(path: Path) -> Path:
     """Where the steps of a single file are: beside it, under its name, since others there may be made otherwise."""
-    return path.with_suffix(".steps.json")
+    return path.with_suffix(SUFFIX)
 
 
 def record_step(path: Path, step: Step) -> None:
@@ -83,9 +83,7 @@ def read_steps(path: Path) -> list[Step]:
 
 def steps_behind(source: str) -> list[Step]:
     """The steps recorded beside a local source, oldest first; [] where nothing is."""
-    path = Path(source.partition("*")[0]).expanduser()
-    records = [steps_file(path)] if path.is_file() else []
-    records += [folder / FILE for folder in (path, path.parent, path.parent.parent)]
+    records = step_records(Path(source.partition("*")[0]).expanduser())
     return next((steps for record in records if (steps := read_steps(record))), [])
 
 

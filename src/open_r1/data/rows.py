@@ -72,11 +72,9 @@ class LineChunk(Chunk):
                 yield row if columns is None else {column: row.get(column) for column in columns}
 
     def count(self) -> int:
-        """How many rows it has."""
         return sum(1 for line in self.content.split(b"\n") if line and not line.isspace())
 
     def part(self, first: int, end: int) -> LineChunk:
-        """Its rows from `first` to before `end`."""
         lines = self.content.split(b"\n")
         filled = [number for number, line in enumerate(lines) if line and not line.isspace()][first:end]
         start, stop = (filled[0], filled[-1] + 1) if filled else (0, 0)
@@ -113,15 +111,12 @@ class RowChunk(Chunk):
     content: Sequence[dict[str, Any]]
 
     def count(self) -> int:
-        """How many rows it has."""
         return len(self.content)
 
     def part(self, first: int, end: int) -> RowChunk:
-        """Its rows from `first` to before `end`."""
         return RowChunk(self.content[first:end])
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        """Each row, or its named columns with None for those it lacks."""
         for row in self.content:
             yield row if columns is None else {column: row.get(column) for column in columns}
 
@@ -134,11 +129,9 @@ class TableChunk(Chunk):
     needed: tuple[str, ...]
 
     def count(self) -> int:
-        """How many rows it has."""
         return self.table.num_rows
 
     def part(self, first: int, end: int) -> TableChunk:
-        """Its rows from `first` to before `end`."""
         return TableChunk(self.table.slice(first, end - first), self.needed)
 
     def __reduce__(self) -> tuple[Any, ...]:

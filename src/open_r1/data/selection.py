@@ -7,7 +7,6 @@ order. The traces of a problem may be anywhere in the source. The output appears
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,12 +34,12 @@ from open_r1.data.row_file import check_free
 from open_r1.data.rows import Changes, Chunk, Rows
 from open_r1.data.sources import as_rows
 from open_r1.data.trace_choice import NGRAM, By, Candidates, choose, find_duplicates
-from open_r1.data.values import dump_row
+from open_r1.data.values import dump_row, hash_text
 from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.processes.pool import count_processes, map_in_order
 from open_r1.rundir import atomic_file
 from open_r1.text.loops import looping_share
-from open_r1.text.scripts import foreign_share, main_script
+from open_r1.text.natural import foreign_share, main_script
 from open_r1.text.thinking import split_thinking, visible_part
 
 Keep = Literal["verified", "rules", "all"]
@@ -214,15 +213,10 @@ def sign_texts(texts: Sequence[str]) -> bytes:
     """The MinHash signatures of texts, one after another."""
     if not texts:
         return b""
-    from open_r1.data.minhash import sign
+    from open_r1.data.deduplication import sign
     from open_r1.text.ngrams import PLAIN
 
     return b"".join(sign(PLAIN.words(batch), NGRAM)[0].tobytes() for batch in batch_texts(texts))
-
-
-def hash_text(text: str) -> int:
-    """64 bits of a text."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
 def code_of(reason: str) -> int:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_r1.data.progress import CountProgress, no_progress
-from open_r1.data.provenance import FILE, Step, changes_between, is_newer, read_steps, steps_behind, write_steps
+from open_r1.data.provenance import Step, changes_between, is_newer, read_steps, steps_behind, write_steps
 from open_r1.data.rows import batch_rows
 from open_r1.data.sources import load_source
 from open_r1.data.sources.local import find_files
 from open_r1.errors import ConfigError, RunFolderError
 from open_r1.hub.card import header, markdown_table
+from open_r1.hub.origins import STEPS
 from open_r1.hub.push import check_repo_id, push_folder
 from open_r1.rundir import atomic_file, hash_files, read_json, write_json, write_text
 
@@ -127,7 +128,7 @@ def is_finished(folder: Path) -> bool:
 
 def is_finished_by(folder: Path, step: Step, *read: str) -> bool:
     """Whether a folder is what this step would make of the sources that it `read`s, as they are now."""
-    made = read_steps(folder / FILE)
+    made = read_steps(folder / STEPS)
     is_same = is_finished(folder) and bool(made) and not changes_between(made[-1], step)
     return is_same and is_newer(folder / DONE, *read)
 
@@ -141,7 +142,7 @@ def claim(folder: Path, overwrite: bool = False) -> None:
         (folder / DONE).unlink()
     if (folder / DONE).exists():
         raise RunFolderError(f"'{folder}' contains a finished data set; remove it, or choose another folder.")
-    own = (DATA, CARD, FILE, ".lock")
+    own = (DATA, CARD, STEPS, ".lock")
     foreign = [path.name for path in folder.iterdir() if path.name not in own] if folder.is_dir() else []
     if foreign:
         raise RunFolderError(f"'{folder}' contains other files ({', '.join(foreign[:3])}); choose an empty folder.")

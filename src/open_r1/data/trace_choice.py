@@ -78,7 +78,7 @@ def scatter(keys: np.ndarray, seed: int) -> np.ndarray:
 
 def pick_diverse(candidates: Candidates, group: np.ndarray, count: int) -> np.ndarray:
     """Greedy max-min distance over the rows of one problem, beginning with the first of `group`."""
-    from open_r1.data.minhash import NUM_HASHES, similarities
+    from open_r1.data.deduplication import NUM_HASHES, similarities
 
     assert candidates.signatures is not None and candidates.places is not None, "diverse rows have signatures"
     signatures = candidates.signatures.reshape(-1, NUM_HASHES)[candidates.places[group]]

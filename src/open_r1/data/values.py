@@ -6,6 +6,7 @@ Guarantees: integers of any length and decimals of any precision keep every digi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -100,6 +101,11 @@ def dump_row(row: Mapping[str, Any]) -> bytes:
         return dump(row)
     except (TypeError, ValueError):
         return json.dumps(row, ensure_ascii=False, default=str).encode("utf-8", "replace")
+
+
+def hash_text(text: str) -> int:
+    """64 bits of a text."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
 def as_text(value: Any) -> str | None:

@@ -65,10 +65,9 @@ class VerifySettings(RewardChoice):
 
 @dataclass
 class Counts:
-    """What came out so far; `earlier` were there when this run began."""
+    """What came out so far, earlier runs included."""
 
     rows: int = 0
-    earlier: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     by: Counter[str] = field(default_factory=Counter)
@@ -79,11 +78,6 @@ class Counts:
         self.verdicts[{True: "verified", False: "refuted", None: "undecided"}[added["verified"]]] += 1
         self.reasons[str(added["verify_reason"])] += 1
         self.by[str(added["verified_by"] or "nothing")] += 1
-
-    def add_earlier(self, added: Mapping[str, Any]) -> None:
-        """Count what an earlier run added."""
-        self.earlier += 1
-        self.add(added)
 
     def record(self) -> dict[str, Any]:
         """The counts, as files and `--json` have them."""
@@ -178,10 +172,10 @@ def verify(
         RunError: The judge model can't be asked any more; the message says how to go on.
     """
     rows, verifier, used = prepare(source, output, settings, judge)
-    counts = Counts()
+    counts, num_new = Counts(), 0
     step = Step("verify", rows.name, used)
     with resume_file(output, step, overwrite) as lines:
-        new = lines.new_rows(without_verdict(rows), counts.add_earlier)
+        new = lines.new_rows(without_verdict(rows), counts.add)
         for batch in batch_rows(new, partial(size_of, settings.completion_column), BATCH_ROWS, BATCH_CHARACTERS):
             try:
                 findings = verifier.verify(batch)
@@ -194,12 +188,13 @@ def verify(
             lines.add(zip(batch, added, strict=True))
             for one in added:
                 counts.add(one)
+            num_new += len(batch)
             progress(counts.rows, None)
         record = counts.record()
         if judge is not None and +judge.failures:
             record["judge_failures"] = dict((+judge.failures).most_common())
         record_step(output, dataclasses.replace(step, counts=record))
-    return {**record, "earlier": counts.earlier}
+    return {**record, "earlier": counts.rows - num_new}
 
 
 def prepare(

@@ -89,10 +89,11 @@ def transformers_backend(
     from open_r1.generation.in_process import TransformersGenerator
 
     generator = TransformersGenerator.from_folder(model, use_cpu, hub, batch_size=batch_size)
-    context = getattr(generator.model.config.get_text_config(), "max_position_embeddings", None)
     in_flight = IN_FLIGHT * batch_size  # what waits takes the place of what is done
     named = name_at(model, (hub or {}).get("revision"))
-    return of_model(generator, model, in_flight, context, generator.count_tokens, "transformers", named)
+    return of_model(
+        generator, model, in_flight, generator.context_length(), generator.count_tokens, "transformers", named
+    )
 
 
 def vllm_backend(

@@ -8,7 +8,6 @@ from typing import Any
 
 from open_r1.errors import DataError
 from open_r1.execution.judge.judge import Judge, Submission, shared_judge
-from open_r1.execution.judge.test_cases import UnusableTestsError
 from open_r1.execution.programs import Limits, Program
 from open_r1.records import Outcome, Problem
 from open_r1.text.fences import extract_code, fenced_blocks
@@ -52,7 +51,7 @@ def score_programs(
         tests, trouble = (), "no_tests"
         try:
             tests = tests_of(problem) if any(code.strip() for code in codes) else ()
-        except (UnusableTestsError, DataError) as error:
+        except DataError as error:
             trouble = getattr(error, "reason", "malformed_tests")
         for code in codes:
             if not code.strip():

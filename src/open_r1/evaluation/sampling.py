@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from open_r1.data.generation import FAILED, REFUSALS, TRACES, TraceRun, TraceSettings
-from open_r1.data.problems import Locator, Survey, TraceProblem, key_of
+from open_r1.data.problems import Locator, Survey, TraceProblem
 from open_r1.data.progress import Progress
+from open_r1.data.values import hash_text
 from open_r1.errors import RunError
 from open_r1.evaluation.benchmarks.base import PLACE
 from open_r1.generation import Completer, Sampling
@@ -57,7 +58,7 @@ class AskedProblems:
 
     def __init__(self, problems: Sequence[Problem], system_prompt: str | None) -> None:
         self.problems, self.system_prompt = problems, system_prompt
-        self.survey = Survey(array("Q", (key_of(problem.id) for problem in problems)))
+        self.survey = Survey(array("Q", (hash_text(problem.id) for problem in problems)))
 
     def __iter__(self) -> Iterator[TraceProblem]:
         for ordinal, problem in enumerate(self.problems):

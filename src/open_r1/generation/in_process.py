@@ -19,17 +19,17 @@ from transformers import GenerationConfig
 
 from open_r1.errors import ModelError, RunError
 from open_r1.generation.precision import loading_dtype
-from open_r1.generation.protocol import Generator, Prompt, Sampling, encode_messages, to_messages
+from open_r1.generation.protocol import Prompt, Sampling, TemplatedGenerator
 from open_r1.generation.slots import Request, SlotEngine, sample_scores, supports
 from open_r1.hub.folders import check_model_path, without_template
 from open_r1.records import Completion
-from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
+from open_r1.text.thinking import with_opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-class TransformersGenerator(Generator):
+class TransformersGenerator(TemplatedGenerator):
     """A model and its tokenizer; `batch_size` counts sequences, samples included."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int = 256) -> None:
@@ -112,18 +112,9 @@ class TransformersGenerator(Generator):
             while batch := list(itertools.islice(alike, self.batch_size)):
                 yield from zip((request.key for request in batch), self.complete_batch(batch, cancelled), strict=True)
 
-    def encode(self, prompt: Prompt) -> list[int]:
-        """The token ids of a prompt. ModelError where the template refuses it, or where the context leaves no room."""
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        return encode_messages(self.tokenizer, to_messages(prompt), limit)
-
-    def count_tokens(self, prompt: Prompt) -> int:
-        """Tokens of the prompt, however many. ModelError where the template refuses it."""
-        return len(encode_messages(self.tokenizer, to_messages(prompt)))
-
-    def opened_by(self, encoded: Sequence[int]) -> str:
-        """The opening `<think>` that a prompt ends with; empty where it doesn't."""
-        return open_thinking(str(self.tokenizer.decode(list(encoded[-OPENING_TOKENS:]), skip_special_tokens=False)))
+    def context_length(self) -> int | None:
+        """Tokens of prompt and completion together that the model takes; None where its config does not say."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     @torch.no_grad()
     def complete_batch(self, requests: Sequence[Request], cancelled: threading.Event) -> list[list[int]]:

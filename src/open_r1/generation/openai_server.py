@@ -19,7 +19,7 @@ from open_r1.generation.protocol import Message, Reply, RequestFailed, Sampling,
 from open_r1.generation.replies import BadReply, Parsed, as_count, parse_reply
 from open_r1.generation.server_settings import DEFAULT_SERVER, ServerSettings
 from open_r1.net.addresses import parse_api_address
-from open_r1.net.client import HttpClient, Response, TransportError
+from open_r1.net.client import HttpClient, Response, TransportError, bearer
 from open_r1.net.replies import describe_body, load_json
 from open_r1.net.retry import Cause, backoff, cause_of, read_retry_after
 from open_r1.net.servers import Endpoint, EndpointPool
@@ -189,11 +189,6 @@ def refusal_of(response: Response) -> Refusal:
     if status == 429 and "insufficient_quota" in detail:
         reason, cause = "insufficient_quota", "endpoint"
     return Refusal(cause, reason, f"status {status}: {detail}", retry_after_s)
-
-
-def bearer(key: str) -> dict[str, str]:
-    """The Authorization header with this key; no header without one."""
-    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def choose_model(url: str, models: Sequence[str], wanted: str | None) -> str:

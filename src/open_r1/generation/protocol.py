@@ -13,6 +13,7 @@ from open_r1.configs.fields import check_limits, setting
 from open_r1.configs.ranges import COUNT, Range
 from open_r1.errors import ConfigError, ModelError, RunError
 from open_r1.records import Completion
+from open_r1.text.thinking import OPENING_TOKENS, open_thinking
 
 Message = dict[str, str]  # one turn of a conversation: `role` and `content`
 Prompt = str | Sequence[Message]
@@ -49,6 +50,29 @@ class Generator(Protocol):
         """All prompts by one sampling, every sample with a seed of its own."""
         seeds = ((sampling.seed + place * sampling.num_samples) % 2**31 for place in range(len(prompts)))
         return self.generate_each(prompts, [replace(sampling, seed=seed) for seed in seeds])
+
+
+class TemplatedGenerator(Generator):
+    """A generator of a model in this process, whose tokenizer has the chat template."""
+
+    tokenizer: Any
+
+    def context_length(self) -> int | None:
+        """Tokens of prompt and completion together that the model takes; None where it does not say."""
+        raise NotImplementedError
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """The token ids of a prompt. ModelError where the template refuses it, or where the context leaves no room."""
+        return encode_messages(self.tokenizer, to_messages(prompt), self.context_length())
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens of the prompt, however many. ModelError where the template refuses it."""
+        return len(encode_messages(self.tokenizer, to_messages(prompt)))
+
+    def opened_by(self, prompt_ids: Sequence[int]) -> str:
+        """The opening `<think>` that a prompt ends with; empty where it doesn't."""
+        tail = list(prompt_ids[-OPENING_TOKENS:])
+        return open_thinking(str(self.tokenizer.decode(tail, skip_special_tokens=False))) if tail else ""
 
 
 @dataclass(frozen=True, slots=True)

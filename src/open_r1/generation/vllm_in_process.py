@@ -8,17 +8,17 @@ from itertools import compress
 from typing import Any
 
 from open_r1.errors import ModelError
-from open_r1.generation.protocol import Generator, Prompt, Sampling, encode_messages, to_messages
+from open_r1.generation.protocol import Prompt, Sampling, TemplatedGenerator, to_messages
 from open_r1.generation.vllm_on_cpu import cpu_defaults
 from open_r1.hub.folders import check_model_path, without_template
 from open_r1.records import Completion
-from open_r1.text.thinking import OPENING_TOKENS, open_thinking, with_opening
+from open_r1.text.thinking import with_opening
 
 
-class VLLMGenerator(Generator):
+class VLLMGenerator(TemplatedGenerator):
     """A loaded engine; `options` are those of `vllm.LLM`."""
 
-    def __init__(self, model: str, system_prompt: str | None = None, **options: Any) -> None:
+    def __init__(self, model: str, **options: Any) -> None:
         check_model_path(model)
         from vllm import LLM  # pyright: ignore[reportMissingImports]
         from vllm.platforms import current_platform  # pyright: ignore[reportMissingImports]
@@ -28,8 +28,8 @@ class VLLMGenerator(Generator):
             self.engine = LLM(model, **({"seed": random.randrange(2**31)} | defaults | options))
         except Exception as error:  # noqa: BLE001 - a damaged folder fails in each library's own way
             raise ModelError(f"vLLM can't load '{model}': {' '.join(str(error).split())}") from None
-        self.system_prompt = system_prompt
-        if getattr(self.engine.get_tokenizer(), "chat_template", "its own") is None:
+        self.tokenizer = self.engine.get_tokenizer()
+        if getattr(self.tokenizer, "chat_template", "its own") is None:
             raise without_template(model)
 
     def generate_each(self, prompts: Sequence[Prompt], samplings: Sequence[Sampling]) -> list[list[Completion]]:
@@ -50,9 +50,9 @@ class VLLMGenerator(Generator):
             )
             for sampling in samplings
         ]
-        conversations: Any = [to_messages(prompt, self.system_prompt) for prompt in compress(prompts, taken)]
+        conversations: Any = [to_messages(prompt) for prompt in compress(prompts, taken)]
         outputs = self.engine.chat(conversations, wanted, use_tqdm=False)
-        opened = [self.opened_by(output.prompt_token_ids) for output in outputs]
+        opened = [self.opened_by(output.prompt_token_ids or ()) for output in outputs]
         completed = (
             [
                 Completion(
@@ -74,20 +74,6 @@ class VLLMGenerator(Generator):
             return False
         return True
 
-    def encode(self, prompt: Prompt) -> list[int]:
-        """The token ids of a prompt. ModelError where the template refuses it, or where the context leaves no room."""
-        messages = to_messages(prompt, self.system_prompt)
-        return encode_messages(self.engine.get_tokenizer(), messages, self.context_length())
-
-    def opened_by(self, prompt_token_ids: Sequence[int] | None) -> str:
-        """The opening `<think>` that a prompt ends with; empty where it doesn't."""
-        tail = list(prompt_token_ids or ())[-OPENING_TOKENS:]
-        return open_thinking(self.engine.get_tokenizer().decode(tail)) if tail else ""
-
     def context_length(self) -> int:
         """Tokens of prompt and completion together that the engine takes."""
         return self.engine.llm_engine.model_config.max_model_len
-
-    def count_tokens(self, prompt: Prompt) -> int:
-        """Tokens of the prompt, rendered by the chat template with the system prompt."""
-        return len(encode_messages(self.engine.get_tokenizer(), to_messages(prompt, self.system_prompt)))

@@ -8,8 +8,7 @@ from typing import Any
 
 import yaml
 
-from open_r1.hub.lineage import Step, read_lineage, read_measured
-from open_r1.hub.origins import Origin, read_origins
+from open_r1.hub.origins import Origin, Step, read_lineage, read_measured, read_origins
 from open_r1.rundir import write_text
 
 CARD = "README.md"
@@ -66,19 +65,15 @@ def model_card(
     for number, step in enumerate(steps, 1):
         facts = [(fact, value) for fact, value in step.facts.items() if value not in ("", None)]
         made.append(f"### {number}. {step.name}: {METHODS[step.kind]}\n\n{markdown_table(['', ''], facts)}")
+    behind = [(origin.name, origin.kind, ", ".join(origin.inputs), origin.say_made()) for origin in origins]
     return CARD_TEXT.format(
         header=header(metadata),
         title=f"{title}\n\n{description}" if description else title,
         made="\n".join(made) or "Not recorded.\n",
-        origins=ORIGINS_TEXT.format(table=markdown_table(BEHIND, map(origin_row, origins))) if origins else "",
+        origins=ORIGINS_TEXT.format(table=markdown_table(BEHIND, behind)) if behind else "",
         measured=markdown_table(MEASURED, measured) if measured else "Nothing was measured yet.\n",
         name=name,
     )
-
-
-def origin_row(origin: Origin) -> list[str]:
-    """A row of the table of all that is behind a model."""
-    return [origin.name, origin.kind, ", ".join(origin.inputs), origin.say_made()]
 
 
 def write_own_card(folder: Path) -> None:

@@ -10,11 +10,9 @@ from typing import Any
 from open_r1.configs.reader import read_values
 from open_r1.errors import ConfigError, ModelError, RunFolderError
 from open_r1.hub.card import CARD, is_foreign, model_card
-from open_r1.hub.folders import base_of_adapter, check_model_path, is_adapter
-from open_r1.hub.lineage import find_evaluations, read_lineage, read_measured
-from open_r1.hub.origins import read_origins
+from open_r1.hub.folders import base_of_adapter, check_model_path, check_weights, is_adapter
+from open_r1.hub.origins import find_evaluations, read_lineage, read_measured, read_origins
 from open_r1.hub.push import MODEL_LEFT_OUT, check_repo_id, push_folder
-from open_r1.hub.weights import check_weights
 from open_r1.rundir import RunDir, hash_files, read_json, write_text
 
 LEFT_OUT = (*MODEL_LEFT_OUT, ".*", "*.partial", "*.log", "eval/*/samples.jsonl", "eval/*/completions/*")

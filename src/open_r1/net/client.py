@@ -45,6 +45,11 @@ class TransportError(Exception):
         super().__init__(f"{reason}: {self.detail}")
 
 
+def bearer(key: str) -> dict[str, str]:
+    """The Authorization header with this key; no header without one."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """A whole reply, whatever its status; names of headers in lower case."""

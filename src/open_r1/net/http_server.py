@@ -9,11 +9,14 @@ import socket
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 import h11
 import uvicorn
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from open_r1.errors import ConfigError, RunError
@@ -36,6 +39,9 @@ TOO_MANY_CONNECTIONS = (
 
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 10.0
+
+CLIENT_GONE = 499
+"""The status, as nginx has it, of a request whose client did not wait for it."""
 
 
 Result = TypeVar("Result")
@@ -139,6 +145,41 @@ class Server(uvicorn.Server):
         """Start to accept connections, then call `on_ready`."""
         await super().startup(sockets)
         self.on_ready()
+
+
+class HeldStream(StreamingResponse):
+    """A stream whose `stack` is closed however it ends, and even if nothing of it was asked for."""
+
+    def __init__(self, content: AsyncIterator[bytes], stack: contextlib.AsyncExitStack, **options: Any) -> None:
+        super().__init__(content, **options)
+        self.stack = stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self.stack:
+            await super().__call__(scope, receive, send)
+
+
+def address_of(request: Request) -> str:
+    """Where the request comes from, as far as its connection shows it."""
+    return request.client.host if request.client else "unknown"
+
+
+async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
+    """The result of some work, which is dropped when the client leaves: ClientDisconnect then."""
+
+    async def wait_until_gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(wait_until_gone())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()
 
 
 async def parse_body(parse: Callable[[bytes], Result], body: bytes) -> Result:

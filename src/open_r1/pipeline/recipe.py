@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from open_r1.configs.fields import setting
 from open_r1.configs.ranges import COUNT, Range
-from open_r1.configs.reader import Setting, changed, read_changes, read_recipe
+from open_r1.configs.reader import Setting, change_stages, read_recipe
 from open_r1.configs.types import read_record
 from open_r1.errors import ConfigError, nearest
 from open_r1.pipeline import kinds as _kinds  # noqa: F401 - importing it registers the kinds
@@ -46,7 +46,7 @@ def read_pipeline(
     path: Path, output_dir: str | Path | None = None, seed: int | None = None, changes: Sequence[str] = ()
 ) -> Pipeline:
     """The pipeline of a recipe, with `changes` "stage.key=value". ConfigError for what can't be carried out."""
-    written = _apply_changes(read_recipe(path), changes)
+    written = change_stages(read_recipe(path), changes)
     settings = read_record(PipelineSettings, written, "pipeline", str(path))
     folder = output_dir or settings.output_dir
     if not folder:
@@ -70,28 +70,12 @@ def read_pipeline(
     return Pipeline(path, settings.name or path.stem, Path(folder), chosen_seed, settings.threads, stages)
 
 
-def _apply_changes(settings: Sequence[Setting], words: Sequence[str]) -> list[Setting]:
-    settings = list(settings)
-    for change in read_changes(words, "STAGE.KEY=VALUE"):
-        stage, *keys = change.key.split(".")
-        if not keys:
-            raise ConfigError(f"{change.origin} can't be read; write --set STAGE.KEY=VALUE.")
-        at, stages = next(((i, s) for i, s in enumerate(settings) if s.key == "stages"), (0, None))
-        known = [part.key for part in stages.parts] if stages else []
-        if stages is None or stage not in known:
-            raise ConfigError(
-                f"{change.origin}: there is no stage '{stage}'{nearest(stage, known)} Stages: {', '.join(known)}."
-            )
-        parts = changed(stages.parts, [stage, *keys], change)
-        settings[at] = replace(stages, value={part.key: part.value for part in parts}, parts=tuple(parts))
-    return settings
-
-
 def _build_stage(entry: Setting, base: Path) -> Stage:
     name, where = entry.key, entry.origin
     if not STAGE_NAME.fullmatch(name):
         raise ConfigError(
-            f"{where}: '{name}' can't be a stage's name, which is its folder's too; use letters, digits, '_' and '-'."
+            f"{where}: '{name}' can't be a stage's name, which is its folder's too; use letters, digits, '_' and '-', which "
+            "can't be the first."
         )
     chosen = next((part for part in entry.parts if part.key == "kind"), None)
     if not isinstance(entry.value, dict) or chosen is None:

@@ -250,8 +250,8 @@ def _run_and_record(stage: Stage, context: Context, mark: Callable[..., None]) -
     started = time.monotonic()
     facts = stage.run(context)
     seconds = time.monotonic() - started
-    if not stage.resumes:
-        write_json(run.done, {"seconds": round(seconds, 1), **facts})
+    own = read_json(run.done) if run.is_done() else {}  # as a training writes it
+    write_json(run.done, {"seconds": round(seconds, 1), **facts, **own})
     _record(stage, context, inputs, facts, seconds)
     mark("done", seconds)
     context.report(f"done in {seconds:.1f} s")

@@ -29,9 +29,8 @@ from open_r1.rundir import RunDir, hash_files
 StageName = NewType("StageName", str)
 """A setting that names an earlier stage whose folder is read, or the user's own file, folder or Hub id."""
 
-STAGE_NAME = re.compile(
-    r"[A-Za-z0-9_-]+"
-)  # a stage's name is its folder's; what has a dot or a slash is the user's own
+STAGE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+"""A stage's name is its folder's, and follows a flag of a job; what has a dot or a slash is the user's own."""
 
 COMMON = ("written", "after", "resources")  # fields of every stage that have no part in what it makes
 

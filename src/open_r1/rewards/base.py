@@ -11,7 +11,9 @@ may whatever a trainer adds; a reward ignores those that it does not know.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from open_r1.errors import DataError
@@ -75,6 +77,11 @@ class RewardFunction:
         return [text_of(completion) for completion in columns.get("completions") or ()]
 
 
+def text_reward(name: str, outcome_of: Callable[[str], Outcome]) -> RewardFunction:
+    """A reward that follows from each completion's text alone."""
+    return RewardFunction(name, lambda texts, columns: list(map(outcome_of, texts)))
+
+
 def text_of(completion: Completion) -> str:
     """The text of a completion: a string itself, or the last assistant's message of a chat; "" when there is none.
 
@@ -99,6 +106,16 @@ def content_text(content: Any) -> str:
     if isinstance(content, str):
         return content
     return "".join(part.get("text", "") for part in content)
+
+
+def run_awaitable(awaitable: Any) -> Any:
+    """The result of an awaitable, from any thread, whether or not an event loop runs in this one."""
+
+    async def await_it() -> Any:
+        return await awaitable
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, await_it()).result()
 
 
 def optional_column(columns: Columns, name: str, length: int, default: Any) -> list[Any]:

@@ -13,11 +13,9 @@ A model that fails, a server that is down and a verdict that can't be read leave
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +30,7 @@ from open_r1.hub.folders import check_model_path, looks_local
 from open_r1.net.addresses import parse_api_address
 from open_r1.records import Outcome
 from open_r1.rewards.answer_reward import problems_of
-from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction, optional_column
+from open_r1.rewards.base import NOT_APPLICABLE, Columns, RewardFunction, optional_column, run_awaitable
 from open_r1.rewards.spec import RewardSpec
 from open_r1.rundir import read_json
 from open_r1.text.thinking import visible_part
@@ -188,8 +186,7 @@ def _score_by_judge(
     questions = [_question(asks, problems[place] or "", texts[place], columns, place) for place in places]
     judge = JudgeModel(OpenAIServer(server))
     try:
-        with ThreadPoolExecutor(1) as thread:  # an event loop may run in this one
-            outcomes = thread.submit(asyncio.run, judge.ask_all(questions)).result()
+        outcomes = run_awaitable(judge.ask_all(questions))
     except (ConfigError, EndpointsGone) as error:
         return [Outcome(None, "judge_unavailable", {"error": str(error)[:500]})] * len(places)
     if asks != "answer":

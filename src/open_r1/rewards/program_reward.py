@@ -16,7 +16,6 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, Self, 
 from open_r1.execution.contests.rows import BYTES_PER_MB, ProblemError, Row
 from open_r1.execution.judge.judge import Judge, shared_judge
 from open_r1.execution.judge.results import SubmissionResult
-from open_r1.execution.judge.test_cases import UnusableTestsError
 from open_r1.execution.programs import Provider
 from open_r1.execution.providers import get_provider
 from open_r1.records import Outcome
@@ -106,7 +105,7 @@ class ProgramScorer(ABC, Generic[Problem]):
     def read(self, row: Row) -> tuple[Problem, str] | Outcome:
         """A row's problem and the language to solve it in, or its completions' outcome.
 
-        ProblemError or UnusableTestsError where it can't be judged.
+        ProblemError where it can't be judged.
         """
 
     @abstractmethod
@@ -160,7 +159,7 @@ class ProgramScorer(ABC, Generic[Problem]):
             return Outcome(None, NOT_APPLICABLE)
         try:
             return self.read(row)
-        except (ProblemError, UnusableTestsError) as error:
+        except ProblemError as error:
             warn_once(error.reason, str(error))
             return Outcome(None, error.reason, {"problem": str(error)})
 

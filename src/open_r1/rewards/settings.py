@@ -3,15 +3,15 @@ is loaded."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import make_dataclass
-from typing import Any, get_args, get_origin
+from typing import Any, get_origin
 
 from open_r1.configs.fields import setting
 from open_r1.configs.ranges import check_ranges
-from open_r1.configs.types import fits, in_words
+from open_r1.configs.reader import read_flags
+from open_r1.configs.types import read_value
 from open_r1.errors import ConfigError, nearest
 from open_r1.rewards.combination import RewardWeights
 from open_r1.rewards.registry import default_rewards, get_reward_funcs, get_spec, reward_names, reward_specs
@@ -85,22 +85,9 @@ def read_reward_settings(words: Sequence[str], names: Sequence[str]) -> dict[str
                 f"--set {word}: none of {', '.join(names)} has a setting '{key}'{nearest(key, known)} "
                 f"They have: {', '.join(known) or 'none'}."
             )
-        settings[key] = _read_value(key, value, known[key].annotation)
+        hint = known[key].annotation
+        given = value.replace(",", " ").split() if get_origin(hint) is list and value[:1] not in "[{" else [value]
+        settings[key] = read_value(read_flags([f"--{key}", *given])[0], hint)
     ranges = {key: declared.range for key, declared in known.items() if declared.range is not None}
     check_ranges(settings, dict.fromkeys(settings, "--set"), ranges)
     return settings
-
-
-def _read_value(key: str, text: str, hint: Any) -> Any:
-    if fits(text, hint):
-        return text
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = text
-    if get_origin(hint) is list and not isinstance(value, list):
-        item_type = get_args(hint)[0]
-        value = [item_type(item.strip()) for item in text.split(",") if item.strip()]
-    if not fits(value, hint):
-        raise ConfigError(f"--set {key}={text}: {key} must be {in_words(hint)}.")
-    return value

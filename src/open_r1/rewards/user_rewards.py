@@ -7,11 +7,9 @@ A function or class declares by attributes of the spec's names what is to be kno
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any
 from open_r1.configs.references import load_module, load_object, place_of, shown_path
 from open_r1.errors import ConfigError, OpenR1Error, RunError, nearest
 from open_r1.records import Outcome
-from open_r1.rewards.base import FROM_TRAINER, NOT_APPLICABLE, Columns, RewardFunction
+from open_r1.rewards.base import FROM_TRAINER, NOT_APPLICABLE, Columns, RewardFunction, run_awaitable
 from open_r1.rewards.spec import KINDS, RewardSpec
 
 NAMED = ("reward", "my_rewards:my_reward")
@@ -166,7 +164,7 @@ def _scorer_of(function: Callable[..., Any], name: str, place: str) -> Callable[
         try:
             values = function(**columns)
             if inspect.isawaitable(values):
-                values = _run_awaitable(values)
+                values = run_awaitable(values)
         except OpenR1Error:
             raise
         except Exception as error:  # the user's code may raise anything
@@ -203,13 +201,3 @@ def _outcome_of(value: Any) -> Outcome:
     outcome = value if isinstance(value, Outcome) else Outcome(float(value), "scored")
     is_finite = outcome.value is None or math.isfinite(outcome.value)
     return outcome if is_finite else Outcome(None, "not_finite")
-
-
-def _run_awaitable(awaitable: Any) -> Any:
-    """The result of an awaitable, from any thread, whether or not an event loop runs in this one."""
-
-    async def await_it() -> Any:
-        return await awaitable
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, await_it()).result()

@@ -11,28 +11,25 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
 
 from open_r1.generation.templates import prefills_thinking
-from open_r1.net.client import HttpClient, TransportError
-from open_r1.net.http_server import Quota, parse_body
+from open_r1.net.client import HttpClient, TransportError, bearer
+from open_r1.net.http_server import CLIENT_GONE, HeldStream, Quota, address_of, parse_body, unless_gone
 from open_r1.serving.exchange import Exchange, GatewaySettings
 from open_r1.serving.requests import ApiError, check_model_name, check_request
 
 BODY_LIMIT_S = 60.0
 HEALTH_LIMIT_S = 10.0
 KEPT_S = 2.0  # how long an idle connection is kept: less than the model's server keeps it, which is 5 s in uvicorn
-CLIENT_GONE = 499
 IGNORED_HEADER = "X-Ignored-Fields"  # fields of the request that had no effect on the answer
-Result = TypeVar("Result")
 
 
 class Gateway:
@@ -40,7 +37,7 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings, client: HttpClient | None = None) -> None:
         self.settings = settings
-        self.client = client or HttpClient({"Authorization": f"Bearer {settings.secret}"}, keep_s=KEPT_S)
+        self.client = client or HttpClient(bearer(settings.secret), keep_s=KEPT_S)
         self.in_flight = 0
         self.quota = Quota(settings.max_in_flight_a_client)
         self.started = int(time.time())
@@ -99,11 +96,12 @@ class Gateway:
             if not exchange.request.stream:
                 return JSONResponse(await unless_gone(request, exchange.complete()), headers=headers)
             reply = await unless_gone(request, exchange.ask(stack, True, exchange.request.count))
-            return EventStream(exchange.stream(reply), stack.pop_all(), headers)
+            headers["Cache-Control"] = "no-cache"
+            return HeldStream(exchange.stream(reply), stack.pop_all(), media_type="text/event-stream", headers=headers)
 
     def enter(self, request: Request) -> str:
         """Count a request as being answered; its client. ApiError where there are too many, in all or of the client."""
-        client = request.client.host if request.client else "unknown"
+        client = address_of(request)
         if self.in_flight >= self.settings.max_in_flight:
             raise ApiError(429, f"{self.in_flight} requests are being answered; try again soon.", "busy", None, 1)
         if not self.quota.take(client):
@@ -140,38 +138,6 @@ class Gateway:
         except TimeoutError:
             raise ApiError(408, f"the request's body did not arrive within {BODY_LIMIT_S:g} s.", "timeout") from None
         return bytes(body)
-
-
-class EventStream(StreamingResponse):
-    """Server-sent events; what they need is released however the stream ends."""
-
-    def __init__(self, events: AsyncIterator[bytes], stack: AsyncExitStack, headers: dict[str, str]) -> None:
-        super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"} | headers)
-        self.stack = stack
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self.stack:
-            await super().__call__(scope, receive, send)
-
-
-async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
-    """The result of some work, which is dropped when the client leaves."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(wait_until_gone(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        leaving.cancel()
-        working.cancel()
-
-
-async def wait_until_gone(request: Request) -> None:
-    """Returns when the client hangs up."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def create_app(settings: GatewaySettings, client: HttpClient | None = None) -> FastAPI:

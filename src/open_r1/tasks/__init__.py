@@ -4,7 +4,6 @@ Does: draw problems of a family at a difficulty, deterministically, from disjoin
 their solutions as R1 traces in several styles. Does not: load data sets (`data`) or score answers (`rewards`).
 """
 
-from open_r1.tasks.base import Family, draw_problems, families, get_family, split_of
-from open_r1.tasks.traces import STYLES, write_trace
+from open_r1.tasks.base import STYLES, Family, draw_problems, families, get_family, split_of, write_trace
 
 __all__ = ["STYLES", "Family", "draw_problems", "families", "get_family", "split_of", "write_trace"]

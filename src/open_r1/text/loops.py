@@ -23,20 +23,20 @@ _TOKEN = re.compile(
 _PRIME = 0x9E3779B97F4A7C15
 
 
-def looping_share(text: str, window: int = WINDOW, times: int = TIMES) -> float:
-    """The share of a text's windows of `window` tokens that occur at least `times` times in it, from 0 to 1."""
+def looping_share(text: str) -> float:
+    """The share of a text's windows of `WINDOW` tokens that occur at least `TIMES` times in it, from 0 to 1."""
     import numpy as np
 
     numbers: dict[str, int] = {}
     ids = [numbers.setdefault(token, len(numbers)) for token in _TOKEN.findall(text)]
-    count = len(ids) - window + 1
+    count = len(ids) - WINDOW + 1
     if count < LEAST:
         return 0.0
     tokens = np.array(ids, dtype=np.uint64) + np.uint64(1)
     tokens = (tokens ^ (tokens >> np.uint64(7))) * np.uint64(_PRIME)
     hashes = np.zeros(count, dtype=np.uint64)
-    for offset in range(window):
+    for offset in range(WINDOW):
         hashes = hashes * np.uint64(0xD6E8FEB86659FD93) + tokens[offset : offset + count]
     _, occurrences = np.unique(hashes, return_counts=True)
-    looping = int(occurrences[occurrences >= times].sum())
+    looping = int(occurrences[occurrences >= TIMES].sum())
     return looping / count if looping >= LEAST else 0.0

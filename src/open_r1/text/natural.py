@@ -21,8 +21,6 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import groupby
 
-from open_r1.text.scripts import DELIMITED
-
 SCRIPTS: dict[str, str] = {
     **dict.fromkeys(("en", "de", "fr", "es", "it", "pt", "nl", "pl", "cs", "sv", "tr", "vi", "id", "ro", "hu"), "latin"),
     **dict.fromkeys(("ru", "uk", "bg", "sr"), "cyrillic"),
@@ -65,6 +63,9 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
 CHARACTERS_A_WORD = {"han": 2, "kana": 2, "thai": 4, "lao": 4, "khmer": 4, "myanmar": 4}
 """Scripts without spaces between words, with the usual length of one."""
 
+LEAST_WORDS = 20
+"""In a shorter text the share of a foreign script says nothing."""
+
 SYMBOLIC = frozenset({"latin", "greek"})
 """Scripts whose letters are not words in code and formulas."""
 
@@ -86,7 +87,9 @@ _MATHEMATICS = frozenset(
 )
 _APART = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]+`"
-    r"|\$\$.+?\$\$|\$[^$\n]+\$" + DELIMITED + r"|\\[A-Za-z]+(?:\s*\{[^{}]*\})?"
+    # Of formulas between brackets none begins within another, so that a text of opening ones alone takes linear time.
+    r"|\$\$.+?\$\$|\$[^$\n]+\$|(?<!\\)\\\((?:(?!(?<!\\)\\\().)+?\\\)|(?<!\\)\\\[(?:(?!(?<!\\)\\\[).)+?\\\]"
+    r"|\\[A-Za-z]+(?:\s*\{[^{}]*\})?"
     r"|https?://\S+|</?[A-Za-z][^<>]{0,40}>"
     r"|(?<![A-Za-z0-9_.])[A-Za-z_][A-Za-z0-9_.]*\("
     r"|(?<![A-Za-z])[A-Za-z]*[0-9_][A-Za-z0-9_]*|(?<![A-Za-z])[A-Za-z]+\.[a-z]+",
@@ -129,6 +132,28 @@ def language_share(text: str, language: str) -> float | None:
     return sum(own) / total
 
 
+def count_scripts(text: str) -> dict[str, float]:
+    """Words of prose, by script."""
+    counts: dict[str, float] = defaultdict(float)
+    for script, word in _words(_APART.sub(" ", text)):
+        if count := _count_run(script, word):
+            counts["cjk" if script in ("han", "kana", "hangul") else script] += count
+    return counts
+
+
+def main_script(text: str) -> str | None:
+    """The script of most words of a text, None where it has none."""
+    counts = count_scripts(text)
+    return max(counts, key=lambda script: counts[script], default=None)
+
+
+def foreign_share(text: str, script: str) -> float:
+    """The share of a text's words that are in another script; 0 in a text of fewer than `LEAST_WORDS`."""
+    counts = count_scripts(text)
+    total = sum(counts.values())
+    return 0.0 if total < LEAST_WORDS else 1.0 - counts.get(script, 0.0) / total
+
+
 def script_of(language: str) -> str:
     """The script of a language; a script is its own."""
     return SCRIPTS.get(language, language)
@@ -154,10 +179,8 @@ def _count_sentence(sentence: str, left_out: frozenset[str]) -> dict[str, float]
             continue
         if script == "latin":
             latin.append(word)
-        elif script in CHARACTERS_A_WORD:
-            counts[script] += len(word) / CHARACTERS_A_WORD[script]
-        elif len(word) > 1 or script == "hangul":
-            counts[script] += 1
+        elif count := _count_run(script, word):
+            counts[script] += count
     if latin := [word for word in latin if not _is_symbol(word)]:
         counts[_latin_language(latin)] += len(latin)
     han, kana = counts.pop("han", 0), counts.pop("kana", 0)
@@ -176,6 +199,13 @@ def _words(sentence: str) -> Iterator[tuple[str, str]]:
         for script, letters in groupby(run, _script_of_letter):
             if script not in _IGNORED:
                 yield script, "".join(letters)
+
+
+def _count_run(script: str, word: str) -> float:
+    """How many words a run of letters counts for; a single letter of an alphabet is a variable, and none."""
+    if script in CHARACTERS_A_WORD:
+        return len(word) / CHARACTERS_A_WORD[script]
+    return float(len(word) > 1 or script == "hangul")
 
 
 @cache

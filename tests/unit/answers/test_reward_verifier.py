@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from open_r1.answers.check import check_answer, settle_pairs
-from open_r1.answers.verifier import Pair, Verifier, default_workers
+from open_r1.answers.verifier import Pair, Verifier
 from open_r1.errors import RunError
 from open_r1.processes.pool import JobOutcome
 from open_r1.rewards import accuracy_reward, get_accuracy_reward
@@ -254,16 +254,16 @@ def test_plain_answers_start_no_process_and_import_no_sympy():
 
 def test_the_cores_are_shared_out_among_the_processes_of_a_machine(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000")
-    assert default_workers() == 1
+    assert Verifier().workers == 1
 
 
 @pytest.mark.parametrize("unset", ["", None])
 def test_a_process_count_that_is_empty_is_none(monkeypatch, unset):
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    alone = default_workers()
+    alone = Verifier().workers
     if unset is not None:
         monkeypatch.setenv("LOCAL_WORLD_SIZE", unset)
-    assert default_workers() == alone
+    assert Verifier().workers == alone
 
 
 @contextmanager

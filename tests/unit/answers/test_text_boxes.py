@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from open_r1.answers.boxes import last_boxed
+from open_r1.answers.extraction import last_boxed
 
 
 @pytest.mark.parametrize(

@@ -133,14 +133,6 @@ def test_progress_on_a_terminal_is_one_line_that_is_gone_at_the_end(monkeypatch)
     assert terminal.written == "\r\x1b[Kat 0.5 ␛[2Jxxxxxxxx\r\x1b[Kat 1.0 ␛[2Jxxxxxxxx\r\x1b[K"
 
 
-def test_a_caller_that_keeps_the_pace_itself_has_every_line_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = console.ProgressLine(is_paced=True)
-    progress.show("one")
-    progress.show("two")
-    progress.end()
-    assert capsys.readouterr().err == "one\ntwo\n"
-
-
 def test_the_command_is_quoted_to_be_given_again(monkeypatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/usr/bin/open-r1", "run", "my file.yaml"])
     assert console.command_line() == "open-r1 run 'my file.yaml'"

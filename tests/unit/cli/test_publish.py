@@ -16,7 +16,7 @@ import yaml
 from open_r1.errors import ModelError
 from open_r1.hub import publish, push
 from open_r1.hub.card import is_foreign, write_own_card
-from open_r1.hub.weights import check_weights, read_header
+from open_r1.hub.folders import check_weights, read_header
 from open_r1.rundir import hash_files, read_json, write_json
 
 

@@ -66,7 +66,7 @@ def test_several_processes_make_the_same_rows_and_the_same_refusals() -> None:
     assert alone.to_list() == together.to_list()
     alone, together = (to_prompts(rows, arguments(), "S", num_proc) for num_proc in (None, 2))
     assert alone.to_list() == together.to_list()
-    with pytest.raises(DataError, match="row whose 'prompt' is ''"):
+    with pytest.raises(DataError, match="has '' as its 'prompt'"):
         to_conversations(Dataset.from_list([{"prompt": "", "answer": "a"}] * 2), arguments(), None, 2)
 
 
@@ -81,8 +81,8 @@ def test_a_prompt_that_is_a_list_of_something_else_is_refused(prompt: list[Any])
     [
         ({"question": "q", "answer": "a"}, r"no column 'prompt'.* Found: question, answer; .* dataset_prompt_column"),
         ({"prompt": "q"}, "no column of responses, and no 'messages'"),
-        ({"prompt": "", "answer": "a"}, "row whose 'prompt' is ''"),
-        ({"prompt": "q", "answer": None}, "row whose 'answer' is None"),
+        ({"prompt": "", "answer": "a"}, "has '' as its 'prompt'"),
+        ({"prompt": "q", "answer": None}, "has None as its 'answer'"),
         ({"messages": [{"role": "user", "content": "q"}]}, "without an assistant's turn"),
         ({"messages": ["hi"]}, "'messages' are not a list of {role, content}: .*'hi'"),
         ({"messages": "hi"}, "'messages' are not a list of {role, content}"),

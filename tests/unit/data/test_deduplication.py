@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 import open_r1.data.rows as rows_module
-from open_r1.data.deduplication import DedupSettings, DedupSummary, deduplicate
-from open_r1.data.minhash import minhash
+from open_r1.data.deduplication import DedupSettings, DedupSummary, deduplicate, minhash
 from open_r1.data.row_file import Destination
 from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from open_r1.data.minhash import NUM_HASHES, sign, similarities
+from open_r1.data.deduplication import NUM_HASHES, sign, similarities
 from open_r1.data.trace_choice import NGRAM, By, Candidates, choose, find_duplicates
 from open_r1.text.ngrams import PLAIN
 

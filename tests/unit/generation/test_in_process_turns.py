@@ -83,7 +83,7 @@ class Engine:
     def get_tokenizer(self) -> Any:
         return SimpleNamespace(
             chat_template=self.chat_template,
-            decode=lambda ids: "".join(map(chr, ids)),
+            decode=lambda ids, **_: "".join(map(chr, ids)),
             apply_chat_template=self.encode,
         )
 

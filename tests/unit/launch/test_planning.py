@@ -277,6 +277,15 @@ def test_settings_are_checked_as_the_training_checks_them(
     assert said in refused.err
 
 
+def test_the_settings_of_a_pipelines_stages_are_checked_too(open_r1: Callable[..., Any], repo: Path) -> None:
+    words = ["plan", repo / "recipes/tiny/pipeline.yaml", "--json", "--set"]
+    assert "unknown setting 'banana'" in open_r1(*words, "sft.banana=1").err
+    ran = open_r1(*words, "evaluate_sft.num_samples=7", "--set", "problems.rl=999")
+    assert ran.status == 0, ran.err
+    assert "notice: --set evaluate_sft.num_samples=7 changes nothing here: no training depends on it" in ran.err
+    assert "problems.rl" not in ran.err
+
+
 def test_a_stage_whose_settings_are_wrong_is_named(open_r1: Callable[..., Any], repo: Path) -> None:
     refused = open_r1("plan", repo / "recipes/tiny/pipeline.yaml", "--set", "sft.overrides.banana=1")
     assert "stage 'sft': --set sft.overrides.banana=1: unknown setting 'banana'" in refused.err

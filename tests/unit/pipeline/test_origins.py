@@ -15,8 +15,7 @@ import pytest
 from open_r1.data.provenance import Step, record_step
 from open_r1.errors import RunFolderError
 from open_r1.hub.card import model_card
-from open_r1.hub.lineage import read_lineage
-from open_r1.hub.origins import ORIGIN, read_origins
+from open_r1.hub.origins import ORIGIN, read_lineage, read_origins
 from open_r1.pipeline import Selection, read_pipeline, run_pipeline
 from open_r1.pipeline.stage import KINDS, WEIGHTS, Context, Stage, StageName
 from open_r1.report import build_report

@@ -9,8 +9,7 @@ import pytest
 
 from open_r1.errors import ConfigError, DataError
 from open_r1.rewards import build_reward, get_language_consistency_reward, language_consistency_reward
-from open_r1.text.natural import count_words, find_language, language_share, read_language
-from open_r1.text.scripts import count_words as count_scripts
+from open_r1.text.natural import count_scripts, count_words, find_language, language_share, read_language
 
 ENGLISH, CHINESE = "Find the sum of the first ten odd numbers.", "求前十个奇数的和，并写出过程。"
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from open_r1.answers.latex import MAX_CHARS, canonical
-from open_r1.answers.types.measure import read_measure
+from open_r1.answers.types.number import read_measure
 from open_r1.rewards import (
     accuracy_reward,
     check_answers,

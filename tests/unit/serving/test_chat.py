@@ -15,8 +15,7 @@ import pytest
 from open_r1.cli import chat
 from open_r1.errors import ConfigError, RunError
 from open_r1.printable import as_printable
-from open_r1.serving.client import Answer, Conversation, find_model
-from open_r1.serving.screen import PlainScreen, TerminalScreen, counts, last_lines
+from open_r1.serving.client import Answer, Conversation, PlainScreen, TerminalScreen, counts, find_model, last_lines
 
 HOSTILE = [
     "\x1b[2J\x1b[H",  # clears the screen

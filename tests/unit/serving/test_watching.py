@@ -16,9 +16,8 @@ from open_r1.net.client import Response, TransportError
 from open_r1.net.http_server import bind, free_port
 from open_r1.serving import server
 from open_r1.serving.backends import ServeOptions, check_key
-from open_r1.serving.child import ChildServer
 from open_r1.serving.gateway import GatewaySettings
-from open_r1.serving.server import GatewayServer, serve
+from open_r1.serving.server import ChildServer, GatewayServer, serve
 
 DIES_AFTER_THREE = """
 import sys

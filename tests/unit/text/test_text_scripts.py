@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from open_r1.text.scripts import foreign_share, main_script
+from open_r1.text.natural import foreign_share, main_script
 
 ENGLISH = "We add both sides and divide by three, which gives the value that was asked for in the problem. " * 3
 CHINESE = "我们把两边相加，然后除以三，这样就得到了题目所要求的答案。" * 3

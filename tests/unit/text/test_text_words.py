@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from open_r1.errors import ConfigError
-from open_r1.text.words import ngrams, split_words
+from open_r1.rewards.functions.repetition_penalty import ngrams, word_splitter
 
 
 def test_words_are_lower_case_and_split_at_white_space():
-    assert split_words(" The  Cat\nsat ") == ["the", "cat", "sat"]
+    assert word_splitter("en")(" The  Cat\nsat ") == ["the", "cat", "sat"]
 
 
 @given(st.lists(st.text()), st.integers(1, 6))
@@ -31,4 +31,4 @@ def test_chinese_without_its_library_is_an_error_with_the_command(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", refuse_jieba)
     with pytest.raises(ConfigError, match="pip install jieba"):
-        split_words("你好", "zh")
+        word_splitter("zh")

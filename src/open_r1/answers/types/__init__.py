@@ -19,8 +19,7 @@ from open_r1.answers.types import region
 from open_r1.answers.types.base import AnswerType, Comparison
 from open_r1.answers.types.collection import GROUP, MATRIX, RATIO
 from open_r1.answers.types.expression import EXPRESSION, RELATION
-from open_r1.answers.types.measure import Measure
-from open_r1.answers.types.number import COMPLEX, NUMBER, QUANTITY
+from open_r1.answers.types.number import COMPLEX, NUMBER, QUANTITY, Measure
 from open_r1.answers.types.written import BASED, CHOICE, MOMENT, SPAN, WORDS
 
 _OPERATION = re.compile(

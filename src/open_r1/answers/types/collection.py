@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from open_r1.answers.equality import are_equal as are_values_equal
 from open_r1.answers.formula import Node, number, read_formula
-from open_r1.answers.names import split_name, value_of_name
 from open_r1.answers.reasons import NeedsAlgebraError, NotOfTypeError
-from open_r1.answers.structure import Group, read_group, split_top
+from open_r1.answers.structure import Group, read_group, split_name, split_top, value_of_name
 from open_r1.answers.types.base import AnswerType, Comparison
 from open_r1.answers.types.region import are_regions_equal, read_region
 from open_r1.answers.types.written import are_moments_equal, read_moment
@@ -143,8 +142,9 @@ def are_groups_equal(gold: Group, answer: str, comparison: Comparison) -> bool:
     is_tuple = found.opening == "("  # in which an order is stated
     if gold.is_unordered and not is_tuple and not comparison.ordered and not gold_named:
         return _match_in_any_order(gold.parts, found.parts, comparison)
-    pairs = list(zip(gold_named or gold.parts, answer_named or found.parts, strict=True))
-    return _all_equal(pairs, comparison)
+    pairs = zip(gold_named or gold.parts, answer_named or found.parts, strict=True)
+    verdicts = {_verdict(*pair, comparison) for pair in pairs}
+    return False not in verdicts and _settled(verdicts)  # algebra only where nothing plainer has already said no
 
 
 def _is_single_equal(gold: Group, answer: str, comparison: Comparison) -> bool:
@@ -174,12 +174,6 @@ def _have_compatible_brackets(gold: Group, answer: Group) -> bool:
     if gold.opening == "":
         return answer.opening == r"\{" or (answer.opening, answer.closing) == ("(", ")")
     return {gold.opening, answer.opening} == {"(", r"\langle"} and "]" not in {gold.closing, answer.closing}
-
-
-def _all_equal(pairs: list[tuple[str, str]], comparison: Comparison) -> bool:
-    """Whether every pair is equal; algebra is asked for only when nothing plainer has already said no."""
-    verdicts = {_verdict(gold, answer, comparison) for gold, answer in pairs}
-    return False not in verdicts and _settled(verdicts)
 
 
 def _match_in_any_order(gold: Sequence[str], answer: Sequence[str], comparison: Comparison) -> bool:

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from open_r1.answers.equality import are_equal as are_values_equal
 from open_r1.answers.equality import constant_ratio
 from open_r1.answers.formula import Node, read_formula
-from open_r1.answers.names import split_name
 from open_r1.answers.reasons import NotOfTypeError
-from open_r1.answers.structure import without_brackets
+from open_r1.answers.structure import split_name, without_brackets
 from open_r1.answers.types.base import AnswerType, Comparison
-from open_r1.answers.types.measure import has_words
+from open_r1.answers.types.number import has_words
 from open_r1.answers.units import UNITS
 
 _SIGN = re.compile(r"(?<![\\<>!])=|<|>|\\(?:le|ge|ne)(?![a-z])")

@@ -10,13 +10,11 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from pkgutil import iter_modules
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from open_r1.configs.references import read_source
+from open_r1.configs.references import modules_in, read_source
 from open_r1.data.rows import Rows, loaded_rows
 from open_r1.data.sources.hub import FILES, load_hub
 from open_r1.data.sources.local import (
@@ -28,7 +26,6 @@ from open_r1.data.sources.local import (
     load_folder,
     open_files,
 )
-from open_r1.data.sources.slices import is_slice, names_in, take_slice
 from open_r1.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -37,8 +34,7 @@ if TYPE_CHECKING:
 
 def sources_by_prefix() -> dict[str, ModuleType]:
     """Prefix -> the module of this package that loads such sources."""
-    modules = (importlib.import_module(f"{__name__}.{info.name}") for info in iter_modules(__path__))
-    return {module.PREFIX: module for module in modules if hasattr(module, "PREFIX")}
+    return {module.PREFIX: module for module in modules_in(__name__) if hasattr(module, "PREFIX")}
 
 
 def has_prefix(name: str) -> bool:
@@ -137,3 +133,36 @@ def load_source(name: str, config: str | None = None, *, revision: str | None = 
     if is_local_name(name):
         raise DataError(f"data file '{name}' does not exist; check the path (relative paths start at {Path.cwd()}).")
     return load_hub(name, config, revision, streaming=streaming)
+
+
+def is_slice(split: str) -> bool:
+    """Whether a split is written as a part of one, or as a sum of several."""
+    return "[" in split or "+" in split
+
+
+def names_in(split: str) -> list[str]:
+    """The splits that a part or sum takes rows from, each once."""
+    return list(dict.fromkeys(term.partition("[")[0].strip() for term in split.split("+")))
+
+
+def take_slice(name: str, loaded: Any, split: str) -> Any:
+    """The rows of a part or sum of the splits `loaded`, in the order in which they are written.
+
+    DataError for what can't be read, or asks for more rows than there are; `name` is the data set's.
+    """
+    from datasets import Dataset, ReadInstruction, concatenate_datasets
+
+    if not all(isinstance(rows, Dataset) for rows in loaded.values()):
+        raise DataError(
+            f"split '{split}' of data set '{name}' needs the whole set, but it is streamed; name one split."
+        )
+    lengths = {str(found): len(rows) for found, rows in loaded.items()}
+    try:
+        parts = ReadInstruction.from_spec(split).to_absolute(lengths)
+    except (ValueError, AssertionError) as error:
+        listed = ", ".join(f"{found} with {count:,} rows" for found, count in lengths.items())
+        raise DataError(
+            f"split '{split}' of data set '{name}' can't be taken: {' '.join(str(error).split()).rstrip('.')}; it has "
+            f"{listed}. Write train[:10], train[10%:20%] or train+test."
+        ) from None
+    return concatenate_datasets([loaded[part.splitname].select(range(part.from_, part.to)) for part in parts])

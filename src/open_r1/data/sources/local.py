@@ -309,18 +309,14 @@ def match_files(path: Path, patterns: Iterable[str]) -> list[Path]:
 
 def name_splits(path: Path) -> dict[str, list[Path]]:
     """The data files below a folder by the split that their name or folder begins or ends with; else all are `train`."""
-    files = [one for one in match_files(path, ["**"]) if format_of(one) and not is_record(one)]
+    files = [one for one in match_files(path, ["**"]) if format_of(one) and one.name not in RECORDS]
+    files = [one for one in files if not one.name.endswith(".steps.json")]
     splits: dict[str, list[Path]] = {}
     for file in files:
         words = re.split(r"[-._ /]", str(file.relative_to(path)).lower())
         named = [split for split, names in SPLITS.items() if not names.isdisjoint(words)]
         splits.setdefault(named[-1] if named else "train", []).append(file)
     return splits
-
-
-def is_record(path: Path) -> bool:
-    """Whether a file says how others were made."""
-    return path.name in RECORDS or path.name.endswith(".steps.json")
 
 
 def load_files(name: str, paths: Sequence[Path], *, streaming: bool = False) -> Any:

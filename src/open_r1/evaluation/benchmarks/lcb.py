@@ -20,7 +20,7 @@ from open_r1.errors import DataError
 from open_r1.evaluation.benchmarks.base import PLACE, Benchmark, Row, Source, groups_in, id_in, text_in
 from open_r1.evaluation.programs import Tests, provider, score_programs
 from open_r1.execution.judge.comparison import Comparison
-from open_r1.execution.judge.test_cases import UnusableTestsError, read_verification
+from open_r1.execution.judge.test_cases import read_verification
 from open_r1.execution.programs import Limits
 from open_r1.records import Outcome, Problem
 from open_r1.rundir import read_row
@@ -163,7 +163,7 @@ def find_trouble(problem: Problem) -> str | None:
             if not isinstance(name, str) or not name.isidentifier():
                 return f"its tests call a function, but metadata names none (func_name is {name!r})"
         tests_of(problem)
-    except (DataError, UnusableTestsError) as error:
+    except DataError as error:
         return str(error)
     return None
 

@@ -4,7 +4,9 @@
     result = score_programs(shared_judge(provider), [(problem, code, "cpp")], "partial")[0]
     result.judged.passed, result.value("partial")
 
-Interactive problems, and those that the card of `open-r1/codeforces` calls not executable, are `unsupported`.
+Interactive problems, and those that the card of `open-r1/codeforces` calls not executable, are `unsupported`. Programs that
+are to read input.txt and write output.txt get a few lines around them that bring what is left there back as standard output,
+on any provider. They run in the submission's own box and are as much at its mercy as the rest of its output.
 """
 
 from __future__ import annotations
@@ -15,23 +17,118 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from open_r1.errors import ConfigError, nearest
+from open_r1.execution.contests import rows
 from open_r1.execution.contests.case_files import CODEFORCES_FOLDER, GeneratedTests
-from open_r1.execution.contests.file_mode import INPUT_FILE, OUTPUT_FILE, can_write_files, in_file_mode
-from open_r1.execution.contests.limits import contest_limits
-from open_r1.execution.contests.rows import (
-    ProblemError,
-    Row,
-    TestData,
-    number_or,
-    parse_tests,
-    positive_number,
-    text_of,
-)
-from open_r1.execution.judge.checkers import ProgramChecker
+from open_r1.execution.contests.rows import ProblemError, Row, TestData
 from open_r1.execution.judge.comparison import Comparison
 from open_r1.execution.judge.judge import Judge, Reason, Submission, SubmissionResult, Test, TestResult
+from open_r1.execution.judge.results import ProgramChecker
 from open_r1.execution.programs import Program
 from open_r1.text.languages import canonical_language
+
+INPUT_FILE, OUTPUT_FILE = "input.txt", "output.txt"
+SUBMISSION_FILE = "submission.py"
+
+_PYTHON = """\
+import atexit, gc, io, os
+
+
+def arrange():
+    folder, kept = os.getcwd(), os.dup(1)
+    away = os.open(os.path.join(folder, "stdout.txt"), os.O_WRONLY | os.O_CREAT, 0o600)
+    os.dup2(away, 1)
+
+    def show():
+        for thing in gc.get_objects():
+            if isinstance(thing, (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)):
+                try:
+                    thing.flush()
+                except Exception:
+                    pass
+        try:
+            with open(os.path.join(folder, "output.txt"), "rb") as file:
+                data = memoryview(file.read())
+        except OSError:
+            return
+        while data:
+            data = data[os.write(kept, data) :]
+
+    atexit.register(show)
+
+
+arrange()
+with open("submission.py", encoding="utf-8") as file:
+    source = file.read()
+exec(compile(source, "submission.py", "exec"), {"__name__": "__main__", "__builtins__": __builtins__})
+"""
+
+_C_HELPERS = """\
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+static int file_mode_kept = -1;
+static void file_mode_arrange(void) {
+    int away = open("stdout.txt", O_WRONLY | O_CREAT, 0600);
+    file_mode_kept = dup(1);
+    if (away >= 0) { dup2(away, 1); close(away); }
+}
+static void file_mode_show(void) {
+    static char block[65536];
+    ssize_t count, done;
+    int file;
+    fflush(NULL);
+    file = open("output.txt", O_RDONLY);
+    while (file >= 0 && (count = read(file, block, sizeof block)) > 0)
+        for (ssize_t at = 0; at < count; at += done)
+            if ((done = write(file_mode_kept, block + at, count - at)) <= 0) return;
+}
+"""
+
+_CPP = (
+    "#include <iostream>\n"
+    + _C_HELPERS
+    + """\
+namespace { struct FileMode {
+    FileMode() { file_mode_arrange(); }
+    ~FileMode() { std::cout.flush(); file_mode_show(); }
+} file_mode; }
+#line 1 "main.cpp"
+"""
+)
+
+_C = (
+    _C_HELPERS
+    + """\
+__attribute__((constructor)) static void file_mode_start(void) { file_mode_arrange(); }
+__attribute__((destructor)) static void file_mode_end(void) { file_mode_show(); }
+#line 1 "main.c"
+"""
+)
+
+
+_PROBE = 'open("probe.txt", "w").write("written"); print(open("probe.txt").read())'
+
+
+def can_write_files(judge: Judge) -> bool | None:
+    """Whether programs have a folder to write to, found by a harmless one; None when that is not known now.
+
+    Asked of a program of ours, since a submission that says so may only want not to be judged.
+    """
+    return judge.judge([Submission(Program(_PROBE), [Test(expected=b"written")])])[0].passed
+
+
+def in_file_mode(program: Program) -> Program:
+    """The program, its output.txt as standard output. ProblemError for a language that this isn't known for."""
+    if program.language == "python":
+        source = program.source.encode("utf-8", "surrogatepass")
+        return replace(program, source=_PYTHON, files={**program.files, SUBMISSION_FILE: source})
+    if program.language in ("c", "cpp"):
+        return replace(program, source=(_CPP if program.language == "cpp" else _C) + program.source)
+    raise ProblemError(
+        "unsupported",
+        f"problems with input.txt and output.txt can be judged in Python, C and C++, not {program.language}.",
+    )
+
 
 ScoringMode = Literal["weighted_sum", "pass_fail", "partial"]
 SCORING_MODES: tuple[ScoringMode, ...] = get_args(ScoringMode)
@@ -62,17 +159,17 @@ class CodeforcesProblem:
     @classmethod
     def from_row(cls, row: Row, generated: GeneratedTests | None) -> CodeforcesProblem:
         """A row of the published columns. ProblemError for one that can't be judged, `no_tests` among them."""
-        problem = text_of(row, "id") or "?"
+        problem = rows.text_of(row, "id") or "?"
         check_kind(row, problem)
-        checker = text_of(row, "generated_checker")
+        checker = rows.text_of(row, "generated_checker")
         tests = tuple(read_tests(row, problem, generated))
         if not tests:
             raise ProblemError("no_tests", f"problem '{problem}' has no tests.")
         return cls(
             id=problem,
-            time_s=positive_number(row, "time_limit", problem),
-            memory_mb=positive_number(row, "memory_limit", problem),
-            has_files=text_of(row, "input_mode") == "file",
+            time_s=rows.positive_number(row, "time_limit", problem),
+            memory_mb=rows.positive_number(row, "memory_limit", problem),
+            has_files=rows.text_of(row, "input_mode") == "file",
             checker=ProgramChecker(checker, prints_points=True, may_be_out_of_100=True) if checker else None,
             tests=tests,
         )
@@ -101,7 +198,7 @@ class CodeforcesProblem:
             data.expected,
             comparison=comparison_for(data.expected),
             checker=self.checker,
-            limits=contest_limits(self.time_s, self.memory_mb, data),
+            limits=rows.contest_limits(self.time_s, self.memory_mb, data),
         )
         return replace(test, input=b"", files={INPUT_FILE: data.input}) if self.has_files else test
 
@@ -191,9 +288,9 @@ def check_scoring_mode(mode: str) -> ScoringMode:
 
 def check_kind(row: Row, problem: str) -> None:
     """ProblemError for a problem that can't be judged by running it on a test's input."""
-    mode = text_of(row, "input_mode") or "stdio"
+    mode = rows.text_of(row, "input_mode") or "stdio"
     fault = ""
-    if text_of(row, "interaction_format"):
+    if rows.text_of(row, "interaction_format"):
         fault = (
             "is interactive: its submission talks with another program while it runs, which a provider can't do; leave "
             "such rows out (those with an interaction_format)"
@@ -208,10 +305,10 @@ def check_kind(row: Row, problem: str) -> None:
 
 def read_tests(row: Row, problem: str, generated: GeneratedTests | None) -> list[TestData]:
     """Official tests, then generated ones where the row says that there are some. ConfigError without their folder."""
-    tests = parse_tests(row.get("official_tests"), f"official_tests of problem '{problem}'")
+    tests = rows.parse_tests(row.get("official_tests"), f"official_tests of problem '{problem}'")
     if isinstance(row.get("generated_tests"), list | tuple):
-        return tests + parse_tests(row["generated_tests"], f"generated_tests of problem '{problem}'")
-    count = number_or(row, "generated_tests", 0)
+        return tests + rows.parse_tests(row["generated_tests"], f"generated_tests of problem '{problem}'")
+    count = rows.number_or(row, "generated_tests", 0)
     if count <= 0:
         return tests
     if generated is None:
@@ -220,7 +317,7 @@ def read_tests(row: Row, problem: str, generated: GeneratedTests | None) -> list
             f"programs pass: set {CODEFORCES_FOLDER} to the folder that contains them, or leave the column generated_tests "
             "out of the data to judge by official tests alone."
         )
-    contest = text_of(row, "contest_id") or problem.partition("/")[0]
+    contest = rows.text_of(row, "contest_id") or problem.partition("/")[0]
     return tests + generated.load(problem, contest)
 
 

@@ -18,21 +18,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
-from open_r1.execution.contests.limits import contest_limits
-from open_r1.execution.contests.rows import (
-    BYTES_PER_MB,
-    ProblemError,
-    Row,
-    TestData,
-    encode,
-    number_or,
-    parse_test,
-    positive_number,
-    text_of,
-    value_of,
-)
-from open_r1.execution.judge.checkers import ProgramChecker
+from open_r1.execution.contests import rows
+from open_r1.execution.contests.rows import ProblemError, Row, TestData
 from open_r1.execution.judge.judge import Judge, Reason, Submission, Test, TestResult
+from open_r1.execution.judge.results import ProgramChecker
 from open_r1.execution.programs import Program
 
 LANGUAGE = "cpp"
@@ -73,20 +62,22 @@ class Subtask:
     @classmethod
     def from_row(cls, row: Row, load: TestLoader) -> Subtask:
         """A row of the published columns. ProblemError for one that can't be judged."""
-        problem = text_of(row, "id") or "?"
+        problem = rows.text_of(row, "id") or "?"
         check_kind(row, problem)
-        files = read_files(value_of(row, "grader_files", problem), problem)
-        time_s = positive_number(row, "time_limit", problem)
-        memory_mb = memory_in_mb(positive_number(row, "memory_limit", problem))
+        files = read_files(rows.value_of(row, "grader_files", problem), problem)
+        time_s = rows.positive_number(row, "time_limit", problem)
+        memory_mb = memory_in_mb(rows.positive_number(row, "memory_limit", problem))
         checker = find_checker(files)
         return cls(
             problem=problem,
-            name=text_of(row, "subtask"),
-            full_points=number_or(row, "score", 0.0),
-            precision=int(number_or(row, "score_precision", 2)),
+            name=rows.text_of(row, "subtask"),
+            full_points=rows.number_or(row, "score", 0.0),
+            precision=int(rows.number_or(row, "score_precision", 2)),
             graders=select_graders(files),
             tests={
-                name: Test(data.input, data.expected, checker=checker, limits=contest_limits(time_s, memory_mb, data))
+                name: Test(
+                    data.input, data.expected, checker=checker, limits=rows.contest_limits(time_s, memory_mb, data)
+                )
                 for name, data in read_tests(row, problem, load).items()
             },
         )
@@ -157,7 +148,7 @@ def score_subtasks(judge: Judge, entries: Sequence[tuple[Subtask, str]], batch_s
 
 def check_kind(row: Row, problem: str) -> None:
     """ProblemError for a task that isn't a batch task."""
-    kind = text_of(row, "task_type") or BATCH
+    kind = rows.text_of(row, "task_type") or BATCH
     if kind != BATCH:
         raise ProblemError(
             "unsupported",
@@ -173,7 +164,7 @@ def read_files(records: Any, problem: str) -> dict[str, bytes]:
         for record in records:
             name, content = (record["name"], record["content"]) if isinstance(record, Mapping) else record
             if content:
-                files[str(PurePosixPath(name))] = encode(content)
+                files[str(PurePosixPath(name))] = rows.encode(content)
     except (TypeError, ValueError, KeyError):
         raise ProblemError(
             "bad_grader",
@@ -204,24 +195,24 @@ def find_checker(files: Mapping[str, bytes]) -> ProgramChecker | None:
 
 def read_tests(row: Row, problem: str, load: TestLoader) -> dict[str, TestData]:
     """The subtask's tests by name: from the column `test_cases` where the row has it, else from the set of tests."""
-    names = [str(name) for name in value_of(row, "test_names", problem)]
+    names = [str(name) for name in rows.value_of(row, "test_names", problem)]
     if not names:
         raise ProblemError(
-            "no_tests", f"subtask '{text_of(row, 'subtask')}' of problem '{problem}' has no test_names."
+            "no_tests", f"subtask '{rows.text_of(row, 'subtask')}' of problem '{problem}' has no test_names."
         )
     cases = row.get("test_cases")
     if cases is None:
-        tests = load(int(positive_number(row, "year", problem)), problem, names)
+        tests = load(int(rows.positive_number(row, "year", problem)), problem, names)
         return {name: tests[name] for name in names}
     by_name = cases if isinstance(cases, Mapping) else dict(zip(names, cases, strict=False))
     if missing := [name for name in names if by_name.get(name) is None]:
         raise ProblemError("no_tests", f"problem '{problem}' has no test_cases of its test '{missing[0]}'.")
-    return {name: parse_test(by_name[name], f"problem '{problem}', test {name}") for name in names}
+    return {name: rows.parse_test(by_name[name], f"problem '{problem}', test {name}") for name in names}
 
 
 def memory_in_mb(limit: float) -> float:
     """The published column is in bytes; a number too small to be bytes is taken for megabytes."""
-    return limit / BYTES_PER_MB if limit >= BYTES_PER_MB else limit
+    return limit / rows.BYTES_PER_MB if limit >= rows.BYTES_PER_MB else limit
 
 
 def prepare_code(code: str, problem: str, graders: Mapping[str, bytes]) -> str:

@@ -1,4 +1,4 @@
-"""Reading a row of a contest's data set: the values of the published columns, and what is wrong with one, in words."""
+"""Reading a row of a contest's data set: the values of the published columns, what is wrong with one, and its limits."""
 
 from __future__ import annotations
 
@@ -7,22 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from open_r1.errors import DataError, nearest
+from open_r1.errors import nearest
+from open_r1.execution.judge.results import ProblemError
+from open_r1.execution.programs import Limits
 
 Row = Mapping[str, Any]
 
 BYTES_PER_MB = 1024 * 1024
-
-
-class ProblemError(DataError):
-    """A problem that can't be judged: its row or its tests are at fault, or its kind isn't supported.
-
-    `reason` is a code in snake_case, for metrics.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -111,3 +102,27 @@ def encode(text: Any) -> bytes:
 
 def _kind(value: Any) -> str:
     return f"{value!r:.60} ({type(value).__name__})"
+
+
+MAX_TIME_S = 120.0
+MIN_MEMORY_MB, MAX_MEMORY_MB = 32, 8192
+"""A provider counts a program's libraries too, which contests don't."""
+
+WALL_FACTOR, WALL_EXTRA_S = 2.0, 3.0
+"""Time limits are of CPU time, which a busy machine doesn't stretch. Waiting ends after so much more on the clock."""
+
+DISK_MB = 16
+OUTPUT_FACTOR, OUTPUT_EXTRA_KB = 2, 4096
+
+
+def contest_limits(time_s: float, memory_mb: float, test: TestData) -> Limits:
+    """The limits of one test: those of the problem, and room for its input and for outputs like the expected one."""
+    time_s = min(time_s, MAX_TIME_S)
+    output_kb = OUTPUT_FACTOR * len(test.expected) // 1024 + OUTPUT_EXTRA_KB
+    return Limits(
+        wall_s=WALL_FACTOR * time_s + WALL_EXTRA_S,
+        cpu_s=time_s,
+        memory_mb=math.ceil(min(max(memory_mb, MIN_MEMORY_MB), MAX_MEMORY_MB)),
+        output_kb=output_kb,
+        disk_mb=DISK_MB + test.size // BYTES_PER_MB + output_kb // 1024,
+    )

@@ -20,9 +20,17 @@ from dataclasses import replace
 from functools import partial
 
 from open_r1.execution.background import background_loop
-from open_r1.execution.judge.checkers import control_outputs, read_control
 from open_r1.execution.judge.function_call import UnreadableResultError, call_program, result_difference, result_in
-from open_r1.execution.judge.results import UNSCORED, Reason, Submission, SubmissionResult, Test, TestResult
+from open_r1.execution.judge.results import (
+    UNSCORED,
+    Reason,
+    Submission,
+    SubmissionResult,
+    Test,
+    TestResult,
+    control_outputs,
+    read_control,
+)
 from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
 
 MAX_SOURCE_BYTES = 1 << 20

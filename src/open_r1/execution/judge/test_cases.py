@@ -6,7 +6,7 @@
 
 The first two are open-r1/verifiable-coding-problems-python and SYNTHETIC-1, the last APPS, TACO and DeepCoder. Either may
 be JSON text. Two keys are our own: `comparison`, a mode or the arguments of `Comparison`; and `checker`, a program
-{"language", "source"} that decides (`checkers`).
+{"language", "source"} that decides (`ProgramChecker`).
 
 A call's input, as text: a JSON or Python list of its arguments; or, as LiveCodeBench has it, an argument a line. As a
 value: the list of its arguments. A list that the function can't take as arguments is its one argument. A call's output
@@ -24,23 +24,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from open_r1.errors import ConfigError
-from open_r1.execution.judge.checkers import ProgramChecker
 from open_r1.execution.judge.comparison import Comparison
 from open_r1.execution.judge.function_call import encode_call, encode_expected
 from open_r1.execution.judge.harness import MAX_DIGITS, Digits, digits_of
-from open_r1.execution.judge.results import Test
+from open_r1.execution.judge.results import ProblemError, ProgramChecker, Test
 from open_r1.text.languages import program_language
 
 MAX_LITERAL_CHARS = 1_000_000
 """Longer texts are read as JSON alone: Python's parser takes a thousand times their size in memory."""
-
-
-class UnusableTestsError(Exception):
-    """A problem that has tests in name, but none that can be run; `reason` is for metrics, the message for people."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,7 @@ class Verification:
 
 
 def read_verification(info: Any) -> Verification | None:
-    """A row's `verification_info`; None for a row that is not a programming problem. UnusableTestsError names faults."""
+    """A row's `verification_info`; None for a row that is not a programming problem. ProblemError names faults."""
     info = _parse_json(info)
     if info is None or info == {} or (isinstance(info, Mapping) and all(value is None for value in info.values())):
         return None
@@ -100,7 +91,7 @@ def _read_cases(info: Mapping[str, Any]) -> Sequence[Any]:
     if cases is not None and (isinstance(cases, str | Mapping) or not isinstance(cases, Sequence)):
         raise _malformed(f"its test_cases are of type {type(cases).__name__}, not a list")
     if not cases:
-        raise UnusableTestsError("no_tests", "it has no test_cases")
+        raise ProblemError("no_tests", "it has no test_cases")
     return cases
 
 
@@ -122,7 +113,7 @@ def _read_test(number: int, case: Any, function: Any, language: str, settings: t
         raise _malformed(f"test {number} calls a function, but its fn_name is {function!r}")
     if language != "python":
         detail = f"test {number} calls a function in {language}; only Python's can be called"
-        raise UnusableTestsError("unsupported_language", detail)
+        raise ProblemError("unsupported_language", detail)
     try:
         call = encode_call(function, read_arguments(case["input"]))
         expected = encode_expected(read_results(case.get("output"), comparison))
@@ -199,5 +190,5 @@ def _read_checker(checker: Any) -> ProgramChecker | None:
     return ProgramChecker(checker["source"], program_language(str(checker.get("language") or "python")))
 
 
-def _malformed(message: str) -> UnusableTestsError:
-    return UnusableTestsError("malformed_tests", message)
+def _malformed(message: str) -> ProblemError:
+    return ProblemError("malformed_tests", message)

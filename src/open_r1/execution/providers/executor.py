@@ -14,20 +14,11 @@ from contextlib import AsyncExitStack
 from dataclasses import fields
 
 from open_r1.execution.programs import Execution, Limits, Program, Status
-from open_r1.execution.providers.registry import ProviderSpec
+from open_r1.execution.providers import ProviderSpec, replies
 from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy, Session
-from open_r1.execution.providers.replies import (
-    Failure,
-    GarbledReply,
-    as_object,
-    bearer,
-    fetch,
-    number_of,
-    open_reply,
-    parse_json,
-    read_url,
-)
+from open_r1.execution.providers.replies import Failure, GarbledReply
 from open_r1.execution.wire import CLIENT_HEADER, EXECUTIONS_PATH, INFO_PATH, decode_answer, encode_request
+from open_r1.net.client import bearer
 
 CONCURRENCY = 512
 """Programs that wait at the service at once, so that its workers never lack one."""
@@ -46,7 +37,7 @@ LIMIT_OF = {
 
 
 class ExecutorProvider(RemoteProvider):
-    """The executor service at `address`, where this process takes turns with others under the name `client`."""
+    """The executor service at `address`, where this process takes turns with others."""
 
     name = "executor"
 
@@ -54,15 +45,13 @@ class ExecutorProvider(RemoteProvider):
         self,
         address: str,
         token: str = "",
-        client: str = "",
-        concurrency: int = CONCURRENCY,
         policy: RetryPolicy | None = None,
         silence_s: float = SILENCE_S,
     ) -> None:
-        self.url, problem = read_url("OPEN_R1_EXECUTOR_URL", address, "http://host:2000", self.name)
+        self.url, problem = replies.read_url("OPEN_R1_EXECUTOR_URL", address, "http://host:2000", self.name)
         policy = policy or RetryPolicy(attempt_s=LONGEST_WAIT_S, deadline_s=LONGEST_WAIT_S)
-        super().__init__(concurrency, policy, problem)
-        self._headers = bearer(token) | {CLIENT_HEADER: client or name_client()}
+        super().__init__(CONCURRENCY, policy, problem)
+        self._headers = bearer(token) | {CLIENT_HEADER: name_client()}
         self._silence_s = silence_s
         self._largest: Limits | None = None
 
@@ -87,7 +76,7 @@ class ExecutorProvider(RemoteProvider):
         body = await asyncio.to_thread(encode_request, [program])
         most = 3 * 1024 * program.limits.output_kb + (1 << 16)
         url = f"{self.url}{EXECUTIONS_PATH}"
-        async with open_reply(session.http, url, self._headers, body, self._silence_s) as stream:
+        async with replies.open_reply(session.http, url, self._headers, body, self._silence_s) as stream:
             async for line in stream.lines(most):
                 if line.strip():
                     return _read_line(line)
@@ -95,9 +84,9 @@ class ExecutorProvider(RemoteProvider):
 
     async def _ask_limits(self, session: Session) -> Limits:
         """The most that the service allows a program."""
-        info = parse_json(*await fetch(session.http, f"{self.url}{INFO_PATH}", self._headers, 1 << 20))
-        limits = as_object(as_object(info, "the executor's info").get("max_limits"), "'max_limits'")
-        known = {field.name: number_of(limits, field.name) for field in fields(Limits)}
+        info = replies.parse_json(*await replies.fetch(session.http, f"{self.url}{INFO_PATH}", self._headers, 1 << 20))
+        limits = replies.as_object(replies.as_object(info, "the executor's info").get("max_limits"), "'max_limits'")
+        known = {field.name: replies.number_of(limits, field.name) for field in fields(Limits)}
         self._largest = Limits(**{name: value for name, value in known.items() if value is not None})  # type: ignore[arg-type]
         return self._largest
 

@@ -7,7 +7,7 @@ from typing import Any
 from open_r1.errors import ConfigError
 from open_r1.execution.environment import Environment
 from open_r1.execution.programs import Provider
-from open_r1.execution.providers.registry import ProviderSpec, setting
+from open_r1.execution.providers import ProviderSpec, setting
 
 
 def build(settings: Any, environment: Environment) -> Provider:

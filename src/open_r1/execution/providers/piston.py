@@ -15,7 +15,6 @@ packages with a layout of their own, such as `cms_ioi`, can be used: `source` ma
 from __future__ import annotations
 
 import asyncio
-import base64
 import math
 import re
 import signal
@@ -28,24 +27,13 @@ from typing import Any
 
 from open_r1.execution.environment import Environment, explain_missing
 from open_r1.execution.programs import Execution, Program, Status
-from open_r1.execution.providers.registry import ProviderSpec
+from open_r1.execution.providers import ProviderSpec, replies
 from open_r1.execution.providers.remote import COMPILE_S, RemoteProvider, RetryPolicy, Session
-from open_r1.execution.providers.replies import (
-    Failure,
-    GarbledReply,
-    as_object,
-    bearer,
-    exit_code_of,
-    fetch,
-    max_reply_bytes,
-    number_of,
-    output_of,
-    parse_json,
-    service_url,
-    text_of,
-)
+from open_r1.execution.providers.replies import Failure, GarbledReply
 from open_r1.execution.providers.wrapping import fault_of_files, fault_of_text, other_cpp_standard
 from open_r1.execution.sandbox.toolchains import find_toolchain, says_out_of_memory
+from open_r1.execution.wire import encode_bytes
+from open_r1.net.client import bearer
 from open_r1.net.retry import CoolDown
 from open_r1.processes import ranks
 
@@ -113,7 +101,7 @@ class PistonProvider(RemoteProvider):
         policy: RetryPolicy | None = None,
         problem: str = "",
     ) -> None:
-        urls = [service_url(address, DEFAULT_PATH) for address in endpoints]
+        urls = [replies.service_url(address, DEFAULT_PATH) for address in endpoints]
         invalid = [address for address, url in zip(endpoints, urls, strict=True) if not url]
         if invalid:
             problem = f"PISTON_ENDPOINTS has '{invalid[0]}', not an address; write http://host:2000/api/v2."
@@ -166,13 +154,13 @@ class PistonProvider(RemoteProvider):
     async def _load_languages(self, endpoint: Endpoint, session: Session) -> frozenset[str]:
         """What the endpoint's runtimes are called."""
         url = f"{endpoint.url}/runtimes"
-        runtimes = parse_json(*await fetch(session.http, url, self._headers, MAX_RUNTIMES_BYTES))
+        runtimes = replies.parse_json(*await replies.fetch(session.http, url, self._headers, MAX_RUNTIMES_BYTES))
         if not isinstance(runtimes, list):
             raise GarbledReply(f"{url} is not a list")
         names: set[str] = set()
         for runtime in runtimes:
-            aliases = as_object(runtime, "a runtime").get("aliases")
-            names |= {text_of(runtime, "language"), *(str(alias) for alias in aliases or ())}
+            aliases = replies.as_object(runtime, "a runtime").get("aliases")
+            names |= {replies.text_of(runtime, "language"), *(str(alias) for alias in aliases or ())}
         endpoint.languages = frozenset(names - {""})
         return endpoint.languages
 
@@ -200,12 +188,12 @@ class PistonProvider(RemoteProvider):
         self, endpoint: Endpoint, session: Session, request: dict[str, Any], program: Program
     ) -> Execution:
         """Run it, asking for less where the endpoint is known, or turns out, to allow less."""
-        most = max_reply_bytes(program.limits)
+        most = replies.max_reply_bytes(program.limits)
         for _ in range(6):  # each limit may be refused once
             lowered = {key: limit for key, limit in endpoint.ceilings.items() if request.get(key, 0) > limit}
             started = time.monotonic()
             try:
-                body, is_cut = await fetch(
+                body, is_cut = await replies.fetch(
                     session.http, f"{endpoint.url}/execute", self._headers, most, request | lowered
                 )
             except Failure as failure:
@@ -216,7 +204,7 @@ class PistonProvider(RemoteProvider):
                 continue
             if is_cut and (b'"run"' in body[:4096] or b'"compile"' in body[:4096]):
                 return Execution(Status.OUTPUT_LIMIT, detail="Piston's reply is longer than any allowed output")
-            answer = as_object(parse_json(body, is_cut), "Piston's answer")
+            answer = replies.as_object(replies.parse_json(body, is_cut), "Piston's answer")
             return _read(answer, program, request | lowered, lowered, time.monotonic() - started)
         raise Failure("refused", f"{endpoint.url} refuses every limit", can_retry=False)
 
@@ -261,7 +249,7 @@ def _file(name: str, content: bytes, is_text: bool = False) -> dict[str, str]:
     with suppress(UnicodeDecodeError):
         if is_text:
             return {"name": name, "content": content.decode()}
-    return {"name": name, "content": base64.b64encode(content).decode("ascii"), "encoding": "base64"}
+    return {"name": name, "content": encode_bytes(content), "encoding": "base64"}
 
 
 def _read(
@@ -292,22 +280,22 @@ def _read(
 
 def _stage(answer: Mapping[str, Any], key: str) -> tuple[Execution, str, str]:
     """The compiler's or the program's run as Piston reports it, with its signal and status."""
-    record = as_object(answer.get(key), f"'{key}'")
+    record = replies.as_object(answer.get(key), f"'{key}'")
     if "code" not in record and "signal" not in record:
         raise GarbledReply(f"'{key}' has neither 'code' nor 'signal'")
-    if text_of(record, "status") == "XX":
-        raise Failure("sandbox_failed", f"Piston's sandbox failed: {text_of(record, 'message')[:200]}")
-    wall_ms, cpu_ms, memory = (number_of(record, name) for name in ("wall_time", "cpu_time", "memory"))
+    if replies.text_of(record, "status") == "XX":
+        raise Failure("sandbox_failed", f"Piston's sandbox failed: {replies.text_of(record, 'message')[:200]}")
+    wall_ms, cpu_ms, memory = (replies.number_of(record, name) for name in ("wall_time", "cpu_time", "memory"))
     execution = Execution(
         Status.FINISHED,
-        output_of(record, "stdout"),
-        output_of(record, "stderr"),
-        exit_code_of(record, "code"),
+        replies.output_of(record, "stdout"),
+        replies.output_of(record, "stderr"),
+        replies.exit_code_of(record, "code"),
         wall_s=None if wall_ms is None else wall_ms / 1000,
         cpu_s=None if cpu_ms is None else cpu_ms / 1000,
         memory_mb=None if memory is None else memory / (1 << 20),
     )
-    return execution, text_of(record, "signal"), text_of(record, "status")
+    return execution, replies.text_of(record, "signal"), replies.text_of(record, "status")
 
 
 def _ended(run: Execution, signal_name: str, status: str, program: Program, is_late: bool) -> Status:

@@ -80,11 +80,6 @@ def read_url(variable: str, address: str, example: str, provider: str) -> tuple[
     return url, "" if url else f"{variable} is '{address}', not an address; write {example}."
 
 
-def bearer(token: str) -> dict[str, str]:
-    """The Authorization header with this token; no header without one."""
-    return {"Authorization": f"Bearer {token}"} if token else {}
-
-
 @asynccontextmanager
 async def open_reply(
     client: HttpClient, url: str, headers: Mapping[str, str], body: bytes | None = None, silence_s: float | None = None

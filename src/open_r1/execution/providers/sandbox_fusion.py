@@ -12,34 +12,21 @@ limits stand for processor time, disk and processes, which can't be asked for.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
 from open_r1.execution.programs import Execution, Program, Status
-from open_r1.execution.providers.registry import ProviderSpec
+from open_r1.execution.providers import ProviderSpec, replies
 from open_r1.execution.providers.remote import COMPILE_S, RemoteProvider, RetryPolicy, Session
-from open_r1.execution.providers.replies import (
-    Failure,
-    GarbledReply,
-    as_object,
-    exit_code_of,
-    fetch,
-    max_reply_bytes,
-    number_of,
-    output_of,
-    parse_json,
-    read_url,
-    text_of,
-)
+from open_r1.execution.providers.replies import Failure, GarbledReply
 from open_r1.execution.providers.wrapping import (
     fault_of_files,
     fault_of_text,
     other_cpp_standard,
-    unsupported_language,
 )
-from open_r1.execution.sandbox.toolchains import find_toolchain, says_out_of_memory
+from open_r1.execution.sandbox.toolchains import find_toolchain, says_out_of_memory, unsupported_language
+from open_r1.execution.wire import encode_bytes
 
 NAMES = {name: name for name in ("python", "cpp", "bash", "java", "rust")} | {"javascript": "nodejs"}
 """Our languages, as the service calls them."""
@@ -51,13 +38,13 @@ class SandboxFusionProvider(RemoteProvider):
     name = "sandbox_fusion"
 
     def __init__(self, address: str, concurrency: int = 16, policy: RetryPolicy | None = None) -> None:
-        url, problem = read_url("SANDBOX_FUSION_ENDPOINT", address, "http://host:8080", self.name)
+        url, problem = replies.read_url("SANDBOX_FUSION_ENDPOINT", address, "http://host:8080", self.name)
         self.url = url.removesuffix("/run_code")
         super().__init__(concurrency, policy, problem)
 
     async def greet(self, session: Session) -> None:
         """The service answers a ping with JSON; Failure if it does not."""
-        parse_json(*await fetch(session.http, f"{self.url}/v1/ping", {}, 4096))
+        replies.parse_json(*await replies.fetch(session.http, f"{self.url}/v1/ping", {}, 4096))
 
     def refuse(self, program: Program) -> Execution | None:
         """An `unavailable` execution for a language, arguments or files that SandboxFusion can't take."""
@@ -77,23 +64,23 @@ class SandboxFusionProvider(RemoteProvider):
             "code": program.source,
             "language": NAMES[toolchain.language],
             "stdin": program.stdin.decode(),
-            "files": {name: base64.b64encode(content).decode("ascii") for name, content in program.files.items()},
+            "files": {name: encode_bytes(content) for name, content in program.files.items()},
             "compile_timeout": COMPILE_S,
             "run_timeout": program.limits.wall_s,
             "memory_limit_MB": program.limits.memory_mb if toolchain.limits_address_space else -1,
         }
-        most = max_reply_bytes(program.limits)
-        body, is_cut = await fetch(session.http, f"{self.url}/run_code", {}, most, request)
+        most = replies.max_reply_bytes(program.limits)
+        body, is_cut = await replies.fetch(session.http, f"{self.url}/run_code", {}, most, request)
         if is_cut and b'"run_result"' in body[:4096]:
             return Execution(Status.OUTPUT_LIMIT, detail="the reply is longer than any allowed output")
-        return _read(as_object(parse_json(body, is_cut), "SandboxFusion's answer"))
+        return _read(replies.as_object(replies.parse_json(body, is_cut), "SandboxFusion's answer"))
 
 
 def _read(answer: Mapping[str, Any]) -> Execution:
     """What happened, out of an answer. Failure where the service is to blame."""
-    status = text_of(answer, "status")
+    status = replies.text_of(answer, "status")
     if status == "SandboxError":
-        raise Failure("sandbox_failed", f"SandboxFusion says: {text_of(answer, 'message')[:200]}")
+        raise Failure("sandbox_failed", f"SandboxFusion says: {replies.text_of(answer, 'message')[:200]}")
     if status not in ("Success", "Failed"):
         raise GarbledReply(f"'status' is {status[:40]!r}")
     if answer.get("compile_result") is not None:
@@ -112,12 +99,18 @@ def _read(answer: Mapping[str, Any]) -> Execution:
 
 def _stage(answer: Mapping[str, Any], key: str) -> tuple[str, bytes, bytes, int | None, float | None]:
     """How the compiler or the program ended, what it wrote, its exit status and its seconds."""
-    stage = as_object(answer.get(key), f"'{key}'")
-    status = text_of(stage, "status")
+    stage = replies.as_object(answer.get(key), f"'{key}'")
+    status = replies.text_of(stage, "status")
     if status not in ("Finished", "TimeLimitExceeded"):
         raise GarbledReply(f"{key}'s 'status' is {status[:40]!r}")
-    stdout, stderr = output_of(stage, "stdout"), output_of(stage, "stderr")
-    return status, stdout, stderr, exit_code_of(stage, "return_code"), number_of(stage, "execution_time")
+    stdout, stderr = replies.output_of(stage, "stdout"), replies.output_of(stage, "stderr")
+    return (
+        status,
+        stdout,
+        stderr,
+        replies.exit_code_of(stage, "return_code"),
+        replies.number_of(stage, "execution_time"),
+    )
 
 
 PROVIDER = ProviderSpec(

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from open_r1.execution.programs import Execution, Program, Provider, Status
-from open_r1.execution.providers.registry import ProviderSpec, setting
+from open_r1.execution.providers import ProviderSpec, setting
 from open_r1.execution.providers.replies import bounded
 
 

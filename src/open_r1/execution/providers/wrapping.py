@@ -22,30 +22,27 @@ import re
 import secrets
 import zlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from functools import cache, reduce
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from open_r1.errors import nearest
 from open_r1.execution.environment import Environment
 from open_r1.execution.programs import Execution, Limits, Program
-from open_r1.execution.providers.registry import ProviderSpec, setting
+from open_r1.execution.providers import ProviderSpec, replies, setting
 from open_r1.execution.providers.remote import RemoteProvider, RetryPolicy, Session
-from open_r1.execution.providers.replies import (
-    Failure,
-    GarbledReply,
-    as_object,
-    fetch,
-    parse_json,
-    service_url,
-    text_of,
+from open_r1.execution.providers.replies import Failure, GarbledReply
+from open_r1.execution.sandbox.toolchains import (
+    COMPILE_LIMITS,
+    RESULT,
+    Toolchain,
+    find_toolchain,
+    read_java_names,
+    unsupported_language,
 )
-from open_r1.execution.sandbox import java
-from open_r1.execution.sandbox.toolchains import COMPILE_LIMITS, RESULT, TOOLCHAINS, Toolchain, find_toolchain
-from open_r1.execution.wire import decode_answer
+from open_r1.execution.wire import decode_answer, encode_bytes
 
 MAX_SCRIPT_BYTES = 32 << 20
 """Kernels take a script whole, through a notebook's protocol; what is longer is refused before it is sent."""
@@ -75,7 +72,7 @@ class ScriptProvider(RemoteProvider):
         """An `unavailable` execution for an unknown language, too many bytes, or unusable file names."""
         toolchain = find_toolchain(program.language)
         if toolchain is None:
-            return unsupported_language(program.language, TOOLCHAINS)
+            return unsupported_language(program.language)
         size = sum(map(len, (program.source, program.stdin, *program.sources.values(), *program.files.values())))
         if size > MAX_PROGRAM_BYTES:
             return Execution.unavailable("too_large", f"{size >> 20} MiB of program and input.")
@@ -108,29 +105,33 @@ class RouterProvider(ScriptProvider):
     def __init__(
         self, name: str, address: str, concurrency: int = ROUTER_CONCURRENCY, policy: RetryPolicy | None = None
     ) -> None:
-        self.name, self.url = name, service_url(address)
+        self.name, self.url = name, replies.service_url(address)
         problem = "" if self.url else f"{name}_router_url is '{address}', not an address; write http://host:port."
         super().__init__(concurrency, policy, problem)
 
     async def greet(self, session: Session) -> None:
         """The router answers `/health` with JSON; Failure if it does not."""
-        parse_json(*await fetch(session.http, f"{self.url}/health", {}, 4096))
+        replies.parse_json(*await replies.fetch(session.http, f"{self.url}/health", {}, 4096))
 
     async def print_script(
         self, script: str, run_s: int, most: int, session: Session, clean_up: AsyncExitStack
     ) -> str:
         """The script runs by the router's `/execute_batch`; GarbledReply for an answer of another form."""
         request = {"scripts": [script], "languages": ["python"], "timeout": run_s, "request_timeout": run_s}
-        results = parse_json(*await fetch(session.http, f"{self.url}/execute_batch", {}, 2 * most, request))
+        results = replies.parse_json(
+            *await replies.fetch(session.http, f"{self.url}/execute_batch", {}, 2 * most, request)
+        )
         if not isinstance(results, list) or len(results) != 1:
             count = f"{len(results)} results" if isinstance(results, list) else f"a {type(results).__name__}"
             raise GarbledReply(f"the router answers one script with {count}")
-        result = as_object(results[0], "the router's result")
-        if text := text_of(result, "text"):
+        result = replies.as_object(results[0], "the router's result")
+        if text := replies.text_of(result, "text"):
             return text
         if result.get("execution") is None:
-            raise failure_of(text_of(result, "exception_str"))
-        lines = as_object(as_object(result["execution"], "'execution'").get("logs"), "'logs'").get("stdout")
+            raise failure_of(replies.text_of(result, "exception_str"))
+        lines = replies.as_object(replies.as_object(result["execution"], "'execution'").get("logs"), "'logs'").get(
+            "stdout"
+        )
         if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
             raise GarbledReply("'logs.stdout' is not a list of strings")
         return "".join(lines)
@@ -156,13 +157,6 @@ def failure_of(error: Exception | str) -> Failure:
         if re.search(pattern, f"{status or ''} {words}", re.IGNORECASE):
             return Failure(reason, detail, can_retry=can_retry)
     return Failure("sandbox_failed" if isinstance(error, str) else "provider_error", detail)
-
-
-def unsupported_language(language: str, known: Iterable[str]) -> Execution:
-    """An `unavailable` execution that names the known languages and the nearest of them."""
-    return Execution.unavailable(
-        "unsupported_language", f"unknown language '{language}'{nearest(language, known)} Known: {', '.join(known)}."
-    )
 
 
 def other_cpp_standard(language: str) -> str:
@@ -199,7 +193,7 @@ def wrap(program: Program) -> tuple[str, str]:
     toolchain = find_toolchain(program.language)
     assert toolchain is not None
     nonce = secrets.token_hex(16)
-    packed = base64.b64encode(zlib.compress(json.dumps(_job(program, toolchain)).encode())).decode("ascii")
+    packed = encode_bytes(zlib.compress(json.dumps(_job(program, toolchain)).encode()))
     script = f"{_script()}\n\nanswer({packed!r}, {nonce!r})\n"
     if len(script) > MAX_SCRIPT_BYTES:
         raise Failure("too_large", f"{len(script) >> 20} MiB of program and input", can_retry=False)
@@ -224,7 +218,7 @@ def read_frame(printed: str, nonce: str, limits: Limits) -> Execution:
 
 def _job(program: Program, toolchain: Toolchain) -> dict[str, object]:
     main = toolchain.main_file(program.source)
-    main_class = java.read_names(program.source).main_class
+    main_class = read_java_names(program.source).main_class
     words = {"main": main, "main_class": main_class, "memory_mb": str(program.limits.memory_mb)}
     executable = f"../build/{RESULT}"  # what was compiled lies beside the folder where the program runs
     run = [executable] if toolchain.compile else ["python3", main]
@@ -235,13 +229,13 @@ def _job(program: Program, toolchain: Toolchain) -> dict[str, object]:
     limits |= {"processes": limits["processes"] + toolchain.threads}
     return {
         "main": main,
-        "source": _encoded(program.source.encode("utf-8", errors="replace")),
-        "sources": {name: _encoded(content) for name, content in program.sources.items()},
-        "files": {name: _encoded(content) for name, content in program.files.items()},
+        "source": encode_bytes(program.source.encode("utf-8", errors="replace")),
+        "sources": {name: encode_bytes(content) for name, content in program.sources.items()},
+        "files": {name: encode_bytes(content) for name, content in program.files.items()},
         "compile": [*_filled(toolchain.compile, words), *further] if toolchain.compile else [],
         "run": run,
         "args": list(program.args),
-        "stdin": _encoded(program.stdin),
+        "stdin": encode_bytes(program.stdin),
         "limits": limits | {"counts_address_space": toolchain.limits_address_space},
         "compile_limits": asdict(COMPILE_LIMITS) | {"counts_address_space": False},
     }
@@ -250,10 +244,6 @@ def _job(program: Program, toolchain: Toolchain) -> dict[str, object]:
 def _filled(command: Sequence[str], words: Mapping[str, str]) -> list[str]:
     """The words of a command, filled in; not the paths of this machine, which `Toolchain` would put there."""
     return [reduce(lambda word, name: word.replace(f"{{{name}}}", words[name]), words, word) for word in command]
-
-
-def _encoded(content: bytes) -> str:
-    return base64.b64encode(content).decode("ascii")
 
 
 @cache

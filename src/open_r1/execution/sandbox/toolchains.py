@@ -1,6 +1,7 @@
 """How this machine compiles and runs each language: commands, limits, and what the sandbox must show of the disk.
 
-A toolchain is looked for on PATH when it is first asked for. Python needs none: the sandbox's own interpreter runs it.
+A toolchain is looked for on PATH when it is first asked for. Python needs none: the sandbox's own interpreter runs it. Of
+Java just enough is read to name a source's file and its main class; one that is misread gets the compiler's own message.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
-from open_r1.execution.programs import Limits
-from open_r1.execution.sandbox import java
+from open_r1.errors import nearest
+from open_r1.execution.programs import Execution, Limits
 from open_r1.text.languages import CPP_STANDARDS, canonical_language, cpp_standard
 
 COMPILE_LIMITS = Limits(30.0, 30.0, memory_mb=2048, output_kb=64, disk_mb=256, processes=64, open_files=256)
@@ -75,11 +77,11 @@ class Toolchain:
 
     def main_file(self, source: str) -> str:
         """The name that the source must have."""
-        return f"{java.read_names(source).file}.java" if self.language == "java" else self.main
+        return f"{read_java_names(source).file}.java" if self.language == "java" else self.main
 
     def compile_command(self, source: str, sources: Mapping[str, bytes]) -> list[str]:
         """The command that makes `RESULT` of the source, and of further sources that are compiled with it."""
-        main_class = java.read_names(source).main_class
+        main_class = read_java_names(source).main_class
         command = _filled(self.compile, main=self.main_file(source), main_class=main_class)
         return [*command, *self.compiled_with(sources)]
 
@@ -157,6 +159,13 @@ def find_toolchain(language: str) -> Toolchain | None:
     return _real(found) if found else None
 
 
+def unsupported_language(language: str, known: Iterable[str] = TOOLCHAINS) -> Execution:
+    """An `unavailable` execution that names the known languages and the nearest of them."""
+    return Execution.unavailable(
+        "unsupported_language", f"unknown language '{language}'{nearest(language, known)} Known: {', '.join(known)}."
+    )
+
+
 NO_RUST = "rustc with a default toolchain (rustup default stable)"
 """What is missing where rustup is installed and no compiler is."""
 
@@ -224,3 +233,53 @@ def _output_of(*command: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return "" if done.returncode else (done.stdout or done.stderr).strip()
+
+
+MAX_NAME_BYTES = 200
+"""A file's name has at most 255 bytes; a class with a longer one can't be compiled anywhere."""
+
+_NOT_CODE = re.compile(
+    r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"\"\".*?(?:(?<!\\)\"\"\"|\Z)|\"(?:[^\"\\\n]|\\.)*\"?|'(?:[^'\\\n]|\\.)*'?", re.DOTALL
+)
+_PACKAGE = re.compile(r"\bpackage\s+([\w.]+)\s*;")
+_PART = re.compile(
+    r"(?P<open>\{)|(?P<close>\})|(?P<public>\bpublic\s+)?(?:\b(?:abstract|final|sealed|strictfp)\s+)*"
+    r"\b(?:class|record|enum|interface)\s+(?P<name>[A-Za-z_$][\w$]*)|(?P<main>\bstatic\s+(?:final\s+)?void\s+main\s*\()"
+)
+
+
+class JavaNames(NamedTuple):
+    """The name of the source's file, without `.java`, and the main class with its package."""
+
+    file: str
+    main_class: str
+
+
+def read_java_names(source: str) -> JavaNames:
+    """The names in a source; `Main` where it has none, or none that a file can have."""
+    code = _NOT_CODE.sub(" ", source)
+    package = _PACKAGE.search(code)
+    public, with_main, first = _find_classes(code)
+    file = public or with_main or first or "Main"
+    if len(file.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+        file = "Main"
+    prefix = f"{package[1]}." if package else ""
+    return JavaNames(file, prefix + (with_main or file))
+
+
+def _find_classes(code: str) -> tuple[str, str, str]:
+    """The top-level class that is public, the one around the first `main`, and the first of all; "" where there is none."""
+    public, with_main, first, current = "", "", "", ""
+    depth = 0
+    for part in _PART.finditer(code):
+        if part["name"] and depth == 0:
+            current = part["name"]
+            first = first or current
+            public = current if part["public"] and not public else public
+        elif part["open"]:
+            depth += 1
+        elif part["close"]:
+            depth = max(0, depth - 1)
+        elif part["main"] and not with_main:
+            with_main = current
+    return public, with_main, first

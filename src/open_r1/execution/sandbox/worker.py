@@ -1,12 +1,13 @@
 """One worker: a server process, the line to it, and the job it is at.
 
 It reads what a job writes straight from the pipes, ends the job where it writes or uses too much, and gives the server up
-when it doesn't answer.
+when it doesn't answer. `resident_mb` says what a job has in RAM, from outside.
 """
 
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import select
 import signal
@@ -21,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import open_r1
-from open_r1.execution.sandbox.memory import resident_mb
 from open_r1.execution.sandbox.server import wire
 from open_r1.execution.sandbox.server.job import Job, Outcome
 
@@ -261,3 +261,63 @@ def memory_file(content: bytes) -> int:
         seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
         fcntl.fcntl(writable, fcntl.F_ADD_SEALS, seals)
         return os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+SHARED_MEMORY, NAMED_SHARED_MEMORY = b"/dev/zero (deleted)\n", b" [anon_shmem:"
+"""What the kernel calls it, however a process came by it, and where the process has given it a name."""
+
+COUNTED = (b"RssAnon", b"VmPTE")
+"""Memory of the process alone, and its page tables: they grow with what is mapped, be it in RAM or not."""
+
+OWN_GENERATIONS = 3
+"""The process itself, a sandbox's server, and the first process of a job's tree; the last two can't be read."""
+
+FORKED_ONLY = 0x40
+"""The kernel's PF_FORKNOEXEC: a process that has not yet become a program."""
+
+
+def resident_mb(root: int) -> float:
+    """Megabytes that the descendants of process `root` have in RAM, but for what they have mapped of files.
+
+    Page tables count too. Shared memory is counted once and in full, whether a process has looked at it or not: one that
+    hasn't lately, or has said that it doesn't need it, keeps it all the same, and no figure of the kernel's shows that.
+    A program that has made its memory unreadable has infinitely much.
+    """
+    stats: dict[int, list[bytes]] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            stats[int(name)] = _read(name, "stat").rpartition(b")")[2].split()
+    generations = [{root}]
+    while grown := {pid for pid, stat in stats.items() if int(stat[1]) in generations[-1]}:
+        generations.append(grown)
+    programs = set().union(*generations[OWN_GENERATIONS:])
+    own_kb = 0
+    shared: dict[bytes, int] = {}
+    for pid in set().union(*generations[1:]):
+        try:
+            status = _read(pid, "status").splitlines()
+            own_kb += sum(int(line.split()[1]) for line in status if line.startswith(COUNTED))
+            shared |= _shared(pid)
+        except PermissionError:
+            is_starting = len(programs) == 1 and int(stats[pid][6]) & FORKED_ONLY
+            if pid in programs and not is_starting:
+                return math.inf
+        except (OSError, ValueError):  # it has ended
+            continue
+    return (own_kb + (sum(shared.values()) >> 10)) / 1024
+
+
+def _read(pid: int | str, name: str) -> bytes:
+    with open(f"/proc/{pid}/{name}", "rb") as file:
+        return file.read()
+
+
+def _shared(pid: int) -> dict[bytes, int]:
+    """Shared memory of no file: its number, and the bytes that it may grow to."""
+    found: dict[bytes, int] = {}
+    for line in _read(pid, "maps").splitlines(keepends=True):
+        if line.endswith(SHARED_MEMORY) or NAMED_SHARED_MEMORY in line:
+            span, _, _, _, inode, *_ = line.split()
+            start, end = (int(number, 16) for number in span.split(b"-"))
+            found[inode] = found.get(inode, 0) + end - start
+    return found

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -31,23 +31,21 @@ from open_r1 import __version__
 from open_r1.execution.programs import Execution, Program, Provider
 from open_r1.execution.service import piston, routers
 from open_r1.execution.service.dispatch import Answers, Dispatcher
-from open_r1.execution.service.health import Health
 from open_r1.execution.service.languages import Runtime
 from open_r1.execution.service.metrics import Metrics
+from open_r1.execution.service.probes import Health
 from open_r1.execution.service.requests import (
     BodyReader,
     ExecutionsRequest,
     Refusal,
-    address_of,
     answer_refusal,
     parse,
 )
 from open_r1.execution.service.settings import ServiceSettings
 from open_r1.execution.wire import CLIENT_HEADER, EXECUTIONS_PATH, HEARTBEAT_S, INFO_PATH, encode_answer
+from open_r1.net.http_server import CLIENT_GONE, HeldStream, address_of, unless_gone
 
 CLIENT_NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-CLIENT_GONE = 499
-"""The status, as nginx has it, of a request whose client did not wait for it."""
 
 
 class Service:
@@ -73,17 +71,10 @@ class Service:
     async def run(self, request: Request, programs: list[Program]) -> list[Execution]:
         """The executions of all programs. What still waits is forgotten if the client leaves."""
         answers = self.submit(request, programs)
-        collecting = asyncio.ensure_future(answers.collect())
-        leaving = asyncio.ensure_future(wait_until_gone(request))
         try:
-            await asyncio.wait({collecting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not collecting.done():
-                raise ClientDisconnect
-            return collecting.result()
+            return await unless_gone(request, answers.collect())
         finally:
             answers.cancel()
-            collecting.cancel()
-            leaving.cancel()
 
     def info(self) -> dict[str, Any]:
         """What `GET /v1/info` answers."""
@@ -117,9 +108,8 @@ def create_app(provider: Provider, settings: ServiceSettings, languages: Mapping
         router = APIRouter(dependencies=[Depends(service.authorize)])
         add_routes(router, service)
         app.include_router(router)
-    app.add_exception_handler(Refusal, answer_refusal)
-    app.add_exception_handler(ClientDisconnect, answer_nobody)
-    app.add_exception_handler(HTTPException, answer_http_error)
+    for kind in (Refusal, ClientDisconnect, HTTPException):
+        app.add_exception_handler(kind, answer_error)
     app.add_middleware(CountedRequests, metrics=service.metrics)
     return app
 
@@ -138,7 +128,9 @@ def add_own_routes(router: APIRouter, service: Service) -> None:
 
     @router.get("/metrics")
     async def metrics() -> Response:
-        return Response(service.metrics.render(service.dispatcher.queue), media_type=CONTENT_TYPE_LATEST)
+        queue = service.dispatcher.queue
+        content = service.metrics.render(len(queue), queue.num_running, queue.num_clients)
+        return Response(content, media_type=CONTENT_TYPE_LATEST)
 
     @router.get(INFO_PATH)
     async def info() -> dict[str, Any]:
@@ -151,19 +143,7 @@ def add_own_routes(router: APIRouter, service: Service) -> None:
             programs = (await parse(ExecutionsRequest, body)).to_programs(service.settings)
             answers = service.submit(request, programs)
             held.callback(answers.cancel)
-            return StreamedAnswers(answers, held.pop_all())
-
-
-class StreamedAnswers(StreamingResponse):
-    """A line an execution as they come, and a blank one now and then while none comes."""
-
-    def __init__(self, answers: Answers, held: AsyncExitStack) -> None:
-        super().__init__(lines(answers), media_type="application/x-ndjson")
-        self._held = held
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._held:  # however it ends, and even if not a line was asked for
-            await super().__call__(scope, receive, send)
+            return HeldStream(lines(answers), held.pop_all(), media_type="application/x-ndjson")
 
 
 async def lines(answers: Answers) -> AsyncIterator[bytes]:
@@ -208,12 +188,6 @@ def add_router_routes(router: APIRouter, service: Service) -> None:
         return JSONResponse([routers.answer(execution, mark) for execution in executions])
 
 
-async def wait_until_gone(request: Request) -> None:
-    """Returns when the client has closed its connection."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 def shown_token(request: Request) -> bytes:
     """The token of the request's Authorization header: a bearer's, or a password for clients that know only URLs."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
@@ -225,17 +199,14 @@ def shown_token(request: Request) -> bytes:
     return b""
 
 
-async def answer_nobody(request: Request, error: Exception) -> Response:
-    """The status that the log shows for a client that hung up before its answer."""
-    return Response(status_code=CLIENT_GONE)
-
-
-async def answer_http_error(request: Request, error: Exception) -> Response:
-    """What FastAPI itself refuses, in our words."""
-    assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
-    message = f"{request.method} {request.url.path[:100]}: {error.detail}"
-    return await answer_refusal(request, Refusal(error.status_code, code, message))
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Every failure in our words, what FastAPI itself refuses too; nothing for a client that hung up."""
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=CLIENT_GONE)
+    if isinstance(error, HTTPException):
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+        error = Refusal(error.status_code, code, f"{request.method} {request.url.path[:100]}: {error.detail}")
+    return await answer_refusal(request, error)
 
 
 class CountedRequests:

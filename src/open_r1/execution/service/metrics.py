@@ -5,7 +5,6 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from open_r1.execution.programs import Execution, Program
-from open_r1.execution.service.queue import FairQueue
 from open_r1.text.languages import ALIASES, canonical_language
 
 PREFIX = "open_r1_executor"
@@ -39,9 +38,9 @@ class Metrics:
             self.unavailable.labels(execution.reason).inc()
         self.seconds.observe(seconds)
 
-    def render(self, queue: FairQueue) -> bytes:
-        """All of it, with the queue as it is now."""
-        self.waiting.set(len(queue))
-        self.running.set(queue.num_running)
-        self.clients.set(queue.num_clients)
+    def render(self, waiting: int, running: int, clients: int) -> bytes:
+        """All of it, with the queue as it is now: programs that wait and that run, and their clients."""
+        self.waiting.set(waiting)
+        self.running.set(running)
+        self.clients.set(clients)
         return generate_latest(self._registry)

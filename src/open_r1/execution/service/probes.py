@@ -1,16 +1,21 @@
 """Harmless programs that show whether a provider runs programs, stops them at their limits, and shows them nothing.
 
 Each would do no harm where it does not hold: none touches a file or a process that isn't its own. The attacks are in the
-test suite.
+test suite. `Health` runs one of them again and again, through the same queue as all others.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
+from open_r1.execution.service.dispatch import Dispatcher
+from open_r1.execution.service.requests import SHUTTING_DOWN, Refusal
 
 HELLO_LIMITS = Limits(wall_s=30, cpu_s=30)
 
@@ -121,8 +126,54 @@ def run_probes(provider: Provider, languages: Mapping[str, str]) -> dict[str, st
     asked = probes(languages)
     executions = provider.run([program for program, _ in asked.values()])
     return {
-        name: f"could not be run: {found.reason}: {found.detail}".rstrip(": ")
-        if found.status is Status.UNAVAILABLE
-        else fault(found)
-        for (name, (_, fault)), found in zip(asked.items(), executions, strict=True)
+        name: find_fault(found, fault) for (name, (_, fault)), found in zip(asked.items(), executions, strict=True)
     }
+
+
+def find_fault(found: Execution, fault: Fault) -> str:
+    """What is wrong with an execution, "" for nothing; why it could not be run, where that is so."""
+    if found.status is Status.UNAVAILABLE:
+        return f"could not be run: {found.reason}: {found.detail}".rstrip(": ")
+    return fault(found)
+
+
+TEST_INPUT = b"20 22\n"
+TEST_OUTPUT = b"42\n"
+SELF_TEST = Program("print(sum(map(int, input().split())))", stdin=TEST_INPUT, limits=Limits(wall_s=20.0, cpu_s=10.0))
+
+
+def judge_self_test(execution: Execution) -> str:
+    """What is wrong with the result of `SELF_TEST`, in words; empty if it is right."""
+    return find_fault(execution, expect(Status.FINISHED, TEST_OUTPUT.strip()))
+
+
+class Health:
+    """The last self-test and what is going on."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._status = "starting"
+        self._tested_at: float | None = None
+
+    async def keep_testing(self, interval_s: float) -> None:
+        """Test now and every so often, until cancelled or shut down."""
+        while not self._dispatcher.is_shutting_down:
+            try:
+                (execution,) = await self._dispatcher.submit("self-test", [SELF_TEST]).collect()
+            except Refusal:  # as busy as can be, or leaving: no news
+                pass
+            else:
+                self._status = "failing" if judge_self_test(execution) else "ok"
+                self._tested_at = time.monotonic()
+                self._dispatcher.metrics.healthy.set(self._status == "ok")
+            await asyncio.sleep(interval_s)
+
+    def report(self) -> tuple[dict[str, Any], bool]:
+        """The answer of /health, and whether it is good. Without a word of what failed: anyone may ask."""
+        record = {
+            "status": SHUTTING_DOWN if self._dispatcher.is_shutting_down else self._status,
+            "self_test_age_s": None if self._tested_at is None else round(time.monotonic() - self._tested_at, 1),
+            "waiting": len(self._dispatcher.queue),
+            "running": self._dispatcher.queue.num_running,
+        }
+        return record, record["status"] == "ok"

@@ -30,7 +30,7 @@ from starlette.requests import ClientDisconnect
 from open_r1.execution.programs import Limits, Program
 from open_r1.execution.service.settings import ServiceSettings
 from open_r1.execution.wire import decode_bytes
-from open_r1.net.http_server import Quota, parse_body
+from open_r1.net.http_server import Quota, address_of, parse_body
 
 SHUTTING_DOWN = "shutting_down"
 
@@ -77,11 +77,6 @@ async def discard(request: Request) -> None:
         async with asyncio.timeout(DISCARD_S):
             while (await request.receive()).get("more_body"):
                 pass
-
-
-def address_of(request: Request) -> str:
-    """Where the request comes from, as far as its connection shows it."""
-    return request.client.host if request.client else "unknown"
 
 
 class BodyReader:

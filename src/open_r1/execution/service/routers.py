@@ -13,9 +13,8 @@ As with E2B, a script that raises has an execution with an error; one that runs 
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
@@ -82,13 +81,8 @@ class RouterRequest(BaseModel):
 def as_program(script: str, language: str, limits: Limits, mark: str) -> Program:
     """A program of a script, which reports behind `mark`."""
     if canonical_language(language) == "python":
-        script = f"{_notebook_text()}\n\nrun_script({script!r}, {mark!r})\n"
+        script = f"{inspect.getsource(notebook)}\n\nrun_script({script!r}, {mark!r})\n"
     return Program(source=script, language=language, limits=limits)
-
-
-@cache
-def _notebook_text() -> str:
-    return Path(notebook.__file__).read_text(encoding="utf-8")
 
 
 def answer(execution: Execution, mark: str) -> dict[str, Any]:

@@ -12,8 +12,6 @@ import socket
 from collections.abc import Callable, Mapping
 from types import FrameType
 
-from fastapi import FastAPI
-
 from open_r1.execution.programs import Provider
 from open_r1.execution.service.app import create_app
 from open_r1.execution.service.dispatch import COMPILE_ALLOWANCE_S, Dispatcher
@@ -25,9 +23,16 @@ KEEP_ALIVE_S = 30
 
 
 class ExecutorServer(Server):
-    """Empties the queue when it is to stop."""
+    """`run(sockets=[bind(HOST, PORT)])` serves until it is stopped; then it empties its queue."""
 
-    def __init__(self, app: FastAPI, settings: ServiceSettings, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        settings: ServiceSettings,
+        languages: Mapping[str, str],
+        on_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        app = create_app(provider, settings, languages)
         super().__init__(
             app,
             on_ready,
@@ -56,16 +61,6 @@ class ExecutorServer(Server):
         self.should_exit = True
 
 
-def make_server(
-    provider: Provider,
-    settings: ServiceSettings,
-    languages: Mapping[str, str],
-    on_ready: Callable[[], None] = lambda: None,
-) -> ExecutorServer:
-    """The server, not yet running: `run(sockets=[bind(HOST, PORT)])` serves until it is stopped."""
-    return ExecutorServer(create_app(provider, settings, languages), settings, on_ready)
-
-
 def serve(
     provider: Provider, settings: ServiceSettings, languages: Mapping[str, str], on_ready: Callable[[str], None]
 ) -> None:
@@ -73,7 +68,7 @@ def serve(
     with bind(settings.host, settings.port) as sock:
         host = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host
         address = join_host_port(host, sock.getsockname()[1])
-        server = make_server(provider, settings, languages, lambda: on_ready(address))
+        server = ExecutorServer(provider, settings, languages, lambda: on_ready(address))
         server.run(sockets=[sock])
         if server.force_exit:
             os._exit(130)

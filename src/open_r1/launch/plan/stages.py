@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from open_r1.configs.reader import Setting, changed, read_changes, read_recipe
-from open_r1.errors import ConfigError, nearest
+from open_r1.configs.reader import Setting, change_stages, read_recipe
+from open_r1.errors import ConfigError
 from open_r1.launch.plan.architectures import Architecture
 from open_r1.launch.plan.planning import Plan, Training, plan_training, training_of
 from open_r1.launch.recipe import TASKS, Task
@@ -51,15 +51,8 @@ def is_pipeline(path: Path) -> bool:
 
 def stages_of(path: Path, changes: Sequence[str]) -> dict[str, Setting]:
     """The stages of a pipeline's file by name, with changes "STAGE.KEY=VALUE". ConfigError for an unknown stage."""
-    written = next(setting for setting in read_recipe(path) if setting.key == "stages")
-    parts = list(written.parts)
-    for change in read_changes(changes, "STAGE.KEY=VALUE"):
-        keys, names = change.key.split("."), [part.key for part in parts]
-        if keys[0] not in names or len(keys) < 2:
-            raise ConfigError(f"{change.origin}: there is no stage '{keys[0]}'{nearest(keys[0], names)} "
-                              f"Write --set STAGE.KEY=VALUE with one of {', '.join(names)}.")  # fmt: skip
-        parts = changed(parts, keys, change)
-    return {part.key: part for part in parts}
+    written = change_stages(read_recipe(path), changes)
+    return {part.key: part for setting in written if setting.key == "stages" for part in setting.parts}
 
 
 def kind_at(stages: Mapping[str, Setting], name: str) -> Task | None:

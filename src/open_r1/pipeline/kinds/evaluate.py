@@ -6,7 +6,6 @@ math: {kind: benchmark, model: grpo, benchmark: math_500, data: math500.jsonl, b
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
@@ -109,7 +108,6 @@ class EvaluationStage(Stage):
         from open_r1.evaluation.summary import from_record
         from open_r1.evaluation.table import compare_folders
 
-        started = time.monotonic()
         folder = context.run.path
         batch_size = self.batch_size or (BENCHMARK_BATCH if self.benchmark else HELD_OUT_BATCH)
         plan = self.plan(context.root, context.seed)
@@ -122,7 +120,6 @@ class EvaluationStage(Stage):
             accuracy = f"{from_record(result['accuracy']).as_percent()} % of {summary['num_problems']} problems"
             context.report(f"{mode}: {accuracy}, {result['mean_tokens']:.1f} tokens")
         facts = {mode: result["accuracy"] for mode, result in summary["modes"].items()}
-        write_json(context.run.done, {"seconds": round(time.monotonic() - started, 1), **facts})
         return facts
 
 

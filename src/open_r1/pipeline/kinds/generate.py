@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from open_r1.data.problems import ProblemSet, ProblemSource
 from open_r1.data.provenance import Step, steps_behind, write_steps
 from open_r1.errors import ConfigError
 from open_r1.pipeline.stage import WEIGHTS, Context, Stage, StageName, naming_stage
-from open_r1.rundir import write_json
 
 SHOW_EVERY_S = 10.0
 
@@ -84,7 +82,6 @@ class GenerateStage(Stage):
 
     def run(self, context: Context) -> dict[str, Any]:
         """Generate the samples that are missing; returns their number and their tokens."""
-        started = time.monotonic()
         source = self._source(context.root)
         problems, settings = ProblemSet(source), self._settings(context.seed)
         completer = self._open_model(context.root)
@@ -98,7 +95,6 @@ class GenerateStage(Stage):
         write_steps(context.run.path, [*steps_behind(source.name), step])
         missing = f", {facts['samples_missing']:,} failed: see failed.jsonl" if facts["samples_missing"] else ""
         context.report(f"{facts['samples']:,} samples, {facts['completion_tokens']:,} tokens{missing}")
-        write_json(context.run.done, {"seconds": round(time.monotonic() - started, 1), **facts})
         return facts
 
     def _open_model(self, root: Path) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from open_r1.data.problems import read_problem_file
 from open_r1.data.sources import open_rows
 from open_r1.errors import ConfigError, DataError
 from open_r1.pipeline.stage import WEIGHTS, Context, Stage, StageName, naming_stage, require_messages
-from open_r1.rundir import write_json
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,6 @@ class PretrainStage(Stage):
         """Train until the measured accuracy is in its range; returns steps, tokens and the accuracy."""
         from open_r1.training.pretrain import Pretraining, PretrainSettings
 
-        started = time.monotonic()
         names = ("max_steps", "batch_size", "learning_rate", "measure_every", "max_new_tokens")
         settings = PretrainSettings(
             (self.accuracy[0], self.accuracy[1]), seed=context.seed, **{name: getattr(self, name) for name in names}
@@ -78,9 +75,7 @@ class PretrainStage(Stage):
         if not problems:
             raise DataError(f"stage '{self.name}': every problem is in the text; give others to measure by.")
         training = Pretraining(Path(self.place(self.model, context.root)), pairs, settings, context.run)
-        facts = training.train(problems, context.report)
-        write_json(context.run.done, {"seconds": round(time.monotonic() - started, 1), **facts})
-        return facts
+        return training.train(problems, context.report)
 
 
 def read_pairs(source: str) -> list[tuple[str, str]]:

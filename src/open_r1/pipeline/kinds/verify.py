@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from open_r1.data.verification import OWN_COLUMNS, VerifySettings, verify
 from open_r1.errors import ConfigError, nearest
 from open_r1.pipeline.stage import Context, Stage, StageName, naming_stage
 from open_r1.rewards.registry import get_spec, reward_specs
-from open_r1.rundir import write_json
 
 TRACES = "traces.jsonl"
 
@@ -92,10 +90,8 @@ class VerifyStage(CurationStage):
 
     def run(self, context: Context) -> dict[str, Any]:
         """Judge the traces that have no verdict yet; returns the counts of right, wrong and undecided ones."""
-        started = time.monotonic()
         source, column = self.source(context)
         record = verify(source, context.run.path / TRACES, self._settings(column))
         facts = {name: record[name] for name in ("traces", "verified", "refuted", "undecided")}
         context.report(", ".join(f"{count:,} {name}" for name, count in facts.items()))
-        write_json(context.run.done, {"seconds": round(time.monotonic() - started, 1), **facts})
         return facts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from open_r1.records import Outcome
 from open_r1.rewards.base import Columns, RewardFunction, optional_column
-from open_r1.rewards.functions.format import check_format
+from open_r1.rewards.functions.format import all_or_nothing, check_format
 from open_r1.rewards.spec import WELL_FORMED, Example, RewardSetting, RewardSpec
 from open_r1.text.fences import fenced_blocks
 from open_r1.text.languages import canonical_language
@@ -23,8 +23,7 @@ def get_code_format_reward(language: str = "python") -> RewardFunction:
 
     def score(texts: list[str], columns: Columns) -> list[Outcome]:
         languages = optional_column(columns, "language", len(texts), language)
-        reasons = [check_code_format(*sample) for sample in zip(texts, languages, strict=True)]
-        return [Outcome(1.0 if reason == WELL_FORMED else 0.0, reason) for reason in reasons]
+        return [all_or_nothing(check_code_format(*sample)) for sample in zip(texts, languages, strict=True)]
 
     return RewardFunction("code_format_reward", score)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction
+from open_r1.rewards.base import text_reward
 from open_r1.rewards.spec import WELL_FORMED, Example, RewardSpec
 from open_r1.text.tags import ANSWER_CLOSE, ANSWER_OPEN, TAGS, THINK_CLOSE, THINK_OPEN, render_completion
 
@@ -73,23 +73,20 @@ def _has_content(text: str, opening: str, closing: str) -> bool:
     return bool(closed and content.strip())
 
 
-def _all_or_nothing(check: Callable[[str], str]) -> Callable[[list[str], Columns], list[Outcome]]:
-    def score(texts: list[str], columns: Columns) -> list[Outcome]:
-        reasons = [check(text) for text in texts]
-        return [Outcome(1.0 if reason == WELL_FORMED else 0.0, reason) for reason in reasons]
-
-    return score
+def all_or_nothing(reason: str) -> Outcome:
+    """1 for a format that is kept, else 0."""
+    return Outcome(1.0 if reason == WELL_FORMED else 0.0, reason)
 
 
-def _score_graded(texts: list[str], columns: Columns) -> list[Outcome]:
+def _grade(text: str) -> Outcome:
     """The share of the conditions of R1's format that are met."""
-    shares = (sum(is_met(normalise_ends(text)) for _, is_met in CONDITIONS) / len(CONDITIONS) for text in texts)
-    return [Outcome(share, check_format(text)) for share, text in zip(shares, texts, strict=True)]
+    share = sum(is_met(normalise_ends(text)) for _, is_met in CONDITIONS) / len(CONDITIONS)
+    return Outcome(share, check_format(text))
 
 
-format_reward = RewardFunction("format_reward", _all_or_nothing(check_format))
-graded_format_reward = RewardFunction("graded_format_reward", _score_graded)
-think_format_reward = RewardFunction("think_format_reward", _all_or_nothing(check_think_format))
+format_reward = text_reward("format_reward", lambda text: all_or_nothing(check_format(text)))
+graded_format_reward = text_reward("graded_format_reward", _grade)
+think_format_reward = text_reward("think_format_reward", lambda text: all_or_nothing(check_think_format(text)))
 
 _KEPT = render_completion("…", "6")
 KEPT = Example(_KEPT)

@@ -6,8 +6,6 @@ word in it, or no word in the problem, the sample has no value, and the other re
 
 from __future__ import annotations
 
-from typing import Any
-
 from open_r1.errors import ConfigError, DataError, nearest
 from open_r1.records import Outcome
 from open_r1.rewards.answer_reward import problems_of
@@ -66,13 +64,9 @@ def _think(thinking: str) -> Example:
     return Example(f"<think>\n{thinking}\n</think>\n4", {"prompts": "What is the sum of the two numbers?"})
 
 
-def _build(settings: Any) -> RewardFunction:
-    return get_language_consistency_reward(settings.consistency_language)
-
-
 REWARD = RewardSpec(
     name="language_consistency",
-    build=_build,
+    build=lambda settings: get_language_consistency_reward(settings.consistency_language),
     kind="shape",
     summary="the share of the thinking's words that are in the problem's language",
     formula="r = words of the thinking in the problem's language / words of the thinking",

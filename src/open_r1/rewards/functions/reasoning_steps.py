@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction
+from open_r1.rewards.base import text_reward
 from open_r1.rewards.spec import Example, RewardSpec
 
 __all__ = ["reasoning_steps_reward"]
@@ -25,11 +25,9 @@ def count_steps(text: str) -> int:
     return sum(1 for _ in _STEP.finditer(text))
 
 
-def _score(texts: list[str], columns: Columns) -> list[Outcome]:
-    return [Outcome(min(1.0, count_steps(text) / STEPS_FOR_FULL_REWARD), "counted") for text in texts]
-
-
-reasoning_steps_reward = RewardFunction("reasoning_steps_reward", _score)
+reasoning_steps_reward = text_reward(
+    "reasoning_steps_reward", lambda text: Outcome(min(1.0, count_steps(text) / STEPS_FOR_FULL_REWARD), "counted")
+)
 
 REWARD = RewardSpec(
     name="reasoning_steps",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from open_r1.configs.ranges import COUNT
-from open_r1.errors import ConfigError
+from open_r1.errors import ConfigError, nearest
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction
+from open_r1.rewards.base import RewardFunction, text_reward
 from open_r1.rewards.spec import Curve, Example, RewardSetting, RewardSpec
-from open_r1.text.words import check_language, ngrams, split_words
 
 __all__ = ["get_repetition_penalty_reward"]
+
+LANGUAGES = ("en", "zh")
 
 
 def get_repetition_penalty_reward(
@@ -26,18 +28,41 @@ def get_repetition_penalty_reward(
         raise ConfigError(f"max_penalty {max_penalty} should not be positive; give -1.0 or another number up to 0.")
     if ngram_size < 1:
         raise ConfigError(f"ngram_size must be 1 or more, got {ngram_size}; 3 is usual.")
-    check_language(language)
+    split_words = word_splitter(language)
 
-    def score(texts: list[str], columns: Columns) -> list[Outcome]:
-        return [Outcome(repeated_share(text, ngram_size, language) * max_penalty + 0.0, "counted") for text in texts]
+    def outcome_of(text: str) -> Outcome:
+        found = list(ngrams(split_words(text), ngram_size))
+        repeated_share = 1 - len(set(found)) / len(found) if found else 0.0
+        return Outcome(repeated_share * max_penalty + 0.0, "counted")
 
-    return RewardFunction("repetition_penalty_reward", score)
+    return text_reward("repetition_penalty_reward", outcome_of)
 
 
-def repeated_share(text: str, ngram_size: int, language: str = "en") -> float:
-    """1 - distinct n-grams / n-grams; 0 where there are none."""
-    all_ngrams = list(ngrams(split_words(text, language), ngram_size))
-    return 1 - len(set(all_ngrams)) / len(all_ngrams) if all_ngrams else 0.0
+def word_splitter(language: str) -> Callable[[str], list[str]]:
+    """Text -> its words in lower case: split at white space for `en`, by jieba for `zh`.
+
+    ConfigError for another language, and where jieba isn't installed.
+    """
+    if language == "en":
+        return lambda text: text.lower().split()
+    if language not in LANGUAGES:
+        raise ConfigError(
+            f"language '{language}' can't be split into words{nearest(language, LANGUAGES)} "
+            f"Choose one of: {', '.join(LANGUAGES)}."
+        )
+    try:
+        import jieba
+    except ImportError as error:
+        raise ConfigError(
+            "language 'zh' needs the package jieba, which is not installed; install it with `pip install jieba`."
+        ) from error
+    jieba.setLogLevel("WARNING")
+    return lambda text: [word for word in jieba.lcut(text.lower()) if not word.isspace()]
+
+
+def ngrams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
+    """Every run of `n` successive words; none when there are fewer than `n`."""
+    return zip(*(words[offset:] for offset in range(n)), strict=False)
 
 
 def _repeated_words(share: float) -> Example:

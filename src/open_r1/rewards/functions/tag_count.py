@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from open_r1.records import Outcome
-from open_r1.rewards.base import Columns, RewardFunction
+from open_r1.rewards.base import text_reward
 from open_r1.rewards.functions.format import CASES, KEPT
 from open_r1.rewards.spec import RewardSpec
 from open_r1.text.tags import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
@@ -20,11 +20,7 @@ def count_tags(text: str) -> float:
     return sum(text.count(mark) == 1 for mark in MARKS) / len(MARKS)
 
 
-def _score(texts: list[str], columns: Columns) -> list[Outcome]:
-    return [Outcome(count_tags(text), "counted") for text in texts]
-
-
-tag_count_reward = RewardFunction("tag_count_reward", _score)
+tag_count_reward = text_reward("tag_count_reward", lambda text: Outcome(count_tags(text), "counted"))
 
 REWARD = RewardSpec(
     name="tag_count",

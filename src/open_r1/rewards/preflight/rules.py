@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from open_r1.records import Outcome
 from open_r1.rewards.base import NOT_APPLICABLE
 from open_r1.rewards.combination import has_failed, list_reasons, unscored_share
 from open_r1.rewards.preflight.sample import NO_ANSWER, PolicySample
@@ -202,20 +201,16 @@ def find_disagreement(sample: PolicySample) -> Iterator[Finding]:
             )
 
 
-def is_not_applicable(outcome: Outcome) -> bool:
-    """Whether a reward had nothing to say of a completion."""
-    return outcome.reason == NOT_APPLICABLE
-
-
 def find_constant(sample: PolicySample) -> Iterator[Finding]:
     """Weighted rewards that gave every completion the same, or none a value; rules above speak for the others."""
-    applied = [name for name in sample.weighted if not all(map(is_not_applicable, sample.outcomes[name]))]
+    reasons = {name: {outcome.reason for outcome in sample.outcomes[name]} for name in sample.weighted}
+    applied = [name for name, given in reasons.items() if given != {NOT_APPLICABLE}]
     for name, outcomes in sample.outcomes.items():
         spec = sample.specs[name]
         if name not in sample.weighted or spec.is_judge or spec.kind == "format":
             continue
         values = {outcome.value for outcome in outcomes if outcome.value is not None}
-        if all(map(is_not_applicable, outcomes)):
+        if name not in applied:
             where = f"{name} ({spec.place})" if spec.place else name
             yield Finding(
                 "no_value",

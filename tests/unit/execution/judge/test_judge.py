@@ -12,7 +12,6 @@ from dataclasses import replace
 import pytest
 
 from open_r1.execution.judge import judge as judge_module
-from open_r1.execution.judge.checkers import ProgramChecker
 from open_r1.execution.judge.judge import (
     MAX_SOURCE_BYTES,
     Judge,
@@ -23,6 +22,7 @@ from open_r1.execution.judge.judge import (
     TestResult,
     shared_judge,
 )
+from open_r1.execution.judge.results import ProgramChecker
 from open_r1.execution.programs import Execution, Limits, Program, Provider, Status
 from open_r1.execution.providers.scripted import ScriptedProvider, Trouble
 

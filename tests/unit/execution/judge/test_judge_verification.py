@@ -9,7 +9,8 @@ import pytest
 
 from open_r1.execution.judge.comparison import Comparison
 from open_r1.execution.judge.judge import Test
-from open_r1.execution.judge.test_cases import UnusableTestsError, Verification, read_verification
+from open_r1.execution.judge.results import ProblemError
+from open_r1.execution.judge.test_cases import Verification, read_verification
 
 STDIN = {"input": "1 2\n", "output": "3\n", "type": "stdin_stdout"}
 CALL = {"fn_name": "add", "input": [1, 2], "output": [3], "type": "function_call"}
@@ -178,7 +179,7 @@ BAD = [
 
 @pytest.mark.parametrize(("given", "reason", "message"), BAD, ids=lambda value: str(value)[:40])
 def test_tests_that_cannot_be_run_are_named(given: Any, reason: str, message: str) -> None:
-    with pytest.raises(UnusableTestsError) as caught:
+    with pytest.raises(ProblemError) as caught:
         read_verification(given)
     assert caught.value.reason == reason
     assert message in str(caught.value)

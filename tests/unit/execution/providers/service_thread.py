@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from open_r1.execution.programs import Provider
 from open_r1.execution.sandbox.toolchains import TOOLCHAINS
-from open_r1.execution.service.server import make_server
+from open_r1.execution.service.server import ExecutorServer
 from open_r1.execution.service.settings import ServiceSettings
 from open_r1.net.http_server import bind
 
@@ -20,7 +20,7 @@ def serving(provider: Provider, token: str = "") -> Iterator[str]:
     socket = bind(settings.host, settings.port)
     is_ready = threading.Event()
     languages = {name: "1.0.0" for name, toolchain in TOOLCHAINS.items() if not toolchain.missing()}
-    server = make_server(provider, settings, languages, is_ready.set)
+    server = ExecutorServer(provider, settings, languages, is_ready.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()
     assert is_ready.wait(30)

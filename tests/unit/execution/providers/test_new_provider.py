@@ -15,7 +15,7 @@ from open_r1.execution.providers import close_providers, get_provider, provider_
 
 PARROT = """
 from open_r1.execution.programs import Execution, Provider, Status
-from open_r1.execution.providers.registry import ProviderSpec, setting
+from open_r1.execution.providers import ProviderSpec, setting
 
 
 class ParrotProvider(Provider):

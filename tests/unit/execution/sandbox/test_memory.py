@@ -13,8 +13,8 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("it is read from /proc", allow_module_level=True)
 
-from open_r1.execution.sandbox import memory
-from open_r1.execution.sandbox.memory import resident_mb
+from open_r1.execution.sandbox import worker as memory
+from open_r1.execution.sandbox.worker import resident_mb
 
 WAIT = "print(flush=True); input()"
 MEGABYTES = {

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from open_r1.execution.sandbox.server import kernel, seccomp, syscalls
+from open_r1.execution.sandbox.server import kernel, seccomp
 from open_r1.execution.sandbox.server.seccomp import ALLOW, KILL, NOT_THERE, REFUSE, Rules
 
 SELF = 4321
@@ -29,7 +29,7 @@ DANGEROUS = {
 @pytest.fixture(params=["x86_64", "aarch64"])
 def machine(request, monkeypatch):
     monkeypatch.setattr(kernel, "MACHINE", request.param)
-    monkeypatch.setattr(kernel, "SYSCALLS", syscalls.NUMBERS[request.param])
+    monkeypatch.setattr(kernel, "SYSCALLS", kernel.NUMBERS[request.param])
     return request.param
 
 
@@ -62,9 +62,9 @@ def interpret(instructions: bytes, data: bytes) -> int:
 
 
 def test_every_number_is_decided_as_the_lists_say(machine):
-    numbers = syscalls.NUMBERS[machine]
+    numbers = kernel.NUMBERS[machine]
     special = {"clone", "clone3", "prlimit64", "prctl", "ioctl", "fcntl", "socketpair", "mmap"}
-    allowed = {*syscalls.HARMLESS, *syscalls.WRITING, *syscalls.PROCESSES} - special
+    allowed = {*kernel.HARMLESS, *kernel.WRITING, *kernel.PROCESSES} - special
     expected = {numbers[name]: ALLOW for name in allowed if name in numbers}
     for number in range(600):
         if number not in {numbers[name] for name in special if name in numbers}:
@@ -78,34 +78,34 @@ def test_dangerous_calls_are_refused_under_every_rule(machine):
 
 
 def test_threads_are_allowed_and_processes_only_by_rule(machine):
-    clone = syscalls.NUMBERS[machine]["clone"]
+    clone = kernel.NUMBERS[machine]["clone"]
     thread, process = kernel.CLONE_THREAD | 0x100, 17
     assert decide(Rules(), clone, thread) == ALLOW
     assert decide(Rules(), clone, process) == REFUSE
     assert decide(Rules(fork=True), clone, process) == ALLOW
     for namespace in (kernel.CLONE_NEWUSER, kernel.CLONE_NEWPID, kernel.CLONE_NEWNS, kernel.CLONE_NEWNET):
         assert decide(Rules(fork=True), clone, namespace | process) == REFUSE
-    assert decide(Rules(fork=True), syscalls.NUMBERS[machine]["clone3"]) == NOT_THERE
+    assert decide(Rules(fork=True), kernel.NUMBERS[machine]["clone3"]) == NOT_THERE
     assert NOT_THERE & 0xFFFF == errno.ENOSYS
 
 
 def test_programs_are_started_only_by_rule(machine):
-    execve = syscalls.NUMBERS[machine]["execve"]
+    execve = kernel.NUMBERS[machine]["execve"]
     assert decide(Rules(), execve) == REFUSE
     assert decide(Rules(execute=True), execve) == ALLOW
 
 
 def test_signals_reach_one_process_alone_where_others_could_be_named(machine):
-    kill = syscalls.NUMBERS[machine]["kill"]
+    kill = kernel.NUMBERS[machine]["kill"]
     rules = Rules(write=False, signal_only=SELF)
     assert decide(rules, kill, SELF) == ALLOW
     assert decide(rules, kill, SELF + 1) == REFUSE
     assert decide(rules, kill, (-1) & 0xFFFFFFFF) == REFUSE
-    assert decide(rules, syscalls.NUMBERS[machine]["unlinkat"]) == REFUSE
+    assert decide(rules, kernel.NUMBERS[machine]["unlinkat"]) == REFUSE
 
 
 def test_limits_and_controls_are_filtered_by_argument(machine):
-    numbers = syscalls.NUMBERS[machine]
+    numbers = kernel.NUMBERS[machine]
     assert decide(Rules(), numbers["prlimit64"], 0) == ALLOW
     assert decide(Rules(), numbers["prlimit64"], 1) == REFUSE
     assert decide(Rules(), numbers["prctl"], 15) == ALLOW  # PR_SET_NAME
@@ -137,7 +137,7 @@ def test_limits_and_controls_are_filtered_by_argument(machine):
     ],
 )
 def test_shared_memory_of_no_file_has_at_most_a_page(machine, flags, length, allowed):
-    decided = decide(Rules(), syscalls.NUMBERS[machine]["mmap"], 0, length, 3, flags, 0xFFFFFFFF)
+    decided = decide(Rules(), kernel.NUMBERS[machine]["mmap"], 0, length, 3, flags, 0xFFFFFFFF)
     assert decided == (ALLOW if allowed else 0x00050000 | errno.ENOMEM)
 
 

@@ -14,8 +14,8 @@ import httpx2
 from open_r1.execution.programs import Execution, Program, Provider
 from open_r1.execution.providers.scripted import ScriptedProvider
 from open_r1.execution.service.app import Service
-from open_r1.execution.service.health import SELF_TEST, TEST_OUTPUT
-from open_r1.execution.service.server import ExecutorServer, make_server
+from open_r1.execution.service.probes import SELF_TEST, TEST_OUTPUT
+from open_r1.execution.service.server import ExecutorServer
 from open_r1.execution.service.settings import ServiceSettings
 from open_r1.execution.wire import decode_answer
 from open_r1.net.http_server import bind
@@ -67,7 +67,7 @@ def running(provider: Provider, languages: dict[str, str] | None = None, **setti
     """Serve until the block ends; the provider stays open."""
     chosen = ServiceSettings(port=0, **settings)
     ready = threading.Event()
-    server = make_server(provider, chosen, LANGUAGES if languages is None else languages, ready.set)
+    server = ExecutorServer(provider, chosen, LANGUAGES if languages is None else languages, ready.set)
     with bind(chosen.host, chosen.port) as sock:
         address = f"{chosen.host}:{sock.getsockname()[1]}"
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)

@@ -29,9 +29,8 @@ from service_server import (
 from open_r1.errors import ConfigError
 from open_r1.execution.programs import Execution, Program, Provider
 from open_r1.execution.service import requests
-from open_r1.execution.service.dispatch import Dispatcher
+from open_r1.execution.service.dispatch import Batch, Dispatcher
 from open_r1.execution.service.metrics import Metrics
-from open_r1.execution.service.queue import Batch
 from open_r1.execution.service.settings import ServiceSettings, is_loopback
 from open_r1.execution.wire import CLIENT_HEADER
 from open_r1.net import http_server

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from open_r1.execution.programs import Program
-from open_r1.execution.service.queue import Batch, FairQueue
+from open_r1.execution.service.dispatch import Batch, FairQueue
 
 
 def make_batch(client: str, count: int) -> Batch:

@@ -59,8 +59,7 @@ def test_the_routers_have_the_flags_of_the_original(script: str, flags: list[str
 def test_a_router_serves_its_provider(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     servers: list = []
     monkeypatch.delenv("OPEN_R1_EXECUTOR_TOKEN", raising=False)
-    make_server = _keep_what_is_made(monkeypatch, servers)
-    assert make_server
+    _keep_what_is_made(monkeypatch, servers)
     arguments = router_parser("e2b", 8000).parse_args(["--port", "0", "--num_sandboxes", "3"])
     asked_for: list[tuple[str, int]] = []
 
@@ -84,14 +83,13 @@ def test_a_router_serves_its_provider(monkeypatch: pytest.MonkeyPatch, capsys: p
 def _keep_what_is_made(monkeypatch: pytest.MonkeyPatch, servers: list):
     from open_r1.execution.service import server
 
-    original = server.make_server
+    original = server.ExecutorServer
 
     def keep(*words, **options):
         servers.append(original(*words, **options))
         return servers[-1]
 
-    monkeypatch.setattr(server, "make_server", keep)
-    return keep
+    monkeypatch.setattr(server, "ExecutorServer", keep)
 
 
 def test_a_router_that_is_asked_for_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from open_r1.execution.sandbox.server import kernel, syscalls
+from open_r1.execution.sandbox.server import kernel
 
 LOAD, JUMP_EQUAL, JUMP_GREATER_OR_EQUAL, JUMP_IF_SET, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 NUMBER_AT, ARCHITECTURE_AT = 0, 4
@@ -83,8 +83,8 @@ def assemble(rules: Rules) -> bytes:
 
 def _actions(rules: Rules) -> dict[int, Code]:
     """What to do, by a call's number; calls that aren't here are refused."""
-    allowed = [*syscalls.HARMLESS, *(syscalls.WRITING if rules.write else ())]
-    allowed += syscalls.PROCESSES if rules.signal_only is None else ()
+    allowed = [*kernel.HARMLESS, *(kernel.WRITING if rules.write else ())]
+    allowed += kernel.PROCESSES if rules.signal_only is None else ()
     allowed += ("fork", "vfork") if rules.fork else ()
     allowed += ("execve", "execveat") if rules.execute else ()
     actions: dict[str, Code] = {name: (_return(ALLOW),) for name in allowed}
