@@ -115,9 +115,16 @@ def faults(folder: Path, seed: int, data: Path) -> dict[str, Callable[[], Outcom
     }
 
 
+def naming(fault: str, alarms: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The first alarm that names the fault; of a healthy run all of them."""
+    words = {"rate": "lower learning_rate", "a reward": "reward rose", "the same": "cut off"}
+    word = next((word for start, word in words.items() if fault.startswith(start)), "")
+    return alarms if fault.startswith("none") else [alarm for alarm in alarms if word in alarm[1]][:1]
+
+
 def describe(seed: int, fault: str, outcome: Outcome) -> str:
     """A row of the table."""
-    alarms = outcome.alarms[:1] if not fault.startswith("none") else outcome.alarms
+    alarms = naming(fault, outcome.alarms)
     named = "before the first step" if outcome.refusal else ", ".join(str(step) for step, _ in alarms) or "never"
     words = outcome.refusal or " ".join(text for _, text in alarms) or "–"
     return f"| {seed} | {fault} | {named} | {words.replace('|', '/')} |"
@@ -144,7 +151,7 @@ def main() -> int:
                 print(table[-1], flush=True)
                 if fault.startswith("none"):
                     false += len(outcome.alarms)
-                elif not outcome.refusal and min([step for step, _ in outcome.alarms], default=LIMIT + 1) > LIMIT:
+                elif not outcome.refusal and not naming(fault, outcome.alarms):
                     missed.append(f"seed {seed}: {fault}")
     text = "\n\n".join([
         "# Guards: faults and false alarms",

@@ -133,14 +133,15 @@ def find_length(history: History) -> Alarm | None:
 
 
 def find_truncation(history: History) -> Alarm | None:
-    """Most completions cut off before their end, for several rows."""
-    values = history.values("completions/clipped_ratio")[-FIRST:]
-    if len(values) == FIRST and min(values) >= 0.5:
-        return Alarm(
-            "truncation",
-            f"{values[-1]:.0%} of the completions are cut off; raise max_completion_length or shorten the task.",
-        )
-    return None
+    """Most completions cut off before their end, for several rows: from the first, or since the policy changed."""
+    values = history.values("completions/clipped_ratio")
+    if len(values) < FIRST or min(values[-FIRST:]) < 0.5:
+        return None
+    now = f"{values[-1]:.0%} of the completions are cut off"
+    if values[0] < 0.25:
+        remedy = "lower learning_rate if the reward fell too; otherwise raise max_completion_length."
+        return Alarm("truncation", f"{now}, {values[0]:.0%} at first; {remedy}")
+    return Alarm("truncation", f"{now}; raise max_completion_length or shorten the task.")
 
 
 def find_no_variance(history: History) -> Alarm | None:

@@ -75,8 +75,10 @@ def make_folder(made: Path) -> None:
     tokenizer.save_pretrained(made)
 
 
-def gradients(trainer_class: Any, folder: Path, **changes: Any) -> tuple[list[dict[str, torch.Tensor]], Any]:
-    """The gradients of a short run and the trainer after it."""
+def gradients(
+    trainer_class: Any, folder: Path, adapter: Any = None, **changes: Any
+) -> tuple[list[dict[str, torch.Tensor]], Any]:
+    """The gradients of a short run and the trainer after it; with `adapter`, a LoRA configuration, those of the adapter."""
     model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     arguments = {
@@ -100,12 +102,14 @@ def gradients(trainer_class: Any, folder: Path, **changes: Any) -> tuple[list[di
         "disable_tqdm": True,
     }
     kept = KeepGradients()
+    torch.manual_seed(1)
     trainer = trainer_class(
         model=model,
         reward_funcs=replayed_reward,
         args=GRPOConfig(**{**arguments, **changes}),
         train_dataset=Dataset.from_list([{"prompt": "Compute " + "1+2 " * (1 + n)} for n in range(PROMPTS)]),
         processing_class=tokenizer,
+        peft_config=adapter,
         callbacks=[kept],
     )
     trainer.train()

@@ -52,6 +52,18 @@ def test_a_rule_raises_its_alarm_once_and_no_other(metrics: dict[str, list[Any]]
     assert kinds(**metrics) == expected
 
 
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [(0.9, "90% of the completions are cut off; raise max_completion_length"),
+     (0.05, "90% of the completions are cut off, 5% at first; lower learning_rate if the reward fell too")],
+)  # fmt: skip
+def test_completions_that_come_to_be_cut_off_are_not_blamed_on_their_limit_alone(first: float, words: str) -> None:
+    watch, raised = Watch(), []
+    for step, share in enumerate([first, 0.9, 0.9, 0.9], start=1):
+        raised += watch.observe({"step": step, "loss": 0.0, "completions/clipped_ratio": share})
+    assert [alarm.text.startswith(words) for alarm in raised] == [True]
+
+
 def hacked(accuracies: list[list[float]], rewards: list[float]) -> list[str]:
     """The alarms of a run with an evaluation at its first and its last step, each with its accuracies by problem."""
     watch, raised = Watch(), []

@@ -153,6 +153,38 @@ def test_trl_s_loss_of_a_packed_batch_is_that_of_the_samples_alone(tiny_model: P
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+def test_trl_s_loss_is_that_of_all_logits_which_it_never_has_at_once(tiny_model: Path, tmp_path: Path) -> None:
+    """Over more than one tile of 4,096 tokens. The output layer is not called: its weights are used tile by tile."""
+    from datasets import Dataset
+    from transformers import AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    arguments = SFTConfig(
+        output_dir=str(tmp_path),
+        max_length=None,
+        use_cpu=True,
+        bf16=False,
+        report_to="none",
+        gradient_checkpointing=False,
+    )
+    trainer = SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(tiny_model),
+        args=arguments,
+        train_dataset=Dataset.from_list([{"text": "Compute " + "7+5-3" * 1100}]),
+        processing_class=AutoTokenizer.from_pretrained(tiny_model),
+    )
+    made: Any = trainer.train_dataset
+    model: Any = trainer.model
+    batch = trainer.data_collator([made[0]])
+    assert batch["input_ids"].shape[1] > 4096
+    with torch.no_grad():
+        expected = model(**batch).loss
+        called: list[Any] = []
+        model.lm_head.register_forward_hook(lambda *given: called.append(given))
+        assert float(trainer.compute_loss(model, dict(batch))) == pytest.approx(float(expected), rel=1e-5)
+    assert not called
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [["--train_sampling_strategy", "group_by_length"], ["--packing"]])
 def test_grouped_and_packed_runs_end_where_an_unbroken_one_does(

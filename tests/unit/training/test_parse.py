@@ -213,6 +213,15 @@ def test_a_tracker_that_is_not_installed_is_left_out_and_told(monkeypatch: pytes
     assert parse_stage("sft", [*BASE, "--report_to", "none"]).training.report_to == []
 
 
+def test_the_guides_trackers_are_kept_where_they_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = "transformers.integrations.integration_utils.get_available_reporting_integrations"
+    monkeypatch.setattr(place, lambda: ["tensorboard", "wandb"])
+    for name in ("tensorboard", "wandb"):
+        parsed = parse_stage("grpo", [*BASE, "--report_to", name])
+        assert parsed.training.report_to == [name]
+        assert not [told for told in parsed.adaptations if "report_to" in told]
+
+
 def test_trackio_keeps_the_metrics_where_it_is_installed_and_nothing_else_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -16,6 +16,7 @@ import torch
 from accelerate.utils import DistributedType
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peft import LoraConfig
 from replayed_grpo import Ours, Stock, gradients, largest_difference, make_folder
 
 from open_r1.training.micro_batches import join, plan, share_out, take
@@ -66,6 +67,15 @@ def test_every_loss_has_stock_s_gradients(folder: Path, loss_type: str) -> None:
 def test_every_setting_of_the_update_has_stock_s_gradients(folder: Path, changes: dict[str, Any]) -> None:
     stock, _ = gradients(Stock, folder, **changes)
     ours, _ = gradients(Ours, folder, **changes)
+    assert largest_difference(stock, ours) < 1e-5
+
+
+@pytest.mark.parametrize("changes", [{}, {"beta": 0.1}], ids=["alone", "reference"])
+def test_an_adapter_has_stock_s_gradients(folder: Path, changes: dict[str, Any]) -> None:
+    adapter = LoraConfig(r=4, lora_dropout=0.0, target_modules=["q_proj", "down_proj"])
+    stock, _ = gradients(Stock, folder, adapter, **changes)
+    ours, _ = gradients(Ours, folder, adapter, **changes)
+    assert all("lora_" in name for name in ours[-1])
     assert largest_difference(stock, ours) < 1e-5
 
 
