@@ -1,12 +1,13 @@
-"""GRPO with and without dynamic sampling at equal tokens, on problems half of which are always or never solved.
+"""GRPO with and without dynamic sampling and pools at equal tokens, on problems half of which are always or never solved.
 
     .venv/bin/python benchmarks/dynamic_sampling.py --seeds 0 1 2
 
 A small model learns the tiny recipe's tasks by SFT. Its pass rates on the problems for GRPO are measured, and as many that
 are solved sometimes are put together with as many that are always or never solved. GRPO then trains on them by
-recipes/tiny/grpo.yaml with the reward `accuracy` alone, first without dynamic sampling, then with it for as many tokens.
-Prints held-out accuracy by samples at temperature 1, with 95 % intervals clustered by problem, and the paired difference
-over all seeds. `--quick` is too short to learn from; it shows that everything runs.
+recipes/tiny/grpo.yaml with the reward `accuracy` alone: as it is, then for as many tokens with dynamic sampling, then with
+difficulty pools beside it, which begin with the measured pass rates. Prints held-out accuracy by samples at temperature 1,
+with 95 % intervals clustered by problem, and the paired differences from the first over all seeds. `--quick` is too short to
+learn from; it shows that everything runs.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ from open_r1.estimates import estimate_difference, estimate_share, mean
 from open_r1.rundir import read_jsonl, write_jsonl
 
 BUDGET = "OPEN_R1_BENCHMARK_TOKENS"
+ARMS = {
+    "neither": [],
+    "dynamic sampling": ["--dynamic_sampling", "true"],
+    "dynamic sampling and pools": ["--dynamic_sampling", "true", "--difficulty_pools", "true"],
+}
+"""What is compared, the baseline first, and each one's settings."""
 TINY = REPO / "recipes" / "tiny"
 
 
@@ -76,7 +83,7 @@ def make_problems(folder: Path, seed: int) -> dict[str, int]:
     pools: dict[str, list[Any]] = defaultdict(list)
     for row in read_jsonl(rated / "problems.jsonl"):
         rate = row["pass_rate"]
-        kept = {key: row[key] for key in ("prompt", "solution")}
+        kept = {key: row[key] for key in ("prompt", "solution", "pass_rate")}
         pools["sometimes" if 0 < rate < 1 else "always" if rate == 1 else "never"].append(kept)
     dull = [*pools["always"], *pools["never"]]
     rng = random.Random(seed)
@@ -114,22 +121,61 @@ def percent(found: Any) -> str:
     return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 
-def describe(seed: int, pools: dict[str, int], off: dict[str, Any], on: dict[str, Any]) -> str:
-    """A seed's row of the table."""
-    cells = [
+def describe(seed: int, pools: dict[str, int], arm: str, found: dict[str, Any]) -> str:
+    """A row of the table."""
+    cells = (
         str(seed),
         f"{pools['used']} of {pools.get('sometimes', 0)}/{pools.get('always', 0)}/{pools.get('never', 0)}",
-    ]
-    for arm in (off, on):
-        cells += [f"{arm['tokens']:,.0f}", str(arm["steps"]), f"{arm['without_variance']:.0%}"]
-        cells.append(percent(estimate_share(list(arm["accuracy"].values()))))
+        arm,
+        f"{found['tokens']:,.0f}",
+        str(found["steps"]),
+        f"{found['without_variance']:.0%}",
+        percent(estimate_share(list(found["accuracy"].values()))),
+    )
     return f"| {' | '.join(cells)} |"
+
+
+COLUMNS = (
+    "seed",
+    "problems, of those solved sometimes/always/never",
+    "settings",
+    "tokens",
+    "steps",
+    "groups without variance",
+    "accuracy",
+)
+
+
+def compare(seed: int, folder: Path, words: list[str], quick: bool) -> tuple[list[str], dict[str, dict[str, float]]]:
+    """The rows of a seed, and each arm's accuracy by problem; every arm samples as many tokens as the first."""
+    make_model(folder, seed, quick)
+    pools, rows, accuracies, tokens = make_problems(folder, seed), [], {}, float("inf")
+    for arm, settings in ARMS.items():
+        found = train(folder, seed, arm.replace(" ", "-"), [*words, *settings], tokens)
+        tokens = min(tokens, found["tokens"])
+        accuracies[arm] = found["accuracy"]
+        rows.append(describe(seed, pools, arm, found))
+        print(rows[-1], flush=True)
+    return rows, accuracies
+
+
+def differences(seeds: list[dict[str, dict[str, float]]]) -> list[str]:
+    """A line for each arm but the first: its accuracy less the first's, over all seeds' problems."""
+    first, *others = ARMS
+    lines = []
+    for arm in others:
+        pairs = [(found[first][problem], found[arm][problem]) for found in seeds for problem in found[first]]
+        difference = estimate_difference([before for before, _ in pairs], [after for _, after in pairs])
+        lines.append(f"Accuracy with {arm} less accuracy with {first}: {percent(difference)} points.")
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=35, help="steps without dynamic sampling, whose tokens both have")
+    parser.add_argument(
+        "--steps", type=int, default=35, help="steps of the first arm, whose tokens the others have too"
+    )
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--keep", type=Path, help="keep the runs in this folder")
     parser.add_argument("--write", action="store_true", help="keep the output in benchmarks/results/")
@@ -141,25 +187,14 @@ def main() -> None:
         for seed in arguments.seeds:
             folder = (arguments.keep or Path(temporary)) / f"seed-{seed}"
             folder.parent.mkdir(parents=True, exist_ok=True)
-            make_model(folder, seed, arguments.quick)
-            pools = make_problems(folder, seed)
-            off = train(folder, seed, "off", steps, float("inf"))
-            on = train(folder, seed, "on", [*steps, "--dynamic_sampling", "true"], off["tokens"])
-            table.append(describe(seed, pools, off, on))
-            found.append([(off["accuracy"][problem], on["accuracy"][problem]) for problem in off["accuracy"]])
-            print(table[-1], flush=True)
-    pairs = [pair for of_seed in found for pair in of_seed]
-    difference = estimate_difference([first for first, _ in pairs], [second for _, second in pairs])
-    head = "| seed | problems, of those solved sometimes/always/never | " + " | ".join(
-        f"{what} {arm}"
-        for arm in ("without", "with")
-        for what in ("tokens", "steps", "groups without variance", "accuracy")
-    )
+            rows, accuracies = compare(seed, folder, steps, arguments.quick)
+            table += rows
+            found.append(accuracies)
     text = "\n\n".join([
-        "# GRPO with and without dynamic sampling, at equal tokens",
+        "# GRPO with and without dynamic sampling and pools, at equal tokens",
         f"{describe_machine()}; `benchmarks/dynamic_sampling.py {' '.join(sys.argv[1:])}`",
-        "\n".join([f"{head} |", "|---" * 10 + "|", *table]),
-        f"Accuracy with it less accuracy without, over all seeds' problems: {percent(difference)} points.",
+        "\n".join([f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", *table]),
+        "\n\n".join(differences(found)),
     ])  # fmt: skip
     print(text)
     if arguments.write:

@@ -1,17 +1,20 @@
-"""The update of a GRPO step: stock TRL beside ours, on the same model, prompts, completions and rewards, in turn.
+"""A GRPO step: stock TRL beside ours, on the same model, prompts, completions and rewards, in turn.
 
     python benchmarks/grpo_step.py [--quick] [--device cuda --shape 1.5B] [--write]
 
-Completions are replayed instead of generated: their lengths are log-normal (median and 95th percentile as given, cut at the
-cap), and a share of the groups has no advantage. Measured is all that a step does after generation and rewards:
-log-probabilities of the old policy where TRL needs them, forward and backward passes, and the optimizer's step. On a CPU the
-time is that of the processor, which other work on the machine changes least. Also shown: the largest difference of any
-gradient, relative to the largest gradient, and peak memory of activations on a GPU.
+Completion lengths are log-normal (median and 95th percentile as given, cut at the cap), and a share of the groups
+has no advantage. An update is all that a step does after generation and rewards: log-probabilities of the old policy where
+TRL needs them, forward and backward passes, and the optimizer's step; its completions are replayed. A whole step generates
+them too, greedily: stock by transformers' `generate`, all at once, ours by the slot engine. On a CPU the time is that of the
+processor, which other work on the machine changes least. Also shown: the largest difference of any gradient, relative to the
+largest gradient, and the most memory that the step took over what was taken before it.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import math
 import random
 import statistics
@@ -53,6 +56,7 @@ class Load:
     cap: int = 1024
     dull_share: float = 0.4
     batch_size: int = 8
+    generates: bool = False  # the whole step: completions of these lengths are generated, not replayed
 
     def completions(self, seed: int) -> list[list[int]]:
         """Token ids of each sample's completion."""
@@ -79,25 +83,42 @@ class Replay:
     """Completions and rewards that were fixed beforehand; seconds of the step without what replays them."""
 
     replayed: list[list[int]]
+    generates = False
     replay_s = 0.0
 
     def _generate_single_turn(self, prompt_ids: Any, *_: Any) -> tuple[list[list[int]], None]:
-        return [list(ids) for ids in self.replayed[: len(prompt_ids)]], None
+        replayed = self.replayed[: len(prompt_ids)]
+        if not self.generates:
+            return [list(ids) for ids in replayed], None
+        model = self.model.eval()  # type: ignore[attr-defined]
+        completions = self.engine(model, list(map(tuple, prompt_ids)), list(map(len, replayed)), len(replayed))
+        model.train()
+        return completions, None
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         began = time.process_time()
         output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
-        if self.args.gradient_accumulation_steps % self.args.steps_per_generation == 0:  # type: ignore[attr-defined]
+        if not self.generates and self.args.gradient_accumulation_steps % self.args.steps_per_generation == 0:  # type: ignore[attr-defined]
             self.replay_s += time.process_time() - began  # no log-probabilities of the old policy in it
         return output
 
 
 class Stock(Replay, GRPOTrainer):
-    """TRL's trainer as it is."""
+    """TRL's trainer as it is; it generates by transformers' `generate`, all at once."""
+
+    def engine(self, *load: Any) -> list[list[int]]:
+        from engine import by_generate
+
+        return by_generate(*load)
 
 
 class Ours(Replay, TokenBudgetTrainer):
-    """The package's trainer."""
+    """The package's trainer and its engine."""
+
+    def engine(self, *load: Any) -> list[list[int]]:
+        from engine import by_engine
+
+        return by_engine(*load)
 
 
 class Watch(TrainerCallback):
@@ -121,6 +142,31 @@ class Watch(TrainerCallback):
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         self.seconds.append(self.now() - self.began)
+
+
+class PeakMemory:
+    """GiB that a step takes at most, over what was taken before: of the GPU, or of this process on Linux."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            return
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text(
+            "5", encoding="ascii"
+        )  # the peak starts again from what is resident now
+        self.before = self.of_process("VmRSS")
+
+    def of_process(self, name: str) -> float:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) / 2**20 for line in lines if line.startswith(name))
+
+    def read(self) -> float:
+        if self.device == "cuda":
+            return torch.cuda.max_memory_allocated() / 2**30
+        return self.of_process("VmHWM") - self.before
 
 
 def make_model(shape: str, device: str) -> Any:
@@ -187,10 +233,10 @@ def measure(trainer_class: Any, load: Load, seed: int, device: str, folder: Path
         callbacks=[watch],
     )
     trainer.replayed = load.completions(seed)
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+    trainer.generates = load.generates
+    memory = PeakMemory(device)
     trainer.train()
-    peak = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else 0.0
+    peak = memory.read()
     padding = trainer._metrics["train"].get("padding_share") or [
         row["padding_share"] for row in trainer.state.log_history if "padding_share" in row
     ]
@@ -224,21 +270,23 @@ def compare(load: Load, rounds: int, device: str) -> dict[str, Any]:
 
 
 def row(load: Load, found: dict[str, Any]) -> str:
-    peaks = " / ".join(f"{peak:.1f}" for peak in found["peaks"]) if any(found["peaks"]) else "–"
+    peaks = " / ".join(f"{peak:.2f}" for peak in found["peaks"])
     return (
-        f"| {load.shape} | {load.median}, {load.p95}, {load.cap} | {100 * load.dull_share:.0f} | {found['stock_s']:.1f} "
+        f"| {'whole step' if load.generates else 'update'} | {load.shape}, {load.samples} "
+        f"| {load.median}, {load.p95}, {load.cap} | {100 * load.dull_share:.0f} | {found['stock_s']:.1f} "
         f"| {found['ours_s']:.1f} | {found['ratio']:.1f} [{found['lowest']:.1f}, {found['highest']:.1f}] "
         f"| {found['gradients']:.0e} | {100 * found['padding']:.0f} | {peaks} |"
     )
 
 
 COLUMNS = (
-    "model",
+    "seconds of",
+    "model, samples",
     "length: median, p95, cap",
     "dull groups, %",
     "stock, s",
     "ours, s",
-    "update × [range]",
+    "× [range]",
     "gradients differ by",
     "our padding, %",
     "peak GiB, stock / ours",
@@ -252,10 +300,11 @@ def loads(arguments: argparse.Namespace) -> list[Load]:
         return [Load(shape=arguments.shape, samples=64)]
     return [
         main,
+        Load(shape=arguments.shape, generates=True),
         Load(shape=arguments.shape, dull_share=0.0),
         Load(shape=arguments.shape, p95=200),
         Load(shape=arguments.shape, p95=150, dull_share=0.0),
-        *([Load(shape="tiny")] if arguments.device == "cpu" else []),
+        *([Load(shape="tiny"), Load(shape="135M", samples=16, batch_size=4)] if arguments.device == "cpu" else []),
     ]
 
 
@@ -263,7 +312,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--shape", choices=SHAPES, default="small")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of the first two loads; the others run once")
     parser.add_argument("--quick", action="store_true", help="one load of 64 samples, one round")
     parser.add_argument("--write", action="store_true", help="keep the output in benchmarks/results/grpo_step.md")
     arguments = parser.parse_args()
@@ -272,7 +321,7 @@ def main() -> None:
     lines = ["# The update of a GRPO step", "", f"{describe_machine()}; `{command}`", "", *HEAD]
     print("\n".join(lines), flush=True)
     for number, load in enumerate(loads(arguments)):
-        found = compare(load, rounds, arguments.device)
+        found = compare(load, 1 if number > 1 else rounds, arguments.device)
         lines.append(row(load, found))
         print(lines[-1], flush=True)
         if not number:

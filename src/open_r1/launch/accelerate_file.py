@@ -23,6 +23,8 @@ from open_r1.launch.recipe import roots
 
 DEEPSPEED, FSDP = "DEEPSPEED", "FSDP"
 WHAT = "accelerate's file"
+CONFIG_ARGS = "commands/config/config_args.py"
+"""accelerate's module that reads its files."""
 
 TYPES: dict[str, Any] = {"int": int, "Optional[int]": int | None, "Optional[dict]": dict | None}
 """Annotations of accelerate's fields that are checked."""
@@ -142,9 +144,6 @@ def known_fields() -> dict[str, str]:
     """The keys of a file with their annotations."""
     body = [line for name in ("BaseConfig", "ClusterConfig") for line in class_body(CONFIG_ARGS, name)]
     return {ast.unparse(one.target): ast.unparse(one.annotation) for one in body if isinstance(one, ast.AnnAssign)}
-
-
-CONFIG_ARGS = "commands/config/config_args.py"
 
 
 @cache
