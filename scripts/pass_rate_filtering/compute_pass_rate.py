@@ -22,6 +22,6 @@ def measure(arguments: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    parser = Parser(description=_data_pass_rate.DESCRIPTION, fill=_data_pass_rate.add_options)
+    parser = Parser(description=(_data_pass_rate.__doc__ or "").partition("\n\n")[0], fill=_data_pass_rate.add_options)
     parser.set_defaults(run=measure)
     sys.exit(run_parsed(parser.parse_args()))
