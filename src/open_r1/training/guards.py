@@ -8,7 +8,7 @@ with a checkpoint, and with the best model where `load_best_model_at_end` is set
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import mean, median, stdev
@@ -163,23 +163,43 @@ def find_hacking(history: History) -> Alarm | None:
     first, last = history.evaluations[0], history.evaluations[-1]
     if "eval_accuracy" not in first or "eval_accuracy" not in last:
         return None
-    before = [row["reward"] for row in history.rows if row.get("reward") is not None and row["step"] <= first["step"]]
-    rewards = history.values("reward")
-    before = before[-FIRST:] or rewards[:FIRST]
-    now = rewards[-FIRST:]
-    if len(rewards) < 2 * FIRST:
-        return None
-    rise, noise = mean(now) - mean(before), stdev(now) / math.sqrt(len(now)) + spread(rewards)
     gain, low = gain_of(history)
-    if rise > max(2 * noise, 0.05) and low <= 0 and gain < 0.25 * rise:
-        return Alarm(
-            "hacking",
-            f"reward rose from {mean(before):.3g} to {mean(now):.3g} while held-out accuracy did not: "
-            f"{percent(first)} at step {first['step']}, {percent(last)} now. A reward pays for something other than the "
-            "answer; read rollouts with a high reward.",
-            True,
-        )
+    for before, now in (*rise_of_evaluations(first, last), *rise_of_training(history, first["step"])):
+        if low <= 0 and gain < 0.25 * (now - before):
+            return Alarm(
+                "hacking",
+                f"reward rose from {before:.3g} to {now:.3g} while held-out accuracy did not: {percent(first)} at step "
+                f"{first['step']}, {percent(last)} now. A reward pays for something other than the answer; read rollouts "
+                "with a high reward.",
+                True,
+            )
     return None
+
+
+LEAST_RISE = 0.05
+"""A smaller rise of the reward counts as none."""
+
+
+def rise_of_evaluations(first: Row, last: Row) -> Iterator[tuple[float, float]]:
+    """The held-out reward before and now, where it rose by more than accuracy is known to."""
+    before, now = first.get("eval_reward"), last.get("eval_reward")
+    if before is None or now is None:
+        return
+    noise = (last["eval_accuracy_high"] - last["eval_accuracy_low"]) / 2
+    if now - before > max(noise, LEAST_RISE):
+        yield before, now
+
+
+def rise_of_training(history: History, step: int) -> Iterator[tuple[float, float]]:
+    """The mean reward of some rows up to `step`, or the first ones, and of the last ones, where it rose beyond the noise."""
+    rewards = history.values("reward")
+    if len(rewards) < 2 * FIRST:
+        return
+    until = [row["reward"] for row in history.rows if row.get("reward") is not None and row["step"] <= step]
+    before, recent = mean(until[-FIRST:] or rewards[:FIRST]), rewards[-FIRST:]
+    noise = stdev(recent) / math.sqrt(len(recent)) + spread(rewards)
+    if mean(recent) - before > max(2 * noise, LEAST_RISE):
+        yield before, mean(recent)
 
 
 def gain_of(history: History) -> tuple[float, float]:

@@ -91,6 +91,16 @@ def test_reward_up_while_held_out_accuracy_is_flat_is_named_with_its_numbers() -
     assert hacked([flat, flat], [0.1, 0.12, 0.09, 0.11, 0.1, 0.12, 0.1, 0.11, 0.1]) == []
 
 
+@pytest.mark.parametrize(("held_out_reward", "is_named"), [(0.187, True), (0.09, False), (0.04, False)])
+def test_a_rise_that_only_the_held_out_reward_shows_is_named(held_out_reward: float, is_named: bool) -> None:
+    watch, raised = Watch(), []
+    for step, reward, accuracy in ((0, 0.048, 0.493), (20, held_out_reward, 0.408)):
+        row = {"eval_accuracy": accuracy, "eval_accuracy_low": accuracy - 0.05, "eval_accuracy_high": accuracy + 0.05}
+        raised += watch.observe({"step": step, "eval_reward": reward, **row})
+    named = [alarm.text.startswith("reward rose from 0.048 to 0.187 while held-out accuracy") for alarm in raised]
+    assert named == [True] * is_named
+
+
 CONTROL: Any = SimpleNamespace(should_training_stop=False)
 
 
