@@ -67,7 +67,8 @@ def train(kind: str, out: Path, *words: object) -> Outcome:
 
 def alarms_of(run: Path) -> list[tuple[int, str]]:
     """Step and words of the alarms in a run's records."""
-    return [(row["step"], row["text"]) for row in read_jsonl(run / "metrics.jsonl") if "alarm" in row]
+    file = run / "alarms.jsonl"
+    return [(row["step"], row["text"]) for row in read_jsonl(file)] if file.exists() else []
 
 
 def split_problems(folder: Path) -> Path:

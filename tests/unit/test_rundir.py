@@ -164,12 +164,13 @@ def test_half_written_checkpoints_are_dropped_and_whole_ones_kept_in_order(tmp_p
 
 def test_records_after_the_resume_point_are_forgotten(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
-    write_jsonl(run.metrics, [{"step": step} for step in (1, 2, 3)])
+    for file in (run.metrics, run.alarms):
+        write_jsonl(file, [{"step": step} for step in (1, 2, 3)])
     run.rollouts.mkdir()
     for step in (1, 2, 3):
         run.rollout_file(step).touch()
     run.forget_after(2)
-    assert read_jsonl(run.metrics) == [{"step": 1}, {"step": 2}]
+    assert read_jsonl(run.metrics) == read_jsonl(run.alarms) == [{"step": 1}, {"step": 2}]
     assert sorted(path.name for path in run.rollouts.iterdir()) == ["step-000001.parquet", "step-000002.parquet"]
 
 

@@ -130,7 +130,8 @@ def _read_trainings(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[Tra
     for stage in stages:
         if stage.kind not in (*TRAINING_KINDS, "training") or stage.folder is None:
             continue
-        metrics = tuple(row for _, row in json_lines(RunDir(stage.folder).metrics))
+        files = (RunDir(stage.folder).metrics, RunDir(stage.folder).alarms)
+        metrics, alarms = (tuple(row for _, row in json_lines(file)) for file in files)
         folder = RunDir(stage.folder).rollouts
         rollouts = () if folder.is_symlink() else tuple(sorted(folder.glob("*.parquet")))
         try:
@@ -143,6 +144,6 @@ def _read_trainings(stages: tuple[Stage, ...], notes: list[str]) -> Iterator[Tra
             is_grpo = bool(rollouts) or any("reward" in row for row in metrics)
             kind = stage.kind if stage.kind in TRAINING_KINDS else "grpo" if is_grpo else "sft"
             preflight = mapping(read_json(RunDir(stage.folder).preflight))
-            yield TrainingRun(stage.name or kind, kind, metrics, rollouts, preflight)
+            yield TrainingRun(stage.name or kind, kind, metrics, alarms, rollouts, preflight)
         elif stage.status in ("done", "skipped"):
             notes.append(f"The training stage “{stage.name}” left no readable metrics.jsonl.")

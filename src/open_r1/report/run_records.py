@@ -87,6 +87,7 @@ class TrainingRun:
     name: str
     kind: str
     metrics: tuple[Mapping[str, Any], ...]
+    alarms: tuple[Mapping[str, Any], ...]
     rollout_paths: tuple[Path, ...]
     preflight: Mapping[str, Any] = field(default_factory=dict)
 

@@ -125,7 +125,7 @@ def _say_course(metrics: Sequence[Mapping[str, Any]], key: str, label: str, unit
 
 def say_alarms(run: TrainingRun) -> list[str]:
     """`Alarm at step 12: entropy fell …` for each alarm of a training, in the order in which they were raised."""
-    found = [(number_of(row.get("step")), text_of(row.get("text"))) for row in run.metrics if row.get("alarm")]
+    found = [(number_of(row.get("step")), text_of(row.get("text"))) for row in run.alarms]
     return [f"Alarm at step {'?' if step is None else f'{step:,.0f}'}: {text}" for step, text in found]
 
 

@@ -35,6 +35,7 @@ class RunDir:
         self.resolved = path / "resolved.yaml"  # every setting as used, and where each came from
         self.environment = path / "environment.json"  # versions, seed, hardware and commit
         self.metrics = path / "metrics.jsonl"  # a line for each logged step
+        self.alarms = path / "alarms.jsonl"  # a line for each alarm while training
         self.rollouts = path / "rollouts"  # a file for each step
         self.preflight = path / "preflight.json"  # what the check before GRPO found
 
@@ -159,10 +160,10 @@ class RunDir:
 
     def forget_after(self, step: int) -> None:
         """Drop the records of steps after `step`, which a resumed run will write again."""
-        if self.metrics.exists():
-            rows = [row for row in read_jsonl(self.metrics) if isinstance(row, dict)]
-            kept = [row for row in rows if row.get("step", 0) <= step and "train_runtime" not in row]
-            write_jsonl(self.metrics, kept)
+        for path in (self.metrics, self.alarms):
+            if path.exists():
+                rows = [row for row in read_jsonl(path) if isinstance(row, dict)]
+                write_jsonl(path, [row for row in rows if row.get("step", 0) <= step and "train_runtime" not in row])
         for path in self.rollouts.glob("step-*.parquet"):
             if int(path.stem.removeprefix("step-")) > step:
                 path.unlink()

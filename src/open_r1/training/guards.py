@@ -1,6 +1,6 @@
 """Alarms while training: what the logged numbers say of a run that goes wrong, in words, each kind once.
 
-A rule reads the rows that the trainer has logged so far, the same as in metrics.jsonl. An alarm is a row there too, with
+A rule reads the rows that the trainer has logged so far, the same as in metrics.jsonl. An alarm is a row of alarms.jsonl:
 step, alarm (its kind), text and is_grave. `guards` is warn, stop or off: stop ends the run at an alarm that means ruin,
 with a checkpoint, and with the best model where `load_best_model_at_end` is set.
 """
@@ -269,10 +269,11 @@ class GuardCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Know what a run that goes on has logged before, alarms included."""
         self.watch = Watch()
-        rows = list(read_jsonl(self.run.metrics)) if state.global_step and self.run.metrics.exists() else []
-        for row in rows:
+        files = (self.run.metrics, self.run.alarms)
+        metrics, alarms = (list(read_jsonl(file)) if state.global_step and file.exists() else [] for file in files)
+        for row in metrics:
             self.watch.observe(row)
-        self.watch.raised = {row["alarm"] for row in rows if "alarm" in row}
+        self.watch.raised = {row["alarm"] for row in alarms}
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
         """Report each new alarm with its step."""
@@ -282,7 +283,7 @@ class GuardCallback(TrainerCallback):
         for alarm in self.watch.observe(row, by_problem):
             if state.is_world_process_zero:
                 record = {"alarm": alarm.kind, "text": alarm.text, "is_grave": alarm.is_grave}
-                append_line(self.run.metrics, {"step": state.global_step, **record})
+                append_line(self.run.alarms, {"step": state.global_step, **record})
                 self.report(f"alarm at step {state.global_step}: {alarm.text}")
             if alarm.is_grave and self.stops:
                 self.end(state, control)

@@ -149,7 +149,7 @@ ALARM = {"step": 12, "alarm": "entropy", "text": "entropy fell from 0.6 to 0.05.
 
 
 def raise_alarm(run_dir: Path, **changes: Any) -> None:
-    with (run_dir / "grpo" / "metrics.jsonl").open("a", encoding="utf-8") as file:
+    with (run_dir / "grpo" / "alarms.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(ALARM | changes) + "\n")
 
 
@@ -229,8 +229,8 @@ def plant_everywhere(run_dir: Path, text: str) -> None:
         modes = json.loads((folder / "summary.json").read_text("utf-8"))["modes"]
         modes["greedy"]["groups"] = {text: modes["greedy"]["accuracy"]}
         edit_json(folder / "summary.json", name=text, model=f"{model} {text}", modes={text: modes["greedy"], **modes})
-    rows = [{"step": 1, f"rewards/{text}/mean": 1.0, "reward": 1.0}, {"step": text, "alarm": text, "text": text}]
-    write_json_lines(run_dir / "grpo" / "metrics.jsonl", rows)
+    write_json_lines(run_dir / "grpo" / "metrics.jsonl", [{"step": 1, f"rewards/{text}/mean": 1.0, "reward": 1.0}])
+    write_json_lines(run_dir / "grpo" / "alarms.jsonl", [{"step": text, "alarm": text, "text": text}])
     write_rollouts(run_dir / "grpo" / "rollouts" / "step-000010.parquet", 10, prompt=text)
     edit_json(run_dir / "grpo" / "preflight.json", findings=[{"text": text}, text])
     (run_dir / "sft" / "resolved.yaml").write_text(text, "utf-8")

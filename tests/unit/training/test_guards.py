@@ -107,8 +107,8 @@ CONTROL: Any = SimpleNamespace(should_training_stop=False)
 def test_a_run_that_goes_on_does_not_repeat_alarms_and_stops_where_it_is_told_to(tmp_path: Path) -> None:
     run, said = RunDir(tmp_path), []
     rows = [{"step": step, "loss": 1.0, "kl": 3.0} for step in (1, 2, 3)]
-    rows.insert(2, {"step": 2, "alarm": "kl", "text": "KL is high.", "is_grave": True})
     run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run.alarms.write_text(json.dumps({"step": 2, "alarm": "kl", "text": "KL is high.", "is_grave": True}) + "\n")
     state: Any = SimpleNamespace(global_step=3, is_world_process_zero=True)
     callback = GuardCallback(SimpleNamespace(), run, stops=True, report=said.append)
     callback.on_train_begin(None, state, CONTROL)
@@ -117,7 +117,7 @@ def test_a_run_that_goes_on_does_not_repeat_alarms_and_stops_where_it_is_told_to
     callback.on_log(None, state, CONTROL, {"loss": math.nan})
     assert said[0].startswith("alarm at step 3: loss is not a finite number; lower learning_rate")
     assert said[1:] == ["step 3: guards is stop, so training ends here"] and CONTROL.should_training_stop
-    recorded = read_jsonl(run.metrics)[len(rows) :]
+    recorded = read_jsonl(run.alarms)[1:]
     assert [(row["step"], row["alarm"], row["is_grave"]) for row in recorded] == [(3, "nan", True)]
     assert said[0] == f"alarm at step 3: {recorded[0]['text']}"
 
