@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from protocol_servers import ExecutorServer, Fault, send
@@ -118,7 +119,10 @@ def test_nothing_of_the_answers_is_mixed_up_when_many_fail() -> None:
     def faults(source: str, earlier: int) -> Fault | None:
         return Fault.GARBAGE if int(source) % 3 == 0 and earlier < 2 else None
 
-    with ExecutorServer(echo, faults) as server, ExecutorProvider(server.url, policy=PATIENCE) as provider:
+    with (
+        ExecutorServer(echo, faults) as server,
+        ExecutorProvider(server.url, policy=replace(PATIENCE, deadline_s=120.0)) as provider,
+    ):
         executions = provider.run([Program(f"{index}") for index in range(90)])
     assert [execution.stdout for execution in executions] == [b"%d" % index for index in range(90)]
 
