@@ -159,7 +159,7 @@ def test_reading_an_answer_takes_no_time_whatever_it_is(text: str) -> None:
     started = time.process_time()
     check_answer("5", rf"\boxed{{{text}}}")
     check_answer(text, r"\boxed{5}")
-    assert time.process_time() - started < 1  # of this process: the verifier has its own limit
+    assert time.process_time() - started < 3  # of this process: the verifier has its own limit
 
 
 @pytest.mark.parametrize("gap", [None, float("nan"), "nan", "NaN", " "])
