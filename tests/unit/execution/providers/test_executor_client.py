@@ -121,7 +121,7 @@ def test_nothing_of_the_answers_is_mixed_up_when_many_fail() -> None:
 
     with (
         ExecutorServer(echo, faults) as server,
-        ExecutorProvider(server.url, policy=replace(PATIENCE, deadline_s=120.0)) as provider,
+        ExecutorProvider(server.url, policy=replace(PATIENCE, attempts=9, deadline_s=120.0)) as provider,
     ):
         executions = provider.run([Program(f"{index}") for index in range(90)])
     assert [execution.stdout for execution in executions] == [b"%d" % index for index in range(90)]
