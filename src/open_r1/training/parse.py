@@ -14,7 +14,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -334,10 +334,6 @@ def adapt_to_machine(
     A training elsewhere is not to touch this machine's accelerator, so that it counts as one without.
     """
     import torch
-    from transformers.integrations.integration_utils import (
-        INTEGRATION_TO_CALLBACK,
-        get_available_reporting_integrations,
-    )
 
     replaced: dict[str, Setting] = {}
     changes: list[str] = []
@@ -370,7 +366,18 @@ def adapt_to_machine(
     wants_flash = str(values["attn_implementation"] or "").startswith("flash_attention")
     if wants_flash and not (has_accelerator and importlib.util.find_spec("flash_attn")):
         change("attn_implementation", "sdpa", "flash-attn is not usable here")
-    names = values["report_to"]
+    adapt_trackers(values["report_to"], origins["report_to"] == "default", change)
+    return replaced, changes
+
+
+def adapt_trackers(asked: Any, is_default: bool, change: Callable[[str, Any, str], None]) -> None:
+    """Leave out trackers that are not installed, and take trackio by default where it is. ConfigError for an unknown one."""
+    from transformers.integrations.integration_utils import (
+        INTEGRATION_TO_CALLBACK,
+        get_available_reporting_integrations,
+    )
+
+    names = asked
     names = [names] if isinstance(names, str) else list(names or [])
     for name in names:
         if name not in (*INTEGRATION_TO_CALLBACK, "all", "none"):
@@ -378,7 +385,7 @@ def adapt_to_machine(
             raise ConfigError(f"report_to names the unknown tracker '{name}'{nearest(name, known)} "
                               f"Trackers: {', '.join(known)}, or none.")  # fmt: skip
     available = get_available_reporting_integrations()
-    if origins["report_to"] == "default" and "trackio" in available:
+    if is_default and "trackio" in available:
         names = ["trackio"]
         change("report_to", names, "trackio is installed here; none switches it off")
     usable = ("all", "none", *available)
@@ -386,4 +393,3 @@ def adapt_to_machine(
         verb = "is" if len(missing) == 1 else "are"
         why = f"{' and '.join(missing)} {verb} not installed here: pip install {' '.join(missing)}"
         change("report_to", [name for name in names if name in usable], why)
-    return replaced, changes

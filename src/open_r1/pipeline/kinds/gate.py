@@ -37,7 +37,7 @@ class GateStage(Stage):
     mode: str | None = setting(None, "The mode of sampling, `greedy` or `sampled`; by default the evaluation's first.")
 
     def check(self) -> None:
-        """ConfigError for an evaluation that is no stage."""
+        """ConfigError for an evaluation that is not a stage."""
         if not self.needs():
             raise ConfigError(f"stage '{self.name}': evaluation must name a stage, but is '{self.evaluation}'.")
 
