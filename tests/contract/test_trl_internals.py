@@ -152,3 +152,12 @@ def test_dynamic_sampling_finds_what_it_samples_and_scores_with() -> None:
     )
     assert "self._pending_extra_logs[column].extend(values)" in source(trl.GRPOTrainer._log_completion_extra)
     assert "advantages / (std_rewards + 1e-4)" in text, "why a mean's rounding becomes an advantage"
+
+
+def test_the_fused_loss_chooses_its_positions_where_the_choice_is_replaced() -> None:
+    from trl.trainer import utils
+
+    text = source(utils.add_fused_lm_head)
+    assert "compact = _use_triton(hidden_states.device)" in text
+    assert text.count("_use_triton(") == 1, "something else depends on it now"
+    assert "hidden_states[mask] if compact else" in text

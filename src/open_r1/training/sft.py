@@ -20,6 +20,7 @@ from open_r1.errors import DataError, ModelError
 from open_r1.rundir import RunDir
 from open_r1.text.tags import THINK_OPEN
 from open_r1.training.callbacks import Report
+from open_r1.training.labelled_positions import LabelledPositionsTrainer
 from open_r1.training.lengths import MEASURED, fit_lengths, leave_out_refused
 from open_r1.training.models import align_model, get_model, get_tokenizer, new_adapter, report_trainable
 from open_r1.training.packing import EpochLengthSampler, describe_packing, describe_padding, refuse_contamination
@@ -34,7 +35,7 @@ def run_sft(arguments: StageArguments, report: Report, identity: dict[str, Any] 
     return run_stage(arguments, build_trainer, report, identity)
 
 
-class TraceTrainer(ResumableTrainer, PhaseTrainer, SFTTrainer):
+class TraceTrainer(ResumableTrainer, PhaseTrainer, LabelledPositionsTrainer, SFTTrainer):
     """TRL's SFTTrainer, resumable, that logs where its time goes and keeps packed samples apart."""
 
     def check_before_training(self) -> None:

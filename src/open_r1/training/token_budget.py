@@ -25,6 +25,7 @@ import torch
 from accelerate.utils import DistributedType, gather_object
 from trl import GRPOTrainer
 
+from open_r1.training.labelled_positions import LabelledPositionsTrainer
 from open_r1.training.micro_batches import (
     KNOWN,
     MicroBatch,
@@ -40,7 +41,7 @@ WEIGHTED_BY_SAMPLES = ("grpo", "sapo", "dr_grpo", "luspo")
 WEIGHTED_BY_GENERATION = ("dapo", "cispo", "vespo")
 
 
-class TokenBudgetTrainer(GRPOTrainer):
+class TokenBudgetTrainer(LabelledPositionsTrainer, GRPOTrainer):
     """TRL's GRPOTrainer that computes each optimizer step in micro-batches of similar length.
 
     A micro-batch has at most as many padded tokens as TRL's own would have (`per_device_train_batch_size` samples at the

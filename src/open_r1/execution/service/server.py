@@ -7,6 +7,7 @@ A second one ends it at once; the sandbox's processes die with it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -55,9 +56,10 @@ class ExecutorServer(Server):
         self.stop()
 
     def stop(self) -> None:
-        """From any thread or signal handler."""
+        """From any thread or signal handler, and more than once; a server that has ended is left as it is."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._dispatcher.shut_down)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the server has ended
+                self._loop.call_soon_threadsafe(self._dispatcher.shut_down)
         self.should_exit = True
 
 

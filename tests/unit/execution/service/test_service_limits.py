@@ -345,6 +345,12 @@ def test_when_it_stops_what_runs_is_answered_and_what_waits_is_told(gate: Gate) 
     assert asked(provider) == ["0"]
 
 
+def test_a_server_that_has_ended_can_be_stopped_again() -> None:
+    with running(scripted(echo)) as service:
+        pass
+    service.server.stop()
+
+
 def test_nothing_new_is_taken_while_it_shuts_down(gate: Gate) -> None:
     with running(scripted(gate)) as service:
         service.service.dispatcher.shut_down()
