@@ -107,6 +107,7 @@ def faults(folder: Path, seed: int, data: Path) -> dict[str, Callable[[], Outcom
     return {
         "none: GRPO": lambda: grpo("healthy", *watched),
         "rate × 100, GRPO": lambda: grpo("rate", *watched, *short, "--learning_rate", "3e-2"),
+        "rate × 100, SFT": lambda: sft("sft_warmed_rate", "--learning_rate", "3e-1"),
         "rate × 100, SFT without warm-up": lambda: sft("sft_rate", "--learning_rate", "3e-1", "--warmup_steps", 0),
         "a reward paid for a word": lambda: grpo("word", *watched, *short, *word),
         "a template that removes `<think>`": lambda: sft("template", "--chat_template", WITHOUT_THINKING),

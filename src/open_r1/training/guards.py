@@ -221,6 +221,31 @@ def percent(row: Row) -> str:
     return f"{value:.1f} [{low:.1f}, {high:.1f}]"
 
 
+LARGEST_MOVE = 0.1
+"""Share of a weight's typical size that one step may change it by. The recipes stay below 0.03."""
+
+
+def find_large_steps(model: Any, settings: Any) -> Alarm | None:
+    """A learning rate by which Adam, whose steps are about as large as the rate, rewrites the weights in a few of them.
+
+    A warm-up hides this from the first rows. Adapters are left out: they begin at zero.
+    """
+    rate = settings.learning_rate
+    if "adam" not in settings.optim or hasattr(model, "peft_config"):
+        return None
+    # With DTensors and ZeRO-3, the part that this process has.
+    local = (getattr(value, "to_local", lambda value=value: value)() for value in model.parameters() if value.ndim > 1)
+    sizes = [value.detach().float().square().mean().sqrt().item() for value in local if value.numel()]
+    typical = median(sizes) if sizes else 0.0
+    if rate <= LARGEST_MOVE * typical or not typical:
+        return None
+    return Alarm(
+        "large_steps",
+        f"a step of learning_rate = {rate:g} changes each weight by about {rate / typical:.0%} of its typical size, "
+        f"{typical:.2g}: a few steps replace all that the model knows; lower learning_rate.",
+    )
+
+
 RULES: tuple[Rule, ...] = (
     find_nan,
     find_loss_spike,
@@ -274,6 +299,8 @@ class GuardCallback(TrainerCallback):
         for row in metrics:
             self.watch.observe(row)
         self.watch.raised = {row["alarm"] for row in alarms}
+        if not state.global_step and (alarm := find_large_steps(kwargs["model"], args)):
+            self.raise_alarm(alarm, state)
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
         """Report each new alarm with its step."""
@@ -281,12 +308,16 @@ class GuardCallback(TrainerCallback):
         is_evaluation = any(key.startswith("eval_") for key in row)
         by_problem = getattr(self.trainer, "problem_means", ()) if is_evaluation else ()
         for alarm in self.watch.observe(row, by_problem):
-            if state.is_world_process_zero:
-                record = {"alarm": alarm.kind, "text": alarm.text, "is_grave": alarm.is_grave}
-                append_line(self.run.alarms, {"step": state.global_step, **record})
-                self.report(f"alarm at step {state.global_step}: {alarm.text}")
+            self.raise_alarm(alarm, state)
             if alarm.is_grave and self.stops:
                 self.end(state, control)
+
+    def raise_alarm(self, alarm: Alarm, state: TrainerState) -> None:
+        """Report and record an alarm with its step."""
+        if state.is_world_process_zero:
+            record = {"alarm": alarm.kind, "text": alarm.text, "is_grave": alarm.is_grave}
+            append_line(self.run.alarms, {"step": state.global_step, **record})
+            self.report(f"alarm at step {state.global_step}: {alarm.text}")
 
     def end(self, state: TrainerState, control: TrainerControl) -> None:
         """End the run."""

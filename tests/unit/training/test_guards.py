@@ -9,11 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from open_r1.errors import ConfigError
 from open_r1.rundir import RunDir, read_jsonl
 from open_r1.training.callbacks import EarlyStopCallback
-from open_r1.training.guards import GuardCallback, Watch
+from open_r1.training.guards import GuardCallback, Watch, find_large_steps
 from open_r1.training.held_out import check_held_out, means_of_groups
 from open_r1.training.parse import parse_stage
 
@@ -120,6 +121,31 @@ def test_a_run_that_goes_on_does_not_repeat_alarms_and_stops_where_it_is_told_to
     recorded = read_jsonl(run.alarms)[1:]
     assert [(row["step"], row["alarm"], row["is_grave"]) for row in recorded] == [(3, "nan", True)]
     assert said[0] == f"alarm at step 3: {recorded[0]['text']}"
+
+
+def large_steps_at(rate: float, optim: str = "adamw_torch_fused", **more: Any) -> str:
+    model = torch.nn.Sequential(torch.nn.Embedding(50, 16), torch.nn.Linear(16, 16), torch.nn.LayerNorm(16))
+    for name, value in more.items():
+        setattr(model, name, value)
+    for value in model.parameters():
+        torch.nn.init.constant_(value, 0.1)
+    alarm = find_large_steps(model, SimpleNamespace(learning_rate=rate, optim=optim))
+    return "" if alarm is None else alarm.text
+
+
+def test_a_rate_that_rewrites_the_weights_is_named_before_the_first_step(tmp_path: Path) -> None:
+    assert large_steps_at(3e-3) == large_steps_at(3e-1, "sgd") == large_steps_at(3e-1, peft_config={}) == ""
+    assert large_steps_at(3e-1).startswith(
+        "a step of learning_rate = 0.3 changes each weight by about 300% of its typ"
+    )
+    run, said = RunDir(tmp_path), []
+    state: Any = SimpleNamespace(global_step=0, is_world_process_zero=True)
+    settings: Any = SimpleNamespace(learning_rate=1.0, optim="adamw_torch")
+    GuardCallback(SimpleNamespace(), run, True, said.append).on_train_begin(
+        settings, state, CONTROL, model=torch.nn.Linear(4, 4)
+    )
+    assert said[0].startswith("alarm at step 0: a step of learning_rate = 1 changes each weight")
+    assert [(row["step"], row["alarm"]) for row in read_jsonl(run.alarms)] == [(0, "large_steps")]
 
 
 def test_an_early_stop_counts_evaluations_without_improvement() -> None:
