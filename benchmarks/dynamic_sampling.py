@@ -1,13 +1,13 @@
 """GRPO with and without dynamic sampling and pools at equal tokens, on problems half of which are always or never solved.
 
-    .venv/bin/python benchmarks/dynamic_sampling.py --seeds 0 1 2
+    .venv/bin/python benchmarks/dynamic_sampling.py --seeds 0 1 2 --learning_rates 3e-4 6e-4
 
 A small model learns the tiny recipe's tasks by SFT. Its pass rates on the problems for GRPO are measured, and as many that
 are solved sometimes are put together with as many that are always or never solved. GRPO then trains on them by
-recipes/tiny/grpo.yaml with the reward `accuracy` alone: as it is, then for as many tokens with dynamic sampling, then with
-difficulty pools beside it, which begin with the measured pass rates. Prints held-out accuracy by samples at temperature 1,
-with 95 % intervals clustered by problem, and the paired differences from the first over all seeds. `--quick` is too short to
-learn from; it shows that everything runs.
+recipes/tiny/grpo.yaml in steps of four problems with the reward `accuracy` alone, at each learning rate: as it is, then for
+as many tokens with dynamic sampling, then with difficulty pools beside it, which begin with the measured pass rates. Prints
+held-out accuracy by samples at temperature 1, with 95 % intervals clustered by problem, and the paired differences from the
+first over all seeds. `--quick` is too short to learn from; it shows that everything runs.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def make_model(folder: Path, seed: int, quick: bool) -> None:
         stages["traces"]["lazy_share"] = {3: 0.8}
         stages["sft"]["overrides"] = {"max_steps": 250}
     path = folder.parent / f"{folder.name}.yaml"
-    path.write_text(yaml.safe_dump({**recipe, "stages": stages}, sort_keys=False), encoding="utf-8")
+    path.write_text(yaml.safe_dump({**recipe, "threads": 1, "stages": stages}, sort_keys=False), encoding="utf-8")
     run("run", path, "--seed", seed, "--output_dir", folder)
 
 
@@ -121,10 +121,11 @@ def percent(found: Any) -> str:
     return f"{100 * found.value:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 
-def describe(seed: int, pools: dict[str, int], arm: str, found: dict[str, Any]) -> str:
+def describe(seed: int, pools: dict[str, int], rate: str, arm: str, found: dict[str, Any]) -> str:
     """A row of the table."""
     cells = (
         str(seed),
+        rate,
         f"{pools['used']} of {pools.get('sometimes', 0)}/{pools.get('always', 0)}/{pools.get('never', 0)}",
         arm,
         f"{found['tokens']:,.0f}",
@@ -137,6 +138,7 @@ def describe(seed: int, pools: dict[str, int], arm: str, found: dict[str, Any]) 
 
 COLUMNS = (
     "seed",
+    "rate",
     "problems, of those solved sometimes/always/never",
     "settings",
     "tokens",
@@ -146,55 +148,62 @@ COLUMNS = (
 )
 
 
-def compare(seed: int, folder: Path, words: list[str], quick: bool) -> tuple[list[str], dict[str, dict[str, float]]]:
-    """The rows of a seed, and each arm's accuracy by problem; every arm samples as many tokens as the first."""
-    make_model(folder, seed, quick)
-    pools, rows, accuracies, tokens = make_problems(folder, seed), [], {}, float("inf")
-    for arm, settings in ARMS.items():
-        found = train(folder, seed, arm.replace(" ", "-"), [*words, *settings], tokens)
-        tokens = min(tokens, found["tokens"])
-        accuracies[arm] = found["accuracy"]
-        rows.append(describe(seed, pools, arm, found))
-        print(rows[-1], flush=True)
+Accuracies = dict[str, dict[str, float]]
+"""Of each arm: each held-out problem's mean accuracy."""
+
+
+def compare(seed: int, folder: Path, words: list[str], rates: list[str]) -> tuple[list[str], dict[str, Accuracies]]:
+    """The rows of a seed, and the accuracies at each rate; every arm samples as many tokens as the first."""
+    pools, rows, accuracies = make_problems(folder, seed), [], {}
+    for rate in rates:
+        accuracies[rate], tokens = {}, float("inf")
+        for arm, settings in ARMS.items():
+            name = f"{arm} {rate}".replace(" ", "-")
+            found = train(folder, seed, name, [*words, "--learning_rate", rate, *settings], tokens)
+            tokens = min(tokens, found["tokens"])
+            accuracies[rate][arm] = found["accuracy"]
+            rows.append(describe(seed, pools, rate, arm, found))
+            print(rows[-1], flush=True)
     return rows, accuracies
 
 
-def differences(seeds: list[dict[str, dict[str, float]]]) -> list[str]:
+def differences(rate: str, seeds: list[Accuracies]) -> list[str]:
     """A line for each arm but the first: its accuracy less the first's, over all seeds' problems."""
     first, *others = ARMS
     lines = []
     for arm in others:
         pairs = [(found[first][problem], found[arm][problem]) for found in seeds for problem in found[first]]
         difference = estimate_difference([before for before, _ in pairs], [after for _, after in pairs])
-        lines.append(f"Accuracy with {arm} less accuracy with {first}: {percent(difference)} points.")
+        lines.append(f"Rate {rate}: accuracy with {arm} less accuracy with {first}: {percent(difference)} points.")
     return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--learning_rates", nargs="+", default=["3e-4", "6e-4"])
     parser.add_argument(
-        "--steps", type=int, default=35, help="steps of the first arm, whose tokens the others have too"
+        "--steps", type=int, default=60, help="steps of the first arm, whose tokens the others have too"
     )
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--keep", type=Path, help="keep the runs in this folder")
     parser.add_argument("--write", action="store_true", help="keep the output in benchmarks/results/")
     arguments = parser.parse_args()
-    steps = ["--max_steps", str(arguments.steps), "--save_strategy", "no"]
-    steps += ["--per_device_train_batch_size", "32"] if arguments.quick else []
+    steps = ["--max_steps", str(arguments.steps), "--save_strategy", "no", "--per_device_train_batch_size", "32"]
     table, found = [], []
     with tempfile.TemporaryDirectory() as temporary:
         for seed in arguments.seeds:
             folder = (arguments.keep or Path(temporary)) / f"seed-{seed}"
             folder.parent.mkdir(parents=True, exist_ok=True)
-            rows, accuracies = compare(seed, folder, steps, arguments.quick)
+            make_model(folder, seed, arguments.quick)
+            rows, accuracies = compare(seed, folder, steps, arguments.learning_rates)
             table += rows
             found.append(accuracies)
     text = "\n\n".join([
         "# GRPO with and without dynamic sampling and pools, at equal tokens",
         f"{describe_machine()}; `benchmarks/dynamic_sampling.py {' '.join(sys.argv[1:])}`",
         "\n".join([f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", *table]),
-        "\n\n".join(differences(found)),
+        "\n\n".join(line for rate in arguments.learning_rates for line in differences(rate, [one[rate] for one in found])),
     ])  # fmt: skip
     print(text)
     if arguments.write:

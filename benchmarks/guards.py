@@ -135,6 +135,7 @@ def describe(seed: int, fault: str, outcome: Outcome) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--faults", nargs="+", help="only these, by what the table calls them")
     parser.add_argument("--keep", type=Path, help="keep the runs in this folder")
     parser.add_argument("--write", action="store_true", help="keep the output in benchmarks/results/")
     arguments = parser.parse_args()
@@ -148,6 +149,8 @@ def main() -> int:
             false += len(of_sft.alarms)
             print(table[-1], flush=True)
             for fault, run in faults(folder, seed, split_problems(folder)).items():
+                if arguments.faults and fault not in arguments.faults:
+                    continue
                 outcome = run()
                 table.append(describe(seed, fault, outcome))
                 print(table[-1], flush=True)
