@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -228,6 +229,29 @@ def test_a_job_ends_with_its_server_in_tier_b() -> None:
             time.sleep(0.05)
         assert not Path(f"/proc/{child}").exists()
         assert job.result().status is Status.TIME_LIMIT  # lost, and run again
+
+
+def test_a_job_whose_server_ended_before_it_was_locked_down_ends_too() -> None:
+    from open_r1.execution.sandbox.server.main import TierB
+
+    reader, writer = os.pipe()
+    server = os.fork()
+    if not server:
+        tier = object.__new__(TierB)
+        tier._server, tier._readable = os.getpid(), []
+        if not os.fork():  # the job
+            while os.getppid() == tier._server:
+                time.sleep(0.01)
+            try:
+                tier.lock_down(SimpleNamespace(argv=()))  # pyright: ignore
+                os.write(writer, b"runs")
+            finally:
+                os._exit(0)
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(server, 0)
+    with open(reader, "rb") as pipe:
+        assert pipe.read() == b""
 
 
 def wait_for_child(parent: int) -> int:

@@ -80,6 +80,7 @@ class TierB:
             library = os.path.dirname(os.__file__)
             raise OSError(f"user {os.getuid()} may not read this interpreter's library, {library}")
         self._readable = [*config["readable"], "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"]
+        self._server = os.getpid()
 
     def other_tasks(self) -> int:
         """All that this user has, since the kernel counts by user here."""
@@ -103,6 +104,8 @@ class TierB:
         """In the child: restrict what it may read by Landlock, then install the filter."""
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # in the server it would hide it from those who count processes
         kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)  # there is no tree of processes to end it with the server
+        if os.getppid() != self._server:
+            os._exit(1)  # which ended before that was asked for
         landlock.restrict(self._readable, writable=["/dev/null"])
         install(assemble(Rules(execute=bool(job.argv), write=False, signal_only=os.getpid())))
 
