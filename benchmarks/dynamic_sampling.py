@@ -4,10 +4,10 @@
 
 A small model learns the tiny recipe's tasks by SFT. Its pass rates on the problems for GRPO are measured, and as many that
 are solved sometimes are put together with as many that are always or never solved. GRPO then trains on them by
-recipes/tiny/grpo.yaml in steps of four problems with the reward `accuracy` alone, at each learning rate: as it is, then for
-as many tokens with dynamic sampling, then with difficulty pools beside it, which begin with the measured pass rates. Prints
-held-out accuracy by samples at temperature 1, with 95 % intervals clustered by problem, and the paired differences from the
-first over all seeds. `--quick` is too short to learn from; it shows that everything runs.
+recipes/tiny/grpo.yaml in steps of `--batch_size` samples with the reward `accuracy` alone, at each learning rate: as it is,
+then for as many tokens with dynamic sampling, then with difficulty pools beside it, which begin with the measured rates.
+Prints held-out accuracy by samples at temperature 1, with 95 % intervals clustered by problem, and the paired differences
+from the first over all seeds. `--quick` is too short to learn from; it shows that everything runs.
 """
 
 from __future__ import annotations
@@ -185,11 +185,13 @@ def main() -> None:
     parser.add_argument(
         "--steps", type=int, default=60, help="steps of the first arm, whose tokens the others have too"
     )
+    parser.add_argument("--batch_size", type=int, default=32, help="samples a step, eight of a problem")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--keep", type=Path, help="keep the runs in this folder")
     parser.add_argument("--write", action="store_true", help="keep the output in benchmarks/results/")
     arguments = parser.parse_args()
-    steps = ["--max_steps", str(arguments.steps), "--save_strategy", "no", "--per_device_train_batch_size", "32"]
+    steps = ["--max_steps", str(arguments.steps), "--save_strategy", "no"]
+    steps += ["--per_device_train_batch_size", str(arguments.batch_size)]
     table, found = [], []
     with tempfile.TemporaryDirectory() as temporary:
         for seed in arguments.seeds:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -160,7 +161,7 @@ def main() -> int:
                     missed.append(f"seed {seed}: {fault}")
     text = "\n\n".join([
         "# Guards: faults and false alarms",
-        f"{describe_machine()}; `benchmarks/guards.py {' '.join(sys.argv[1:])}`",
+        f"{describe_machine()}; `benchmarks/guards.py {shlex.join(sys.argv[1:])}`",
         "\n".join(["| seed | fault | named at step | words |", "|---" * 4 + "|", *table]),
         f"False alarms of healthy runs: {false}. Faults not named within {LIMIT} steps: {', '.join(missed) or 'none'}.",
     ])  # fmt: skip

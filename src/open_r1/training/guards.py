@@ -222,7 +222,7 @@ def percent(row: Row) -> str:
 
 
 LARGEST_MOVE = 0.1
-"""Share of a weight's typical size that one step may change it by. The recipes stay below 0.03."""
+"""Share of a weight's typical size that one step may change it by. In the recipes it is 0.03 at most."""
 
 
 def find_large_steps(model: Any, settings: Any) -> Alarm | None:

@@ -348,7 +348,9 @@ def test_when_it_stops_what_runs_is_answered_and_what_waits_is_told(gate: Gate) 
 def test_a_server_that_has_ended_can_be_stopped_again() -> None:
     with running(scripted(echo)) as service:
         pass
+    assert service.server._loop is not None and service.server._loop.is_closed()
     service.server.stop()
+    assert service.server.should_exit
 
 
 def test_nothing_new_is_taken_while_it_shuts_down(gate: Gate) -> None:

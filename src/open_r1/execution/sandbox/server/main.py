@@ -103,9 +103,9 @@ class TierB:
     def lock_down(self, job: Job) -> None:
         """In the child: restrict what it may read by Landlock, then install the filter."""
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # in the server it would hide it from those who count processes
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)  # there is no tree of processes to end it with the server
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)  # no tree of processes ends it with the server
         if os.getppid() != self._server:
-            os._exit(1)  # which ended before that was asked for
+            os._exit(1)  # the server ended before the line above
         landlock.restrict(self._readable, writable=["/dev/null"])
         install(assemble(Rules(execute=bool(job.argv), write=False, signal_only=os.getpid())))
 
