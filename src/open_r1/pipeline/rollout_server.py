@@ -8,7 +8,6 @@ from typing import Any
 
 from open_r1.generation.vllm_on_cpu import EXTENSION
 from open_r1.serving.backends import ServeOptions
-from open_r1.serving.server import model_server
 
 FLAGS = ("--logprobs-mode", "processed_logprobs", "--max-logprobs", "-1", "--worker-extension-cls", EXTENSION)
 """What TRL's client needs of a server: log-probabilities of the sampled distribution; and new weights as it runs."""
@@ -22,6 +21,8 @@ def rollout_servers(report: Callable[[str], None]) -> Iterator[Callable[[str, st
     with ExitStack() as running:
 
         def open_server(model: str, dtype: str, arguments: Any) -> str:
+            from open_r1.serving.server import model_server  # of the extra `serve`, which no other training needs
+
             training = arguments.training
             options = ServeOptions(
                 model,

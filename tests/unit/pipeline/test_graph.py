@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -286,3 +287,12 @@ def test_a_controller_that_does_not_answer_ends_no_wait(
     assert len(answers) == 1
     shown = open_r1("run", recipe, "--dry-run")
     assert shown.status == 0 and "squeue fails" in shown.err, shown.err
+
+
+def test_a_pipeline_is_read_without_the_libraries_of_servers(repo: Path) -> None:
+    """`make demo` installs the extra `train` alone."""
+    words = "import sys; sys.modules |= dict.fromkeys(('uvicorn', 'fastapi'))"
+    command = f"{words}; from open_r1.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    path = repo / "recipes/tiny/pipeline.yaml"
+    ran = subprocess.run([sys.executable, "-c", command, "run", path, "--dry-run"], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
